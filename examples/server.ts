@@ -1,0 +1,108 @@
+// The server of the to-do list: `npm run server`. HOST, PORT and DATABASE (a file) may be set in the environment.
+
+import { once } from 'node:events'
+import { mkdirSync, realpathSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import cors from '@koa/cors'
+import Koa from 'koa'
+import compress from 'koa-compress'
+import helmet from 'koa-helmet'
+import logger from 'koa-logger'
+import libsql from 'libsql'
+import { DataSource } from 'typeorm'
+import { withSync } from 'typeorm-sync'
+import { maintain, syncRoutes } from 'typeorm-sync/server-koa'
+import { Project, Task } from './model.js'
+
+export interface ServerOptions {
+  readonly host?: string
+  /** 0: any that is free. */
+  readonly port?: number
+  /** A file, or `:memory:`. */
+  readonly database?: string
+  /** Writes a line for each request. */
+  readonly log?: boolean
+}
+
+export interface Server {
+  readonly url: string
+  readonly app: Koa
+  readonly dataSource: DataSource
+  /** Lets running requests end, for 10 seconds at most. */
+  stop(): Promise<void>
+}
+
+/** Starts the server; resolves when it listens. */
+export async function startServer(options: ServerOptions = {}): Promise<Server> {
+  const { host = '127.0.0.1', port = 3000, database = 'data/server.sqlite', log = false } = options
+  if (database !== ':memory:') mkdirSync(dirname(database), { recursive: true })
+
+  const dataSource = withSync(
+    new DataSource({ type: 'better-sqlite3', driver: libsql, database, enableWAL: true, entities: [Project, Task], synchronize: true }),
+  )
+  await dataSource.initialize()
+
+  const app = new Koa()
+  if (log) app.use(logger())
+  app.use(helmet())
+  app.use(cors({ exposeHeaders: ['ETag', 'Retry-After', 'Idempotency-Replayed'], keepHeadersOnError: true, maxAge: 600 }))
+  app.use(compress())
+  // Who may do what is decided here, before the routes: this server lets everybody read and write everything.
+  app.use(syncRoutes(dataSource, { public: true }).routes())
+  app.use(ctx => {
+    ctx.status = 404
+    ctx.type = 'application/problem+json'
+    ctx.body = JSON.stringify({ type: 'about:blank', title: 'Not Found', status: 404, detail: 'There is nothing here; try /taskChanges.' })
+  })
+
+  const server = app.listen(port, host)
+  try {
+    await once(server, 'listening')
+  } catch (error) {
+    await dataSource.destroy()
+    throw error
+  }
+  const stopMaintenance = maintain(dataSource)
+
+  async function stop(): Promise<void> {
+    stopMaintenance()
+    const closed = once(server, 'close')
+    server.close()
+    server.closeIdleConnections()
+    const patience = setTimeout(() => server.closeAllConnections(), 10_000)
+    await closed
+    clearTimeout(patience)
+    await dataSource.destroy()
+  }
+
+  const address = server.address() as AddressInfo
+  const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return { url: `http://${name}:${address.port}`, app, dataSource, stop }
+}
+
+async function main(): Promise<void> {
+  const { HOST, PORT, DATABASE } = process.env
+  const server = await startServer({
+    ...(HOST ? { host: HOST } : {}),
+    ...(PORT ? { port: Number(PORT) } : {}),
+    ...(DATABASE ? { database: DATABASE } : {}),
+    log: true,
+  })
+  console.log(`The to-do server listens at ${server.url}. Ask it what changed:
+
+  curl '${server.url}/taskChanges?since=0'
+
+or tell it something:
+
+  curl -H 'Content-Type: application/json' -d '[{"id": "milk", "name": "Buy milk"}]' '${server.url}/taskChanges'
+`)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.stop())
+}
+
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+  main().catch(error => {
+    console.error(error)
+    process.exitCode = 1
+  })

@@ -1,0 +1,27 @@
+const swc = {
+  swcrc: false,
+  sourceMaps: 'inline',
+  module: { type: 'commonjs' },
+  jsc: {
+    target: 'es2022',
+    keepClassNames: true,
+    parser: { syntax: 'typescript', decorators: true },
+    transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
+  },
+}
+
+/** @type {import('jest').Config} */
+export default {
+  testEnvironment: 'node',
+  testMatch: ['<rootDir>/spec/**/*.spec.ts'],
+  testTimeout: 20_000,
+  maxWorkers: 2,
+  transform: { '^.+\\.ts$': ['@swc/jest', swc] },
+  moduleNameMapper: {
+    '^typeorm-sync$': '<rootDir>/src/index.ts',
+    '^typeorm-sync/server-koa$': '<rootDir>/server-koa/index.ts',
+    // sources import './x.js', as Node wants it; here that file is x.ts
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+  },
+  reporters: ['default', '<rootDir>/spec/support/summary-reporter.mjs'],
+}

@@ -1,0 +1,97 @@
+// Answers POST: what a client changed (PROTOCOL.md, POST).
+
+import { createHash } from 'node:crypto'
+import type { Context } from 'koa'
+import type { ChangeLog } from '../src/changes/changeLog.js'
+import type { Collection } from '../src/changes/collection.js'
+import type { Step } from '../src/changes/database/database.js'
+import { readPushedRows, readPushQuery } from '../src/protocol/checks.js'
+import type { Refusal } from '../src/protocol/messages.js'
+import { type BodyLimits, readJson } from './body.js'
+import { keyReused, Problem } from './problem.js'
+import { type Push, type PushOutcome, storePush } from './push.js'
+import type { WriteUpdate } from './updates.js'
+
+export interface PushLimits extends BodyLimits {
+  /** In one POST. */
+  readonly rows: number
+}
+
+export async function answerPush(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PushLimits) {
+  const query = readPushQuery(ctx.query)
+  const key = readKey(ctx)
+  const { text, json } = await readJson(ctx, limits)
+  if (Array.isArray(json) && json.length > limits.rows) throw new Problem(413, `A POST may have ${limits.rows} rows at most.`)
+  const { rows, refusals } = readPushedRows(json)
+  const push: Push = {
+    rows,
+    ...query,
+    ...(key === undefined ? {} : { key }),
+    hash: createHash('sha256').update(text).digest('hex'),
+  }
+  const outcome = await store(log, collection, push, refusals)
+
+  if (outcome.kind === 'key-reused') throw keyReused()
+  if (outcome.kind === 'refused') throw refused(outcome.refusals)
+  if (outcome.kind === 'stale') throw stale(outcome, write)
+  // what is acknowledged survives: a database in memory is saved before the answer leaves
+  await log.database.save()
+  if (outcome.replayed) ctx.set('Idempotency-Replayed', 'true')
+  ctx.status = 200
+  ctx.type = 'application/json'
+  ctx.body = JSON.stringify(outcome.answer)
+}
+
+function readKey(ctx: Context): string | undefined {
+  const keys = ctx.req.headersDistinct['idempotency-key']
+  if (!keys) return
+  const [key = '', ...more] = keys
+  if (more.length > 0 || !/^[\x20-\x7e]{1,255}$/.test(key))
+    throw new Problem(400, 'The Idempotency-Key has to be one, of 1 to 255 printable ASCII characters.')
+  return key
+}
+
+/** Thrown out of a step, so that nothing of it stays, nor its stamp. */
+class Undone extends Error {
+  constructor(readonly outcome: PushOutcome) {
+    super('undone')
+  }
+}
+
+// One answer names every bad row: where some are bad to begin with, the others are stored on trial.
+async function store(log: ChangeLog, collection: Collection, push: Push, refusals: readonly Refusal[]): Promise<PushOutcome> {
+  const storeOrUndo = function* (): Step<PushOutcome> {
+    const outcome = yield* storePush(log, collection, push)
+    if (outcome.kind !== 'stored' || refusals.length > 0) throw new Undone(outcome)
+    return outcome
+  }
+  try {
+    return await log.database.step(storeOrUndo, { durable: true })
+  } catch (error) {
+    if (!(error instanceof Undone)) throw error
+    const { outcome } = error
+    if (outcome.kind === 'stored') return { kind: 'refused', refusals }
+    return outcome.kind === 'refused' ? { kind: 'refused', refusals: [...refusals, ...outcome.refusals] } : outcome
+  }
+}
+
+function refused(errors: readonly Refusal[]): Problem {
+  const detail = 'Nothing was stored: the errors say which rows cannot be, and why.'
+  return new Problem(422, detail, { type: 'urn:typeorm-sync:rows-refused', title: 'Rows refused', members: { errors } })
+}
+
+function stale({ answer, collection }: PushOutcome & { kind: 'stale' }, write: WriteUpdate): Problem {
+  const { now, updates, reset } = answer
+  const members = { now, collection, ...(reset ? { reset } : {}), updates: updates.map(write) }
+  return reset
+    ? new Problem(409, 'Nothing was stored: the collection was reset. Read it again.', {
+        type: 'urn:typeorm-sync:collection-reset',
+        title: 'Collection reset',
+        members,
+      })
+    : new Problem(409, 'Nothing was stored: some of these rows changed meanwhile. The updates say how.', {
+        type: 'urn:typeorm-sync:rows-contested',
+        title: 'Rows contested',
+        members,
+      })
+}

@@ -1,0 +1,2 @@
+export { collectTombstones, forgetPushes, type MaintenanceOptions, maintain, renewCollection } from './maintenance.js'
+export { type SyncRoutesOptions, syncRoutes } from './syncRoutes.js'

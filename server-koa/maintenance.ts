@@ -1,0 +1,111 @@
+// What a server does now and then: forgets what no client asks for any more, and begins its history anew after a restore.
+
+import type { DataSource } from 'typeorm'
+import { readClock } from '../src/changes/changeLog.js'
+import type { Collection } from '../src/changes/collection.js'
+import { type Database, query, type Step } from '../src/changes/database/database.js'
+import { changeLogOf } from '../src/entity/registry.js'
+
+const DAY = 24 * 60 * 60 * 1000
+// in a step, so that requests are answered in between
+const BATCH = 2_000
+
+interface Age {
+  /** Milliseconds. */
+  readonly olderThan?: number
+}
+
+/**
+ * Forgets removals that are older than 180 days, or `olderThan`. A client that was away for longer reads everything from the beginning; its own
+ * changes stay. Resolves to how many were forgotten.
+ */
+export async function collectTombstones(dataSource: DataSource, { olderThan = 180 * DAY }: Age = {}): Promise<number> {
+  const { database, collections } = changeLogOf(dataSource)
+  // The horizon before the tombstones: from then on nobody is answered with a difference that might lack one.
+  const horizon = await database.step(() => raiseHorizon(Date.now() - olderThan))
+  let count = 0
+  for (const collection of collections) {
+    let collected: number
+    do {
+      collected = await database.step(() => collectSome(database, collection, horizon))
+      count += collected
+    } while (collected === BATCH)
+  }
+  return count
+}
+
+function* raiseHorizon(stamp: number): Step<number> {
+  const { now, horizon } = yield* readClock()
+  // never above now: a client that has read everything would be below it
+  const raised = Math.max(horizon, Math.min(now, Math.floor(stamp)))
+  if (raised > horizon) yield* query('UPDATE sync_clock SET horizon = ?', raised)
+  return raised
+}
+
+// Only what every server of this database has heard of. Its images go along: else an old one passes for the base of a row made anew.
+function* collectSome(database: Database, { name }: Collection, horizon: number): Step<number> {
+  const rows = yield* query(
+    `SELECT t.id AS id
+       FROM sync_tombstone t
+      WHERE t.collection = ? AND t.stamp <= ?
+        AND NOT EXISTS (
+          SELECT 1 FROM sync_remote r
+           WHERE r.collection = t.collection
+             AND NOT (
+               (t.stamp < r.told_stamp OR (t.stamp = r.told_stamp AND t.id <= r.told_id)
+                 OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = r.id AND m.stamp = t.stamp))
+               AND NOT EXISTS (SELECT 1 FROM sync_conflict c WHERE c.remote = r.id AND c.id = t.id)
+               AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.remote = r.id AND j.id = t.id AND j.stamp = t.stamp)))
+      ORDER BY t.stamp, t.id LIMIT ?`,
+    name,
+    horizon,
+    BATCH,
+  )
+  if (rows.length === 0) return 0
+  const ids = database.idList(rows.map(row => String(row.id)))
+  yield* query(`DELETE FROM "sync_image_${name.replaceAll('"', '""')}" WHERE ${database.among('_sync_id')}`, ids)
+  yield* query(`DELETE FROM sync_tombstone WHERE collection = ? AND ${database.among('id')}`, name, ids)
+  return rows.length
+}
+
+/** Forgets the idempotency keys of POSTs that were answered more than 30 days ago, or `olderThan`. Resolves to how many were forgotten. */
+export async function forgetPushes(dataSource: DataSource, { olderThan = 30 * DAY }: Age = {}): Promise<number> {
+  const forgotten = await changeLogOf(dataSource).database.step(() =>
+    query('DELETE FROM sync_push WHERE answered_at < ? RETURNING 1', Date.now() - olderThan),
+  )
+  return forgotten.length
+}
+
+/**
+ * To be called after a backup was restored, before clients are let in again: gives the history a new name. Every client then reads everything
+ * and tells all that it has, so that what the backup lacks comes back; only contents that differ conflict. Resolves to the new name.
+ */
+export async function renewCollection(dataSource: DataSource): Promise<string> {
+  const name = globalThis.crypto.randomUUID()
+  await changeLogOf(dataSource).database.step(() => query('UPDATE sync_clock SET collection = ?', name), { durable: true })
+  await changeLogOf(dataSource).database.save()
+  return name
+}
+
+export interface MaintenanceOptions {
+  /** Milliseconds; a day, unless told otherwise. */
+  readonly every?: number
+  /** Where to tell of a failure; the next time comes all the same. */
+  readonly onError?: (error: unknown) => void
+}
+
+/** Runs `collectTombstones` and `forgetPushes` now and then for as long as the data source is open. Gives back what stops it. */
+export function maintain(dataSource: DataSource, { every = DAY, onError = console.error }: MaintenanceOptions = {}): () => void {
+  const work = async () => {
+    try {
+      if (dataSource.isInitialized) await collectTombstones(dataSource)
+      if (dataSource.isInitialized) await forgetPushes(dataSource)
+    } catch (error) {
+      if (dataSource.isInitialized) onError(error)
+    }
+  }
+  void work()
+  // a timer that is set for longer than 2^31 - 1 fires at once
+  const timer = setInterval(work, Math.min(every, 2 ** 31 - 1)).unref()
+  return () => clearInterval(timer)
+}

@@ -1,0 +1,69 @@
+// Answers other than success, as application/problem+json (RFC 9457).
+
+import { STATUS_CODES } from 'node:http'
+import type { Context } from 'koa'
+import { BadRequestError, DatabaseBusyError, DatabaseFailedError, KeyReusedError, LaggingReplicaError } from '../src/errors.js'
+
+interface ProblemDetails {
+  /** Names a problem that its status does not name. */
+  readonly type?: string
+  readonly title?: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** Members beside those of the RFC. */
+  readonly members?: Readonly<Record<string, unknown>>
+}
+
+/** Thrown inside the middleware, which answers with it. `detail` is written to whoever asked: no value, no SQL, no name of a table. */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly detail: string,
+    readonly more: ProblemDetails = {},
+  ) {
+    super(detail)
+    this.name = 'Problem'
+  }
+}
+
+/** Writes an error as the answer; headers that others have set stay. What nobody foresaw is told to the application, not to the caller. */
+export function writeProblem(ctx: Context, error: unknown): void {
+  const { status, detail, more } = problemOf(error)
+  if (status === 500 || error instanceof DatabaseFailedError) report(ctx, error)
+  ctx.remove('ETag')
+  ctx.remove('Content-Encoding')
+  ctx.status = status
+  ctx.set(more.headers ?? {})
+  ctx.type = 'application/problem+json'
+  ctx.body = JSON.stringify({
+    type: more.type ?? 'about:blank',
+    title: more.title ?? STATUS_CODES[status],
+    status,
+    detail,
+    ...more.members,
+  })
+}
+
+/** Tells the application of an error, as Koa does: by its event, for a log. */
+export function report(ctx: Context, error: unknown): void {
+  // an application that is mounted in another one has no listener, and an error event without a listener throws
+  if (ctx.app.listenerCount('error') > 0) ctx.app.emit('error', error, ctx)
+  else console.error(error)
+}
+
+export const unavailable = (detail: string, seconds: number) => new Problem(503, detail, { headers: { 'Retry-After': String(seconds) } })
+
+function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  if (error instanceof BadRequestError) return new Problem(400, error.message)
+  if (error instanceof LaggingReplicaError) return unavailable('This server has not come as far as you have; it will.', 1)
+  if (error instanceof DatabaseBusyError) return unavailable('The database is busy; nothing was stored. Ask again.', 1)
+  if (error instanceof DatabaseFailedError) return unavailable('The database cannot be used at the moment. Ask again later.', 10)
+  if (error instanceof KeyReusedError) return keyReused()
+  return new Problem(500, 'The server failed to answer. Ask again later.')
+}
+
+export const keyReused = () =>
+  new Problem(422, 'This Idempotency-Key came before, with another request.', {
+    type: 'urn:typeorm-sync:key-reused',
+    title: 'Idempotency-Key reused',
+  })

@@ -1,0 +1,79 @@
+// Answers a GET: what changed since (PROTOCOL.md, GET).
+
+import { type ChangeLog, type Clock, readClock } from '../src/changes/changeLog.js'
+import type { Collection } from '../src/changes/collection.js'
+import type { Step } from '../src/changes/database/database.js'
+import { LAST, type Place, readChanges, readLastChange } from '../src/changes/rows.js'
+import { BadRequestError } from '../src/errors.js'
+import type { PullAnswer, PullQuery, Reset } from '../src/protocol/messages.js'
+
+export interface PullPage {
+  /** undefined: nothing is new for a client with this ETag (304). */
+  readonly answer: PullAnswer | undefined
+  readonly etag: string
+}
+
+/** Reads one page of an answer, clock and rows in one snapshot. Throws BadRequestError for a token that is none. */
+export function* readPage(
+  _log: ChangeLog,
+  collection: Collection,
+  query: PullQuery & { readonly ifNoneMatch?: string },
+  limit: number,
+): Step<PullPage> {
+  const clock = yield* readClock()
+  const token = query.after === undefined ? undefined : readToken(query.after)
+  const reset = resetOf(clock, query, token)
+  const lastChange = yield* readLastChange(collection)
+  const etag = `"${clock.collection}.${lastChange}"`
+  if (!reset && !token && query.since >= lastChange && matches(query.ifNoneMatch, etag)) return { answer: undefined, etag }
+
+  const since = reset ? 0 : query.since
+  // A full answer begins here; removals after that are told. A difference tells all of them.
+  const start = token && !reset ? token.start : since === 0 ? clock.now : undefined
+  const above: Place = token && !reset ? token : { stamp: since, id: LAST }
+  const found = yield* readChanges(collection, { above, limit: limit + 1, removalsAbove: start })
+  const updates = found.slice(0, limit)
+  const last = updates.at(-1)
+  return {
+    etag,
+    answer: {
+      now: clock.now,
+      collection: clock.collection,
+      updates,
+      ...(start !== undefined && { full: true }),
+      ...(reset && { reset }),
+      ...(found.length > limit && last && { next: writeToken({ stamp: last.stamp, id: last.id, start }) }),
+    },
+  }
+}
+
+function resetOf(clock: Clock, { since, min = 0, collection }: PullQuery, token: Token | undefined): Reset | undefined {
+  // the client has heard of more than there is: this history was put back
+  if (clock.now < Math.max(since, min) || (collection !== undefined && collection !== clock.collection)) return 'collection-changed'
+  // every page is compared: tombstones may go while a client turns them
+  const from = token ? (token.start ?? token.stamp - 1) : since
+  return (token || since > 0) && from < clock.horizon ? 'since-too-old' : undefined
+}
+
+const matches = (ifNoneMatch: string | undefined, etag: string) =>
+  ifNoneMatch !== undefined && ifNoneMatch.split(',').some(t => [etag, '*'].includes(t.trim().replace(/^W\//, '')))
+
+// ---------------------------------------------------------------- page tokens
+
+/** The last place that was told, and of a full answer the stamp at which it began. */
+interface Token extends Place {
+  readonly start: number | undefined
+}
+
+const writeToken = ({ stamp, id, start }: Token) => Buffer.from(JSON.stringify([stamp, id, start ?? null])).toString('base64url')
+
+function readToken(text: string): Token {
+  try {
+    const [stamp, id, start] = JSON.parse(Buffer.from(text, 'base64url').toString())
+    const isStamp = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0
+    if (isStamp(stamp) && typeof id === 'string' && (start === null || isStamp(start))) return { stamp, id, start: start ?? undefined }
+  } catch {
+    // it is none
+  }
+  throw new BadRequestError('`after` is no token of this server.')
+}

@@ -1,0 +1,275 @@
+// Stores a POST: all of it, or nothing (PROTOCOL.md, POST).
+
+import { type ChangeLog, type Clock, readClock } from '../src/changes/changeLog.js'
+import type { Collection } from '../src/changes/collection.js'
+import { ConstraintError, first, query, type Step } from '../src/changes/database/database.js'
+import { readVersions, type Version } from '../src/changes/rows.js'
+import { type Dependent, findOrphans, readDependents, storeVersions, type Write } from '../src/changes/store.js'
+import { equalValues } from '../src/changes/values.js'
+import { ValueError } from '../src/errors.js'
+import type { PushAnswer, PushedRow, Refusal, Reset, StaleAnswer, WireRow } from '../src/protocol/messages.js'
+
+export interface Push {
+  readonly rows: readonly PushedRow[]
+  /** «I have seen everything up to here»; without it the last write wins. */
+  readonly since?: number
+  readonly collection?: string
+  readonly key?: string
+  /** Of the body as it came, to tell a repeated request from another one under the same key. */
+  readonly hash: string
+}
+
+export type PushOutcome =
+  | { readonly kind: 'stored'; readonly answer: PushAnswer; readonly replayed: boolean }
+  | { readonly kind: 'stale'; readonly answer: StaleAnswer; readonly collection: string }
+  | { readonly kind: 'refused'; readonly refusals: readonly Refusal[] }
+  | { readonly kind: 'key-reused' }
+
+/** To be run in a durable step. */
+export function* storePush(log: ChangeLog, collection: Collection, push: Push): Step<PushOutcome> {
+  const known = push.key === undefined ? undefined : yield* readAnswer(collection, push.key)
+  if (known)
+    return known.hash === push.hash || !push.rows.length || known.answer.empty
+      ? { kind: 'stored', answer: known.answer, replayed: true }
+      : { kind: 'key-reused' }
+  const clock = yield* readClock()
+  const reset = resetOf(clock, push)
+  if (reset) return { kind: 'stale', collection: clock.collection, answer: { now: clock.now, updates: [], reset } }
+  const outcome = push.rows.length ? yield* storeRows(log, collection, push, clock) : nothing(clock, push)
+  if (outcome.kind === 'stored' && push.key !== undefined) yield* writeAnswer(collection, push.key, push.hash, outcome.answer)
+  return outcome
+}
+
+function resetOf(clock: Clock, { since, collection }: Push): Reset | undefined {
+  if ((collection !== undefined && collection !== clock.collection) || (since ?? 0) > clock.now) return 'collection-changed'
+  return since !== undefined && since < clock.horizon ? 'since-too-old' : undefined
+}
+
+// An empty push takes no stamp. Under a new key it uses the key up: the push that it ends never counts.
+function nothing({ now }: Clock, { key }: Push): PushOutcome {
+  return { kind: 'stored', replayed: false, answer: { status: 'ok', now, since: now, ...(key !== undefined && { empty: true }) } }
+}
+
+// ---------------------------------------------------------------- keys
+
+function* readAnswer({ name }: Collection, key: string): Step<{ hash: string; answer: PushAnswer } | undefined> {
+  const row = yield* first('SELECT hash, answer FROM sync_push WHERE key = ?', `${name} ${key}`)
+  return row && { hash: String(row.hash), answer: JSON.parse(String(row.answer)) }
+}
+
+function* writeAnswer({ name }: Collection, key: string, hash: string, answer: PushAnswer): Step<void> {
+  yield* query(
+    'INSERT INTO sync_push (key, hash, answer, answered_at) VALUES (?, ?, ?, ?)',
+    `${name} ${key}`,
+    hash,
+    JSON.stringify(answer),
+    Date.now(),
+  )
+}
+
+// ---------------------------------------------------------------- rows
+
+function* storeRows(log: ChangeLog, collection: Collection, { rows, since }: Push, clock: Clock): Step<PushOutcome> {
+  const ids = rows.map(r => r.id)
+  const versions = yield* readVersions(log.database, collection, ids)
+  const versionOf = (id: string): Version => versions.get(id) ?? { value: null, stamp: 0 }
+  const reached = yield* readReached(log, collection, rows, versionOf)
+
+  // what the sender has not seen, of the rows posted and of those that a removal takes along (law 9)
+  const stale = since === undefined ? [] : ids.filter(id => versionOf(id).stamp > since)
+  const halves = rows.filter(r => r.partial && versionOf(r.id).value === null).map(r => r.id)
+  if (since !== undefined && (stale.length || reached.changes.some(c => c.old.stamp > since)))
+    return staleAnswer(clock, new Set([...stale, ...halves]), versionOf)
+  if (halves.length) return staleAnswer(clock, new Set(halves), versionOf)
+
+  const { writes, refusals } = decideWrites(collection, rows, versionOf)
+  refusals.push(...(yield* refuseByRelation(log, collection, writes, reached)))
+  if (refusals.length) return { kind: 'refused', refusals: unique(refusals) }
+
+  const changing = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))
+  if (!changing.length) return { kind: 'stored', replayed: false, answer: { status: 'ok', now: clock.now, since: clock.now } }
+  const stamp = yield* log.database.tick()
+  yield* log.database.deferConstraints()
+  const failed = yield* storeAll(log, collection, reached.changes, changing, stamp)
+  if (failed.length) return { kind: 'refused', refusals: failed }
+  const isExact = !reached.changes.length && (yield* isStoredAsPosted(log, collection, rows))
+  return { kind: 'stored', replayed: false, answer: { status: 'ok', now: stamp, ...(isExact && { since: clock.now }) } }
+}
+
+/** Does the row have these values already? */
+const covers = (row: WireRow, value: WireRow) => Object.keys(value).every(p => equalValues(row[p], value[p]))
+
+function staleAnswer({ now, collection }: Clock, ids: ReadonlySet<string>, versionOf: (id: string) => Version): PushOutcome {
+  return { kind: 'stale', collection, answer: { now, updates: [...ids].map(id => ({ id, ...versionOf(id) })) } }
+}
+
+/** What each row would become; of a part only what it tells. A value that its column cannot hold refuses the row. */
+function decideWrites(
+  collection: Collection,
+  rows: readonly PushedRow[],
+  versionOf: (id: string) => Version,
+): { writes: Write[]; refusals: Refusal[] } {
+  const writes: Write[] = []
+  const refusals: Refusal[] = []
+  for (const { id, value } of rows) {
+    const old = versionOf(id)
+    if (value === null) {
+      writes.push({ id, old, value })
+      continue
+    }
+    const posted: WireRow = {}
+    let isValid = true
+    for (const column of collection.columns) {
+      const { property } = column
+      if (!Object.hasOwn(value, property)) continue
+      try {
+        posted[property] = column.toWire(column.fromWire(value[property] as never))
+      } catch (error) {
+        if (!(error instanceof ValueError)) throw error
+        refusals.push({ id, property, code: 'not-valid', detail: `It ${error.detail}.` })
+        isValid = false
+      }
+    }
+    if (isValid) writes.push({ id, old, value: posted })
+  }
+  return { writes, refusals }
+}
+
+// ---------------------------------------------------------------- foreign keys
+
+/** A row that was not posted and that a posted removal changes. */
+interface Reached extends Dependent {
+  readonly old: Version
+  /** What is set; null: removed. */
+  readonly value: WireRow | null
+}
+
+interface Reach {
+  /** Those that depend on others first. */
+  readonly changes: readonly Reached[]
+  /** Posted removals that rows forbid. */
+  readonly forbidden: readonly string[]
+}
+
+function* readReached(log: ChangeLog, collection: Collection, rows: readonly PushedRow[], versionOf: (id: string) => Version): Step<Reach> {
+  const removals = rows.filter(r => r.value === null && versionOf(r.id).value !== null)
+  if (!collection.children.length || !removals.length) return { changes: [], forbidden: [] }
+  const posted = new Map(rows.map(r => [r.id, r]))
+  // a posted child that names another parent does not go with the old one
+  const going = new Set(rows.filter(r => r.value === null).map(r => r.id))
+  const changes = new Map<string, Reached>()
+  const forbidden: string[] = []
+  for (const { id } of removals) {
+    const { removed, cleared, forbidding, isBlocked } = yield* readDependents(collection, id, going)
+    const moves = (d: Dependent) => d.collection === collection && movesAway(collection, posted.get(d.id), id)
+    if (isBlocked || forbidding.some(d => !moves(d))) forbidden.push(id)
+    for (const { collection: there, id: child } of removed) if (!moves({ collection: there, id: child })) yield* reach(there, child, null)
+    for (const { collection: there, id: child, property } of cleared)
+      if (!moves({ collection: there, id: child })) yield* reach(there, child, { [property]: null })
+  }
+  return { changes: [...changes.values()], forbidden }
+
+  function* reach(there: Collection, id: string, value: WireRow | null): Step<void> {
+    const old = (yield* readVersions(log.database, there, [id])).get(id)
+    const before = changes.get(`${there.name} ${id}`)
+    if (!old || before?.value === null) return
+    changes.set(`${there.name} ${id}`, { collection: there, id, old, value: value && { ...before?.value, ...value } })
+  }
+}
+
+function movesAway(collection: Collection, row: PushedRow | undefined, parent: string): boolean {
+  if (!row?.value) return false
+  return collection.parents.some(
+    r => r.parent === collection && Object.hasOwn(row.value as WireRow, r.property) && (row.value as WireRow)[r.property] !== parent,
+  )
+}
+
+function* refuseByRelation(log: ChangeLog, collection: Collection, writes: readonly Write[], reached: Reach): Step<Refusal[]> {
+  const rows = writes.filter(w => w.value !== null) as (Write & { value: WireRow })[]
+  const orphans = yield* findOrphans(log, collection, rows)
+  // nor may a row need one that goes in the same push
+  const going = new Set(writes.filter(w => w.value === null).map(w => w.id))
+  for (const row of rows) {
+    for (const { parent, property, parentColumn } of collection.parents) {
+      const key = row.value[property]
+      if (parent === collection && parentColumn === collection.table.key && typeof key === 'string' && going.has(key))
+        orphans.set(row.id, property)
+    }
+  }
+  return [
+    ...[...orphans].map(([id, property]) => ({ id, property, code: 'parent-missing', detail: 'The row that it needs is not there.' })),
+    ...reached.forbidden.map(id => ({ id, code: 'children-exist', detail: 'There are rows that need it.' })),
+  ]
+}
+
+// ---------------------------------------------------------------- storing
+
+/** Stores everything, or nothing: gives the rows that the database refuses, all of them. */
+function* storeAll(
+  log: ChangeLog,
+  collection: Collection,
+  reached: readonly Reached[],
+  writes: readonly Write[],
+  stamp: number,
+): Step<Refusal[]> {
+  const rowsFirst = [...writes.filter(w => w.value !== null), ...writes.filter(w => w.value === null)]
+  function* store(some: readonly Write[]): Step<void> {
+    yield* storeVersions(log, collection, some.filter(w => w.value !== null), stamp) // biome-ignore format: short
+    for (const { collection: there, id, old, value } of reached) yield* storeVersions(log, there, [{ id, old, value }], stamp)
+    yield* storeVersions(log, collection, some.filter(w => w.value === null), stamp) // biome-ignore format: short
+  }
+  try {
+    yield* log.database.attempt(() => store(rowsFirst))
+    return []
+  } catch (error) {
+    if (!(error instanceof ConstraintError)) throw error
+  }
+  // once more, one by one, to name each bad row; the whole attempt is undone
+  const refusals: Refusal[] = []
+  try {
+    yield* log.database.attempt(function* () {
+      for (const write of rowsFirst) {
+        try {
+          yield* log.database.attempt(() => storeVersions(log, collection, [write], stamp))
+        } catch (error) {
+          if (!(error instanceof ConstraintError)) throw error
+          refusals.push(refusalOf(collection, write.id, error))
+        }
+      }
+      throw new Undo()
+    })
+  } catch (error) {
+    if (!(error instanceof Undo)) throw error
+  }
+  return refusals.length
+    ? refusals
+    : writes.map(w => ({ id: w.id, code: 'not-valid', detail: 'The rows of this push cannot be stored together.' }))
+}
+
+class Undo extends Error {}
+
+function refusalOf(collection: Collection, id: string, { kind, column }: ConstraintError): Refusal {
+  const property = collection.columns.find(c => c.column === column)?.property
+  const refusal = { id, ...(property !== undefined && { property }) }
+  if (kind === 'unique') return { ...refusal, code: 'not-unique', detail: 'Another row has this value.' }
+  if (kind === 'foreign-key') return { ...refusal, code: 'parent-missing', detail: 'The row that it needs is not there, or rows need it.' }
+  return { ...refusal, code: 'not-valid', detail: kind === 'not-null' ? 'It is missing.' : 'A rule of the database forbids it.' }
+}
+
+function unique(refusals: readonly Refusal[]): Refusal[] {
+  return [...new Map(refusals.map(r => [`${r.id}\n${r.property}`, r])).values()]
+}
+
+/** Is every posted value stored as it was posted? Where it was rounded or normalised, or a trigger changed it, the client fetches it. */
+function* isStoredAsPosted(log: ChangeLog, collection: Collection, rows: readonly PushedRow[]): Step<boolean> {
+  const versions = yield* readVersions(
+    log.database,
+    collection,
+    rows.map(r => r.id),
+  )
+  return rows.every(({ id, value }) => {
+    const stored = versions.get(id)?.value ?? null
+    if (value === null || stored === null) return value === stored
+    return collection.columns.every(({ property }) => !Object.hasOwn(value, property) || equalValues(stored[property], value[property]))
+  })
+}

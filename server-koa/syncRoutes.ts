@@ -1,0 +1,119 @@
+// The middleware of a server: the synced entities of a data source, each at the path of its url.
+
+import Router from '@koa/router'
+import type { Context } from 'koa'
+import type { DataSource } from 'typeorm'
+import { type ChangeLog, collectionNamed } from '../src/changes/changeLog.js'
+import { changeLogOf, type SyncedEntity, syncedEntities } from '../src/entity/registry.js'
+import { SyncConfigurationError } from '../src/errors.js'
+import { answerPull, type PullLimits } from './answerPull.js'
+import { answerPush, type PushLimits } from './answerPush.js'
+import { discardRest } from './body.js'
+import { Problem, report, unavailable, writeProblem } from './problem.js'
+import { updateWriter } from './updates.js'
+
+export interface SyncRoutesOptions extends Partial<PullLimits>, Partial<PushLimits> {
+  /** Says that everybody who reaches these routes may read and write every row. */
+  readonly public: true
+  /** A path before those of the entities. */
+  readonly prefix?: string
+}
+
+type Limits = PullLimits & PushLimits
+
+const LIMITS: Limits = { rows: 10_000, bytes: 10 * 1024 * 1024, pageSize: 1_000, largestPage: 10_000, requestTimeout: 30_000 }
+const METHODS = 'GET, HEAD, POST'
+const VARY = ['Accept', 'Accept-Encoding', 'Authorization']
+const EXPOSED = ['ETag', 'Retry-After', 'Idempotency-Replayed']
+
+/**
+ * Routes that answer PROTOCOL.md for the synced entities of a data source, which may be initialised later: `app.use(syncRoutes(dataSource,
+ * { public: true }).routes())`. Authentication, CORS, compression and rate limits are the application's, before these routes; body parsers
+ * belong behind them. Throws SyncConfigurationError where nobody said that the rows are public.
+ */
+export function syncRoutes(dataSource: DataSource, options: SyncRoutesOptions): Router {
+  if (options?.public !== true)
+    throw new SyncConfigurationError(
+      'syncRoutes serves every row to everybody who reaches it, there are no scopes yet. If that is what you want, or your own middleware before it lets nobody else in, say so: syncRoutes(dataSource, { public: true }).',
+    )
+  const limits = limitsOf(options)
+  const router = new Router(options.prefix ? { prefix: options.prefix } : {})
+  // One route for all, for a data source that is not initialised does not know its entities yet.
+  router.all('{/*path}', async (ctx, next) => {
+    const { entity, failure } = find(dataSource, `/${ctx.params.path ?? ''}`)
+    if (entity && ctx.method !== 'OPTIONS') return answering(ctx, () => answer(ctx, dataSource, entity, limits))
+    await next()
+    if (ctx.status !== 404 || (ctx.body !== undefined && ctx.body !== null) || ctx.respond === false) return
+    // what nobody else answers might be ours
+    if (failure) return answering(ctx, () => Promise.reject(failure))
+    if (entity) {
+      ctx.set('Allow', METHODS)
+      ctx.status = 204
+    } else if (options.prefix) await answering(ctx, () => Promise.reject(new Problem(404, 'There is no such collection.')))
+  })
+  return router
+}
+
+function limitsOf(options: SyncRoutesOptions): Limits {
+  const limits = { ...LIMITS }
+  for (const name of Object.keys(LIMITS) as (keyof Limits)[]) {
+    const value = options[name] ?? LIMITS[name]
+    if (!Number.isSafeInteger(value) || value < 1) throw new SyncConfigurationError(`syncRoutes: ${name} has to be a whole number above 0.`)
+    Object.assign(limits, { [name]: value })
+  }
+  return limits
+}
+
+function find(dataSource: DataSource, path: string): { entity?: SyncedEntity | undefined; failure?: unknown } {
+  if (!dataSource.isInitialized) return { failure: notReady() }
+  try {
+    return { entity: syncedEntities(dataSource).find(({ urls }) => urls.some(url => pathOf(url) === path)) }
+  } catch (failure) {
+    return { failure }
+  }
+}
+
+// as the router gives it: decoded
+const pathOf = (url: string) => decodeURIComponent(new URL(url, 'http://server').pathname)
+
+const notReady = () => unavailable('The server is starting, or stopping.', 5)
+
+// Errors end here: what is thrown through Koa loses the headers that others have set, those of CORS among them.
+async function answering(ctx: Context, work: () => Promise<void>): Promise<void> {
+  ctx.set('Cache-Control', 'private, no-cache')
+  for (const header of VARY) ctx.vary(header)
+  if (ctx.get('Origin')) expose(ctx)
+  try {
+    await work()
+  } catch (error) {
+    writeProblem(ctx, error)
+  }
+  discardRest(ctx.req)
+}
+
+function expose(ctx: Context): void {
+  const exposed = String(ctx.response.get('Access-Control-Expose-Headers') ?? '')
+  const names = exposed.split(',').flatMap(name => name.trim() || [])
+  if (names.includes('*')) return
+  const missing = EXPOSED.filter(name => !names.some(n => n.toLowerCase() === name.toLowerCase()))
+  ctx.set('Access-Control-Expose-Headers', [...names, ...missing].join(', '))
+}
+
+async function answer(ctx: Context, dataSource: DataSource, entity: SyncedEntity, limits: Limits): Promise<void> {
+  if (!METHODS.split(', ').includes(ctx.method)) throw new Problem(405, `Here is ${METHODS}.`, { headers: { Allow: METHODS } })
+  if (!ctx.accepts('application/json')) throw new Problem(406, 'There is application/json here, and nothing else.')
+  const log = openLog(ctx, dataSource)
+  const collection = collectionNamed(log, entity.metadata.tableName)
+  const write = updateWriter(collection, entity.options.dates)
+  await (ctx.method === 'POST' ? answerPush : answerPull)(ctx, log, collection, write, limits)
+}
+
+// TypeORM calls a data source initialised a moment before its change log is
+function openLog(ctx: Context, dataSource: DataSource): ChangeLog {
+  try {
+    return changeLogOf(dataSource)
+  } catch (error) {
+    report(ctx, error)
+    throw notReady()
+  }
+}

@@ -1,0 +1,310 @@
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import libsql from 'libsql'
+import { Column, type DataSource, type DataSourceOptions, Entity, PrimaryColumn } from 'typeorm'
+import { ConstraintError, type Database, query, type Step } from '../../src/changes/database/database.js'
+import { enableSync } from '../../src/entity/enableSync.js'
+import { changeLogOf } from '../../src/entity/registry.js'
+import { type WithSyncOptions } from '../../src/entity/withSync.js'
+import { DatabaseBusyError, DatabaseFailedError } from '../../src/errors.js'
+import { dataSourceOn, type Kind, kinds, newFile } from '../entity/openDataSource.js'
+
+@Entity('note')
+class Note {
+  @PrimaryColumn() id!: string
+  @Column({ unique: true }) text!: string
+}
+enableSync(Note, '/notes')
+
+const pause = (milliseconds: number) => new Promise(resolve => setTimeout(resolve, milliseconds))
+
+async function open(kind: Kind, file: string, sync?: WithSyncOptions, options: Partial<DataSourceOptions> = {}): Promise<DataSource> {
+  const dataSource = dataSourceOn(kind, file, { entities: [Note], synchronize: true, ...options }, sync)
+  return dataSource.initialize()
+}
+
+const databaseOf = (dataSource: DataSource): Database => changeLogOf(dataSource).database
+const idsOf = async (dataSource: DataSource) => (await dataSource.query('SELECT id FROM note ORDER BY id')).map((row: any) => row.id)
+const clockOf = async (dataSource: DataSource) => (await dataSource.query('SELECT now, step FROM sync_clock'))[0]
+
+function* insert(id: string, stamp = 1): Step<void> {
+  yield* query('INSERT INTO note (id, text, "_lastChange") VALUES (?, ?, ?)', id, id, stamp)
+}
+
+describe.each(kinds)('a step on %s', kind => {
+  let dataSource: DataSource
+  beforeEach(async () => {
+    dataSource = await open(kind, newFile(), { patience: 300 })
+  })
+  afterEach(() => dataSource.destroy())
+
+  test('gives the result of its body, and its stamps are its own', async () => {
+    const database = databaseOf(dataSource)
+    const stamp = await database.step(function* () {
+      const stamp = yield* database.tick()
+      yield* insert('a', stamp)
+      return stamp
+    })
+    expect(await dataSource.query('SELECT "_lastChange" AS stamp FROM note')).toEqual([{ stamp }])
+    expect(await clockOf(dataSource)).toEqual({ now: stamp, step: null })
+  })
+
+  test('waits for a transaction of the application and never becomes part of it', async () => {
+    const order: string[] = []
+    const transaction = dataSource
+      .transaction(async manager => {
+        await manager.insert(Note, { id: 'rolled back', text: 'x' })
+        await pause(60)
+        order.push('transaction')
+        throw new Error('no')
+      })
+      .catch(() => {})
+    await pause(10)
+    await databaseOf(dataSource).step(() => insert('step'))
+    order.push('step')
+    await transaction
+    expect(order).toEqual(['transaction', 'step'])
+    expect(await idsOf(dataSource)).toEqual(['step'])
+  })
+
+  test('loses nothing around fifty transactions of the application, half of them rolled back', async () => {
+    const database = databaseOf(dataSource)
+    const [kept, refused, work]: [string[], string[], Promise<unknown>[]] = [[], [], []]
+    let free: Promise<unknown> = Promise.resolve()
+    for (let i = 0; i < 50; i++) {
+      const id = `t${i}`
+      // the application's own transactions queue, as TypeORM has one connection here
+      const transaction = free.then(() =>
+        dataSource.transaction(async manager => {
+          await manager.insert(Note, { id, text: id })
+          await pause(i % 3)
+          await manager.update(Note, id, { text: `${id} again` })
+          if (i % 2) throw new Error('no')
+        }),
+      )
+      free = transaction.catch(() => {})
+      work.push(transaction.then(() => kept.push(id)).catch(() => refused.push(id)))
+      const step = database.step(function* () {
+        yield* insert(`s${i}`)
+        if (i % 5 === 4) throw new Error('no')
+      })
+      work.push(step.then(() => kept.push(`s${i}`)).catch(() => refused.push(`s${i}`)))
+      await pause(i % 4)
+    }
+    await Promise.all(work)
+    expect(kept.length).toBe(65)
+    expect(refused.length).toBe(35)
+    expect(await idsOf(dataSource)).toEqual([...kept].sort())
+    expect((await clockOf(dataSource)).step).toBe(null)
+    const unstamped = await dataSource.query(`SELECT id FROM note WHERE "_lastChange" IS NULL OR (id LIKE 't%' AND "_lastChange" < 1000)`)
+    expect(unstamped).toEqual([])
+  })
+
+  test('does not wait for ever', async () => {
+    const transaction = dataSource.transaction(() => pause(600))
+    await pause(10)
+    const error = await databaseOf(dataSource)
+      .step(() => insert('a'))
+      .catch(e => e)
+    expect(error).toBeInstanceOf(DatabaseBusyError)
+    expect(error.message).toMatch(/^The application kept a transaction open on the shared connection for more than 300 ms/)
+    await transaction
+    expect(await idsOf(dataSource)).toEqual([])
+  })
+
+  test('that throws leaves nothing', async () => {
+    const database = databaseOf(dataSource)
+    const before = await clockOf(dataSource)
+    const thrown = new Error('mine')
+    const step = database.step(function* () {
+      yield* database.tick()
+      yield* insert('a')
+      throw thrown
+    })
+    await expect(step).rejects.toBe(thrown)
+    expect(await idsOf(dataSource)).toEqual([])
+    expect(await clockOf(dataSource)).toEqual(before)
+    await database.step(() => insert('b'))
+    expect(await idsOf(dataSource)).toEqual(['b'])
+  })
+
+  test('names the rule that a statement broke, and an attempt leaves nothing of itself', async () => {
+    const database = databaseOf(dataSource)
+    await database.step(function* () {
+      yield* insert('a')
+      let error: unknown
+      try {
+        yield* database.attempt(function* () {
+          yield* insert('b')
+          yield* query(`INSERT INTO note (id, text) VALUES ('c', 'a')`)
+        })
+      } catch (thrown) {
+        error = thrown
+      }
+      expect(error).toBeInstanceOf(ConstraintError)
+      expect(error).toMatchObject({ kind: 'unique', column: 'text' })
+    })
+    expect(await idsOf(dataSource)).toEqual(['a'])
+  })
+
+  test('may be answered by a statement that fails at any place, and nothing of it is left', async () => {
+    let failAt = Number.POSITIVE_INFINITY
+    let statements = 0
+    const file = newFile()
+    const failing = await open(kind, file, {
+      beforeStatement: () => {
+        if (++statements === failAt) throw new Error('crash')
+      },
+    })
+    const database = databaseOf(failing)
+    const body = function* (): Step<void> {
+      yield* database.tick()
+      yield* insert('a')
+      yield* insert('b')
+    }
+    const before = await clockOf(failing)
+    for (failAt = 1; ; failAt++) {
+      statements = 0
+      const error = await database.step(body).catch(e => e)
+      if (!error) break
+      expect(error.message).toBe('crash')
+      expect([await idsOf(failing), await clockOf(failing)]).toEqual([[], before])
+    }
+    expect(failAt).toBeGreaterThan(5)
+    expect(await idsOf(failing)).toEqual(['a', 'b'])
+    await failing.destroy()
+  })
+
+  test('says so when the data source is closed', async () => {
+    const other = await open(kind, newFile())
+    const database = databaseOf(other)
+    await other.destroy()
+    await expect(database.step(() => insert('a'))).rejects.toThrow(DatabaseFailedError)
+  })
+
+  test('reads one snapshot where it only reads', async () => {
+    const database = databaseOf(dataSource)
+    await database.step(() => insert('a'))
+    const rows = await database.step(() => query('SELECT id FROM note'), { readOnly: true })
+    expect(rows).toEqual([{ id: 'a' }])
+  })
+
+  test('waits while the schema is being changed', async () => {
+    const database = databaseOf(dataSource)
+    const order: string[] = []
+    const change = database.changeSchema(async () => {
+      await pause(50)
+      order.push('schema')
+    })
+    const step = database.step(() => insert('a')).then(() => order.push('step'))
+    await Promise.all([change, step])
+    expect(order).toEqual(['schema', 'step'])
+    const never = database.changeSchema(() => pause(600))
+    await expect(database.step(() => insert('b'))).rejects.toThrow('The schema was being changed')
+    await never
+  })
+})
+
+describe('a file that another process writes', () => {
+  test.each(['another connection', 'another process'])('%s that keeps it locked is waited for, a bounded time', async who => {
+    const file = newFile()
+    const dataSource = await open('libsql', file, { patience: 400 })
+    const database = databaseOf(dataSource)
+    const unlock = await (who === 'another connection' ? lockHere(file) : lockElsewhere(file))
+    let turns = 0
+    const counting = setInterval(() => turns++, 10)
+    const begun = Date.now()
+    const error = await database.step(() => insert('a')).catch(e => e)
+    const waited = Date.now() - begun
+    clearInterval(counting)
+    expect(error).toBeInstanceOf(DatabaseBusyError)
+    expect(error.message).toMatch(/^Another process kept the database locked for more than 400 ms/)
+    expect(waited).toBeLessThan(1500)
+    // the event loop was not held up meanwhile
+    expect(turns).toBeGreaterThan(10)
+    const step = database.step(() => insert('b'))
+    await pause(30)
+    await unlock()
+    await step
+    expect(await idsOf(dataSource)).toEqual(['b'])
+    // the application's own patience is what it was
+    expect(await dataSource.query('PRAGMA busy_timeout')).toEqual([{ timeout: 5000 }])
+    await dataSource.destroy()
+  })
+})
+
+async function lockHere(file: string): Promise<() => Promise<void>> {
+  const other = new libsql(file)
+  other.exec('BEGIN IMMEDIATE')
+  return async () => {
+    other.exec('COMMIT')
+    other.close()
+  }
+}
+
+async function lockElsewhere(file: string): Promise<() => Promise<void>> {
+  const source = `const db = new (require('libsql'))(process.argv[1]); db.exec('BEGIN IMMEDIATE'); console.log('locked')
+    process.stdin.once('data', () => { db.exec('COMMIT'); process.exit() })`
+  const child = spawn(process.execPath, ['-e', source, file], { stdio: ['pipe', 'pipe', 'inherit'] })
+  await new Promise(resolve => child.stdout.once('data', resolve))
+  return async () => {
+    child.stdin.write('x')
+    await new Promise(resolve => child.once('exit', resolve))
+  }
+}
+
+describe('a database in memory is saved', () => {
+  test('once per save, to its callback', async () => {
+    const autoSaveCallback = jest.fn()
+    const dataSource = await open('sqljs', '', {}, { location: undefined, autoSave: true, autoSaveCallback } as Partial<DataSourceOptions>)
+    const database = databaseOf(dataSource)
+    await database.save()
+    autoSaveCallback.mockClear()
+    for (const id of ['a', 'b', 'c']) await database.step(() => insert(id))
+    expect(autoSaveCallback).toHaveBeenCalledTimes(0)
+    await database.save()
+    await database.save()
+    expect(autoSaveCallback).toHaveBeenCalledTimes(1)
+    // the export leaves the statements of the next step usable, and foreign keys on
+    await database.step(() => insert('d'))
+    await database.save()
+    expect(autoSaveCallback).toHaveBeenCalledTimes(2)
+    expect(await idsOf(dataSource)).toEqual(['a', 'b', 'c', 'd'])
+    await database.step(() => query('SELECT 1'), { readOnly: true })
+    await database.save()
+    expect(autoSaveCallback).toHaveBeenCalledTimes(2)
+    expect(await dataSource.query('PRAGMA foreign_keys')).toEqual([{ foreign_keys: 1 }])
+    await dataSource.destroy()
+  })
+
+  test('to its location', async () => {
+    const file = newFile()
+    const dataSource = await open('sqljs', file)
+    const database = databaseOf(dataSource)
+    await database.step(() => insert('a'))
+    await database.save()
+    const saved = await open('sqljs', '', {}, {
+      location: undefined,
+      autoSave: false,
+      database: readFileSync(file),
+    } as Partial<DataSourceOptions>)
+    expect(await idsOf(saved)).toEqual(['a'])
+    await Promise.all([saved.destroy(), dataSource.destroy()])
+  })
+
+  test('by the application, where it asked for that; what failed is saved the next time', async () => {
+    const save = jest.fn<() => Promise<void>>().mockResolvedValue(undefined)
+    const dataSource = await open('sqljs', '', { save }, { location: undefined, autoSave: false } as Partial<DataSourceOptions>)
+    const database = databaseOf(dataSource)
+    await database.save()
+    save.mockClear()
+    save.mockRejectedValueOnce(new Error('quota'))
+    await database.step(() => insert('a'))
+    await expect(database.save()).rejects.toThrow(DatabaseFailedError)
+    await database.save()
+    await database.save()
+    expect(save).toHaveBeenCalledTimes(2)
+    await dataSource.destroy()
+  })
+})

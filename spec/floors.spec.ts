@@ -1,0 +1,56 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { posix } from 'node:path'
+import { describe, expect, test } from '@jest/globals'
+
+/** From the top floor down: what the files below a path may import. The longest path that fits a file is its room. */
+const MAY_IMPORT: Record<string, string[]> = {
+  'server-koa/': ['server-koa/', 'src/entity/registry.ts', 'src/changes/', 'src/protocol/', 'src/errors.ts'],
+  'src/index.ts': ['src/'],
+  'src/entity/': ['src/entity/', 'src/sync/', 'src/changes/', 'src/protocol/', 'src/errors.ts'],
+  'src/sync/': ['src/sync/', 'src/changes/', 'src/protocol/', 'src/errors.ts'],
+  'src/changes/': ['src/changes/', 'src/protocol/', 'src/errors.ts'],
+  'src/changes/database/': ['src/changes/database/', 'src/changes/values', 'src/protocol/', 'src/errors.ts'],
+  'src/protocol/': ['src/protocol/', 'src/errors.ts'],
+  'src/errors.ts': [],
+}
+
+const NEVER: [from: RegExp, to: RegExp][] = [
+  [/^src\/(sync\/merge\.ts|protocol\/)/, /^typeorm(\/|$)/],
+  [/^server-koa\/pull\.ts/, /^server-koa\/push\.ts/],
+  [/^server-koa\/push\.ts/, /^server-koa\/pull\.ts/],
+]
+
+/** The imports of a file that go up, or sideways where that is forbidden, as 'from → to'. */
+function badArrows(file: string, source: string): string[] {
+  const rooms = Object.keys(MAY_IMPORT).filter(path => file.startsWith(path))
+  const room = rooms.sort((a, b) => b.length - a.length)[0]
+  if (!room) return [`${file} is in no room`]
+  const isBad = (to: string) =>
+    NEVER.some(([from, never]) => from.test(file) && never.test(to)) || (isOurs(to) && !MAY_IMPORT[room]!.some(path => to.startsWith(path)))
+  const names = [...source.matchAll(/\b(?:from|import|require)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, name]) => resolve(file, name!))
+  return names.filter(isBad).map(to => `${file} → ${to}`)
+}
+
+const OURS: Record<string, string> = { 'typeorm-sync': 'src/index.ts', 'typeorm-sync/server-koa': 'server-koa/index.ts' }
+const isOurs = (path: string) => /^(\.\.\/|src\/|server-koa\/|spec\/|examples\/)/.test(path)
+const resolve = (file: string, name: string) =>
+  name.startsWith('.') ? posix.join(posix.dirname(file), name).replace(/\.js$/, '.ts') : (OURS[name] ?? name)
+
+test('imports only go down', () => {
+  const filesOf = (top: string) => readdirSync(top, { recursive: true }).map(name => posix.join(top, String(name).replaceAll('\\', '/')))
+  const files = [...filesOf('src'), ...filesOf('server-koa')].filter(file => file.endsWith('.ts'))
+  expect(files).toContain('src/index.ts')
+  expect(files.flatMap(file => badArrows(file, readFileSync(file, 'utf8')))).toEqual([])
+})
+
+describe('the check sees', () => {
+  test.each([
+    ['src/protocol/messages.ts', 'typeorm', "import type { DataSource } from 'typeorm'"],
+    ['src/sync/merge.ts', 'typeorm/browser', "export * from 'typeorm/browser'"],
+    ['src/sync/pull.ts', 'src/entity/enableSync.ts', "import { enableSync } from '../entity/enableSync.js'"],
+    ['src/changes/database/sqlite.ts', 'src/changes/rows.ts', "import { rows } from '../rows.js'"],
+    ['src/errors.ts', 'server-koa/index.ts', "await import('typeorm-sync/server-koa')"],
+    ['server-koa/live.ts', 'src/entity/SyncedEntity.ts', "import {\n  a,\n} from '../src/entity/SyncedEntity.js'"],
+    ['server-koa/pull.ts', 'server-koa/push.ts', "import './push.js'"],
+  ])('%s → %s', (file, to, source) => expect(badArrows(file, source)).toEqual([`${file} → ${to}`]))
+})

@@ -1,0 +1,115 @@
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { collectTombstones, forgetPushes, maintain, renewCollection } from 'typeorm-sync/server-koa'
+import { changeLogOf } from '../../src/entity/registry.js'
+import { startTodo, type Todo, until } from './todoServer.js'
+
+let todo: Todo
+beforeEach(async () => {
+  todo = await startTodo()
+  await todo.post('/taskChanges', [
+    { id: 'milk', name: 'Buy milk' },
+    { id: 'bread', name: 'Bake bread' },
+  ])
+})
+afterEach(async () => {
+  jest.restoreAllMocks()
+  await todo.stop()
+})
+
+const sql = (statement: string, ...values: unknown[]) => todo.dataSource.query(statement, values)
+const remove = async (id: string) => (await todo.post('/taskChanges', [{ id, _removed: true }])).json.now as number
+const tombstones = async () => (await sql('SELECT id FROM sync_tombstone ORDER BY id')).map((row: any) => row.id)
+const DAY = 86_400_000
+
+describe('collectTombstones', () => {
+  test('forgets what was removed long ago, and whoever has not heard of it begins anew', async () => {
+    const { now } = (await todo.get('/taskChanges')).json
+    await remove('milk')
+    expect(await collectTombstones(todo.dataSource)).toBe(0)
+    expect(await tombstones()).toEqual(['milk'])
+    jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 181 * DAY)
+    expect(await collectTombstones(todo.dataSource)).toBe(1)
+    expect(await tombstones()).toEqual([])
+    const away = (await todo.get(`/taskChanges?since=${now}`)).json
+    expect(away).toMatchObject({ reset: 'since-too-old', full: true, updates: [{ id: 'bread' }] })
+    // the horizon is never above now: whoever has read everything is not sent back for ever
+    const present = (await todo.get(`/taskChanges?since=${away.now}`)).json
+    expect(present.reset).toBeUndefined()
+  })
+
+  test('keeps what a server of this database has not heard of, and takes the images of what it forgets along', async () => {
+    const { collections } = changeLogOf(todo.dataSource)
+    const name = collections.find(c => c.entity === 'Task')!.name
+    await remove('milk')
+    await remove('bread')
+    const [milk] = await sql("SELECT stamp FROM sync_tombstone WHERE id = 'milk'")
+    await sql("INSERT INTO sync_remote (id, collection, url, server, told_stamp, told_id) VALUES (1, ?, 'u', 's', 0, '')", name)
+    await sql(
+      `INSERT INTO "sync_image_${name}" (_sync_remote, _sync_id, _sync_stamp, _sync_removed) VALUES (1, 'milk', 1, 1), (1, 'bread', 1, 1)`,
+    )
+    expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(0)
+    // told up to milk's removal, which it heard of, but not of bread's
+    await sql("UPDATE sync_remote SET told_stamp = ?, told_id = 'milk'", milk.stamp)
+    expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(1)
+    expect(await tombstones()).toEqual(['bread'])
+    expect(await sql(`SELECT _sync_id AS id FROM "sync_image_${name}"`)).toEqual([{ id: 'bread' }])
+    // what waits for a decision, or was refused, is not agreed with
+    await sql("UPDATE sync_remote SET told_stamp = 9e15, told_id = ''")
+    await sql("INSERT INTO sync_conflict (remote, id, reason) VALUES (1, 'bread', 'contested')")
+    expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(0)
+    await sql('DELETE FROM sync_conflict')
+    await sql("INSERT INTO sync_rejection (remote, id, stamp, code, again) SELECT 1, id, stamp, 'x', 0 FROM sync_tombstone")
+    expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(0)
+    // what this server removed itself it knows
+    await sql('DELETE FROM sync_rejection')
+    await sql("UPDATE sync_remote SET told_stamp = 0, told_id = ''")
+    await sql('INSERT INTO sync_stamp (remote, stamp) SELECT 1, stamp FROM sync_tombstone')
+    expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(1)
+  })
+
+  test('goes on in small steps where there are many', async () => {
+    await sql(
+      `INSERT INTO task (id, name, done) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT 'n' || i, 'x', 0 FROM n`,
+    )
+    await sql("DELETE FROM task WHERE id LIKE 'n%'")
+    const step = jest.spyOn(changeLogOf(todo.dataSource).database, 'step')
+    expect(await collectTombstones(todo.dataSource, { olderThan: -DAY })).toBe(5_000)
+    expect(step.mock.calls.length).toBeGreaterThanOrEqual(4)
+    expect(await tombstones()).toEqual([])
+  })
+})
+
+test('forgetPushes forgets old idempotency keys alone', async () => {
+  await todo.post('/taskChanges', [{ id: 'milk', name: 'Old' }], { 'Idempotency-Key': 'old' })
+  await sql('UPDATE sync_push SET answered_at = answered_at - ?', 31 * DAY)
+  await todo.post('/taskChanges', [{ id: 'milk', name: 'New' }], { 'Idempotency-Key': 'new' })
+  expect(await forgetPushes(todo.dataSource)).toBe(1)
+  expect(
+    (await todo.post('/taskChanges', [{ id: 'milk', name: 'New' }], { 'Idempotency-Key': 'new' })).headers['idempotency-replayed'],
+  ).toBe('true')
+})
+
+test('renewCollection lets every client begin anew after a backup was restored', async () => {
+  const { now, collection } = (await todo.get('/taskChanges')).json
+  const name = await renewCollection(todo.dataSource)
+  expect(name).not.toBe(collection)
+  expect((await todo.get(`/taskChanges?since=${now}&collection=${collection}`)).json).toMatchObject({
+    reset: 'collection-changed',
+    collection: name,
+    updates: [{ id: 'bread' }, { id: 'milk' }],
+  })
+})
+
+test('maintain does so again and again, tells of failures, and stops', async () => {
+  const step = jest.spyOn(changeLogOf(todo.dataSource).database, 'step')
+  const failures: unknown[] = []
+  step.mockRejectedValueOnce(new Error('locked'))
+  const stop = maintain(todo.dataSource, { every: 10, onError: error => failures.push(error) })
+  await until(() => step.mock.calls.length > 5)
+  stop()
+  expect(failures).toMatchObject([{ message: 'locked' }])
+  await new Promise(resolve => setTimeout(resolve, 50))
+  const count = step.mock.calls.length
+  await new Promise(resolve => setTimeout(resolve, 50))
+  expect(step.mock.calls.length).toBe(count)
+})

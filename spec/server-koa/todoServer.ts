@@ -1,0 +1,123 @@
+// A to-do server with the real middleware over a real SQLite database, and a client that can say anything.
+
+import { once } from 'node:events'
+import { type IncomingHttpHeaders, type RequestOptions, request } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import Koa from 'koa'
+import libsql from 'libsql'
+import { DataSource, type DataSourceOptions } from 'typeorm'
+import { withSync } from 'typeorm-sync'
+import { type SyncRoutesOptions, syncRoutes } from 'typeorm-sync/server-koa'
+import { Project, Task } from '../../examples/model.js'
+
+export interface Answer {
+  status: number
+  headers: IncomingHttpHeaders
+  text: string
+  json: any
+}
+
+export interface Asked {
+  method?: string
+  headers?: Record<string, string | string[]>
+  body?: string | Buffer | object
+}
+
+export interface TodoOptions extends Partial<SyncRoutesOptions> {
+  entities?: DataSourceOptions['entities']
+  /** Middleware before the routes. */
+  before?: Koa.Middleware[]
+  after?: Koa.Middleware[]
+  initialize?: boolean
+  /** Milliseconds that a step waits for the application's transaction. */
+  patience?: number
+}
+
+export async function startTodo({
+  entities = [Project, Task],
+  before = [],
+  after = [],
+  initialize = true,
+  patience,
+  ...options
+}: TodoOptions = {}) {
+  const dataSource = withSync(new DataSource({ type: 'better-sqlite3', driver: libsql, database: ':memory:', entities, synchronize: true }))
+  if (initialize) await dataSource.initialize()
+  const app = new Koa()
+  const errors: unknown[] = []
+  app.on('error', error => errors.push(error))
+  for (const middleware of before) app.use(middleware)
+  app.use(syncRoutes(dataSource, { public: true, ...options }).routes())
+  for (const middleware of after) app.use(middleware)
+  const server = app.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+
+  /** Sends a request; an object as body is sent as JSON. */
+  const ask = (path: string, asked: Asked = {}) => send(port, path, asked)
+  return {
+    app,
+    server,
+    port,
+    dataSource,
+    /** What the application was told of. */
+    errors,
+    ask,
+    get: (path: string, headers = {}) => ask(path, { headers }),
+    post: (path: string, body: Asked['body'], headers: Asked['headers'] = {}) =>
+      ask(path, { method: 'POST', body: body ?? '', headers: { 'Content-Type': 'application/json', ...headers } }),
+    /** A bare connection. */
+    async connect(): Promise<Socket> {
+      const socket = connect(port, '127.0.0.1')
+      socket.on('error', () => {})
+      await once(socket, 'connect')
+      return socket
+    },
+    /** Everything that the database holds. */
+    async dump(): Promise<string> {
+      const tables = await dataSource.query("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name")
+      const rows = []
+      for (const { name } of tables) rows.push([name, await dataSource.query(`SELECT * FROM "${name}" ORDER BY 1, 2`)])
+      return JSON.stringify(rows)
+    },
+    async stop() {
+      const closed = once(server, 'close')
+      server.close()
+      server.closeAllConnections()
+      await closed
+      if (dataSource.isInitialized) await dataSource.destroy()
+    },
+  }
+}
+
+export type Todo = Awaited<ReturnType<typeof startTodo>>
+
+function send(port: number, path: string, { method = 'GET', headers = {}, body }: Asked): Promise<Answer> {
+  const bytes = body === undefined ? undefined : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body)
+  const options: RequestOptions = { host: '127.0.0.1', port, path, method, headers: { ...headers }, agent: false }
+  if (bytes !== undefined && !('Transfer-Encoding' in headers))
+    options.headers = { 'Content-Length': String(Buffer.byteLength(bytes)), ...headers }
+  return new Promise((resolve, reject) => {
+    const req = request(options, async res => {
+      try {
+        const chunks: Buffer[] = []
+        for await (const chunk of res) chunks.push(chunk)
+        const text = Buffer.concat(chunks).toString()
+        const json = /json/.test(res.headers['content-type'] ?? '') && text ? JSON.parse(text) : undefined
+        resolve({ status: res.statusCode ?? 0, headers: res.headers, text, json })
+      } catch (error) {
+        reject(error)
+      }
+    })
+    req.on('error', reject)
+    req.end(bytes)
+  })
+}
+
+/** Waits until a condition holds. */
+export async function until(condition: () => boolean | Promise<boolean>, milliseconds = 5_000): Promise<void> {
+  for (const deadline = Date.now() + milliseconds; !(await condition()); ) {
+    if (Date.now() > deadline) throw new Error('It did not come to pass.')
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}

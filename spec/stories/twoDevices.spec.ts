@@ -1,0 +1,92 @@
+import 'reflect-metadata'
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import type { DataSource } from 'typeorm'
+import { journal, preferLocalConflictHandler, preferRemoteConflictHandler, resolveEach, syncAll } from 'typeorm-sync'
+import { Project, Task } from '../../examples/model.js'
+import { device, rowsOf, startServer } from './devices.js'
+
+const entities = [Project, Task]
+let server: Awaited<ReturnType<typeof startServer>>
+let alice: DataSource
+let bob: DataSource
+
+beforeEach(async () => {
+  server = await startServer(entities)
+  alice = await device(entities, server.url)
+  bob = await device(entities, server.url)
+})
+afterEach(async () => {
+  await Promise.all([alice.destroy(), bob.destroy(), server.stop()])
+})
+
+const tasks = (of: DataSource) => of.getRepository(Task)
+
+async function expectEqual(): Promise<void> {
+  for (const table of ['project', 'task']) {
+    const rows = await rowsOf(server.dataSource, table)
+    expect(await rowsOf(alice, table)).toEqual(rows)
+    expect(await rowsOf(bob, table)).toEqual(rows)
+  }
+}
+
+test('what Alice writes, Bob has after both have synced', async () => {
+  const home = await alice.getRepository(Project).save({ name: 'Home' })
+  const milk = await tasks(alice).save({ name: 'Buy milk', project: home, dueDate: new Date('2026-12-24T10:00:00Z') })
+  const report = await syncAll(alice)
+  expect(report).toMatchObject({ pulled: 0, pushed: 2, conflicts: 0, waiting: 0, refused: 0 })
+  expect(await syncAll(bob)).toMatchObject({ pulled: 2, pushed: 0 })
+  await expectEqual()
+  await tasks(bob).update(milk.id, { done: true })
+  await syncAll(bob)
+  await syncAll(alice)
+  expect(await tasks(alice).findOneByOrFail({ id: milk.id })).toMatchObject({ done: true, name: 'Buy milk' })
+  await tasks(alice).delete(milk.id)
+  await syncAll(alice)
+  await syncAll(bob)
+  expect(await tasks(bob).count()).toBe(0)
+  await expectEqual()
+})
+
+test('changes to different properties merge without a question', async () => {
+  const milk = await tasks(alice).save({ name: 'Buy milk' })
+  await syncAll(alice)
+  await syncAll(bob)
+  await tasks(alice).update(milk.id, { name: 'Buy oat milk' })
+  await tasks(bob).update(milk.id, { done: true })
+  await syncAll(alice)
+  expect(await syncAll(bob)).toMatchObject({ merged: 1, conflicts: 0 })
+  await syncAll(alice)
+  expect(await tasks(alice).findOneByOrFail({ id: milk.id })).toMatchObject({ name: 'Buy oat milk', done: true })
+  await expectEqual()
+})
+
+test.each([
+  ['local', preferLocalConflictHandler, 'Bob’s'],
+  ['remote', preferRemoteConflictHandler, 'Alice’s'],
+  ['a new one', resolveEach<Task>(c => ({ name: `${c.local?.name} and ${c.remote?.name}` })), 'Bob’s and Alice’s'],
+])('of two names for a task the %s one stands when Bob decides so', async (_, handler, name) => {
+  const milk = await tasks(alice).save({ name: 'Buy milk' })
+  await syncAll(alice)
+  await syncAll(bob)
+  await tasks(alice).update(milk.id, { name: 'Alice’s' })
+  await tasks(bob).update(milk.id, { name: 'Bob’s' })
+  await syncAll(alice)
+  expect(await syncAll(bob, handler)).toMatchObject({ conflicts: 1, waiting: 0 })
+  await syncAll(alice)
+  expect((await tasks(alice).findOneByOrFail({ id: milk.id })).name).toBe(name)
+  await expectEqual()
+  expect(await journal(tasks(bob)).decisions()).toMatchObject([{ id: milk.id, local: { name: 'Bob’s' }, remote: { name: 'Alice’s' }, decision: { name } }])
+})
+
+test('a conflict that nobody decides waits, and comes again', async () => {
+  const milk = await tasks(alice).save({ name: 'Buy milk' })
+  await syncAll(alice)
+  await syncAll(bob)
+  await tasks(alice).update(milk.id, { name: 'Alice’s' })
+  await tasks(bob).update(milk.id, { name: 'Bob’s' })
+  await syncAll(alice)
+  expect(await syncAll(bob)).toMatchObject({ waiting: 1 })
+  expect(await journal(tasks(bob)).waiting()).toMatchObject([{ id: milk.id, reason: 'contested', local: { name: 'Bob’s' }, remote: { name: 'Alice’s' } }])
+  expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1, waiting: 0 })
+  await expectEqual()
+})

@@ -1,0 +1,167 @@
+// A collection: the synced rows of one entity, as the change log sees them.
+
+import type { DataSource, EntityMetadata } from 'typeorm'
+import { SyncConfigurationError } from '../errors.js'
+import type { Table } from './database/database.js'
+import { type ColumnCodec, describeColumns } from './values.js'
+
+export type OnDelete = 'CASCADE' | 'SET NULL' | 'RESTRICT'
+
+/** A foreign key from one table to another, seen from either side. */
+export interface Reference {
+  /** The collection that holds the key; undefined where that entity is not synced. */
+  readonly child: Collection | undefined
+  readonly childTable: string
+  readonly childColumn: string
+  /** Wire name of the key in the child. */
+  readonly property: string
+  readonly parent: Collection | undefined
+  readonly parentTable: string
+  readonly parentColumn: string
+  readonly onDelete: OnDelete
+}
+
+export interface Collection {
+  /** What it is called in the bookkeeping: the table's name, for class names do not survive a minifier. */
+  readonly name: string
+  /** What people call it. */
+  readonly entity: string
+  readonly metadata: EntityMetadata
+  readonly table: Table
+  /** The property that holds the key in the entity; it is `id` on the wire. */
+  readonly keyProperty: string
+  readonly columns: readonly ColumnCodec[]
+  readonly column: ReadonlyMap<string, ColumnCodec>
+  /** The rows that its rows need. */
+  readonly parents: Reference[]
+  /** The rows that need its rows. */
+  readonly children: Reference[]
+}
+
+const TEXT = /^(varchar|text|uuid|char|nchar|nvarchar|character|varying character|native character|clob|character varying)$/i
+const RESERVED = new Set(['_lastChange', '_removed', '_partial'])
+
+/** Describes the synced entities of a data source. Throws SyncConfigurationError for one that cannot be synced as it is. */
+export function describeCollections(
+  dataSource: DataSource,
+  synced: readonly { metadata: EntityMetadata; omit: readonly string[] }[],
+): Collection[] {
+  const collections = synced.map(({ metadata, omit }) => describeCollection(dataSource, metadata, omit))
+  const byTable = new Map(collections.map(c => [c.name, c]))
+  for (const metadata of dataSource.entityMetadatas) {
+    for (const key of metadata.foreignKeys) {
+      const [column, referenced] = [key.columns[0], key.referencedColumns[0]]
+      const [child, parent] = [byTable.get(metadata.tableName), byTable.get(key.referencedEntityMetadata.tableName)]
+      if (!column || !referenced || (child === undefined && parent === undefined)) continue
+      if (key.columns.length > 1)
+        refuseEntity(
+          metadata.name,
+          `it has a foreign key of several columns (${key.columns.map(c => c.propertyName).join(', ')}), which is not supported yet.`,
+        )
+      if (key.onDelete === 'DEFAULT')
+        refuseEntity(metadata.name, `the foreign key ${column.propertyName} has ON DELETE SET DEFAULT; use CASCADE, SET NULL or RESTRICT.`)
+      const reference: Reference = {
+        child,
+        childTable: metadata.tableName,
+        childColumn: column.databaseName,
+        property: child?.columns.find(c => c.column === column.databaseName)?.property ?? column.propertyPath,
+        parent,
+        parentTable: key.referencedEntityMetadata.tableName,
+        parentColumn: referenced.databaseName,
+        onDelete: key.onDelete === 'CASCADE' || key.onDelete === 'SET NULL' ? key.onDelete : 'RESTRICT',
+      }
+      if (child && !child.parents.some(r => same(r, reference))) child.parents.push(reference)
+      if (parent && !parent.children.some(r => same(r, reference))) parent.children.push(reference)
+    }
+  }
+  for (const parent of collections)
+    for (const reference of parent.children) refuseUnseenCascade(dataSource, byTable, parent, reference.childTable, [])
+  return parentsFirst(collections)
+}
+
+// A removal that reaches a synced table by way of one that is not synced would pass unseen: the database does it, not we.
+function refuseUnseenCascade(
+  dataSource: DataSource,
+  byTable: ReadonlyMap<string, Collection>,
+  parent: Collection,
+  table: string,
+  path: readonly string[],
+): void {
+  if (byTable.has(table) || path.includes(table)) return
+  for (const metadata of dataSource.entityMetadatas) {
+    for (const key of metadata.foreignKeys) {
+      if (key.referencedEntityMetadata.tableName !== table) continue
+      if (byTable.has(metadata.tableName) && key.onDelete !== 'RESTRICT' && key.onDelete !== 'NO ACTION' && key.onDelete !== undefined)
+        refuseEntity(
+          metadata.name,
+          `a removal of ${parent.entity} would reach it by way of ${key.referencedEntityMetadata.name}, which is not synced; enable sync on that entity too.`,
+        )
+      refuseUnseenCascade(dataSource, byTable, parent, metadata.tableName, [...path, table])
+    }
+  }
+}
+
+// the tables of a single-table inheritance say the same foreign key once per class
+const same = (x: Reference, y: Reference) =>
+  x.childTable === y.childTable && x.childColumn === y.childColumn && x.parentTable === y.parentTable
+
+function refuseEntity(entity: string, why: string): never {
+  throw new SyncConfigurationError(`${entity} cannot be synced: ${why}`, { entity })
+}
+
+function describeCollection(dataSource: DataSource, metadata: EntityMetadata, omit: readonly string[]): Collection {
+  const entity = metadata.name
+  const refuse = (why: string): never => refuseEntity(entity, why)
+  if (metadata.tableType === 'view' || metadata.tableType === 'junction') refuse('it is not an entity with a table of its own.')
+  if (metadata.tableType === 'entity-child')
+    refuse(`it is stored in the table of ${metadata.parentEntityMetadata.name}; enable sync on that entity.`)
+  if (metadata.treeType) refuse(`${metadata.treeType} trees keep rows that follow from others; use a parent relation without @Tree.`)
+  const [key, ...more] = metadata.primaryColumns
+  if (!key) return refuse('it has no primary column.')
+  if (more.length)
+    refuse('it has a composite primary key, which is not supported yet; give it a single key, such as @PrimaryGeneratedColumn("uuid").')
+  if (key.isGenerated && key.generationStrategy !== 'uuid')
+    refuse('its key is numbered by the database, so two devices would give one number to two rows; use @PrimaryGeneratedColumn("uuid").')
+  const type = dataSource.driver.normalizeType(key)
+  if (!TEXT.test(type))
+    refuse(`its key ${key.propertyName} is of type ${type}; keys are strings, use a text column or @PrimaryGeneratedColumn("uuid").`)
+  if (key.collation && !/^binary$/i.test(key.collation))
+    refuse(`its key ${key.propertyName} has the collation ${key.collation}; keys are compared byte by byte.`)
+  if (key.transformer) refuse(`its key ${key.propertyName} has a transformer; keys travel as they are.`)
+  for (const relation of metadata.manyToManyRelations) {
+    if (omit.includes(relation.propertyName)) continue
+    refuse(
+      `its many-to-many relation ${relation.propertyName} is not synced yet, so it would differ from device to device. ` +
+        `Leave it out knowingly with { omit: ['${relation.propertyName}'] }, or make the link an entity with a key of its own.`,
+    )
+  }
+  const columns = describeColumns(metadata, dataSource)
+  for (const { property } of columns) {
+    if (RESERVED.has(property) || (property === 'id' && key.propertyPath !== 'id'))
+      refuse(`its property ${property} has a name that the protocol uses itself.`)
+  }
+  return {
+    name: metadata.tableName,
+    entity,
+    metadata,
+    table: { name: metadata.tableName, key: key.databaseName, columns: columns.map(c => c.column) },
+    keyProperty: key.propertyPath,
+    columns,
+    column: new Map(columns.map(c => [c.property, c])),
+    parents: [],
+    children: [],
+  }
+}
+
+/** Orders collections so that parents come before their children, as far as there is no cycle. */
+function parentsFirst(collections: readonly Collection[]): Collection[] {
+  const ordered = new Set<Collection>()
+  const visit = (collection: Collection, path: Set<Collection>) => {
+    if (ordered.has(collection) || path.has(collection)) return
+    path.add(collection)
+    for (const { parent } of collection.parents) if (parent) visit(parent, path)
+    ordered.add(collection)
+  }
+  for (const collection of collections) visit(collection, new Set())
+  return [...ordered]
+}

@@ -1,0 +1,144 @@
+// The synchronous connections of TypeORM's SQLite family, behind one call.
+
+import type { DataSource } from 'typeorm'
+import { SyncConfigurationError } from '../../errors.js'
+import type { Row } from './database.js'
+
+/** Runs one statement, now, on the connection that the application uses too. */
+export interface Connection {
+  run(sql: string, values: readonly unknown[]): Row[]
+  runMany(sql: string, many: readonly (readonly unknown[])[]): void
+}
+
+interface BetterSqlite3 {
+  prepare(sql: string): { reader: boolean; all(...values: unknown[]): Row[]; run(...values: unknown[]): unknown }
+}
+
+interface SqlJsStatement {
+  bind(values: unknown[]): void
+  step(): boolean
+  getAsObject(): Row
+  reset(): void
+  free(): void
+}
+
+interface SqlJs {
+  prepare(sql: string): SqlJsStatement
+}
+
+/** What TypeORM's drivers have beyond their public type; there is no other door to the connection that the application writes on. */
+export interface SqliteDriver {
+  databaseConnection: object
+  options: { autoSave?: boolean; enableWAL?: boolean }
+  autoSave?(): Promise<void>
+  queryRunner?: { isTransactionActive: boolean }
+}
+
+const connections = new WeakMap<object, Connection>()
+
+/** The data source's connection as it is at this moment: sql.js changes it with every `load()`. */
+export function connectionOf(dataSource: DataSource): Connection {
+  const raw = (dataSource.driver as unknown as SqliteDriver).databaseConnection
+  let connection = connections.get(raw)
+  if (!connection) {
+    connection = dataSource.options.type === 'sqljs' ? sqlJsConnection(raw as SqlJs) : betterSqlite3Connection(raw as BetterSqlite3)
+    connections.set(raw, connection)
+  }
+  return connection
+}
+
+const CACHED = 200
+
+// The statements of a step are few and come again with every row; statements of changed schemas prepare themselves again.
+function cached<S>(prepare: (sql: string) => S, dispose: (statement: S) => void) {
+  const statements = new Map<string, S>()
+  return (sql: string): S => {
+    let statement = statements.get(sql)
+    if (statement === undefined) {
+      statement = prepare(sql)
+      statements.set(sql, statement)
+      if (statements.size > CACHED) {
+        const [oldest, old] = statements.entries().next().value as [string, S]
+        statements.delete(oldest)
+        dispose(old)
+      }
+    }
+    return statement
+  }
+}
+
+const parameter = (value: unknown) => (value === undefined ? null : value === true ? 1 : value === false ? 0 : value)
+
+function betterSqlite3Connection(database: BetterSqlite3): Connection {
+  const statement = cached(
+    sql => database.prepare(sql),
+    () => {},
+  )
+  return {
+    run(sql, values) {
+      const prepared = statement(sql)
+      const parameters = values.map(parameter)
+      if (prepared.reader) return prepared.all(...parameters)
+      prepared.run(...parameters)
+      return []
+    },
+    runMany(sql, many) {
+      const prepared = statement(sql)
+      for (const values of many) prepared.run(...values.map(parameter))
+    },
+  }
+}
+
+function sqlJsConnection(database: SqlJs): Connection {
+  const statement = cached(
+    sql => database.prepare(sql),
+    old => old.free(),
+  )
+  return {
+    run(sql, values) {
+      const prepared = statement(sql)
+      try {
+        prepared.bind(values.map(parameter))
+        const rows: Row[] = []
+        while (prepared.step()) rows.push(prepared.getAsObject())
+        return rows
+      } finally {
+        prepared.reset() // an unfinished statement would keep the transaction from ending
+      }
+    },
+    runMany(sql, many) {
+      const prepared = statement(sql)
+      try {
+        for (const values of many) {
+          prepared.bind(values.map(parameter))
+          prepared.step()
+          prepared.reset()
+        }
+      } finally {
+        prepared.reset()
+      }
+    },
+  }
+}
+
+const SYNCHRONOUS = new Set(['sqljs', 'better-sqlite3'])
+
+const WHY: Record<string, string> = {
+  sqlite: 'its connection is asynchronous',
+  expo: 'its connection is asynchronous',
+  capacitor: 'its connection is asynchronous',
+  cordova: 'its connection is asynchronous',
+  'react-native': 'its connection is asynchronous',
+  nativescript: 'its connection is asynchronous',
+}
+
+/** Throws SyncConfigurationError for a driver on which a step cannot be made atomic yet. */
+export function checkDriver(dataSource: DataSource): void {
+  const { type } = dataSource.options
+  if (SYNCHRONOUS.has(type)) return
+  const why = WHY[type] ?? 'its steps are not written yet'
+  throw new SyncConfigurationError(
+    `typeorm-sync cannot work on a data source of type '${type}' yet: ${why}, so an application's save could become part of a sync that is rolled back. ` +
+      `Use 'sqljs' in browsers and apps, 'better-sqlite3' (also with \`driver: libsql\`) for SQLite files.`,
+  )
+}

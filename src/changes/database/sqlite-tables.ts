@@ -1,0 +1,93 @@
+// The tables of the change log on SQLite (ARCHITECTURE.md, «One change log for both sides»).
+
+export const TABLES = [
+  `CREATE TABLE IF NOT EXISTS sync_clock (
+    timeline TEXT NOT NULL PRIMARY KEY,
+    now INTEGER NOT NULL,          -- the last stamp
+    collection TEXT NOT NULL,      -- the random name of this history
+    horizon INTEGER NOT NULL,      -- tombstones up to here are collected
+    step INTEGER,                  -- set inside a step of the engine: triggers keep still
+    stamping TEXT                  -- the key of the row that a trigger is stamping
+  )`,
+  `CREATE TABLE IF NOT EXISTS sync_tombstone (
+    collection TEXT NOT NULL,
+    id TEXT NOT NULL,
+    stamp INTEGER NOT NULL,
+    PRIMARY KEY (collection, id)
+  ) WITHOUT ROWID`,
+  'CREATE INDEX IF NOT EXISTS sync_tombstone_stamp ON sync_tombstone (collection, stamp, id)',
+  `CREATE TABLE IF NOT EXISTS sync_replaced (
+    collection TEXT NOT NULL,
+    id TEXT NOT NULL,
+    PRIMARY KEY (collection, id)
+  ) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS sync_remote (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection TEXT NOT NULL,
+    url TEXT NOT NULL,
+    server TEXT NOT NULL,          -- which server it is: collections of one server share foreign keys there
+    server_collection TEXT,        -- the server's collection id; null: it knows none, or was never heard
+    server_date INTEGER NOT NULL DEFAULT 0,
+    highest INTEGER NOT NULL DEFAULT 0,
+    pulling INTEGER NOT NULL DEFAULT 0,   -- an answer of several pages is being read
+    page TEXT,                     -- the token of its next page
+    sweeping INTEGER NOT NULL DEFAULT 0,  -- it is a full answer, and what it lacks is to go
+    told_stamp INTEGER NOT NULL DEFAULT 0,
+    told_id TEXT NOT NULL,
+    push_key TEXT,                 -- an unanswered push
+    push_stamp INTEGER,
+    push_id TEXT,
+    push_since INTEGER,
+    etag TEXT,
+    date_form TEXT,                -- how the server writes dates, where not as ISO 8601
+    batch INTEGER,                 -- rows in a push, once it had to be made smaller
+    UNIQUE (collection, url)
+  )`,
+  `CREATE TABLE IF NOT EXISTS sync_stamp (
+    remote INTEGER NOT NULL,
+    stamp INTEGER NOT NULL,
+    PRIMARY KEY (remote, stamp)
+  ) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS sync_conflict (
+    remote INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    theirs TEXT,                   -- the server's row as JSON; null: removed there
+    untold INTEGER,                -- the stamp of our version, if that is news
+    reason TEXT NOT NULL,
+    PRIMARY KEY (remote, id)
+  ) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS sync_rejection (
+    remote INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    stamp INTEGER NOT NULL,        -- of the version that was refused
+    code TEXT NOT NULL,
+    property TEXT,
+    detail TEXT,
+    again INTEGER NOT NULL,        -- told again by the next sync
+    PRIMARY KEY (remote, id)
+  ) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS sync_seen (
+    remote INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    PRIMARY KEY (remote, id)
+  ) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS sync_decision (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection TEXT NOT NULL,
+    row_id TEXT NOT NULL,
+    url TEXT NOT NULL,
+    decided_at INTEGER NOT NULL,   -- milliseconds since 1/1/1970
+    base TEXT,                     -- rows as JSON; the text null: there is none
+    local TEXT,
+    remote TEXT,
+    decision TEXT
+  )`,
+  'CREATE INDEX IF NOT EXISTS sync_decision_age ON sync_decision (decided_at)',
+  `CREATE TABLE IF NOT EXISTS sync_push (
+    key TEXT NOT NULL PRIMARY KEY,
+    hash TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    answered_at INTEGER NOT NULL
+  )`,
+  'CREATE INDEX IF NOT EXISTS sync_push_age ON sync_push (answered_at)',
+]

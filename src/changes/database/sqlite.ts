@@ -1,0 +1,440 @@
+// SQLite, as sql.js, better-sqlite3 and libsql have it: one connection, shared with the application, and synchronous.
+//
+// A step is one synchronous turn, BEGIN to COMMIT without an await, begun when the application has no transaction open on the connection.
+// Otherwise the application's save would become part of our transaction and vanish with its rollback, although its promise resolved.
+
+import type { DataSource } from 'typeorm'
+import { DatabaseBusyError, DatabaseFailedError, SyncError } from '../../errors.js'
+import { type Connection, checkDriver, connectionOf, type SqliteDriver } from './connection.js'
+import {
+  ConstraintError,
+  type ConstraintKind,
+  type Database,
+  first,
+  query,
+  type Row,
+  type Step,
+  type StepOptions,
+  type Table,
+} from './database.js'
+import { TABLES } from './sqlite-tables.js'
+import { imageTable, keepAbsence, keepImage, MARK, quote, triggersOf } from './triggers.js'
+
+export interface SqliteOptions {
+  /** How long a step waits for the application's transaction, or another process, to end; milliseconds. */
+  readonly patience?: number
+  /** Saves a database in memory, where the driver's `autoSave` is not used. */
+  readonly save?: () => Promise<void> | void
+  /** SQL for the time in milliseconds since 1/1/1970. */
+  readonly wallClock?: string
+  /** Called before each statement of a step; what it throws, the statement throws. For tests that let things go wrong. */
+  readonly beforeStatement?: (sql: string) => void
+}
+
+const NOW = '(SELECT now FROM sync_clock)'
+const WALL_CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+export function sqliteDatabase(dataSource: DataSource, options: SqliteOptions = {}): Database {
+  checkDriver(dataSource)
+  const { patience = 10_000, wallClock = WALL_CLOCK, beforeStatement } = options
+  const driver = dataSource.driver as unknown as SqliteDriver
+  let schemaChange: Promise<unknown> | undefined
+  let unsaved = false
+
+  function execute(connection: Connection, sql: string, values: readonly unknown[] = [], many?: readonly (readonly unknown[])[]): Row[] {
+    try {
+      beforeStatement?.(sql)
+      if (!many) return connection.run(sql, values)
+      connection.runMany(sql, many)
+      return []
+    } catch (error) {
+      throw constraint(error) ?? error
+    }
+  }
+
+  function drive<T>(connection: Connection, body: Step<T>): T {
+    let state = body.next()
+    while (!state.done) {
+      let rows: Row[]
+      try {
+        rows = execute(connection, state.value.sql, state.value.values, state.value.many)
+      } catch (error) {
+        state = body.throw(error)
+        continue
+      }
+      state = body.next(rows)
+    }
+    return state.value
+  }
+
+  // SQLite itself would wait for another process, synchronously, and nothing else would run meanwhile: the step waits instead.
+  function beginToWrite(connection: Connection): void {
+    const timeout = dataSource.options.type === 'sqljs' ? 0 : Number(connection.run('PRAGMA busy_timeout', [])[0]?.timeout)
+    if (timeout) connection.run('PRAGMA busy_timeout = 0', [])
+    try {
+      execute(connection, 'BEGIN IMMEDIATE')
+    } finally {
+      if (timeout) connection.run(`PRAGMA busy_timeout = ${timeout}`, [])
+    }
+  }
+
+  // The synchronous turn itself.
+  function turn<T>(body: () => Step<T>, { readOnly, durable, unmarked = readOnly }: StepOptions): T {
+    const connection = connectionOf(dataSource)
+    const level = durable ? Number(execute(connection, 'PRAGMA synchronous')[0]?.synchronous) : undefined
+    if (level !== undefined && level < 2) execute(connection, 'PRAGMA synchronous = FULL')
+    try {
+      if (readOnly) execute(connection, 'BEGIN')
+      else beginToWrite(connection)
+      try {
+        if (!unmarked) {
+          execute(connection, 'UPDATE sync_clock SET step = 1, stamping = NULL')
+          // notes of an OR IGNORE that replaced nothing; rows that the step removes would pass for replaced ones
+          execute(connection, 'DELETE FROM sync_replaced')
+        }
+        const result = drive(connection, body())
+        if (!unmarked) execute(connection, 'UPDATE sync_clock SET step = NULL')
+        execute(connection, 'COMMIT')
+        if (!readOnly) unsaved = true
+        return result
+      } catch (error) {
+        try {
+          connection.run('ROLLBACK', [])
+        } catch {
+          // SQLite has already rolled back by itself, as it does when the disk is full
+        }
+        throw error
+      }
+    } finally {
+      if (level !== undefined && level < 2) connection.run(`PRAGMA synchronous = ${level}`, [])
+    }
+  }
+
+  async function step<T>(body: () => Step<T>, stepOptions: StepOptions = {}): Promise<T> {
+    const deadline = Date.now() + patience
+    for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
+      await macrotask() // whatever the application has begun and awaits only the database for is over then
+      if (!dataSource.isInitialized)
+        throw new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.')
+      if (schemaChange && !stepOptions.setUp) await Promise.race([schemaChange.catch(() => {}), delay(Math.max(0, deadline - Date.now()))])
+      else {
+        try {
+          return turn(body, stepOptions)
+        } catch (error) {
+          if (!isBusy(error)) throw failure(error)
+          if (Date.now() >= deadline) throw new DatabaseBusyError(busyMessage(error, patience), { cause: error })
+        }
+      }
+      if (Date.now() >= deadline) throw new DatabaseBusyError(busyMessage(undefined, patience))
+      await delay(pause)
+    }
+  }
+
+  async function save(): Promise<void> {
+    if (!unsaved) return
+    try {
+      if (dataSource.options.type === 'sqljs' && driver.options.autoSave) {
+        for (const deadline = Date.now() + patience; driver.queryRunner?.isTransactionActive && Date.now() < deadline; ) await delay(5)
+        unsaved = false
+        await driver.autoSave?.()
+      } else {
+        unsaved = false
+        await options.save?.()
+      }
+    } catch (error) {
+      unsaved = true
+      throw new DatabaseFailedError(
+        'The database could not be saved; what was synced is in memory, and is saved by the next sync or save.',
+        {
+          cause: error,
+        },
+      )
+    }
+  }
+
+  async function changeSchema<T>(work: () => Promise<T>): Promise<T> {
+    while (schemaChange) await schemaChange.catch(() => {})
+    const running = work()
+    schemaChange = running
+    try {
+      return await running
+    } finally {
+      schemaChange = undefined
+    }
+  }
+
+  function* columnsOf(name: string): Step<Map<string, { type: string; fallback: string | null }>> {
+    const rows = yield* query('SELECT name, type, dflt_value FROM pragma_table_xinfo(?) WHERE hidden = 0', name)
+    return new Map(rows.map(r => [String(r.name), { type: String(r.type), fallback: r.dflt_value as string | null }]))
+  }
+
+  function* uniqueColumns(table: Table): Step<string[][]> {
+    const rows = yield* query(
+      `SELECT l.name AS index_name, i.name AS column_name
+         FROM pragma_index_list(?) l, pragma_index_xinfo(l.name) i
+        WHERE l."unique" = 1 AND i.key = 1
+        ORDER BY l.seq, i.seqno`,
+      table.name,
+    )
+    const indexes = new Map<string, (string | null)[]>()
+    for (const { index_name, column_name } of rows) {
+      const columns = indexes.get(String(index_name)) ?? []
+      indexes.set(String(index_name), [...columns, column_name === null ? null : String(column_name)])
+    }
+    // null: an expression, of which nobody tells us the text
+    const named = [...indexes.values()].filter((columns): columns is string[] => !columns.includes(null))
+    return named.filter(columns => columns.length > 1 || columns[0] !== table.key)
+  }
+
+  function* expectedTriggers(table: Table): Step<Map<string, string>> {
+    return triggersOf(table, yield* uniqueColumns(table), wallClock)
+  }
+
+  function* presentTriggers(table?: Table): Step<Map<string, string>> {
+    const rows = yield* query(
+      `SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND sql LIKE ?${table ? ' AND tbl_name = ?' : ''}`,
+      `%${MARK}%`,
+      ...(table ? [table.name] : []),
+    )
+    return new Map(rows.map(row => [String(row.name), String(row.sql)]))
+  }
+
+  const sameTriggers = (expected: Map<string, string>, present: Map<string, string>) =>
+    expected.size === present.size && [...expected].every(([name, sql]) => present.get(name) === sql)
+
+  function* hasImages(table: Table): Step<boolean> {
+    const own = yield* columnsOf(table.name)
+    const kept = yield* columnsOf(`sync_image_${table.name}`)
+    return table.columns.every(c => kept.get(c)?.type === own.get(c)?.type) && kept.size === table.columns.length + 4
+  }
+
+  function* makeImages(table: Table): Step<{ gained: string[]; isNew: boolean }> {
+    const own = yield* columnsOf(table.name)
+    const kept = yield* columnsOf(`sync_image_${table.name}`)
+    const columns = table.columns.map(c => {
+      const { type = '', fallback = null } = own.get(c) ?? {}
+      return `${quote(c)} ${type}${fallback === null ? '' : ` DEFAULT ${/^[\w'.+-]+$/.test(fallback) ? fallback : `(${fallback})`}`}`
+    })
+    if (kept.size > 0) yield* query(`ALTER TABLE ${imageTable(table)} RENAME TO sync_outdated`)
+    yield* query(`CREATE TABLE ${imageTable(table)} (
+      _sync_remote INTEGER NOT NULL, _sync_id TEXT NOT NULL, _sync_stamp INTEGER NOT NULL, _sync_removed INTEGER NOT NULL,
+      ${columns.map(c => `${c},`).join(' ')} PRIMARY KEY (_sync_remote, _sync_id, _sync_stamp)) WITHOUT ROWID`)
+    if (kept.size === 0) return { gained: [], isNew: true }
+    const common = ['_sync_remote', '_sync_id', '_sync_stamp', '_sync_removed', ...table.columns.filter(c => kept.has(c)).map(quote)].join(
+      ', ',
+    )
+    yield* query(`INSERT INTO ${imageTable(table)} (${common}) SELECT ${common} FROM sync_outdated`)
+    yield* query('DROP TABLE sync_outdated')
+    return { gained: table.columns.filter(c => !kept.has(c)), isNew: false }
+  }
+
+  const copyTable = (table: Table) => quote(`sync_copy_${table.name}`)
+
+  function* tick(): Step<number> {
+    const row = yield* first(`UPDATE sync_clock SET now = max(${wallClock}, now + 1) RETURNING now`)
+    return Number(row?.now)
+  }
+
+  function* stampDifferencesOf(table: Table, copied: ReadonlyMap<string, unknown>): Step<void> {
+    const [name, copy, key] = [quote(table.name), copyTable(table), quote(table.key)]
+    // the key was renamed: nobody can tell which row is which any more, so all of them count as changed
+    if (!copied.has(table.key)) return void (yield* query(`UPDATE ${name} SET "_lastChange" = NULL`))
+    const common = ['_lastChange', ...table.columns].filter(c => copied.has(c))
+    const differs = common.map(c => `x.${quote(c)} IS NOT c.${quote(c)}`).join(' OR ')
+    const idsOf = function* (sql: string) {
+      return (yield* query(sql)).map(row => String(row.id))
+    }
+    const changed = yield* idsOf(`SELECT x.${key} AS id FROM ${name} x JOIN ${copy} c ON c.${key} = x.${key} WHERE ${differs}`)
+    const removed = yield* idsOf(`SELECT ${key} AS id FROM ${copy} WHERE ${key} NOT IN (SELECT ${key} FROM ${name})`)
+    const added = yield* idsOf(`SELECT ${key} AS id FROM ${name} WHERE ${key} NOT IN (SELECT ${key} FROM ${copy})`)
+    if (changed.length + removed.length + added.length === 0) return
+    yield* tick()
+    yield* query(
+      keepImage(table, {
+        id: `c.${key}`,
+        stamp: 'c."_lastChange"',
+        cell: c => (copied.has(c) ? `c.${quote(c)}` : `(SELECT x.${quote(c)} FROM ${name} x WHERE x.${key} = c.${key})`),
+        from: `, ${copy} c`,
+        where: `c.${key} IN (SELECT value FROM json_each(?)) AND`,
+      }),
+      JSON.stringify([...changed, ...removed]),
+    )
+    for (const id of added) yield* query(keepAbsence(table, '?1'), id)
+    yield* query(
+      'DELETE FROM sync_tombstone WHERE collection = ? AND id IN (SELECT value FROM json_each(?))',
+      table.name,
+      JSON.stringify(added),
+    )
+    yield* query(
+      `UPDATE ${name} SET "_lastChange" = ${NOW} WHERE ${key} IN (SELECT value FROM json_each(?))`,
+      JSON.stringify([...changed, ...added]),
+    )
+    yield* query(
+      `INSERT INTO sync_tombstone (collection, id, stamp) SELECT ?, value, ${NOW} FROM json_each(?) WHERE true
+         ON CONFLICT (collection, id) DO UPDATE SET stamp = excluded.stamp`,
+      table.name,
+      JSON.stringify(removed),
+    )
+  }
+
+  return {
+    step,
+    changeSchema,
+    save,
+    uniqueColumns,
+
+    among: expression => `${expression} IN (SELECT value FROM json_each(?))`,
+    idList: ids => JSON.stringify([...ids]),
+
+    tick,
+
+    *createTables() {
+      for (const sql of TABLES) yield* query(sql)
+      const random = () => globalThis.crypto.randomUUID()
+      yield* query("INSERT INTO sync_clock (timeline, now, collection, horizon) VALUES ('', 0, ?, 0) ON CONFLICT DO NOTHING", random())
+    },
+
+    *prepareTable(table) {
+      const own = yield* columnsOf(table.name)
+      if (own.size === 0) return { missing: 'table' }
+      const missing = ['_lastChange', table.key, ...table.columns].find(c => !own.has(c))
+      if (missing !== undefined) return { missing: 'column', column: missing }
+      const expected = yield* expectedTriggers(table)
+      const present = yield* presentTriggers(table)
+      const intact = sameTriggers(expected, present)
+      const aligned = yield* hasImages(table)
+      const images = { gained: [] as string[], isNew: false }
+      if (!intact || !aligned) {
+        // SQLite would rewrite triggers that name a table which is renamed
+        for (const name of present.keys()) yield* query(`DROP TRIGGER ${quote(name)}`)
+        if (!aligned) Object.assign(images, yield* makeImages(table))
+        for (const sql of expected.values()) yield* query(sql)
+      }
+      return { missing: undefined, ...images, triggersWereGone: present.size < expected.size }
+    },
+
+    *dropTriggers() {
+      for (const name of (yield* presentTriggers()).keys()) yield* query(`DROP TRIGGER ${quote(name)}`)
+    },
+
+    *hasTriggers(tables) {
+      for (const table of tables) if (!sameTriggers(yield* expectedTriggers(table), yield* presentTriggers(table))) return false
+      return true
+    },
+
+    *copyRows(tables) {
+      for (const table of tables) {
+        // a copy that is there already stems from a change that was not finished: what it holds is older, and true
+        if ((yield* columnsOf(table.name)).has('_lastChange'))
+          yield* query(`CREATE TABLE IF NOT EXISTS ${copyTable(table)} AS SELECT * FROM ${quote(table.name)}`)
+      }
+    },
+
+    *stampDifferences(tables) {
+      for (const table of tables) {
+        const copied = yield* columnsOf(`sync_copy_${table.name}`)
+        if (copied.size === 0) continue
+        const own = yield* columnsOf(table.name)
+        if (own.has('_lastChange') && own.has(table.key)) yield* stampDifferencesOf(table, copied)
+        yield* query(`DROP TABLE ${copyTable(table)}`)
+      }
+    },
+
+    *stampUnstamped(tables) {
+      let ticked = false
+      for (const table of tables) {
+        const unstamped = `FROM ${quote(table.name)} WHERE "_lastChange" IS NULL`
+        if (!(yield* first(`SELECT 1 ${unstamped} LIMIT 1`))) continue
+        if (!ticked) yield* tick()
+        ticked = true
+        yield* query(`DELETE FROM sync_tombstone WHERE collection = ? AND id IN (SELECT ${quote(table.key)} ${unstamped})`, table.name)
+        yield* query(`UPDATE ${quote(table.name)} SET "_lastChange" = ${NOW} WHERE "_lastChange" IS NULL`)
+      }
+    },
+
+    keepRow: table =>
+      keepImage(table, {
+        id: `x.${quote(table.key)}`,
+        stamp: 'x."_lastChange"',
+        cell: c => `x.${quote(c)}`,
+        from: `, ${quote(table.name)} x`,
+        where: `x.${quote(table.key)} = ? AND r.id IS NOT ? AND`,
+      }),
+    keepAbsence: table => keepAbsence(table, '?1', 'r.id IS NOT ?2 AND'),
+
+    *deferConstraints() {
+      yield* query('PRAGMA defer_foreign_keys = ON')
+    },
+
+    *attempt(body) {
+      yield* query('SAVEPOINT sync_attempt')
+      try {
+        const result = yield* body()
+        yield* query('RELEASE sync_attempt')
+        return result
+      } catch (error) {
+        yield* query('ROLLBACK TO sync_attempt')
+        yield* query('RELEASE sync_attempt')
+        throw error
+      }
+    },
+  }
+
+  function busyMessage(cause: unknown, waited: number): string {
+    const what = schemaChange
+      ? 'The schema was being changed'
+      : cause instanceof Error && /within a transaction/.test(cause.message)
+        ? 'The application kept a transaction open on the shared connection'
+        : 'Another process kept the database locked'
+    return `${what} for more than ${waited} ms. Nothing was stored, nothing was lost; sync again when it has ended.`
+  }
+}
+
+function constraint(error: unknown): ConstraintError | undefined {
+  const message = error instanceof Error ? error.message : ''
+  const found = /(UNIQUE|NOT NULL|FOREIGN KEY|CHECK) constraint failed(?:: (.*))?/.exec(message)
+  if (!found) return
+  const kind = found[1]?.toLowerCase().replace(' ', '-') as ConstraintKind
+  const column = kind === 'check' ? undefined : found[2]?.split(',')[0]?.trim().split('.').at(-1)
+  return new ConstraintError(kind, column, { cause: error })
+}
+
+function isBusy(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return (
+    /^SQLITE_(BUSY|LOCKED)/.test(String((error as { code?: unknown }).code)) ||
+    /(within|inside) a transaction|database (table )?is locked/.test(error.message)
+  )
+}
+
+// What the engine or the application throws inside a step passes through; what the database throws gets a type and a sentence.
+function failure(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof SyncError || error instanceof ConstraintError) return error
+  const code = String((error as { code?: unknown }).code ?? '')
+  const what = /SQLITE_FULL|disk is full/.test(code + error.message)
+    ? 'The disk is full'
+    : /SQLITE_READONLY|readonly/.test(code + error.message)
+      ? 'The database is read-only'
+      : /SQLITE_(IOERR|CORRUPT|NOTADB|CANTOPEN)|malformed|disk I\/O/.test(code + error.message)
+        ? 'The database file cannot be read or written'
+        : undefined
+  return what
+    ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this step was stored; mend it and sync again.`, { cause: error })
+    : error
+}
+
+const delay = (milliseconds: number) => new Promise<void>(resolve => setTimeout(resolve, milliseconds))
+
+const macrotask: () => Promise<void> =
+  typeof setImmediate === 'function'
+    ? () => new Promise(resolve => setImmediate(resolve))
+    : () =>
+        new Promise(resolve => {
+          // not setTimeout, which browsers hold back to 4 ms, and to a second in a hidden tab
+          const { port1, port2 } = new MessageChannel()
+          ;(port1 as unknown as { onmessage: () => void }).onmessage = () => {
+            port1.close()
+            resolve()
+          }
+          port2.postMessage(0)
+        })

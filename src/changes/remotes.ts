@@ -1,0 +1,344 @@
+// What a database remembers of one server and one collection: how far it has read there, how far it has told, and what it keeps for both.
+
+import type { WireRow } from '../protocol/messages.js'
+import type { Collection } from './collection.js'
+import { type Database, first, query, queryMany, type Row, type Step } from './database/database.js'
+import { cellsOf, isUpTo, LAST, type Place, readRow, type Version } from './rows.js'
+
+/** A push that is under way, or whose answer never came. */
+export interface OpenPush {
+  readonly key: string
+  /** It tells the news up to here. */
+  readonly limit: Place
+  /** What had been read from the server when it was made. */
+  readonly since: number
+}
+
+export interface Remote {
+  readonly id: number
+  readonly collection: string
+  readonly url: string
+  /** Which server it is: two collections there have their foreign keys in common. */
+  readonly server: string
+  /** The server's collection id; null where it knows none, as in 2011, or was never heard. */
+  serverCollection: string | null
+  /** Read up to: the server's stamp. */
+  serverDate: number
+  /** The highest of the server's stamps that was ever heard. */
+  highest: number
+  /** An answer of several pages is being read; `page` is the token of the next. */
+  pulling: boolean
+  page: string | null
+  /** That answer is a full one and sweeps away what it lacks. */
+  sweeping: boolean
+  /** Told up to: our own stamps. */
+  told: Place
+  push: OpenPush | null
+  etag: string | null
+  /** How this server writes dates, where it does not write them as ISO 8601. */
+  dateForm: 'seconds' | 'milliseconds' | null
+  /** Rows in a push, once it had to be made smaller. */
+  batch: number | null
+  /** Our stamps under which this server's rows were stored. */
+  readonly stored: ReadonlySet<number>
+}
+
+function remoteFrom(row: Row, stored: ReadonlySet<number>): Remote {
+  const optional = (cell: unknown) => (cell === null || cell === undefined ? null : String(cell))
+  return {
+    id: Number(row.id),
+    collection: String(row.collection),
+    url: String(row.url),
+    server: String(row.server),
+    serverCollection: optional(row.server_collection),
+    serverDate: Number(row.server_date),
+    highest: Number(row.highest),
+    pulling: Boolean(row.pulling),
+    page: optional(row.page),
+    sweeping: Boolean(row.sweeping),
+    told: { stamp: Number(row.told_stamp), id: String(row.told_id) },
+    push:
+      row.push_key === null
+        ? null
+        : { key: String(row.push_key), limit: { stamp: Number(row.push_stamp), id: String(row.push_id) }, since: Number(row.push_since) },
+    etag: optional(row.etag),
+    dateForm: optional(row.date_form) as Remote['dateForm'],
+    batch: row.batch === null ? null : Number(row.batch),
+    stored,
+  }
+}
+
+/** Reads what is known of a server; undefined where it was forgotten. */
+export function* readRemote(id: number): Step<Remote | undefined> {
+  const row = yield* first('SELECT * FROM sync_remote WHERE id = ?', id)
+  if (!row) return
+  const stamps = yield* query('SELECT stamp FROM sync_stamp WHERE remote = ?', id)
+  return remoteFrom(row, new Set(stamps.map(s => Number(s.stamp))))
+}
+
+/** The remote of a collection at a server, made where there is none. */
+export function* openRemote(collection: Collection, server: string, url: string): Step<Remote> {
+  yield* query(
+    'INSERT INTO sync_remote (collection, url, server, told_id) VALUES (?, ?, ?, ?) ON CONFLICT (collection, url) DO UPDATE SET server = excluded.server',
+    collection.name,
+    url,
+    server,
+    LAST,
+  )
+  const row = yield* first('SELECT id FROM sync_remote WHERE collection = ? AND url = ?', collection.name, url)
+  return (yield* readRemote(Number(row?.id))) as Remote
+}
+
+export function* remotesOf(collection: Collection): Step<Remote[]> {
+  const remotes: Remote[] = []
+  for (const row of yield* query('SELECT id FROM sync_remote WHERE collection = ? ORDER BY id', collection.name)) {
+    const remote = yield* readRemote(Number(row.id))
+    if (remote) remotes.push(remote)
+  }
+  return remotes
+}
+
+/** Writes down the cursor, the open push and the rest, whole. */
+export function* writeRemote(remote: Remote): Step<void> {
+  yield* query(
+    `UPDATE sync_remote
+        SET server_collection = ?, server_date = ?, highest = ?, pulling = ?, page = ?, sweeping = ?, told_stamp = ?, told_id = ?,
+            push_key = ?, push_stamp = ?, push_id = ?, push_since = ?, etag = ?, date_form = ?, batch = ?
+      WHERE id = ?`,
+    ...[remote.serverCollection, remote.serverDate, remote.highest, remote.pulling ? 1 : 0, remote.page, remote.sweeping ? 1 : 0],
+    ...[remote.told.stamp, remote.told.id],
+    ...[remote.push?.key ?? null, remote.push?.limit.stamp ?? null, remote.push?.limit.id ?? null, remote.push?.since ?? null],
+    ...[remote.etag, remote.dateForm, remote.batch, remote.id],
+  )
+}
+
+/** Everything after which an answer to an older question does not count any more (law 3). */
+export function cursorOf({ serverCollection, serverDate, page, highest, told, push }: Remote): string {
+  return JSON.stringify([serverCollection, serverDate, page, highest, told, push?.key])
+}
+
+/** Notes that this server's rows are stored under the stamp: they are no news for it. */
+export function* noteStored(remote: Remote, stamp: number): Step<void> {
+  if (remote.stored.has(stamp)) return
+  ;(remote.stored as Set<number>).add(stamp)
+  yield* query('INSERT INTO sync_stamp (remote, stamp) VALUES (?, ?) ON CONFLICT DO NOTHING', remote.id, stamp)
+}
+
+/** Forgets the stamps below the place up to which everything is told. */
+export function* forgetStored(remote: Remote): Step<void> {
+  for (const stamp of remote.stored) if (stamp < remote.told.stamp) (remote.stored as Set<number>).delete(stamp)
+  yield* query('DELETE FROM sync_stamp WHERE remote = ? AND stamp < ?', remote.id, remote.told.stamp)
+}
+
+// ---------------------------------------------------------------- what is known of single rows
+
+export interface Waiting {
+  readonly theirs: WireRow | null
+  /** `theirs` as it is stored. */
+  readonly json: string | null
+  /** The stamp of our version, if that is news. */
+  readonly untold: number | null
+  readonly reason: WaitingReason
+}
+
+/** Why the server's version of a row waits: for a decision, or for what the database needs first. */
+export type WaitingReason = 'contested' | 'children-changed' | 'parent-missing' | 'children-exist' | 'not-unique' | 'not-valid'
+
+export interface Rejection {
+  readonly stamp: number
+  readonly again: boolean
+}
+
+/** Everything that decides about one row and one server. */
+export interface RowState {
+  readonly id: string
+  readonly version: Version
+  readonly waiting: Waiting | undefined
+  readonly rejection: Rejection | undefined
+  /** Kept versions, newest first. */
+  readonly images: readonly Version[]
+}
+
+/** Reads the state of rows; `versions` are those of the same step. */
+export function* readStates(
+  database: Database,
+  collection: Collection,
+  remote: Remote,
+  ids: readonly string[],
+  versions: ReadonlyMap<string, Version>,
+): Step<Map<string, RowState>> {
+  const list = database.idList(ids)
+  const waiting = new Map<string, Waiting>()
+  for (const row of yield* query(
+    `SELECT id, theirs, untold, reason FROM sync_conflict WHERE remote = ? AND ${database.among('id')}`,
+    remote.id,
+    list,
+  )) {
+    waiting.set(String(row.id), waitingFrom(row))
+  }
+  const rejections = new Map<string, Rejection>()
+  for (const row of yield* query(
+    `SELECT id, stamp, again FROM sync_rejection WHERE remote = ? AND ${database.among('id')}`,
+    remote.id,
+    list,
+  )) {
+    rejections.set(String(row.id), { stamp: Number(row.stamp), again: Boolean(row.again) })
+  }
+  const images = new Map<string, Version[]>()
+  for (const row of yield* query(
+    `SELECT i._sync_id AS id, i._sync_stamp AS stamp, i._sync_removed AS removed${cellsOf(collection, 'i')}
+       FROM "sync_image_${collection.name.replaceAll('"', '""')}" i
+      WHERE i._sync_remote = ? AND ${database.among('i._sync_id')}
+      ORDER BY i._sync_stamp DESC`,
+    remote.id,
+    list,
+  )) {
+    const id = String(row.id)
+    const image = { stamp: Number(row.stamp), value: row.removed ? null : readRow(collection, row) }
+    images.set(id, [...(images.get(id) ?? []), image])
+  }
+  return new Map(
+    ids.map(id => [
+      id,
+      {
+        id,
+        version: versions.get(id) ?? { value: null, stamp: 0 },
+        waiting: waiting.get(id),
+        rejection: rejections.get(id),
+        images: images.get(id) ?? [],
+      },
+    ]),
+  )
+}
+
+export function waitingFrom(row: Row): Waiting {
+  return {
+    theirs: row.theirs === null ? null : JSON.parse(String(row.theirs)),
+    json: row.theirs === null ? null : String(row.theirs),
+    untold: row.untold === null ? null : Number(row.untold),
+    reason: String(row.reason) as WaitingReason,
+  }
+}
+
+const isNoted = ({ waiting, rejection }: RowState, stamp: number) => waiting?.untold === stamp || rejection?.stamp === stamp
+
+/** Does the server know this version of the row? What waits or was refused is not told, however far the rest is. */
+export function isAgreed(remote: Remote, state: RowState, stamp: number): boolean {
+  return (isUpTo(remote.told, state.id, stamp) || remote.stored.has(stamp)) && !isNoted(state, stamp)
+}
+
+/** The last version that both sides know; undefined where there is none. What we never had is unchanged. */
+export function baseOf(remote: Remote, state: RowState): WireRow | null | undefined {
+  const { version } = state
+  if (version.stamp === 0 || isAgreed(remote, state, version.stamp)) return version.value
+  return state.images.find(image => isAgreed(remote, state, image.stamp))?.value
+}
+
+/** Is the row kept out of pushes, because it waits, or was refused as it is? */
+export const isHeld = ({ waiting, rejection, version }: RowState) => waiting !== undefined || rejection?.stamp === version.stamp
+
+/** SQL for «at or before the place up to which the server r was told». */
+export const isUpToSql = (stamp: string, id: string) => `(${stamp} < r.told_stamp OR (${stamp} = r.told_stamp AND ${id} <= r.told_id))`
+
+/** SQL for «the server knows this image», of an image i and a remote r. */
+const AGREED_IMAGE = `(${isUpToSql('i._sync_stamp', 'i._sync_id')}
+    OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = r.id AND m.stamp = i._sync_stamp))
+  AND NOT EXISTS (SELECT 1 FROM sync_conflict c WHERE c.remote = r.id AND c.id = i._sync_id AND c.untold = i._sync_stamp)
+  AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.remote = r.id AND j.id = i._sync_id AND j.stamp = i._sync_stamp)`
+
+const imagesOf = (collection: Collection) => `"sync_image_${collection.name.replaceAll('"', '""')}"`
+
+/** Keeps a version as one that the server knows; `stamp` is one of ours under which its rows are stored. */
+export function* keepImages(
+  collection: Collection,
+  remote: Remote,
+  images: readonly { id: string; value: WireRow | null }[],
+  stamp: number,
+): Step<void> {
+  const columns = collection.columns
+  const names = columns.map(c => `, "${c.column.replaceAll('"', '""')}"`)
+  yield* queryMany(
+    `INSERT INTO ${imagesOf(collection)} (_sync_remote, _sync_id, _sync_stamp, _sync_removed${names.join('')})
+     VALUES (?, ?, ?, ?${columns.map(c => `, ${c.placeholder}`).join('')})
+     ON CONFLICT (_sync_remote, _sync_id, _sync_stamp) DO UPDATE
+       SET _sync_removed = excluded._sync_removed${names.map(n => `${n} = excluded.${n.slice(2)}`).join('')}`,
+    images.map(({ id, value }) => [
+      ...[remote.id, id, stamp, value === null ? 1 : 0],
+      ...columns.map(c => (value === null || !Object.hasOwn(value, c.property) ? null : c.fromWire(value[c.property] as never))),
+    ]),
+  )
+}
+
+/** A refused row that has moved on is not refused any more, and what was refused is no version that the server knows. */
+export function* forgetRejections(
+  collection: Collection,
+  remote: Remote,
+  rejections: readonly { id: string; stamp: number }[],
+): Step<void> {
+  yield* queryMany(
+    'DELETE FROM sync_rejection WHERE remote = ? AND id = ? AND stamp = ?',
+    rejections.map(r => [remote.id, r.id, r.stamp]),
+  )
+  yield* queryMany(
+    `DELETE FROM ${imagesOf(collection)} WHERE _sync_remote = ? AND _sync_id = ? AND _sync_stamp = ?`,
+    rejections.map(r => [remote.id, r.id, r.stamp]),
+  )
+}
+
+/** Images that were kept for a push which never counted would pass for versions that the server knows, once told has moved on. */
+export function* dropTentativeImages(collection: Collection, remote: Remote): Step<void> {
+  yield* query(
+    `DELETE FROM ${imagesOf(collection)} AS i
+      WHERE i._sync_remote = ? AND NOT EXISTS (SELECT 1 FROM sync_remote r WHERE r.id = i._sync_remote AND ${AGREED_IMAGE})`,
+    remote.id,
+  )
+}
+
+/** Drops images that are no base any more: older ones, and those of rows that are told as they are. */
+export function* pruneImages(collection: Collection, remote: Remote): Step<void> {
+  const { table } = collection
+  const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
+  const known = (id: string, stamp: string) => AGREED_IMAGE.replaceAll('i._sync_stamp', stamp).replaceAll('i._sync_id', id)
+  yield* query(
+    `DELETE FROM ${imagesOf(collection)} AS i
+      WHERE i._sync_remote = ?1
+        AND EXISTS (SELECT 1 FROM sync_remote r WHERE r.id = ?1 AND ${AGREED_IMAGE} AND (
+          EXISTS (SELECT 1 FROM ${imagesOf(collection)} n
+                   WHERE n._sync_remote = ?1 AND n._sync_id = i._sync_id AND n._sync_stamp > i._sync_stamp
+                     AND ${known('n._sync_id', 'n._sync_stamp')})
+          OR EXISTS (SELECT 1 FROM ${quote(table.name)} x
+                      WHERE x.${quote(table.key)} = i._sync_id AND ${known('i._sync_id', 'x."_lastChange"')})
+          OR EXISTS (SELECT 1 FROM sync_tombstone t
+                      WHERE t.collection = ?2 AND t.id = i._sync_id AND ${known('i._sync_id', 't.stamp')})
+          OR (NOT EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE x.${quote(table.key)} = i._sync_id)
+              AND NOT EXISTS (SELECT 1 FROM sync_tombstone t WHERE t.collection = ?2 AND t.id = i._sync_id))))`,
+    remote.id,
+    collection.name,
+  )
+}
+
+/** A reset forgets everything that was agreed (law 11): every local row is told again, and only differing contents conflict. */
+export function* resetRemote(collection: Collection, remote: Remote, serverCollection: string | null): Step<void> {
+  Object.assign(remote, {
+    serverCollection,
+    serverDate: 0,
+    highest: 0,
+    pulling: false,
+    page: null,
+    sweeping: false,
+    push: null,
+    etag: null,
+  })
+  remote.told = { stamp: -1, id: '' }
+  ;(remote.stored as Set<number>).clear()
+  for (const table of ['sync_stamp', 'sync_conflict', 'sync_rejection', 'sync_seen'])
+    yield* query(`DELETE FROM ${table} WHERE remote = ?`, remote.id)
+  yield* query(`DELETE FROM ${imagesOf(collection)} WHERE _sync_remote = ?`, remote.id)
+  yield* writeRemote(remote)
+}
+
+/** Forgets a server that is no longer wanted; the rows stay. */
+export function* forgetRemote(collection: Collection, remote: Remote): Step<void> {
+  yield* resetRemote(collection, remote, null)
+  yield* query('DELETE FROM sync_remote WHERE id = ?', remote.id)
+}

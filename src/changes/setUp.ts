@@ -1,0 +1,95 @@
+// The set-up of a change log: our tables, image tables and triggers, and stamps for rows that have none.
+
+import { SyncSchemaError } from '../errors.js'
+import type { ChangeLog } from './changeLog.js'
+import type { Collection } from './collection.js'
+import { type Database, query, type Step, type TableState } from './database/database.js'
+
+/** Brings the database in line with the synced entities. Throws SyncSchemaError where a table or column is missing. */
+export async function setUpChangeLog(log: ChangeLog): Promise<void> {
+  await log.database.step(() => setUp(log, refuseMissing), { setUp: true, unmarked: true })
+}
+
+/** Makes sure that every write is seen; cheap where nothing is amiss. Throws SyncSchemaError. */
+export async function ensureTriggers(log: ChangeLog): Promise<void> {
+  const intact = await log.database.step(() => log.database.hasTriggers(tablesOf(log.collections)), { readOnly: true })
+  if (!intact) await log.database.step(() => setUp(log, refuseMissing), { unmarked: true })
+}
+
+const changing = new WeakSet<Database>()
+
+/**
+ * Runs `work`, which changes the schema, while the triggers are away and steps wait.
+ * With `changesRows` the rows that it changes count as changed; otherwise it must keep their contents.
+ */
+export async function changeSchema<T>(log: ChangeLog, work: () => Promise<T>, { changesRows = false } = {}): Promise<T> {
+  const { database } = log
+  // a migration may synchronize; the triggers are away already
+  if (changing.has(database)) return work()
+  changing.add(database)
+  const putBack = () => database.step(() => setUp(log, leaveMissing), { setUp: true, unmarked: true })
+  try {
+    return await database.changeSchema(async () => {
+      await database.step(() => prepareSchemaChange(log, changesRows), { setUp: true, unmarked: true })
+      let result: T
+      try {
+        result = await work()
+      } catch (error) {
+        // what went wrong first is what people want to read; the triggers are put back by the next sync at the latest
+        await putBack().catch(() => {})
+        throw error
+      }
+      await putBack()
+      return result
+    })
+  } finally {
+    changing.delete(database)
+  }
+}
+
+function* prepareSchemaChange({ database, collections }: ChangeLog, changesRows: boolean): Step<void> {
+  yield* database.dropTriggers()
+  // the copies outlive a crash: the next set-up compares and drops them
+  if (changesRows) yield* database.copyRows(tablesOf(collections))
+}
+
+function* setUp({ database, collections }: ChangeLog, missing: (collection: Collection, state: TableState) => void): Step<void> {
+  const present: Collection[] = []
+  const gained: Collection[] = []
+  for (const collection of collections) {
+    const state = yield* database.prepareTable(collection.table)
+    if (state.missing !== undefined) {
+      missing(collection, state)
+      continue
+    }
+    present.push(collection)
+    if (state.gained.length) gained.push(collection)
+  }
+  // a database that was dropped stays empty until there is something to keep account of
+  if (collections.length > 0 && present.length === 0) return
+  yield* database.createTables()
+  // Marked by hand, for before this the clock was not there: the triggers are back already and must not take the following for edits.
+  yield* query('UPDATE sync_clock SET step = 1')
+  yield* database.stampDifferences(tablesOf(present))
+  yield* database.stampUnstamped(tablesOf(present))
+  for (const collection of gained) yield* readAgain(collection)
+  yield* query('UPDATE sync_clock SET step = NULL')
+}
+
+const tablesOf = (collections: readonly Collection[]) => collections.map(c => c.table)
+
+// What a server has in a column that is new here was passed over until now.
+function* readAgain({ name }: Collection): Step<void> {
+  yield* query('UPDATE sync_remote SET server_date = 0, etag = NULL, page = NULL, pulling = 0, sweeping = 0 WHERE collection = ?', name)
+}
+
+const leaveMissing = () => {}
+
+function refuseMissing({ entity, table }: Collection, state: TableState): void {
+  const what = state.missing === 'column' ? `The table ${table.name} has no column ${state.column}` : `There is no table ${table.name}`
+  throw new SyncSchemaError(
+    `${what}, which ${entity} needs to sync. Let a migration bring it (migration:generate knows of it, migrationsRun: true runs it first), ` +
+      'or initialise the data source with synchronize: true.',
+    { entity },
+  )
+}

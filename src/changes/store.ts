@@ -1,0 +1,209 @@
+// Storing rows, the other face of the change log: whoever replaces a version keeps it, for every server that knows it (law 4).
+
+import type { WireRow } from '../protocol/messages.js'
+import type { ChangeLog } from './changeLog.js'
+import type { Collection } from './collection.js'
+import { first, query, queryMany, type Step } from './database/database.js'
+import { quote } from './database/triggers.js'
+import type { Remote } from './remotes.js'
+import type { Version } from './rows.js'
+
+/** A row to be written: `value` has the properties that are to be set, and for a new row all that there are; null removes it. */
+export interface Write {
+  readonly id: string
+  /** What stands there now, read in this step. */
+  readonly old: Version
+  readonly value: WireRow | null
+}
+
+/**
+ * Writes versions under a stamp of this step. `from` is the server that they came from: it needs no image of what it replaces itself.
+ * Throws ConstraintError where the database does not take them, and ValueError where a column cannot hold a value.
+ */
+export function* storeVersions(log: ChangeLog, collection: Collection, writes: readonly Write[], stamp: number, from?: Remote): Step<void> {
+  if (!writes.length) return
+  yield* keepReplaced(log, collection, writes, from)
+  const { table } = collection
+  const [name, key] = [quote(table.name), quote(table.key)]
+  const removals = childrenFirst(
+    collection,
+    writes.filter(w => w.value === null),
+  )
+  const inserts = writes.filter(w => w.value !== null && w.old.value === null)
+  const updates = writes.filter(w => w.value !== null && w.old.value !== null)
+
+  yield* queryMany(
+    `DELETE FROM ${name} WHERE ${key} = ?`,
+    removals.filter(w => w.old.value !== null).map(w => [w.id]),
+  )
+  yield* queryMany(
+    `INSERT INTO sync_tombstone (collection, id, stamp) VALUES (?, ?, ?) ON CONFLICT (collection, id) DO UPDATE SET stamp = excluded.stamp`,
+    removals.map(w => [collection.name, w.id, stamp]),
+  )
+  for (const { columns, rows } of groupByColumns(collection, inserts)) {
+    const names = columns.map(c => `, ${quote(c.column)}`).join('')
+    yield* queryMany(
+      `INSERT INTO ${name} (${key}, "_lastChange"${names}) VALUES (?, ?${columns.map(c => `, ${c.placeholder}`).join('')})`,
+      rows.map(w => [w.id, stamp, ...columns.map(c => c.fromWire((w.value as WireRow)[c.property] ?? null))]),
+    )
+  }
+  for (const { columns, rows } of groupByColumns(collection, updates)) {
+    const assignments = columns.map(c => `, ${quote(c.column)} = ${c.placeholder}`).join('')
+    yield* queryMany(
+      `UPDATE ${name} SET "_lastChange" = ?${assignments} WHERE ${key} = ?`,
+      rows.map(w => [stamp, ...columns.map(c => c.fromWire((w.value as WireRow)[c.property] ?? null)), w.id]),
+    )
+  }
+  yield* queryMany(
+    'DELETE FROM sync_tombstone WHERE collection = ? AND id = ?',
+    inserts.filter(w => w.old.stamp > 0).map(w => [collection.name, w.id]),
+  )
+}
+
+// A tree goes from its leaves: ON DELETE RESTRICT looks at once.
+function childrenFirst(collection: Collection, removals: readonly Write[]): readonly Write[] {
+  const own = collection.parents.filter(r => r.parent === collection)
+  if (!own.length || removals.length < 2) return removals
+  const going = new Map(removals.map(w => [w.id, w]))
+  const ordered = new Set<Write>()
+  const path = new Set<string>()
+  // from the leaves up would need the children; from the roots down, reversed, is the same
+  const visit = (write: Write) => {
+    if (ordered.has(write) || path.has(write.id)) return
+    path.add(write.id)
+    for (const { property } of own) {
+      const parent = going.get(String(write.old.value?.[property]))
+      if (parent) visit(parent)
+    }
+    ordered.add(write)
+  }
+  removals.forEach(visit)
+  return [...ordered].reverse()
+}
+
+function* keepReplaced(log: ChangeLog, collection: Collection, writes: readonly Write[], from: Remote | undefined): Step<void> {
+  const others = yield* first('SELECT 1 FROM sync_remote WHERE collection = ? AND id IS NOT ?', collection.name, from?.id ?? null)
+  if (!others) return
+  const parameters = (w: Write) => [w.id, from?.id ?? null]
+  yield* queryMany(log.database.keepRow(collection.table), writes.filter(w => w.old.value !== null).map(parameters))
+  // A row that came from a server is not born here: no other server may take «nothing» for its base (law 10).
+  const isBirth = (w: Write) => w.old.value === null && (w.old.stamp > 0 || from === undefined)
+  yield* queryMany(log.database.keepAbsence(collection.table), writes.filter(isBirth).map(parameters))
+}
+
+function groupByColumns(collection: Collection, writes: readonly Write[]) {
+  const groups = new Map<string, { columns: Collection['columns']; rows: Write[] }>()
+  for (const write of writes) {
+    const value = write.value as WireRow
+    let columns = collection.columns
+    if (!columns.every(c => Object.hasOwn(value, c.property))) columns = columns.filter(c => Object.hasOwn(value, c.property))
+    const name = columns === collection.columns ? '' : columns.map(c => c.property).join('\n')
+    const group = groups.get(name)
+    if (group) group.rows.push(write)
+    else groups.set(name, { columns, rows: [write] })
+  }
+  return groups.values()
+}
+
+// ---------------------------------------------------------------- what a removal takes along
+
+/** A row that a removal reaches by a foreign key. */
+export interface Dependent {
+  readonly collection: Collection
+  readonly id: string
+}
+
+/** What a removal takes along: the engine does it itself, row by row, with stamps, before the parent goes. */
+export interface Dependents {
+  /** ON DELETE CASCADE: removed as well, those that depend on others first. */
+  readonly removed: readonly Dependent[]
+  /** ON DELETE SET NULL: these properties become null. */
+  readonly cleared: readonly (Dependent & { readonly property: string; readonly key: string })[]
+  /** ON DELETE RESTRICT or NO ACTION: rows that forbid the removal. */
+  readonly forbidding: readonly Dependent[]
+  /** Rows of an entity that is not synced forbid it. */
+  readonly isBlocked: boolean
+}
+
+/** Reads what the removal of a row would take along; `going` are ids of the collection that go in the same step anyway. */
+export function* readDependents(collection: Collection, id: string, going: ReadonlySet<string> = new Set()): Step<Dependents> {
+  const removed = new Map<string, Dependent>()
+  const cleared: (Dependent & { property: string; key: string })[] = []
+  const forbidding: Dependent[] = []
+  let isBlocked = false
+  const visited = new Set<string>()
+  const isGoing = (c: Collection, row: string) => visited.has(`${c.name}\n${row}`) || (c === collection && going.has(row))
+
+  function* visit(parent: Collection, key: string): Step<void> {
+    visited.add(`${parent.name}\n${key}`)
+    for (const reference of parent.children) {
+      const { child, childTable, childColumn, parentTable, parentColumn, onDelete, property } = reference
+      const childKey = child?.table.key
+      const rows = yield* query(
+        `SELECT ${childKey === undefined ? '1' : `x.${quote(childKey)}`} AS id, x.${quote(childColumn)} AS reference FROM ${quote(childTable)} x
+          WHERE x.${quote(childColumn)} = (SELECT p.${quote(parentColumn)} FROM ${quote(parentTable)} p WHERE p.${quote(parent.table.key)} = ?)
+          ${childKey === undefined && onDelete === 'RESTRICT' ? 'LIMIT 1' : childKey === undefined ? 'LIMIT 0' : ''}`,
+        key,
+      )
+      for (const row of rows) {
+        const childId = String(row.id)
+        if (!child) isBlocked = true
+        else if (isGoing(child, childId)) continue
+        else if (onDelete === 'RESTRICT') forbidding.push({ collection: child, id: childId })
+        else if (onDelete === 'SET NULL') cleared.push({ collection: child, id: childId, property, key: String(row.reference) })
+        else {
+          yield* visit(child, childId)
+          removed.set(`${child.name}\n${childId}`, { collection: child, id: childId })
+        }
+      }
+    }
+  }
+  yield* visit(collection, id)
+  return {
+    removed: [...removed.values()],
+    cleared: cleared.filter(c => !removed.has(`${c.collection.name}\n${c.id}`) && !(c.collection === collection && c.id === id)),
+    forbidding,
+    isBlocked,
+  }
+}
+
+/** The rows among these that lack a row which they need, as (id, property); `present` are ids of the collection that are stored along. */
+export function* findOrphans(
+  log: ChangeLog,
+  collection: Collection,
+  rows: readonly { readonly id: string; readonly value: WireRow; readonly old: Version }[],
+): Step<Map<string, string>> {
+  const orphans = new Map<string, string>()
+  const missing: { id: string; property: string; key: string }[] = []
+  for (const { property, parent, parentTable, parentColumn } of collection.parents) {
+    // a row that keeps its parent has it
+    const needing = rows.filter(
+      r => Object.hasOwn(r.value, property) && r.value[property] !== null && r.old.value?.[property] !== r.value[property],
+    )
+    if (!needing.length) continue
+    const keys = new Set(needing.map(r => String(r.value[property])))
+    const found = yield* query(
+      `SELECT CAST(p.${quote(parentColumn)} AS TEXT) AS key FROM ${quote(parentTable)} p WHERE ${log.database.among(`p.${quote(parentColumn)}`)}`,
+      log.database.idList(keys),
+    )
+    for (const { key } of found) keys.delete(String(key))
+    const isSelf = parent === collection && parentColumn === collection.table.key
+    for (const row of needing) {
+      const key = String(row.value[property])
+      if (!keys.has(key)) continue
+      if (isSelf) missing.push({ id: row.id, property, key })
+      else orphans.set(row.id, property)
+    }
+  }
+  // A parent may come along with its child; what waits takes those along that need it.
+  const coming = new Set(rows.map(r => r.id))
+  for (let moved = true; moved; ) {
+    moved = false
+    for (const { id, property, key } of missing) {
+      if (orphans.has(id) || (coming.has(key) && !orphans.has(key))) continue
+      orphans.set(id, property)
+      moved = true
+    }
+  }
+  return orphans
+}

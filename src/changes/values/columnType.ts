@@ -1,0 +1,30 @@
+import type { Json } from '../../protocol/messages.js'
+
+/** How the values of one kind of column travel. Null is not its business. */
+export interface ColumnType {
+  /** SQL that reads `expression` so that the driver loses nothing. */
+  read(expression: string): string
+  placeholder: string
+  /** What the driver gave for `read`, never null; whatever it is, this does not throw. */
+  toWire(cell: unknown): Json
+  /** The statement's parameter; calls `reject` with what is wrong, as the end of a sentence that begins with "it". */
+  fromWire(value: NonNullable<Json>, reject: Reject): unknown
+  isDate?: boolean
+}
+
+export type Reject = (detail: string) => never
+
+/** A cell of an unexpected kind, read as text. */
+export function textOf(cell: unknown): string {
+  const bytes = bytesOf(cell)
+  return bytes ? new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes) : String(cell)
+}
+
+/** The bytes of whatever a driver hands out for a blob (libsql: ArrayBuffer), undefined for anything else. */
+export function bytesOf(cell: unknown): Uint8Array | undefined {
+  if (cell instanceof Uint8Array) return cell
+  if (ArrayBuffer.isView(cell)) return new Uint8Array(cell.buffer, cell.byteOffset, cell.byteLength)
+  // not instanceof: libsql's buffers may come from another realm (jest, Electron)
+  if (Object.prototype.toString.call(cell) === '[object ArrayBuffer]') return new Uint8Array(cell as ArrayBuffer)
+  return undefined
+}

@@ -1,0 +1,135 @@
+// Where the entities of a data source sync, and the syncs that run.
+
+import type { DataSource } from 'typeorm'
+import type { ChangeLog } from '../changes/changeLog.js'
+import type { Collection } from '../changes/collection.js'
+import { first } from '../changes/database/database.js'
+import { openRemote } from '../changes/remotes.js'
+import { ensureTriggers } from '../changes/setUp.js'
+import { SyncConfigurationError } from '../errors.js'
+import type { ConflictHandler } from '../sync/handlers.js'
+import { ReportBuilder, type SyncProgress, type SyncReport } from '../sync/report.js'
+import { Joined } from '../sync/running.js'
+import { sync } from '../sync/sync.js'
+import { createTransport, type TransportOptions } from '../sync/transport.js'
+import { changeLogOf, syncedEntities } from './registry.js'
+
+/** How a client syncs. Given to `withSync` for all syncs of a data source, or to a single call. */
+export interface SyncOptions extends TransportOptions {
+  /** Updates in one answer of the server; 2,000 by default. The server has a maximum of its own. */
+  readonly pageSize?: number
+  /** Rows in one request to the server; 1,000 by default. */
+  readonly batchSize?: number
+  /** How often it is tried again when others keep changing the same rows meanwhile; 8 by default. Then SyncContentionError. */
+  readonly rounds?: number
+  /** Milliseconds that a conflict handler may take; as long as it likes by default. */
+  readonly handlerTimeout?: number
+  /** Called as the sync goes on. */
+  readonly onProgress?: (progress: SyncProgress) => void
+}
+
+export interface SyncCallOptions extends SyncOptions {
+  /** Gives up this call. Rows that were stored until then stay, and nothing is lost. */
+  readonly signal?: AbortSignal
+  /** Syncs with this server alone, where an entity has several: its url as `journal().servers()` lists it. */
+  readonly url?: string
+}
+
+export interface ClientOptions extends SyncOptions {
+  /** Completes urls that are paths, e.g. `https://example.org`. */
+  readonly server?: string
+}
+
+const clients = new WeakMap<DataSource, ClientOptions>()
+
+export function noteClient(dataSource: DataSource, options: ClientOptions): void {
+  clients.set(dataSource, options)
+}
+
+/** The absolute urls of a collection's servers. Throws SyncConfigurationError where a path has nothing to complete it. */
+export function urlsOf(dataSource: DataSource, collection: Collection): string[] {
+  const server = clients.get(dataSource)?.server ?? (globalThis as { location?: { origin?: string } }).location?.origin
+  const entity = syncedEntities(dataSource).find(e => e.metadata === collection.metadata)
+  return (entity?.urls ?? []).map(url => {
+    if (!url.startsWith('/')) return url
+    if (server === undefined || !/^https?:/.test(server)) {
+      throw new SyncConfigurationError(
+        `${collection.entity} syncs at ${url}, and the data source has no server. Give it one: withSync(dataSource, { server: 'https://…' }).`,
+        { entity: collection.entity },
+      )
+    }
+    return server.replace(/\/+$/, '') + url
+  })
+}
+
+/** From now on the database remembers for these servers what they know; a client does so from the start. */
+export async function openRemotes(log: ChangeLog): Promise<void> {
+  if (clients.get(log.dataSource)?.server === undefined) return
+  for (const collection of log.collections) for (const url of urlsOf(log.dataSource, collection)) await remoteIdOf(log, collection, url)
+}
+
+async function remoteIdOf(log: ChangeLog, collection: Collection, url: string): Promise<number> {
+  const known = await log.database.step(() => first('SELECT id FROM sync_remote WHERE collection = ? AND url = ?', collection.name, url), {
+    readOnly: true,
+  })
+  if (known) return Number(known.id)
+  return log.database.step(function* () {
+    return (yield* openRemote(collection, new URL(url).origin, url)).id
+  })
+}
+
+interface Wishes {
+  readonly handler: ConflictHandler | undefined
+  readonly options: SyncOptions
+}
+
+const running = new WeakMap<ChangeLog, Map<string, Joined<SyncReport, Wishes>>>()
+
+/** Syncs a collection with each of its servers, one after the other. */
+export async function syncCollection(
+  log: ChangeLog,
+  collection: Collection,
+  handler: ConflictHandler | undefined,
+  { signal, url: only, ...call }: SyncCallOptions,
+): Promise<SyncReport[]> {
+  const options: SyncOptions = { ...clients.get(log.dataSource), ...call }
+  const reports: SyncReport[] = []
+  const urls = urlsOf(log.dataSource, collection).filter(url => only === undefined || url === only)
+  if (!urls.length) throw new SyncConfigurationError(`${collection.entity} has no server ${only ?? ''}.`, { entity: collection.entity })
+  for (const url of urls) {
+    const joined = running.get(log) ?? new Map<string, Joined<SyncReport, Wishes>>()
+    running.set(log, joined)
+    const key = `${collection.name} ${url}`
+    const one = joined.get(key) ?? new Joined((ended, wishes) => run(log, collection, url, ended, wishes))
+    joined.set(key, one)
+    reports.push(await one.call({ handler, options }, signal))
+  }
+  return reports
+}
+
+async function run(
+  log: ChangeLog,
+  collection: Collection,
+  url: string,
+  signal: AbortSignal,
+  { handler, options }: Wishes,
+): Promise<SyncReport> {
+  await ensureTriggers(log)
+  const { pageSize = 2_000, batchSize = 1_000, rounds = 8, handlerTimeout, onProgress = () => {} } = options
+  return sync({
+    ...{ log, collection, url, handler, pageSize, batchSize, rounds, handlerTimeout, signal },
+    remoteId: await remoteIdOf(log, collection, url),
+    transport: createTransport(options),
+    report: new ReportBuilder({ entity: collection.entity, url }, onProgress),
+  })
+}
+
+export function collectionOf(dataSource: DataSource, target: unknown, name: string): { log: ChangeLog; collection: Collection } {
+  const log = changeLogOf(dataSource)
+  const collection = log.collections.find(c => c.metadata.target === target || c.metadata.name === target)
+  if (!collection)
+    throw new SyncConfigurationError(`Sync is not enabled for ${name}. Decorate it with @EnableSync('/…'), or call enableSync.`, {
+      entity: name,
+    })
+  return { log, collection }
+}

@@ -1,0 +1,99 @@
+// Which entity syncs where, and the change log of each data source. What is registered is intent: a data source decides what it makes of it.
+
+import type { DataSource, EntityMetadata, EntitySchema } from 'typeorm'
+import type { ChangeLog } from '../changes/changeLog.js'
+import { SyncConfigurationError } from '../errors.js'
+
+export interface EnableSyncOptions {
+  /** Many-to-many relations that are knowingly left out: their links differ from device to device. */
+  omit?: string[]
+  /** A collection for clients of 2012 writes dates as numbers. */
+  dates?: 'iso' | 'number'
+}
+
+/** An entity class, or the schema of an entity without decorators. */
+// biome-ignore lint/suspicious/noExplicitAny: a schema of any entity
+export type SyncTarget = (abstract new (...parameters: any[]) => object) | EntitySchema<any>
+
+export interface SyncedEntity {
+  readonly metadata: EntityMetadata
+  readonly urls: readonly string[]
+  readonly options: EnableSyncOptions
+}
+
+const registered = new Map<SyncTarget, { urls: readonly string[]; options: EnableSyncOptions }>()
+
+/** Notes that an entity syncs with these urls. A second time it replaces them. */
+export function registerEntity(target: SyncTarget, urls: readonly string[], options: EnableSyncOptions = {}): void {
+  registered.set(target, { urls, options })
+}
+
+/** The entities of an initialised data source that sync. Throws SyncConfigurationError for one that was enabled too late. */
+export function syncedEntities(dataSource: DataSource): SyncedEntity[] {
+  const entities: SyncedEntity[] = []
+  for (const [target, { urls, options }] of registered) {
+    const metadata = metadataOf(dataSource, target)
+    if (!metadata) continue
+    const { name, columns } = metadata
+    const stamp = columns.find(column => column.propertyName === '_lastChange')
+    if (!stamp)
+      throw new SyncConfigurationError(
+        `Sync was enabled for ${name} after the data source was initialised. Call enableSync before dataSource.initialize(), ` +
+          `with the class or the EntitySchema that the data source itself is given.`,
+        { entity: name },
+      )
+    if (stamp.databaseName !== '_lastChange')
+      throw new SyncConfigurationError(
+        `The naming strategy calls the column _lastChange of ${name} ${stamp.databaseName}; let it keep a name that is given.`,
+        { entity: name },
+      )
+    entities.push({ metadata, urls, options })
+  }
+  return entities
+}
+
+function metadataOf(dataSource: DataSource, target: SyncTarget): EntityMetadata | undefined {
+  if (typeof target === 'function') return dataSource.entityMetadatas.find(metadata => metadata.target === target)
+  // schemas are found by name, and another one of this process may have the same
+  const given: unknown[] = Object.values(dataSource.options.entities ?? {})
+  const isNamesake = (other: unknown) => other !== target && (other as EntitySchema)?.options?.name === target.options.name
+  if (!given.includes(target) && given.some(isNamesake)) return
+  return dataSource.hasMetadata(target) ? dataSource.getMetadata(target) : undefined
+}
+
+// ---------------------------------------------------------------- the state of a data source
+
+interface State {
+  readonly server: string | undefined
+  log?: ChangeLog
+}
+
+const states = new WeakMap<DataSource, State>()
+
+/** Notes that withSync was applied. False where it was applied before. */
+export function noteDataSource(dataSource: DataSource, server: string | undefined): boolean {
+  if (states.has(dataSource)) return false
+  states.set(dataSource, { server })
+  return true
+}
+
+/** Notes the change log that is set up, or that there is none. */
+export function noteChangeLog(dataSource: DataSource, log: ChangeLog | undefined): void {
+  const state = states.get(dataSource)
+  if (state) state.log = log
+}
+
+/** The server that the data source was given; it completes urls that are paths. */
+export const serverOf = (dataSource: DataSource): string | undefined => states.get(dataSource)?.server
+
+/** Throws SyncConfigurationError where withSync was not applied, or the data source is not initialised. */
+export function changeLogOf(dataSource: DataSource): ChangeLog {
+  const state = states.get(dataSource)
+  if (!state)
+    throw new SyncConfigurationError(
+      'This data source does not know of sync. Write `const dataSource = withSync(new DataSource({ … }))` before it is initialised.',
+    )
+  if (!state.log || !dataSource.isInitialized)
+    throw new SyncConfigurationError('This data source is not initialised. Call `await dataSource.initialize()` first.')
+  return state.log
+}

@@ -1,0 +1,84 @@
+// A data source says that it keeps a change log. Methods of this one instance are wrapped; no prototype is touched.
+
+import { type DataSource, MigrationExecutor } from 'typeorm'
+import type { ChangeLog } from '../changes/changeLog.js'
+import { describeCollections } from '../changes/collection.js'
+import { checkDriver } from '../changes/database/connection.js'
+import { type SqliteOptions, sqliteDatabase } from '../changes/database/sqlite.js'
+import { changeSchema, setUpChangeLog } from '../changes/setUp.js'
+import { SyncConfigurationError } from '../errors.js'
+import { type ClientOptions, noteClient, openRemotes } from './client.js'
+import { isHttpUrl } from './enableSync.js'
+import { noteChangeLog, noteDataSource, syncedEntities } from './registry.js'
+
+export interface WithSyncOptions extends SqliteOptions, ClientOptions {}
+
+/**
+ * Lets a data source keep account of what changes. Call it before `initialize()`, which then adds our tables and triggers.
+ *
+ * Throws SyncConfigurationError where it was called before, the data source is initialised already, or `server` is no http(s) url.
+ * `initialize()` throws it for an entity or driver that cannot be synced, and SyncSchemaError where a table or column is missing.
+ */
+export function withSync<D extends DataSource>(dataSource: D, options: WithSyncOptions = {}): D {
+  const { server } = options
+  if (dataSource.isInitialized)
+    throw new SyncConfigurationError('The data source is initialised already; call withSync before dataSource.initialize().')
+  if (server !== undefined && !isHttpUrl(server))
+    throw new SyncConfigurationError(`The server ${JSON.stringify(server)} is no absolute http(s) url, such as 'https://example.org'.`)
+  if (!noteDataSource(dataSource, server)) throw new SyncConfigurationError('withSync was called before for this data source.')
+  noteClient(dataSource, options)
+
+  const { initialize, synchronize, runMigrations, undoLastMigration, dropDatabase } = dataSource
+  let described: ChangeLog | undefined
+
+  // synchronize and migrations run inside of initialize, before it is done
+  function changeLog(): ChangeLog {
+    if (described) return described
+    const synced = syncedEntities(dataSource).map(({ metadata, options: { omit = [] } }) => ({ metadata, omit }))
+    described = { dataSource, database: sqliteDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
+    return described
+  }
+
+  const wrapped: Pick<DataSource, 'initialize' | 'synchronize' | 'runMigrations' | 'undoLastMigration' | 'dropDatabase'> = {
+    async initialize(this: DataSource) {
+      checkDriver(dataSource)
+      // metadata is built anew each time; where the data source is open already, TypeORM refuses
+      if (!dataSource.isInitialized) described = undefined
+      const initialised = await initialize.call(this)
+      try {
+        const log = changeLog()
+        await setUpChangeLog(log)
+        noteChangeLog(dataSource, log)
+        await openRemotes(log)
+      } catch (error) {
+        await this.destroy()
+        throw error
+      }
+      return initialised
+    },
+
+    async synchronize(this: DataSource, dropBeforeSync = false) {
+      if (!dataSource.isInitialized) return synchronize.call(this, dropBeforeSync)
+      await changeSchema(changeLog(), () => synchronize.call(this, dropBeforeSync))
+    },
+
+    async runMigrations(this: DataSource, given) {
+      if (!dataSource.isInitialized || (await new MigrationExecutor(dataSource).getPendingMigrations()).length === 0)
+        return runMigrations.call(this, given)
+      return changeSchema(changeLog(), () => runMigrations.call(this, given), { changesRows: true })
+    },
+
+    async undoLastMigration(this: DataSource, given) {
+      if (!dataSource.isInitialized) return undoLastMigration.call(this, given)
+      await changeSchema(changeLog(), () => undoLastMigration.call(this, given), { changesRows: true })
+    },
+
+    async dropDatabase(this: DataSource) {
+      if (!dataSource.isInitialized) return dropDatabase.call(this)
+      await changeSchema(changeLog(), () => dropDatabase.call(this))
+    },
+  }
+  for (const [name, value] of Object.entries(wrapped))
+    Object.defineProperty(dataSource, name, { value, writable: true, configurable: true })
+  return dataSource
+}

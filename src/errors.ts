@@ -1,0 +1,165 @@
+/** What every error of typeorm-sync is: `code` names its kind for programs, `entity` the entity that it is about, the message says what to do. */
+export class SyncError extends Error {
+  readonly code: string = 'sync'
+  readonly entity?: string
+
+  constructor(message: string, details: { entity?: string; cause?: unknown } = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.name = new.target.name
+    if (details.entity !== undefined) this.entity = details.entity
+  }
+}
+
+// ---------------------------------------------------------------- set-up
+
+/** The entity, its key, its relations or its url cannot be synced as they are. Thrown when sync is enabled or the data source is initialised. */
+export class SyncConfigurationError extends SyncError {
+  override readonly code = 'configuration'
+}
+
+/** The database lacks a column, table or trigger that sync needs, because no synchronize or migration has brought it yet. */
+export class SyncSchemaError extends SyncError {
+  override readonly code = 'schema'
+}
+
+// ---------------------------------------------------------------- the local database
+
+/** The application kept a transaction open, or another process the database locked, for longer than a step may wait. Nothing was done; try again. */
+export class DatabaseBusyError extends SyncError {
+  override readonly code = 'database-busy'
+}
+
+/** The database refused to store: full, read-only, corrupt, closed. Nothing was stored by half. */
+export class DatabaseFailedError extends SyncError {
+  override readonly code = 'database-failed'
+}
+
+// ---------------------------------------------------------------- sync
+
+/** The server's rows kept changing while we told ours. All local changes are safe; sync again later. */
+export class SyncContentionError extends SyncError {
+  override readonly code = 'contention'
+  constructor(
+    entity: string,
+    readonly rounds: number,
+  ) {
+    super(`${entity} kept changing on the server during ${rounds} rounds; all local changes are safe, sync again later`, { entity })
+  }
+}
+
+/** The conflict handler threw, or did what a handler may not. The conflicts wait in the journal; the next sync brings them again. */
+export class ConflictHandlerError extends SyncError {
+  override readonly code = 'conflict-handler'
+}
+
+/** A conflict, refused row or decision that was named does not exist (any more), or the row has moved on since. */
+export class NotWaitingError extends SyncError {
+  override readonly code = 'not-waiting'
+}
+
+// ---------------------------------------------------------------- protocol and transport
+
+/** A message that is not what the protocol says; `transport` makes an InvalidAnswerError of it, which knows where it came from. */
+export class MalformedAnswerError extends SyncError {
+  override readonly code = 'malformed-answer'
+}
+
+/** A request that the server does not understand; answered with `status` 400. The message may be shown to the client. */
+export class BadRequestError extends SyncError {
+  override readonly code = 'bad-request'
+  readonly status = 400
+}
+
+export interface TransportDetails {
+  /** The address of the request, with its query. */
+  readonly url: string
+  readonly status?: number
+  /** Milliseconds that the server asks us to wait. */
+  readonly retryAfter?: number
+  /** It is certain that a POST stored nothing, nor will; true for every GET. */
+  readonly isDefinite: boolean
+  readonly cause?: unknown
+}
+
+/** A request that brought no answer to work with. Local changes are safe whatever it says. */
+export class TransportError extends SyncError {
+  override readonly code: string = 'transport'
+  readonly url: string
+  readonly status?: number
+  readonly retryAfter?: number
+  readonly isDefinite: boolean
+
+  constructor(message: string, details: TransportDetails) {
+    super(message, details)
+    this.url = details.url
+    this.isDefinite = details.isDefinite
+    if (details.status !== undefined) this.status = details.status
+    if (details.retryAfter !== undefined) this.retryAfter = details.retryAfter
+  }
+}
+
+/** No connection, or one that broke before the whole answer was there; `cause` is what `fetch` threw. */
+export class NetworkError extends TransportError {
+  override readonly code = 'network'
+}
+
+/** The whole answer was not there in time. */
+export class RequestTimeoutError extends TransportError {
+  override readonly code = 'timeout'
+}
+
+/** 401 or 403: the server wants to know who asks, or says that they may not. */
+export class AuthenticationError extends TransportError {
+  override readonly code = 'authentication'
+}
+
+/** 413: the push is too large for the server, or for a proxy before it. */
+export class TooLargeError extends TransportError {
+  override readonly code = 'too-large'
+}
+
+/** Any other status that is no success. */
+export class ServerError extends TransportError {
+  override readonly code = 'server'
+}
+
+/** What came is no answer of a sync server: a web page, half an answer, or something else; `excerpt` is its beginning. */
+export class InvalidAnswerError extends TransportError {
+  override readonly code = 'invalid-answer'
+
+  constructor(
+    message: string,
+    readonly excerpt: string,
+    details: TransportDetails,
+  ) {
+    super(message, details)
+  }
+}
+
+// ---------------------------------------------------------------- values
+
+/** A value that its column cannot hold: `property` and `detail` say which and why, without repeating the value. Nothing was stored. */
+export class ValueError extends SyncError {
+  override readonly code = 'value'
+  constructor(
+    entity: string,
+    readonly property: string,
+    readonly detail: string,
+  ) {
+    super(`${entity}.${property} cannot hold the value: it ${detail}`, { entity })
+  }
+}
+
+// ---------------------------------------------------------------- server
+
+/** A read replica has not come as far as the client has; answered with 503 and Retry-After (PROTOCOL.md, GET). */
+export class LaggingReplicaError extends SyncError {
+  override readonly code = 'lagging'
+}
+
+/** An idempotency key came again with another body; answered with 422 (PROTOCOL.md, POST). */
+export class KeyReusedError extends SyncError {
+  override readonly code = 'key-reused'
+}
+
+// (helper SERVER adds here)

@@ -1,0 +1,89 @@
+// What travels between client and server (PROTOCOL.md), as types, and the two functions that know how a removal is written.
+// Checks of what came from outside stand in `checks.ts`.
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+
+/** The properties of a row by their wire names. Those that no column has are ignored, so the names of the envelope do no harm. */
+export type WireRow = Record<string, Json>
+
+/** A row as it stands at a stamp, or null where it was removed. */
+export interface Update {
+  readonly id: string
+  readonly value: WireRow | null
+  /** A server of 2011 need not tell it. */
+  readonly stamp?: number
+}
+
+export type Reset = 'collection-changed' | 'since-too-old'
+
+/** What a GET asks for. Stamps are milliseconds since 1/1/1970, the server's own. */
+export interface PullQuery {
+  readonly since: number
+  /** How many updates in one answer; without it the whole difference. */
+  readonly limit?: number
+  /** The token of the next page. */
+  readonly after?: string
+  /** The highest stamp that was heard from this server. */
+  readonly min?: number
+  /** The collection id that the client knows. */
+  readonly collection?: string
+}
+
+export interface PullAnswer {
+  readonly now: number
+  readonly updates: readonly Update[]
+  /** Absent where the server is of 2011. */
+  readonly collection?: string
+  /** More is waiting: the token to ask with. */
+  readonly next?: string
+  /** The answer tells everything from the beginning, and what it lacks is gone. */
+  readonly full?: boolean
+  readonly reset?: Reset
+}
+
+/** A row of a POST: `value` holds all properties, or, where `partial`, those that changed; null for a removal. */
+export interface PushedRow {
+  readonly id: string
+  readonly value: WireRow | null
+  readonly partial: boolean
+}
+
+export interface PushAnswer {
+  readonly status: 'ok'
+  readonly now: number
+  /** The stamp just before; absent where the client has to read what was stored. */
+  readonly since?: number
+  /** This answers an empty push whose key was new: the push that it was to end never counts. */
+  readonly empty?: true
+}
+
+/** A push that was not stored because others were faster, or because the collection was reset. */
+export interface StaleAnswer {
+  readonly now: number
+  readonly updates: readonly Update[]
+  readonly reset?: Reset
+}
+
+export type RefusalCode = 'parent-missing' | 'children-exist' | 'not-unique' | 'not-valid' | 'duplicate-id' | 'bad-id'
+
+/** Why a row of a POST was refused. */
+export interface Refusal {
+  readonly id: string
+  readonly property?: string
+  /** A RefusalCode, or one of the application's own. */
+  readonly code: string
+  readonly detail: string
+}
+
+/** An update as JSON wants it. */
+export function writeUpdate({ id, value, stamp }: Update): WireRow {
+  const row: WireRow = value === null ? { id, _removed: true } : { id, ...value }
+  if (stamp !== undefined) row._lastChange = stamp
+  return row
+}
+
+/** A row of a POST as JSON wants it. */
+export function writePushedRow({ id, value, partial }: PushedRow): WireRow {
+  if (value === null) return { id, _removed: true }
+  return partial ? { id, _partial: true, ...value } : { id, ...value }
+}

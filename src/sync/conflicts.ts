@@ -1,0 +1,271 @@
+// Asks the application about what is contested, outside any step, and stores what it decides.
+
+import { ConstraintError, type Step } from '../changes/database/database.js'
+import { baseOf, type RowState } from '../changes/remotes.js'
+import { readDependents } from '../changes/store.js'
+import { ConflictHandlerError, ValueError } from '../errors.js'
+import type { WireRow } from '../protocol/messages.js'
+import { writeDecision } from './decisions.js'
+import { differences, fromEntity, toEntity } from './entities.js'
+import { type Exchange, isClean, readRowStates, StepStamp, siblingOf } from './exchange.js'
+import { type Conflict, type ConflictHandler, type ConflictUpdate, UPDATE_DATE } from './handlers.js'
+import { merge } from './merge.js'
+import { takeWaiting } from './pull.js'
+import { type Session, step } from './session.js'
+import { isAutomatic, removeDependents, settle } from './take.js'
+import { readWaiting, readWaitingChildren } from './waiting.js'
+
+/** What the handler is shown: a decision counts only if it is still so (law 3). */
+export interface Contested {
+  readonly id: string
+  readonly mine: WireRow | null
+  readonly stamp: number
+  readonly theirs: WireRow | null
+  readonly json: string | null
+  readonly base: WireRow | null | undefined
+  /** The rows that a removal would take along, as they were. */
+  readonly family: string
+  readonly children: readonly { readonly entity: string; readonly id: string }[]
+}
+
+export interface Decision {
+  readonly contested: Contested
+  /** null: the row is to be removed. */
+  readonly value: WireRow | null
+}
+
+export async function decideConflicts(session: Session): Promise<void> {
+  const { handler, report, log } = session
+  const waits = await step(
+    session,
+    function* (exchange) {
+      for (const remote of exchange.siblings.values()) if ((yield* readWaiting({ ...exchange, remote })).size) return true
+      return false
+    },
+    { readOnly: true },
+  )
+  if (!waits) return
+  const contested = await step(session, function* (exchange) {
+    if (exchange.remote.pulling) return [] // half a pull is half the picture
+    return yield* describeContested(exchange, yield* takeWaiting(exchange, new StepStamp(exchange)))
+  })
+  if (!contested.length || !handler) return
+  report.conflicts += contested.length
+  report.tell('conflicts')
+  const decisions = await ask(session, handler, contested)
+  await step(session, function* (exchange) {
+    yield* log.database.deferConstraints()
+    const stamp = new StepStamp(exchange)
+    if (decisions.length) yield* stamp.take()
+    for (const decision of childrenFirst(exchange, decisions)) yield* applyDecision(exchange, decision, session.url, stamp)
+  })
+  report.tell('conflicts')
+}
+
+function* describeContested(exchange: Exchange, ids: ReadonlySet<string>): Step<Contested[]> {
+  const contested: Contested[] = []
+  for (const state of (yield* readRowStates(exchange, [...ids])).values()) {
+    const { id, version, waiting } = state
+    if (!waiting) continue
+    const { family, children } = yield* readFamily(exchange, state)
+    const base = baseOf(exchange.remote, state)
+    contested.push({ id, mine: version.value, stamp: version.stamp, theirs: waiting.theirs, json: waiting.json, base, family, children })
+  }
+  return contested
+}
+
+function* readFamily(exchange: Exchange, { id, version }: RowState): Step<Pick<Contested, 'family' | 'children'>> {
+  if (version.value === null || !exchange.collection.children.length) return { family: '', children: [] }
+  const { removed, cleared, forbidding } = yield* readDependents(exchange.collection, id)
+  const children: { entity: string; id: string }[] = []
+  const family: string[] = []
+  for (const { collection, id: child } of [...removed, ...cleared, ...forbidding]) {
+    const there = siblingOf(exchange, collection)
+    const state = (yield* readRowStates(there ?? { ...exchange, collection }, [child])).get(child) as RowState
+    family.push(`${collection.name} ${child} ${state.version.stamp}`)
+    if (there && !isClean(there, state)) children.push({ entity: collection.entity, id: child })
+  }
+  return { family: family.sort().join('\n'), children }
+}
+
+// ---------------------------------------------------------------- the handler
+
+async function ask(
+  { collection, signal, handlerTimeout }: Session,
+  handler: ConflictHandler,
+  contested: readonly Contested[],
+): Promise<Decision[]> {
+  const { entity } = collection
+  const questions = contested.map(c => question(collection, c))
+  const updates: ConflictUpdate[] = []
+  try {
+    await answered(
+      handler,
+      questions.map(q => q.conflict),
+      updates,
+      handlerTimeout,
+      signal,
+    )
+    return questions.flatMap(q => q.decide(updates))
+  } catch (error) {
+    if (signal?.aborted || error instanceof ConflictHandlerError) throw error
+    const why = error instanceof ValueError ? `decided a value that cannot be stored: ${error.message}` : `threw: ${String(error)}`
+    throw new ConflictHandlerError(`The conflict handler of ${entity} ${why}. The conflicts wait, and the next sync brings them again.`, {
+      entity,
+      cause: error,
+    })
+  }
+}
+
+function answered(
+  handler: ConflictHandler,
+  conflicts: Conflict[],
+  updates: ConflictUpdate[],
+  timeout: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    const abort = () => reject(signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+    const timer =
+      timeout === undefined
+        ? undefined
+        : setTimeout(
+            () =>
+              reject(
+                new ConflictHandlerError(
+                  `The conflict handler gave no answer in ${timeout} ms. The conflicts wait, and the next sync brings them again.`,
+                ),
+              ),
+            timeout,
+          )
+    const end = (settleWith: () => void) => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+      settleWith()
+    }
+    try {
+      const result = handler(conflicts, updates, () => end(resolve))
+      if (isPromise(result))
+        result.then(
+          () => end(resolve),
+          error => end(() => reject(error)),
+        )
+      else if (handler.length < 3) end(resolve)
+    } catch (error) {
+      end(() => reject(error))
+    }
+  })
+}
+
+const isPromise = (value: unknown): value is PromiseLike<unknown> =>
+  typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
+
+function question(
+  collection: Session['collection'],
+  contested: Contested,
+): { conflict: Conflict; decide(updates: ConflictUpdate[]): Decision[] } {
+  const { id, mine, theirs, base, children } = contested
+  const merged = merge(base, mine, theirs, isAutomatic(collection))
+  const entityOf = (row: WireRow | null) => row && toEntity(collection, id, row)
+  const local = entityOf(mine)
+  const shown = local && fromEntity(collection, local)
+  let isRemote = false
+  const conflict: Conflict & { [UPDATE_DATE]?: string } = {
+    entity: collection.entity,
+    id,
+    local,
+    remote: entityOf(theirs),
+    base: base && toEntity(collection, id, base),
+    properties: merged.properties,
+    children,
+    takeRemote: () => {
+      isRemote = true
+    },
+    [UPDATE_DATE]: collection.columns.find(c => c.automatic === 'updated')?.property,
+  }
+  return {
+    conflict,
+    decide(updates) {
+      const update = updates.findLast(u => u.id === id || (u as Record<string, unknown>)[collection.keyProperty] === id)
+      if (isRemote) return [{ contested, value: theirs }]
+      if (update?._removed) return [{ contested, value: null }]
+      const assigned = local && shown ? differences(shown, fromEntity(collection, local)) : {}
+      const isDecided = mine !== null && theirs !== null && merged.properties.every(p => Object.hasOwn(assigned, p))
+      if (!update && !isDecided) return []
+      const start = mine === null ? theirs : theirs === null ? mine : merged.value
+      return [{ contested, value: { ...start, ...assigned, ...(update && fromEntity(collection, update)) } }]
+    },
+  }
+}
+
+// ---------------------------------------------------------------- what was decided
+
+function childrenFirst({ collection }: Exchange, decisions: readonly Decision[]): Decision[] {
+  const own = collection.parents.filter(r => r.parent === collection)
+  const byId = new Map(decisions.map(d => [d.contested.id, d]))
+  const depth = (d: Decision, seen = new Set<string>()): number => {
+    if (seen.has(d.contested.id)) return 0
+    seen.add(d.contested.id)
+    const parents = own.flatMap(r => byId.get(String((d.value ?? d.contested.mine ?? d.contested.theirs)?.[r.property])) ?? [])
+    return parents.length ? 1 + Math.max(...parents.map(p => depth(p, seen))) : 0
+  }
+  return own.length ? [...decisions].sort((x, y) => depth(y) - depth(x)) : [...decisions]
+}
+
+function* applyDecision(exchange: Exchange, { contested, value }: Decision, url: string, stamp: StepStamp): Step<void> {
+  const { id } = contested
+  const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
+  if (state.version.stamp !== contested.stamp || !state.waiting || state.waiting.json !== contested.json) return // it moved: asked again later
+  try {
+    yield* exchange.log.database.attempt(function* () {
+      if (value !== null) {
+        if (!(yield* takeParents(exchange, value, stamp))) return
+      } else {
+        if ((yield* readFamily(exchange, state)).family !== contested.family) return // or its children did
+        if ((yield* readWaitingChildren(exchange, id)).length) return // nor does a removal stand while a child waits
+        if (state.version.value !== null) yield* takeChildren(exchange, contested, url, stamp)
+      }
+      yield* settle(exchange, [{ state, theirs: contested.theirs, value }], stamp)
+      yield* writeDecision(exchange, url, { id, base: contested.base, local: contested.mine, remote: contested.theirs, decision: value })
+    })
+  } catch (error) {
+    if (!(error instanceof ConstraintError || error instanceof ValueError)) throw error
+    // the database does not take it as it is: it waits, and is asked about again
+  }
+}
+
+/** Whoever takes the child takes its parent, which was removed here. False where there is none to take. */
+function* takeParents(exchange: Exchange, value: WireRow, stamp: StepStamp): Step<boolean> {
+  for (const { parent, property, parentColumn } of exchange.collection.parents) {
+    const key = value[property]
+    const there = parent && siblingOf(exchange, parent)
+    if (!there || typeof key !== 'string' || parentColumn !== parent.table.key) continue
+    const state = (yield* readRowStates(there, [key])).get(key) as RowState
+    if (state.version.value !== null) continue
+    const theirs = state.waiting ? state.waiting.theirs : baseOf(there.remote, state)
+    if (!theirs || !(yield* takeParents(there, theirs, stamp))) return false
+    yield* settle(there, [{ state, theirs, value: theirs }], stamp)
+  }
+  return true
+}
+
+/** A removal that was decided takes its children along; those with news of their own can be read, and brought back, in the journal. */
+function* takeChildren(exchange: Exchange, { id, theirs }: Contested, url: string, stamp: StepStamp): Step<void> {
+  const dependents = yield* readDependents(exchange.collection, id)
+  for (const { collection, id: child } of dependents.removed) {
+    const there = siblingOf(exchange, collection)
+    const state = there && (yield* readRowStates(there, [child])).get(child)
+    if (!there || !state || isClean(there, state)) continue
+    yield* writeDecision(there, url, {
+      id: child,
+      base: baseOf(there.remote, state),
+      local: state.version.value,
+      remote: null,
+      decision: null,
+    })
+  }
+  // where the removal is our own decision it is news, and so is what goes along
+  const from = theirs === null ? exchange : { ...exchange, siblings: new Map() }
+  yield* removeDependents(from, dependents, stamp)
+}

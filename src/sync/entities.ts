@@ -1,0 +1,51 @@
+// Rows as the application knows them: entities.
+
+import type { ObjectLiteral } from 'typeorm'
+import type { Collection } from '../changes/collection.js'
+import { equalValues, getEntityValue, setEntityValue } from '../changes/values.js'
+import type { WireRow } from '../protocol/messages.js'
+
+/** A row as an instance of its entity. Paths of embedded properties (`address.city`) can be read and assigned as well. */
+export function toEntity(collection: Collection, id: string, row: WireRow): ObjectLiteral {
+  const { metadata } = collection
+  const { discriminatorColumn } = metadata
+  const kind = discriminatorColumn && row[discriminatorColumn.propertyPath]
+  const own = metadata.childEntityMetadatas.find(child => child.discriminatorValue === kind) ?? metadata
+  const entity = own.create(undefined, { fromDeserializer: true })
+  setId(collection, entity, id)
+  for (const column of collection.columns) {
+    const { property } = column
+    if (!Object.hasOwn(row, property)) continue
+    setEntityValue(entity, column, column.toEntity(row[property] as never))
+    if (property.includes('.')) {
+      Object.defineProperty(entity, property, {
+        configurable: true,
+        enumerable: false,
+        get: () => getEntityValue(entity, column),
+        set: value => setEntityValue(entity, column, value),
+      })
+    }
+  }
+  return entity
+}
+
+export function setId({ metadata }: Collection, entity: ObjectLiteral, id: string): void {
+  metadata.primaryColumns[0]?.setEntityValue(entity, id)
+}
+
+/** What stands in an entity, or in an object of its shape, as a row; properties that are undefined there are left out. Throws ValueError. */
+export function fromEntity(collection: Collection, entity: ObjectLiteral): WireRow {
+  const row: WireRow = {}
+  for (const column of collection.columns) {
+    const { property } = column
+    const value = property.includes('.') && Object.hasOwn(entity, property) ? entity[property] : getEntityValue(entity, column)
+    if (value === undefined) continue
+    row[property] = column.toWire(column.fromWire(value === null ? null : column.fromEntity(value)))
+  }
+  return row
+}
+
+/** The properties in which the second row says something else than the first. */
+export function differences(before: WireRow, after: WireRow): WireRow {
+  return Object.fromEntries(Object.entries(after).filter(([p, v]) => !equalValues(before[p], v)))
+}

@@ -1,0 +1,204 @@
+// Reads what changed on the server, page by page, from where the last pull ended. Stopping anywhere is safe.
+
+import type { Collection } from '../changes/collection.js'
+import { first, query, queryMany, type Step } from '../changes/database/database.js'
+import { quote } from '../changes/database/triggers.js'
+import { baseOf, cursorOf, isUpToSql, type Remote, resetRemote, writeRemote } from '../changes/remotes.js'
+import { InvalidAnswerError } from '../errors.js'
+import type { PullAnswer, Update } from '../protocol/messages.js'
+import { type Exchange, readRowStates, StepStamp } from './exchange.js'
+import { readKnown, type Session, StepSize, step } from './session.js'
+import { takeRows } from './take.js'
+import { readWaiting } from './waiting.js'
+
+export async function pull(session: Session): Promise<void> {
+  const { transport, url, report, signal } = session
+  for (let complete = false; !complete; ) {
+    const asked = await readKnown(session)
+    if (asked.push) return // another sync of this database has begun to tell
+    const { serverDate: since, page, serverCollection, highest: min, pulling, etag } = asked
+    const pulled = await transport.pull(
+      url,
+      { since, limit: session.pageSize, after: page ?? undefined, collection: serverCollection ?? undefined, min: min || undefined },
+      pulling ? null : etag,
+      signal,
+    )
+    report.requests++
+    report.received += pulled.bytes
+    if (!pulled.answer) return
+    complete = await storePage(session, asked, pulled.answer, pulled.etag)
+    report.tell('pull')
+  }
+}
+
+const MOVED = Symbol('moved')
+
+/** Stores a page in as many steps as it needs; true where the pull is complete. An answer counts only if nothing moved since the question (law 3). */
+async function storePage(session: Session, asked: Remote, answer: PullAnswer, etag: string | null): Promise<boolean> {
+  let cursor = cursorOf(asked)
+  const size = new StepSize()
+  async function guarded<T>(body: (exchange: Exchange) => Step<T>): Promise<T | typeof MOVED> {
+    return step(session, function* (exchange) {
+      if (cursorOf(exchange.remote) !== cursor) return MOVED
+      const result = yield* body(exchange)
+      cursor = cursorOf(exchange.remote)
+      return result
+    })
+  }
+
+  for (let done = 0, isFirst = true; isFirst || done < answer.updates.length; isFirst = false) {
+    const updates = answer.updates.slice(done, done + size.rows)
+    const isLast = done + updates.length === answer.updates.length
+    const begins = isFirst && (answer.reset !== undefined || asked.page === null)
+    const start = performance.now()
+    const isStored = await guarded(function* (exchange) {
+      if (begins) yield* beginAnswer(session, exchange, answer)
+      yield* storeUpdates(session, exchange, updates)
+      if (!isLast) return false
+      if (answer.next !== undefined) yield* turnPage(exchange, answer, answer.next)
+      else if (!exchange.remote.sweeping) yield* completeAnswer(exchange, answer, etag)
+      return answer.next === undefined && !exchange.remote.pulling
+    })
+    if (isStored === MOVED) return false
+    if (isStored) return true
+    size.took(updates.length, performance.now() - start)
+    done += updates.length
+  }
+  if (answer.next !== undefined) return false
+
+  let after: string | undefined = ''
+  while (after !== undefined) {
+    const from: string = after
+    const swept: string | undefined | typeof MOVED = await guarded(exchange => sweep(session, exchange, from, size.rows))
+    if (swept === MOVED) return false
+    after = swept
+  }
+  return (await guarded(exchange => completeAnswer(exchange, answer, etag))) !== MOVED
+}
+
+function* beginAnswer({ collection, url }: Session, { remote }: Exchange, answer: PullAnswer): Step<void> {
+  if (answer.reset === 'collection-changed') yield* resetRemote(collection, remote, answer.collection ?? null)
+  else if (remote.serverCollection !== null && answer.collection !== remote.serverCollection) {
+    throw new InvalidAnswerError(
+      `${url} has another collection id than before and does not say that it was reset; is this the same server?`,
+      '',
+      { url, isDefinite: true },
+    )
+  }
+  remote.serverCollection ??= answer.collection ?? null
+  remote.dateForm ??= dateFormOf(collection, answer.updates)
+  remote.pulling = true
+  remote.page = null
+  // Begun anew, a full answer forgets what an earlier one has shown. Where nothing was agreed before, it has nothing to sweep.
+  yield* query('DELETE FROM sync_seen WHERE remote = ?', remote.id)
+  remote.sweeping = answer.full === true && (yield* wasAnythingAgreed(collection, remote))
+  yield* writeRemote(remote)
+}
+
+function* wasAnythingAgreed(collection: Collection, remote: Remote): Step<boolean> {
+  const { table } = collection
+  const known = yield* first(
+    `SELECT 1 FROM sync_remote r WHERE r.id = ? AND (
+       EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isUpToSql('x."_lastChange"', `x.${quote(table.key)}`)})
+       OR EXISTS (SELECT 1 FROM sync_stamp m JOIN ${quote(table.name)} x ON x."_lastChange" = m.stamp WHERE m.remote = r.id)
+       OR EXISTS (SELECT 1 FROM ${quote(`sync_image_${table.name}`)} i WHERE i._sync_remote = r.id AND i._sync_removed = 0)
+       OR EXISTS (SELECT 1 FROM sync_conflict c WHERE c.remote = r.id))`,
+    remote.id,
+  )
+  return known !== undefined
+}
+
+// Servers of 2012 and before write dates as numbers; they are told dates in the form that they use.
+function dateFormOf(collection: Collection, updates: readonly Update[]): Remote['dateForm'] {
+  const dates = collection.columns.filter(c => c.isDate)
+  for (const { value } of updates) {
+    for (const { property } of dates) {
+      const date = value?.[property]
+      if (typeof date === 'number') return Math.abs(date) > 1e12 ? 'milliseconds' : 'seconds'
+      if (typeof date === 'string') return null
+    }
+  }
+  return null
+}
+
+function* storeUpdates({ report }: Session, exchange: Exchange, updates: readonly Update[]): Step<void> {
+  if (!updates.length) return
+  const { remote } = exchange
+  const taken = yield* takeRows(exchange, updates, new StepStamp(exchange))
+  report.pulled += taken.stored
+  report.merged += taken.merged
+  if (!remote.sweeping) return
+  yield* queryMany(
+    'INSERT INTO sync_seen (remote, id) VALUES (?, ?) ON CONFLICT DO NOTHING',
+    updates.filter(u => u.value !== null).map(u => [remote.id, u.id]),
+  )
+  yield* queryMany(
+    'DELETE FROM sync_seen WHERE remote = ? AND id = ?',
+    updates.filter(u => u.value === null).map(u => [remote.id, u.id]),
+  )
+}
+
+function* turnPage({ remote }: Exchange, answer: PullAnswer, next: string): Step<void> {
+  remote.page = next
+  remote.highest = Math.max(remote.highest, answer.now) // no later page may come from an older state
+  yield* writeRemote(remote)
+}
+
+// Rows before bookkeeping, bookkeeping before the cursor: it moves with the last step of the last page alone.
+function* completeAnswer({ remote }: Exchange, answer: PullAnswer, etag: string | null): Step<void> {
+  if (remote.sweeping) yield* query('DELETE FROM sync_seen WHERE remote = ?', remote.id)
+  Object.assign(remote, {
+    serverDate: answer.now,
+    highest: Math.max(remote.highest, answer.now),
+    pulling: false,
+    page: null,
+    sweeping: false,
+    etag,
+  })
+  yield* writeRemote(remote)
+}
+
+/** What a full answer lacks, the server does not have any more (law 8). Gives the id to go on after, undefined at the end. */
+function* sweep({ report }: Session, exchange: Exchange, after: string, limit: number): Step<string | undefined> {
+  const { collection, remote } = exchange
+  const { table } = collection
+  const rows = yield* query(
+    `SELECT k.id FROM (
+       SELECT x.${quote(table.key)} AS id FROM ${quote(table.name)} x
+       UNION SELECT c.id FROM sync_conflict c WHERE c.remote = ?1
+       UNION SELECT i._sync_id FROM ${quote(`sync_image_${table.name}`)} i WHERE i._sync_remote = ?1) k
+      WHERE k.id > ?2 AND NOT EXISTS (SELECT 1 FROM sync_seen s WHERE s.remote = ?1 AND s.id = k.id)
+      ORDER BY k.id LIMIT ?3`,
+    remote.id,
+    after,
+    limit,
+  )
+  const ids = rows.map(row => String(row.id))
+  const gone: Update[] = []
+  for (const state of (yield* readRowStates(exchange, ids)).values()) {
+    const before = state.waiting ? state.waiting.theirs : baseOf(remote, state)
+    if (before) gone.push({ id: state.id, value: null })
+  }
+  if (gone.length) report.pulled += (yield* takeRows(exchange, gone, new StepStamp(exchange))).stored
+  return ids.length < limit ? undefined : ids.at(-1)
+}
+
+/** Tries again what waits, as long as that gets it further; what could be a matter of other rows of this server's is tried along. */
+export function* takeWaiting(exchange: Exchange, stamp: StepStamp): Step<Set<string>> {
+  let contested = new Set<string>()
+  for (const [there, remote] of exchange.siblings) {
+    const other: Exchange = { ...exchange, collection: there, remote }
+    for (let before = -1; ; ) {
+      const waiting = yield* readWaiting(other)
+      if (!waiting.size || waiting.size === before) break
+      before = waiting.size
+      const taken = yield* takeRows(
+        other,
+        [...waiting].map(([id, { theirs }]) => ({ id, value: theirs })),
+        stamp,
+      )
+      if (there === exchange.collection) contested = taken.contested
+    }
+  }
+  return contested
+}

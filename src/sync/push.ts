@@ -1,0 +1,330 @@
+// Tells the server what changed here, in batches: each is a push of its own, written down before it is sent (law 5).
+
+import { readClock } from '../changes/changeLog.js'
+import type { Collection } from '../changes/collection.js'
+import { query, queryMany, type Step } from '../changes/database/database.js'
+import {
+  baseOf,
+  dropTentativeImages,
+  forgetRejections,
+  forgetStored,
+  isAgreed,
+  isHeld,
+  type OpenPush,
+  pruneImages,
+  type Remote,
+  type RowState,
+  writeRemote,
+} from '../changes/remotes.js'
+import { LAST, type Place, readChanges } from '../changes/rows.js'
+import { storeVersions } from '../changes/store.js'
+import { dateToNumber } from '../changes/values.js'
+import { RequestTimeoutError, ServerError, TooLargeError, TransportError } from '../errors.js'
+import { type PushAnswer, type PushedRow, type Refusal, type WireRow, writePushedRow } from '../protocol/messages.js'
+import { type Exchange, readRowStates } from './exchange.js'
+import { isSameRow } from './merge.js'
+import { readKnown, type Session, step } from './session.js'
+import { readWaiting } from './waiting.js'
+
+/** `again`: the server has to be read first; `more`: another batch waits. */
+export type PushOutcome = 'done' | 'more' | 'again'
+
+interface Prepared {
+  readonly push: OpenPush
+  readonly more: boolean
+  readonly body: readonly PushedRow[]
+  /** The stamps of the versions that it tells. */
+  readonly told: ReadonlyMap<string, number>
+  readonly remote: Remote
+}
+
+export async function push(session: Session): Promise<PushOutcome> {
+  if (await step(session, isAllTold, { readOnly: true })) return 'done'
+  const prepared = await step(session, exchange => preparePush(session, exchange))
+  if (typeof prepared === 'string') return prepared
+  // a database that is saved as a whole must not forget a push that the server knows
+  await session.log.database.save()
+  return await sendPush(session, prepared)
+}
+
+function* isAllTold({ remote }: Exchange): Step<boolean> {
+  if (remote.push) return false
+  const { now } = yield* readClock()
+  if (remote.told.stamp === now && remote.told.id === LAST && remote.stored.size === 0) return true
+  return false
+}
+
+// ---------------------------------------------------------------- what is told
+
+/**
+ * Writes down the next push and reads it in the same step, so that it tells what stood at its limit. From now on what stood there is kept
+ * until the answer is here: it is what both know if the push turns out to have arrived.
+ */
+function* preparePush({ batchSize }: Session, exchange: Exchange): Step<Prepared | PushOutcome> {
+  const { collection, remote } = exchange
+  if (remote.push) return 'again' // another sync of this database was faster
+  yield* dropTentativeImages(collection, remote)
+  yield* holdParents(exchange)
+  const size = Math.max(1, Math.min(batchSize, remote.batch ?? batchSize))
+  const news = yield* readNews(exchange, size + 1)
+  yield* noteUntold(exchange)
+  const { now } = yield* readClock()
+  const more = news.length > size
+  const batch = news.slice(0, size)
+  const last = batch.at(-1)
+  const limit: Place = more && last ? { stamp: last.version.stamp, id: last.id } : { stamp: now, id: LAST }
+  const body: PushedRow[] = []
+  for (const state of batch) {
+    const row = describePush(collection, remote, state)
+    if (row) body.push(row)
+  }
+  if (!body.length) {
+    // biome-ignore format: nothing to tell is told at once
+    yield* acknowledge(exchange, limit)
+    return more ? 'more' : 'done'
+  }
+  remote.push = { key: globalThis.crypto.randomUUID(), limit, since: remote.serverDate }
+  yield* writeRemote(remote)
+  return { push: remote.push, more, body, told: new Map(batch.map(s => [s.id, s.version.stamp])), remote }
+}
+
+/** The news up to a number of rows, in the order of changes; what waits or was refused is not told. */
+function* readNews(exchange: Exchange, limit: number): Step<RowState[]> {
+  const { collection, remote } = exchange
+  const news: RowState[] = []
+  for (let above = remote.told; ; ) {
+    const changes = yield* readChanges(collection, { above, limit, removalsAbove: -1, newsFor: remote.id })
+    const states = yield* readRowStates(exchange, changes.map(c => c.id)) // biome-ignore format: short
+    for (const { id } of changes) {
+      const state = states.get(id) as RowState
+      if (!isHeld(state) && !isAgreed(remote, state, state.version.stamp)) news.push(state)
+      if (news.length === limit) return news
+    }
+    const last = changes.at(-1)
+    if (!last || changes.length < limit) return news
+    above = { stamp: last.stamp, id: last.id }
+  }
+}
+
+/** A removal waits with the rows that wait for a word about it (law 9). */
+function* holdParents(exchange: Exchange): Step<void> {
+  const { collection, remote } = exchange
+  if (!collection.children.some(r => r.child && exchange.siblings.has(r.child))) return
+  for (const { child } of collection.children) {
+    const sibling = child && exchange.siblings.get(child)
+    if (!child || !sibling) continue
+    const waiting = yield* readWaiting({ ...exchange, collection: child, remote: sibling })
+    const parents = new Set<string>()
+    for (const { theirs } of waiting.values())
+      for (const { property, parent } of child.parents)
+        if (parent === collection && typeof theirs?.[property] === 'string') parents.add(theirs[property])
+    for (const state of (yield* readRowStates(exchange, [...parents])).values()) {
+      const { id, version } = state
+      if (version.stamp === 0 || version.value !== null || isAgreed(remote, state, version.stamp) || isHeld(state)) continue
+      yield* writeRejection(remote, { id, code: 'children-exist', detail: 'Rows that need it wait for a decision.' }, version.stamp)
+    }
+  }
+}
+
+/** What waits is not told, whatever `told` says: the stamp of our version is noted with every push. */
+function* noteUntold(exchange: Exchange): Step<void> {
+  const { remote } = exchange
+  const ids = [...(yield* readWaiting(exchange)).keys()]
+  if (!ids.length) return
+  const states = [...(yield* readRowStates(exchange, ids)).values()]
+  const moved = states.filter(s => !isAgreed(remote, s, s.version.stamp) && s.waiting?.untold !== s.version.stamp)
+  yield* queryMany(
+    'UPDATE sync_conflict SET untold = ? WHERE remote = ? AND id = ?',
+    moved.map(s => [s.version.stamp, remote.id, s.id]),
+  )
+}
+
+/** What is told of a row: all of it, where the server has none; what changed, where it has; nothing, where it is as the server knows it. */
+function describePush({ columns }: Collection, remote: Remote, state: RowState): PushedRow | undefined {
+  const { id, version } = state
+  const base = baseOf(remote, state)
+  const { value } = version
+  if (value === null) return base === null ? undefined : { id, value: null, partial: false } // made and removed here: never mind
+  if (!base) return { id, value, partial: false }
+  if (isSameRow(value, base)) return
+  const changed: WireRow = {}
+  for (const { property } of columns)
+    if (Object.hasOwn(value, property) && !isSameRow({ p: value[property] as never }, { p: base[property] as never }))
+      changed[property] = value[property] as never
+  return { id, value: changed, partial: true }
+}
+
+// ---------------------------------------------------------------- the request
+
+async function sendPush(session: Session, prepared: Prepared): Promise<PushOutcome> {
+  const { transport, url, report, signal } = session
+  const { push, remote, more, told } = prepared
+  const isOurs = remote.serverCollection !== null
+  const body = JSON.stringify(prepared.body.map(row => writeFor(remote, session.collection, row)))
+  report.requests++
+  report.sent += body.length
+  try {
+    const answer = await transport.push(
+      url,
+      body,
+      isOurs ? { since: push.since, collection: remote.serverCollection ?? undefined, key: push.key, retry: true } : { retry: false },
+      signal,
+    )
+    report.received += answer.bytes
+    if (answer.kind === 'stored' && !answer.answer.empty) {
+      const isCounted = await acknowledgePush(session, push, answer.answer, [...told.keys()])
+      if (isCounted) report.pushed += prepared.body.length
+      report.tell('push')
+      return !isCounted ? 'again' : more ? 'more' : 'done'
+    }
+    if (answer.kind !== 'stored' && !answer.isDefinite) return 'again' // an earlier try may still arrive: it is ended first
+    if (answer.kind === 'refused') {
+      await setAside(session, push, answer.refusals, told)
+      report.tell('push')
+      return 'more'
+    }
+    await endPush(session, push)
+    return 'again'
+  } catch (error) {
+    return await failPush(session, prepared, error)
+  }
+}
+
+// A server of 2012 knows no parts and writes dates as numbers.
+function writeFor({ serverCollection, dateForm }: Remote, { columns }: Collection, row: PushedRow): WireRow {
+  if (serverCollection !== null && dateForm === null) return writePushedRow(row)
+  let value = row.value
+  if (value !== null && dateForm !== null) {
+    value = { ...value }
+    for (const { isDate, property } of columns) {
+      const date = value[property]
+      if (isDate && typeof date === 'string') value[property] = dateToNumber(date) * (dateForm === 'milliseconds' ? 1000 : 1)
+    }
+  }
+  return writePushedRow({ ...row, value, partial: row.partial && serverCollection !== null })
+}
+
+// What is certain not to have been stored ends the push, so that a client that may not write still reads; else it stays open.
+async function failPush(session: Session, { push, body, told }: Prepared, error: unknown): Promise<PushOutcome> {
+  if (!(error instanceof TransportError)) throw error
+  if (error instanceof TooLargeError) {
+    const [only] = body
+    if (body.length === 1 && only) await setAside(session, push, [{ id: only.id, code: 'too-large', detail: error.message }], told)
+    else await endPush(session, push, Math.max(1, Math.floor(body.length / 2)))
+    return 'more'
+  }
+  if (error.isDefinite) await endPush(session, push)
+  else if (error instanceof RequestTimeoutError) await step(session, exchange => shrinkBatch(exchange, body.length)) // the next one is smaller
+  throw error
+}
+
+function* shrinkBatch({ remote }: Exchange, rows: number): Step<void> {
+  remote.batch = Math.max(1, Math.floor(rows / 2))
+  yield* writeRemote(remote)
+}
+
+// ---------------------------------------------------------------- its end
+
+/** Acknowledging is one assignment; false where another sync has ended this push meanwhile, with the rows that it told. */
+function acknowledgePush(session: Session, push: OpenPush, answer: PushAnswer, ids: readonly string[]): Promise<boolean> {
+  return step(session, function* (exchange) {
+    if (exchange.remote.push?.key !== push.key) return false
+    const { batch } = exchange.remote
+    if (batch !== null) exchange.remote.batch = batch * 2 < session.batchSize ? batch * 2 : null
+    yield* acknowledge(exchange, push.limit, answer)
+    // a row that was refused before and is told now is not refused any more
+    const states = yield* readRowStates(exchange, ids)
+    yield* forgetRejections(exchange.collection, exchange.remote, [...states.values()].flatMap(s => (s.rejection && s.rejection.stamp !== s.version.stamp ? [{ id: s.id, stamp: s.rejection.stamp }] : []))) // biome-ignore format: short
+    return true
+  })
+}
+
+function* acknowledge({ collection, remote }: Exchange, limit: Place, answer?: PushAnswer): Step<void> {
+  remote.told = limit
+  remote.push = null
+  if (answer) {
+    remote.highest = Math.max(remote.highest, answer.now)
+    if (answer.since !== undefined && answer.since === remote.serverDate) remote.serverDate = answer.now // nothing of others lies between
+  }
+  yield* forgetStored(remote)
+  yield* writeRemote(remote)
+  yield* pruneImages(collection, remote)
+}
+
+function endPush(session: Session, push: OpenPush, batch?: number): Promise<void> {
+  return step(session, function* ({ remote }) {
+    if (remote.push?.key !== push.key) return
+    remote.push = null
+    if (batch !== undefined) remote.batch = batch
+    yield* writeRemote(remote)
+  })
+}
+
+/** Sets refused rows aside, each with its reason; the others are told again. */
+async function setAside(session: Session, push: OpenPush, refusals: readonly Refusal[], told: ReadonlyMap<string, number>): Promise<void> {
+  const { url, collection, report } = session
+  const known = refusals.filter(r => told.has(r.id))
+  await endPush(session, push)
+  if (!known.length)
+    throw new ServerError(`${url} refused rows of ${collection.entity} that it was not told.`, { url, status: 422, isDefinite: true })
+  await step(session, function* ({ remote }) {
+    for (const refusal of known) yield* writeRejection(remote, refusal, told.get(refusal.id) as number)
+  })
+  report.refused += known.length
+}
+
+function* writeRejection(remote: Remote, { id, code, property, detail }: Refusal, stamp: number): Step<void> {
+  const again = code === 'parent-missing' || code === 'children-exist' ? 1 : 0 // a matter of other rows: told again by the next sync
+  yield* query(
+    `INSERT INTO sync_rejection (remote, id, stamp, code, property, detail, again) VALUES (?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (remote, id) DO UPDATE SET stamp = excluded.stamp, code = excluded.code, property = excluded.property, detail = excluded.detail, again = excluded.again`,
+    ...[remote.id, id, stamp, code, property ?? null, detail, again],
+  )
+}
+
+/** What was refused for a missing parent, or for children that were still there, is told again. */
+export async function tellAgain(session: Session): Promise<void> {
+  const waits = await step(session, function* ({ remote }) { return (yield* query('SELECT 1 FROM sync_rejection WHERE remote = ? AND again = 1 LIMIT 1', remote.id)).length > 0 }, { readOnly: true }) // biome-ignore format: short
+  if (!waits) return
+  await step(session, function* (exchange) {
+    const rows = yield* query('SELECT id FROM sync_rejection WHERE remote = ? AND again = 1', exchange.remote.id)
+    yield* tellRowsAgain(
+      exchange,
+      rows.map(r => String(r.id)),
+    )
+  })
+}
+
+/** Gives refused rows a fresh stamp, so that they are told again. */
+export function* tellRowsAgain(exchange: Exchange, ids: readonly string[]): Step<void> {
+  const { collection, remote, log } = exchange
+  const states = [...(yield* readRowStates(exchange, ids)).values()]
+  const refused = states.filter(s => s.rejection?.stamp === s.version.stamp && !s.waiting)
+  if (refused.length) {
+    const stamp = yield* log.database.tick()
+    yield* storeVersions(log, collection, refused.map(s => ({ id: s.id, old: s.version, value: s.version.value })), stamp, remote) // biome-ignore format: short
+  }
+  yield* forgetRejections(collection, remote, states.flatMap(s => (s.rejection ? [{ id: s.id, stamp: s.rejection.stamp }] : []))) // biome-ignore format: short
+}
+
+/**
+ * Ends a push without an answer, before anything else: an empty one under its key brings the answer again, or makes sure that it never
+ * counts. A server that knows no keys cannot be asked: the push is given up, and what it stored comes back with the next pull.
+ */
+export async function finishPush(session: Session): Promise<void> {
+  const { transport, url, report, signal } = session
+  const remote = await readKnown(session)
+  const { push, serverCollection } = remote
+  if (!push) return
+  if (serverCollection === null) return await endPush(session, push)
+  try {
+    report.requests++
+    const answer = await transport.push(url, '[]', { since: push.since, collection: serverCollection, key: push.key, retry: true }, signal)
+    report.received += answer.bytes
+    if (answer.kind === 'stored' && answer.replayed && !answer.answer.empty) await acknowledgePush(session, push, answer.answer, [])
+    else await endPush(session, push)
+  } catch (error) {
+    if (!(error instanceof TransportError && error.isDefinite)) throw error
+    await endPush(session, push)
+  }
+}

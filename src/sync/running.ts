@@ -1,0 +1,81 @@
+// One sync at a time per server and collection: calls that come meanwhile share the next one, for the running one may have read the news
+// from before them.
+
+interface Run<T> {
+  readonly result: Promise<T>
+  /** Aborted when nobody waits for it any more. */
+  readonly controller: AbortController
+  waiting: number
+}
+
+/** Starts a pass, given the signal that ends it and the latest caller's wishes. */
+export type Start<T, W> = (signal: AbortSignal, wishes: W) => Promise<T>
+
+export class Joined<T, W> {
+  #running: Run<T> | undefined
+  #next: { run: Run<T>; wishes: W } | undefined
+
+  constructor(private readonly start: Start<T, W>) {}
+
+  /** Resolves after a pass that began after this call. `signal` gives up this call; a pass ends when all of its callers have given up. */
+  call(wishes: W, signal?: AbortSignal): Promise<T> {
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    if (!this.#running) {
+      const run = this.#begin(Promise.resolve(), () => wishes)
+      this.#running = run
+      return this.#wait(run, signal)
+    }
+    if (!this.#next) {
+      const before = this.#running.result.then(
+        () => {},
+        () => {},
+      )
+      const run = this.#begin(before, () => {
+        const { wishes: latest } = this.#next as { wishes: W }
+        this.#running = run
+        this.#next = undefined
+        return latest
+      })
+      this.#next = { run, wishes }
+    }
+    this.#next.wishes = wishes
+    return this.#wait(this.#next.run, signal)
+  }
+
+  #begin(before: Promise<void>, begin: () => W): Run<T> {
+    const controller = new AbortController()
+    const result = before.then(async () => {
+      const wishes = begin()
+      if (run.waiting === 0) throw new DOMException('Nobody waits for this sync any more.', 'AbortError')
+      return await this.start(controller.signal, wishes)
+    })
+    const run: Run<T> = { result, controller, waiting: 0 }
+    const end = () => {
+      if (this.#running === run && !this.#next) this.#running = undefined
+    }
+    result.then(end, end)
+    return run
+  }
+
+  #wait(run: Run<T>, signal: AbortSignal | undefined): Promise<T> {
+    run.waiting++
+    return new Promise((resolve, reject) => {
+      const abort = () => {
+        if (--run.waiting === 0 && this.#running === run) run.controller.abort(signal?.reason)
+        reject(signal?.reason)
+      }
+      signal?.addEventListener('abort', abort, { once: true })
+      const forget = () => signal?.removeEventListener('abort', abort)
+      run.result.then(
+        value => {
+          forget()
+          resolve(value)
+        },
+        error => {
+          forget()
+          reject(error)
+        },
+      )
+    })
+  }
+}

@@ -1,0 +1,260 @@
+// Takes rows from the server, in one step: each is stored, merged, or written into the journal, where it waits.
+
+import type { Collection } from '../changes/collection.js'
+import { ConstraintError, type Step } from '../changes/database/database.js'
+import { baseOf, forgetRejections, keepImages, type RowState, type WaitingReason } from '../changes/remotes.js'
+import { type Dependents, findOrphans, readDependents, storeVersions, type Write } from '../changes/store.js'
+import { ValueError } from '../errors.js'
+import type { Update, WireRow } from '../protocol/messages.js'
+import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
+import { isSameRow, merge } from './merge.js'
+import { forgetWaiting, writeWaiting } from './waiting.js'
+
+export interface Taken {
+  /** Rows that were stored as the server has them, removals included. */
+  stored: number
+  /** Rows in which changes of both sides were put together. */
+  merged: number
+  /** What waits for a decision. */
+  readonly contested: Set<string>
+  /** What waits for something else. */
+  readonly waiting: Set<string>
+}
+
+/** A row with both sides and what they have in common. */
+interface Candidate {
+  readonly state: RowState
+  readonly theirs: WireRow | null
+  readonly value: WireRow | null
+}
+
+export const nothingTaken = (): Taken => ({ stored: 0, merged: 0, contested: new Set(), waiting: new Set() })
+
+/** Every decision of law 7 and 9 is made here. Rows before removals: a child that moved to another parent does not go with the old one. */
+export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: StepStamp): Step<Taken> {
+  const { log, collection } = exchange
+  const taken = nothingTaken()
+  const latest = new Map<string, Update>()
+  for (const update of updates) latest.set(update.id, update)
+  const states = yield* readRowStates(exchange, [...latest.keys()])
+  yield* log.database.deferConstraints()
+
+  const rows: (Candidate & { value: WireRow })[] = []
+  const removals: Candidate[] = []
+  for (const { id, value: given } of latest.values()) {
+    const state = states.get(id) as RowState
+    const base = baseOf(exchange.remote, state)
+    let theirs: WireRow | null
+    try {
+      theirs = given === null ? null : normalise(collection, given, base, state.version.value)
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error
+      yield* wait(exchange, taken, state, given, 'not-valid')
+      continue
+    }
+    const { value, isContested } = merge(base, state.version.value, theirs, isAutomatic(collection))
+    if (isContested) yield* wait(exchange, taken, state, theirs, 'contested')
+    else if (value !== null) rows.push({ state, theirs, value })
+    else removals.push({ state, theirs, value })
+  }
+
+  const orphans = yield* findOrphans(log, collection, rows.map(toRow))
+  for (const row of rows) if (orphans.has(row.state.id)) yield* waitForParent(exchange, taken, row, orphans.get(row.state.id) as string)
+  yield* settleOrWait(
+    exchange,
+    taken,
+    rows.filter(r => !orphans.has(r.state.id)),
+    stamp,
+  )
+  yield* takeRemovals(exchange, taken, removals, stamp)
+  return taken
+}
+
+const toRow = ({ state, value }: Candidate & { value: WireRow }) => ({ id: state.id, value, old: state.version })
+
+export const isAutomatic = (collection: Collection) => (property: string) => collection.column.get(property)?.automatic !== undefined
+
+/** The server's row as this database would hold it. Where it lacks a property, an older schema says nothing about it. Throws ValueError. */
+export function normalise(collection: Collection, given: WireRow, base: WireRow | null | undefined, mine: WireRow | null): WireRow {
+  const value: WireRow = {}
+  for (const column of collection.columns) {
+    const { property } = column
+    if (Object.hasOwn(given, property)) value[property] = column.toWire(column.fromWire(given[property] as never))
+    else if (base && Object.hasOwn(base, property)) value[property] = base[property] as never
+    else if (mine && Object.hasOwn(mine, property)) value[property] = mine[property] as never
+  }
+  return value
+}
+
+/** Law 7: what cannot be stored is in the journal before the cursor passes it. */
+function* wait(exchange: Exchange, taken: Taken, state: RowState, theirs: WireRow | null, reason: WaitingReason): Step<void> {
+  yield* writeWaiting(exchange, state, theirs, reason)
+  taken[reason === 'contested' || reason === 'children-changed' ? 'contested' : 'waiting'].add(state.id)
+}
+
+// A child of a parent that was removed here is contested: whoever takes it takes the parent back. Otherwise the parent has not come yet.
+function* waitForParent(exchange: Exchange, taken: Taken, { state, theirs, value }: Candidate, property: string): Step<void> {
+  const parent = exchange.collection.parents.find(r => r.property === property)?.parent
+  const there = parent && siblingOf(exchange, parent)
+  const key = value?.[property]
+  const isRemovedHere = there !== undefined && typeof key === 'string' && (yield* wasRemovedHere(there, key))
+  yield* wait(exchange, taken, state, theirs, isRemovedHere ? 'contested' : 'parent-missing')
+}
+
+function* wasRemovedHere(exchange: Exchange, id: string): Step<boolean> {
+  const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
+  return state.version.stamp > 0 && state.version.value === null && !isClean(exchange, state)
+}
+
+/** Stores candidates; those that the database does not take wait. Halves, for usually there is none of them, and seldom more than a few. */
+function* settleOrWait(exchange: Exchange, taken: Taken, candidates: readonly Candidate[], stamp: StepStamp): Step<void> {
+  if (!candidates.length) return
+  const { database } = exchange.log
+  if (candidates.some(c => !isSettled(exchange, c))) yield* stamp.take()
+  try {
+    const counts = yield* database.attempt(() => settle(exchange, candidates, stamp))
+    taken.stored += counts.stored
+    taken.merged += counts.merged
+  } catch (error) {
+    const reason = reasonOf(error)
+    if (!reason) throw error
+    const [only] = candidates
+    if (candidates.length === 1 && only) return yield* wait(exchange, taken, only.state, only.theirs, reason)
+    const middle = candidates.length >> 1
+    yield* settleOrWait(exchange, taken, candidates.slice(0, middle), stamp)
+    yield* settleOrWait(exchange, taken, candidates.slice(middle), stamp)
+  }
+}
+
+/** Both sides are equal, and know it: nothing moves. */
+const isSettled = (exchange: Exchange, { state, theirs, value }: Candidate) =>
+  isSameRow(value, theirs) && isSameRow(state.version.value, theirs) && isClean(exchange, state)
+
+function reasonOf(error: unknown): WaitingReason | undefined {
+  if (error instanceof ValueError) return 'not-valid'
+  if (!(error instanceof ConstraintError)) return
+  return error.kind === 'unique' ? 'not-unique' : error.kind === 'foreign-key' ? 'parent-missing' : 'not-valid'
+}
+
+/** Stores decided rows. What is the server's is no news for it; what has something of its own to tell gets a fresh stamp (law 6). */
+export function* settle(exchange: Exchange, decided: readonly Candidate[], stamp: StepStamp): Step<{ stored: number; merged: number }> {
+  const { log, collection, remote } = exchange
+  const theirs: Write[] = []
+  const ours: { write: Write; theirs: WireRow | null }[] = []
+  for (const { state, theirs: other, value } of decided) {
+    const write = { id: state.id, old: state.version, value }
+    if (!isSameRow(value, other)) ours.push({ write, theirs: other })
+    else if (!isSettled(exchange, { state, theirs: other, value })) theirs.push(write)
+  }
+  yield* forgetWaiting(
+    exchange,
+    decided.filter(d => d.state.waiting).map(d => d.state.id),
+  )
+  yield* forgetRejections(
+    collection,
+    remote,
+    decided.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : [])),
+  )
+  if (theirs.length) yield* storeVersions(log, collection, theirs, yield* stamp.take(), remote)
+  if (ours.length) {
+    const agreed = yield* stamp.take()
+    yield* storeVersions(
+      log,
+      collection,
+      ours.map(o => o.write),
+      yield* log.database.tick(),
+      remote,
+    )
+    yield* keepImages(
+      collection,
+      remote,
+      ours.map(o => ({ id: o.write.id, value: o.theirs })),
+      agreed,
+    )
+  }
+  return { stored: theirs.length, merged: ours.length }
+}
+
+// ---------------------------------------------------------------- removals
+
+function* takeRemovals(exchange: Exchange, taken: Taken, removals: readonly Candidate[], stamp: StepStamp): Step<void> {
+  if (!exchange.collection.children.length) return yield* settleOrWait(exchange, taken, removals, stamp)
+  // as often as it takes: a tree goes from its leaves
+  for (let left = removals, before = -1; left.length && left.length !== before; ) {
+    before = left.length
+    const stuck: Candidate[] = []
+    for (const removal of left) {
+      const reason = removal.state.version.value === null ? undefined : yield* whyNotYet(exchange, removal.state.id)
+      if (reason === 'children-changed') yield* wait(exchange, taken, removal.state, removal.theirs, reason)
+      else if (reason) stuck.push(removal)
+      else {
+        const waiting = taken.waiting.size
+        yield* removeOrWait(exchange, taken, removal, stamp)
+        if (taken.waiting.size > waiting) stuck.push(removal)
+      }
+    }
+    left = stuck
+    if (left.length === before) for (const { state, theirs } of left) yield* wait(exchange, taken, state, theirs, 'children-exist')
+    else for (const { state } of left) taken.waiting.delete(state.id)
+  }
+}
+
+/** Law 9: a removal speaks for what the remover saw. */
+function* whyNotYet(exchange: Exchange, id: string): Step<'children-changed' | 'children-exist' | undefined> {
+  const { removed, cleared, forbidding, isBlocked } = yield* readDependents(exchange.collection, id)
+  for (const dependent of [...removed, ...forbidding]) {
+    const there = siblingOf(exchange, dependent.collection)
+    if (there && !isClean(there, (yield* readRowStates(there, [dependent.id])).get(dependent.id) as RowState)) return 'children-changed'
+  }
+  for (const { collection, id: child, property, key } of cleared) {
+    const there = siblingOf(exchange, collection)
+    if (!there) continue
+    const state = (yield* readRowStates(there, [child])).get(child) as RowState
+    if (!isClean(there, state) && baseOf(there.remote, state)?.[property] !== key) return 'children-changed'
+  }
+  return forbidding.length || isBlocked ? 'children-exist' : undefined
+}
+
+function* removeOrWait(exchange: Exchange, taken: Taken, removal: Candidate, stamp: StepStamp): Step<void> {
+  const dependents = yield* readDependents(exchange.collection, removal.state.id)
+  yield* stamp.take()
+  try {
+    yield* exchange.log.database.attempt(function* () {
+      yield* removeDependents(exchange, dependents, stamp)
+      const fresh = (yield* readRowStates(exchange, [removal.state.id])).get(removal.state.id) as RowState // its own tree may have reached it
+      yield* settle(exchange, [{ ...removal, state: fresh }], stamp)
+    })
+    taken.stored++
+  } catch (error) {
+    if (!(error instanceof ConstraintError)) throw error
+    yield* wait(exchange, taken, removal.state, removal.theirs, 'children-exist')
+  }
+}
+
+/** What the server's own cascade has done as well: no news for it, where it was none before. */
+export function* removeDependents(
+  exchange: Exchange,
+  { removed, cleared }: Pick<Dependents, 'removed' | 'cleared'>,
+  stamp: StepStamp,
+): Step<void> {
+  const { log } = exchange
+  for (const { collection, id } of removed) {
+    const there = siblingOf(exchange, collection)
+    const { version: old } = (yield* readRowStates(there ?? { ...exchange, collection }, [id])).get(id) as RowState
+    const under = there ? yield* stamp.take() : yield* log.database.tick()
+    yield* storeVersions(log, collection, [{ id, old, value: null }], under, there?.remote)
+  }
+  for (const { collection, id, property } of cleared) {
+    const there = siblingOf(exchange, collection)
+    const state = (yield* readRowStates(there ?? { ...exchange, collection }, [id])).get(id) as RowState
+    const isNews = !there || !isClean(there, state)
+    const under = there && !isNews ? yield* stamp.take() : yield* log.database.tick()
+    yield* storeVersions(
+      log,
+      collection,
+      [{ id, old: state.version, value: { [property]: null } }],
+      under,
+      isNews ? undefined : there.remote,
+    )
+  }
+}

@@ -1,0 +1,86 @@
+// Carries questions and pushes to a server over HTTP (PROTOCOL.md). Everything that it gives back has been checked.
+
+import { isStaleAnswer, readPullAnswer, readPushAnswer, readRefusals, readStaleAnswer } from '../protocol/checks.js'
+import type { PullAnswer, PullQuery, PushAnswer, Refusal, StaleAnswer } from '../protocol/messages.js'
+import { errorOf, isDefinite, isOk, isRedirect, parseBody, readAnswer } from './reply.js'
+import { createAsk, type TransportOptions } from './request.js'
+
+export type { HeadersValue, TransportOptions } from './request.js'
+
+export interface Pulled {
+  /** undefined: nothing is new (304). */
+  readonly answer: PullAnswer | undefined
+  readonly etag: string | null
+  /** Length of the body, unzipped. */
+  readonly bytes: number
+}
+
+/** `isDefinite` is false where an earlier try of the same push got no answer, and may still arrive. */
+export type Pushed =
+  | { readonly kind: 'stored'; readonly answer: PushAnswer; readonly replayed: boolean }
+  | { readonly kind: 'stale'; readonly answer: StaleAnswer; readonly isDefinite: boolean }
+  | { readonly kind: 'refused'; readonly refusals: Refusal[]; readonly isDefinite: boolean }
+
+export interface Push {
+  /** «I have seen everything up to here.» */
+  readonly since?: number
+  readonly collection?: string
+  readonly key?: string
+  /** The server knows keys, so that a second copy does no harm. */
+  readonly retry: boolean
+}
+
+/** Both reject with a TransportError, or with the signal's reason. */
+export interface Transport {
+  pull(url: string, query: PullQuery, etag: string | null, signal?: AbortSignal): Promise<Pulled>
+  /** `body` is the JSON text of the rows. */
+  push(url: string, body: string, push: Push, signal?: AbortSignal): Promise<Pushed & { readonly bytes: number }>
+}
+
+export function createTransport(options: TransportOptions = {}): Transport {
+  const ask = createAsk(options)
+
+  return {
+    async pull(url, { since, limit, after, min, collection }, etag, signal) {
+      const headers = { accept: 'application/json', ...(etag !== null && { 'if-none-match': etag }) }
+      const address = withQuery(url, { since, limit, after, min, collection })
+      const reply = await ask({ method: 'GET', url: address, headers, mayRetry: true }, signal)
+      const { bytes } = reply
+      const newEtag = reply.headers.get('etag')
+      if (reply.status === 304 && etag !== null) return { answer: undefined, etag: newEtag ?? etag, bytes }
+      if (!isOk(reply)) throw errorOf(reply)
+      return { answer: readAnswer(reply, readPullAnswer), etag: newEtag, bytes }
+    },
+
+    async push(url, body, { since, collection, key, retry }, signal) {
+      const headers = {
+        accept: 'application/json',
+        'content-type': 'application/json',
+        ...(key !== undefined && { 'idempotency-key': key }),
+      }
+      const address = withQuery(url, { since, collection })
+      const reply = await ask({ method: 'POST', url: address, headers, body, mayRetry: retry }, signal)
+      const { bytes } = reply
+      if (isRedirect(reply)) throw errorOf(reply)
+      if (isOk(reply)) {
+        const replayed = reply.headers.get('idempotency-replayed') === 'true'
+        return { kind: 'stored', answer: readAnswer(reply, readPushAnswer), replayed, bytes }
+      }
+      if (reply.status === 409 && isStaleAnswer(parseBody(reply)))
+        return { kind: 'stale', answer: readAnswer(reply, readStaleAnswer), isDefinite: isDefinite(reply), bytes }
+      const refusals = reply.status === 422 ? readRefusals(parseBody(reply)) : undefined
+      if (refusals) return { kind: 'refused', refusals, isDefinite: isDefinite(reply), bytes }
+      throw errorOf(reply)
+    },
+  }
+}
+
+/** Adds to the url's own query what is given. The url itself stays as it was written, and may be relative in a browser. */
+function withQuery(url: string, parameters: Record<string, string | number | undefined>): string {
+  const given = Object.entries(parameters).flatMap(([name, value]): [string, string][] =>
+    value === undefined ? [] : [[name, String(value)]],
+  )
+  const query = new URLSearchParams(given).toString()
+  const address = url.replace(/#.*$/s, '')
+  return query === '' ? address : `${address}${address.includes('?') ? '&' : '?'}${query}`
+}
