@@ -44,7 +44,6 @@ export async function answerPull(ctx: Context, log: ChangeLog, collection: Colle
     if (ctx.body !== stream) report(ctx, error)
     ctx.res.destroy()
   })
-  ctx.res.once('close', () => stream.destroy())
   ctx.res.setTimeout(limits.requestTimeout, () => ctx.res.destroy())
   ctx.body = stream
 }

@@ -5,6 +5,7 @@ import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
 import type { Step } from '../src/changes/database/database.js'
+import { syncedEntities } from '../src/entity/registry.js'
 import { readPushedRows, readPushQuery } from '../src/protocol/checks.js'
 import type { Refusal } from '../src/protocol/messages.js'
 import { type BodyLimits, readJson } from './body.js'
@@ -18,7 +19,7 @@ export interface PushLimits extends BodyLimits {
 }
 
 export async function answerPush(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PushLimits) {
-  const query = readPushQuery(ctx.query)
+  const { seen, ...query } = readPushQuery(ctx.query)
   const key = readKey(ctx)
   const { text, json } = await readJson(ctx, limits)
   if (Array.isArray(json) && json.length > limits.rows) throw new Problem(413, `A POST may have ${limits.rows} rows at most.`)
@@ -26,6 +27,7 @@ export async function answerPush(ctx: Context, log: ChangeLog, collection: Colle
   const push: Push = {
     rows,
     ...query,
+    ...(seen && { seen: seenCollections(log, seen) }),
     ...(key === undefined ? {} : { key }),
     hash: createHash('sha256').update(text).digest('hex'),
   }
@@ -40,6 +42,17 @@ export async function answerPush(ctx: Context, log: ChangeLog, collection: Colle
   ctx.status = 200
   ctx.type = 'application/json'
   ctx.body = JSON.stringify(outcome.answer)
+}
+
+// A client may know us behind a prefix that a proxy takes away: a path fits where it ends with ours.
+function seenCollections(log: ChangeLog, seen: ReadonlyMap<string, number>): Map<Collection, number> {
+  const stamps = new Map<Collection, number>()
+  for (const { metadata, urls } of syncedEntities(log.dataSource)) {
+    const collection = log.collections.find(c => c.metadata === metadata)
+    for (const [path, stamp] of seen)
+      if (collection && urls.some(url => path.endsWith(new URL(url, 'http://server').pathname))) stamps.set(collection, stamp)
+  }
+  return stamps
 }
 
 function readKey(ctx: Context): string | undefined {

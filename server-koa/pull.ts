@@ -25,7 +25,8 @@ export function* readPage(
   const reset = resetOf(clock, query, token)
   const lastChange = yield* readLastChange(collection)
   const etag = `"${clock.collection}.${lastChange}"`
-  if (!reset && !token && query.since >= lastChange && matches(query.ifNoneMatch, etag)) return { answer: undefined, etag }
+  if (!reset && !token && isRecent(clock, query.since) && query.since >= lastChange && matches(query.ifNoneMatch, etag))
+    return { answer: undefined, etag }
 
   const since = reset ? 0 : query.since
   // A full answer begins here; removals after that are told. A difference tells all of them.
@@ -54,6 +55,9 @@ function resetOf(clock: Clock, { since, min = 0, collection }: PullQuery, token:
   const from = token ? (token.start ?? token.stamp - 1) : since
   return (token || since > 0) && from < clock.horizon ? 'since-too-old' : undefined
 }
+
+// A cursor that stays where it is would fall below the horizon one day; now and then an answer moves it.
+const isRecent = ({ now, horizon }: Clock, since: number) => since >= horizon && now - since < 24 * 60 * 60 * 1000
 
 const matches = (ifNoneMatch: string | undefined, etag: string) =>
   ifNoneMatch !== undefined && ifNoneMatch.split(',').some(t => [etag, '*'].includes(t.trim().replace(/^W\//, '')))

@@ -14,6 +14,8 @@ export interface Push {
   /** «I have seen everything up to here»; without it the last write wins. */
   readonly since?: number
   readonly collection?: string
+  /** How far the sender has read other collections, whose rows a removal may take along. */
+  readonly seen?: ReadonlyMap<Collection, number>
   readonly key?: string
   /** Of the body as it came, to tell a repeated request from another one under the same key. */
   readonly hash: string
@@ -69,7 +71,7 @@ function* writeAnswer({ name }: Collection, key: string, hash: string, answer: P
 
 // ---------------------------------------------------------------- rows
 
-function* storeRows(log: ChangeLog, collection: Collection, { rows, since }: Push, clock: Clock): Step<PushOutcome> {
+function* storeRows(log: ChangeLog, collection: Collection, { rows, since, seen }: Push, clock: Clock): Step<PushOutcome> {
   const ids = rows.map(r => r.id)
   const versions = yield* readVersions(log.database, collection, ids)
   const versionOf = (id: string): Version => versions.get(id) ?? { value: null, stamp: 0 }
@@ -78,12 +80,16 @@ function* storeRows(log: ChangeLog, collection: Collection, { rows, since }: Pus
   // what the sender has not seen, of the rows posted and of those that a removal takes along (law 9)
   const stale = since === undefined ? [] : ids.filter(id => versionOf(id).stamp > since)
   const halves = rows.filter(r => r.partial && versionOf(r.id).value === null).map(r => r.id)
-  if (since !== undefined && (stale.length || reached.changes.some(c => c.old.stamp > since)))
+  if (since !== undefined && (stale.length || reached.changes.some(c => c.collection === collection && c.old.stamp > since)))
     return staleAnswer(clock, new Set([...stale, ...halves]), versionOf)
   if (halves.length) return staleAnswer(clock, new Set(halves), versionOf)
 
   const { writes, refusals } = decideWrites(collection, rows, versionOf)
   refusals.push(...(yield* refuseByRelation(log, collection, writes, reached)))
+  for (const { collection: there, old, by } of reached.changes) {
+    if (old.stamp > (seen?.get(there) ?? old.stamp))
+      refusals.push({ id: by, code: 'children-unseen', detail: 'It would take along rows that the sender has not seen.' })
+  }
   if (refusals.length) return { kind: 'refused', refusals: unique(refusals) }
 
   const changing = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))
@@ -140,6 +146,8 @@ function decideWrites(
 /** A row that was not posted and that a posted removal changes. */
 interface Reached extends Dependent {
   readonly old: Version
+  /** The posted removal. */
+  readonly by: string
   /** What is set; null: removed. */
   readonly value: WireRow | null
 }
@@ -163,17 +171,18 @@ function* readReached(log: ChangeLog, collection: Collection, rows: readonly Pus
     const { removed, cleared, forbidding, isBlocked } = yield* readDependents(collection, id, going)
     const moves = (d: Dependent) => d.collection === collection && movesAway(collection, posted.get(d.id), id)
     if (isBlocked || forbidding.some(d => !moves(d))) forbidden.push(id)
-    for (const { collection: there, id: child } of removed) if (!moves({ collection: there, id: child })) yield* reach(there, child, null)
+    for (const { collection: there, id: child } of removed)
+      if (!moves({ collection: there, id: child })) yield* reach(there, child, null, id)
     for (const { collection: there, id: child, property } of cleared)
-      if (!moves({ collection: there, id: child })) yield* reach(there, child, { [property]: null })
+      if (!moves({ collection: there, id: child })) yield* reach(there, child, { [property]: null }, id)
   }
   return { changes: [...changes.values()], forbidden }
 
-  function* reach(there: Collection, id: string, value: WireRow | null): Step<void> {
+  function* reach(there: Collection, id: string, value: WireRow | null, by: string): Step<void> {
     const old = (yield* readVersions(log.database, there, [id])).get(id)
     const before = changes.get(`${there.name} ${id}`)
     if (!old || before?.value === null) return
-    changes.set(`${there.name} ${id}`, { collection: there, id, old, value: value && { ...before?.value, ...value } })
+    changes.set(`${there.name} ${id}`, { collection: there, id, old, by, value: value && { ...before?.value, ...value } })
   }
 }
 

@@ -5,13 +5,16 @@ import {
   type DataSource,
   DeleteDateColumn,
   Entity,
+  EntitySchema,
   ManyToOne,
   OneToMany,
   PrimaryColumn,
   type Relation,
   UpdateDateColumn,
 } from 'typeorm'
-import { EnableSync } from '../../src/entity/enableSync.js'
+import { ensureTriggers } from '../../src/changes/setUp.js'
+import { EnableSync, enableSync } from '../../src/entity/enableSync.js'
+import { changeLogOf } from '../../src/entity/registry.js'
 import { dataSourceOn, type Kind, kinds, newFile } from '../entity/openDataSource.js'
 
 @Entity('project')
@@ -355,6 +358,19 @@ describe.each(kinds)('%s sees', kind => {
     expect(images.map(image => image._sync_removed)).toEqual([0])
   })
 
+  test('that a row took the place of another one: there was never nothing', async () => {
+    await world.sql(`UPDATE OR REPLACE task SET id = 'b' WHERE id = 'a'`)
+    await world.sql(`INSERT OR REPLACE INTO task (id) VALUES ('c')`)
+    expect((await imagesOf(world, 'knows')).filter(image => image._sync_removed)).toEqual([])
+  })
+
+  test('rows that are replaced by way of an index with a collation of its own', async () => {
+    await world.sql('CREATE UNIQUE INDEX nocase ON task (name COLLATE NOCASE)')
+    await ensureTriggers(changeLogOf(world.dataSource))
+    await world.sql(`INSERT OR REPLACE INTO task (id, name) VALUES ('n', 'TASK A')`)
+    await expectSeen(world, before, { removed: ['a'], made: ['n'] })
+  })
+
   test('versions that a push under way tells, though nobody acknowledged them', async () => {
     await world.sql(
       `UPDATE sync_remote SET push_key = 'k', push_stamp = (SELECT now FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant' AND collection = 'task'`,
@@ -390,6 +406,39 @@ describe.each(kinds)('%s sees', kind => {
     expect((await world.sql(`SELECT "_lastChange" AS stamp FROM task WHERE id = 'a'`))[0]).toEqual({ stamp: 5 })
     expect([await world.sql('SELECT * FROM sync_tombstone'), await imagesOf(world, 'knows')]).toEqual([[], []])
   })
+})
+
+test.each(kinds)('names may be anything, on %s', async kind => {
+  const table = 'my order; --'
+  const Odd = new EntitySchema<Record<string, string>>({
+    name: 'Odd',
+    tableName: table,
+    columns: {
+      id: { name: 'select id', type: 'text', primary: true },
+      value: { name: 'group [x]', type: 'text', unique: true },
+      due: { name: '日付', type: 'datetime', nullable: true },
+    },
+  })
+  enableSync(Odd, '/odd')
+  const dataSource = await dataSourceOn(kind, newFile(), { entities: [Odd], synchronize: true }).initialize()
+  const rows = dataSource.getRepository(Odd)
+  await rows.insert([
+    { id: `'a"`, value: '1' },
+    { id: 'b', value: '2' },
+  ])
+  await dataSource.query(
+    `INSERT INTO sync_remote (collection, url, server, told_stamp, told_id) SELECT ?, 'u', 's', now, '~' FROM sync_clock`,
+    [table],
+  )
+  await rows.update(`'a"`, { value: '3' })
+  await rows.delete('b')
+  expect(await dataSource.query('SELECT collection, id FROM sync_tombstone')).toEqual([{ collection: table, id: 'b' }])
+  const images = await dataSource.query(`SELECT _sync_id AS id, "group [x]" AS value FROM "sync_image_${table}" ORDER BY 1`)
+  expect(images).toEqual([
+    { id: `'a"`, value: '1' },
+    { id: 'b', value: '2' },
+  ])
+  await dataSource.destroy()
 })
 
 test('what another connection to the same file writes is seen', async () => {

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { Readable } from 'node:stream'
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals'
 import compress from 'koa-compress'
 import { Column, Entity, PrimaryColumn } from 'typeorm'
@@ -79,13 +80,18 @@ describe('the whole difference is streamed', () => {
     socket.destroy()
   })
 
-  test('until the client goes away', async () => {
-    const steps = watchSteps(todo)
-    const socket = await todo.connect()
-    socket.write('GET /taskChanges?since=0 HTTP/1.1\r\nHost: here\r\n\r\n')
+  test.each(['identity', 'gzip'])('until the client goes away (%s)', async encoding => {
+    const server = encoding === 'gzip' ? compressing : todo
+    const from = jest.spyOn(Readable, 'from')
+    const steps = watchSteps(server)
+    const socket = await server.connect()
+    socket.write(`GET /taskChanges?since=0 HTTP/1.1\r\nHost: here\r\nAccept-Encoding: ${encoding}\r\n\r\n`)
     await once(socket, 'data')
     socket.destroy()
-    await until(async () => (await countConnections(todo)) === 0)
+    await until(async () => (await countConnections(server)) === 0)
+    const bodies = from.mock.results.map(result => result.value as Readable)
+    expect(bodies).toHaveLength(1)
+    await until(() => bodies.every(body => body.destroyed))
     const read = steps()
     await new Promise(resolve => setTimeout(resolve, 100))
     expect(steps()).toBeLessThanOrEqual(read + 1)

@@ -41,7 +41,10 @@ export async function startTodo({
   patience,
   ...options
 }: TodoOptions = {}) {
-  const dataSource = withSync(new DataSource({ type: 'better-sqlite3', driver: libsql, database: ':memory:', entities, synchronize: true }))
+  const dataSource = withSync(
+    new DataSource({ type: 'better-sqlite3', driver: libsql, database: ':memory:', entities, synchronize: true }),
+    patience === undefined ? {} : { patience },
+  )
   if (initialize) await dataSource.initialize()
   const app = new Koa()
   const errors: unknown[] = []

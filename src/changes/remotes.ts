@@ -142,7 +142,14 @@ export interface Waiting {
 }
 
 /** Why the server's version of a row waits: for a decision, or for what the database needs first. */
-export type WaitingReason = 'contested' | 'children-changed' | 'parent-missing' | 'children-exist' | 'not-unique' | 'not-valid'
+export type WaitingReason =
+  | 'contested'
+  | 'children-changed'
+  | 'parent-removed'
+  | 'parent-missing'
+  | 'children-exist'
+  | 'not-unique'
+  | 'not-valid'
 
 export interface Rejection {
   readonly stamp: number

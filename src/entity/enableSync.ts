@@ -29,7 +29,7 @@ const COLUMN = {
  * Throws SyncConfigurationError for a bad url; what else cannot be synced is refused when the data source is initialised.
  */
 export function enableSync(target: SyncTarget, url: string | readonly string[], options: EnableSyncOptions = {}): void {
-  const urls = typeof url === 'string' ? [url] : [...url]
+  const urls: readonly string[] = Array.isArray(url) ? url : [url]
   const name = typeof target === 'function' ? target.name : target.options.name
   if (urls.length === 0) throw new SyncConfigurationError(`${name} has no url to sync with.`, { entity: name })
   for (const each of urls) checkUrl(each, name)

@@ -1,6 +1,6 @@
 // A data source says that it keeps a change log. Methods of this one instance are wrapped; no prototype is touched.
 
-import { type DataSource, MigrationExecutor } from 'typeorm'
+import { type DataSource, type EntityMetadata, MigrationExecutor } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import { describeCollections } from '../changes/collection.js'
 import { checkDriver } from '../changes/database/connection.js'
@@ -35,6 +35,7 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
   function changeLog(): ChangeLog {
     if (described) return described
     const synced = syncedEntities(dataSource).map(({ metadata, options: { omit = [] } }) => ({ metadata, omit }))
+    for (const { metadata } of synced) refuseAttached(metadata)
     described = { dataSource, database: sqliteDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
     return described
   }
@@ -81,4 +82,13 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
   for (const [name, value] of Object.entries(wrapped))
     Object.defineProperty(dataSource, name, { value, writable: true, configurable: true })
   return dataSource
+}
+
+// Triggers of one database cannot write into another.
+function refuseAttached({ name, tableName, tablePath }: EntityMetadata): void {
+  if (tablePath === tableName) return
+  throw new SyncConfigurationError(
+    `${name} cannot be synced: its table ${tablePath} is in a database or schema of its own; keep it in the data source's.`,
+    { entity: name },
+  )
 }

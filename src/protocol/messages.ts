@@ -64,7 +64,7 @@ export interface StaleAnswer {
   readonly reset?: Reset
 }
 
-export type RefusalCode = 'parent-missing' | 'children-exist' | 'not-unique' | 'not-valid' | 'duplicate-id' | 'bad-id'
+export type RefusalCode = 'parent-missing' | 'children-exist' | 'children-unseen' | 'not-unique' | 'not-valid' | 'duplicate-id' | 'bad-id'
 
 /** Why a row of a POST was refused. */
 export interface Refusal {

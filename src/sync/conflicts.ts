@@ -1,15 +1,16 @@
 // Asks the application about what is contested, outside any step, and stores what it decides.
 
+import type { Reference } from '../changes/collection.js'
 import { ConstraintError, type Step } from '../changes/database/database.js'
 import { baseOf, type RowState } from '../changes/remotes.js'
-import { readDependents } from '../changes/store.js'
+import { findOrphans, readDependents } from '../changes/store.js'
 import { ConflictHandlerError, ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import { writeDecision } from './decisions.js'
 import { differences, fromEntity, toEntity } from './entities.js'
 import { type Exchange, isClean, readRowStates, StepStamp, siblingOf } from './exchange.js'
 import { type Conflict, type ConflictHandler, type ConflictUpdate, UPDATE_DATE } from './handlers.js'
-import { merge } from './merge.js'
+import { type Merge, merge } from './merge.js'
 import { takeWaiting } from './pull.js'
 import { type Session, step } from './session.js'
 import { isAutomatic, removeDependents, settle } from './take.js'
@@ -23,6 +24,8 @@ export interface Contested {
   readonly theirs: WireRow | null
   readonly json: string | null
   readonly base: WireRow | null | undefined
+  /** The relation to a parent that was removed here; contested whoever changed it. */
+  readonly lost?: string
   /** The rows that a removal would take along, as they were. */
   readonly family: string
   readonly children: readonly { readonly entity: string; readonly id: string }[]
@@ -69,9 +72,38 @@ function* describeContested(exchange: Exchange, ids: ReadonlySet<string>): Step<
     if (!waiting) continue
     const { family, children } = yield* readFamily(exchange, state)
     const base = baseOf(exchange.remote, state)
-    contested.push({ id, mine: version.value, stamp: version.stamp, theirs: waiting.theirs, json: waiting.json, base, family, children })
+    const orphan =
+      waiting.reason === 'parent-removed' && waiting.theirs ? yield* findLostParent(exchange, state, waiting.theirs) : undefined
+    contested.push({
+      ...sidesOf(version.value, base, waiting.theirs, orphan),
+      id,
+      stamp: version.stamp,
+      theirs: waiting.theirs,
+      json: waiting.json,
+      family,
+      children,
+    })
   }
   return contested
+}
+
+/** The relation by which a row needs one that was removed here. */
+function* findLostParent({ log, collection }: Exchange, { id, version }: RowState, theirs: WireRow): Step<Reference | undefined> {
+  const property = (yield* findOrphans(log, collection, [{ id, value: theirs, old: version }])).get(id)
+  return collection.parents.find(r => r.property === property)
+}
+
+// A row that needs one that was removed here: our side is the row without that parent, or, where it cannot be without, none.
+function sidesOf(
+  mine: WireRow | null,
+  base: WireRow | null | undefined,
+  theirs: WireRow | null,
+  orphan: Reference | undefined,
+): Pick<Contested, 'mine' | 'base' | 'lost'> {
+  if (!orphan || !theirs) return { mine, base }
+  if (mine === null && orphan.onDelete === 'SET NULL')
+    return { mine: { ...theirs, [orphan.property]: null }, base: null, lost: orphan.property }
+  return { mine, base, ...(mine && { lost: orphan.property }) }
 }
 
 function* readFamily(exchange: Exchange, { id, version }: RowState): Step<Pick<Contested, 'family' | 'children'>> {
@@ -165,8 +197,8 @@ function question(
   collection: Session['collection'],
   contested: Contested,
 ): { conflict: Conflict; decide(updates: ConflictUpdate[]): Decision[] } {
-  const { id, mine, theirs, base, children } = contested
-  const merged = merge(base, mine, theirs, isAutomatic(collection))
+  const { id, mine, theirs, base, children, lost } = contested
+  const merged = contestLost(merge(base, mine, theirs, isAutomatic(collection)), mine, lost)
   const entityOf = (row: WireRow | null) => row && toEntity(collection, id, row)
   const local = entityOf(mine)
   const shown = local && fromEntity(collection, local)
@@ -191,12 +223,17 @@ function question(
       if (isRemote) return [{ contested, value: theirs }]
       if (update?._removed) return [{ contested, value: null }]
       const assigned = local && shown ? differences(shown, fromEntity(collection, local)) : {}
-      const isDecided = mine !== null && theirs !== null && merged.properties.every(p => Object.hasOwn(assigned, p))
+      const isDecided = merged.properties.length > 0 && merged.properties.every(p => Object.hasOwn(assigned, p))
       if (!update && !isDecided) return []
       const start = mine === null ? theirs : theirs === null ? mine : merged.value
       return [{ contested, value: { ...start, ...assigned, ...(update && fromEntity(collection, update)) } }]
     },
   }
+}
+
+function contestLost(merged: Merge, mine: WireRow | null, lost: string | undefined): Merge {
+  if (lost === undefined || mine === null || merged.value === null || merged.properties.includes(lost)) return merged
+  return { isContested: true, properties: [...merged.properties, lost], value: { ...merged.value, [lost]: mine[lost] ?? null } }
 }
 
 // ---------------------------------------------------------------- what was decided

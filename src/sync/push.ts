@@ -36,6 +36,8 @@ interface Prepared {
   /** The stamps of the versions that it tells. */
   readonly told: ReadonlyMap<string, number>
   readonly remote: Remote
+  /** How far the collections were read that its removals may reach, by their paths. */
+  readonly seen: ReadonlyMap<string, number>
 }
 
 export async function push(session: Session): Promise<PushOutcome> {
@@ -85,7 +87,7 @@ function* preparePush({ batchSize }: Session, exchange: Exchange): Step<Prepared
   }
   remote.push = { key: globalThis.crypto.randomUUID(), limit, since: remote.serverDate }
   yield* writeRemote(remote)
-  return { push: remote.push, more, body, told: new Map(batch.map(s => [s.id, s.version.stamp])), remote }
+  return { push: remote.push, more, body, told: new Map(batch.map(s => [s.id, s.version.stamp])), remote, seen: seenBy(exchange, body) }
 }
 
 /** The news up to a number of rows, in the order of changes; what waits or was refused is not told. */
@@ -104,6 +106,21 @@ function* readNews(exchange: Exchange, limit: number): Step<RowState[]> {
     if (!last || changes.length < limit) return news
     above = { stamp: last.stamp, id: last.id }
   }
+}
+
+/** A removal speaks for what the remover saw, in other collections as well (law 9). */
+function seenBy({ collection, siblings }: Exchange, body: readonly PushedRow[]): Map<string, number> {
+  const seen = new Map<string, number>()
+  if (!body.some(row => row.value === null)) return seen
+  const visited = new Set([collection])
+  for (const parent of visited) {
+    for (const { child } of parent.children) {
+      const remote = child && siblings.get(child)
+      if (child && remote && child !== collection) seen.set(new URL(remote.url).pathname, remote.serverDate)
+      if (child) visited.add(child)
+    }
+  }
+  return seen
 }
 
 /** A removal waits with the rows that wait for a word about it (law 9). */
@@ -158,7 +175,7 @@ function describePush({ columns }: Collection, remote: Remote, state: RowState):
 
 async function sendPush(session: Session, prepared: Prepared): Promise<PushOutcome> {
   const { transport, url, report, signal } = session
-  const { push, remote, more, told } = prepared
+  const { push, remote, more, told, seen } = prepared
   const isOurs = remote.serverCollection !== null
   const body = JSON.stringify(prepared.body.map(row => writeFor(remote, session.collection, row)))
   report.requests++
@@ -167,7 +184,7 @@ async function sendPush(session: Session, prepared: Prepared): Promise<PushOutco
     const answer = await transport.push(
       url,
       body,
-      isOurs ? { since: push.since, collection: remote.serverCollection ?? undefined, key: push.key, retry: true } : { retry: false },
+      isOurs ? { since: push.since, collection: remote.serverCollection ?? undefined, key: push.key, seen, retry: true } : { retry: false },
       signal,
     )
     report.received += answer.bytes
@@ -274,7 +291,7 @@ async function setAside(session: Session, push: OpenPush, refusals: readonly Ref
 }
 
 function* writeRejection(remote: Remote, { id, code, property, detail }: Refusal, stamp: number): Step<void> {
-  const again = code === 'parent-missing' || code === 'children-exist' ? 1 : 0 // a matter of other rows: told again by the next sync
+  const again = ['parent-missing', 'children-exist', 'children-unseen'].includes(code) ? 1 : 0 // a matter of other rows: told again by the next sync
   yield* query(
     `INSERT INTO sync_rejection (remote, id, stamp, code, property, detail, again) VALUES (?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (remote, id) DO UPDATE SET stamp = excluded.stamp, code = excluded.code, property = excluded.property, detail = excluded.detail, again = excluded.again`,

@@ -86,10 +86,12 @@ export function normalise(collection: Collection, given: WireRow, base: WireRow 
   return value
 }
 
+const ASKED: ReadonlySet<WaitingReason> = new Set(['contested', 'children-changed', 'parent-removed'])
+
 /** Law 7: what cannot be stored is in the journal before the cursor passes it. */
 function* wait(exchange: Exchange, taken: Taken, state: RowState, theirs: WireRow | null, reason: WaitingReason): Step<void> {
   yield* writeWaiting(exchange, state, theirs, reason)
-  taken[reason === 'contested' || reason === 'children-changed' ? 'contested' : 'waiting'].add(state.id)
+  taken[ASKED.has(reason) ? 'contested' : 'waiting'].add(state.id)
 }
 
 // A child of a parent that was removed here is contested: whoever takes it takes the parent back. Otherwise the parent has not come yet.
@@ -98,7 +100,7 @@ function* waitForParent(exchange: Exchange, taken: Taken, { state, theirs, value
   const there = parent && siblingOf(exchange, parent)
   const key = value?.[property]
   const isRemovedHere = there !== undefined && typeof key === 'string' && (yield* wasRemovedHere(there, key))
-  yield* wait(exchange, taken, state, theirs, isRemovedHere ? 'contested' : 'parent-missing')
+  yield* wait(exchange, taken, state, theirs, isRemovedHere ? 'parent-removed' : 'parent-missing')
 }
 
 function* wasRemovedHere(exchange: Exchange, id: string): Step<boolean> {

@@ -26,6 +26,8 @@ export interface Push {
   readonly since?: number
   readonly collection?: string
   readonly key?: string
+  /** How far other collections of this server were read, by their paths: rows there may go with a removal. */
+  readonly seen?: ReadonlyMap<string, number>
   /** The server knows keys, so that a second copy does no harm. */
   readonly retry: boolean
 }
@@ -52,13 +54,13 @@ export function createTransport(options: TransportOptions = {}): Transport {
       return { answer: readAnswer(reply, readPullAnswer), etag: newEtag, bytes }
     },
 
-    async push(url, body, { since, collection, key, retry }, signal) {
+    async push(url, body, { since, collection, key, seen, retry }, signal) {
       const headers = {
         accept: 'application/json',
         'content-type': 'application/json',
         ...(key !== undefined && { 'idempotency-key': key }),
       }
-      const address = withQuery(url, { since, collection })
+      const address = withQuery(url, { since, collection, seen: seen && writeSeen(seen) })
       const reply = await ask({ method: 'POST', url: address, headers, body, mayRetry: retry }, signal)
       const { bytes } = reply
       if (isRedirect(reply)) throw errorOf(reply)
@@ -74,6 +76,8 @@ export function createTransport(options: TransportOptions = {}): Transport {
     },
   }
 }
+
+const writeSeen = (seen: ReadonlyMap<string, number>) => [...seen].map(([path, stamp]) => `${stamp}:${encodeURIComponent(path)}`).join(',')
 
 /** Adds to the url's own query what is given. The url itself stays as it was written, and may be relative in a browser. */
 function withQuery(url: string, parameters: Record<string, string | number | undefined>): string {

@@ -2,7 +2,7 @@
 
 import type { DataSource } from 'typeorm'
 import { SyncConfigurationError } from '../../errors.js'
-import type { Row } from './database.js'
+import type { Cell, Row } from './database.js'
 
 /** Runs one statement, now, on the connection that the application uses too. */
 export interface Connection {
@@ -17,7 +17,8 @@ interface BetterSqlite3 {
 interface SqlJsStatement {
   bind(values: unknown[]): void
   step(): boolean
-  getAsObject(): Row
+  get(): Cell[]
+  getColumnNames(): string[]
   reset(): void
   free(): void
 }
@@ -94,13 +95,30 @@ function sqlJsConnection(database: SqlJs): Connection {
     sql => database.prepare(sql),
     old => old.free(),
   )
+  // sql.js decodes the names anew each time; only those of a SELECT * change, with the schema
+  const known = new Map<string, string[]>()
+  function namesOf(sql: string, prepared: SqlJsStatement): string[] {
+    let names = known.get(sql)
+    if (!names) {
+      names = prepared.getColumnNames()
+      if (!sql.includes('*') && known.size < CACHED) known.set(sql, names)
+    }
+    return names
+  }
   return {
     run(sql, values) {
       const prepared = statement(sql)
       try {
         prepared.bind(values.map(parameter))
         const rows: Row[] = []
-        while (prepared.step()) rows.push(prepared.getAsObject())
+        let names: string[] | undefined
+        while (prepared.step()) {
+          names ??= namesOf(sql, prepared)
+          const cells = prepared.get()
+          const row: Row = {}
+          for (let i = 0; i < names.length; i++) row[names[i] as string] = cells[i] as Cell
+          rows.push(row)
+        }
         return rows
       } finally {
         prepared.reset() // an unfinished statement would keep the transaction from ending

@@ -18,7 +18,7 @@ import {
   type Table,
 } from './database.js'
 import { TABLES } from './sqlite-tables.js'
-import { imageTable, keepAbsence, keepImage, MARK, quote, triggersOf } from './triggers.js'
+import { type IndexedColumn, imageTable, keepAbsence, keepImage, MARK, quote, triggersOf } from './triggers.js'
 
 export interface SqliteOptions {
   /** How long a step waits for the application's transaction, or another process, to end; milliseconds. */
@@ -29,6 +29,8 @@ export interface SqliteOptions {
   readonly wallClock?: string
   /** Called before each statement of a step; what it throws, the statement throws. For tests that let things go wrong. */
   readonly beforeStatement?: (sql: string) => void
+  /** Awaited before each step, instead of a turn of the event loop. For tests that decide who comes next. */
+  readonly beforeStep?: () => Promise<void>
 }
 
 const NOW = '(SELECT now FROM sync_clock)'
@@ -36,7 +38,7 @@ const WALL_CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 export function sqliteDatabase(dataSource: DataSource, options: SqliteOptions = {}): Database {
   checkDriver(dataSource)
-  const { patience = 10_000, wallClock = WALL_CLOCK, beforeStatement } = options
+  const { patience = 10_000, wallClock = WALL_CLOCK, beforeStatement, beforeStep = macrotask } = options
   const driver = dataSource.driver as unknown as SqliteDriver
   let schemaChange: Promise<unknown> | undefined
   let unsaved = false
@@ -113,7 +115,7 @@ export function sqliteDatabase(dataSource: DataSource, options: SqliteOptions = 
   async function step<T>(body: () => Step<T>, stepOptions: StepOptions = {}): Promise<T> {
     const deadline = Date.now() + patience
     for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
-      await macrotask() // whatever the application has begun and awaits only the database for is over then
+      await beforeStep() // whatever the application has begun and awaits only the database for is over then
       if (!dataSource.isInitialized)
         throw new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.')
       if (schemaChange && !stepOptions.setUp) await Promise.race([schemaChange.catch(() => {}), delay(Math.max(0, deadline - Date.now()))])
@@ -168,26 +170,32 @@ export function sqliteDatabase(dataSource: DataSource, options: SqliteOptions = 
     return new Map(rows.map(r => [String(r.name), { type: String(r.type), fallback: r.dflt_value as string | null }]))
   }
 
-  function* uniqueColumns(table: Table): Step<string[][]> {
+  function* uniqueIndexes(table: Table): Step<IndexedColumn[][]> {
     const rows = yield* query(
-      `SELECT l.name AS index_name, i.name AS column_name
+      `SELECT l.name AS index_name, i.name AS column_name, i.coll AS collation
          FROM pragma_index_list(?) l, pragma_index_xinfo(l.name) i
         WHERE l."unique" = 1 AND i.key = 1
-        ORDER BY l.seq, i.seqno`,
+        ORDER BY l.name, i.seqno`,
       table.name,
     )
-    const indexes = new Map<string, (string | null)[]>()
-    for (const { index_name, column_name } of rows) {
-      const columns = indexes.get(String(index_name)) ?? []
-      indexes.set(String(index_name), [...columns, column_name === null ? null : String(column_name)])
+    const indexes = new Map<string, IndexedColumn[]>()
+    const unreadable = new Set<string>()
+    for (const { index_name, column_name, collation } of rows) {
+      const index = String(index_name)
+      // an expression, of which nobody tells us the text
+      if (column_name === null) unreadable.add(index)
+      indexes.set(index, [...(indexes.get(index) ?? []), { name: String(column_name), collation: String(collation) }])
     }
-    // null: an expression, of which nobody tells us the text
-    const named = [...indexes.values()].filter((columns): columns is string[] => !columns.includes(null))
-    return named.filter(columns => columns.length > 1 || columns[0] !== table.key)
+    const readable = [...indexes].filter(([index]) => !unreadable.has(index)).map(([, columns]) => columns)
+    return readable.filter(columns => columns.length > 1 || columns[0]?.name !== table.key)
+  }
+
+  function* uniqueColumns(table: Table): Step<string[][]> {
+    return (yield* uniqueIndexes(table)).map(columns => columns.map(c => c.name))
   }
 
   function* expectedTriggers(table: Table): Step<Map<string, string>> {
-    return triggersOf(table, yield* uniqueColumns(table), wallClock)
+    return triggersOf(table, yield* uniqueIndexes(table), wallClock)
   }
 
   function* presentTriggers(table?: Table): Step<Map<string, string>> {

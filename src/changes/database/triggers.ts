@@ -50,8 +50,13 @@ export function keepAbsence(table: Table, id: string, where = ''): string {
     ON CONFLICT (_sync_remote, _sync_id, _sync_stamp) DO UPDATE SET _sync_removed = 1`
 }
 
+export interface IndexedColumn {
+  readonly name: string
+  readonly collation: string
+}
+
 /** The triggers of one table, by name. `wallClock` is SQL for milliseconds since 1/1/1970. */
-export function triggersOf(table: Table, unique: string[][], wallClock: string): Map<string, string> {
+export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: string): Map<string, string> {
   const name = quote(table.name)
   const key = quote(table.key)
   const collection = text(table.name)
@@ -69,15 +74,19 @@ export function triggersOf(table: Table, unique: string[][], wallClock: string):
   const buryReplaced = (except = '') => `${bury(`p.id, ${now} FROM sync_replaced p
       WHERE p.collection = ${collection} AND NOT EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = p.id)`)}
     DELETE FROM sync_replaced WHERE collection = ${collection}${except};`
-  const sameUnique = (columns: string[]) => `(${columns.map(c => `x.${quote(c)} = NEW.${quote(c)}`).join(' AND ')})`
+  const isReplaced = `SELECT 1 FROM sync_replaced p WHERE p.collection = ${collection} AND p.id = ${newKey}`
+  const keepAbsenceOfNew = `${keepAbsence(table, newKey, `NOT EXISTS (${isReplaced}) AND`)};`
+  const same = ({ name, collation }: IndexedColumn) => `x.${quote(name)} = NEW.${quote(name)} COLLATE ${quote(collation)}`
+  const sameUnique = (columns: IndexedColumn[]) => `(${columns.map(same).join(' AND ')})`
+  const keyIndex = [{ name: table.key, collation: 'BINARY' }]
   const noteReplaced = (
     taken: string,
   ) => `INSERT INTO sync_replaced (collection, id) SELECT ${collection}, x.${key} FROM ${name} x WHERE ${taken}
       ON CONFLICT (collection, id) DO NOTHING;
     ${keepImage(table, { id: `x.${key}`, stamp: 'x."_lastChange"', cell: c => `x.${quote(c)}`, from: `, ${name} x`, where: `(${taken}) AND` })};`
-  const takenByInsert = [[table.key], ...unique].map(sameUnique).join(' OR ')
-  const takenByUpdate = `(${[[table.key], ...unique].map(sameUnique).join(' OR ')}) AND x.${key} IS NOT ${oldKey}`
-  const uniqueColumns = [...new Set([table.key, ...unique.flat()])].map(quote).join(', ')
+  const takenByInsert = [keyIndex, ...unique].map(sameUnique).join(' OR ')
+  const takenByUpdate = `(${[keyIndex, ...unique].map(sameUnique).join(' OR ')}) AND x.${key} IS NOT ${oldKey}`
+  const uniqueColumns = [...new Set([table.key, ...unique.flat().map(c => c.name)])].map(quote).join(', ')
   const all = [table.key, ...table.columns].map(quote).join(', ')
   const triggers: Record<string, string> = {
     replace_insert: `BEFORE INSERT ON ${name}
@@ -89,7 +98,7 @@ export function triggersOf(table: Table, unique: string[][], wallClock: string):
     insert: `AFTER INSERT ON ${name}
   WHEN ${notOurs} BEGIN
     ${tick(newKey)}
-    ${keepAbsence(table, newKey, `NOT EXISTS (SELECT 1 FROM sync_replaced p WHERE p.collection = ${collection} AND p.id = ${newKey}) AND`)};
+    ${keepAbsenceOfNew}
     ${buryReplaced()}
     ${unbury}
     ${stampRow}`,
@@ -108,7 +117,7 @@ export function triggersOf(table: Table, unique: string[][], wallClock: string):
   WHEN ${notOurs} AND ${oldKey} IS NOT ${newKey} BEGIN
     ${tick(newKey)}
     ${bury(`${oldKey}, ${now} WHERE true`)}
-    ${keepAbsence(table, newKey)};
+    ${keepAbsenceOfNew}
     ${buryReplaced()}
     ${unbury}
     ${stampRow}`,

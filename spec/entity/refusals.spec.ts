@@ -1,0 +1,146 @@
+import { describe, expect, test } from '@jest/globals'
+import { DataSource, type DataSourceOptions, EntitySchema } from 'typeorm'
+import { enableSync } from '../../src/entity/enableSync.js'
+import { withSync } from '../../src/entity/withSync.js'
+import { SyncConfigurationError } from '../../src/errors.js'
+import { dataSourceOn, newFile } from './openDataSource.js'
+
+type Options = EntitySchema<any>['options']
+
+const schema = (options: Partial<Options>) =>
+  new EntitySchema<any>({ name: 'Task', columns: { id: { type: 'uuid', primary: true } }, ...options })
+const Tag = schema({ name: 'Tag' })
+
+const refused: [title: string, options: Partial<Options>, says: RegExp][] = [
+  [
+    'a key that is numbered',
+    { columns: { id: { type: 'integer', primary: true, generated: 'increment' } } },
+    /Task cannot be synced: its key is numbered .* @PrimaryGeneratedColumn\("uuid"\)/,
+  ],
+  ['a key that is a number', { columns: { id: { type: 'integer', primary: true } } }, /its key id is of type integer/],
+  [
+    'a key of two columns',
+    { columns: { a: { type: 'text', primary: true }, b: { type: 'text', primary: true } } },
+    /composite primary key/,
+  ],
+  [
+    'a key that ignores case',
+    { columns: { id: { type: 'text', primary: true, collation: 'NOCASE' } } },
+    /collation NOCASE; keys are compared byte by byte/,
+  ],
+  [
+    'a key with a transformer',
+    { columns: { id: { type: 'text', primary: true, transformer: { to: x => x, from: x => x } } } },
+    /its key id has a transformer/,
+  ],
+  [
+    'a many-to-many relation',
+    { relations: { tags: { type: 'many-to-many', target: 'Tag', joinTable: true } } },
+    /relation tags is not synced yet.*omit: \['tags'\]/,
+  ],
+  ['a closure tree', { trees: [{ type: 'closure-table' }], relations: tree() }, /closure-table trees/],
+  ['a nested set', { trees: [{ type: 'nested-set' }], relations: tree() }, /nested-set trees/],
+  ['a materialized path', { trees: [{ type: 'materialized-path' }], relations: tree() }, /materialized-path trees/],
+  [
+    'a property with a name of the protocol',
+    { columns: { id: { type: 'text', primary: true }, _removed: { type: 'boolean' } } },
+    /its property _removed has a name/,
+  ],
+  ['another property called id', { columns: { key: { type: 'text', primary: true }, id: { type: 'text' } } }, /its property id has a name/],
+  ['a view', { type: 'view', expression: 'SELECT 1 AS id' }, /no entity|not an entity/],
+]
+
+function tree(): Options['relations'] {
+  return {
+    parent: { type: 'many-to-one', target: 'Task', treeParent: true },
+    children: { type: 'one-to-many', target: 'Task', inverseSide: 'parent', treeChildren: true },
+  } as Options['relations']
+}
+
+const open = (...entities: EntitySchema[]) => dataSourceOn('libsql', newFile(), { entities, synchronize: true })
+
+describe('refused, when the data source is initialised, is', () => {
+  test.each(refused)('%s', async (_, options, says) => {
+    const Task = schema(options)
+    enableSync(Task, '/tasks')
+    const dataSource = open(Task, Tag)
+    const error = await dataSource.initialize().catch(e => e)
+    expect(error).toBeInstanceOf(SyncConfigurationError)
+    expect(error).toMatchObject({ code: 'configuration', entity: 'Task', message: expect.stringMatching(says) })
+    expect(dataSource.isInitialized).toBe(false)
+  })
+
+  test('not a many-to-many relation that is knowingly left out', async () => {
+    const Task = schema({ relations: { tags: { type: 'many-to-many', target: 'Tag', joinTable: true } } })
+    enableSync(Task, '/tasks', { omit: ['tags'] })
+    await (await open(Task, Tag).initialize()).destroy()
+  })
+
+  test('an entity without a key, by TypeORM', async () => {
+    const Task = schema({ columns: { name: { type: 'text' } } })
+    enableSync(Task, '/tasks')
+    await expect(open(Task).initialize()).rejects.toThrow(/primary column/)
+  })
+
+  test('a table in an attached database', async () => {
+    const Task = schema({ database: `${newFile()}.attached` })
+    enableSync(Task, '/tasks')
+    await expect(open(Task).initialize()).rejects.toThrow(/in a database or schema of its own/)
+  })
+
+  test('a naming strategy that renames the column', async () => {
+    const Task = schema({})
+    enableSync(Task, '/tasks')
+    Object.assign(Task.options.columns._lastChange!, { name: 'last_change' })
+    await expect(open(Task).initialize()).rejects.toThrow(/last_change; let it keep a name/)
+  })
+})
+
+describe('a url is', () => {
+  test.each([
+    '/tasks',
+    '/api/tasks',
+    'https://example.org/tasks',
+    'http://localhost:8080/tasks?tenant=1',
+    ['/a', 'https://b.example/tasks'],
+  ])('%j', url => enableSync(schema({}), url))
+
+  test.each([
+    '',
+    'tasks',
+    './tasks',
+    '//example.org/tasks',
+    'ftp://example.org/tasks',
+    'https://',
+    '/tasks?x=1',
+    '/a b',
+    '/a#b',
+    [],
+    ['/tasks', 'tasks'],
+    undefined,
+    null,
+    5,
+  ])('not %j', url => {
+    expect(() => enableSync(schema({}), url as string)).toThrow(SyncConfigurationError)
+    expect(() => enableSync(schema({}), url as string)).toThrow(/^Task /)
+  })
+})
+
+describe('a driver that is not supported is refused before anything is opened:', () => {
+  // nothing of them is called
+  const pg = { Pool: class {}, types: {} }
+  test.each<[string, object]>([
+    ['postgres', { driver: pg }],
+    ['expo', { driver: { openDatabaseAsync: async () => undefined }, database: 'x' }],
+    ['capacitor', { driver: {}, database: 'x' }],
+    ['cordova', { database: 'x', location: 'default', driver: {} }],
+    ['react-native', { database: 'x', location: 'default', driver: {} }],
+    ['nativescript', { database: 'x', driver: class {} }],
+  ])('%s', async (type, options) => {
+    const dataSource = withSync(new DataSource({ type, entities: [], ...options } as unknown as DataSourceOptions))
+    const error = await dataSource.initialize().catch(e => e)
+    expect(error).toBeInstanceOf(SyncConfigurationError)
+    expect(error.message).toContain(`'${type}'`)
+    expect(dataSource.isInitialized).toBe(false)
+  })
+})

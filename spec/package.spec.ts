@@ -1,0 +1,195 @@
+// The package as a user gets it: built, packed, unpacked, imported and required, and compiled against.
+
+import { execFile } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import * as client from 'typeorm-sync'
+import * as server from 'typeorm-sync/server-koa'
+import { root, snippets } from './support/readme.js'
+
+const SLOW = 60_000
+const run = promisify(execFile)
+const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
+let folder: string
+let packed: string[]
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'typeorm-sync-'))
+  // a copy of the project, so that its own dist stays as it is
+  const project = join(folder, 'project')
+  for (const name of readdirSync(root).filter(name => !/^(node_modules|dist|dist-.*|data|\.git)$/.test(name)))
+    cpSync(join(root, name), join(project, name), { recursive: true })
+  symlinkSync(join(root, 'node_modules'), join(project, 'node_modules'), 'junction')
+  // the scripts run under the jest that runs this, whose environment is not the user's
+  const env = { ...process.env, NODE_OPTIONS: '', npm_config_update_notifier: 'false' }
+  await run(npm, ['run', 'build'], { cwd: project, env })
+  const { stdout } = await run(npm, ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: project, env })
+  const [{ filename, files }] = JSON.parse(stdout)
+  packed = files.map((file: { path: string }) => file.path)
+  await run('tar', ['-xzf', filename], { cwd: folder })
+  makeProject(
+    'full',
+    readdirSync(join(root, 'node_modules')).filter(name => !name.startsWith('.')),
+  )
+  makeProject('client', ['typeorm', 'reflect-metadata', 'sql.js'])
+}, SLOW)
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** A user's project with the unpacked package and some others. */
+function makeProject(name: string, dependencies: readonly string[]): void {
+  const modules = join(folder, name, 'node_modules')
+  mkdirSync(modules, { recursive: true })
+  writeFileSync(join(folder, name, 'package.json'), '{"type": "module"}')
+  for (const each of dependencies) symlinkSync(join(root, 'node_modules', each), join(modules, each), 'junction')
+  cpSync(join(folder, 'package'), join(modules, 'typeorm-sync'), { recursive: true })
+}
+
+function write(path: string, text: string): void {
+  mkdirSync(dirname(join(folder, path)), { recursive: true })
+  writeFileSync(join(folder, path), text)
+}
+
+async function node(path: string, text: string): Promise<unknown> {
+  write(path, text)
+  const env = { ...process.env, NODE_OPTIONS: '' }
+  const { stdout, stderr } = await run(process.execPath, [path.replace(/^\w+\//, '')], { cwd: join(folder, path.split('/')[0]!), env })
+  expect(stderr).toBe('')
+  return JSON.parse(stdout)
+}
+
+test('what is packed is what a user needs', () => {
+  expect(packed).toEqual(expect.arrayContaining(['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'PROTOCOL.md']))
+  const others = packed.filter(path => !/^(dist\/(esm|cjs)\/(src|server-koa)\/|dist\/(esm|cjs)\/package\.json$|[^/]+$)/.test(path))
+  expect(others).toEqual([])
+  expect(packed.filter(path => /(^|\/)(spec|examples)(\/|\.)/.test(path))).toEqual([])
+  // the sources are not packed, so the maps have to hold them
+  const map = JSON.parse(readFileSync(join(folder, 'package', 'dist/esm/src/index.js.map'), 'utf8'))
+  expect(map.sourcesContent).toHaveLength(map.sources.length)
+})
+
+/** Syncs a note between two databases over HTTP, and tells what the package gives. */
+const story = `
+async function story(client, server, { DataSource, EntitySchema }, Koa) {
+  const Note = new EntitySchema({
+    name: 'note',
+    columns: { id: { type: 'varchar', primary: true, generated: 'uuid' }, text: { type: 'text' } },
+  })
+  client.enableSync(Note, '/noteChanges')
+  const open = options =>
+    client.withSync(new DataSource({ type: 'sqljs', entities: [Note], synchronize: true }), options).initialize()
+  const database = await open()
+  const listening = new Koa().use(server.syncRoutes(database, { public: true }).routes()).listen(0, '127.0.0.1')
+  await new Promise(resolve => listening.once('listening', resolve))
+  const device = await open({ server: 'http://127.0.0.1:' + listening.address().port })
+  await device.getRepository(Note).save({ text: 'Hello' })
+  const { pushed } = await client.syncAll(device)
+  const [{ text }] = await database.getRepository(Note).find()
+  listening.close()
+  listening.closeAllConnections()
+  console.log(JSON.stringify({ pushed, text, client: Object.keys(client).sort(), server: Object.keys(server).sort() }))
+}
+`
+// esbuild's and swc's CommonJS marks itself with a name that is no export
+const namesOf = (module: object) =>
+  Object.keys(module)
+    .filter(name => name !== '__esModule')
+    .sort()
+
+test.each([
+  [
+    'imported',
+    'full/esm.mjs',
+    `import * as typeorm from 'typeorm'
+     import Koa from 'koa'
+     import * as client from 'typeorm-sync'
+     import * as server from 'typeorm-sync/server-koa'
+     ${story}
+     await story(client, server, typeorm, Koa)`,
+  ],
+  [
+    'required',
+    'full/cjs.cjs',
+    `${story}
+     story(require('typeorm-sync'), require('typeorm-sync/server-koa'), require('typeorm'), require('koa'))`,
+  ],
+])(
+  'the package syncs when it is %s',
+  async (_, path, text) => {
+    expect(await node(path, text)).toEqual({ pushed: 1, text: 'Hello', client: namesOf(client), server: namesOf(server) })
+  },
+  SLOW,
+)
+
+test.each([
+  ['imported', 'client/esm.mjs', `import { syncAll } from 'typeorm-sync'; console.log(JSON.stringify(typeof syncAll))`],
+  ['required', 'client/cjs.cjs', `console.log(JSON.stringify(typeof require('typeorm-sync').syncAll))`],
+])(
+  'the client is %s where there is no Koa',
+  async (_, path, text) => {
+    expect(await node(path, text)).toBe('function')
+    await expect(node('client/server.mjs', `import 'typeorm-sync/server-koa'`)).rejects.toThrow(/Cannot find package '@koa\/router'/)
+  },
+  SLOW,
+)
+
+// ---------------------------------------------------------------- types
+
+const commonJs = `
+import { DataSource } from 'typeorm'
+import { type Conflict, type SyncReport, syncAll, withSync } from 'typeorm-sync'
+import { syncRoutes } from 'typeorm-sync/server-koa'
+
+export async function sync(dataSource: DataSource): Promise<SyncReport> {
+  const synced: DataSource = withSync(dataSource, { server: 'https://example.org', headers: async () => ({ authorization: 'x' }) })
+  syncRoutes(synced, { public: true }).routes()
+  // @ts-expect-error a server without scopes has to say that it is public
+  syncRoutes(synced, {})
+  return syncAll(synced, (conflicts: Conflict[]) => conflicts.forEach(c => c.takeRemote()))
+}
+`
+
+const declarations = `
+declare module 'idb-keyval' {
+  export function get(key: string): Promise<Uint8Array | undefined>
+  export function set(key: string, value: Uint8Array): Promise<void>
+}
+declare module '*?url' {
+  const url: string
+  export default url
+}
+`
+
+// what a reader of README.md knows by then
+const known: Record<string, string> = {
+  ...Object.fromEntries(Object.keys(client).map(name => [name, 'typeorm-sync'])),
+  Task: './task.js',
+  dataSource: './client.js',
+}
+
+function withImports(code: string): string {
+  const used = Object.keys(known).filter(name => new RegExp(`(?<![.\\w])${name}\\b`).test(code) && !code.includes(`const ${name} `))
+  const imports = used.map(name => `import { ${name} } from '${known[name]}'`)
+  return [...imports, 'declare function askTheUser(conflict: object): Promise<boolean>', code, 'export {}'].join('\n')
+}
+
+test(
+  'README.md and a CommonJS module compile against the types of the package',
+  async () => {
+    write('full/consumer.cts', commonJs)
+    write('full/declarations.d.ts', declarations)
+    for (const { file, code, line } of snippets.filter(s => s.language === 'ts'))
+      write(`full/${file ?? `line${line}.ts`}`, file ? code : withImports(code))
+    const compilerOptions = {
+      ...{ target: 'es2022', module: 'nodenext', strict: true, noEmit: true, skipLibCheck: false, types: ['node'] },
+      ...{ experimentalDecorators: true, emitDecoratorMetadata: true, useDefineForClassFields: false, isolatedModules: true },
+    }
+    write('full/tsconfig.json', JSON.stringify({ compilerOptions, include: ['*.ts', '*.cts'] }))
+    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+    const { stdout } = await run(process.execPath, [tsc, '-p', '.'], { cwd: join(folder, 'full') }).catch(error => error)
+    expect(stdout).toBe('')
+  },
+  SLOW,
+)

@@ -1,0 +1,321 @@
+// Runs README.md: every TypeScript snippet in the order in which it stands, and every curl, against the server of its own first screen.
+
+import 'reflect-metadata'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { type Options, transformSync } from '@swc/core'
+import Koa from 'koa'
+import { DataSource } from 'typeorm'
+import * as client from 'typeorm-sync'
+import { journal, SyncError, syncAll, withSync } from 'typeorm-sync'
+import * as server from 'typeorm-sync/server-koa'
+import { readme, root, type Snippet, snippets } from './support/readme.js'
+
+let folder: string
+let port: number
+let notesPort: number
+const modules: Record<string, any> = {}
+const printed: string[] = []
+const kept = new Map<string, unknown>()
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'typeorm-sync-'))
+  port = await freePort()
+  notesPort = await freePort()
+})
+afterAll(async () => {
+  await modules['client.ts']?.dataSource.destroy()
+  await modules['relay.ts']?.relay.destroy()
+  await modules['maintenance.ts']?.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+async function freePort(): Promise<number> {
+  const socket = createServer().listen(0, '127.0.0.1')
+  await once(socket, 'listening')
+  const { port: free } = socket.address() as AddressInfo
+  socket.close()
+  await once(socket, 'close')
+  return free
+}
+
+// ---------------------------------------------------------------- running a snippet
+
+// the transform of jest, so that a snippet is compiled as the specs are
+const jestConfig: { exports?: { transform: Record<string, [string, Options]> } } = {}
+new Function('module', readFileSync(join(root, 'jest.config.js'), 'utf8').replace('export default', 'module.exports ='))(jestConfig)
+const [, swc] = Object.values(jestConfig.exports!.transform)[0]!
+
+const AsyncFunction = (async () => {}).constructor as new (...parameters: string[]) => (...values: unknown[]) => Promise<void>
+
+/** What stands for modules that only a browser's bundler has. */
+const bundled: Record<string, object> = {
+  'idb-keyval': { get: async (key: string) => kept.get(key), set: async (key: string, value: unknown) => void kept.set(key, value) },
+  'sql.js/dist/sql-wasm-browser.wasm?url': { __esModule: true, default: createRequire(__filename).resolve('sql.js/dist/sql-wasm.wasm') },
+}
+
+async function run({ code, file }: Snippet): Promise<void> {
+  const here = code
+    .replaceAll(/'([\w-]+\.sqlite)'/g, (_, name) => JSON.stringify(join(folder, name)))
+    .replaceAll(/\b3000\b/g, String(file === 'note.ts' ? notesPort : port))
+  const { code: script } = transformSync(here, { ...swc, sourceMaps: false, filename: file ?? 'snippet.ts' })
+  const module = { exports: {} as Record<string, unknown> }
+  const names: Record<string, unknown> = {
+    ...client,
+    ...server,
+    ...Object.assign({}, ...Object.values(modules)),
+    askTheUser: async ({ local }: client.Conflict) => local !== null,
+    console: { log: (...values: unknown[]) => printed.push(values.join(' ')) },
+    module,
+    exports: module.exports,
+    require: (name: string) => modules[name.replace(/^\.\/(.*)\.js$/, '$1.ts')] ?? bundled[name] ?? require(name),
+  }
+  // a block of its own, so that a snippet may give its own things any name
+  await new AsyncFunction(...Object.keys(names), `{\n${script}\n}`)(...Object.values(names))
+  if (file) modules[file] = module.exports
+}
+
+// ---------------------------------------------------------------- what a snippet needs
+
+let number = 0
+const tell = (rows: object[]) =>
+  fetch(`http://localhost:${port}/taskChanges`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(rows),
+  })
+
+/** A conflict about a name and a mark, and one about a removal. */
+async function disagree(): Promise<void> {
+  const { Task } = modules['task.ts']
+  const edited = await Task.save({ name: `Edited ${++number}` })
+  const removed = await Task.save({ name: `Removed ${number}` })
+  await syncAll(modules['client.ts'].dataSource, client.preferLocalConflictHandler)
+  await tell([
+    { id: edited.id, name: `Edited there ${number}`, done: true },
+    { id: removed.id, _removed: true },
+  ])
+  await Task.update(edited.id, { name: `Edited here ${number}` })
+  await Task.update(removed.id, { name: `Removed, but edited here ${number}` })
+}
+
+/** What a journal may hold: a conflict that waits, a row that was refused, one that is pending. */
+async function fillJournal(): Promise<void> {
+  const { Task } = modules['task.ts']
+  await modules['server.ts'].database.query('CREATE UNIQUE INDEX one_name ON task (name)')
+  await tell([{ id: 'taken', name: 'Taken' }])
+  await disagree()
+  await Task.save({ name: 'Taken' })
+  await syncAll(modules['client.ts'].dataSource)
+  await Task.save({ name: 'Not told yet' })
+}
+
+// ---------------------------------------------------------------- the snippets
+
+const inOrder = snippets.filter(s => s.language === 'ts')
+const titleOf = ({ file, headings, line }: Snippet) => `${file ?? headings.at(-1)}, line ${line}`
+
+describe('of README.md runs', () => {
+  test.each(inOrder.map(s => [titleOf(s), s] as const))('%s', async (_, snippet) => {
+    if (snippet.headings.includes('The journal')) await fillJournal()
+    else if (snippet.headings.includes('Conflict handling')) await disagree()
+    await run(snippet)
+  })
+})
+
+test('what the first screen saved is on the server', async () => {
+  const { updates } = (await (await fetch(`http://localhost:${port}/taskChanges?since=0`)).json()) as { updates: object[] }
+  expect(updates).toContainEqual(expect.objectContaining({ name: 'Buy milk', done: false }))
+})
+
+test('the handlers of README.md decided, and what they left alone waited', async () => {
+  const { dataSource } = modules['client.ts']
+  const decisions = await journal<any>(dataSource.getRepository('task')).decisions()
+  const names = decisions.map(d => d.decision?.name)
+  expect(names).toContain('Edited here 1')
+  expect(names).toContain('Edited here 2')
+  expect(names).toContain('Edited there 3, Edited here 3')
+  // the first handler passes over removals; the second one was asked again
+  expect(names).toContain('Removed, but edited here 1')
+})
+
+test('the journal of README.md showed, decided, gave up and undid', async () => {
+  const text = printed.join('\n')
+  expect(text).toMatch(/not told yet: .*\n/)
+  expect(text).toMatch(/waits: .* contested/)
+  expect(text).toMatch(/refused by the server: .* not-unique/)
+  const { Task } = modules['task.ts']
+  Task.useDataSource(modules['client.ts'].dataSource)
+  expect(await Task.existsBy({ name: 'Taken' })).toBe(true) // the server's, which was pulled
+  expect(await Task.countBy({ name: 'Taken' })).toBe(1)
+  Task.useDataSource(null)
+})
+
+test('the browser’s database is kept by the syncs, and opened again', async () => {
+  const { browser } = modules['browser.ts']
+  await browser.initialize()
+  expect(await syncAll(browser)).toMatchObject({ pushed: 0, waiting: 0 })
+  expect(await browser.getRepository('task').count()).toBeGreaterThan(0)
+  const again = new DataSource({ type: 'sqljs', database: kept.get('tasks') as Uint8Array, entities: browser.options.entities })
+  await again.initialize()
+  expect(await again.getRepository('task').count()).toBe(await browser.getRepository('task').count())
+  await Promise.all([browser.destroy(), again.destroy()])
+})
+
+test('an entity without decorators syncs', async () => {
+  const { NoteSchema, syncNotes } = modules['note.ts']
+  const database = withSync(new DataSource({ type: 'sqljs', entities: [NoteSchema], synchronize: true }))
+  await database.initialize()
+  await database.getRepository(NoteSchema).save({ text: 'Hello' })
+  const asked: string[] = []
+  const app = new Koa().use((ctx, next) => {
+    asked.push(ctx.path)
+    return next()
+  })
+  const listening = app.use(server.syncRoutes(database, { public: true }).routes()).listen(notesPort)
+  try {
+    await syncNotes()
+    expect(asked).toEqual(['/noteChanges'])
+  } finally {
+    listening.close()
+    listening.closeAllConnections()
+    await database.destroy()
+  }
+})
+
+test('the guarded routes answer those who know the word', async () => {
+  const listening = modules['guarded.ts'].guarded.listen(0)
+  await once(listening, 'listening')
+  const url = `http://localhost:${listening.address().port}/api/taskChanges`
+  try {
+    expect((await fetch(url)).status).toBe(401)
+    expect((await fetch(url, { headers: { Authorization: 'Bearer open sesame' } })).status).toBe(200)
+  } finally {
+    listening.close()
+    listening.closeAllConnections()
+  }
+})
+
+test('the relay has what the server has, and passes on what it is told', async () => {
+  const { relay, relayApp } = modules['relay.ts']
+  const listening = relayApp.listen(0)
+  await once(listening, 'listening')
+  try {
+    const answer = await fetch(`http://localhost:${listening.address().port}/taskChanges`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: '[{"id": "by-relay", "name": "Told to the relay"}]',
+    })
+    expect(answer.status).toBe(200)
+    await syncAll(relay)
+    expect(await namesAtServer()).toContain('Told to the relay')
+    expect(await relay.getRepository('task').count()).toBe((await namesAtServer()).length)
+  } finally {
+    listening.close()
+    listening.closeAllConnections()
+  }
+})
+
+const namesAtServer = async () => (await modules['server.ts'].database.getRepository('task').find()).map((t: { name: string }) => t.name)
+
+test('after a restore the clients bring back what the backup lacks', async () => {
+  const { dataSource } = modules['client.ts']
+  const { database } = modules['server.ts']
+  await syncAll(dataSource, client.preferLocalConflictHandler)
+  await database.query("DELETE FROM sync_tombstone WHERE id = 'by-relay'")
+  await modules['maintenance.ts'].afterRestore()
+  await syncAll(dataSource, client.preferLocalConflictHandler)
+  expect(await database.getRepository('task').count()).toBe(await dataSource.getRepository('task').count())
+})
+
+// ---------------------------------------------------------------- curl
+
+const curls = snippets
+  .filter(s => s.language === 'sh')
+  .flatMap(s => s.code.split('\n'))
+  .filter(line => line.startsWith('curl '))
+
+test.each(curls)('%s', async line => {
+  const words = [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare!)
+  const after = (flag: string) => words[words.indexOf(flag) + 1]!
+  const header = words.includes('-H') ? [after('-H').split(/:\s*/) as [string, string]] : []
+  const post = words.includes('-d') ? { method: 'POST', body: after('-d') } : {}
+  const answer = await fetch(words.at(-1)!.replace('3000', String(port)), { headers: header, ...post })
+  expect(answer.status).toBe(200)
+  expect(await answer.json()).toMatchObject({ now: expect.any(Number) })
+})
+
+// ---------------------------------------------------------------- tables and messages
+
+test('README.md names every error with its code', () => {
+  const classes = Object.values(client).filter(
+    (value): value is typeof SyncError => typeof value === 'function' && value.prototype instanceof SyncError,
+  )
+  expect(classes.length).toBeGreaterThan(10)
+  const rows = readme.split('\n').filter(line => line.startsWith('| `'))
+  const missing = classes.filter(error => {
+    const { code } = Reflect.construct(error, ['', '', { url: '', isDefinite: true }]) as SyncError
+    return !rows.some(row => row.includes(`\`${error.name}\``) && row.includes(`\`${code}\``))
+  })
+  expect(missing.map(error => error.name)).toEqual([])
+})
+
+const sources = ['src', 'server-koa'].flatMap(top =>
+  readdirSync(join(root, top), { recursive: true })
+    .filter(name => String(name).endsWith('.ts'))
+    .map(name => readFileSync(join(root, top, String(name)), 'utf8')),
+)
+
+// messages of others
+const FOREIGN = /^(Reflect\.|Class extends|Cannot access|Column type)/
+
+test('every message under Troubleshooting is one that the code has', () => {
+  const lines = readme.slice(readme.indexOf('## Troubleshooting')).split('\n')
+  const messages = lines.flatMap(line => /^- (`[^`]*`(?:, `[^`]*`)*) —/.exec(line)?.[1]?.match(/[^`]+(?=`(?:,|$))/g) ?? [])
+  expect(messages.length).toBeGreaterThan(10)
+  expect(messages.filter(message => !FOREIGN.test(message) && !sources.some(source => source.includes(message)))).toEqual([])
+})
+
+test('every option in the tables of README.md is one that the code has, and the other way round', () => {
+  const tables = readme.split(/\n(?=\| option)/).slice(1)
+  const named = tables.flatMap(text =>
+    text
+      .split('\n\n')[0]!
+      .split('\n')
+      .slice(2)
+      .map(row => /`(\w+)`/.exec(row)?.[1]),
+  )
+  const members = (name: string) => {
+    const body = new RegExp(`interface ${name}[^{]*\\{([\\s\\S]*?)\\n\\}`).exec(sources.join('\n'))?.[1] ?? ''
+    // what is for tests alone says so, or stands below one that does
+    return [...body.matchAll(/(\/\*\* For tests[^\n]*\n)? {2}readonly (\w+)\??:/g)]
+      .filter(([, tests]) => !tests)
+      .map(([, , member]) => member)
+  }
+  const has = ['TransportOptions', 'SyncOptions', 'SyncRoutesOptions', 'PullLimits', 'PushLimits', 'BodyLimits'].flatMap(members)
+  expect(new Set(named)).toEqual(new Set(has.filter(name => name !== 'public')))
+})
+
+// ---------------------------------------------------------------- PROTOCOL.md
+
+const protocol = readFileSync(join(root, 'PROTOCOL.md'), 'utf8')
+const inCode = (pattern: RegExp) => new Set(sources.flatMap(source => [...source.matchAll(pattern)].map(([, found]) => found!)))
+
+test('PROTOCOL.md names every status, problem type and code that the server answers with', () => {
+  const statuses = inCode(/new Problem\((\d{3})/g)
+  expect(statuses.size).toBeGreaterThan(8)
+  expect([...statuses].filter(status => !new RegExp(`^\\| [^|]*\\b${status}\\b`, 'm').test(protocol))).toEqual([])
+  const types = inCode(/'(urn:typeorm-sync:[\w-]+)'/g)
+  expect([...types].filter(type => !protocol.includes(type))).toEqual([])
+  const codes = /type RefusalCode = (.*)/.exec(sources.join('\n'))![1]!.match(/[\w-]+/g)!
+  expect(codes.filter(code => !protocol.includes(`| \`${code}\` |`))).toEqual([])
+})
+
+test('PROTOCOL.md speaks of nothing that is not there yet', () => {
+  expect(protocol).not.toMatch(/event-stream|scope/i)
+})

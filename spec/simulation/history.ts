@@ -1,0 +1,662 @@
+// One random history: devices, servers, relays; the application writes between any two steps; requests and answers get lost, late and
+// doubled; processes die; tombstones are collected; servers are wiped or restored; devices fall back to a backup.
+
+import { collectTombstones } from '../../server-koa/index.js'
+import type { Collection } from '../../src/changes/collection.js'
+import { baseOf, isAgreed, openRemote } from '../../src/changes/remotes.js'
+import { DatabaseBusyError, SyncContentionError, SyncError, TransportError } from '../../src/errors.js'
+import { openExchange, readRowStates } from '../../src/sync/exchange.js'
+import type { Conflict, ConflictUpdate } from '../../src/sync/handlers.js'
+import { ReportBuilder } from '../../src/sync/report.js'
+import { sync } from '../../src/sync/sync.js'
+import { createTransport } from '../../src/sync/transport.js'
+import { type Dump, IDS, PROPERTIES, RELATIONS, type RelationKind, running, SimulatedDatabase, type Turn } from './databases.js'
+import { type Cells, cellsOf, isGone, isSame, Oracle, type Value } from './oracle.js'
+import { Random } from './random.js'
+
+export const TOPOLOGIES = {
+  star: [['d1', 'S'], ['d2', 'S'], ['d3', 'S']], // biome-ignore format: a table
+  relay: [['R', 'U'], ['d1', 'R'], ['d2', 'R'], ['d3', 'U']],
+  two: [['d1', 'S'], ['d1', 'T'], ['d2', 'S'], ['d2', 'T']],
+} as const
+export type Topology = keyof typeof TOPOLOGIES
+
+export interface Outcome {
+  readonly problems: string[]
+  readonly reached: Set<string>
+  readonly rounds: number
+}
+
+class Lost extends TypeError {}
+class InjectedFault extends Error {}
+
+interface Request {
+  readonly server: string
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly headers: Record<string, string>
+  readonly body: string | undefined
+  /** The tokens of the removals that it tells. */
+  readonly removals: ReadonlyMap<string, string>
+  readonly from: string
+}
+
+const pool = new Map<string, SimulatedDatabase>()
+async function database(name: string, relation: RelationKind): Promise<SimulatedDatabase> {
+  const key = `${relation} ${name}`
+  const known = pool.get(key)
+  if (known) return known
+  const opened = await SimulatedDatabase.open(name, relation, name.startsWith('d') ? 'sqljs' : 'libsql', '(SELECT time FROM wall)')
+  pool.set(key, opened)
+  return opened
+}
+
+/** Runs the history of a seed. */
+export async function history(seed: number, topology: Topology, trace: (line: string) => void = () => {}, steps = 400): Promise<Outcome> {
+  const random = new Random(seed)
+  const { chance, pick } = random
+  const reached = new Set<string>()
+  const weight = () => (chance(0.5) ? 0 : random.next()) // half of the faults are off in any one history: a fixed mix misses rare bugs
+  const odds = {
+    write: 0.05 + random.next() * 0.3,
+    remove: random.next() * 0.3,
+    lost: weight() * 0.15,
+    late: weight() * 0.1,
+    crash: weight() * 0.02,
+    zombie: weight() * 0.02,
+    collect: weight() * 0.04,
+    bulk: weight() * 0.2,
+    wipe: weight() * 0.006,
+    rollback: weight() * 0.006,
+    bad: weight() * 0.1,
+    leave: weight() * 0.5,
+    hostWrite: weight() * 0.05,
+    transaction: weight() * 0.1,
+    fault: weight() * 0.02,
+    garble: weight() * 0.05,
+    wall: weight() * 0.02,
+  }
+  const relation = pick(RELATIONS)
+  const pageSize = pick([1, 2, 3, 3, 50])
+  const batchSize = pick([1, 2, 3, 3, 50])
+  const oracle = new Oracle(trace)
+  const links = TOPOLOGIES[topology] as readonly (readonly [string, string])[]
+  const names = [...new Set(links.flat())]
+  const servers = new Set(links.map(([, s]) => s))
+  const clients = new Set(links.map(([c]) => c))
+  const world = new Map<string, SimulatedDatabase>()
+  const removals = new Map<string, Map<string, string>>() // database → id → token of the removal that stands there
+  const saved = new Map<string, { dump: Dump; removals: Map<string, string> }>()
+  const openTransactions = new Set<string>()
+  const late: Request[] = []
+  let told = 0
+  let faults = true
+  let collections = 0
+  // ------------------------------------------------------------ what stands where
+
+  function snapshot(db: SimulatedDatabase): Map<string, Value> {
+    const values = new Map<string, Value>()
+    for (const table of db.tables) for (const { id, a, b, c } of db.run(`SELECT id, a, b, c FROM ${table}`)) values.set(String(id), { a, b, c } as Cells)
+    for (const { id } of db.run('SELECT id FROM sync_tombstone')) if (!values.has(String(id))) values.set(String(id), { removed: removals.get(db.name)?.get(String(id)) ?? 'unknown' })
+    return values
+  }
+  function changesOf(before: Map<string, Value>, after: Map<string, Value>): string[] {
+    return IDS.filter(id => !isSame(before.get(id) ?? null, after.get(id) ?? null))
+  }
+  const removalsOf = (name: string) => removals.get(name) ?? removals.set(name, new Map()).get(name)!
+
+  // ------------------------------------------------------------ the application
+
+  function writeRow(db: SimulatedDatabase, id: string): void {
+    const { name } = db
+    const old = snapshot(db).get(id) ?? null
+    const needsParent = db.tableOf(id) === 'part'
+    const parentIsThere = db.run("SELECT 1 FROM item WHERE id = 'x'").length > 0
+    const before = old === null ? [oracle.lastRemoval.get(name + id)] : cellsOf(old)
+    if (isGone(old)) {
+      if (needsParent && !parentIsThere && relation !== 'SET NULL') return
+      const cells = Object.fromEntries(PROPERTIES.map(p => [p, oracle.token(name, ...before)])) as Cells
+      for (const p of PROPERTIES) oracle.written.push({ id, property: p, token: cells[p] })
+      const columns = needsParent ? ', "itemId"' : ''
+      db.run(`INSERT INTO ${db.tableOf(id)} (id, a, b, c${columns}) VALUES (?, ?, ?, ?${needsParent ? (parentIsThere ? ", 'x'" : ', NULL') : ''})`, id, cells.a, cells.b, cells.c)
+      return observeApplication(db, id, old, cells)
+    }
+    if (chance(odds.remove)) {
+      const family = id === 'x' ? ['w', 'v'] : []
+      const children = family.filter(c => db.tableOf(c) === 'part' && !isGone(snapshot(db).get(c)) && db.run(`SELECT 1 FROM part WHERE id = ? AND "itemId" = 'x'`, c).length)
+      if (children.length && relation === 'RESTRICT') return
+      const values = snapshot(db)
+      const token = oracle.token(`${name}r`, ...before, ...(relation === 'CASCADE' ? children.flatMap(c => cellsOf(values.get(c))) : []))
+      oracle.written.push({ id, property: 'removed', token })
+      db.run(`DELETE FROM ${db.tableOf(id)} WHERE id = ?`, id)
+      if (relation === 'CASCADE') for (const c of children) { removalsOf(name).set(c, token); observeApplication(db, c, values.get(c) ?? null, { removed: token }) } // biome-ignore format: short
+      removalsOf(name).set(id, token)
+      return observeApplication(db, id, old, { removed: token })
+    }
+    const value = { ...old } as Cells
+    for (const p of PROPERTIES) if (chance(0.4)) value[p] = oracle.token(name, old[p])
+    if (chance(odds.bad) && !servers.has(name)) value.c = oracle.alias(oracle.token(name, old.c), `${name}.bad${time}!`)
+    for (const p of PROPERTIES) if (value[p] !== old[p]) oracle.written.push({ id, property: p, token: value[p] })
+    if (isSame(value, old)) return
+    db.run(`UPDATE ${db.tableOf(id)} SET a = ?, b = ?, c = ? WHERE id = ?`, value.a, value.b, value.c, id)
+    observeApplication(db, id, old, value)
+  }
+  function observeApplication(db: SimulatedDatabase, id: string, old: Value, value: Value): void {
+    oracle.observe({ database: db.name, id, old, value, cause: 'application' })
+  }
+
+  function write(db: SimulatedDatabase): void {
+    if (openTransactions.has(db.name)) return
+    if (chance(odds.transaction)) {
+      // a transaction of the application's that comes to nothing: whatever it wrote was never there
+      db.run('BEGIN')
+      db.run(`UPDATE item SET a = 'never', b = 'never'`)
+      db.run(`DELETE FROM item WHERE id = 'y'`)
+      db.run(`INSERT OR IGNORE INTO item (id, a) VALUES ('z', 'never')`)
+      if (clients.has(db.name) && !servers.has(db.name) && chance(0.5)) openTransactions.add(db.name)
+      else db.run('ROLLBACK')
+      reached.add('transaction rolled back')
+      return
+    }
+    if (chance(odds.bulk)) {
+      db.run('BEGIN')
+      for (const id of IDS) writeRow(db, id)
+      db.run('COMMIT')
+      reached.add('bulk write')
+    } else writeRow(db, pick(IDS))
+    save(db)
+  }
+
+  function save(db: SimulatedDatabase): void {
+    if (odds.crash > 0 && db.dataSource.options.type === 'sqljs' && !openTransactions.has(db.name)) saved.set(db.name, { dump: db.dump(), removals: new Map(removalsOf(db.name)) })
+  }
+
+  // ------------------------------------------------------------ the network
+
+  async function serve(request: Request): Promise<Response> {
+    const { server, method, path, headers, body, from } = request
+    const db = world.get(server) as SimulatedDatabase
+    const before = snapshot(db)
+    const tokens = new Map(removalsOf(server))
+    const answer = await running.exit(() => db.handler(method, path, headers, body))
+    trace(`    ${from} ${method} ${server}${path} ${body ?? ''} ⇒ ${answer.status} ${answer.body}`)
+    const after = snapshot(db)
+    for (const id of changesOf(before, after)) {
+      const old = before.get(id) ?? null
+      let value: Value = after.get(id) ?? null
+      if (isGone(value)) {
+        const token = request.removals.get(id) ?? request.removals.get('x') ?? oracle.token('lost')
+        removalsOf(server).set(id, token)
+        value = { removed: token }
+      }
+      const isCascade = isGone(value) && !request.removals.has(id)
+      oracle.observe({ database: server, id, old: old && isGone(old) ? { removed: tokens.get(id) ?? 'unknown' } : old, value, cause: isCascade ? 'cascade' : 'post' })
+    }
+    if (method === 'POST') {
+      if (answer.headers['idempotency-replayed']) reached.add('replayed')
+      if (answer.status === 422) reached.add('refused')
+      if (answer.status === 409) reached.add(/"reset"/.test(answer.body) ? 'push told to reset' : 'stale push')
+      if (/"empty":true/.test(answer.body)) reached.add('push ended by an empty one')
+      // a removal that was posted and is gone already stands for the one posted
+      for (const [id, token] of request.removals) {
+        const standing = removalsOf(server).get(id)
+        if (answer.status === 200 && isGone(after.get(id)) && standing !== undefined && standing !== token) { oracle.inherit(standing, token); oracle.inherit(token, standing) } // biome-ignore format: short
+        if (answer.status === 200 && !before.has(id) && isGone(after.get(id))) oracle.neverTold.add(token)
+      }
+    } else {
+      if (/"reset":"collection-changed"/.test(answer.body)) reached.add('collection-changed')
+      if (/"reset":"since-too-old"/.test(answer.body)) reached.add('since-too-old')
+      if (/after=/.test(path)) reached.add('second page')
+      if (/after=/.test(path) && /"reset"/.test(answer.body)) reached.add('reset while paging')
+      if (answer.status === 304) reached.add('nothing new')
+    }
+    if (answer.status === 503) reached.add('server busy')
+    return new Response(answer.status === 304 || answer.status === 204 ? null : answer.body, { status: answer.status, headers: answer.headers as Record<string, string> })
+  }
+
+  // ------------------------------------------------------------ processes
+
+  class Process implements Turn {
+    parked: { kind: string; release: () => void } | undefined
+    result: string | undefined
+    error: unknown
+    request: Request | undefined
+    /** The page whose rows are being stored, and the removals it told. */
+    page = new Map<string, Value>()
+    decided: Map<string, { theirs: Value; removal?: string | undefined }> | undefined
+    #wake: () => void = () => {}
+
+    constructor(
+      readonly client: string,
+      readonly server: string,
+      readonly collection: Collection,
+      readonly remoteId: number,
+    ) {}
+
+    park(kind: string): Promise<void> {
+      return new Promise(release => {
+        this.parked = { kind, release }
+        this.#wake()
+      })
+    }
+
+    /** Goes on until it waits for its turn again, or ends. */
+    async go(): Promise<void> {
+      const moved = new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+      const parked = this.parked
+      this.parked = undefined
+      if (parked) parked.release()
+      else this.#start()
+      await moved
+    }
+
+    #start(): void {
+      const db = world.get(this.client) as SimulatedDatabase
+      const end = (result: string, error?: unknown) => {
+        this.result = result
+        this.error = error
+        this.#wake()
+      }
+      running.run(this, () => {
+        sync({
+          log: db.log,
+          collection: this.collection,
+          remoteId: this.remoteId,
+          url: `http://${this.server}/${this.collection.name}s`,
+          transport: createTransport({ fetch: (url, init) => this.#fetch(String(url), init), retries: 0, timeout: 10 ** 9 }),
+          handler: (conflicts, updates) => this.#handle(conflicts, updates),
+          pageSize,
+          batchSize,
+          rounds: 12,
+          handlerTimeout: undefined,
+          signal: undefined,
+          report: new ReportBuilder({ entity: this.collection.entity, url: '' }, () => {}),
+        }).then(
+          () => end('ok'),
+          error => end(error instanceof SyncContentionError ? 'contention' : error instanceof TransportError || error instanceof DatabaseBusyError || error instanceof InjectedFault || (error as { cause?: unknown })?.cause instanceof InjectedFault ? 'fault' : 'error', error),
+        )
+      })
+    }
+
+    async #fetch(url: string, init: RequestInit | undefined): Promise<Response> {
+      const { pathname, search } = new URL(url)
+      const body = init?.body === undefined || init.body === null ? undefined : String(init.body)
+      const removed = new Map<string, string>()
+      if (body) for (const row of JSON.parse(body)) if (row._removed) removed.set(row.id, removalsOf(this.client).get(row.id) ?? 'unknown')
+      this.request = {
+        server: this.server,
+        method: (init?.method ?? 'GET') as 'GET',
+        path: pathname + search,
+        headers: Object.fromEntries(new Headers(init?.headers).entries()),
+        body,
+        removals: removed,
+        from: this.client,
+      }
+      await this.park('fetch')
+      const request = this.request as Request
+      this.request = undefined
+      told += body ? JSON.parse(body).length : 0
+      if (faults && request.method === 'POST' && chance(odds.late)) {
+        late.push(request)
+        reached.add('late request')
+        throw new Lost('fetch failed')
+      }
+      if (faults && chance(odds.lost)) throw new Lost('fetch failed')
+      const answer = await serve(request)
+      if (faults && chance(odds.lost)) {
+        reached.add('lost answer')
+        throw new Lost('fetch failed')
+      }
+      if (faults && chance(odds.garble)) {
+        reached.add('garbled answer')
+        const text = await answer.text()
+        return new Response(chance(0.5) ? '<html>Welcome to our hotel</html>' : text.slice(0, text.length / 2), { status: answer.status === 304 ? 200 : answer.status })
+      }
+      if (request.method === 'GET' && answer.status === 200) {
+        this.page = new Map()
+        const { updates, full } = (await answer.clone().json()) as { updates: Record<string, string>[]; full?: boolean }
+        const theirs = removalsOf(this.server)
+        for (const { id, _removed, a, b, c } of updates) this.page.set(String(id), _removed ? { removed: theirs.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
+        if (full) for (const id of IDS) if (!this.page.has(id)) this.sweepToken.set(id, oracle.lastRemoval.get(this.server + id) ?? theirs.get(id) ?? oracle.token('lost'))
+      }
+      return answer
+    }
+    /** What a removal that a full answer shows by leaving the row out is called. */
+    readonly sweepToken = new Map<string, string>()
+
+    async #handle(conflicts: Conflict[], updates: ConflictUpdate[]): Promise<void> {
+      const decide = decideFor(this, conflicts, updates)
+      await this.park('handler')
+      this.decided = decide()
+      reached.add('handler')
+    }
+  }
+
+  const journalRemovals = new Map<string, string>() // client + server + id → token of a removal that waits in the journal
+
+  /** Lets a process go on, and looks at what it did to its database. */
+  async function step(p: Process): Promise<void> {
+    const db = world.get(p.client) as SimulatedDatabase
+    if (p.parked && p.parked.kind !== 'step') {
+      await p.go() // what comes back from a server or a handler is stored by a step of its own
+      return tellEnd(p)
+    }
+    const before = snapshot(db)
+    const states = new Map<string, { base: 'gone' | 'row' | undefined; theirs: Value | undefined }>()
+    const { remoteId } = p
+    for (const collection of db.log.collections) {
+      const remote = db.run('SELECT id FROM sync_remote WHERE collection = ? AND server = ?', collection.name, `http://${p.server}`)[0]
+      if (!remote) continue
+      const exchange = db.look(openExchange(db.log, collection, Number(remote.id)))
+      if (!exchange) continue
+      for (const [id, state] of db.look(readRowStates(exchange, IDS.filter(i => db.tableOf(i) === collection.name)))) {
+        const base = baseOf(exchange.remote, state)
+        const waiting = state.waiting
+        const theirs: Value | undefined = waiting ? (waiting.theirs ? (waiting.theirs as Cells) : { removed: journalRemovals.get(`${p.client}${p.server}${id}`) ?? 'unknown' }) : undefined
+        states.set(id, { base: base === undefined ? undefined : base === null ? 'gone' : 'row', theirs: theirs && !isGone(theirs) ? ({ a: theirs.a, b: theirs.b, c: theirs.c } as Cells) : theirs })
+      }
+    }
+    const told = JSON.stringify(db.run('SELECT told_stamp, told_id FROM sync_remote WHERE id = ?', remoteId))
+    const decided = p.decided
+    await p.go()
+    // removals that a page brought, and that wait now
+    for (const [id, value] of p.page) if (value && isGone(value)) journalRemovals.set(`${p.client}${p.server}${id}`, value.removed)
+    for (const [id, token] of p.sweepToken) if (!p.page.has(id)) journalRemovals.set(`${p.client}${p.server}${id}`, token)
+    const after = snapshot(db)
+    const changed = changesOf(before, after)
+    const stillWaiting = new Set(db.run('SELECT c.id FROM sync_conflict c JOIN sync_remote r ON r.id = c.remote WHERE r.server = ?', `http://${p.server}`).map(r => String(r.id)))
+    const applied = new Map([...(decided ?? [])].filter(([id]) => !stillWaiting.has(id)))
+    if (decided) p.decided = undefined
+    const gone = changed.filter(id => isGone(after.get(id)))
+    for (const id of IDS) {
+      const old = before.get(id) ?? null
+      let value: Value = after.get(id) ?? null
+      const state = states.get(id)
+      const theirs = p.page.get(id) ?? state?.theirs ?? (isGone(value) && p.sweepToken.has(id) ? { removed: p.sweepToken.get(id) as string } : undefined)
+      const decision = applied.get(id)
+      const isChanged = changed.includes(id)
+      const byParent = isChanged && isGone(value) && id !== 'x' && gone.includes('x') && db.tableOf(id) === 'part' && !(theirs && isGone(theirs))
+      if (value && isGone(value) && (isChanged || value.removed === 'unknown')) {
+        const heard = theirs && isGone(theirs) ? theirs.removed : undefined
+        const token = decision?.removal ?? heard ?? (byParent ? removalsOf(p.client).get('x') : undefined) ?? (isChanged ? undefined : oracle.lastRemoval.get(p.client + id)) ?? oracle.token('n')
+        removalsOf(p.client).set(id, token)
+        value = { removed: token }
+      }
+      if (value && isGone(value) && old && isGone(old) && theirs && isGone(theirs)) {
+        oracle.inherit(value.removed, theirs.removed)
+        oracle.inherit(theirs.removed, value.removed)
+      }
+      const isDecided = decision !== undefined || (isChanged && applied.size > 0 && relatedTo(id, applied))
+      if (!isChanged && !decision && !p.page.has(id)) continue
+      oracle.observe({ database: p.client, id, old, value, cause: isDecided ? 'handler' : byParent ? 'cascade' : 'merge', theirs: decision?.theirs ?? theirs, base: state?.base })
+    }
+    if (JSON.stringify(db.run('SELECT told_stamp, told_id FROM sync_remote WHERE id = ?', remoteId)) !== told) {
+      p.page = new Map()
+      for (const [id, { base }] of states) { const v = before.get(id); if (base === 'gone' && v && isGone(v)) oracle.neverTold.add(v.removed) } // biome-ignore format: short
+    }
+    tellEnd(p)
+  }
+  function tellEnd(p: Process): void {
+    if (p.parked) return
+    trace(`  ${p.client}→${p.server} ${p.collection.name}: ${p.result} ${p.error ?? ''}`)
+    if (p.result === 'error') throw p.error
+  }
+  // whoever takes a child takes its parent, and whoever removes a parent removes its children
+  const relatedTo = (id: string, decided: Map<string, unknown>) => (id === 'x' ? decided.has('w') || decided.has('v') : (id === 'w' || id === 'v') && decided.has('x'))
+
+  function decideFor(p: Process, conflicts: Conflict[], updates: ConflictUpdate[]): () => NonNullable<Process['decided']> {
+    const decided: NonNullable<Process['decided']> = new Map()
+    const plan = conflicts.map(conflict => {
+      const cells = (row: object | null): Cells | null => row && ({ a: (row as Cells).a, b: (row as Cells).b, c: (row as Cells).c } as Cells)
+      const mine: Value = cells(conflict.local) ?? (snapshot(world.get(p.client)!).get(conflict.id) ?? null)
+      const theirs: Value = cells(conflict.remote) ?? { removed: journalRemovals.get(`${p.client}${p.server}${conflict.id}`) ?? 'unknown' }
+      return { conflict, mine, theirs, base: conflict.base ? cells(conflict.base) : conflict.base }
+    })
+    return () => {
+      for (const { conflict, mine, theirs, base } of plan) {
+        reached.add(isGone(mine) || isGone(theirs) ? 'conflict with a removal' : base === undefined ? 'conflict without base' : 'conflict')
+        if (conflict.children.length) reached.add('children in a conflict')
+        trace(`    ask ${p.client} ${conflict.id} mine ${JSON.stringify(mine)} theirs ${JSON.stringify(theirs)} base ${JSON.stringify(base)} ${conflict.properties}`)
+        if (faults && chance(odds.leave)) {
+          reached.add('conflict left waiting')
+          continue
+        }
+        decided.set(conflict.id, { theirs })
+        if (isGone(mine) || isGone(theirs)) {
+          const takesRemote = chance(0.5)
+          if (takesRemote) {
+            conflict.takeRemote()
+            decided.set(conflict.id, { theirs, removal: theirs && isGone(theirs) ? theirs.removed : undefined })
+          } else updates.push(isGone(mine) ? { id: conflict.id, _removed: true } : { id: conflict.id })
+          continue
+        }
+        const update: ConflictUpdate = { id: conflict.id }
+        for (const property of conflict.properties) {
+          const prop = property as 'a'
+          // with two servers the answer has to be the same wherever it is given
+          update[prop] = topology === 'two' ? [mine[prop], theirs[prop]].sort()[1] : pick([mine[prop], theirs[prop], oracle.token('m', mine[prop], theirs[prop])])
+        }
+        updates.push(update)
+      }
+      return decided
+    }
+  }
+
+  // ------------------------------------------------------------ the history itself
+
+  async function run(): Promise<Outcome> {
+    for (const name of names) {
+      const db = await database(name, relation)
+      world.set(name, db)
+      db.empty(`c${++collections}`)
+      db.run('UPDATE wall SET time = 0')
+      db.run('DELETE FROM rule')
+      db.run('INSERT INTO rule VALUES (?)', servers.has(name) ? 1 : 0)
+      removals.set(name, new Map())
+      // some databases hold rows from before they were synced
+      if (chance(0.3)) for (const id of IDS) if (chance(0.5)) writeRow(db, id)
+    }
+    for (const [client, server] of links) openRemotesOf(client, server)
+    for (const db of world.values()) {
+      db.onSave = () => save(db)
+      save(db)
+    }
+
+    const processes = new Map<string, Process>()
+    const zombies: Process[] = []
+    const backups = new Map<string, { dump: Dump; removals: Map<string, string> }>()
+    const stop = (client: string) => {
+      for (let k = zombies.length; k--; ) if (zombies[k]?.client === client) zombies.splice(k, 1)
+      for (const [id, p] of processes) if (p.client === client) processes.delete(id)
+    }
+    const pairs = links.flatMap(([client, server]) => (world.get(client) as SimulatedDatabase).log.collections.map(c => ({ client, server, collection: c })))
+    async function advance({ client, server, collection }: (typeof pairs)[number]): Promise<string | undefined> {
+      const db = world.get(client) as SimulatedDatabase
+      const id = `${client}→${server} ${collection.name}`
+      let p = processes.get(id)
+      if (!p) {
+        const remote = db.run('SELECT id FROM sync_remote WHERE collection = ? AND server = ?', collection.name, `http://${server}`)[0]
+        p = new Process(client, server, collection, Number(remote?.id))
+        processes.set(id, p)
+        if ([...processes.values()].filter(q => q.client === client && q.server === server && q.parked).length > 1) reached.add('two collections at once')
+      }
+      if (faults && chance(odds.fault)) injectFault(db)
+      await step(p)
+      db.fault = undefined
+      if (p.parked) return
+      processes.delete(id)
+      return p.result
+    }
+
+    for (let i = 0; i < steps; i++) {
+      if (chance(odds.write)) {
+        const name = pick(names)
+        if (!servers.has(name) || chance(odds.hostWrite * 10)) write(world.get(name) as SimulatedDatabase)
+      } else if (openTransactions.size && chance(0.3)) {
+        const name = pick([...openTransactions])
+        openTransactions.delete(name)
+        world.get(name)?.run('ROLLBACK')
+        reached.add('transaction open over a step')
+      } else if (zombies.length && chance(0.1)) {
+        const zombie = pick(zombies)
+        await step(zombie)
+        if (!zombie.parked) zombies.splice(zombies.indexOf(zombie), 1)
+      } else if (chance(odds.zombie)) {
+        const [id, p] = pick([...processes]) ?? []
+        if (id !== undefined && p) {
+          zombies.push(p)
+          processes.delete(id)
+          reached.add('two syncs at once')
+        }
+      } else if (chance(odds.crash)) {
+        const name = pick([...clients])
+        const db = world.get(name) as SimulatedDatabase
+        stop(name)
+        if (openTransactions.delete(name)) db.run('ROLLBACK')
+        const last = saved.get(name)
+        if (last) {
+          // a database in memory is what was saved of it last
+          db.restore(last.dump)
+          removals.set(name, new Map(last.removals))
+        }
+        reached.add('crash')
+        trace(`CRASH ${name}`)
+      } else if (chance(odds.collect)) {
+        const db = world.get(pick(names)) as SimulatedDatabase
+        if (openTransactions.has(db.name)) continue
+        const now = Number(db.run('SELECT now FROM sync_clock')[0]?.now)
+        const horizon = Math.floor(now * (0.5 + random.next() / 2))
+        const before = new Set(db.run('SELECT id FROM sync_tombstone').map(r => String(r.id)))
+        await collectTombstones(db.dataSource, { olderThan: Date.now() + 3 - horizon })
+        for (const r of db.run('SELECT id FROM sync_tombstone')) before.delete(String(r.id))
+        trace(`COLLECT ${db.name} ${horizon}: ${[...before]}`)
+        reached.add('collected')
+      } else if (late.length && chance(0.1)) {
+        await serve(late.splice(Math.floor(random.next() * late.length), 1)[0] as Request)
+      } else if (chance(odds.wall)) {
+        const db = world.get(pick(names)) as SimulatedDatabase
+        if (openTransactions.has(db.name)) continue
+        const now = Number(db.run('SELECT now FROM sync_clock')[0]?.now)
+        db.run('UPDATE wall SET time = ?', chance(0.5) ? now + Math.floor(random.next() * 1000) : Math.floor(now / 2))
+        reached.add('clock set')
+      } else if (chance(odds.wipe)) {
+        const name = pick([...servers].filter(n => !clients.has(n)))
+        const db = world.get(name) as SimulatedDatabase
+        const backup = backups.get(name)
+        if (backup && chance(0.5)) {
+          db.restore(backup.dump)
+          removals.set(name, new Map(backup.removals))
+        } else {
+          db.empty('')
+          removals.set(name, new Map())
+        }
+        db.run('UPDATE sync_clock SET collection = ?', `c${++collections}`)
+        oracle.isWhole = false
+        reached.add('server reset')
+        trace(`RESET ${name}`)
+      } else if (chance(odds.rollback)) {
+        const name = pick(names.filter(n => !servers.has(n)))
+        const db = world.get(name) as SimulatedDatabase
+        if (openTransactions.has(name)) continue
+        const backup = backups.get(name)
+        if (backup && chance(0.5)) {
+          stop(name)
+          db.restore(backup.dump)
+          removals.set(name, new Map(backup.removals))
+          save(db)
+          oracle.isWhole = false
+          reached.add('device rolled back')
+          trace(`ROLLBACK ${name}`)
+        } else backups.set(name, { dump: db.dump(), removals: new Map(removalsOf(name)) })
+      } else await advance(pick(pairs))
+      if (chance(0.002)) {
+        const name = pick([...servers])
+        backups.set(name, { dump: (world.get(name) as SimulatedDatabase).dump(), removals: new Map(removalsOf(name)) })
+      }
+    }
+
+    // quiet: no more faults, the application mends what was refused
+    faults = false
+    for (const name of openTransactions) world.get(name)?.run('ROLLBACK')
+    openTransactions.clear()
+    for (const db of world.values()) db.fault = undefined
+    const all = [...world.values()]
+    const rowsOf = (db: SimulatedDatabase) =>
+      JSON.stringify(db.tables.map(t => db.run(`SELECT id, a, b, c${t === 'part' ? ', "itemId"' : ''} FROM ${t} ORDER BY id`)))
+    const isEqual = () => new Set(all.map(rowsOf)).size === 1
+    const finish = async (pair: (typeof pairs)[number]) => {
+      let result: string | undefined
+      for (let guard = 0; result === undefined && guard < 5_000; guard++) result = await advance(pair)
+      return result ?? 'never ends'
+    }
+    let results: string[] = []
+    let rounds = 0
+    for (; rounds < 30; rounds++) {
+      for (const name of clients) mend(world.get(name) as SimulatedDatabase)
+      const before = all.map(rowsOf).join()
+      results = []
+      // what one server has is told to the other in the same round, as syncAll does
+      for (const client of clients) for (const pair of [...pairs, ...pairs]) if (pair.client === client) results.push(await finish(pair))
+      if (rounds > 0 && before === all.map(rowsOf).join() && isEqual() && results.every(r => r === 'ok')) break
+    }
+    const problems: string[] = []
+    if (!isEqual()) problems.push(`diverged: ${all.map(db => db.name + rowsOf(db)).join(' ')}`)
+    if (results.some(r => r !== 'ok')) problems.push(`ends with ${results}`)
+    told = 0
+    for (const pair of pairs) await finish(pair)
+    if (told) problems.push(`at rest ${told} rows are told again`)
+    for (const name of clients) {
+      const db = world.get(name) as SimulatedDatabase
+      if (db.run('SELECT 1 FROM sync_conflict').length) problems.push(`a conflict is left on ${name}`)
+      for (const table of ['sync_rejection', 'sync_seen']) if (db.run(`SELECT 1 FROM ${table}`).length) problems.push(`${table} is left on ${name}`)
+      for (const table of db.tables) if (db.run(`SELECT 1 FROM sync_image_${table}`).length) problems.push(`images are left on ${name}: ${JSON.stringify(db.run(`SELECT * FROM sync_image_${table}`))}`)
+    }
+    if (!problems.length) problems.push(...oracle.missing(id => all.map(db => snapshot(db).get(id) ?? null), names))
+    return { problems, reached, rounds }
+  }
+
+  function openRemotesOf(client: string, server: string): void {
+    const db = world.get(client) as SimulatedDatabase
+    for (const collection of db.log.collections) db.look(openRemote(collection, `http://${server}`, `http://${server}/${collection.name}s`))
+  }
+
+  // what a server refused, the application writes anew
+  function mend(db: SimulatedDatabase): void {
+    for (const [id, value] of snapshot(db)) {
+      if (isGone(value) || !value || !String((value as Cells).c).endsWith('!')) continue
+      const old = value as Cells
+      const mended = { ...old, c: oracle.token('fix', old.c) }
+      db.run(`UPDATE ${db.tableOf(id)} SET c = ? WHERE id = ?`, mended.c, id)
+      observeApplication(db, id, old, mended)
+      save(db)
+    }
+  }
+
+  // something goes wrong with one of the next statements: the disk is full, or busy
+  function injectFault(db: SimulatedDatabase): void {
+    let countdown = Math.floor(random.next() * 12)
+    reached.add('statement failed')
+    db.fault = sql => {
+      if (/^(ROLLBACK|RELEASE)/.test(sql) || countdown-- !== 0) return
+      throw new InjectedFault(`SQLITE_FULL: ${sql.slice(0, 20)}`)
+    }
+  }
+
+  // time is what the history makes of it
+  const realNow = Date.now
+  let time = 1_000_000
+  Date.now = () => (time += 3)
+  try {
+    return await run()
+  } finally {
+    Date.now = realNow
+    for (const db of world.values()) {
+      db.fault = undefined
+      db.onSave = () => {}
+      if (openTransactions.has(db.name)) db.run('ROLLBACK')
+    }
+    openTransactions.clear()
+  }
+}

@@ -1,0 +1,133 @@
+// The oracle knows the ancestry of every value: each value that somebody writes is a new token, and remembers which tokens its writer saw.
+// No database may drop a value whose successor it does not store, unless a handler saw both.
+
+export type Cells = { a: string; b: string; c: string }
+/** A row, the token of its removal, or nothing: it never was here. */
+export type Value = Cells | { removed: string } | null
+
+const PROPERTIES = ['a', 'b', 'c'] as const
+
+export const isGone = (value: Value | undefined): value is { removed: string } | null | undefined => !value || 'removed' in value
+export const cellsOf = (value: Value | undefined): string[] => (!value ? [] : 'removed' in value ? [value.removed] : PROPERTIES.map(p => value[p]))
+export const isSame = (x: Value, y: Value): boolean => (isGone(x) || isGone(y) ? isGone(x) && isGone(y) : PROPERTIES.every(p => x[p] === y[p]))
+
+export interface Change {
+  readonly database: string
+  readonly id: string
+  readonly old: Value
+  readonly value: Value
+  readonly cause: 'application' | 'post' | 'merge' | 'handler' | 'cascade'
+  /** Of a merge: what the server has, and what both knew before; undefined: not known. */
+  readonly theirs?: Value | undefined
+  readonly base?: 'gone' | 'row' | undefined
+}
+
+export class Oracle {
+  #ancestors = new Map<string, Set<string>>()
+  #tokens = 0
+  #born = new Set<string>()
+  /** Removals of what was made and removed between two syncs. */
+  readonly neverTold = new Set<string>()
+  readonly lastRemoval = new Map<string, string>()
+  readonly written: { id: string; property: 'a' | 'b' | 'c' | 'removed'; token: string }[] = []
+  /** False once a wipe or a backup has taken edits with it. */
+  isWhole = true
+
+  constructor(private readonly trace: (line: string) => void) {}
+
+  token(name: string, ...before: (string | undefined)[]): string {
+    const token = `${name}.${++this.#tokens}`
+    this.#ancestors.set(token, new Set())
+    for (const b of before) this.inherit(token, b)
+    return token
+  }
+
+  /** A second name for the same ancestry. */
+  alias(token: string, alias: string): string {
+    this.#ancestors.set(alias, this.#ancestors.get(token) as Set<string>)
+    return alias
+  }
+
+  inherit(token: string | undefined, before: string | undefined): void {
+    if (token !== undefined && before !== undefined && before !== token) this.#ancestors.get(token)?.add(before)
+  }
+
+  /** Is the token the same as the other, or made by someone who saw it? */
+  isAfter(token: string, before: string): boolean {
+    const seen = new Set([token])
+    const stack = [token]
+    for (let t = stack.pop(); t !== undefined; t = stack.pop()) {
+      if (t === before) return true
+      for (const a of this.#ancestors.get(t) ?? []) {
+        if (seen.has(a)) continue
+        seen.add(a)
+        stack.push(a)
+      }
+    }
+    return false
+  }
+
+  /** Throws where a value is lost. */
+  observe(change: Change): void {
+    const { database, id, old, value, cause, theirs, base } = change
+    this.trace(`    ${database} ${cause} ${id} ${JSON.stringify(old)} → ${JSON.stringify(value)}${theirs === undefined ? '' : ` theirs ${JSON.stringify(theirs)} base ${base}`}`)
+    const key = database + id
+    if (value && isGone(value)) this.lastRemoval.set(key, value.removed)
+    const isKnownGone = base === 'gone' && (old !== null || !this.isWhole || this.#born.has(key))
+    if (cause === 'handler') {
+      for (const other of [old, theirs ?? null]) {
+        if (isGone(value) || isGone(other)) for (const t of cellsOf(value)) for (const o of cellsOf(other)) this.inherit(t, o)
+        else for (const p of PROPERTIES) this.inherit(value[p], other[p])
+      }
+    }
+    if ((cause === 'application' || cause === 'post') && old === null) this.#born.add(key)
+    if (cause === 'application' || cause === 'handler' || cause === 'cascade') return
+    if (cause === 'merge' && theirs && isGone(theirs) && !isGone(value) && isKnownGone) for (const t of cellsOf(value)) this.inherit(t, theirs.removed) // made here, never had the one removed there
+    if (cause === 'merge' && old === null) {
+      this.#born.delete(key)
+      for (const t of cellsOf(value)) this.inherit(t, this.lastRemoval.get(key)) // the tombstone was collected here
+    }
+    if (cause === 'merge' && old && isGone(old) && !isGone(value) && isKnownGone) {
+      this.neverTold.add(old.removed) // made and removed here, never told
+      for (const t of cellsOf(value)) this.inherit(t, old.removed)
+      return
+    }
+    if (cause === 'post' && old === null && value && isGone(value)) this.neverTold.add(value.removed)
+    if (cause === 'post' && old === null) for (const t of cellsOf(value)) this.inherit(t, this.lastRemoval.get(key))
+    if (cause === 'post' && old && isGone(old) && !isGone(value)) {
+      for (const t of cellsOf(value)) this.inherit(t, old.removed) // a whole row of one who never had the one removed; a part is refused
+      return
+    }
+    const lost = this.#loss(old, value)
+    if (lost !== undefined) throw new Error(`lost ${lost} of ${id} on ${database} by ${cause}: ${JSON.stringify(old)} → ${JSON.stringify(value)} (theirs ${JSON.stringify(theirs)}, base ${base})`)
+  }
+
+  #loss(old: Value, value: Value): string | undefined {
+    if (old === null) return
+    if (isGone(old) && isGone(value)) {
+      if (value) {
+        this.inherit(old.removed, value.removed)
+        this.inherit(value.removed, old.removed)
+      }
+      return
+    }
+    if (isGone(old)) return PROPERTIES.map(p => (value as Cells)[p]).every(t => this.isAfter(t, old.removed)) ? undefined : old.removed
+    if (isGone(value)) return PROPERTIES.map(p => old[p]).find(t => !value || !this.isAfter(value.removed, t))
+    return PROPERTIES.map(p => [old[p], value[p]] as const).find(([o, t]) => !this.isAfter(t, o))?.[0]
+  }
+
+  /** What an application wrote and is in no final row, nor known to whoever made what stands there. */
+  missing(finals: (id: string) => Value[], databases: readonly string[]): string[] {
+    if (!this.isWhole) return []
+    const problems: string[] = []
+    for (const { id, property, token } of this.written) {
+      const values = finals(id).filter(v => v !== null)
+      const rows = values.filter(v => !isGone(v)) as Cells[]
+      const heirs = rows.length
+        ? rows.flatMap(v => (property === 'removed' ? cellsOf(v) : [v[property]]))
+        : [...values.flatMap(cellsOf), ...databases.flatMap(name => this.lastRemoval.get(name + id) ?? [])]
+      if (!heirs.some(x => this.isAfter(x, token)) && ![...this.neverTold].some(r => this.isAfter(r, token))) problems.push(`${token} of ${id} is in no final row`)
+    }
+    return problems
+  }
+}

@@ -1,0 +1,79 @@
+// Runs random histories of the shipped code.
+//   npm run simulate -- [--schedules N] [--seed S] [--topology star,relay,two] [--steps N] [--trace] [--workers N] [--show N]
+
+import { fork } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import 'reflect-metadata'
+import { history, TOPOLOGIES, type Topology } from './history.js'
+
+const option = (name: string, otherwise: string): string => {
+  const i = process.argv.indexOf(`--${name}`)
+  return i < 0 ? otherwise : (process.argv[i + 1] ?? otherwise)
+}
+const schedules = Number(option('schedules', '200'))
+const first = Number(option('seed', '1'))
+const steps = Number(option('steps', '400'))
+const show = Number(option('show', '5'))
+const topologies = option('topology', 'star,relay,two').split(',') as Topology[]
+
+interface Told {
+  readonly seed: number
+  readonly topology: Topology
+  readonly problems: string[]
+  readonly reached: string[]
+  readonly rounds: number
+}
+
+async function runOne(seed: number, topology: Topology, trace?: (line: string) => void): Promise<Told> {
+  try {
+    const { problems, reached, rounds } = await history(seed, topology, trace, steps)
+    return { seed, topology, problems, reached: [...reached], rounds }
+  } catch (error) {
+    const text = error instanceof Error ? (/^lost /.test(error.message) ? error.message : `${error.stack}${error.cause ? `\ncause: ${(error.cause as Error).stack}` : ''}`) : String(error)
+    return { seed, topology, problems: [text], reached: [], rounds: 0 }
+  }
+}
+
+async function work(): Promise<void> {
+  const [index, of] = option('part', '0/1').split('/').map(Number) as [number, number]
+  for (let k = index; k < schedules; k += of) {
+    const topology = topologies[k % topologies.length] as Topology
+    process.send?.(await runOne(first + Math.floor(k / topologies.length), topology))
+  }
+  process.exit(0)
+}
+
+async function lead(): Promise<void> {
+  const workers = Math.min(Number(option('workers', String(availableParallelism()))), schedules)
+  const start = performance.now()
+  const reached = new Map<string, number>()
+  let [done, failed, shown, most] = [0, 0, 0, 0]
+  const progress = setInterval(() => console.log(`${done} of ${schedules} schedules, ${failed} failed, ${(done / ((performance.now() - start) / 1000)).toFixed(1)}/s`), 10_000)
+  await Promise.all(
+    Array.from({ length: workers }, (_, i) => {
+      const child = fork(fileURLToPath(import.meta.url), [...process.argv.slice(2), '--part', `${i}/${workers}`], { execArgv: ['--enable-source-maps'] })
+      child.on('message', message => {
+        const { seed, topology, problems, reached: states, rounds } = message as Told
+        done++
+        most = Math.max(most, rounds)
+        for (const state of states) reached.set(state, (reached.get(state) ?? 0) + 1)
+        if (!problems.length) return
+        failed++
+        if (shown++ < show) console.log(`${topology} seed ${seed}: ${problems.slice(0, 2).join(' | ').slice(0, 1_500)}`)
+      })
+      return new Promise<void>((resolve, reject) => child.on('exit', code => (code === 0 ? resolve() : reject(new Error(`a worker ended with ${code}`)))))
+    }),
+  )
+  clearInterval(progress)
+  const seconds = (performance.now() - start) / 1000
+  console.log(`${failed} of ${done} schedules failed (${topologies}, seeds from ${first}, ${steps} steps each), at most ${most} quiet rounds, ${(done / seconds).toFixed(1)} schedules/s`)
+  console.log(`reached: ${[...reached].sort((x, y) => y[1] - x[1]).map(([state, count]) => `${state} ${count}`).join(', ')}`) // biome-ignore format: one line
+  process.exitCode = failed || done < schedules ? 1 : 0
+}
+
+if (process.argv.includes('--trace')) {
+  for (const topology of topologies) if (topology in TOPOLOGIES) console.log(JSON.stringify(await runOne(first, topology, console.log)))
+  process.exit(0)
+} else if (process.argv.includes('--part')) await work()
+else await lead()
