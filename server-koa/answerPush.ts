@@ -4,13 +4,13 @@ import { createHash } from 'node:crypto'
 import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import type { Step } from '../src/changes/database/database.js'
+import { ConstraintError, type Step } from '../src/changes/database/database.js'
 import { syncedEntities } from '../src/entity/registry.js'
 import { readPushedRows, readPushQuery } from '../src/protocol/checks.js'
 import type { Refusal } from '../src/protocol/messages.js'
 import { type BodyLimits, readJson } from './body.js'
 import { keyReused, Problem } from './problem.js'
-import { type Push, type PushOutcome, storePush } from './push.js'
+import { type Push, type PushOutcome, refuseTogether, storePush } from './push.js'
 import type { WriteUpdate } from './updates.js'
 
 export interface PushLimits extends BodyLimits {
@@ -81,6 +81,8 @@ async function store(log: ChangeLog, collection: Collection, push: Push, refusal
   try {
     return await log.database.step(storeOrUndo, { durable: true })
   } catch (error) {
+    // a constraint that the database looks at in the end
+    if (error instanceof ConstraintError) return { kind: 'refused', refusals: [...refusals, ...push.rows.map(r => refuseTogether(r.id))] }
     if (!(error instanceof Undone)) throw error
     const { outcome } = error
     if (outcome.kind === 'stored') return { kind: 'refused', refusals }

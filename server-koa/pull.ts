@@ -60,7 +60,7 @@ function resetOf(clock: Clock, { since, min = 0, collection }: PullQuery, token:
 const isRecent = ({ now, horizon }: Clock, since: number) => since >= horizon && now - since < 24 * 60 * 60 * 1000
 
 const matches = (ifNoneMatch: string | undefined, etag: string) =>
-  ifNoneMatch !== undefined && ifNoneMatch.split(',').some(t => [etag, '*'].includes(t.trim().replace(/^W\//, '')))
+  ifNoneMatch?.split(',').some(t => [etag, '*'].includes(t.trim().replace(/^W\//, ''))) === true
 
 // ---------------------------------------------------------------- page tokens
 

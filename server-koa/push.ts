@@ -4,7 +4,7 @@ import { type ChangeLog, type Clock, readClock } from '../src/changes/changeLog.
 import type { Collection } from '../src/changes/collection.js'
 import { ConstraintError, first, query, type Step } from '../src/changes/database/database.js'
 import { readVersions, type Version } from '../src/changes/rows.js'
-import { type Dependent, findOrphans, readDependents, storeVersions, type Write } from '../src/changes/store.js'
+import { attemptOrPark, type Dependent, findOrphans, readDependents, storeVersions, type Write } from '../src/changes/store.js'
 import { equalValues } from '../src/changes/values.js'
 import { ValueError } from '../src/errors.js'
 import type { PushAnswer, PushedRow, Refusal, Reset, StaleAnswer, WireRow } from '../src/protocol/messages.js'
@@ -222,13 +222,27 @@ function* storeAll(
   stamp: number,
 ): Step<Refusal[]> {
   const rowsFirst = [...writes.filter(w => w.value !== null), ...writes.filter(w => w.value === null)]
-  function* store(some: readonly Write[]): Step<void> {
-    yield* storeVersions(log, collection, some.filter(w => w.value !== null), stamp) // biome-ignore format: short
+  function* store(some: readonly Write[], isKept: boolean): Step<void> {
+    yield* storeVersions(
+      log,
+      collection,
+      some.filter(w => w.value !== null),
+      stamp,
+      undefined,
+      isKept,
+    )
     for (const { collection: there, id, old, value } of reached) yield* storeVersions(log, there, [{ id, old, value }], stamp)
-    yield* storeVersions(log, collection, some.filter(w => w.value === null), stamp) // biome-ignore format: short
+    yield* storeVersions(
+      log,
+      collection,
+      some.filter(w => w.value === null),
+      stamp,
+      undefined,
+      isKept,
+    )
   }
   try {
-    yield* log.database.attempt(() => store(rowsFirst))
+    yield* attemptOrPark(log, collection, rowsFirst, undefined, isKept => store(rowsFirst, isKept))
     return []
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error
@@ -250,10 +264,14 @@ function* storeAll(
   } catch (error) {
     if (!(error instanceof Undo)) throw error
   }
-  return refusals.length
-    ? refusals
-    : writes.map(w => ({ id: w.id, code: 'not-valid', detail: 'The rows of this push cannot be stored together.' }))
+  return refusals.length ? refusals : writes.map(w => refuseTogether(w.id))
 }
+
+export const refuseTogether = (id: string): Refusal => ({
+  id,
+  code: 'not-valid',
+  detail: 'The rows of this push cannot be stored together.',
+})
 
 class Undo extends Error {}
 

@@ -12,6 +12,7 @@ import {
   type Relation,
   UpdateDateColumn,
 } from 'typeorm'
+import { query } from '../../src/changes/database/database.js'
 import { ensureTriggers } from '../../src/changes/setUp.js'
 import { EnableSync, enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'
@@ -362,6 +363,13 @@ describe.each(kinds)('%s sees', kind => {
     await world.sql(`UPDATE OR REPLACE task SET id = 'b' WHERE id = 'a'`)
     await world.sql(`INSERT OR REPLACE INTO task (id) VALUES ('c')`)
     expect((await imagesOf(world, 'knows')).filter(image => image._sync_removed)).toEqual([])
+  })
+
+  test('a row that the application makes anew after a step has removed it', async () => {
+    await world.sql(`INSERT OR IGNORE INTO task (id) VALUES ('a')`)
+    await changeLogOf(world.dataSource).database.step(() => query(`DELETE FROM task WHERE id = 'a'`))
+    await world.sql(`INSERT INTO task (id) VALUES ('a')`)
+    expect((await imagesOf(world, 'knows')).map(image => [image._sync_id, image._sync_removed])).toContainEqual(['a', 1])
   })
 
   test('rows that are replaced by way of an index with a collation of its own', async () => {

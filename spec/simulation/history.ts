@@ -38,6 +38,8 @@ interface Request {
   readonly body: string | undefined
   /** The tokens of the removals that it tells. */
   readonly removals: ReadonlyMap<string, string>
+  /** What the sender has of each row, or its removal: that is what its removals speak for. */
+  readonly sees: ReadonlyMap<string, Value>
   readonly from: string
 }
 
@@ -185,12 +187,11 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       const old = before.get(id) ?? null
       let value: Value = after.get(id) ?? null
       if (isGone(value)) {
-        const token = request.removals.get(id) ?? request.removals.get('x') ?? oracle.token('lost')
+        const token = request.removals.get(id) ?? oracle.token(`${server}k`, request.removals.get('x'), ...cellsOf(request.sees.get(id)))
         removalsOf(server).set(id, token)
         value = { removed: token }
       }
-      const isCascade = isGone(value) && !request.removals.has(id)
-      oracle.observe({ database: server, id, old: old && isGone(old) ? { removed: tokens.get(id) ?? 'unknown' } : old, value, cause: isCascade ? 'cascade' : 'post' })
+      oracle.observe({ database: server, id, old: old && isGone(old) ? { removed: tokens.get(id) ?? 'unknown' } : old, value, cause: 'post' })
     }
     if (method === 'POST') {
       if (answer.headers['idempotency-replayed']) reached.add('replayed')
@@ -292,6 +293,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
         headers: Object.fromEntries(new Headers(init?.headers).entries()),
         body,
         removals: removed,
+        sees: snapshot(world.get(this.client) as SimulatedDatabase),
         from: this.client,
       }
       await this.park('fetch')
@@ -368,7 +370,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
     const changed = changesOf(before, after)
     const stillWaiting = new Set(db.run('SELECT c.id FROM sync_conflict c JOIN sync_remote r ON r.id = c.remote WHERE r.server = ?', `http://${p.server}`).map(r => String(r.id)))
     const applied = new Map([...(decided ?? [])].filter(([id]) => !stillWaiting.has(id)))
-    if (decided) p.decided = undefined
+    if (decided && (applied.size || p.parked?.kind !== 'step')) p.decided = undefined // a step that found the database busy comes again
     const gone = changed.filter(id => isGone(after.get(id)))
     for (const id of IDS) {
       const old = before.get(id) ?? null

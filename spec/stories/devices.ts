@@ -39,7 +39,7 @@ export function serverDatabase(entities: Entities, options: WithSyncOptions = {}
 
 /** A device with a database of its own. */
 export function device(entities: Entities, server: string, options: Omit<WithSyncOptions, 'server'> = {}): Promise<DataSource> {
-  return withSync(new DataSource({ type: 'sqljs', entities, synchronize: true }), { server, retries: 0, ...options }).initialize()
+  return withSync(new DataSource({ type: 'sqljs', entities, synchronize: true }), { server, retries: 0, ...(process.env.SQLLOG && { beforeStatement: (sql: string) => void require('node:fs').writeSync(2, `  ${sql.slice(0, 150).replace(/\s+/g, ' ')}\n`) }), ...options }).initialize()
 }
 
 /** All rows of a table by id, with everything that is stored but the stamp. */
@@ -67,6 +67,7 @@ export class Wire {
   readonly fetch: typeof globalThis.fetch = async (input, init) => {
     const request = { method: init?.method ?? 'GET', url: String(input), body: init?.body as string | undefined }
     const number = this.requests.push(request)
+    if (process.env.WIRE) require('node:fs').writeSync(2, `${request.method} ${request.url} ${request.body ?? ''}\n`)
     const instead = await this.before?.(request, number)
     if (instead instanceof Response) return instead
     const response = await globalThis.fetch(input, init)

@@ -76,6 +76,19 @@ export function* readRemote(id: number): Step<Remote | undefined> {
   return remoteFrom(row, new Set(stamps.map(s => Number(s.stamp))))
 }
 
+/** Reads what is known of a server, for all of its collections; nothing where it was forgotten. */
+export function* readServer(id: number): Step<Remote[]> {
+  const rows = yield* query('SELECT o.* FROM sync_remote r JOIN sync_remote o ON o.server = r.server WHERE r.id = ?', id)
+  const stamps = new Map(rows.map(row => [Number(row.id), new Set<number>()]))
+  const noted = yield* query(
+    `SELECT m.remote AS remote, m.stamp AS stamp
+       FROM sync_remote r JOIN sync_remote o ON o.server = r.server JOIN sync_stamp m ON m.remote = o.id WHERE r.id = ?`,
+    id,
+  )
+  for (const { remote, stamp } of noted) stamps.get(Number(remote))?.add(Number(stamp))
+  return rows.map(row => remoteFrom(row, stamps.get(Number(row.id)) as Set<number>))
+}
+
 /** The remote of a collection at a server, made where there is none. */
 export function* openRemote(collection: Collection, server: string, url: string): Step<Remote> {
   yield* query(

@@ -3,7 +3,7 @@
 import type { WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
-import { first, query, queryMany, type Step } from './database/database.js'
+import { ConstraintError, first, query, queryMany, type Step } from './database/database.js'
 import { quote } from './database/triggers.js'
 import type { Remote } from './remotes.js'
 import type { Version } from './rows.js'
@@ -18,11 +18,19 @@ export interface Write {
 
 /**
  * Writes versions under a stamp of this step. `from` is the server that they came from: it needs no image of what it replaces itself.
+ * `isKept`: what they replace is kept already.
  * Throws ConstraintError where the database does not take them, and ValueError where a column cannot hold a value.
  */
-export function* storeVersions(log: ChangeLog, collection: Collection, writes: readonly Write[], stamp: number, from?: Remote): Step<void> {
+export function* storeVersions(
+  log: ChangeLog,
+  collection: Collection,
+  writes: readonly Write[],
+  stamp: number,
+  from?: Remote,
+  isKept = false,
+): Step<void> {
   if (!writes.length) return
-  yield* keepReplaced(log, collection, writes, from)
+  if (!isKept) yield* keepReplaced(log, collection, writes, from)
   const { table } = collection
   const [name, key] = [quote(table.name), quote(table.key)]
   const removals = childrenFirst(
@@ -79,6 +87,45 @@ function childrenFirst(collection: Collection, removals: readonly Write[]): read
   }
   removals.forEach(visit)
   return [...ordered].reverse()
+}
+
+/**
+ * Attempts to store writes. Where a unique value is taken, perhaps by one of them that is about to let go of it (two rows that exchange
+ * their places), once more with these values out of the way.
+ */
+export function* attemptOrPark<T>(
+  log: ChangeLog,
+  collection: Collection,
+  writes: readonly Write[],
+  from: Remote | undefined,
+  body: (isKept: boolean) => Step<T>,
+): Step<T> {
+  try {
+    return yield* log.database.attempt(() => body(false))
+  } catch (error) {
+    const updated = writes.filter(w => w.old.value !== null && w.value !== null)
+    if (!(error instanceof ConstraintError) || error.kind !== 'unique' || updated.length < 2) throw error
+    return yield* log.database.attempt(function* () {
+      yield* keepReplaced(log, collection, writes, from) // while they stand as they were
+      yield* park(log, collection, updated)
+      return yield* body(true)
+    })
+  }
+}
+
+// NULL is never taken; where it may not stand, something that nobody else has.
+function* park({ database }: ChangeLog, { table, columns }: Collection, writes: readonly Write[]): Step<void> {
+  const unique = new Set((yield* database.uniqueColumns(table)).flat())
+  for (const { column, property, nullable } of columns) {
+    if (!unique.has(column)) continue
+    const parked = (value: unknown, i: number) =>
+      nullable ? null : typeof value === 'number' ? -(2 ** 40) - i : `${globalThis.crypto.randomUUID()}`
+    yield* queryMany(
+      `UPDATE ${quote(table.name)} SET ${quote(column)} = ? WHERE ${quote(table.key)} = ?`,
+      // the others of a partial write come back with their own values
+      writes.filter(w => Object.hasOwn(w.value as WireRow, property)).map((w, i) => [parked(w.old.value?.[property], i), w.id]),
+    )
+  }
 }
 
 function* keepReplaced(log: ChangeLog, collection: Collection, writes: readonly Write[], from: Remote | undefined): Step<void> {

@@ -185,26 +185,17 @@ export function readPushQuery(query: Query): { since?: number; collection?: stri
   return { ...given('since', sinceOf(query)), ...given('collection', textOf(query, 'collection')), ...given('seen', seenOf(query)) }
 }
 
-// «12:%2FtaskChanges,7:%2FnoteChanges»: how far collections were read, by their paths
+// «12:/taskChanges,7:/noteChanges»: how far collections were read, by their paths
 function seenOf(query: Query): ReadonlyMap<string, number> | undefined {
   const text = textOf(query, 'seen')
   if (!text) return
   return new Map(
     text.split(',').map(part => {
-      const [, stamp = '', path = ''] = /^(\d+):(.+)$/.exec(part) ?? []
-      const name = path && decoded(path)
-      if (name && Number.isSafeInteger(Number(stamp))) return [name, Number(stamp)]
-      throw new BadRequestError('seen is no list of stamps and paths, as in 12:%2FtaskChanges,7:%2FnoteChanges.')
+      const [, stamp = '', path] = /^(\d+):(\/.*)$/.exec(part) ?? []
+      if (path && Number.isSafeInteger(Number(stamp))) return [path, Number(stamp)]
+      throw new BadRequestError('seen is no list of stamps and paths, as in 12:/taskChanges,7:/noteChanges.')
     }),
   )
-}
-
-function decoded(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return undefined
-  }
 }
 
 // persistence.js sends 'null' before its first success

@@ -2,8 +2,8 @@
 
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import { query, type Step } from '../changes/database/database.js'
-import { isAgreed, noteStored, type Remote, type RowState, readRemote, readStates } from '../changes/remotes.js'
+import type { Step } from '../changes/database/database.js'
+import { isAgreed, noteStored, type Remote, type RowState, readServer, readStates } from '../changes/remotes.js'
 import { readVersions } from '../changes/rows.js'
 
 export interface Exchange {
@@ -16,15 +16,14 @@ export interface Exchange {
 
 /** Reads what is known of the server; undefined where it was forgotten meanwhile. */
 export function* openExchange(log: ChangeLog, collection: Collection, remoteId: number): Step<Exchange | undefined> {
-  const remote = yield* readRemote(remoteId)
+  const remotes = yield* readServer(remoteId)
+  const remote = remotes.find(r => r.id === remoteId)
   if (!remote) return
   const siblings = new Map([[collection, remote]])
-  if (collection.parents.length || collection.children.length) {
-    for (const row of yield* query('SELECT id, collection FROM sync_remote WHERE server = ? AND id <> ?', remote.server, remote.id)) {
-      const other = log.collections.find(c => c.name === row.collection)
-      const sibling = other && !siblings.has(other) ? yield* readRemote(Number(row.id)) : undefined
-      if (other && sibling) siblings.set(other, sibling)
-    }
+  if (!collection.parents.length && !collection.children.length) return { log, collection, remote, siblings }
+  for (const other of remotes) {
+    const there = log.collections.find(c => c.name === other.collection)
+    if (there && !siblings.has(there)) siblings.set(there, other)
   }
   return { log, collection, remote, siblings }
 }

@@ -3,7 +3,7 @@
 import type { Collection } from '../changes/collection.js'
 import { ConstraintError, type Step } from '../changes/database/database.js'
 import { baseOf, forgetRejections, keepImages, type RowState, type WaitingReason } from '../changes/remotes.js'
-import { type Dependents, findOrphans, readDependents, storeVersions, type Write } from '../changes/store.js'
+import { attemptOrPark, type Dependents, findOrphans, readDependents, storeVersions, type Write } from '../changes/store.js'
 import { ValueError } from '../errors.js'
 import type { Update, WireRow } from '../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
@@ -70,6 +70,8 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
   return taken
 }
 
+const toWrite = ({ state, value }: Candidate) => ({ id: state.id, value, old: state.version })
+
 const toRow = ({ state, value }: Candidate & { value: WireRow }) => ({ id: state.id, value, old: state.version })
 
 export const isAutomatic = (collection: Collection) => (property: string) => collection.column.get(property)?.automatic !== undefined
@@ -111,10 +113,11 @@ function* wasRemovedHere(exchange: Exchange, id: string): Step<boolean> {
 /** Stores candidates; those that the database does not take wait. Halves, for usually there is none of them, and seldom more than a few. */
 function* settleOrWait(exchange: Exchange, taken: Taken, candidates: readonly Candidate[], stamp: StepStamp): Step<void> {
   if (!candidates.length) return
-  const { database } = exchange.log
   if (candidates.some(c => !isSettled(exchange, c))) yield* stamp.take()
   try {
-    const counts = yield* database.attempt(() => settle(exchange, candidates, stamp))
+    const counts = yield* attemptOrPark(exchange.log, exchange.collection, candidates.map(toWrite), exchange.remote, isKept =>
+      settle(exchange, candidates, stamp, isKept),
+    )
     taken.stored += counts.stored
     taken.merged += counts.merged
   } catch (error) {
@@ -139,7 +142,12 @@ function reasonOf(error: unknown): WaitingReason | undefined {
 }
 
 /** Stores decided rows. What is the server's is no news for it; what has something of its own to tell gets a fresh stamp (law 6). */
-export function* settle(exchange: Exchange, decided: readonly Candidate[], stamp: StepStamp): Step<{ stored: number; merged: number }> {
+export function* settle(
+  exchange: Exchange,
+  decided: readonly Candidate[],
+  stamp: StepStamp,
+  isKept = false,
+): Step<{ stored: number; merged: number }> {
   const { log, collection, remote } = exchange
   const theirs: Write[] = []
   const ours: { write: Write; theirs: WireRow | null }[] = []
@@ -157,7 +165,7 @@ export function* settle(exchange: Exchange, decided: readonly Candidate[], stamp
     remote,
     decided.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : [])),
   )
-  if (theirs.length) yield* storeVersions(log, collection, theirs, yield* stamp.take(), remote)
+  if (theirs.length) yield* storeVersions(log, collection, theirs, yield* stamp.take(), remote, isKept)
   if (ours.length) {
     const agreed = yield* stamp.take()
     yield* storeVersions(
@@ -166,6 +174,7 @@ export function* settle(exchange: Exchange, decided: readonly Candidate[], stamp
       ours.map(o => o.write),
       yield* log.database.tick(),
       remote,
+      isKept,
     )
     yield* keepImages(
       collection,

@@ -77,7 +77,9 @@ export function createTransport(options: TransportOptions = {}): Transport {
   }
 }
 
-const writeSeen = (seen: ReadonlyMap<string, number>) => [...seen].map(([path, stamp]) => `${stamp}:${encodeURIComponent(path)}`).join(',')
+// an absent one where there is nothing to say
+const writeSeen = (seen: ReadonlyMap<string, number>) =>
+  [...seen].map(([path, stamp]) => `${stamp}:${path.replaceAll(',', '%2C')}`).join(',') || undefined
 
 /** Adds to the url's own query what is given. The url itself stays as it was written, and may be relative in a browser. */
 function withQuery(url: string, parameters: Record<string, string | number | undefined>): string {
