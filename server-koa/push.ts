@@ -2,11 +2,11 @@
 
 import { type ChangeLog, type Clock, readClock } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import { ConstraintError, first, query, type Step } from '../src/changes/database/database.js'
+import { first, query, type Step } from '../src/changes/database/database.js'
 import { readVersions, type Version } from '../src/changes/rows.js'
 import { attemptOrPark, type Dependent, findOrphans, readDependents, storeVersions, type Write } from '../src/changes/store.js'
 import { equalValues } from '../src/changes/values.js'
-import { ValueError } from '../src/errors.js'
+import { ConstraintError, ValueError } from '../src/errors.js'
 import type { PushAnswer, PushedRow, Refusal, Reset, StaleAnswer, WireRow } from '../src/protocol/messages.js'
 
 export interface Push {

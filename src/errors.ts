@@ -34,6 +34,20 @@ export class DatabaseFailedError extends SyncError {
   override readonly code = 'database-failed'
 }
 
+export type ConstraintKind = 'unique' | 'foreign-key' | 'not-null' | 'check'
+
+/** What was to be stored breaks a rule of the local database; `column` names what it is about, where the database says so. Nothing was stored. */
+export class ConstraintError extends SyncError {
+  override readonly code = 'constraint'
+  constructor(
+    readonly kind: ConstraintKind,
+    readonly column: string | undefined,
+    details: { cause?: unknown } = {},
+  ) {
+    super(`The database refuses it: a ${kind} constraint${column ? ` on ${column}` : ''} would be broken.`, details)
+  }
+}
+
 // ---------------------------------------------------------------- sync
 
 /** The server's rows kept changing while we told ours. All local changes are safe; sync again later. */

@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import libsql from 'libsql'
 import { Column, type DataSource, type DataSourceOptions, Entity, PrimaryColumn } from 'typeorm'
-import { ConstraintError, type Database, query, type Step } from '../../src/changes/database/database.js'
+import { type Database, query, type Step } from '../../src/changes/database/database.js'
 import { enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { type WithSyncOptions } from '../../src/entity/withSync.js'
-import { DatabaseBusyError, DatabaseFailedError } from '../../src/errors.js'
+import { ConstraintError, DatabaseBusyError, DatabaseFailedError } from '../../src/errors.js'
 import { dataSourceOn, type Kind, kinds, newFile } from '../entity/openDataSource.js'
 
 @Entity('note')

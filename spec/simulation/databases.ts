@@ -54,7 +54,17 @@ export const running = new AsyncLocalStorage<Turn>()
 
 export type Dump = Map<string, { columns: string[]; rows: unknown[][] }>
 
-const OUR_TABLES = ['sync_clock', 'sync_tombstone', 'sync_remote', 'sync_stamp', 'sync_conflict', 'sync_rejection', 'sync_seen', 'sync_decision', 'sync_push']
+const OUR_TABLES = [
+  'sync_clock',
+  'sync_tombstone',
+  'sync_remote',
+  'sync_stamp',
+  'sync_conflict',
+  'sync_rejection',
+  'sync_seen',
+  'sync_decision',
+  'sync_push',
+]
 
 export class SimulatedDatabase {
   /** What goes wrong with the next statement of a step. */
@@ -76,7 +86,14 @@ export class SimulatedDatabase {
     const dataSource =
       kind === 'sqljs'
         ? new DataSource({ type: 'sqljs', entities, synchronize: true })
-        : new DataSource({ type: 'better-sqlite3', driver: libsql, database: join(mkdtempSync(join(tmpdir(), 'sync-')), 'db'), enableWAL: true, entities, synchronize: true })
+        : new DataSource({
+            type: 'better-sqlite3',
+            driver: libsql,
+            database: join(mkdtempSync(join(tmpdir(), 'sync-')), 'db'),
+            enableWAL: true,
+            entities,
+            synchronize: true,
+          })
     const database = new SimulatedDatabase(name, relation, dataSource)
     withSync(dataSource, {
       wallClock,
@@ -124,13 +141,20 @@ export class SimulatedDatabase {
     return state.value
   }
 
-  get handler(): (method: 'GET' | 'POST', path: string, headers: Record<string, string>, body?: string) => Promise<{ status: number; headers: Record<string, string>; body: string }> {
+  get handler(): (
+    method: 'GET' | 'POST',
+    path: string,
+    headers: Record<string, string>,
+    body?: string,
+  ) => Promise<{ status: number; headers: Record<string, string>; body: string }> {
     if (!this.#app) {
       this.#app = new Koa()
       this.#app.on('error', error => this.onError(error))
       this.#app.use((ctx, next) => {
         // what the injected request lacks of a real one
-        Object.defineProperty(ctx.req, 'headersDistinct', { value: Object.fromEntries(Object.entries(ctx.req.headers).map(([name, value]) => [name, [value]])) })
+        Object.defineProperty(ctx.req, 'headersDistinct', {
+          value: Object.fromEntries(Object.entries(ctx.req.headers).map(([name, value]) => [name, [value]])),
+        })
         return next()
       })
       this.#app.use(syncRoutes(this.dataSource, { public: true }).routes())
@@ -165,11 +189,17 @@ export class SimulatedDatabase {
     for (const table of this.#allTables) if (table !== 'sync_clock') this.run(`DELETE FROM ${table}`)
     for (const [table, { columns, rows }] of dump) {
       if (table === 'sync_clock') continue
-      for (const row of rows) this.run(`INSERT INTO ${table} (${columns.map(c => `"${c}"`).join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`, ...row)
+      for (const row of rows)
+        this.run(`INSERT INTO ${table} (${columns.map(c => `"${c}"`).join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`, ...row)
     }
     const clock = dump.get('sync_clock')
     const cell = (name: string) => clock?.rows[0]?.[clock.columns.indexOf(name)]
-    this.run('UPDATE sync_clock SET now = ?, collection = ?, horizon = ?, step = NULL, stamping = NULL', cell('now'), cell('collection'), cell('horizon'))
+    this.run(
+      'UPDATE sync_clock SET now = ?, collection = ?, horizon = ?, step = NULL, stamping = NULL',
+      cell('now'),
+      cell('collection'),
+      cell('horizon'),
+    )
     this.run('COMMIT')
     this.run('PRAGMA foreign_keys = ON')
   }

@@ -3,8 +3,8 @@
 
 import { collectTombstones } from '../../server-koa/index.js'
 import type { Collection } from '../../src/changes/collection.js'
-import { baseOf, isAgreed, openRemote } from '../../src/changes/remotes.js'
-import { DatabaseBusyError, SyncContentionError, SyncError, TransportError } from '../../src/errors.js'
+import { baseOf, openRemote } from '../../src/changes/remotes.js'
+import { DatabaseBusyError, SyncContentionError, TransportError } from '../../src/errors.js'
 import { openExchange, readRowStates } from '../../src/sync/exchange.js'
 import type { Conflict, ConflictUpdate } from '../../src/sync/handlers.js'
 import { ReportBuilder } from '../../src/sync/report.js'
@@ -16,8 +16,18 @@ import { Random } from './random.js'
 
 export const TOPOLOGIES = {
   star: [['d1', 'S'], ['d2', 'S'], ['d3', 'S']], // biome-ignore format: a table
-  relay: [['R', 'U'], ['d1', 'R'], ['d2', 'R'], ['d3', 'U']],
-  two: [['d1', 'S'], ['d1', 'T'], ['d2', 'S'], ['d2', 'T']],
+  relay: [
+    ['R', 'U'],
+    ['d1', 'R'],
+    ['d2', 'R'],
+    ['d3', 'U'],
+  ],
+  two: [
+    ['d1', 'S'],
+    ['d1', 'T'],
+    ['d2', 'S'],
+    ['d2', 'T'],
+  ],
 } as const
 export type Topology = keyof typeof TOPOLOGIES
 
@@ -98,8 +108,10 @@ export async function history(seed: number, topology: Topology, trace: (line: st
 
   function snapshot(db: SimulatedDatabase): Map<string, Value> {
     const values = new Map<string, Value>()
-    for (const table of db.tables) for (const { id, a, b, c } of db.run(`SELECT id, a, b, c FROM ${table}`)) values.set(String(id), { a, b, c } as Cells)
-    for (const { id } of db.run('SELECT id FROM sync_tombstone')) if (!values.has(String(id))) values.set(String(id), { removed: removals.get(db.name)?.get(String(id)) ?? 'unknown' })
+    for (const table of db.tables)
+      for (const { id, a, b, c } of db.run(`SELECT id, a, b, c FROM ${table}`)) values.set(String(id), { a, b, c } as Cells)
+    for (const { id } of db.run('SELECT id FROM sync_tombstone'))
+      if (!values.has(String(id))) values.set(String(id), { removed: removals.get(db.name)?.get(String(id)) ?? 'unknown' })
     return values
   }
   function changesOf(before: Map<string, Value>, after: Map<string, Value>): string[] {
@@ -120,12 +132,24 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       const cells = Object.fromEntries(PROPERTIES.map(p => [p, oracle.token(name, ...before)])) as Cells
       for (const p of PROPERTIES) oracle.written.push({ id, property: p, token: cells[p] })
       const columns = needsParent ? ', "itemId"' : ''
-      db.run(`INSERT INTO ${db.tableOf(id)} (id, a, b, c${columns}) VALUES (?, ?, ?, ?${needsParent ? (parentIsThere ? ", 'x'" : ', NULL') : ''})`, id, cells.a, cells.b, cells.c)
-      return observeApplication(db, id, old, cells)
+      db.run(
+        `INSERT INTO ${db.tableOf(id)} (id, a, b, c${columns}) VALUES (?, ?, ?, ?${needsParent ? (parentIsThere ? ", 'x'" : ', NULL') : ''})`,
+        id,
+        cells.a,
+        cells.b,
+        cells.c,
+      )
+      observeApplication(db, id, old, cells)
+      return
     }
     if (chance(odds.remove)) {
       const family = id === 'x' ? ['w', 'v'] : []
-      const children = family.filter(c => db.tableOf(c) === 'part' && !isGone(snapshot(db).get(c)) && db.run(`SELECT 1 FROM part WHERE id = ? AND "itemId" = 'x'`, c).length)
+      const children = family.filter(
+        c =>
+          db.tableOf(c) === 'part' &&
+          !isGone(snapshot(db).get(c)) &&
+          db.run(`SELECT 1 FROM part WHERE id = ? AND "itemId" = 'x'`, c).length,
+      )
       if (children.length && relation === 'RESTRICT') return
       const values = snapshot(db)
       const token = oracle.token(`${name}r`, ...before, ...(relation === 'CASCADE' ? children.flatMap(c => cellsOf(values.get(c))) : []))
@@ -133,7 +157,8 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       db.run(`DELETE FROM ${db.tableOf(id)} WHERE id = ?`, id)
       if (relation === 'CASCADE') for (const c of children) { removalsOf(name).set(c, token); observeApplication(db, c, values.get(c) ?? null, { removed: token }) } // biome-ignore format: short
       removalsOf(name).set(id, token)
-      return observeApplication(db, id, old, { removed: token })
+      observeApplication(db, id, old, { removed: token })
+      return
     }
     const value = { ...old } as Cells
     for (const p of PROPERTIES) if (chance(0.4)) value[p] = oracle.token(name, old[p])
@@ -170,7 +195,8 @@ export async function history(seed: number, topology: Topology, trace: (line: st
   }
 
   function save(db: SimulatedDatabase): void {
-    if (odds.crash > 0 && db.dataSource.options.type === 'sqljs' && !openTransactions.has(db.name)) saved.set(db.name, { dump: db.dump(), removals: new Map(removalsOf(db.name)) })
+    if (odds.crash > 0 && db.dataSource.options.type === 'sqljs' && !openTransactions.has(db.name))
+      saved.set(db.name, { dump: db.dump(), removals: new Map(removalsOf(db.name)) })
   }
 
   // ------------------------------------------------------------ the network
@@ -191,7 +217,13 @@ export async function history(seed: number, topology: Topology, trace: (line: st
         removalsOf(server).set(id, token)
         value = { removed: token }
       }
-      oracle.observe({ database: server, id, old: old && isGone(old) ? { removed: tokens.get(id) ?? 'unknown' } : old, value, cause: 'post' })
+      oracle.observe({
+        database: server,
+        id,
+        old: old && isGone(old) ? { removed: tokens.get(id) ?? 'unknown' } : old,
+        value,
+        cause: 'post',
+      })
     }
     if (method === 'POST') {
       if (answer.headers['idempotency-replayed']) reached.add('replayed')
@@ -212,7 +244,10 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       if (answer.status === 304) reached.add('nothing new')
     }
     if (answer.status === 503) reached.add('server busy')
-    return new Response(answer.status === 304 || answer.status === 204 ? null : answer.body, { status: answer.status, headers: answer.headers as Record<string, string> })
+    return new Response(answer.status === 304 || answer.status === 204 ? null : answer.body, {
+      status: answer.status,
+      headers: answer.headers as Record<string, string>,
+    })
   }
 
   // ------------------------------------------------------------ processes
@@ -276,7 +311,18 @@ export async function history(seed: number, topology: Topology, trace: (line: st
           report: new ReportBuilder({ entity: this.collection.entity, url: '' }, () => {}),
         }).then(
           () => end('ok'),
-          error => end(error instanceof SyncContentionError ? 'contention' : error instanceof TransportError || error instanceof DatabaseBusyError || error instanceof InjectedFault || (error as { cause?: unknown })?.cause instanceof InjectedFault ? 'fault' : 'error', error),
+          error =>
+            end(
+              error instanceof SyncContentionError
+                ? 'contention'
+                : error instanceof TransportError ||
+                    error instanceof DatabaseBusyError ||
+                    error instanceof InjectedFault ||
+                    (error as { cause?: unknown })?.cause instanceof InjectedFault
+                  ? 'fault'
+                  : 'error',
+              error,
+            ),
         )
       })
     }
@@ -314,14 +360,20 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       if (faults && chance(odds.garble)) {
         reached.add('garbled answer')
         const text = await answer.text()
-        return new Response(chance(0.5) ? '<html>Welcome to our hotel</html>' : text.slice(0, text.length / 2), { status: answer.status === 304 ? 200 : answer.status })
+        return new Response(chance(0.5) ? '<html>Welcome to our hotel</html>' : text.slice(0, text.length / 2), {
+          status: answer.status === 304 ? 200 : answer.status,
+        })
       }
       if (request.method === 'GET' && answer.status === 200) {
         this.page = new Map()
         const { updates, full } = (await answer.clone().json()) as { updates: Record<string, string>[]; full?: boolean }
         const theirs = removalsOf(this.server)
-        for (const { id, _removed, a, b, c } of updates) this.page.set(String(id), _removed ? { removed: theirs.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
-        if (full) for (const id of IDS) if (!this.page.has(id)) this.sweepToken.set(id, oracle.lastRemoval.get(this.server + id) ?? theirs.get(id) ?? oracle.token('lost'))
+        for (const { id, _removed, a, b, c } of updates)
+          this.page.set(String(id), _removed ? { removed: theirs.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
+        if (full)
+          for (const id of IDS)
+            if (!this.page.has(id))
+              this.sweepToken.set(id, oracle.lastRemoval.get(this.server + id) ?? theirs.get(id) ?? oracle.token('lost'))
       }
       return answer
     }
@@ -353,11 +405,23 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       if (!remote) continue
       const exchange = db.look(openExchange(db.log, collection, Number(remote.id)))
       if (!exchange) continue
-      for (const [id, state] of db.look(readRowStates(exchange, IDS.filter(i => db.tableOf(i) === collection.name)))) {
+      for (const [id, state] of db.look(
+        readRowStates(
+          exchange,
+          IDS.filter(i => db.tableOf(i) === collection.name),
+        ),
+      )) {
         const base = baseOf(exchange.remote, state)
         const waiting = state.waiting
-        const theirs: Value | undefined = waiting ? (waiting.theirs ? (waiting.theirs as Cells) : { removed: journalRemovals.get(`${p.client}${p.server}${id}`) ?? 'unknown' }) : undefined
-        states.set(id, { base: base === undefined ? undefined : base === null ? 'gone' : 'row', theirs: theirs && !isGone(theirs) ? ({ a: theirs.a, b: theirs.b, c: theirs.c } as Cells) : theirs })
+        const theirs: Value | undefined = waiting
+          ? waiting.theirs
+            ? (waiting.theirs as Cells)
+            : { removed: journalRemovals.get(`${p.client}${p.server}${id}`) ?? 'unknown' }
+          : undefined
+        states.set(id, {
+          base: base === undefined ? undefined : base === null ? 'gone' : 'row',
+          theirs: theirs && !isGone(theirs) ? ({ a: theirs.a, b: theirs.b, c: theirs.c } as Cells) : theirs,
+        })
       }
     }
     const told = JSON.stringify(db.run('SELECT told_stamp, told_id FROM sync_remote WHERE id = ?', remoteId))
@@ -368,7 +432,11 @@ export async function history(seed: number, topology: Topology, trace: (line: st
     for (const [id, token] of p.sweepToken) if (!p.page.has(id)) journalRemovals.set(`${p.client}${p.server}${id}`, token)
     const after = snapshot(db)
     const changed = changesOf(before, after)
-    const stillWaiting = new Set(db.run('SELECT c.id FROM sync_conflict c JOIN sync_remote r ON r.id = c.remote WHERE r.server = ?', `http://${p.server}`).map(r => String(r.id)))
+    const stillWaiting = new Set(
+      db
+        .run('SELECT c.id FROM sync_conflict c JOIN sync_remote r ON r.id = c.remote WHERE r.server = ?', `http://${p.server}`)
+        .map(r => String(r.id)),
+    )
     const applied = new Map([...(decided ?? [])].filter(([id]) => !stillWaiting.has(id)))
     if (decided && (applied.size || p.parked?.kind !== 'step')) p.decided = undefined // a step that found the database busy comes again
     const gone = changed.filter(id => isGone(after.get(id)))
@@ -376,13 +444,20 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       const old = before.get(id) ?? null
       let value: Value = after.get(id) ?? null
       const state = states.get(id)
-      const theirs = p.page.get(id) ?? state?.theirs ?? (isGone(value) && p.sweepToken.has(id) ? { removed: p.sweepToken.get(id) as string } : undefined)
+      const theirs =
+        p.page.get(id) ?? state?.theirs ?? (isGone(value) && p.sweepToken.has(id) ? { removed: p.sweepToken.get(id) as string } : undefined)
       const decision = applied.get(id)
       const isChanged = changed.includes(id)
-      const byParent = isChanged && isGone(value) && id !== 'x' && gone.includes('x') && db.tableOf(id) === 'part' && !(theirs && isGone(theirs))
+      const byParent =
+        isChanged && isGone(value) && id !== 'x' && gone.includes('x') && db.tableOf(id) === 'part' && !(theirs && isGone(theirs))
       if (value && isGone(value) && (isChanged || value.removed === 'unknown')) {
         const heard = theirs && isGone(theirs) ? theirs.removed : undefined
-        const token = decision?.removal ?? heard ?? (byParent ? removalsOf(p.client).get('x') : undefined) ?? (isChanged ? undefined : oracle.lastRemoval.get(p.client + id)) ?? oracle.token('n')
+        const token =
+          decision?.removal ??
+          heard ??
+          (byParent ? removalsOf(p.client).get('x') : undefined) ??
+          (isChanged ? undefined : oracle.lastRemoval.get(p.client + id)) ??
+          oracle.token('n')
         removalsOf(p.client).set(id, token)
         value = { removed: token }
       }
@@ -392,7 +467,15 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       }
       const isDecided = decision !== undefined || (isChanged && applied.size > 0 && relatedTo(id, applied))
       if (!isChanged && !decision && !p.page.has(id)) continue
-      oracle.observe({ database: p.client, id, old, value, cause: isDecided ? 'handler' : byParent ? 'cascade' : 'merge', theirs: decision?.theirs ?? theirs, base: state?.base })
+      oracle.observe({
+        database: p.client,
+        id,
+        old,
+        value,
+        cause: isDecided ? 'handler' : byParent ? 'cascade' : 'merge',
+        theirs: decision?.theirs ?? theirs,
+        base: state?.base,
+      })
     }
     if (JSON.stringify(db.run('SELECT told_stamp, told_id FROM sync_remote WHERE id = ?', remoteId)) !== told) {
       p.page = new Map()
@@ -406,13 +489,15 @@ export async function history(seed: number, topology: Topology, trace: (line: st
     if (p.result === 'error') throw p.error
   }
   // whoever takes a child takes its parent, and whoever removes a parent removes its children
-  const relatedTo = (id: string, decided: Map<string, unknown>) => (id === 'x' ? decided.has('w') || decided.has('v') : (id === 'w' || id === 'v') && decided.has('x'))
+  const relatedTo = (id: string, decided: Map<string, unknown>) =>
+    id === 'x' ? decided.has('w') || decided.has('v') : (id === 'w' || id === 'v') && decided.has('x')
 
   function decideFor(p: Process, conflicts: Conflict[], updates: ConflictUpdate[]): () => NonNullable<Process['decided']> {
     const decided: NonNullable<Process['decided']> = new Map()
     const plan = conflicts.map(conflict => {
-      const cells = (row: object | null): Cells | null => row && ({ a: (row as Cells).a, b: (row as Cells).b, c: (row as Cells).c } as Cells)
-      const mine: Value = cells(conflict.local) ?? (snapshot(world.get(p.client)!).get(conflict.id) ?? null)
+      const cells = (row: object | null): Cells | null =>
+        row && ({ a: (row as Cells).a, b: (row as Cells).b, c: (row as Cells).c } as Cells)
+      const mine: Value = cells(conflict.local) ?? snapshot(world.get(p.client)!).get(conflict.id) ?? null
       const theirs: Value = cells(conflict.remote) ?? { removed: journalRemovals.get(`${p.client}${p.server}${conflict.id}`) ?? 'unknown' }
       return { conflict, mine, theirs, base: conflict.base ? cells(conflict.base) : conflict.base }
     })
@@ -420,7 +505,9 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       for (const { conflict, mine, theirs, base } of plan) {
         reached.add(isGone(mine) || isGone(theirs) ? 'conflict with a removal' : base === undefined ? 'conflict without base' : 'conflict')
         if (conflict.children.length) reached.add('children in a conflict')
-        trace(`    ask ${p.client} ${conflict.id} mine ${JSON.stringify(mine)} theirs ${JSON.stringify(theirs)} base ${JSON.stringify(base)} ${conflict.properties}`)
+        trace(
+          `    ask ${p.client} ${conflict.id} mine ${JSON.stringify(mine)} theirs ${JSON.stringify(theirs)} base ${JSON.stringify(base)} ${conflict.properties}`,
+        )
         if (faults && chance(odds.leave)) {
           reached.add('conflict left waiting')
           continue
@@ -438,7 +525,10 @@ export async function history(seed: number, topology: Topology, trace: (line: st
         for (const property of conflict.properties) {
           const prop = property as 'a'
           // with two servers the answer has to be the same wherever it is given
-          update[prop] = topology === 'two' ? [mine[prop], theirs[prop]].sort()[1] : pick([mine[prop], theirs[prop], oracle.token('m', mine[prop], theirs[prop])])
+          update[prop] =
+            topology === 'two'
+              ? [mine[prop], theirs[prop]].sort()[1]
+              : pick([mine[prop], theirs[prop], oracle.token('m', mine[prop], theirs[prop])])
         }
         updates.push(update)
       }
@@ -473,7 +563,9 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       for (let k = zombies.length; k--; ) if (zombies[k]?.client === client) zombies.splice(k, 1)
       for (const [id, p] of processes) if (p.client === client) processes.delete(id)
     }
-    const pairs = links.flatMap(([client, server]) => (world.get(client) as SimulatedDatabase).log.collections.map(c => ({ client, server, collection: c })))
+    const pairs = links.flatMap(([client, server]) =>
+      (world.get(client) as SimulatedDatabase).log.collections.map(c => ({ client, server, collection: c })),
+    )
     async function advance({ client, server, collection }: (typeof pairs)[number]): Promise<string | undefined> {
       const db = world.get(client) as SimulatedDatabase
       const id = `${client}→${server} ${collection.name}`
@@ -482,7 +574,8 @@ export async function history(seed: number, topology: Topology, trace: (line: st
         const remote = db.run('SELECT id FROM sync_remote WHERE collection = ? AND server = ?', collection.name, `http://${server}`)[0]
         p = new Process(client, server, collection, Number(remote?.id))
         processes.set(id, p)
-        if ([...processes.values()].filter(q => q.client === client && q.server === server && q.parked).length > 1) reached.add('two collections at once')
+        if ([...processes.values()].filter(q => q.client === client && q.server === server && q.parked).length > 1)
+          reached.add('two collections at once')
       }
       if (faults && chance(odds.fault)) injectFault(db)
       await step(p)
@@ -612,8 +705,11 @@ export async function history(seed: number, topology: Topology, trace: (line: st
     for (const name of clients) {
       const db = world.get(name) as SimulatedDatabase
       if (db.run('SELECT 1 FROM sync_conflict').length) problems.push(`a conflict is left on ${name}`)
-      for (const table of ['sync_rejection', 'sync_seen']) if (db.run(`SELECT 1 FROM ${table}`).length) problems.push(`${table} is left on ${name}`)
-      for (const table of db.tables) if (db.run(`SELECT 1 FROM sync_image_${table}`).length) problems.push(`images are left on ${name}: ${JSON.stringify(db.run(`SELECT * FROM sync_image_${table}`))}`)
+      for (const table of ['sync_rejection', 'sync_seen'])
+        if (db.run(`SELECT 1 FROM ${table}`).length) problems.push(`${table} is left on ${name}`)
+      for (const table of db.tables)
+        if (db.run(`SELECT 1 FROM sync_image_${table}`).length)
+          problems.push(`images are left on ${name}: ${JSON.stringify(db.run(`SELECT * FROM sync_image_${table}`))}`)
     }
     if (!problems.length) problems.push(...oracle.missing(id => all.map(db => snapshot(db).get(id) ?? null), names))
     return { problems, reached, rounds }

@@ -8,8 +8,10 @@ export type Value = Cells | { removed: string } | null
 const PROPERTIES = ['a', 'b', 'c'] as const
 
 export const isGone = (value: Value | undefined): value is { removed: string } | null | undefined => !value || 'removed' in value
-export const cellsOf = (value: Value | undefined): string[] => (!value ? [] : 'removed' in value ? [value.removed] : PROPERTIES.map(p => value[p]))
-export const isSame = (x: Value, y: Value): boolean => (isGone(x) || isGone(y) ? isGone(x) && isGone(y) : PROPERTIES.every(p => x[p] === y[p]))
+export const cellsOf = (value: Value | undefined): string[] =>
+  !value ? [] : 'removed' in value ? [value.removed] : PROPERTIES.map(p => value[p])
+export const isSame = (x: Value, y: Value): boolean =>
+  isGone(x) || isGone(y) ? isGone(x) && isGone(y) : PROPERTIES.every(p => x[p] === y[p])
 
 export interface Change {
   readonly database: string
@@ -70,7 +72,9 @@ export class Oracle {
   /** Throws where a value is lost. */
   observe(change: Change): void {
     const { database, id, old, value, cause, theirs, base } = change
-    this.trace(`    ${database} ${cause} ${id} ${JSON.stringify(old)} → ${JSON.stringify(value)}${theirs === undefined ? '' : ` theirs ${JSON.stringify(theirs)} base ${base}`}`)
+    this.trace(
+      `    ${database} ${cause} ${id} ${JSON.stringify(old)} → ${JSON.stringify(value)}${theirs === undefined ? '' : ` theirs ${JSON.stringify(theirs)} base ${base}`}`,
+    )
     const key = database + id
     if (value && isGone(value)) this.lastRemoval.set(key, value.removed)
     const isKnownGone = base === 'gone' && (old !== null || !this.isWhole || this.#born.has(key))
@@ -82,7 +86,8 @@ export class Oracle {
     }
     if ((cause === 'application' || cause === 'post') && old === null) this.#born.add(key)
     if (cause === 'application' || cause === 'handler' || cause === 'cascade') return
-    if (cause === 'merge' && theirs && isGone(theirs) && !isGone(value) && isKnownGone) for (const t of cellsOf(value)) this.inherit(t, theirs.removed) // made here, never had the one removed there
+    if (cause === 'merge' && theirs && isGone(theirs) && !isGone(value) && isKnownGone)
+      for (const t of cellsOf(value)) this.inherit(t, theirs.removed) // made here, never had the one removed there
     if (cause === 'merge' && old === null) {
       this.#born.delete(key)
       for (const t of cellsOf(value)) this.inherit(t, this.lastRemoval.get(key)) // the tombstone was collected here
@@ -99,7 +104,10 @@ export class Oracle {
       return
     }
     const lost = this.#loss(old, value)
-    if (lost !== undefined) throw new Error(`lost ${lost} of ${id} on ${database} by ${cause}: ${JSON.stringify(old)} → ${JSON.stringify(value)} (theirs ${JSON.stringify(theirs)}, base ${base})`)
+    if (lost !== undefined)
+      throw new Error(
+        `lost ${lost} of ${id} on ${database} by ${cause}: ${JSON.stringify(old)} → ${JSON.stringify(value)} (theirs ${JSON.stringify(theirs)}, base ${base})`,
+      )
   }
 
   #loss(old: Value, value: Value): string | undefined {
@@ -126,7 +134,8 @@ export class Oracle {
       const heirs = rows.length
         ? rows.flatMap(v => (property === 'removed' ? cellsOf(v) : [v[property]]))
         : [...values.flatMap(cellsOf), ...databases.flatMap(name => this.lastRemoval.get(name + id) ?? [])]
-      if (!heirs.some(x => this.isAfter(x, token)) && ![...this.neverTold].some(r => this.isAfter(r, token))) problems.push(`${token} of ${id} is in no final row`)
+      if (!heirs.some(x => this.isAfter(x, token)) && ![...this.neverTold].some(r => this.isAfter(r, token)))
+        problems.push(`${token} of ${id} is in no final row`)
     }
     return problems
   }

@@ -30,7 +30,12 @@ async function runOne(seed: number, topology: Topology, trace?: (line: string) =
     const { problems, reached, rounds } = await history(seed, topology, trace, steps)
     return { seed, topology, problems, reached: [...reached], rounds }
   } catch (error) {
-    const text = error instanceof Error ? (/^lost /.test(error.message) ? error.message : `${error.stack}${error.cause ? `\ncause: ${(error.cause as Error).stack}` : ''}`) : String(error)
+    const text =
+      error instanceof Error
+        ? /^lost /.test(error.message)
+          ? error.message
+          : `${error.stack}${error.cause ? `\ncause: ${(error.cause as Error).stack}` : ''}`
+        : String(error)
     return { seed, topology, problems: [text], reached: [], rounds: 0 }
   }
 }
@@ -49,10 +54,15 @@ async function lead(): Promise<void> {
   const start = performance.now()
   const reached = new Map<string, number>()
   let [done, failed, shown, most] = [0, 0, 0, 0]
-  const progress = setInterval(() => console.log(`${done} of ${schedules} schedules, ${failed} failed, ${(done / ((performance.now() - start) / 1000)).toFixed(1)}/s`), 10_000)
+  const progress = setInterval(
+    () => console.log(`${done} of ${schedules} schedules, ${failed} failed, ${(done / ((performance.now() - start) / 1000)).toFixed(1)}/s`),
+    10_000,
+  )
   await Promise.all(
     Array.from({ length: workers }, (_, i) => {
-      const child = fork(fileURLToPath(import.meta.url), [...process.argv.slice(2), '--part', `${i}/${workers}`], { execArgv: ['--enable-source-maps'] })
+      const child = fork(fileURLToPath(import.meta.url), [...process.argv.slice(2), '--part', `${i}/${workers}`], {
+        execArgv: ['--enable-source-maps'],
+      })
       child.on('message', message => {
         const { seed, topology, problems, reached: states, rounds } = message as Told
         done++
@@ -62,12 +72,16 @@ async function lead(): Promise<void> {
         failed++
         if (shown++ < show) console.log(`${topology} seed ${seed}: ${problems.slice(0, 2).join(' | ').slice(0, 1_500)}`)
       })
-      return new Promise<void>((resolve, reject) => child.on('exit', code => (code === 0 ? resolve() : reject(new Error(`a worker ended with ${code}`)))))
+      return new Promise<void>((resolve, reject) =>
+        child.on('exit', code => (code === 0 ? resolve() : reject(new Error(`a worker ended with ${code}`)))),
+      )
     }),
   )
   clearInterval(progress)
   const seconds = (performance.now() - start) / 1000
-  console.log(`${failed} of ${done} schedules failed (${topologies}, seeds from ${first}, ${steps} steps each), at most ${most} quiet rounds, ${(done / seconds).toFixed(1)} schedules/s`)
+  console.log(
+    `${failed} of ${done} schedules failed (${topologies}, seeds from ${first}, ${steps} steps each), at most ${most} quiet rounds, ${(done / seconds).toFixed(1)} schedules/s`,
+  )
   console.log(`reached: ${[...reached].sort((x, y) => y[1] - x[1]).map(([state, count]) => `${state} ${count}`).join(', ')}`) // biome-ignore format: one line
   process.exitCode = failed || done < schedules ? 1 : 0
 }

@@ -39,7 +39,14 @@ export function serverDatabase(entities: Entities, options: WithSyncOptions = {}
 
 /** A device with a database of its own. */
 export function device(entities: Entities, server: string, options: Omit<WithSyncOptions, 'server'> = {}): Promise<DataSource> {
-  return withSync(new DataSource({ type: 'sqljs', entities, synchronize: true }), { server, retries: 0, ...(process.env.SQLLOG && { beforeStatement: (sql: string) => void require('node:fs').writeSync(2, `  ${sql.slice(0, 150).replace(/\s+/g, ' ')}\n`) }), ...options }).initialize()
+  return withSync(new DataSource({ type: 'sqljs', entities, synchronize: true }), {
+    server,
+    retries: 0,
+    ...(process.env.SQLLOG && {
+      beforeStatement: (sql: string) => void require('node:fs').writeSync(2, `  ${sql.slice(0, 150).replace(/\s+/g, ' ')}\n`),
+    }),
+    ...options,
+  }).initialize()
 }
 
 /** All rows of a table by id, with everything that is stored but the stamp. */

@@ -28,7 +28,12 @@ const columns = { id: { ...text, primary: true }, name: text } as const
 function schemas(onDelete: OnDelete) {
   const belongsTo = (target: string) => ({ type: 'many-to-one', target, nullable: true, onDelete }) as const
   const Project = new EntitySchema<Row>({ name: 'Project', tableName: 'project', columns: { ...columns } })
-  const Task = new EntitySchema<Task>({ name: 'Task', tableName: 'task', columns: { ...columns }, relations: { project: belongsTo('Project') } })
+  const Task = new EntitySchema<Task>({
+    name: 'Task',
+    tableName: 'task',
+    columns: { ...columns },
+    relations: { project: belongsTo('Project') },
+  })
   const Step = new EntitySchema<Row & { task: Row | null }>({
     ...{ name: 'Step', tableName: 'step', columns: { ...columns }, relations: { task: belongsTo('Task') } },
   })
@@ -58,9 +63,10 @@ async function world(entities: EntitySchema[], { pageSize = 2_000, batchSize = 1
   const server = await startServer(entities)
   open.push({ destroy: () => server.stop() })
   const wires = [new Wire(), new Wire()] as const
-  const [alice, bob] = (await Promise.all(
-    wires.map(({ fetch }) => device(entities, server.url, { fetch, pageSize, batchSize })),
-  )) as [DataSource, DataSource]
+  const [alice, bob] = (await Promise.all(wires.map(({ fetch }) => device(entities, server.url, { fetch, pageSize, batchSize })))) as [
+    DataSource,
+    DataSource,
+  ]
   open.unshift(alice, bob)
   return { server, alice, bob, wires, all: [server.dataSource, alice, bob] }
 }
@@ -80,37 +86,43 @@ const SMALL = [
 ] as const
 
 describe.each(EACH)('ON DELETE %s', onDelete => {
-  test.each(SMALL)('tasks that are read before their project wait for it, and are there in the end (pages of %i, batches of %i)', async (pageSize, batchSize) => {
-    const { Project, Task, Step, all } = schemas(onDelete)
-    const { alice, bob, all: databases } = await world(all, { pageSize, batchSize })
-    for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
-    for (const t of ['t1', 't2', 't3', 't4']) await put(alice, 'task', t, t, ['projectId', t < 't3' ? 'p1' : 'p2'])
-    for (const s of ['s1', 's2', 's3', 's4']) await put(alice, 'step', s, s, ['taskId', `t${s[1]}`])
-    // children first: the server refuses them, and they are told again
-    expect(await syncAll(alice.getRepository(Step))).toMatchObject({ pushed: 0, refused: 4 })
-    expect((await journal(alice.getRepository(Step)).refused()).map(r => [r.id, r.code, r.property])).toEqual(
-      ['s1', 's2', 's3', 's4'].map(s => [s, 'parent-missing', 'task']),
-    )
-    expect(await syncAll(alice.getRepository(Task))).toMatchObject({ pushed: 0, refused: 4 })
-    expect(await syncAll(alice.getRepository(Project))).toMatchObject({ pushed: 2, refused: 0 })
-    expect(await syncAll(alice.getRepository(Task))).toMatchObject({ pushed: 4, refused: 0 })
-    expect(await syncAll(alice.getRepository(Step))).toMatchObject({ pushed: 4, refused: 0 })
+  test.each(SMALL)(
+    'tasks that are read before their project wait for it, and are there in the end (pages of %i, batches of %i)',
+    async (pageSize, batchSize) => {
+      const { Project, Task, Step, all } = schemas(onDelete)
+      const { alice, bob, all: databases } = await world(all, { pageSize, batchSize })
+      for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
+      for (const t of ['t1', 't2', 't3', 't4']) await put(alice, 'task', t, t, ['projectId', t < 't3' ? 'p1' : 'p2'])
+      for (const s of ['s1', 's2', 's3', 's4']) await put(alice, 'step', s, s, ['taskId', `t${s[1]}`])
+      // children first: the server refuses them, and they are told again
+      expect(await syncAll(alice.getRepository(Step))).toMatchObject({ pushed: 0, refused: 4 })
+      expect((await journal(alice.getRepository(Step)).refused()).map(r => [r.id, r.code, r.property])).toEqual(
+        ['s1', 's2', 's3', 's4'].map(s => [s, 'parent-missing', 'task']),
+      )
+      expect(await syncAll(alice.getRepository(Task))).toMatchObject({ pushed: 0, refused: 4 })
+      expect(await syncAll(alice.getRepository(Project))).toMatchObject({ pushed: 2, refused: 0 })
+      expect(await syncAll(alice.getRepository(Task))).toMatchObject({ pushed: 4, refused: 0 })
+      expect(await syncAll(alice.getRepository(Step))).toMatchObject({ pushed: 4, refused: 0 })
 
-    expect(await syncAll(bob.getRepository(Step))).toMatchObject({ pulled: 0, waiting: 4 })
-    expect((await journal(bob.getRepository(Step)).waiting()).map(w => [w.id, w.reason, w.local, w.remote?.name])).toEqual(
-      ['s1', 's2', 's3', 's4'].map(s => [s, 'parent-missing', null, s]),
-    )
-    expect(await syncAll(bob.getRepository(Task))).toMatchObject({ waiting: 4 })
-    await syncAll(bob.getRepository(Project))
-    expect(await journal(bob.getRepository(Task)).waiting()).toEqual([])
-    await settle([bob])
-    await expectEqual(databases, TABLES)
-    await expectAtRest([alice, bob])
-  })
+      expect(await syncAll(bob.getRepository(Step))).toMatchObject({ pulled: 0, waiting: 4 })
+      expect((await journal(bob.getRepository(Step)).waiting()).map(w => [w.id, w.reason, w.local, w.remote?.name])).toEqual(
+        ['s1', 's2', 's3', 's4'].map(s => [s, 'parent-missing', null, s]),
+      )
+      expect(await syncAll(bob.getRepository(Task))).toMatchObject({ waiting: 4 })
+      await syncAll(bob.getRepository(Project))
+      expect(await journal(bob.getRepository(Task)).waiting()).toEqual([])
+      await settle([bob])
+      await expectEqual(databases, TABLES)
+      await expectAtRest([alice, bob])
+    },
+  )
 
   test.each(SMALL)('everything syncs at once, whatever the order (pages of %i, batches of %i)', async (pageSize, batchSize) => {
     const { alice, bob, all: databases } = await world(schemas(onDelete).all, { pageSize, batchSize })
-    for (const [of, x] of [[alice, 'a'], [bob, 'b']] as const) {
+    for (const [of, x] of [
+      [alice, 'a'],
+      [bob, 'b'],
+    ] as const) {
       await put(of, 'project', `${x}p1`, x)
       for (const i of [1, 2, 3, 4, 5]) await put(of, 'task', `${x}t${i}`, x, ['projectId', i === 3 ? null : `${x}p1`])
       for (const i of [1, 2, 3, 4, 5]) await put(of, 'step', `${x}s${i}`, x, ['taskId', `${x}t${i}`])
@@ -118,7 +130,8 @@ describe.each(EACH)('ON DELETE %s', onDelete => {
     await settle([alice, bob])
     await expectEqual(databases, TABLES)
     // three levels go
-    for (const table of ['step', 'task', 'project']) for (const { id } of await alice.query(`SELECT id FROM "${table}" WHERE id LIKE 'b%'`)) await drop(alice, table, id)
+    for (const table of ['step', 'task', 'project'])
+      for (const { id } of await alice.query(`SELECT id FROM "${table}" WHERE id LIKE 'b%'`)) await drop(alice, table, id)
     await settle([bob, alice])
     await expectEqual(databases, TABLES)
     expect(await bob.query('SELECT id FROM task ORDER BY id')).toHaveLength(5)
@@ -150,7 +163,11 @@ type Work = 'adds a task' | 'edits a task' | 'moves a task away' | 'moves a task
 const WORK: Record<Work, { task: string; do(bob: DataSource): Promise<unknown>; kept: Partial<Row & { projectId: string }> }> = {
   'adds a task': { task: 't2', do: bob => put(bob, 'task', 't2', 'new', ['projectId', 'p1']), kept: { name: 'new' } },
   'edits a task': { task: 't1', do: bob => bob.query(`UPDATE task SET name = 'edited' WHERE id = 't1'`), kept: { name: 'edited' } },
-  'moves a task away': { task: 't1', do: bob => bob.query(`UPDATE task SET "projectId" = 'p2' WHERE id = 't1'`), kept: { projectId: 'p2' } },
+  'moves a task away': {
+    task: 't1',
+    do: bob => bob.query(`UPDATE task SET "projectId" = 'p2' WHERE id = 't1'`),
+    kept: { projectId: 'p2' },
+  },
   'moves a task in': { task: 't3', do: bob => bob.query(`UPDATE task SET "projectId" = 'p1' WHERE id = 't3'`), kept: { projectId: 'p1' } },
 }
 
@@ -162,46 +179,50 @@ const handlers: [string, ConflictHandler | undefined][] = [
 
 const cases = EACH.flatMap(onDelete =>
   (Object.keys(WORK) as Work[]).flatMap(work =>
-    [true, false].flatMap(removerFirst => handlers.map(([name, handler]) => ({ onDelete, work, first: removerFirst ? 'Alice' : 'Bob', name, handler }))),
+    [true, false].flatMap(removerFirst =>
+      handlers.map(([name, handler]) => ({ onDelete, work, first: removerFirst ? 'Alice' : 'Bob', name, handler })),
+    ),
   ),
 )
 
-test.each(cases)('$onDelete: Alice removes a project while Bob $work; $first syncs first, the handler $name', async ({ onDelete, work, first, handler }) => {
-  const { alice, bob, all: databases } = await world(schemas(onDelete).all)
-  for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
-  await put(alice, 'task', 't1', 't1', ['projectId', 'p1'])
-  await put(alice, 'task', 't3', 't3', ['projectId', 'p2'])
-  await settle([alice, bob])
+test.each(cases)(
+  '$onDelete: Alice removes a project while Bob $work; $first syncs first, the handler $name',
+  async ({ onDelete, work, first, handler }) => {
+    const { alice, bob, all: databases } = await world(schemas(onDelete).all)
+    for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
+    await put(alice, 'task', 't1', 't1', ['projectId', 'p1'])
+    await put(alice, 'task', 't3', 't3', ['projectId', 'p2'])
+    await settle([alice, bob])
 
-  const { task, do: doIt, kept } = WORK[work]
-  await doIt(bob)
-  if (onDelete === 'RESTRICT' || onDelete === 'NO ACTION') await drop(alice, 'task', 't1')
-  await drop(alice, 'project', 'p1')
+    const { task, do: doIt, kept } = WORK[work]
+    await doIt(bob)
+    if (onDelete === 'RESTRICT' || onDelete === 'NO ACTION') await drop(alice, 'task', 't1')
+    await drop(alice, 'project', 'p1')
 
-  const seen = new Set<string>()
-  const look: ConflictHandler | undefined =
-    handler &&
-    ((conflicts, updates, callback) => {
-      for (const c of conflicts as Conflict[]) for (const id of [c.id, ...c.children.map(child => child.id)]) seen.add(id)
-      handler(conflicts, updates, callback)
-    })
-  const order = first === 'Alice' ? [alice, bob] : [bob, alice]
-  for (let round = 0; round < 4; round++) for (const each of order) await syncAll(each, look)
-  if (!handler) {
-    // what was left alone is still there, and comes again
-    for (const each of [alice, bob]) {
-      const waiting = (await Promise.all(databases.slice(1).flatMap(d => d.entityMetadatas.map(m => journal(d.getRepository(m.target)).waiting())))).flat()
-      for (const w of waiting) expect(w.reason).not.toBe('not-valid')
-      void each
+    const seen = new Set<string>()
+    const look: ConflictHandler | undefined =
+      handler &&
+      ((conflicts, updates) => {
+        for (const c of conflicts as Conflict[]) for (const id of [c.id, ...c.children.map(child => child.id)]) seen.add(id)
+        handler(conflicts, updates, () => {})
+      })
+    const order = first === 'Alice' ? [alice, bob] : [bob, alice]
+    for (let round = 0; round < 4; round++) for (const each of order) await syncAll(each, look)
+    if (!handler) {
+      // what was left alone is still there, and comes again
+      for (const each of [alice, bob]) {
+        const waiting = (await Promise.all(each.entityMetadatas.map(m => journal(each.getRepository(m.target)).waiting()))).flat()
+        for (const w of waiting) expect(w.reason).not.toBe('not-valid')
+      }
+      await settle(order, (conflicts, updates) => {
+        for (const c of conflicts) for (const id of [c.id, ...c.children.map(child => child.id)]) seen.add(id)
+        preferRemoteConflictHandler(conflicts, updates, () => {})
+      })
     }
-    await settle(order, (conflicts, updates, callback) => {
-      for (const c of conflicts) for (const id of [c.id, ...c.children.map(child => child.id)]) seen.add(id)
-      preferRemoteConflictHandler(conflicts, updates, callback)
-    })
-  }
-  await settle(order, look)
-  await expectEqual(databases, TABLES)
-  await expectAtRest([alice, bob])
-  const [end] = await alice.query('SELECT * FROM task WHERE id = ?', [task])
-  if (!seen.has(task)) expect(end).toMatchObject(kept)
-})
+    await settle(order, look)
+    await expectEqual(databases, TABLES)
+    await expectAtRest([alice, bob])
+    const [end] = await alice.query('SELECT * FROM task WHERE id = ?', [task])
+    if (!seen.has(task)) expect(end).toMatchObject(kept)
+  },
+)

@@ -75,7 +75,9 @@ test.each([
   await syncAll(alice)
   expect((await tasks(alice).findOneByOrFail({ id: milk.id })).name).toBe(name)
   await expectEqual()
-  expect(await journal(tasks(bob)).decisions()).toMatchObject([{ id: milk.id, local: { name: 'Bob’s' }, remote: { name: 'Alice’s' }, decision: { name } }])
+  expect(await journal(tasks(bob)).decisions()).toMatchObject([
+    { id: milk.id, local: { name: 'Bob’s' }, remote: { name: 'Alice’s' }, decision: { name } },
+  ])
 })
 
 test('a conflict that nobody decides waits, and comes again', async () => {
@@ -86,7 +88,9 @@ test('a conflict that nobody decides waits, and comes again', async () => {
   await tasks(bob).update(milk.id, { name: 'Bob’s' })
   await syncAll(alice)
   expect(await syncAll(bob)).toMatchObject({ waiting: 1 })
-  expect(await journal(tasks(bob)).waiting()).toMatchObject([{ id: milk.id, reason: 'contested', local: { name: 'Bob’s' }, remote: { name: 'Alice’s' } }])
+  expect(await journal(tasks(bob)).waiting()).toMatchObject([
+    { id: milk.id, reason: 'contested', local: { name: 'Bob’s' }, remote: { name: 'Alice’s' } },
+  ])
   expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1, waiting: 0 })
   await expectEqual()
 })

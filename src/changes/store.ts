@@ -1,9 +1,10 @@
 // Storing rows, the other face of the change log: whoever replaces a version keeps it, for every server that knows it (law 4).
 
+import { ConstraintError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
-import { ConstraintError, first, query, queryMany, type Step } from './database/database.js'
+import { first, query, queryMany, type Step } from './database/database.js'
 import { quote } from './database/triggers.js'
 import type { Remote } from './remotes.js'
 import type { Version } from './rows.js'
@@ -162,8 +163,8 @@ export interface Dependent {
 
 /** What a removal takes along: the engine does it itself, row by row, with stamps, before the parent goes. */
 export interface Dependents {
-  /** ON DELETE CASCADE: removed as well, those that depend on others first. */
-  readonly removed: readonly Dependent[]
+  /** ON DELETE CASCADE: removed as well, those that depend on others first; by this property, with this row. */
+  readonly removed: readonly (Dependent & { readonly property: string; readonly key: string; readonly parent: Dependent })[]
   /** ON DELETE SET NULL: these properties become null. */
   readonly cleared: readonly (Dependent & { readonly property: string; readonly key: string })[]
   /** ON DELETE RESTRICT or NO ACTION: rows that forbid the removal. */
@@ -172,9 +173,17 @@ export interface Dependents {
   readonly isBlocked: boolean
 }
 
-/** Reads what the removal of a row would take along; `going` are ids of the collection that go in the same step anyway. */
-export function* readDependents(collection: Collection, id: string, going: ReadonlySet<string> = new Set()): Step<Dependents> {
-  const removed = new Map<string, Dependent>()
+/**
+ * Reads what the removal of a row would take along; `going` are ids of the collection that go in the same step anyway.
+ * With `takesAll` what forbids the removal is to go as well.
+ */
+export function* readDependents(
+  collection: Collection,
+  id: string,
+  going: ReadonlySet<string> = new Set(),
+  takesAll = false,
+): Step<Dependents> {
+  const removed = new Map<string, Dependents['removed'][number]>()
   const cleared: (Dependent & { property: string; key: string })[] = []
   const forbidding: Dependent[] = []
   let isBlocked = false
@@ -196,11 +205,12 @@ export function* readDependents(collection: Collection, id: string, going: Reado
         const childId = String(row.id)
         if (!child) isBlocked = true
         else if (isGoing(child, childId)) continue
-        else if (onDelete === 'RESTRICT') forbidding.push({ collection: child, id: childId })
+        else if (onDelete === 'RESTRICT' && !takesAll) forbidding.push({ collection: child, id: childId })
         else if (onDelete === 'SET NULL') cleared.push({ collection: child, id: childId, property, key: String(row.reference) })
         else {
           yield* visit(child, childId)
-          removed.set(`${child.name}\n${childId}`, { collection: child, id: childId })
+          const reference = { property, key: String(row.reference), parent: { collection: parent, id: key } }
+          removed.set(`${child.name}\n${childId}`, { collection: child, id: childId, ...reference })
         }
       }
     }

@@ -8,7 +8,7 @@ import { openRemote } from '../changes/remotes.js'
 import { ensureTriggers } from '../changes/setUp.js'
 import { SyncConfigurationError } from '../errors.js'
 import type { ConflictHandler } from '../sync/handlers.js'
-import { ReportBuilder, type SyncProgress, type SyncReport } from '../sync/report.js'
+import { addLater, ReportBuilder, type SyncProgress, type SyncReport } from '../sync/report.js'
 import { Joined } from '../sync/running.js'
 import { sync } from '../sync/sync.js'
 import { createTransport, type TransportOptions } from '../sync/transport.js'
@@ -93,18 +93,31 @@ export async function syncCollection(
   { signal, url: only, ...call }: SyncCallOptions,
 ): Promise<SyncReport[]> {
   const options: SyncOptions = { ...clients.get(log.dataSource), ...call }
-  const reports: SyncReport[] = []
   const urls = urlsOf(log.dataSource, collection).filter(url => only === undefined || url === only)
   if (!urls.length) throw new SyncConfigurationError(`${collection.entity} has no server ${only ?? ''}.`, { entity: collection.entity })
-  for (const url of urls) {
-    const joined = running.get(log) ?? new Map<string, Joined<SyncReport, Wishes>>()
-    running.set(log, joined)
-    const key = `${collection.name} ${url}`
-    const one = joined.get(key) ?? new Joined((ended, wishes) => run(log, collection, url, ended, wishes))
-    joined.set(key, one)
-    reports.push(await one.call({ handler, options }, signal))
+  const pass = async () => {
+    const reports: SyncReport[] = []
+    for (const url of urls) reports.push(await joinedOf(log, collection, url).call({ handler, options }, signal))
+    return reports
+  }
+  // What a later server told is news for those before it; two versions that chase each other around the servers come to rest this way.
+  let reports = await pass()
+  for (let more = 2; more && reports.slice(1).some(r => r.pulled || r.merged); more--) {
+    const again = await pass()
+    const isDone = !again.slice(1).some(r => r.pulled || r.merged)
+    reports = reports.map((report, i) => addLater(report, again[i] as SyncReport))
+    if (isDone) break
   }
   return reports
+}
+
+function joinedOf(log: ChangeLog, collection: Collection, url: string): Joined<SyncReport, Wishes> {
+  const joined = running.get(log) ?? new Map<string, Joined<SyncReport, Wishes>>()
+  running.set(log, joined)
+  const key = `${collection.name} ${url}`
+  const one = joined.get(key) ?? new Joined((ended, wishes) => run(log, collection, url, ended, wishes))
+  joined.set(key, one)
+  return one
 }
 
 async function run(

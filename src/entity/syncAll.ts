@@ -5,7 +5,7 @@ import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
 import type { ConflictHandler } from '../sync/handlers.js'
 import { SyncJournal } from '../sync/journal.js'
-import { addReports, type SyncReport } from '../sync/report.js'
+import { addLater, addReports, type SyncReport } from '../sync/report.js'
 import { collectionOf, type SyncCallOptions, syncCollection } from './client.js'
 import { changeLogOf } from './registry.js'
 
@@ -30,8 +30,7 @@ export async function syncAll<Entity extends ObjectLiteral>(
   // what waited for rows of another entity may find them now
   const moved = reports.some(r => r.pulled || r.pushed)
   if (moved && reports.some(r => r.waiting || r.refused)) {
-    const again = await syncEach(log, handler, options)
-    return { ...addReports([...reports, ...again]), waiting: addReports(again).waiting, refused: addReports(again).refused }
+    return addLater(addReports(reports), addReports(await syncEach(log, handler, options)))
   }
   return addReports(reports)
 }

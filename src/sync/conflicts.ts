@@ -1,10 +1,10 @@
 // Asks the application about what is contested, outside any step, and stores what it decides.
 
 import type { Reference } from '../changes/collection.js'
-import { ConstraintError, type Step } from '../changes/database/database.js'
+import type { Step } from '../changes/database/database.js'
 import { baseOf, type RowState } from '../changes/remotes.js'
 import { findOrphans, readDependents } from '../changes/store.js'
-import { ConflictHandlerError, ValueError } from '../errors.js'
+import { ConflictHandlerError, ConstraintError, ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import { writeDecision } from './decisions.js'
 import { differences, fromEntity, toEntity } from './entities.js'
@@ -13,7 +13,7 @@ import { type Conflict, type ConflictHandler, type ConflictUpdate, UPDATE_DATE }
 import { type Merge, merge } from './merge.js'
 import { takeWaiting } from './pull.js'
 import { type Session, step } from './session.js'
-import { isAutomatic, removeDependents, settle } from './take.js'
+import { isAutomatic, nothingTaken, removeDependents, settle } from './take.js'
 import { readWaiting, readWaitingChildren } from './waiting.js'
 
 /** What the handler is shown: a decision counts only if it is still so (law 3). */
@@ -48,10 +48,13 @@ export async function decideConflicts(session: Session): Promise<void> {
     { readOnly: true },
   )
   if (!waits) return
-  const contested = await step(session, function* (exchange) {
-    if (exchange.remote.pulling) return [] // half a pull is half the picture
-    return yield* describeContested(exchange, yield* takeWaiting(exchange, new StepStamp(exchange)))
+  const { contested, taken } = await step(session, function* (exchange) {
+    if (exchange.remote.pulling) return { contested: [], taken: nothingTaken() } // half a pull is half the picture
+    const waiting = yield* takeWaiting(exchange, new StepStamp(exchange))
+    return { contested: yield* describeContested(exchange, waiting.contested), taken: waiting }
   })
+  report.pulled += taken.stored
+  report.merged += taken.merged
   if (!contested.length || !handler) return
   report.conflicts += contested.length
   report.tell('conflicts')
@@ -289,7 +292,9 @@ function* takeParents(exchange: Exchange, value: WireRow, stamp: StepStamp): Ste
 
 /** A removal that was decided takes its children along; those with news of their own can be read, and brought back, in the journal. */
 function* takeChildren(exchange: Exchange, { id, theirs }: Contested, url: string, stamp: StepStamp): Step<void> {
-  const dependents = yield* readDependents(exchange.collection, id)
+  // where ON DELETE forbids it the children that were shown go as well, or the decision could never be stored
+  const dependents = yield* readDependents(exchange.collection, id, undefined, true)
+  if (dependents.isBlocked) throw new ConstraintError('foreign-key', undefined)
   for (const { collection, id: child } of dependents.removed) {
     const there = siblingOf(exchange, collection)
     const state = there && (yield* readRowStates(there, [child])).get(child)

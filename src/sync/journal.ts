@@ -9,6 +9,7 @@ import { readChanges } from '../changes/rows.js'
 import { readDependents, storeVersions } from '../changes/store.js'
 import { NotWaitingError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
+import { writeDecision } from './decisions.js'
 import { fromEntity, toEntity } from './entities.js'
 import { type Exchange, openExchange, readRowStates, StepStamp } from './exchange.js'
 import { isSameRow } from './merge.js'
@@ -45,7 +46,7 @@ export interface RefusedRow<Entity> {
   readonly local: Entity | null
 }
 
-/** A conflict that was decided. */
+/** A conflict that was decided, by a handler or in the journal. */
 export interface DecidedConflict<Entity> {
   readonly decisionId: number
   readonly id: string
@@ -183,6 +184,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
       const stamp = new StepStamp(exchange)
       if (value === null && state.version.value !== null) yield* removeDependents(exchange, yield* readDependents(collection, id), stamp)
       yield* settle(exchange, [{ state, theirs, value }], stamp)
+      yield* noteDecision(exchange, state, theirs, value)
       return true
     })
   }
@@ -201,6 +203,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
       const stamp = new StepStamp(exchange)
       if (theirs === null && state.version.value !== null) yield* removeDependents(exchange, yield* readDependents(collection, id), stamp)
       yield* settle(exchange, [{ state, theirs, value: theirs }], stamp)
+      yield* noteDecision(exchange, state, theirs, theirs)
       return true
     })
   }
@@ -308,6 +311,11 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     })
     await log.database.save()
   }
+}
+
+function noteDecision(exchange: Exchange, state: RowState, remote: WireRow | null, decision: WireRow | null): Step<void> {
+  const { id, version } = state
+  return writeDecision(exchange, exchange.remote.url, { id, base: baseOf(exchange.remote, state), local: version.value, remote, decision })
 }
 
 const parse = (cell: unknown): WireRow | null | undefined => (cell === null || cell === undefined ? undefined : JSON.parse(String(cell)))

@@ -4,11 +4,11 @@ import type { Collection } from '../changes/collection.js'
 import { first, query, queryMany, type Step } from '../changes/database/database.js'
 import { quote } from '../changes/database/triggers.js'
 import { baseOf, cursorOf, isUpToSql, type Remote, resetRemote, writeRemote } from '../changes/remotes.js'
-import { InvalidAnswerError } from '../errors.js'
+import { ConstraintError, InvalidAnswerError } from '../errors.js'
 import type { PullAnswer, Update } from '../protocol/messages.js'
 import { type Exchange, readRowStates, StepStamp } from './exchange.js'
 import { readKnown, type Session, StepSize, step } from './session.js'
-import { takeRows } from './take.js'
+import { leaveRows, nothingTaken, type Taken, takeRows } from './take.js'
 import { readWaiting } from './waiting.js'
 
 export async function pull(session: Session): Promise<void> {
@@ -35,43 +35,63 @@ const MOVED = Symbol('moved')
 
 /** Stores a page in as many steps as it needs; true where the pull is complete. An answer counts only if nothing moved since the question (law 3). */
 async function storePage(session: Session, asked: Remote, answer: PullAnswer, etag: string | null): Promise<boolean> {
+  const { report } = session
   let cursor = cursorOf(asked)
-  const size = new StepSize()
   async function guarded<T>(body: (exchange: Exchange) => Step<T>): Promise<T | typeof MOVED> {
-    return step(session, function* (exchange) {
+    const outcome = await step(session, function* (exchange) {
       if (cursorOf(exchange.remote) !== cursor) return MOVED
-      const result = yield* body(exchange)
-      cursor = cursorOf(exchange.remote)
-      return result
+      return { result: yield* body(exchange), cursor: cursorOf(exchange.remote) }
     })
+    if (outcome === MOVED) return MOVED
+    cursor = outcome.cursor
+    return outcome.result
   }
-
-  for (let done = 0, isFirst = true; isFirst || done < answer.updates.length; isFirst = false) {
-    const updates = answer.updates.slice(done, done + size.rows)
-    const isLast = done + updates.length === answer.updates.length
-    const begins = isFirst && (answer.reset !== undefined || asked.page === null)
+  const { updates, next } = answer
+  const size = new StepSize()
+  let begins = answer.reset !== undefined || asked.page === null
+  let done = 0
+  do {
+    const some = updates.slice(done, done + size.rows)
     const start = performance.now()
-    const isStored = await guarded(function* (exchange) {
-      if (begins) yield* beginAnswer(session, exchange, answer)
-      yield* storeUpdates(session, exchange, updates)
-      if (!isLast) return false
-      if (answer.next !== undefined) yield* turnPage(exchange, answer, answer.next)
-      else if (!exchange.remote.sweeping) yield* completeAnswer(exchange, answer, etag)
-      return answer.next === undefined && !exchange.remote.pulling
-    })
-    if (isStored === MOVED) return false
-    if (isStored) return true
-    size.took(updates.length, performance.now() - start)
-    done += updates.length
-  }
-  if (answer.next !== undefined) return false
+    const store = (take: typeof takeRows) =>
+      guarded(function* (exchange) {
+        if (begins) yield* beginAnswer(session, exchange, answer)
+        const taken = yield* storeUpdates(exchange, some, take)
+        if (done + some.length < updates.length) return taken
+        if (next !== undefined) yield* turnPage(exchange, answer, next)
+        else if (!exchange.remote.sweeping) yield* completeAnswer(exchange, answer, etag)
+        return taken
+      })
+    let taken: Taken | typeof MOVED
+    try {
+      taken = await store(takeRows)
+    } catch (error) {
+      // A constraint that the database looks at in the end: who breaks it waits, and the others go on.
+      if (!(error instanceof ConstraintError)) throw error
+      size.shrinkTo(some.length >> 1)
+      if (some.length > 1) continue
+      taken = await store(leaveRows)
+    }
+    if (taken === MOVED) return false
+    report.pulled += taken.stored
+    report.merged += taken.merged
+    size.took(some.length, performance.now() - start)
+    done += some.length
+    begins = false
+  } while (done < updates.length)
+  if (next !== undefined) return false
 
+  // A full answer sweeps, where anything was agreed before it; the cursor moves with the last step.
   let after: string | undefined = ''
   while (after !== undefined) {
     const from: string = after
-    const swept: string | undefined | typeof MOVED = await guarded(exchange => sweep(session, exchange, from, size.rows))
+    const swept: Swept | undefined | typeof MOVED = await guarded(function* (exchange) {
+      return exchange.remote.sweeping ? yield* sweep(exchange, from, size.rows) : undefined
+    })
     if (swept === MOVED) return false
-    after = swept
+    if (swept === undefined) return true
+    report.pulled += swept.stored
+    after = swept.after
   }
   return (await guarded(exchange => completeAnswer(exchange, answer, etag))) !== MOVED
 }
@@ -121,13 +141,10 @@ function dateFormOf(collection: Collection, updates: readonly Update[]): Remote[
   return null
 }
 
-function* storeUpdates({ report }: Session, exchange: Exchange, updates: readonly Update[]): Step<void> {
-  if (!updates.length) return
+function* storeUpdates(exchange: Exchange, updates: readonly Update[], take: typeof takeRows): Step<Taken> {
   const { remote } = exchange
-  const taken = yield* takeRows(exchange, updates, new StepStamp(exchange))
-  report.pulled += taken.stored
-  report.merged += taken.merged
-  if (!remote.sweeping) return
+  const taken = updates.length ? yield* take(exchange, updates, new StepStamp(exchange)) : nothingTaken()
+  if (!remote.sweeping) return taken
   yield* queryMany(
     'INSERT INTO sync_seen (remote, id) VALUES (?, ?) ON CONFLICT DO NOTHING',
     updates.filter(u => u.value !== null).map(u => [remote.id, u.id]),
@@ -136,6 +153,7 @@ function* storeUpdates({ report }: Session, exchange: Exchange, updates: readonl
     'DELETE FROM sync_seen WHERE remote = ? AND id = ?',
     updates.filter(u => u.value === null).map(u => [remote.id, u.id]),
   )
+  return taken
 }
 
 function* turnPage({ remote }: Exchange, answer: PullAnswer, next: string): Step<void> {
@@ -158,8 +176,14 @@ function* completeAnswer({ remote }: Exchange, answer: PullAnswer, etag: string 
   yield* writeRemote(remote)
 }
 
-/** What a full answer lacks, the server does not have any more (law 8). Gives the id to go on after, undefined at the end. */
-function* sweep({ report }: Session, exchange: Exchange, after: string, limit: number): Step<string | undefined> {
+interface Swept {
+  readonly stored: number
+  /** The id to go on after; undefined at the end. */
+  readonly after: string | undefined
+}
+
+/** What a full answer lacks, the server does not have any more (law 8). */
+function* sweep(exchange: Exchange, after: string, limit: number): Step<Swept> {
   const { collection, remote } = exchange
   const { table } = collection
   const rows = yield* query(
@@ -179,26 +203,26 @@ function* sweep({ report }: Session, exchange: Exchange, after: string, limit: n
     const before = state.waiting ? state.waiting.theirs : baseOf(remote, state)
     if (before) gone.push({ id: state.id, value: null })
   }
-  if (gone.length) report.pulled += (yield* takeRows(exchange, gone, new StepStamp(exchange))).stored
-  return ids.length < limit ? undefined : ids.at(-1)
+  const { stored } = gone.length ? yield* takeRows(exchange, gone, new StepStamp(exchange)) : nothingTaken()
+  return { stored, after: ids.length < limit ? undefined : ids.at(-1) }
 }
 
 /** Tries again what waits, as long as that gets it further; what could be a matter of other rows of this server's is tried along. */
-export function* takeWaiting(exchange: Exchange, stamp: StepStamp): Step<Set<string>> {
-  let contested = new Set<string>()
+export function* takeWaiting(exchange: Exchange, stamp: StepStamp): Step<Taken> {
+  const all = nothingTaken()
   for (const [there, remote] of exchange.siblings) {
     const other: Exchange = { ...exchange, collection: there, remote }
-    for (let before = -1; ; ) {
-      const waiting = yield* readWaiting(other)
-      if (!waiting.size || waiting.size === before) break
+    let before = -1
+    for (let waiting = yield* readWaiting(other); waiting.size && waiting.size !== before; waiting = yield* readWaiting(other)) {
       before = waiting.size
-      const taken = yield* takeRows(
-        other,
-        [...waiting].map(([id, { theirs }]) => ({ id, value: theirs })),
-        stamp,
-      )
-      if (there === exchange.collection) contested = taken.contested
+      const updates = [...waiting].map(([id, { theirs }]) => ({ id, value: theirs }))
+      const taken = yield* takeRows(other, updates, stamp)
+      all.stored += taken.stored
+      all.merged += taken.merged
+      if (there !== exchange.collection) continue
+      all.contested.clear()
+      for (const id of taken.contested) all.contested.add(id)
     }
   }
-  return contested
+  return all
 }

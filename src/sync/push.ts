@@ -2,7 +2,8 @@
 
 import { readClock } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import { query, queryMany, type Step } from '../changes/database/database.js'
+import { first, query, queryMany, type Step } from '../changes/database/database.js'
+import { quote } from '../changes/database/triggers.js'
 import {
   baseOf,
   dropTentativeImages,
@@ -268,6 +269,20 @@ function* acknowledge({ collection, remote }: Exchange, limit: Place, answer?: P
   yield* pruneImages(collection, remote)
 }
 
+/** How many rows an unanswered push tells; what was changed since counts along, for its image stands for it. */
+function* countTold({ collection, remote }: Exchange, limit: Place): Step<number> {
+  const row = yield* first(
+    `SELECT count(*) AS rows FROM (
+       SELECT x.${quote(collection.table.key)} AS id, x."_lastChange" AS stamp FROM ${quote(collection.name)} x
+       UNION SELECT t.id, t.stamp FROM sync_tombstone t WHERE t.collection = ?1
+       UNION SELECT i._sync_id, i._sync_stamp FROM ${quote(`sync_image_${collection.name}`)} i WHERE i._sync_remote = ?2) v
+      WHERE (v.stamp, v.id) > (?3, ?4) AND (v.stamp, v.id) <= (?5, ?6)
+        AND NOT EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = ?2 AND m.stamp = v.stamp)`,
+    ...[collection.name, remote.id, remote.told.stamp, remote.told.id, limit.stamp, limit.id],
+  )
+  return Number(row?.rows)
+}
+
 function endPush(session: Session, push: OpenPush, batch?: number): Promise<void> {
   return step(session, function* ({ remote }) {
     if (remote.push?.key !== push.key) return
@@ -338,8 +353,10 @@ export async function finishPush(session: Session): Promise<void> {
     report.requests++
     const answer = await transport.push(url, '[]', { since: push.since, collection: serverCollection, key: push.key, retry: true }, signal)
     report.received += answer.bytes
-    if (answer.kind === 'stored' && answer.replayed && !answer.answer.empty) await acknowledgePush(session, push, answer.answer, [])
-    else await endPush(session, push)
+    if (answer.kind === 'stored' && answer.replayed && !answer.answer.empty) {
+      const rows = await step(session, exchange => countTold(exchange, push.limit), { readOnly: true })
+      if (await acknowledgePush(session, push, answer.answer, [])) report.pushed += rows
+    } else await endPush(session, push)
   } catch (error) {
     if (!(error instanceof TransportError && error.isDefinite)) throw error
     await endPush(session, push)

@@ -57,6 +57,11 @@ export class ReportBuilder {
   }
 }
 
+/** The reports of two passes of the same sync as one: what is left is what the second one left. */
+export function addLater(earlier: SyncReport, later: SyncReport): SyncReport {
+  return { ...addReports([earlier, later]), waiting: later.waiting, refused: later.refused }
+}
+
 /** The reports of several servers or entities as one. */
 export function addReports(reports: readonly SyncReport[]): SyncReport {
   const sum = (of: (report: SyncReport) => number) => reports.reduce((total, report) => total + of(report), 0)

@@ -62,10 +62,15 @@ export class StepSize {
     return this.#rows
   }
 
+  /** Fewer rows are wanted for another reason. */
+  shrinkTo(rows: number): void {
+    this.#rows = Math.max(1, rows)
+  }
+
   /** A step of so many rows took so long. */
   took(rows: number, milliseconds: number): void {
     if (rows < this.#rows / 2) return
     const fitting = rows * Math.min(4, Math.max(0.25, this.milliseconds / Math.max(milliseconds, 0.1)))
-    this.#rows = Math.round(Math.min(this.largest, Math.max(50, fitting)))
+    this.#rows = Math.max(1, Math.round(Math.min(this.largest, Math.max(Math.min(50, this.#rows * 4), fitting))))
   }
 }

@@ -1,10 +1,10 @@
 // Takes rows from the server, in one step: each is stored, merged, or written into the journal, where it waits.
 
 import type { Collection } from '../changes/collection.js'
-import { ConstraintError, type Step } from '../changes/database/database.js'
+import type { Step } from '../changes/database/database.js'
 import { baseOf, forgetRejections, keepImages, type RowState, type WaitingReason } from '../changes/remotes.js'
 import { attemptOrPark, type Dependents, findOrphans, readDependents, storeVersions, type Write } from '../changes/store.js'
-import { ValueError } from '../errors.js'
+import { ConstraintError, ValueError } from '../errors.js'
 import type { Update, WireRow } from '../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
 import { isSameRow, merge } from './merge.js'
@@ -67,6 +67,15 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
     stamp,
   )
   yield* takeRemovals(exchange, taken, removals, stamp)
+  return taken
+}
+
+/** Takes nothing: all of it waits for rows that it seems to need. */
+export function* leaveRows(exchange: Exchange, updates: Iterable<Update>): Step<Taken> {
+  const taken = nothingTaken()
+  const latest = new Map([...updates].map(u => [u.id, u.value]))
+  for (const state of (yield* readRowStates(exchange, [...latest.keys()])).values())
+    yield* wait(exchange, taken, state, latest.get(state.id) ?? null, 'parent-missing')
   return taken
 }
 
@@ -242,18 +251,27 @@ function* removeOrWait(exchange: Exchange, taken: Taken, removal: Candidate, sta
   }
 }
 
-/** What the server's own cascade has done as well: no news for it, where it was none before. */
+/** What the server's own cascade has done as well is no news for it; a row that it has under another parent was not reached by that. */
 export function* removeDependents(
   exchange: Exchange,
   { removed, cleared }: Pick<Dependents, 'removed' | 'cleared'>,
   stamp: StepStamp,
 ): Step<void> {
   const { log } = exchange
+  const staying = new Set<string>()
+  // parents first: what hangs on a row that stays there stays as well
+  for (const { collection, id, property, key, parent } of [...removed].reverse()) {
+    const there = siblingOf(exchange, collection)
+    const base = there && baseOf(there.remote, (yield* readRowStates(there, [id])).get(id) as RowState)
+    if (!there || (base && (base[property] !== key || staying.has(`${parent.collection.name}\n${parent.id}`))))
+      staying.add(`${collection.name}\n${id}`)
+  }
   for (const { collection, id } of removed) {
     const there = siblingOf(exchange, collection)
     const { version: old } = (yield* readRowStates(there ?? { ...exchange, collection }, [id])).get(id) as RowState
-    const under = there ? yield* stamp.take() : yield* log.database.tick()
-    yield* storeVersions(log, collection, [{ id, old, value: null }], under, there?.remote)
+    const isNews = staying.has(`${collection.name}\n${id}`)
+    const under = isNews ? yield* log.database.tick() : yield* stamp.take()
+    yield* storeVersions(log, collection, [{ id, old, value: null }], under, isNews ? undefined : there?.remote)
   }
   for (const { collection, id, property } of cleared) {
     const there = siblingOf(exchange, collection)

@@ -27,20 +27,6 @@ export interface StepOptions {
   readonly unmarked?: boolean
 }
 
-export type ConstraintKind = 'unique' | 'foreign-key' | 'not-null' | 'check'
-
-/** A statement broke a rule of the database. `column` names what it was about, where the database says so. */
-export class ConstraintError extends Error {
-  constructor(
-    readonly kind: ConstraintKind,
-    readonly column: string | undefined,
-    options?: { cause?: unknown },
-  ) {
-    super(`${kind} constraint${column ? ` on ${column}` : ''}`, options)
-    this.name = 'ConstraintError'
-  }
-}
-
 /** The table behind an entity, as triggers and image tables need it. */
 export interface Table {
   /** Database name, unquoted. */

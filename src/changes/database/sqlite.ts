@@ -4,19 +4,9 @@
 // Otherwise the application's save would become part of our transaction and vanish with its rollback, although its promise resolved.
 
 import type { DataSource } from 'typeorm'
-import { DatabaseBusyError, DatabaseFailedError, SyncError } from '../../errors.js'
+import { ConstraintError, type ConstraintKind, DatabaseBusyError, DatabaseFailedError, SyncError } from '../../errors.js'
 import { type Connection, checkDriver, connectionOf, type SqliteDriver } from './connection.js'
-import {
-  ConstraintError,
-  type ConstraintKind,
-  type Database,
-  first,
-  query,
-  type Row,
-  type Step,
-  type StepOptions,
-  type Table,
-} from './database.js'
+import { type Database, first, query, type Row, type Step, type StepOptions, type Table } from './database.js'
 import { TABLES } from './sqlite-tables.js'
 import { type IndexedColumn, imageTable, keepAbsence, keepImage, MARK, quote, triggersOf } from './triggers.js'
 
