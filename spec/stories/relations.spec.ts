@@ -226,3 +226,72 @@ test.each(cases)(
     if (!seen.has(task)) expect(end).toMatchObject(kept)
   },
 )
+
+describe.each(EACH)('ON DELETE %s, without a question', onDelete => {
+  test('Alice moves her task to another project and removes the old one', async () => {
+    const { alice, bob, all: databases } = await world(schemas(onDelete).all)
+    await put(alice, 'project', 'p1', 'p1')
+    await put(alice, 'task', 't1', 't1', ['projectId', 'p1'])
+    await settle([alice, bob])
+    await put(alice, 'project', 'p2', 'p2')
+    await alice.query(`UPDATE task SET "projectId" = 'p2'`)
+    await drop(alice, 'project', 'p1')
+    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
+    await settle([alice, bob])
+    await expectEqual(databases, TABLES)
+    expect(await bob.query('SELECT "projectId" FROM task')).toEqual([{ projectId: 'p2' }])
+    await expectAtRest([alice, bob])
+  })
+
+  test('Alice removes a project while Bob finishes, and removes, the last task of it', async () => {
+    const { alice, bob, all: databases } = await world(schemas(onDelete).all)
+    await put(alice, 'project', 'p1', 'p1')
+    await put(alice, 'task', 't1', 't1', ['projectId', 'p1'])
+    await settle([alice, bob])
+    await drop(bob, 'task', 't1')
+    if (onDelete === 'RESTRICT' || onDelete === 'NO ACTION') await drop(alice, 'task', 't1')
+    await drop(alice, 'project', 'p1')
+    await settle([alice, bob])
+    await expectEqual(databases, TABLES)
+    expect(await bob.query('SELECT * FROM task')).toEqual([])
+    await expectAtRest([alice, bob])
+  })
+
+  test('Alice removes a project while Bob moves the task of it to another', async () => {
+    const { alice, bob, all: databases } = await world(schemas(onDelete).all)
+    for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
+    await put(alice, 'task', 't1', 't1', ['projectId', 'p1'])
+    await settle([alice, bob])
+    await bob.query(`UPDATE task SET "projectId" = 'p2'`)
+    await syncAll(bob)
+    await syncAll(alice)
+    await drop(alice, 'project', 'p1')
+    await settle([alice, bob])
+    await expectEqual(databases, TABLES)
+    expect(await bob.query('SELECT "projectId" FROM task')).toEqual([{ projectId: 'p2' }])
+    await expectAtRest([alice, bob])
+  })
+})
+
+test('a removal whose cascade reaches a task that the sender never saw is contested', async () => {
+  const { alice, bob, all: databases, wires } = await world(schemas('CASCADE').all)
+  const { Project, Task } = { Project: 'Project', Task: 'Task' }
+  await put(alice, 'project', 'p1', 'p1')
+  await settle([alice, bob])
+  await drop(alice, 'project', 'p1')
+  // Bob's task arrives when Alice has read all there is, and before she tells
+  wires[0].before = async ({ method }) => {
+    if (method !== 'POST') return
+    wires[0].mend()
+    await put(bob, 'task', 't1', 'Bob’s', ['projectId', 'p1'])
+    expect(await syncAll(bob)).toMatchObject({ pushed: 1 })
+  }
+  await syncAll(alice.getRepository(Project))
+  expect(await bob.query('SELECT name FROM task')).toEqual([{ name: 'Bob’s' }])
+  await syncAll(alice)
+  expect(await journal(alice.getRepository(Task)).waiting()).toMatchObject([{ id: 't1', reason: 'parent-removed', local: null, remote: { name: 'Bob’s' } }])
+  await settle([alice, bob], preferRemoteConflictHandler)
+  await expectEqual(databases, TABLES)
+  expect(await alice.query('SELECT name FROM project')).toEqual([{ name: 'p1' }])
+  await expectAtRest([alice, bob])
+})

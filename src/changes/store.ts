@@ -209,8 +209,8 @@ export function* readDependents(
         else if (onDelete === 'SET NULL') cleared.push({ collection: child, id: childId, property, key: String(row.reference) })
         else {
           yield* visit(child, childId)
-          const reference = { property, key: String(row.reference), parent: { collection: parent, id: key } }
-          removed.set(`${child.name}\n${childId}`, { collection: child, id: childId, ...reference })
+          const by = { property, key: String(row.reference), parent: { collection: parent, id: key } }
+          removed.set(`${child.name}\n${childId}`, { collection: child, id: childId, ...by })
         }
       }
     }

@@ -2,7 +2,7 @@
 
 import type { DataSource, EntityMetadata, EntitySchema } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
-import { SyncConfigurationError } from '../errors.js'
+import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
 
 export interface EnableSyncOptions {
   /** Many-to-many relations that are knowingly left out: their links differ from device to device. */
@@ -64,29 +64,28 @@ function metadataOf(dataSource: DataSource, target: SyncTarget): EntityMetadata 
 // ---------------------------------------------------------------- the state of a data source
 
 interface State {
-  readonly server: string | undefined
-  log?: ChangeLog
+  log?: ChangeLog | SyncSchemaError
 }
 
 const states = new WeakMap<DataSource, State>()
 
 /** Notes that withSync was applied. False where it was applied before. */
-export function noteDataSource(dataSource: DataSource, server: string | undefined): boolean {
+export function noteDataSource(dataSource: DataSource): boolean {
   if (states.has(dataSource)) return false
-  states.set(dataSource, { server })
+  states.set(dataSource, {})
   return true
 }
 
-/** Notes the change log that is set up, or that there is none. */
-export function noteChangeLog(dataSource: DataSource, log: ChangeLog | undefined): void {
+/** Notes the change log that is set up, or why there is none yet. */
+export function noteChangeLog(dataSource: DataSource, log: ChangeLog | SyncSchemaError): void {
   const state = states.get(dataSource)
   if (state) state.log = log
 }
 
-/** The server that the data source was given; it completes urls that are paths. */
-export const serverOf = (dataSource: DataSource): string | undefined => states.get(dataSource)?.server
+/** Was the set-up put off, because a table or column is missing? */
+export const lacksSchema = (dataSource: DataSource): boolean => states.get(dataSource)?.log instanceof SyncSchemaError
 
-/** Throws SyncConfigurationError where withSync was not applied, or the data source is not initialised. */
+/** Throws SyncConfigurationError where withSync was not applied, or the data source is not initialised, SyncSchemaError where a table or column is missing. */
 export function changeLogOf(dataSource: DataSource): ChangeLog {
   const state = states.get(dataSource)
   if (!state)
@@ -95,5 +94,6 @@ export function changeLogOf(dataSource: DataSource): ChangeLog {
     )
   if (!state.log || !dataSource.isInitialized)
     throw new SyncConfigurationError('This data source is not initialised. Call `await dataSource.initialize()` first.')
+  if (state.log instanceof SyncSchemaError) throw state.log
   return state.log
 }

@@ -6,10 +6,10 @@ import { describeCollections } from '../changes/collection.js'
 import { checkDriver } from '../changes/database/connection.js'
 import { type SqliteOptions, sqliteDatabase } from '../changes/database/sqlite.js'
 import { changeSchema, setUpChangeLog } from '../changes/setUp.js'
-import { SyncConfigurationError } from '../errors.js'
+import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
 import { type ClientOptions, noteClient, openRemotes } from './client.js'
 import { isHttpUrl } from './enableSync.js'
-import { noteChangeLog, noteDataSource, syncedEntities } from './registry.js'
+import { lacksSchema, noteChangeLog, noteDataSource, syncedEntities } from './registry.js'
 
 export interface WithSyncOptions extends SqliteOptions, ClientOptions {}
 
@@ -17,7 +17,8 @@ export interface WithSyncOptions extends SqliteOptions, ClientOptions {}
  * Lets a data source keep account of what changes. Call it before `initialize()`, which then adds our tables and triggers.
  *
  * Throws SyncConfigurationError where it was called before, the data source is initialised already, or `server` is no http(s) url.
- * `initialize()` throws it for an entity or driver that cannot be synced, and SyncSchemaError where a table or column is missing.
+ * `initialize()` throws it for an entity or driver that cannot be synced. Where a table or column is missing, because no migration has
+ * brought it yet, whoever wants to sync gets a SyncSchemaError.
  */
 export function withSync<D extends DataSource>(dataSource: D, options: WithSyncOptions = {}): D {
   const { server } = options
@@ -25,7 +26,7 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
     throw new SyncConfigurationError('The data source is initialised already; call withSync before dataSource.initialize().')
   if (server !== undefined && !isHttpUrl(server))
     throw new SyncConfigurationError(`The server ${JSON.stringify(server)} is no absolute http(s) url, such as 'https://example.org'.`)
-  if (!noteDataSource(dataSource, server)) throw new SyncConfigurationError('withSync was called before for this data source.')
+  if (!noteDataSource(dataSource)) throw new SyncConfigurationError('withSync was called before for this data source.')
   noteClient(dataSource, options)
 
   const { initialize, synchronize, runMigrations, undoLastMigration, dropDatabase } = dataSource
@@ -40,6 +41,23 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
     return described
   }
 
+  // A table or column that is missing may come with a migration that is run, or generated, next: until then whoever wants to sync is told.
+  async function begin(log: ChangeLog): Promise<void> {
+    try {
+      await setUpChangeLog(log)
+    } catch (error) {
+      if (!(error instanceof SyncSchemaError)) throw error
+      noteChangeLog(dataSource, error)
+      return
+    }
+    noteChangeLog(dataSource, log)
+    await openRemotes(log)
+  }
+
+  async function beginLate(running: DataSource): Promise<void> {
+    if (running.isInitialized && lacksSchema(dataSource)) await begin(changeLog())
+  }
+
   const wrapped: Pick<DataSource, 'initialize' | 'synchronize' | 'runMigrations' | 'undoLastMigration' | 'dropDatabase'> = {
     async initialize(this: DataSource) {
       checkDriver(dataSource)
@@ -47,10 +65,7 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
       if (!dataSource.isInitialized) described = undefined
       const initialised = await initialize.call(this)
       try {
-        const log = changeLog()
-        await setUpChangeLog(log)
-        noteChangeLog(dataSource, log)
-        await openRemotes(log)
+        await begin(changeLog())
       } catch (error) {
         await this.destroy()
         throw error
@@ -61,12 +76,15 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
     async synchronize(this: DataSource, dropBeforeSync = false) {
       if (!dataSource.isInitialized) return synchronize.call(this, dropBeforeSync)
       await changeSchema(changeLog(), () => synchronize.call(this, dropBeforeSync))
+      await beginLate(this)
     },
 
     async runMigrations(this: DataSource, given) {
       if (!dataSource.isInitialized || (await new MigrationExecutor(dataSource).getPendingMigrations()).length === 0)
         return runMigrations.call(this, given)
-      return changeSchema(changeLog(), () => runMigrations.call(this, given), { changesRows: true })
+      const migrations = await changeSchema(changeLog(), () => runMigrations.call(this, given), { changesRows: true })
+      await beginLate(this)
+      return migrations
     },
 
     async undoLastMigration(this: DataSource, given) {

@@ -17,7 +17,7 @@ import {
   type RowState,
   writeRemote,
 } from '../changes/remotes.js'
-import { LAST, type Place, readChanges } from '../changes/rows.js'
+import { isUpTo, LAST, type Place, readChanges } from '../changes/rows.js'
 import { storeVersions } from '../changes/store.js'
 import { dateToNumber } from '../changes/values.js'
 import { RequestTimeoutError, ServerError, TooLargeError, TransportError } from '../errors.js'
@@ -136,12 +136,41 @@ function* holdParents(exchange: Exchange): Step<void> {
     for (const { theirs } of waiting.values())
       for (const { property, parent } of child.parents)
         if (parent === collection && typeof theirs?.[property] === 'string') parents.add(theirs[property])
+    if (child !== collection)
+      for (const id of yield* readLeft({ ...exchange, collection: child, remote: sibling }, collection)) parents.add(id)
     for (const state of (yield* readRowStates(exchange, [...parents])).values()) {
       const { id, version } = state
       if (version.stamp === 0 || version.value !== null || isAgreed(remote, state, version.stamp) || isHeld(state)) continue
-      yield* writeRejection(remote, { id, code: 'children-exist', detail: 'Rows that need it wait for a decision.' }, version.stamp)
+      yield* writeRejection(
+        remote,
+        { id, code: 'children-exist', detail: 'Rows that need it wait for a decision, or are told first.' },
+        version.stamp,
+      )
     }
   }
+}
+
+/** Removed rows that others were moved away from: told first, their removal would take those along on the server. */
+function* readLeft(exchange: Exchange, parent: Collection): Step<string[]> {
+  const { collection, remote } = exchange
+  const left: string[] = []
+  for (const { property, childColumn, parent: needed, parentColumn } of collection.parents) {
+    if (needed !== parent || parentColumn !== parent.table.key) continue
+    const rows = yield* query(
+      `SELECT DISTINCT i._sync_id AS id
+         FROM ${quote(`sync_image_${collection.name}`)} i JOIN sync_tombstone t ON t.collection = ? AND t.id = i.${quote(childColumn)}
+        WHERE i._sync_remote = ?`,
+      parent.name,
+      remote.id,
+    )
+    const states = yield* readRowStates(exchange, rows.map(r => String(r.id))) // biome-ignore format: short
+    for (const state of states.values()) {
+      const before = baseOf(remote, state)?.[property]
+      if (isHeld(state) || isAgreed(remote, state, state.version.stamp) || !state.version.value || typeof before !== 'string') continue
+      if (state.version.value[property] !== before) left.push(before)
+    }
+  }
+  return left
 }
 
 /** What waits is not told, whatever `told` says: the stamp of our version is noted with every push. */
@@ -190,7 +219,7 @@ async function sendPush(session: Session, prepared: Prepared): Promise<PushOutco
     )
     report.received += answer.bytes
     if (answer.kind === 'stored' && !answer.answer.empty) {
-      const isCounted = await acknowledgePush(session, push, answer.answer, [...told.keys()])
+      const isCounted = await acknowledgePush(session, push, answer.answer)
       if (isCounted) report.pushed += prepared.body.length
       report.tell('push')
       return !isCounted ? 'again' : more ? 'more' : 'done'
@@ -244,17 +273,30 @@ function* shrinkBatch({ remote }: Exchange, rows: number): Step<void> {
 // ---------------------------------------------------------------- its end
 
 /** Acknowledging is one assignment; false where another sync has ended this push meanwhile, with the rows that it told. */
-function acknowledgePush(session: Session, push: OpenPush, answer: PushAnswer, ids: readonly string[]): Promise<boolean> {
+function acknowledgePush(session: Session, push: OpenPush, answer: PushAnswer): Promise<boolean> {
   return step(session, function* (exchange) {
-    if (exchange.remote.push?.key !== push.key) return false
-    const { batch } = exchange.remote
-    if (batch !== null) exchange.remote.batch = batch * 2 < session.batchSize ? batch * 2 : null
+    const { remote } = exchange
+    if (remote.push?.key !== push.key) return false
+    if (remote.batch !== null) remote.batch = remote.batch * 2 < session.batchSize ? remote.batch * 2 : null
     yield* acknowledge(exchange, push.limit, answer)
-    // a row that was refused before and is told now is not refused any more
-    const states = yield* readRowStates(exchange, ids)
-    yield* forgetRejections(exchange.collection, exchange.remote, [...states.values()].flatMap(s => (s.rejection && s.rejection.stamp !== s.version.stamp ? [{ id: s.id, stamp: s.rejection.stamp }] : []))) // biome-ignore format: short
+    yield* forgetOutdatedRejections(exchange)
     return true
   })
+}
+
+// a row that was refused before and has moved on since is not refused any more
+function* forgetOutdatedRejections(exchange: Exchange): Step<void> {
+  const { collection, remote } = exchange
+  const refused = yield* query('SELECT id FROM sync_rejection WHERE remote = ?', remote.id)
+  if (!refused.length) return
+  const states = yield* readRowStates(
+    exchange,
+    refused.map(row => String(row.id)),
+  )
+  const outdated = [...states.values()].flatMap(({ id, rejection, version }) =>
+    rejection && rejection.stamp !== version.stamp && isUpTo(remote.told, id, version.stamp) ? [{ id, stamp: rejection.stamp }] : [],
+  )
+  yield* forgetRejections(collection, remote, outdated)
 }
 
 function* acknowledge({ collection, remote }: Exchange, limit: Place, answer?: PushAnswer): Step<void> {
@@ -355,7 +397,7 @@ export async function finishPush(session: Session): Promise<void> {
     report.received += answer.bytes
     if (answer.kind === 'stored' && answer.replayed && !answer.answer.empty) {
       const rows = await step(session, exchange => countTold(exchange, push.limit), { readOnly: true })
-      if (await acknowledgePush(session, push, answer.answer, [])) report.pushed += rows
+      if (await acknowledgePush(session, push, answer.answer)) report.pushed += rows
     } else await endPush(session, push)
   } catch (error) {
     if (!(error instanceof TransportError && error.isDefinite)) throw error

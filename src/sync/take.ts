@@ -3,6 +3,7 @@
 import type { Collection } from '../changes/collection.js'
 import type { Step } from '../changes/database/database.js'
 import { baseOf, forgetRejections, keepImages, type RowState, type WaitingReason } from '../changes/remotes.js'
+import { readVersions } from '../changes/rows.js'
 import { attemptOrPark, type Dependents, findOrphans, readDependents, storeVersions, type Write } from '../changes/store.js'
 import { ConstraintError, ValueError } from '../errors.js'
 import type { Update, WireRow } from '../protocol/messages.js'
@@ -52,7 +53,8 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
       yield* wait(exchange, taken, state, given, 'not-valid')
       continue
     }
-    const { value, isContested } = merge(base, state.version.value, theirs, isAutomatic(collection))
+    const common = yield* readCommonBase(exchange, state, theirs)
+    const { value, isContested } = merge(common, state.version.value, theirs, isAutomatic(collection))
     if (isContested) yield* wait(exchange, taken, state, theirs, 'contested')
     else if (value !== null) rows.push({ state, theirs, value })
     else removals.push({ state, theirs, value })
@@ -84,6 +86,23 @@ const toWrite = ({ state, value }: Candidate) => ({ id: state.id, value, old: st
 const toRow = ({ state, value }: Candidate & { value: WireRow }) => ({ id: state.id, value, old: state.version })
 
 export const isAutomatic = (collection: Collection) => (property: string) => collection.column.get(property)?.automatic !== undefined
+
+/**
+ * What both sides know, with what follows from the removal of a parent: ON DELETE SET NULL is nobody's edit, so it contests none.
+ */
+export function* readCommonBase(
+  { log, collection, remote }: Exchange,
+  state: RowState,
+  theirs: WireRow | null,
+): Step<WireRow | null | undefined> {
+  let base = baseOf(remote, state)
+  for (const { parent, parentColumn, property, onDelete } of collection.parents) {
+    const key = base?.[property]
+    if (onDelete !== 'SET NULL' || theirs?.[property] !== null || typeof key !== 'string' || parentColumn !== parent?.table.key) continue
+    if (!(yield* readVersions(log.database, parent, [key])).get(key)?.value) base = { ...base, [property]: null }
+  }
+  return base
+}
 
 /** The server's row as this database would hold it. Where it lacks a property, an older schema says nothing about it. Throws ValueError. */
 export function normalise(collection: Collection, given: WireRow, base: WireRow | null | undefined, mine: WireRow | null): WireRow {
@@ -263,7 +282,7 @@ export function* removeDependents(
   for (const { collection, id, property, key, parent } of [...removed].reverse()) {
     const there = siblingOf(exchange, collection)
     const base = there && baseOf(there.remote, (yield* readRowStates(there, [id])).get(id) as RowState)
-    if (!there || (base && (base[property] !== key || staying.has(`${parent.collection.name}\n${parent.id}`))))
+    if (!there || base === undefined || (base && (base[property] !== key || staying.has(`${parent.collection.name}\n${parent.id}`))))
       staying.add(`${collection.name}\n${id}`)
   }
   for (const { collection, id } of removed) {

@@ -1,0 +1,79 @@
+// The moments of a scenario at which something can go wrong, counted in the order in which they come.
+
+export type Fault = 'gone' | 'error'
+export type Phase = 'before' | 'after'
+
+export interface Moment {
+  readonly process: string
+  /** `sql` is a statement of the application's or of TypeORM's, `statement` one of a step. */
+  readonly kind: 'statement' | 'sql' | 'step' | 'request' | 'serve' | 'handler' | 'save'
+  readonly label: string
+}
+
+export interface Point {
+  readonly index: number
+  readonly phase: Phase
+  readonly fault: Fault
+}
+
+/** Whose process is gone does nothing any more: what it still tries throws this, or never comes back. */
+export class Gone extends Error {}
+
+/** What is possible at a moment. A step's beginning throws nothing by itself, nor does a server that begins to answer. */
+const POSSIBLE: Record<Moment['kind'], readonly (readonly [Phase, Fault])[]> = {
+  statement: [['before', 'gone'], ['before', 'error'], ['after', 'gone'], ['after', 'error']], // biome-ignore format: a table
+  sql: [['before', 'gone'], ['before', 'error']], // biome-ignore format: a table
+  step: [['before', 'gone']],
+  request: [['before', 'gone'], ['before', 'error'], ['after', 'gone'], ['after', 'error']], // biome-ignore format: a table
+  serve: [['before', 'gone'], ['after', 'gone']], // biome-ignore format: a table
+  handler: [['before', 'gone'], ['before', 'error'], ['after', 'gone'], ['after', 'error']], // biome-ignore format: a table
+  save: [['before', 'gone'], ['before', 'error'], ['after', 'gone'], ['after', 'error']], // biome-ignore format: a table
+}
+
+interface Striking {
+  readonly name: string
+  /** Throws Gone. */
+  die(): never
+  /** The error that the moment's kind throws. */
+  fail(moment: Moment, index: number): never
+}
+
+export class Points {
+  readonly moments: Moment[] = []
+  isCounting = false
+  /** Where it went wrong in this run. */
+  struck: Moment | undefined
+  #target: Point | undefined
+
+  begin(target?: Point): void {
+    this.moments.length = 0
+    this.struck = undefined
+    this.#target = target
+    this.isCounting = true
+  }
+
+  /** Reaches a moment; what goes wrong there is thrown. Gives its number, for `after`. */
+  before(process: Striking, kind: Moment['kind'], label: string): number | undefined {
+    if (!this.isCounting) return
+    const index = this.moments.push({ process: process.name, kind, label }) - 1
+    this.#strike(process, index, 'before')
+    return index
+  }
+
+  after(process: Striking, index: number | undefined): void {
+    if (index !== undefined && this.isCounting) this.#strike(process, index, 'after')
+  }
+
+  #strike(process: Striking, index: number, phase: Phase): void {
+    if (this.#target?.index !== index || this.#target.phase !== phase) return
+    const moment = this.moments[index] as Moment
+    this.struck = moment
+    if (this.#target.fault === 'gone') process.die()
+    process.fail(moment, index)
+  }
+
+  /** Every point of the moments that a dry run has counted. */
+  all(): Point[] {
+    return this.moments.flatMap(({ kind }, index) => POSSIBLE[kind].map(([phase, fault]) => ({ index, phase, fault })))
+  }
+}

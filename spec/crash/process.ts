@@ -1,0 +1,338 @@
+// A process with one database that can die at any moment and be started again on what is left of it.
+
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import Koa from 'koa'
+import libsql from 'libsql'
+import inject from 'light-my-request'
+import { DataSource, type DataSourceOptions } from 'typeorm'
+import { syncRoutes } from '../../server-koa/index.js'
+import type { ChangeLog } from '../../src/changes/changeLog.js'
+import { type Connection, connectionOf } from '../../src/changes/database/connection.js'
+import type { Row } from '../../src/changes/database/database.js'
+import { changeLogOf } from '../../src/entity/registry.js'
+import { withSync } from '../../src/entity/withSync.js'
+import { Gone, type Moment, type Points } from './points.js'
+
+/** `wal` and `journal` are libsql files. */
+export type Kind = 'sqljs' | 'wal' | 'journal'
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Record<string, string>
+  readonly body: string
+}
+
+export interface ProcessOptions {
+  readonly entities: NonNullable<DataSourceOptions['entities']>
+  /** Name of the process that it syncs with. */
+  readonly server?: string | undefined
+  readonly pageSize?: number | undefined
+  readonly batchSize?: number | undefined
+}
+
+interface RawConnection {
+  prepare(sql: string): unknown
+  export?(): Uint8Array
+  close(): void
+}
+
+// a file system in memory: killing a process loses nothing that it has written, so nothing needs to reach a disk
+const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'sync-crash-'))
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+let files = 0
+const newFile = () => join(folder, `${++files}.db`)
+const PARTS = ['', '-wal', '-journal']
+
+const never = () => new Promise<never>(() => {})
+
+/** From one start to the next death. */
+class Life {
+  isOver = false
+  end: () => void = () => {}
+  readonly ended = new Promise<void>(resolve => {
+    this.end = () => {
+      this.isOver = true
+      resolve()
+    }
+  })
+}
+
+/** What is left of a database when its process is gone. */
+export type Left = Uint8Array | string | undefined
+
+export class Process {
+  dataSource!: DataSource
+  life = new Life()
+  /** Given to TypeORM at every start. */
+  more: Partial<DataSourceOptions> = {}
+  #left: Left
+  #isStarted = false
+  #look: Connection['run'] = () => []
+  #app: Koa | undefined
+  #raw: RawConnection | undefined
+  #started: { entities: unknown; more: unknown } | undefined
+
+  constructor(
+    readonly name: string,
+    readonly kind: Kind,
+    readonly options: ProcessOptions,
+    private readonly points: Points,
+    private readonly fetchFrom: (client: Process, request: { method: string; url: string; headers: Headers; body: string | undefined }) => Promise<Answer>,
+    readonly onError: (error: unknown) => void,
+  ) {}
+
+  entities: NonNullable<DataSourceOptions['entities']> | undefined
+
+  get log(): ChangeLog {
+    return changeLogOf(this.dataSource)
+  }
+
+  get isDead(): boolean {
+    return this.life.isOver
+  }
+
+  /** Opens the database as it is; `sync: false` is an application that does not know of sync yet. */
+  async start({ synchronize = false, sync = true } = {}): Promise<void> {
+    this.bury()
+    const life = new Life()
+    this.life = life
+    const entities = this.entities ?? this.options.entities
+    const { points } = this
+    const ownOptions =
+      this.kind === 'sqljs'
+        ? { type: 'sqljs', database: this.#left }
+        : { type: 'better-sqlite3', driver: libsql, database: (this.#left ??= newFile()), enableWAL: this.kind === 'wal' }
+    const dataSource = new DataSource({ ...ownOptions, entities, synchronize, ...this.more } as DataSourceOptions)
+    this.dataSource = dataSource
+    this.#started = { entities, more: this.more }
+    this.#app = undefined
+    const driver = dataSource.driver as unknown as { connect(): Promise<void> }
+    const connect = driver.connect.bind(driver)
+    let pending: number | undefined
+    driver.connect = async () => {
+      await connect()
+      this.#hook(life, () => {
+        const index = pending
+        pending = undefined
+        points.after(this, index)
+      })
+    }
+    if (sync) {
+      withSync(dataSource, {
+        ...(this.options.server && { server: `http://${this.options.server}` }),
+        ...(this.options.pageSize && { pageSize: this.options.pageSize }),
+        ...(this.options.batchSize && { batchSize: this.options.batchSize }),
+        patience: 100,
+        retries: 0,
+        fetch: this.#fetch(life),
+        beforeStatement: sql => {
+          if (life.isOver) throw new Gone()
+          pending = points.before(this, 'statement', sql)
+        },
+        beforeStep: async () => {
+          if (life.isOver) return never()
+          points.before(this, 'step', '')
+        },
+        ...(this.kind === 'sqljs' && { save: () => this.#save(life) }),
+      })
+    }
+    await dataSource.initialize()
+    this.#isStarted = true
+  }
+
+  // What TypeORM and the application say goes through `prepare`, what a step says through our own connection.
+  #hook(life: Life, after: () => void): void {
+    const { dataSource, points } = this
+    const raw = (dataSource.driver as unknown as { databaseConnection: RawConnection }).databaseConnection
+    const connection = connectionOf(dataSource)
+    const [prepare, run, runMany] = [raw.prepare.bind(raw), connection.run.bind(connection), connection.runMany.bind(connection)]
+    this.#raw = raw
+    let isStep = false
+    raw.prepare = sql => {
+      if (isStep) return prepare(sql)
+      if (life.isOver) throw new Gone()
+      points.before(this, 'sql', sql)
+      return prepare(sql)
+    }
+    const own = <T>(work: () => T): T => {
+      isStep = true
+      try {
+        return work()
+      } finally {
+        isStep = false
+      }
+    }
+    this.#look = (sql, values) => own(() => run(sql, values))
+    const alive = () => {
+      if (life.isOver) throw new Gone()
+    }
+    connection.run = (sql, values) => {
+      alive()
+      const rows = own(() => run(sql, values))
+      after()
+      return rows
+    }
+    connection.runMany = (sql, many) => {
+      alive()
+      own(() => runMany(sql, many))
+      after()
+    }
+  }
+
+  #fetch(life: Life): typeof globalThis.fetch {
+    return async (input, init) => {
+      if (life.isOver) return never()
+      const [method, url] = [init?.method ?? 'GET', String(input)]
+      let answer: Answer
+      try {
+        const index = this.points.before(this, 'request', `${method} ${url}`)
+        answer = await this.fetchFrom(this, { method, url, headers: new Headers(init?.headers as HeadersInit), body: init?.body as string | undefined })
+        if (life.isOver) return never()
+        this.points.after(this, index)
+      } catch (error) {
+        if (life.isOver) return never()
+        throw error
+      }
+      const { status, headers, body } = answer
+      return new Response(status === 204 || status === 304 ? null : body, { status, headers })
+    }
+  }
+
+  async #save(life: Life): Promise<void> {
+    if (life.isOver) return never()
+    try {
+      const index = this.points.before(this, 'save', '')
+      this.#left = this.#raw?.export?.()
+      this.points.after(this, index)
+    } catch (error) {
+      if (life.isOver) return never()
+      throw error
+    }
+  }
+
+  /** Saves after the application's own writes. */
+  async save(): Promise<void> {
+    if (this.kind === 'sqljs') await this.#save(this.life)
+  }
+
+  /** The process is gone, in the middle of whatever it does. What it had not committed, or not saved, is gone with it. */
+  die(): never {
+    this.#left = this.#snapshot()
+    this.life.end()
+    throw new Gone()
+  }
+
+  #snapshot(): Left {
+    if (this.kind === 'sqljs') return this.#left
+    const copy = newFile()
+    for (const part of PARTS) if (existsSync(this.#left + part)) copyFileSync(this.#left + part, copy + part)
+    return copy
+  }
+
+  /** Everything as it stands, to begin from again; nothing may be under way. */
+  async keep(): Promise<Left> {
+    await this.save()
+    return this.#snapshot()
+  }
+
+  /** Begins from what was kept. A data source that nothing happened to is used again, on another connection: to make one takes longer. */
+  async reset(left: Left): Promise<void> {
+    const { life, dataSource } = this
+    const old = typeof this.#left === 'string' ? this.#left : undefined
+    const isUsable = this.#isStarted && !life.isOver && this.#started?.entities === (this.entities ?? this.options.entities) && this.#started?.more === this.more
+    if (this.kind === 'sqljs') this.#left = left
+    else {
+      this.#left = newFile()
+      for (const part of PARTS) if (existsSync(left + part)) copyFileSync(left + part, this.#left + part)
+    }
+    if (!isUsable) await this.start()
+    else if (this.kind === 'sqljs') {
+      this.#raw?.close()
+      const driver = dataSource.driver as unknown as { load(data: Uint8Array): Promise<void>; connect(): Promise<void> }
+      await driver.load(this.#left as Uint8Array)
+      await this.#again()
+    } else {
+      this.#raw?.close()
+      await this.#again()
+    }
+    if (old) for (const part of PARTS) rmSync(old + part, { force: true })
+  }
+
+  // `connect` is ours, and hooks the new connection
+  async #again(): Promise<void> {
+    const { driver } = this.dataSource
+    const options = driver as unknown as { options: { database: unknown }; connect(): Promise<void> }
+    options.options.database = this.#left
+    await options.connect()
+  }
+
+  bury(): void {
+    if (!this.#isStarted) return
+    this.#isStarted = false
+    this.life.end()
+    try {
+      this.#raw?.close()
+    } catch {
+      // it was in the middle of something
+    }
+  }
+
+  fail(moment: Moment, index: number): never {
+    const { kind, label } = moment
+    if (kind === 'request') throw new TypeError('fetch failed')
+    if (kind === 'handler') throw new Error('the handler failed')
+    const isFull = index % 2 === 0
+    // SQLite ends the transaction by itself when the disk is full
+    if (isFull && kind === 'statement' && label !== 'COMMIT' && !label.startsWith('BEGIN')) {
+      try {
+        this.#look('ROLLBACK', [])
+      } catch {
+        // there was none
+      }
+    }
+    throw Object.assign(new Error(isFull ? 'database or disk is full' : 'disk I/O error'), { code: isFull ? 'SQLITE_FULL' : 'SQLITE_IOERR' })
+  }
+
+  /** Looks, unseen. */
+  look(sql: string, ...values: unknown[]): Row[] {
+    return this.#look(sql, values)
+  }
+
+  /** Answers a request as a server. */
+  async answer(method: string, path: string, headers: Headers, body: string | undefined): Promise<Answer> {
+    const { life } = this
+    const gone = new TypeError('fetch failed')
+    if (life.isOver || !this.#isStarted) throw gone
+    try {
+      const index = this.points.before(this, 'serve', `${method} ${path}`)
+      const answer = await Promise.race([this.#answer(method, path, headers, body), life.ended])
+      if (life.isOver || !answer) throw gone
+      this.points.after(this, index)
+      return answer
+    } catch (error) {
+      if (life.isOver) throw gone
+      throw error
+    }
+  }
+
+  async #answer(method: string, path: string, headers: Headers, body: string | undefined): Promise<Answer> {
+    if (!this.#app) {
+      this.#app = new Koa()
+      this.#app.on('error', error => this.onError(error))
+      this.#app.use((ctx, next) => {
+        // what the injected request lacks of a real one
+        Object.defineProperty(ctx.req, 'headersDistinct', { value: Object.fromEntries(Object.entries(ctx.req.headers).map(([name, value]) => [name, [value]])) })
+        return next()
+      })
+      this.#app.use(syncRoutes(this.dataSource, { public: true }).routes())
+    }
+    const all: Record<string, string> = {}
+    headers.forEach((value, name) => {
+      all[name] = value
+    })
+    const answer = await inject(this.#app.callback() as never, { method: method as 'GET', url: path, headers: all, ...(body !== undefined && { payload: body }) })
+    return { status: answer.statusCode, headers: answer.headers as Record<string, string>, body: answer.payload }
+  }
+}
