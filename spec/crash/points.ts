@@ -74,6 +74,11 @@ export class Points {
 
   /** Every point of the moments that a dry run has counted. */
   all(): Point[] {
-    return this.moments.flatMap(({ kind }, index) => POSSIBLE[kind].map(([phase, fault]) => ({ index, phase, fault })))
+    return this.moments.flatMap(({ kind, label }, index) =>
+      POSSIBLE[kind]
+        // a BEGIN that fails has begun nothing
+        .filter(([phase, fault]) => !(phase === 'after' && fault === 'error' && label.startsWith('BEGIN')))
+        .map(([phase, fault]) => ({ index, phase, fault })),
+    )
   }
 }

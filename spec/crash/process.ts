@@ -32,6 +32,15 @@ export interface ProcessOptions {
   readonly batchSize?: number | undefined
 }
 
+export interface Schema {
+  readonly entities: NonNullable<DataSourceOptions['entities']>
+  readonly synchronize?: boolean
+  readonly migrations?: DataSourceOptions['migrations']
+  readonly migrationsRun?: boolean
+  /** An application that does not know of sync yet. */
+  readonly isPlain?: boolean
+}
+
 interface RawConnection {
   prepare(sql: string): unknown
   export?(): Uint8Array
@@ -65,14 +74,14 @@ export type Left = Uint8Array | string | undefined
 export class Process {
   dataSource!: DataSource
   life = new Life()
-  /** Given to TypeORM at every start. */
-  more: Partial<DataSourceOptions> = {}
+  /** How it starts, also after a death. */
+  schema: Schema
   #left: Left
   #isStarted = false
   #look: Connection['run'] = () => []
   #app: Koa | undefined
   #raw: RawConnection | undefined
-  #started: { entities: unknown; more: unknown } | undefined
+  #started: Schema | undefined
 
   constructor(
     readonly name: string,
@@ -81,9 +90,9 @@ export class Process {
     private readonly points: Points,
     private readonly fetchFrom: (client: Process, request: { method: string; url: string; headers: Headers; body: string | undefined }) => Promise<Answer>,
     readonly onError: (error: unknown) => void,
-  ) {}
-
-  entities: NonNullable<DataSourceOptions['entities']> | undefined
+  ) {
+    this.schema = { entities: options.entities }
+  }
 
   get log(): ChangeLog {
     return changeLogOf(this.dataSource)
@@ -93,20 +102,22 @@ export class Process {
     return this.life.isOver
   }
 
-  /** Opens the database as it is; `sync: false` is an application that does not know of sync yet. */
-  async start({ synchronize = false, sync = true } = {}): Promise<void> {
+  async start(): Promise<void> {
     this.bury()
     const life = new Life()
     this.life = life
-    const entities = this.entities ?? this.options.entities
-    const { points } = this
+    const { points, schema } = this
+    const { isPlain, ...typeorm } = schema
     const ownOptions =
       this.kind === 'sqljs'
         ? { type: 'sqljs', database: this.#left }
-        : { type: 'better-sqlite3', driver: libsql, database: (this.#left ??= newFile()), enableWAL: this.kind === 'wal' }
-    const dataSource = new DataSource({ ...ownOptions, entities, synchronize, ...this.more } as DataSourceOptions)
+        : {
+            ...{ type: 'better-sqlite3', driver: libsql, database: (this.#left ??= newFile()), enableWAL: this.kind === 'wal' },
+            statementCacheSize: 0, // a statement that is prepared once is a moment once, and belongs to one connection
+          }
+    const dataSource = new DataSource({ ...ownOptions, ...typeorm } as DataSourceOptions)
     this.dataSource = dataSource
-    this.#started = { entities, more: this.more }
+    this.#started = schema
     this.#app = undefined
     const driver = dataSource.driver as unknown as { connect(): Promise<void> }
     const connect = driver.connect.bind(driver)
@@ -119,7 +130,7 @@ export class Process {
         points.after(this, index)
       })
     }
-    if (sync) {
+    if (!isPlain) {
       withSync(dataSource, {
         ...(this.options.server && { server: `http://${this.options.server}` }),
         ...(this.options.pageSize && { pageSize: this.options.pageSize }),
@@ -188,7 +199,7 @@ export class Process {
       let answer: Answer
       try {
         const index = this.points.before(this, 'request', `${method} ${url}`)
-        answer = await this.fetchFrom(this, { method, url, headers: new Headers(init?.headers as HeadersInit), body: init?.body as string | undefined })
+        answer = await this.fetchFrom(this, { method, url, headers: new Headers(init?.headers as Headers), body: init?.body as string | undefined })
         if (life.isOver) return never()
         this.points.after(this, index)
       } catch (error) {
@@ -224,6 +235,12 @@ export class Process {
     throw new Gone()
   }
 
+  /** The process ends as it should. */
+  stop(): void {
+    this.#left = this.#snapshot()
+    this.bury()
+  }
+
   #snapshot(): Left {
     if (this.kind === 'sqljs') return this.#left
     const copy = newFile()
@@ -241,31 +258,21 @@ export class Process {
   async reset(left: Left): Promise<void> {
     const { life, dataSource } = this
     const old = typeof this.#left === 'string' ? this.#left : undefined
-    const isUsable = this.#isStarted && !life.isOver && this.#started?.entities === (this.entities ?? this.options.entities) && this.#started?.more === this.more
+    const isUsable = this.#isStarted && !life.isOver && this.#started === this.schema
     if (this.kind === 'sqljs') this.#left = left
     else {
       this.#left = newFile()
       for (const part of PARTS) if (existsSync(left + part)) copyFileSync(left + part, this.#left + part)
     }
     if (!isUsable) await this.start()
-    else if (this.kind === 'sqljs') {
+    else {
       this.#raw?.close()
-      const driver = dataSource.driver as unknown as { load(data: Uint8Array): Promise<void>; connect(): Promise<void> }
-      await driver.load(this.#left as Uint8Array)
-      await this.#again()
-    } else {
-      this.#raw?.close()
-      await this.#again()
+      // `connect` is ours, and hooks the new connection
+      const driver = dataSource.driver as unknown as { options: { database: unknown }; connect(): Promise<void> }
+      driver.options.database = this.#left
+      await driver.connect()
     }
     if (old) for (const part of PARTS) rmSync(old + part, { force: true })
-  }
-
-  // `connect` is ours, and hooks the new connection
-  async #again(): Promise<void> {
-    const { driver } = this.dataSource
-    const options = driver as unknown as { options: { database: unknown }; connect(): Promise<void> }
-    options.options.database = this.#left
-    await options.connect()
   }
 
   bury(): void {

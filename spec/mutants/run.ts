@@ -1,10 +1,11 @@
 // Takes each remedy out of a copy of the source, one at a time, and shows who noticed (HAZARDS.md: the oracle is tested too).
-//   npm run mutants -- [--only name,name] [--schedules N] [--list] [--all]
+//   npm run mutants -- [--only name,name] [--by simulation|spec] [--schedules N] [--list] [--all]
+//   --by asks these finders alone, --all asks every finder of a mutant, not only until one has found it
 //
 // A switch in the shipped code would be shipped with it, and somebody would find it. So a mutant is a text and what stands there instead.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Finder, type Mutant, mutants } from './mutants.js'
@@ -42,6 +43,14 @@ function mutate(copy: string, { name, file, find, replace }: Mutant): { path: st
   const after = before.replace(find, () => replace)
   if (after === before) throw new Error(`${name} changes nothing.`)
   return { path, before, after }
+}
+
+// A spec that is not there is red as well.
+function checkMutant(copy: string, mutant: Mutant): void {
+  mutate(copy, mutant)
+  if (!mutant.by.length) throw new Error(`Nobody looks for ${mutant.name}.`)
+  for (const finder of mutant.by)
+    if (!finder.startsWith('simulation') && !existsSync(join(copy, finder))) throw new Error(`${mutant.name}: there is no ${finder}.`)
 }
 
 // ---------------------------------------------------------------- finders
@@ -177,7 +186,11 @@ async function find(copy: string, mutant: Mutant): Promise<string[]> {
 async function lead(): Promise<void> {
   const only = option('only')?.split(',')
   for (const name of only ?? []) if (!mutants.some(m => m.name === name)) throw new Error(`There is no mutant ${name}.`)
-  const chosen = mutants.filter(m => only === undefined || only.includes(m.name))
+  const by = option('by') ?? ''
+  const chosen = mutants
+    .filter(m => only === undefined || only.includes(m.name))
+    .map(m => ({ ...m, by: m.by.filter(finder => finder.startsWith(by)) }))
+    .filter(m => m.by.length > 0)
   if (has('list')) {
     for (const { name, hazard, file, by } of chosen) console.log(`${name.padEnd(34)} ${file.padEnd(36)} ${hazard} [${by.join(', ')}]`)
     return
@@ -193,7 +206,7 @@ async function lead(): Promise<void> {
   }
   try {
     if (new Set(mutants.map(m => m.name)).size < mutants.length) throw new Error('Two mutants have one name.')
-    for (const mutant of mutants) mutate(copy, mutant) // the whole list fits, before hours are spent
+    for (const mutant of only ? chosen : mutants) checkMutant(copy, mutant) // the whole list fits, before hours are spent
     if (!has('unchecked')) await checkUnmutated(copy, chosen)
     const missed: string[] = []
     for (const [k, mutant] of chosen.entries()) {

@@ -1,7 +1,7 @@
 // The databases of a history: real ones, set up once and emptied between histories, each a server and a client at once.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { mkdtempSync } from 'node:fs'
+import { existsSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Koa from 'koa'
@@ -15,6 +15,9 @@ import type { Row, Step } from '../../src/changes/database/database.js'
 import { enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { withSync } from '../../src/entity/withSync.js'
+
+// in memory where there is a file system there: what is durable is not what is tried here
+const FOLDER = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 export const RELATIONS = ['none', 'CASCADE', 'RESTRICT', 'SET NULL'] as const
 export type RelationKind = (typeof RELATIONS)[number]
@@ -89,7 +92,7 @@ export class SimulatedDatabase {
         : new DataSource({
             type: 'better-sqlite3',
             driver: libsql,
-            database: join(mkdtempSync(join(tmpdir(), 'sync-')), 'db'),
+            database: join(mkdtempSync(join(FOLDER, 'sync-')), 'db'),
             enableWAL: true,
             entities,
             synchronize: true,
@@ -114,7 +117,9 @@ export class SimulatedDatabase {
     database.run('CREATE TABLE rule (refuses INTEGER)')
     database.run('CREATE TABLE wall (time INTEGER)')
     database.run('INSERT INTO wall VALUES (0)')
-    if (kind === 'libsql') database.run('PRAGMA synchronous = OFF')
+    // sql.js would look up and open its journal in a file system of its own with every step
+    for (const pragma of ['synchronous = OFF', ...(kind === 'sqljs' ? ['journal_mode = MEMORY', 'locking_mode = EXCLUSIVE'] : [])])
+      database.run(`PRAGMA ${pragma}`)
     return database
   }
 
@@ -132,6 +137,11 @@ export class SimulatedDatabase {
 
   run(sql: string, ...values: unknown[]): Row[] {
     return connectionOf(this.dataSource).run(sql, values)
+  }
+
+  /** Grows with every row that anything writes: where it stands still, nothing has changed. */
+  get writes(): number {
+    return Number(this.run('SELECT total_changes() AS n')[0]?.n)
   }
 
   /** Runs a step's statements now, outside any step: to look at what is there. */

@@ -13,7 +13,7 @@ const option = (name: string, otherwise: string): string => {
 }
 const schedules = Number(option('schedules', '200'))
 const first = Number(option('seed', '1'))
-const steps = Number(option('steps', '400'))
+const steps = Number(option('steps', '300'))
 const show = Number(option('show', '5'))
 const topologies = option('topology', 'star,relay,two').split(',') as Topology[]
 

@@ -24,6 +24,7 @@ export async function startServer(entities: Entities, { before = [] as Koa.Middl
     dataSource,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     async stop() {
+      if (!server.listening) return
       const closed = once(server, 'close')
       server.close()
       server.closeAllConnections()
@@ -52,7 +53,12 @@ export function device(entities: Entities, server: string, options: Omit<WithSyn
 /** All rows of a table by id, with everything that is stored but the stamp. */
 export async function rowsOf(dataSource: DataSource, table: string): Promise<Record<string, unknown>[]> {
   const rows = await dataSource.query(`SELECT * FROM "${table}" ORDER BY id`)
-  return rows.map(({ _lastChange, ...row }: Record<string, unknown>) => row)
+  return rows.map(({ _lastChange, ...row }: Record<string, unknown>) => {
+    // SQLite's own clock leaves out the milliseconds that TypeORM writes
+    for (const [name, cell] of Object.entries(row))
+      if (typeof cell === 'string') row[name] = cell.replace(/^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)$/, '$1.000')
+    return row
+  })
 }
 
 // ---------------------------------------------------------------- the wire

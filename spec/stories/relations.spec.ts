@@ -289,7 +289,9 @@ test('a removal whose cascade reaches a task that the sender never saw is contes
   await syncAll(alice.getRepository(Project))
   expect(await bob.query('SELECT name FROM task')).toEqual([{ name: 'Bob’s' }])
   await syncAll(alice)
-  expect(await journal(alice.getRepository(Task)).waiting()).toMatchObject([{ id: 't1', reason: 'parent-removed', local: null, remote: { name: 'Bob’s' } }])
+  expect(await journal(alice.getRepository(Task)).waiting()).toMatchObject([
+    { id: 't1', reason: 'parent-removed', local: null, remote: { name: 'Bob’s' } },
+  ])
   await settle([alice, bob], preferRemoteConflictHandler)
   await expectEqual(databases, TABLES)
   expect(await alice.query('SELECT name FROM project')).toEqual([{ name: 'p1' }])

@@ -188,34 +188,42 @@ export function* readStates(
   versions: ReadonlyMap<string, Version>,
 ): Step<Map<string, RowState>> {
   const list = database.idList(ids)
-  const waiting = new Map<string, Waiting>()
-  for (const row of yield* query(
-    `SELECT id, theirs, untold, reason FROM sync_conflict WHERE remote = ? AND ${database.among('id')}`,
+  // usually there is none of them
+  const there = yield* first(
+    `SELECT EXISTS (SELECT 1 FROM sync_conflict WHERE remote = ?1) AS waiting,
+            EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ?1) AS refused,
+            EXISTS (SELECT 1 FROM ${imagesOf(collection)} WHERE _sync_remote = ?1) AS images`,
     remote.id,
-    list,
-  )) {
-    waiting.set(String(row.id), waitingFrom(row))
+  )
+  const waiting = new Map<string, Waiting>()
+  if (there?.waiting) {
+    const rows = yield* query(
+      `SELECT id, theirs, untold, reason FROM sync_conflict WHERE remote = ? AND ${database.among('id')}`,
+      remote.id,
+      list,
+    )
+    for (const row of rows) waiting.set(String(row.id), waitingFrom(row))
   }
   const rejections = new Map<string, Rejection>()
-  for (const row of yield* query(
-    `SELECT id, stamp, again FROM sync_rejection WHERE remote = ? AND ${database.among('id')}`,
-    remote.id,
-    list,
-  )) {
-    rejections.set(String(row.id), { stamp: Number(row.stamp), again: Boolean(row.again) })
+  if (there?.refused) {
+    const rows = yield* query(`SELECT id, stamp, again FROM sync_rejection WHERE remote = ? AND ${database.among('id')}`, remote.id, list)
+    for (const row of rows) rejections.set(String(row.id), { stamp: Number(row.stamp), again: Boolean(row.again) })
   }
   const images = new Map<string, Version[]>()
-  for (const row of yield* query(
-    `SELECT i._sync_id AS id, i._sync_stamp AS stamp, i._sync_removed AS removed${cellsOf(collection, 'i')}
-       FROM "sync_image_${collection.name.replaceAll('"', '""')}" i
-      WHERE i._sync_remote = ? AND ${database.among('i._sync_id')}
-      ORDER BY i._sync_stamp DESC`,
-    remote.id,
-    list,
-  )) {
-    const id = String(row.id)
-    const image = { stamp: Number(row.stamp), value: row.removed ? null : readRow(collection, row) }
-    images.set(id, [...(images.get(id) ?? []), image])
+  if (there?.images) {
+    const rows = yield* query(
+      `SELECT i._sync_id AS id, i._sync_stamp AS stamp, i._sync_removed AS removed${cellsOf(collection, 'i')}
+         FROM ${imagesOf(collection)} i
+        WHERE i._sync_remote = ? AND ${database.among('i._sync_id')}
+        ORDER BY i._sync_stamp DESC`,
+      remote.id,
+      list,
+    )
+    for (const row of rows) {
+      const id = String(row.id)
+      const image = { stamp: Number(row.stamp), value: row.removed ? null : readRow(collection, row) }
+      images.set(id, [...(images.get(id) ?? []), image])
+    }
   }
   return new Map(
     ids.map(id => [

@@ -13,7 +13,7 @@ import { type Conflict, type ConflictHandler, type ConflictUpdate, UPDATE_DATE }
 import { type Merge, merge } from './merge.js'
 import { takeWaiting } from './pull.js'
 import { type Session, step } from './session.js'
-import { isAutomatic, nothingTaken, removeDependents, settle } from './take.js'
+import { isAutomatic, nothingTaken, readCommonBase, removeDependents, settle } from './take.js'
 import { readWaiting, readWaitingChildren } from './waiting.js'
 
 /** What the handler is shown: a decision counts only if it is still so (law 3). */
@@ -74,7 +74,7 @@ function* describeContested(exchange: Exchange, ids: ReadonlySet<string>): Step<
     const { id, version, waiting } = state
     if (!waiting) continue
     const { family, children } = yield* readFamily(exchange, state)
-    const base = baseOf(exchange.remote, state)
+    const base = yield* readCommonBase(exchange, state, waiting.theirs)
     const orphan =
       waiting.reason === 'parent-removed' && waiting.theirs ? yield* findLostParent(exchange, state, waiting.theirs) : undefined
     contested.push({

@@ -1,0 +1,44 @@
+// Lets every scenario go wrong at each of its moments, on each kind of database.
+//   npm run crash-points -- [--scenario PART OF A NAME] [--kinds sqljs,libsql,wal] [--stride N] [--offset N] [--only 12/before/gone] [--show N]
+
+import 'reflect-metadata'
+import { runScenario } from './run.js'
+import { SCENARIOS } from './scenarios.js'
+
+const option = (name: string, otherwise: string): string => {
+  const i = process.argv.indexOf(`--${name}`)
+  return i < 0 ? otherwise : (process.argv[i + 1] ?? otherwise)
+}
+const stride = Number(option('stride', '1'))
+const offset = Number(option('offset', '0'))
+const show = Number(option('show', '5'))
+const only = process.argv.includes('--only') ? option('only', '') : undefined
+const kinds = option('kinds', 'sqljs,libsql').split(',')
+const scenarios = SCENARIOS.filter(s => s.name.includes(option('scenario', '')))
+
+const start = performance.now()
+let [done, held] = [0, 0]
+let isComplete = true
+for (const scenario of scenarios) {
+  for (const kind of kinds) {
+    const begun = performance.now()
+    const result = await runScenario(scenario, kind, { stride, offset, only })
+    done += result.done
+    held += result.held
+    if (result.failures.length) isComplete = false
+    const seconds = ((performance.now() - begun) / 1000).toFixed(0)
+    console.log(`${result.held} of ${result.done} points${stride > 1 ? ` (of ${result.points})` : ''}: ${scenario.name} (${kind}, ${seconds} s)`)
+    // one failure of each sort
+    const sorts = new Map<string, { point: string; problems: string[]; count: number }>()
+    for (const { point, problems } of result.failures) {
+      const sort = (problems[0] ?? '').replace(/[\d"{}[\]]/g, '').slice(0, 60)
+      const known = sorts.get(sort)
+      if (known) known.count++
+      else sorts.set(sort, { point, problems, count: 1 })
+    }
+    for (const { point, problems, count } of [...sorts.values()].slice(0, show))
+      console.log(`  ${count} × ${point}\n    ${problems.slice(0, 3).join('\n    ').slice(0, 1_500)}`)
+  }
+}
+console.log(`${held} of ${done} points in ${((performance.now() - start) / 1000).toFixed(0)} s`)
+process.exit(isComplete && done > 0 ? 0 : 1)

@@ -1,0 +1,104 @@
+// A server, Alice and Bob, with notes in folders: for histories that are told request by request.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach } from '@jest/globals'
+import libsql from 'libsql'
+import { DataSource, EntitySchema } from 'typeorm'
+import { enableSync, type WithSyncOptions, withSync } from 'typeorm-sync'
+import { collectTombstones } from 'typeorm-sync/server-koa'
+import { device, startServer, Wire } from '../stories/devices.js'
+
+const text = { type: 'varchar' } as const
+
+export interface Note {
+  id: string
+  title: string
+  body: string | null
+  slug: string | null
+  folder: { id: string } | null
+}
+
+export const Folder = new EntitySchema<{ id: string; name: string }>({
+  ...{ name: 'Folder', tableName: 'folder' },
+  columns: { id: { ...text, primary: true }, name: text },
+})
+export const Note = new EntitySchema<Note>({
+  ...{ name: 'Note', tableName: 'note' },
+  columns: {
+    id: { ...text, primary: true },
+    title: text,
+    body: { ...text, nullable: true },
+    slug: { ...text, nullable: true, unique: true },
+  },
+  relations: { folder: { type: 'many-to-one', target: 'Folder', nullable: true, onDelete: 'CASCADE' } },
+})
+enableSync(Folder, '/folders')
+enableSync(Note, '/notes')
+export const entities = [Folder, Note]
+export const TABLES = ['folder', 'note']
+
+const open: (() => Promise<unknown>)[] = []
+/** Is ended after the test, last come first served. */
+export const closing = (end: () => Promise<unknown>) => open.unshift(end)
+afterEach(async () => {
+  for (const end of open.splice(0)) await end()
+})
+
+export async function server(options: WithSyncOptions = {}) {
+  const started = await startServer(entities, { options })
+  closing(() => started.stop())
+  return started
+}
+
+export async function client(url: string, options: Omit<WithSyncOptions, 'server'> = {}) {
+  const wire = new Wire()
+  const dataSource = await device(entities, url, { fetch: wire.fetch, ...options })
+  closing(() => dataSource.destroy())
+  return { dataSource, wire, notes: dataSource.getRepository(Note), folders: dataSource.getRepository(Folder) }
+}
+
+/** Two processes on one file, as two windows of an application are. */
+export async function twoWindows(url: string, options: Omit<WithSyncOptions, 'server'> = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'windows-'))
+  closing(async () => rmSync(folder, { recursive: true }))
+  const windows: Awaited<ReturnType<typeof client>>[] = []
+  for (const synchronize of [true, false]) {
+    const wire = new Wire()
+    const dataSource = new DataSource({ type: 'better-sqlite3', driver: libsql, database: join(folder, 'db'), entities, synchronize })
+    await withSync(dataSource, { server: url, fetch: wire.fetch, retries: 0, ...options }).initialize()
+    closing(() => dataSource.destroy())
+    windows.push({ dataSource, wire, notes: dataSource.getRepository(Note), folders: dataSource.getRepository(Folder) })
+  }
+  return windows as [(typeof windows)[0], (typeof windows)[0]]
+}
+
+export const put = (of: DataSource, id: string, title = id, more: { slug?: string; folderId?: string; body?: string } = {}) => {
+  const names = ['id', 'title', ...Object.keys(more)]
+  const places = names.map(() => '?').join(', ')
+  return of.query(`INSERT INTO note (${names.map(n => `"${n}"`).join(', ')}) VALUES (${places})`, [id, title, ...Object.values(more)])
+}
+export const edit = (of: DataSource, id: string, title: string) => of.query('UPDATE note SET title = ? WHERE id = ?', [title, id])
+export const drop = (of: DataSource, id: string) => of.query('DELETE FROM note WHERE id = ?', [id])
+export const titles = async (of: DataSource): Promise<Record<string, string>> =>
+  Object.fromEntries((await of.query('SELECT id, title FROM note ORDER BY id')).map((n: Note) => [n.id, n.title]))
+
+export const nowOf = async (of: DataSource): Promise<number> => Number((await of.query('SELECT now FROM sync_clock'))[0].now)
+
+/** The server forgets every removal that there was. */
+export const forgetRemovals = (of: DataSource) => collectTombstones(of, { olderThan: -1_000_000 })
+
+/** What a step of the engine would do: our triggers keep still. */
+export async function unseen(of: DataSource, ...statements: string[]): Promise<void> {
+  await of.query('UPDATE sync_clock SET step = 1')
+  for (const sql of statements) await of.query(sql)
+  await of.query('UPDATE sync_clock SET step = NULL')
+}
+
+export class Cut extends TypeError {
+  constructor() {
+    super('fetch failed')
+  }
+}
+export const rowsIn = (body: string | undefined): { id: string }[] => JSON.parse(body ?? '[]')

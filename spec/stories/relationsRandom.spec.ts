@@ -1,0 +1,116 @@
+import 'reflect-metadata'
+import { expect, test } from '@jest/globals'
+import { type DataSource, EntitySchema } from 'typeorm'
+import { type ConflictHandler, enableSync, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
+import { device, expectAtRest, expectEqual, settle, startServer, Wire } from './devices.js'
+
+type OnDelete = 'CASCADE' | 'RESTRICT' | 'NO ACTION' | 'SET NULL'
+const text = { type: 'varchar' } as const
+const columns = { id: { ...text, primary: true }, name: text } as const
+
+function family(onDelete: OnDelete) {
+  const to = (target: string) => ({ type: 'many-to-one', target, nullable: true, onDelete }) as const
+  const schemas = [
+    new EntitySchema({ name: 'Step', tableName: 'step', columns: { ...columns }, relations: { parent: to('Task') } }),
+    new EntitySchema({ name: 'Task', tableName: 'task', columns: { ...columns }, relations: { parent: to('Project') } }),
+    new EntitySchema({ name: 'Project', tableName: 'project', columns: { ...columns }, relations: { parent: to('Project') } }),
+  ]
+  for (const schema of schemas) enableSync(schema as never, `/${schema.options.tableName}Changes`)
+  return schemas
+}
+
+const TABLES = ['project', 'task', 'step']
+const PARENT: Record<string, string> = { step: 'task', task: 'project', project: 'project' }
+
+function random(seed: number) {
+  let state = seed
+  return (n: number) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return Math.floor((state / 2 ** 32) * n)
+  }
+}
+
+const seeds = Number(process.env.SEEDS ?? 12)
+const from = Number(process.env.SEED ?? 1)
+const cases = Array.from({ length: seeds }, (_, i) => i + from)
+
+test.each(cases)('a random history of families converges (seed %i)', async seed => {
+  const next = random(seed * 7919)
+  for (let i = 0; i < 5; i++) next(2)
+  const pick = <T>(list: readonly T[]) => list[next(list.length)] as T
+  const onDelete = (['CASCADE', 'RESTRICT', 'NO ACTION', 'SET NULL'] as const)[seed % 4] as OnDelete
+  const entities = family(onDelete)
+  const server = await startServer(entities)
+  const wires = [new Wire(), new Wire(), new Wire()]
+  const devices: DataSource[] = []
+  for (const { fetch } of wires)
+    devices.push(await device(entities, server.url, { fetch, pageSize: 1 + next(4), batchSize: 1 + next(4), rounds: 20 }))
+  const handlers: (ConflictHandler | undefined)[] = [
+    preferLocalConflictHandler,
+    preferRemoteConflictHandler,
+    undefined,
+    (conflicts, updates) => {
+      for (const c of conflicts) if (next(3)) (next(2) ? preferLocalConflictHandler : preferRemoteConflictHandler)([c], updates, () => {})
+    },
+  ]
+  const log: string[] = []
+  try {
+    for (let i = 0; i < 30; i++) {
+      const d = next(3)
+      const who = devices[d] as DataSource
+      const table = pick(TABLES)
+      const id = `${table[0]}${next(4)}`
+      const kind = next(8)
+      if (kind >= 5) {
+        const handler = pick(handlers)
+        const target = next(3) ? who : who.getRepository(pick(entities))
+        if (next(4) === 0) {
+          const at = 1 + next(5)
+          const wire = wires[d] as Wire
+          const when = pick(['before', 'after'] as const)
+          wire.requests.length = 0
+          wire[when] = (_r, n) => {
+            if (n === at) throw new TypeError('lost')
+          }
+          log.push(`${d} syncs, request ${at} lost ${when}`)
+          await syncAll(target as DataSource, handler).catch(e => {
+            if (e.code !== 'network') throw e
+          })
+          wire.mend()
+        } else {
+          log.push(`${d} syncs ${target === who ? 'all' : (target as { metadata: { name: string } }).metadata.name}`)
+          await syncAll(target as DataSource, handler)
+        }
+        continue
+      }
+      const parents = (await who.query(`SELECT id FROM ${PARENT[table]}`)).map((r: { id: string }) => r.id)
+      const parent = next(3) ? (parents[next(parents.length || 1)] ?? null) : null
+      const sql: [string, unknown[]] =
+        kind === 0
+          ? [`DELETE FROM ${table} WHERE id = ?`, [id]]
+          : kind === 1
+            ? [`UPDATE ${table} SET name = ? WHERE id = ?`, [`${d}.${i}`, id]]
+            : kind === 2
+              ? [`UPDATE ${table} SET "parentId" = ? WHERE id = ?`, [parent === id ? null : parent, id]]
+              : [`INSERT INTO ${table} (id, name, "parentId") VALUES (?, ?, ?)`, [id, `${d}.${i}`, parent === id ? null : parent]]
+      const done = await who.query(...sql).then(
+        () => true,
+        () => false,
+      )
+      log.push(`${d}: ${sql[0]} ${JSON.stringify(sql[1])} ${done ? '' : 'refused'}`)
+    }
+    await settle(devices, seed % 2 ? preferRemoteConflictHandler : preferLocalConflictHandler, 15)
+    await expectEqual([server.dataSource, ...devices], TABLES)
+    await expectAtRest(devices)
+    expect(await server.dataSource.query('PRAGMA foreign_key_check')).toEqual([])
+  } catch (error) {
+    const rows = []
+    for (const each of [server.dataSource, ...devices])
+      for (const t of [...TABLES, 'sync_conflict', 'sync_rejection'])
+        rows.push(`${t} ${JSON.stringify(await each.query(`SELECT * FROM ${t}`))}`)
+    if (process.env.SEED) console.log(`${onDelete}\n${log.join('\n')}\n${rows.join('\n')}`)
+    throw error
+  } finally {
+    await Promise.all([...devices.map(d => d.destroy()), server.stop()])
+  }
+})
