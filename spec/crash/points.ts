@@ -44,9 +44,11 @@ export class Points {
   /** Where it went wrong in this run. */
   struck: Moment | undefined
   #target: Point | undefined
+  #failed = new Set<number>()
 
   begin(target?: Point): void {
     this.moments.length = 0
+    this.#failed.clear()
     this.struck = undefined
     this.#target = target
     this.isCounting = true
@@ -72,12 +74,17 @@ export class Points {
     process.fail(moment, index)
   }
 
+  /** A statement fails by itself, as one does that breaks a constraint: there is no moment after it. */
+  noteFailed(index: number | undefined): void {
+    if (index !== undefined && this.isCounting) this.#failed.add(index)
+  }
+
   /** Every point of the moments that a dry run has counted. */
   all(): Point[] {
     return this.moments.flatMap(({ kind, label }, index) =>
       POSSIBLE[kind]
         // a BEGIN that fails has begun nothing
-        .filter(([phase, fault]) => !(phase === 'after' && fault === 'error' && label.startsWith('BEGIN')))
+        .filter(([phase, fault]) => !(phase === 'after' && (this.#failed.has(index) || (fault === 'error' && label.startsWith('BEGIN')))))
         .map(([phase, fault]) => ({ index, phase, fault })),
     )
   }

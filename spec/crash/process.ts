@@ -124,10 +124,11 @@ export class Process {
     let pending: number | undefined
     driver.connect = async () => {
       await connect()
-      this.#hook(life, () => {
+      this.#hook(life, hasFailed => {
         const index = pending
         pending = undefined
-        points.after(this, index)
+        if (hasFailed) points.noteFailed(index)
+        else points.after(this, index)
       })
     }
     if (!isPlain) {
@@ -154,7 +155,7 @@ export class Process {
   }
 
   // What TypeORM and the application say goes through `prepare`, what a step says through our own connection.
-  #hook(life: Life, after: () => void): void {
+  #hook(life: Life, after: (hasFailed: boolean) => void): void {
     const { dataSource, points } = this
     const raw = (dataSource.driver as unknown as { databaseConnection: RawConnection }).databaseConnection
     const connection = connectionOf(dataSource)
@@ -179,17 +180,20 @@ export class Process {
     const alive = () => {
       if (life.isOver) throw new Gone()
     }
-    connection.run = (sql, values) => {
+    const step = <T>(work: () => T): T => {
       alive()
-      const rows = own(() => run(sql, values))
-      after()
-      return rows
+      let result: T
+      try {
+        result = own(work)
+      } catch (error) {
+        after(true)
+        throw error
+      }
+      after(false)
+      return result
     }
-    connection.runMany = (sql, many) => {
-      alive()
-      own(() => runMany(sql, many))
-      after()
-    }
+    connection.run = (sql, values) => step(() => run(sql, values))
+    connection.runMany = (sql, many) => step(() => runMany(sql, many))
   }
 
   #fetch(life: Life): typeof globalThis.fetch {

@@ -8,14 +8,18 @@ type OnDelete = 'CASCADE' | 'RESTRICT' | 'NO ACTION' | 'SET NULL'
 const text = { type: 'varchar' } as const
 const columns = { id: { ...text, primary: true }, name: text } as const
 
-function family(onDelete: OnDelete) {
+function family(onDelete: OnDelete, servers: readonly string[] = ['']) {
   const to = (target: string) => ({ type: 'many-to-one', target, nullable: true, onDelete }) as const
   const schemas = [
     new EntitySchema({ name: 'Step', tableName: 'step', columns: { ...columns }, relations: { parent: to('Task') } }),
     new EntitySchema({ name: 'Task', tableName: 'task', columns: { ...columns }, relations: { parent: to('Project') } }),
     new EntitySchema({ name: 'Project', tableName: 'project', columns: { ...columns }, relations: { parent: to('Project') } }),
   ]
-  for (const schema of schemas) enableSync(schema as never, `/${schema.options.tableName}Changes`)
+  for (const schema of schemas)
+    enableSync(
+      schema as never,
+      servers.map(server => `${server}/${schema.options.tableName}Changes`),
+    )
   return schemas
 }
 
@@ -39,12 +43,28 @@ test.each(cases)('a random history of families converges (seed %i)', async seed 
   for (let i = 0; i < 5; i++) next(2)
   const pick = <T>(list: readonly T[]) => list[next(list.length)] as T
   const onDelete = (['CASCADE', 'RESTRICT', 'NO ACTION', 'SET NULL'] as const)[seed % 4] as OnDelete
+  const topology = process.env.TOPOLOGY ?? pick(['star', 'relay', 'two servers'] as const)
   const entities = family(onDelete)
   const server = await startServer(entities)
+  const more = topology === 'two servers' ? [await startServer(entities)] : []
+  const close: (() => Promise<unknown>)[] = [server, ...more].map(s => () => s.stop())
   const wires = [new Wire(), new Wire(), new Wire()]
   const devices: DataSource[] = []
-  for (const { fetch } of wires)
-    devices.push(await device(entities, server.url, { fetch, pageSize: 1 + next(4), batchSize: 1 + next(4), rounds: 20 }))
+  const theirs = more.length ? family(onDelete, [server.url, ...more.map(s => s.url)]) : entities
+  let url = server.url
+  for (const { fetch } of wires) {
+    const options = { fetch, pageSize: 1 + next(4), batchSize: 1 + next(4), rounds: 20 }
+    if (topology === 'relay' && !devices.length) {
+      const relay = await startServer(entities, { options: { ...options, server: url, retries: 0 } })
+      close.unshift(() => relay.stop())
+      url = relay.url
+      devices.push(relay.dataSource)
+    } else {
+      const opened = await device(theirs, url, options)
+      close.unshift(() => opened.destroy())
+      devices.push(opened)
+    }
+  }
   const handlers: (ConflictHandler | undefined)[] = [
     preferLocalConflictHandler,
     preferRemoteConflictHandler,
@@ -63,7 +83,7 @@ test.each(cases)('a random history of families converges (seed %i)', async seed 
       const kind = next(8)
       if (kind >= 5) {
         const handler = pick(handlers)
-        const target = next(3) ? who : who.getRepository(pick(entities))
+        const target = next(3) ? who : who.getRepository(pick(theirs))
         if (next(4) === 0) {
           const at = 1 + next(5)
           const wire = wires[d] as Wire
@@ -100,17 +120,17 @@ test.each(cases)('a random history of families converges (seed %i)', async seed 
       log.push(`${d}: ${sql[0]} ${JSON.stringify(sql[1])} ${done ? '' : 'refused'}`)
     }
     await settle(devices, seed % 2 ? preferRemoteConflictHandler : preferLocalConflictHandler, 15)
-    await expectEqual([server.dataSource, ...devices], TABLES)
-    await expectAtRest(devices)
+    await expectEqual([server.dataSource, ...more.map(m => m.dataSource), ...devices], TABLES)
+    await expectAtRest(devices, 1 + more.length)
     expect(await server.dataSource.query('PRAGMA foreign_key_check')).toEqual([])
   } catch (error) {
     const rows = []
     for (const each of [server.dataSource, ...devices])
       for (const t of [...TABLES, 'sync_conflict', 'sync_rejection'])
         rows.push(`${t} ${JSON.stringify(await each.query(`SELECT * FROM ${t}`))}`)
-    if (process.env.SEED) console.log(`${onDelete}\n${log.join('\n')}\n${rows.join('\n')}`)
+    if (process.env.SEED) console.log(`${onDelete} ${topology}\n${log.join('\n')}\n${rows.join('\n')}`)
     throw error
   } finally {
-    await Promise.all([...devices.map(d => d.destroy()), server.stop()])
+    for (const each of close) await each()
   }
 })

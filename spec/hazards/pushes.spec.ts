@@ -1,0 +1,411 @@
+import 'reflect-metadata'
+import { expect, test } from '@jest/globals'
+import { type ConflictHandler, journal, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
+import type { WireRequest } from '../stories/devices.js'
+import { Cut, client, drop, edit, nowOf, put, rowsIn, server, titles, twoWindows, unseen } from './world.js'
+
+const isPush = ({ method, body }: { method: string; body: string | undefined }) => method === 'POST' && rowsIn(body).length > 0
+const post = (url: string, query: string, body: unknown) =>
+  fetch(`${url}/notes?${query}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+const send = ({ url, body }: WireRequest, key: string) =>
+  fetch(url, { method: 'POST', headers: { 'content-type': 'application/json', 'idempotency-key': key }, body: body as string })
+
+/** Reads what a window of another process would find. */
+const remoteOf = async ({ dataSource }: Awaited<ReturnType<typeof client>>) =>
+  (await dataSource.query(`SELECT * FROM sync_remote WHERE collection = 'note'`))[0]
+
+test('a note whose push got no answer, and that the server removed since, does not come back', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  await syncAll(alice.notes)
+  await put(alice.dataSource, 'a')
+  alice.wire.after = request => {
+    if (isPush(request)) throw new Cut()
+  }
+  await expect(syncAll(alice.notes)).rejects.toThrow()
+  alice.wire.mend()
+  await drop(there, 'a')
+  await syncAll(alice.notes)
+  expect(await titles(alice.dataSource)).toEqual({})
+  expect(await titles(there)).toEqual({})
+})
+
+test('an answer that comes to a window that was asleep does not undo what another one has read', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a', 'one')
+  const [first, second] = await twoWindows(url)
+  await syncAll(first.notes)
+  await edit(there, 'a', 'two')
+  first.wire.after = async ({ method }) => {
+    if (method !== 'GET') return
+    first.wire.mend()
+    await edit(there, 'a', 'three')
+    await syncAll(second.notes)
+  }
+  await syncAll(first.notes)
+  expect(await titles(first.dataSource)).toEqual({ a: 'three' })
+  expect(await remoteOf(first)).toMatchObject({ server_date: await nowOf(there) })
+})
+
+test('what others changed between two batches of a push is not overwritten', async () => {
+  const { dataSource: there, url } = await server()
+  for (const id of ['a', 'b']) await put(there, id)
+  const alice = await client(url, { batchSize: 1 })
+  await syncAll(alice.notes)
+  await edit(alice.dataSource, 'a', 'hers')
+  await edit(alice.dataSource, 'b', 'hers')
+  alice.wire.before = async request => {
+    if (!isPush(request)) return
+    alice.wire.mend()
+    await edit(there, 'b', 'theirs')
+  }
+  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1 })
+  expect(await titles(there)).toEqual({ a: 'hers', b: 'theirs' })
+})
+
+test('what was in a push that came to nothing is no version that the server knows', async () => {
+  const { dataSource: there, url } = await server()
+  for (const id of ['a', 'b']) await put(there, id, 'zero')
+  const alice = await client(url)
+  await syncAll(alice.notes)
+  await edit(alice.dataSource, 'a', 'one')
+  alice.wire.before = async request => {
+    if (!isPush(request)) return
+    alice.wire.mend()
+    await edit(there, 'a', 'theirs')
+    await edit(alice.dataSource, 'a', 'two')
+  }
+  await syncAll(alice.notes)
+  // the others are told, and with them everything up to now
+  await edit(alice.dataSource, 'b', 'one')
+  await syncAll(alice.notes)
+  const bases: unknown[] = []
+  await syncAll(alice.notes, conflicts => void bases.push(...conflicts.map(c => (c.base as { title: string } | null)?.title)))
+  expect(bases).toEqual(['zero'])
+})
+
+test('a note that waits for a decision does not count as told with the others, however often it is edited', async () => {
+  const { dataSource: there, url } = await server()
+  for (const id of ['a', 'b']) await put(there, id, 'zero')
+  const alice = await client(url)
+  await syncAll(alice.notes)
+  await edit(alice.dataSource, 'a', 'one')
+  await edit(there, 'a', 'theirs')
+  await edit(alice.dataSource, 'b', 'one')
+  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1, pushed: 1 })
+  await edit(alice.dataSource, 'a', 'two')
+  await edit(alice.dataSource, 'b', 'two')
+  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1, pushed: 1 })
+  expect(await syncAll(alice.notes, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, waiting: 0 })
+  expect(await titles(there)).toEqual({ a: 'two', b: 'two' })
+})
+
+test('what is saved while a push is under way is told by the next one', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  await put(alice.dataSource, 'a')
+  alice.wire.before = async request => {
+    if (!isPush(request)) return
+    alice.wire.mend()
+    await put(alice.dataSource, 'b')
+    await edit(alice.dataSource, 'a', 'edited')
+  }
+  await syncAll(alice.notes)
+  expect(await titles(there)).toEqual({ a: 'a' })
+  await syncAll(alice.notes)
+  expect(await titles(there)).toEqual({ a: 'edited', b: 'b' })
+})
+
+test('what a push tells is what both know, whatever is edited meanwhile', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  await put(alice.dataSource, 'a', 'one')
+  alice.wire.before = async request => {
+    if (!isPush(request)) return
+    alice.wire.mend()
+    await edit(alice.dataSource, 'a', 'two')
+  }
+  await syncAll(alice.notes)
+  await there.query(`UPDATE note SET body = 'theirs' WHERE id = 'a'`)
+  expect(await syncAll(alice.notes)).toMatchObject({ merged: 1, conflicts: 0, waiting: 0 })
+  expect(await alice.dataSource.query('SELECT title, body FROM note')).toEqual([{ title: 'two', body: 'theirs' }])
+})
+
+test('a decision to keep our side is not acknowledged by an older push', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a', 'zero')
+  const [first, second] = await twoWindows(url)
+  await syncAll(first.notes)
+  await edit(first.dataSource, 'a', 'hers')
+  await edit(there, 'a', 'theirs')
+  await syncAll(first.notes) // it waits
+  await put(first.dataSource, 'b')
+  first.wire.after = async request => {
+    if (!isPush(request)) return
+    first.wire.mend()
+    await syncAll(second.notes, preferLocalConflictHandler)
+  }
+  await syncAll(first.notes)
+  await syncAll(first.notes)
+  expect(await titles(first.dataSource)).toEqual({ a: 'hers', b: 'b' })
+  expect(await titles(there)).toEqual({ a: 'hers', b: 'b' })
+})
+
+test('the server’s side of a decision is what both know from then on', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a', 'zero', { body: 'zero' })
+  const alice = await client(url)
+  await syncAll(alice.notes)
+  await edit(alice.dataSource, 'a', 'hers')
+  await there.query(`UPDATE note SET title = 'theirs', body = 'theirs' WHERE id = 'a'`)
+  await syncAll(alice.notes, preferLocalConflictHandler)
+  await syncAll(alice.notes)
+  expect(rowsIn(alice.wire.requests.findLast(isPush)?.body)).toEqual([{ id: 'a', title: 'hers', _partial: true }])
+})
+
+test('an acknowledgement that comes late, for a push that another window has ended, leaves the next push alone', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'b')
+  const [first, second] = await twoWindows(url)
+  await syncAll(first.notes)
+  await put(first.dataSource, 'a')
+  first.wire.after = async request => {
+    if (!isPush(request)) return
+    first.wire.mend()
+    await put(second.dataSource, 'c')
+    second.wire.after = other => {
+      if (isPush(other)) throw new Cut()
+    }
+    await expect(syncAll(second.notes)).rejects.toThrow()
+    second.wire.mend()
+    // the second push has arrived, and nobody here knows; what it told is removed there
+    await drop(there, 'c')
+    first.wire.before = () => {
+      throw new Cut()
+    }
+  }
+  await syncAll(first.notes).catch(() => {})
+  first.wire.mend()
+  expect(await remoteOf(first)).toMatchObject({ push_key: expect.any(String) })
+  await syncAll(first.notes)
+  expect(await titles(first.dataSource)).toEqual({ a: 'a', b: 'b' })
+  expect(await titles(there)).toEqual({ a: 'a', b: 'b' })
+})
+
+test('a refusal that comes late, for a push that another window has ended, leaves the next push alone', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a')
+  const [first, second] = await twoWindows(url)
+  await syncAll(first.notes)
+  await edit(first.dataSource, 'a', 'hers')
+  first.wire.before = async request => {
+    if (!isPush(request)) return
+    first.wire.before = undefined
+    await edit(there, 'a', 'theirs')
+  }
+  first.wire.after = async request => {
+    if (!isPush(request)) return
+    first.wire.mend()
+    second.wire.after = other => {
+      if (isPush(other)) throw new Cut()
+    }
+    await put(second.dataSource, 'c')
+    await expect(syncAll(second.notes)).rejects.toThrow()
+    first.wire.before = () => {
+      throw new Cut()
+    }
+  }
+  await syncAll(first.notes).catch(() => {})
+  expect(await remoteOf(first)).toMatchObject({ push_key: expect.any(String) })
+})
+
+test('a part of a note that is not there is contested, and makes no half of a note', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a')
+  const since = await nowOf(there)
+  expect((await post(url, '', [{ id: 'x', title: 'half', _partial: true }])).status).toBe(409)
+  await edit(there, 'a', 'theirs')
+  const answer = await post(url, `since=${since}`, [
+    { id: 'x', title: 'half', _partial: true },
+    { id: 'a', title: 'mine', _partial: true },
+  ])
+  expect(await answer.json()).toMatchObject({ status: 409, updates: [{ id: 'a', title: 'theirs' }, { id: 'x', _removed: true }] })
+  expect(await titles(there)).toEqual({ a: 'theirs' })
+})
+
+test('what is posted as it stands already is no news for anybody', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a')
+  const now = await nowOf(there)
+  expect(await (await post(url, '', [{ id: 'a', title: 'a' }])).json()).toMatchObject({ status: 'ok', now })
+  expect(await nowOf(there)).toBe(now)
+})
+
+test('what the server made of a note is read back', async () => {
+  const { dataSource: there, url } = await server()
+  await there.query('CREATE TRIGGER tidy AFTER INSERT ON note BEGIN UPDATE note SET title = upper(title) WHERE id = NEW.id; END')
+  const alice = await client(url)
+  await syncAll(alice.notes)
+  await put(alice.dataSource, 'a', 'milk')
+  await syncAll(alice.notes)
+  await syncAll(alice.notes)
+  expect(await titles(alice.dataSource)).toEqual({ a: 'MILK' })
+})
+
+test('what others wrote just before a push arrived is still read', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  await syncAll(alice.notes)
+  await put(alice.dataSource, 'a')
+  alice.wire.before = async request => {
+    if (!isPush(request)) return
+    alice.wire.mend()
+    await put(there, 'b')
+  }
+  await syncAll(alice.notes)
+  await syncAll(alice.notes)
+  expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b' })
+})
+
+const RULE = `CREATE TRIGGER rule BEFORE INSERT ON note WHEN NEW.title LIKE '%!' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`
+
+test('a note that the server refuses is set aside, and the others go on', async () => {
+  const { dataSource: there, url } = await server()
+  await there.query(RULE)
+  const alice = await client(url)
+  for (const title of ['a', 'b!', 'c']) await put(alice.dataSource, title[0] as string, title)
+  expect(await syncAll(alice.notes)).toMatchObject({ pushed: 2, refused: 1 })
+  expect(await titles(there)).toEqual({ a: 'a', c: 'c' })
+  // it does not count as told, and is told when it was mended
+  await edit(alice.dataSource, 'b', 'b')
+  expect(await syncAll(alice.notes)).toMatchObject({ pushed: 1, refused: 0 })
+  expect(await titles(there)).toEqual({ a: 'a', b: 'b', c: 'c' })
+})
+
+test('who may not write still reads, and has nothing to end', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  await put(alice.dataSource, 'a')
+  const forbid = () => {
+    alice.wire.mend()
+    alice.wire.before = ({ method }) => (method === 'POST' ? new Response('{}', { status: 403 }) : undefined)
+  }
+  forbid()
+  await expect(syncAll(alice.notes)).rejects.toMatchObject({ status: 403 })
+  await put(there, 'b')
+  forbid()
+  await expect(syncAll(alice.notes)).rejects.toMatchObject({ status: 403 })
+  expect(alice.wire.requests.map(r => r.method)).toEqual(['GET', 'POST'])
+  expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b' })
+})
+
+test('nor does a push that got no answer keep from reading whoever may not write any more', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  await put(alice.dataSource, 'a')
+  alice.wire.before = request => {
+    if (isPush(request)) throw new Cut()
+  }
+  await expect(syncAll(alice.notes)).rejects.toThrow()
+  await put(there, 'b')
+  alice.wire.before = ({ method }) => (method === 'POST' ? new Response('{}', { status: 403 }) : undefined)
+  await expect(syncAll(alice.notes)).rejects.toMatchObject({ status: 403 })
+  expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b' })
+})
+
+test('a push that is too large is told in halves, and a note that is too large alone is set aside', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  for (const id of ['a', 'b', 'c', 'd', 'e']) await put(alice.dataSource, id)
+  await put(alice.dataSource, 'f', 'large')
+  alice.wire.before = (request, number) => {
+    if (number > 40) throw new Cut()
+    const rows = rowsIn(request.body)
+    if (rows.length > 2 || request.body?.includes('large')) return new Response('{}', { status: 413 })
+  }
+  expect(await syncAll(alice.notes)).toMatchObject({ pushed: 5, refused: 1 })
+  expect(Object.keys(await titles(there))).toEqual(['a', 'b', 'c', 'd', 'e'])
+  expect(await journal(alice.notes).refused()).toMatchObject([{ id: 'f', code: 'too-large' }])
+})
+
+test('after a push that took too long the next one is half as large', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url, { timeout: 300 })
+  for (const id of ['a', 'b', 'c', 'd']) await put(alice.dataSource, id)
+  alice.wire.before = request => (isPush(request) ? new Promise(() => {}) : undefined)
+  await expect(syncAll(alice.notes)).rejects.toMatchObject({ name: 'RequestTimeoutError' })
+  alice.wire.mend()
+  await syncAll(alice.notes)
+  expect(alice.wire.requests.filter(isPush).map(r => rowsIn(r.body).length)[0]).toBe(2)
+  expect(Object.keys(await titles(there))).toEqual(['a', 'b', 'c', 'd'])
+})
+
+test('a push that was refused the second time, and arrives late from the first, is not stored', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url, { retries: 1, wait: async () => {} })
+  await put(alice.dataSource, 'a', 'a!')
+  let late: (WireRequest & { key: string }) | undefined
+  alice.wire.before = async request => {
+    if (!isPush(request) || late) return
+    late = { ...request, key: (await remoteOf(alice)).push_key }
+    await there.query(RULE)
+    throw new Cut()
+  }
+  expect(await syncAll(alice.notes)).toMatchObject({ refused: 1 })
+  await there.query('DROP TRIGGER rule')
+  const { key, ...request } = late as WireRequest & { key: string }
+  await send(request, key)
+  expect(await titles(there)).toEqual({})
+})
+
+test('many notes of one moment are told in batches, all of them', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url, { batchSize: 2 })
+  const ids = ['a', 'b', 'c', 'd', 'e']
+  // as they are where they were there before they were synced
+  await unseen(
+    alice.dataSource,
+    'UPDATE sync_clock SET now = now + 1',
+    ...ids.map(id => `INSERT INTO note (id, title, "_lastChange") SELECT '${id}', '${id}', now FROM sync_clock`),
+  )
+  await syncAll(alice.notes)
+  expect(Object.keys(await titles(there))).toEqual(ids)
+})
+
+test('who calls while a sync runs is answered when what was saved before the call is told', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  await put(alice.dataSource, 'a')
+  let joined: Promise<unknown> | undefined
+  alice.wire.after = async request => {
+    if (!isPush(request)) return
+    alice.wire.mend()
+    await put(alice.dataSource, 'b')
+    joined = syncAll(alice.notes)
+  }
+  await syncAll(alice.notes)
+  await joined
+  expect(await titles(there)).toEqual({ a: 'a', b: 'b' })
+})
+
+test('a database in memory is saved before a push leaves, and when the sync is done', async () => {
+  const { url } = await server()
+  const story: string[] = []
+  const alice = await client(url, { save: () => void story.push('saved') })
+  await put(alice.dataSource, 'a')
+  story.length = 0
+  alice.wire.before = request => void (isPush(request) && story.push('told'))
+  await syncAll(alice.notes)
+  expect(story).toEqual(['saved', 'told', 'saved'])
+})
+
+test('nothing is told twice, and nobody is asked again, when there is nothing new', async () => {
+  const { dataSource: there, url } = await server()
+  for (const id of ['a', 'b']) await put(there, id)
+  const alice = await client(url)
+  const ask: ConflictHandler = () => expect(0).toBe(1)
+  for (let i = 0; i < 3; i++) await syncAll(alice.notes, ask)
+  expect(alice.wire.requests.filter(isPush)).toEqual([])
+  // nor does a client that only reads collect the stamps of what it read
+  expect((await alice.dataSource.query('SELECT count(*) AS count FROM sync_stamp'))[0].count).toBeLessThan(2)
+})
