@@ -83,8 +83,8 @@ export class Points {
   all(): Point[] {
     return this.moments.flatMap(({ kind, label }, index) =>
       POSSIBLE[kind]
-        // a BEGIN that fails has begun nothing
-        .filter(([phase, fault]) => !(phase === 'after' && (this.#failed.has(index) || (fault === 'error' && label.startsWith('BEGIN')))))
+        // After a statement is before the next one, save where it ends something. A BEGIN that fails has begun nothing.
+        .filter(([phase]) => phase === 'before' || kind !== 'statement' || (/^(COMMIT|RELEASE|ROLLBACK)/.test(label) && !this.#failed.has(index)))
         .map(([phase, fault]) => ({ index, phase, fault })),
     )
   }

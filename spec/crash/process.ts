@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import Koa from 'koa'
 import libsql from 'libsql'
 import inject from 'light-my-request'
-import { DataSource, type DataSourceOptions } from 'typeorm'
+import { DataSource, type DataSourceOptions, type Logger } from 'typeorm'
 import { syncRoutes } from '../../server-koa/index.js'
 import type { ChangeLog } from '../../src/changes/changeLog.js'
 import { type Connection, connectionOf } from '../../src/changes/database/connection.js'
@@ -53,6 +53,11 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 let files = 0
 const newFile = () => join(folder, `${++files}.db`)
 const PARTS = ['', '-wal', '-journal']
+
+// TypeORM tells the console of migrations that fail, as they are meant to
+const SILENT = Object.fromEntries(
+  ['logQuery', 'logQueryError', 'logQuerySlow', 'logSchemaBuild', 'logMigration', 'log'].map(name => [name, () => {}]),
+) as unknown as Logger
 
 const never = () => new Promise<never>(() => {})
 
@@ -115,7 +120,7 @@ export class Process {
             ...{ type: 'better-sqlite3', driver: libsql, database: (this.#left ??= newFile()), enableWAL: this.kind === 'wal' },
             statementCacheSize: 0, // a statement that is prepared once is a moment once, and belongs to one connection
           }
-    const dataSource = new DataSource({ ...ownOptions, ...typeorm } as DataSourceOptions)
+    const dataSource = new DataSource({ ...ownOptions, ...typeorm, logger: SILENT } as DataSourceOptions)
     this.dataSource = dataSource
     this.#started = schema
     this.#app = undefined

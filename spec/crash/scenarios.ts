@@ -315,7 +315,7 @@ export const SCENARIOS: Scenario[] = [
     async act(w) {
       w.handler = preferLocalConflictHandler
       await w.run(w.S, () => collectTombstones(w.S.dataSource, { olderThan: -1_000_000 }))
-      await w.S.save()
+      await w.save(w.S)
       await w.sync(w.A)
       await w.sync(w.B)
     },
@@ -361,7 +361,7 @@ export const SCENARIOS: Scenario[] = [
         w.S.look(
           `CREATE TRIGGER rule_${event} BEFORE ${event} ON item WHEN NEW.b LIKE '%!' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`,
         )
-      await w.S.save()
+      await w.save(w.S)
       await w.put(w.A, 'item', 'x', ['a', 'b'], {}, ['b'])
       await w.put(w.A, 'item', 'y', ['a'])
       await w.put(w.A, 'item', 'q', [], {}, ['b'])
@@ -435,7 +435,7 @@ export const SCENARIOS: Scenario[] = [
       await w.remove(w.S, 'item', 'y')
       await w.sync(w.A)
       await w.run(w.S, () => forgetPushes(w.S.dataSource, { olderThan: -1_000 }))
-      await w.S.save()
+      await w.save(w.S)
       await w.sync(w.B)
     },
   },
@@ -469,7 +469,7 @@ export const SCENARIOS: Scenario[] = [
     },
     async act(w) {
       await w.restart(w.A, { entities: SINGLE, synchronize: true })
-      await w.A.save()
+      await w.save(w.A)
       await w.sync(w.A)
     },
   },
@@ -483,7 +483,7 @@ export const SCENARIOS: Scenario[] = [
     },
     async act(w) {
       await w.restart(w.A, { entities: WIDENED, synchronize: true })
-      await w.A.save()
+      await w.save(w.A)
       await w.sync(w.A)
     },
     async mend(w) {
@@ -498,9 +498,9 @@ export const SCENARIOS: Scenario[] = [
     },
     async act(w) {
       await w.restart(w.S, { entities: WIDENED, synchronize: true })
-      await w.S.save()
+      await w.save(w.S)
       await w.restart(w.A, { entities: WIDENED, migrations: [Widen1700000000000], migrationsRun: true })
-      await w.A.save()
+      await w.save(w.A)
       await w.sync(w.A)
     },
     async mend(w) {

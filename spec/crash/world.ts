@@ -107,14 +107,19 @@ export class World {
     process.stop()
     process.schema = schema
     const start = process.start()
+    const { life } = process
     await this.run(process, async () => {
       try {
         await start
       } catch (error) {
-        process.life.end() // it has to be started again
+        life.end() // it has to be started again
         throw error
       }
     })
+  }
+
+  async save(process: Process): Promise<void> {
+    await this.run(process, () => process.save())
   }
 
   sync(process: Process, target?: string): Promise<SyncReport | undefined> {
@@ -193,7 +198,7 @@ export class World {
     this.points.isCounting = false
     for (const [name, each] of this.processes) {
       each.schema = this.#keptSchemas.get(name) as Schema
-      await each.reset(this.#kept.get(name))
+      await within(each.reset(this.#kept.get(name)), `${name} did not start`)
     }
     this.ledger = this.#keptLedger.clone()
     this.problems.length = 0
@@ -205,7 +210,7 @@ export class World {
   async end(mend: ((world: World) => Promise<void>) | undefined, rounds: number): Promise<void> {
     this.points.isCounting = false
     this.network = {}
-    for (const each of this.processes.values()) if (each.isDead) await each.start()
+    for (const each of this.processes.values()) if (each.isDead) await within(each.start(), `${each.name} did not start`)
     await mend?.(this)
     for (let round = 0; round < rounds; round++) for (const each of this.devices) await this.#mustSync(each, `round ${round + 1}`)
     this.#checkRows()

@@ -1,6 +1,7 @@
 import 'reflect-metadata'
 import { expect, test } from '@jest/globals'
 import { InvalidAnswerError, journal, syncAll } from 'typeorm-sync'
+import { renewCollection } from 'typeorm-sync/server-koa'
 import { Cut, client, drop, edit, forgetRemovals, nowOf, put, server, titles, unseen } from './world.js'
 
 const get = async (url: string, query: string, headers: Record<string, string> = {}) => {
@@ -28,6 +29,7 @@ test('a server that has come less far than the client heard has lost its history
   await put(there, 'a')
   const now = await nowOf(there)
   expect(await get(url, `since=${now}&min=${now}`)).not.toHaveProperty('reset')
+  expect(await get(url, `since=${now + 1}`)).toMatchObject({ reset: 'collection-changed', updates: [{ id: 'a' }] })
   expect(await get(url, `since=${now}&min=${now + 1}`)).toMatchObject({ reset: 'collection-changed', updates: [{ id: 'a' }] })
 })
 
@@ -186,4 +188,25 @@ test('a cursor never goes back', async () => {
     expect(readUpTo).toBeGreaterThan(last)
     last = readUpTo
   }
+})
+
+test('after a restore whatever the backup lacks is told again, be it read or made here, and nothing waits for the lost history', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  await put(alice.dataSource, 'made')
+  await syncAll(alice.notes)
+  await put(there, 'read')
+  await put(there, 'contested', 'zero')
+  await syncAll(alice.notes)
+  await edit(alice.dataSource, 'contested', 'hers')
+  await edit(there, 'contested', 'theirs')
+  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1 })
+  await put(there, 'read, later')
+  await syncAll(alice.notes)
+  await unseen(there, 'DELETE FROM note', 'DELETE FROM sync_tombstone')
+  await renewCollection(there)
+  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 0 })
+  const all = { contested: 'hers', made: 'made', read: 'read', 'read, later': 'read, later' }
+  expect(await titles(there)).toEqual(all)
+  expect(await titles(alice.dataSource)).toEqual(all)
 })

@@ -401,11 +401,14 @@ test('a database in memory is saved before a push leaves, and when the sync is d
 
 test('nothing is told twice, and nobody is asked again, when there is nothing new', async () => {
   const { dataSource: there, url } = await server()
-  for (const id of ['a', 'b']) await put(there, id)
   const alice = await client(url)
   const ask: ConflictHandler = () => expect(0).toBe(1)
-  for (let i = 0; i < 3; i++) await syncAll(alice.notes, ask)
+  for (const id of ['a', 'b', 'c', 'd', 'e']) {
+    await put(there, id)
+    for (let i = 0; i < 2; i++) await syncAll(alice.notes, ask)
+  }
   expect(alice.wire.requests.filter(isPush)).toEqual([])
   // nor does a client that only reads collect the stamps of what it read
-  expect((await alice.dataSource.query('SELECT count(*) AS count FROM sync_stamp'))[0].count).toBeLessThan(2)
+  const [{ count }] = await alice.dataSource.query(`SELECT count(*) AS count FROM sync_stamp s JOIN sync_remote r ON r.id = s.remote WHERE r.collection = 'note'`)
+  expect(count).toBeLessThan(2)
 })

@@ -123,14 +123,6 @@ const orderAndCursors: Mutant[] = [
     file: 'src/sync/pull.ts',
     find: '    if (before) gone.push({ id: state.id, value: null })\n',
     replace: '    if (!before) continue\n',
-    by: [maintenance, cursors, 'simulation'],
-  },
-  {
-    name: 'sweep-takes-what-is-new-here',
-    hazard: 'what a full answer lacks and was never there stays; law 8',
-    file: 'src/sync/pull.ts',
-    find: '    if (before) gone.push({ id: state.id, value: null })\n',
-    replace: '    if (before !== null) gone.push({ id: state.id, value: null })\n',
     by: [cursors, 'simulation'],
   },
   {
@@ -155,7 +147,7 @@ const orderAndCursors: Mutant[] = [
     file: 'src/sync/pull.ts',
     find: 'remote.sweeping = answer.full === true && (yield* wasAnythingAgreed(collection, remote))',
     replace: 'remote.sweeping = answer.full === true && remote.stored.size > 0',
-    by: [maintenance, cursors, 'simulation'],
+    by: [cursors, 'simulation'],
   },
   {
     name: 'digits-only',
@@ -187,7 +179,7 @@ const orderAndCursors: Mutant[] = [
     file: 'server-koa/pull.ts',
     find: 'if (clock.now < Math.max(since, min) || (',
     replace: 'if ((',
-    by: [streams],
+    by: [cursors],
   },
   {
     name: 'cursor-ahead-on-push',
@@ -211,7 +203,7 @@ const orderAndCursors: Mutant[] = [
     file: 'src/changes/remotes.ts',
     find: "  remote.told = { stamp: -1, id: '' }\n",
     replace: '',
-    by: [maintenance, 'simulation'],
+    by: [cursors, 'simulation'],
   },
   {
     name: 'reset-keeps-stamps',
@@ -219,7 +211,7 @@ const orderAndCursors: Mutant[] = [
     file: 'src/changes/remotes.ts',
     find: "for (const table of ['sync_stamp', 'sync_conflict', 'sync_rejection', 'sync_seen'])",
     replace: "for (const table of ['sync_conflict', 'sync_rejection', 'sync_seen'])",
-    by: ['simulation'],
+    by: [cursors, 'simulation'],
   },
   {
     name: 'reset-keeps-conflicts',
@@ -227,15 +219,7 @@ const orderAndCursors: Mutant[] = [
     file: 'src/changes/remotes.ts',
     find: "for (const table of ['sync_stamp', 'sync_conflict', 'sync_rejection', 'sync_seen'])",
     replace: "for (const table of ['sync_stamp', 'sync_rejection', 'sync_seen'])",
-    by: ['simulation'],
-  },
-  {
-    name: 'reset-keeps-images',
-    hazard: 'a reset forgets everything that was agreed; law 11',
-    file: 'src/changes/remotes.ts',
-    find: '  yield* query(`DELETE FROM ${imagesOf(collection)} WHERE _sync_remote = ?`, remote.id)\n',
-    replace: '',
-    by: ['simulation'],
+    by: [cursors, 'simulation'],
   },
   {
     name: 'horizon',
@@ -307,7 +291,7 @@ const orderAndCursors: Mutant[] = [
     file: 'src/sync/exchange.ts',
     find: '    for (const remote of this.exchange.siblings.values()) yield* noteStored(remote, this.#stamp)\n',
     replace: '',
-    by: ['simulation'],
+    by: [pushes, 'simulation'],
   },
   {
     name: 'note-stamp-for-siblings',

@@ -7,11 +7,12 @@ import { join } from 'node:path'
 import Koa from 'koa'
 import libsql from 'libsql'
 import inject from 'light-my-request'
-import { Column, DataSource, Entity, ManyToOne, PrimaryColumn, type Relation } from 'typeorm'
+import { Column, DataSource, Entity, ManyToOne, PrimaryColumn, type Relation, TableColumn } from 'typeorm'
 import { syncRoutes } from '../../server-koa/index.js'
 import type { ChangeLog } from '../../src/changes/changeLog.js'
 import { connectionOf } from '../../src/changes/database/connection.js'
 import type { Row, Step } from '../../src/changes/database/database.js'
+import { changeSchema } from '../../src/changes/setUp.js'
 import { enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { withSync } from '../../src/entity/withSync.js'
@@ -137,6 +138,17 @@ export class SimulatedDatabase {
 
   run(sql: string, ...values: unknown[]): Row[] {
     return connectionOf(this.dataSource).run(sql, values)
+  }
+
+  /** A column comes and goes, and TypeORM rebuilds the table for it. */
+  async changeSchema(): Promise<void> {
+    await changeSchema(this.log, async () => {
+      const runner = this.dataSource.createQueryRunner()
+      await runner.beforeMigration() // foreign keys off: dropping a table would cascade
+      await runner.addColumn('item', new TableColumn({ name: 'spare', type: 'text', isNullable: true }))
+      await runner.dropColumn('item', 'spare')
+      await runner.afterMigration()
+    })
   }
 
   /** Grows with every row that anything writes: where it stands still, nothing has changed. */

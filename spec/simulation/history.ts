@@ -31,6 +31,48 @@ export const TOPOLOGIES = {
 } as const
 export type Topology = keyof typeof TOPOLOGIES
 
+/** What a run of many histories has to come across; one that never does says so. */
+export const STATES = [
+  'bulk write',
+  'transaction rolled back',
+  'transaction open over a step',
+  'edit during a handler',
+  'handler',
+  'conflict',
+  'conflict with a removal',
+  'conflict without base',
+  'conflict during a reset',
+  'conflict left waiting',
+  'children in a conflict',
+  'second page',
+  'nothing new',
+  'stale push',
+  'refused',
+  'lost answer',
+  'garbled answer',
+  'late request',
+  'replayed',
+  'push ended by an empty one',
+  'push told to reset',
+  'retry across a collection change',
+  'removal refused for rows not seen',
+  'collected',
+  'collected during a full answer',
+  'since-too-old',
+  'collection-changed',
+  'reset while paging',
+  'server reset',
+  'device rolled back',
+  'crash',
+  'death inside a step',
+  'statement failed',
+  'database busy',
+  'two syncs at once',
+  'two collections at once',
+  'clock set',
+  'schema changed',
+] as const
+
 export interface Outcome {
   readonly problems: string[]
   readonly reached: Set<string>
@@ -87,6 +129,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
     fault: weight() * 0.02,
     garble: weight() * 0.05,
     wall: weight() * 0.02,
+    schema: weight() * 0.005,
   }
   const relation = pick(RELATIONS)
   const pageSize = pick([1, 2, 3, 3, 50])
@@ -193,6 +236,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
 
   function write(db: SimulatedDatabase): void {
     if (openTransactions.has(db.name)) return
+    if ([...processes.values()].some(p => p.client === db.name && p.parked?.kind === 'handler')) reached.add('edit during a handler')
     if (chance(odds.transaction)) {
       // a transaction of the application's that comes to nothing: whatever it wrote was never there
       db.run('BEGIN')
@@ -246,7 +290,8 @@ export async function history(seed: number, topology: Topology, trace: (line: st
     }
     if (method === 'POST') {
       if (answer.headers['idempotency-replayed']) reached.add('replayed')
-      if (answer.status === 422) reached.add('refused')
+      if (answer.status === 422) reached.add(/children-unseen/.test(answer.body) ? 'removal refused for rows not seen' : 'refused')
+      if (answer.status === 409 && body === '[]') reached.add('retry across a collection change')
       if (answer.status === 409) reached.add(/"reset"/.test(answer.body) ? 'push told to reset' : 'stale push')
       if (/"empty":true/.test(answer.body)) reached.add('push ended by an empty one')
       // a removal that was posted and is gone already stands for the one posted
@@ -385,7 +430,13 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       }
       if (request.method === 'GET' && answer.status === 200) {
         this.page = new Map()
-        const { updates, full } = (await answer.clone().json()) as { updates: Record<string, string>[]; full?: boolean }
+        if (/"reset"/.test(await answer.clone().text())) this.wasReset = true
+        const { updates, full, next } = (await answer.clone().json()) as {
+          updates: Record<string, string>[]
+          full?: boolean
+          next?: string
+        }
+        this.readsFull = full === true && next !== undefined
         const theirs = removalsOf(this.server)
         for (const { id, _removed, a, b, c } of updates)
           this.page.set(String(id), _removed ? { removed: theirs.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
@@ -396,17 +447,22 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       }
       return answer
     }
+    /** In the middle of a full answer. */
+    readsFull = false
+    wasReset = false
     /** What a removal that a full answer shows by leaving the row out is called. */
     readonly sweepToken = new Map<string, string>()
 
     async #handle(conflicts: Conflict[], updates: ConflictUpdate[]): Promise<void> {
       const decide = decideFor(this, conflicts, updates)
+      if (this.wasReset) reached.add('conflict during a reset')
       await this.park('handler')
       this.decided = decide()
       reached.add('handler')
     }
   }
 
+  const processes = new Map<string, Process>()
   const journalRemovals = new Map<string, string>() // client + server + id → token of a removal that waits in the journal
 
   /** What is known of each row and of what the server has: the base, and the server's version where it waits (null: removed there). */
@@ -582,12 +638,23 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       save(db)
     }
 
-    const processes = new Map<string, Process>()
     const zombies: Process[] = []
     const backups = new Map<string, { dump: Dump; removals: Map<string, string> }>()
     const stop = (client: string) => {
       for (let k = zombies.length; k--; ) if (zombies[k]?.client === client) zombies.splice(k, 1)
       for (const [id, p] of processes) if (p.client === client) processes.delete(id)
+    }
+    function die(name: string): void {
+      const db = world.get(name) as SimulatedDatabase
+      stop(name)
+      if (openTransactions.delete(name)) rollback(db)
+      const last = saved.get(name)
+      // a database in memory is what was saved of it last
+      if (last) {
+        db.restore(last.dump)
+        removals.set(name, new Map(last.removals))
+      }
+      trace(`CRASH ${name}`)
     }
     const pairs = links.flatMap(([client, server]) =>
       (world.get(client) as SimulatedDatabase).log.collections.map(c => ({ client, server, collection: c })),
@@ -600,12 +667,19 @@ export async function history(seed: number, topology: Topology, trace: (line: st
         const remote = db.run('SELECT id FROM sync_remote WHERE collection = ? AND server = ?', collection.name, `http://${server}`)[0]
         p = new Process(client, server, collection, Number(remote?.id))
         processes.set(id, p)
-        if ([...processes.values()].filter(q => q.client === client && q.server === server && q.parked).length > 1)
+        if ([...processes.values()].some(q => q !== p && q.client === client && q.server === server && q.parked))
           reached.add('two collections at once')
       }
-      if (faults && chance(odds.fault)) injectFault(db)
+      const isFaulty = faults && chance(odds.fault)
+      if (isFaulty) injectFault(db)
       await step(p)
+      const struck = isFaulty && db.fault === undefined
       db.fault = undefined
+      if (struck && chance(0.5)) {
+        die(client)
+        reached.add('death inside a step')
+        return 'fault'
+      }
       if (p.parked) return
       processes.delete(id)
       return p.result
@@ -632,18 +706,8 @@ export async function history(seed: number, topology: Topology, trace: (line: st
           reached.add('two syncs at once')
         }
       } else if (chance(odds.crash)) {
-        const name = pick([...clients])
-        const db = world.get(name) as SimulatedDatabase
-        stop(name)
-        if (openTransactions.delete(name)) rollback(db)
-        const last = saved.get(name)
-        if (last) {
-          // a database in memory is what was saved of it last
-          db.restore(last.dump)
-          removals.set(name, new Map(last.removals))
-        }
+        die(pick([...clients]))
         reached.add('crash')
-        trace(`CRASH ${name}`)
       } else if (chance(odds.collect)) {
         const db = world.get(pick(names)) as SimulatedDatabase
         if (openTransactions.has(db.name)) continue
@@ -654,6 +718,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
         for (const r of db.run('SELECT id FROM sync_tombstone')) before.delete(String(r.id))
         trace(`COLLECT ${db.name} ${horizon}: ${[...before]}`)
         reached.add('collected')
+        if ([...processes.values()].some(p => p.server === db.name && p.readsFull)) reached.add('collected during a full answer')
       } else if (late.length && chance(0.1)) {
         await serve(late.splice(Math.floor(random.next() * late.length), 1)[0] as Request)
       } else if (chance(odds.wall)) {
@@ -662,6 +727,12 @@ export async function history(seed: number, topology: Topology, trace: (line: st
         const now = Number(db.run('SELECT now FROM sync_clock')[0]?.now)
         db.run('UPDATE wall SET time = ?', chance(0.5) ? now + Math.floor(random.next() * 1000) : Math.floor(now / 2))
         reached.add('clock set')
+      } else if (chance(odds.schema)) {
+        const db = world.get(pick(names)) as SimulatedDatabase
+        if (openTransactions.has(db.name)) continue
+        await db.changeSchema()
+        reached.add('schema changed')
+        save(db)
       } else if (chance(odds.wipe)) {
         const name = pick([...servers].filter(n => !clients.has(n)))
         const db = world.get(name) as SimulatedDatabase
@@ -760,10 +831,12 @@ export async function history(seed: number, topology: Topology, trace: (line: st
   // something goes wrong with one of the next statements: the disk is full, or busy
   function injectFault(db: SimulatedDatabase): void {
     let countdown = Math.floor(random.next() * 12)
-    reached.add('statement failed')
+    const isBusy = chance(0.3)
     db.fault = sql => {
       if (/^(ROLLBACK|RELEASE)/.test(sql) || countdown-- !== 0) return
-      throw new InjectedFault(`SQLITE_FULL: ${sql.slice(0, 20)}`)
+      db.fault = undefined
+      reached.add(isBusy ? 'database busy' : 'statement failed')
+      throw new InjectedFault(isBusy ? 'database is locked' : `SQLITE_FULL: ${sql.slice(0, 20)}`)
     }
   }
 

@@ -5,7 +5,7 @@ import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import 'reflect-metadata'
-import { history, TOPOLOGIES, type Topology } from './history.js'
+import { history, STATES, TOPOLOGIES, type Topology } from './history.js'
 
 const option = (name: string, otherwise: string): string => {
   const i = process.argv.indexOf(`--${name}`)
@@ -83,6 +83,8 @@ async function lead(): Promise<void> {
     `${failed} of ${done} schedules failed (${topologies}, seeds from ${first}, ${steps} steps each), at most ${most} quiet rounds, ${(done / seconds).toFixed(1)} schedules/s`,
   )
   console.log(`reached: ${[...reached].sort((x, y) => y[1] - x[1]).map(([state, count]) => `${state} ${count}`).join(', ')}`) // biome-ignore format: one line
+  const never = STATES.filter(state => !reached.has(state))
+  if (never.length) console.log(`NEVER REACHED: ${never.join(', ')}`)
   process.exitCode = failed || done < schedules ? 1 : 0
 }
 

@@ -273,7 +273,7 @@ describe.each(EACH)('ON DELETE %s, without a question', onDelete => {
   })
 })
 
-test('a removal whose cascade reaches a task that the sender never saw is contested', async () => {
+test('a removal whose cascade reaches a task that the sender never saw is refused, and asked about when it has seen it', async () => {
   const { alice, bob, all: databases, wires } = await world(schemas('CASCADE').all)
   const { Project, Task } = { Project: 'Project', Task: 'Task' }
   await put(alice, 'project', 'p1', 'p1')
@@ -282,11 +282,15 @@ test('a removal whose cascade reaches a task that the sender never saw is contes
   // Bob's task arrives when Alice has read all there is, and before she tells
   wires[0].before = async ({ method }) => {
     if (method !== 'POST') return
-    wires[0].mend()
+    wires[0].before = undefined
     await put(bob, 'task', 't1', 'Bob’s', ['projectId', 'p1'])
     expect(await syncAll(bob)).toMatchObject({ pushed: 1 })
   }
+  const answers: number[] = []
+  wires[0].after = (_request, _number, { status }) => void answers.push(status)
   await syncAll(alice.getRepository(Project))
+  expect(answers).toContain(422)
+  expect(await journal(alice.getRepository(Project)).refused()).toMatchObject([{ id: 'p1', code: 'children-unseen' }])
   expect(await bob.query('SELECT name FROM task')).toEqual([{ name: 'Bob’s' }])
   await syncAll(alice)
   expect(await journal(alice.getRepository(Task)).waiting()).toMatchObject([
@@ -296,4 +300,53 @@ test('a removal whose cascade reaches a task that the sender never saw is contes
   await expectEqual(databases, TABLES)
   expect(await alice.query('SELECT name FROM project')).toEqual([{ name: 'p1' }])
   await expectAtRest([alice, bob])
+})
+
+describe.each(EACH)('ON DELETE %s, in the journal', onDelete => {
+  async function removedWithNewTask() {
+    const opened = await world(schemas(onDelete).all)
+    const { alice, bob } = opened
+    await put(alice, 'project', 'p1', 'p1')
+    await settle([alice, bob])
+    await put(bob, 'task', 't1', 'Bob’s', ['projectId', 'p1'])
+    await drop(alice, 'project', 'p1')
+    return opened
+  }
+
+  test.each([
+    ['the task is given up for what the server has', true],
+    ['the task is decided to go', false],
+  ])('a task waits for a project that was removed here: %s', async (_, isTaken) => {
+    const { alice, bob, all: databases } = await removedWithNewTask()
+    await syncAll(bob)
+    await syncAll(alice)
+    const tasks = journal<Task>(alice.getRepository('Task'))
+    expect(await tasks.waiting()).toMatchObject([{ id: 't1', reason: 'parent-removed' }])
+    if (isTaken) await tasks.giveUp('t1')
+    else await tasks.decide('t1', null)
+    await settle([alice, bob])
+    await expectEqual(databases, TABLES)
+    expect(await bob.query('SELECT id FROM project')).toHaveLength(isTaken ? 1 : 0)
+    expect(await bob.query('SELECT id FROM task')).toHaveLength(isTaken ? 1 : 0)
+    await expectAtRest([alice, bob])
+  })
+
+  test.each([
+    ['the project stays', true],
+    ['the project goes', false],
+  ])('a removal waits for a word about the task that was added here: %s', async (_, stays) => {
+    if (onDelete === 'SET NULL') return // nothing is lost, so nobody is asked
+    const { alice, bob, all: databases } = await removedWithNewTask()
+    await syncAll(alice)
+    await syncAll(bob)
+    const projects = journal<Row>(bob.getRepository('Project'))
+    expect(await projects.waiting()).toMatchObject([{ id: 'p1', reason: 'children-changed', local: { name: 'p1' }, remote: null }])
+    if (stays) await projects.decide('p1', { name: 'p1, still' })
+    else await projects.giveUp('p1')
+    await settle([alice, bob])
+    await expectEqual(databases, TABLES)
+    expect(await alice.query('SELECT name FROM project')).toEqual(stays ? [{ name: 'p1, still' }] : [])
+    expect(await alice.query('SELECT id FROM task')).toHaveLength(stays ? 1 : 0)
+    await expectAtRest([alice, bob])
+  })
 })

@@ -11,9 +11,24 @@ const columns = { id: { ...text, primary: true }, name: text } as const
 function family(onDelete: OnDelete, servers: readonly string[] = ['']) {
   const to = (target: string) => ({ type: 'many-to-one', target, nullable: true, onDelete }) as const
   const schemas = [
-    new EntitySchema({ name: 'Step', tableName: 'step', columns: { ...columns }, relations: { parent: to('Task') } }),
-    new EntitySchema({ name: 'Task', tableName: 'task', columns: { ...columns }, relations: { parent: to('Project') } }),
-    new EntitySchema({ name: 'Project', tableName: 'project', columns: { ...columns }, relations: { parent: to('Project') } }),
+    new EntitySchema<{ id: string; name: string; parent: object | null }>({
+      name: 'Step',
+      tableName: 'step',
+      columns: { ...columns },
+      relations: { parent: to('Task') },
+    }),
+    new EntitySchema<{ id: string; name: string; parent: object | null }>({
+      name: 'Task',
+      tableName: 'task',
+      columns: { ...columns },
+      relations: { parent: to('Project') },
+    }),
+    new EntitySchema<{ id: string; name: string; parent: object | null }>({
+      name: 'Project',
+      tableName: 'project',
+      columns: { ...columns },
+      relations: { parent: to('Project') },
+    }),
   ]
   for (const schema of schemas)
     enableSync(
@@ -75,13 +90,24 @@ test.each(cases)('a random history of families converges (seed %i)', async seed 
   ]
   const log: string[] = []
   try {
-    for (let i = 0; i < 30; i++) {
+    const [first] = devices as [DataSource]
+    for (const table of TABLES) {
+      for (let n = 0; n < 3; n++) {
+        const parent = table === 'project' && !n ? null : `${PARENT[table]?.[0]}${table === 'project' ? 0 : next(3)}`
+        await first.query(`INSERT INTO ${table} (id, name, "parentId") VALUES (?, 'first', ?)`, [
+          `${table[0]}${n}`,
+          next(4) ? parent : null,
+        ])
+      }
+    }
+    await settle(devices)
+    for (let i = 0; i < 40; i++) {
       const d = next(3)
       const who = devices[d] as DataSource
       const table = pick(TABLES)
       const id = `${table[0]}${next(4)}`
-      const kind = next(8)
-      if (kind >= 5) {
+      const kind = next(9)
+      if (kind >= 6) {
         const handler = pick(handlers)
         const target = next(3) ? who : who.getRepository(pick(theirs))
         if (next(4) === 0) {
@@ -107,10 +133,10 @@ test.each(cases)('a random history of families converges (seed %i)', async seed 
       const parent = next(3) ? (parents[next(parents.length || 1)] ?? null) : null
       const sql: [string, unknown[]] =
         kind === 0
-          ? [`DELETE FROM ${table} WHERE id = ?`, [id]]
+          ? [`DELETE FROM ${pick(['project', table])} WHERE id = ?`, [next(2) ? id : `p${next(3)}`]]
           : kind === 1
             ? [`UPDATE ${table} SET name = ? WHERE id = ?`, [`${d}.${i}`, id]]
-            : kind === 2
+            : kind <= 3
               ? [`UPDATE ${table} SET "parentId" = ? WHERE id = ?`, [parent === id ? null : parent, id]]
               : [`INSERT INTO ${table} (id, name, "parentId") VALUES (?, ?, ?)`, [id, `${d}.${i}`, parent === id ? null : parent]]
       const done = await who.query(...sql).then(

@@ -343,6 +343,23 @@ test('calls at the same time join, and each is told what was written before it',
   await expectAtRest([alice])
 })
 
+test('a caller without a handler who joins does not take away the handler of another', async () => {
+  const { url } = await server([schema])
+  const [alice, bob] = [await client([schema], url), await client([schema], url)]
+  await put(alice, 'a', 'first')
+  await settle([alice, bob])
+  await of(alice).update('a', { text: 'Alice’s' })
+  await of(bob).update('a', { text: 'Bob’s' })
+  await syncAll(alice)
+  const [running, asked, joined] = await Promise.all([syncAll(of(bob)), syncAll(of(bob), preferLocalConflictHandler), syncAll(of(bob))])
+  expect(running).toMatchObject({ waiting: 1 })
+  expect(asked).toMatchObject({ conflicts: 1, waiting: 0 })
+  expect(joined).toEqual(asked)
+  await settle([alice, bob])
+  await expectEqual([alice, bob], ['note'])
+  await expectAtRest([alice, bob])
+})
+
 test('one caller gives up, the other’s sync goes on', async () => {
   const { url, dataSource } = await server([schema])
   const wire = new Wire()

@@ -115,7 +115,13 @@ function joinedOf(log: ChangeLog, collection: Collection, url: string): Joined<S
   const joined = running.get(log) ?? new Map<string, Joined<SyncReport, Wishes>>()
   running.set(log, joined)
   const key = `${collection.name} ${url}`
-  const one = joined.get(key) ?? new Joined((ended, wishes) => run(log, collection, url, ended, wishes))
+  const one =
+    joined.get(key) ??
+    new Joined(
+      (ended: AbortSignal, wishes: Wishes) => run(log, collection, url, ended, wishes),
+      // a caller without a handler does not take away another's
+      (earlier, later) => ({ ...later, handler: later.handler ?? earlier.handler }),
+    )
   joined.set(key, one)
   return one
 }

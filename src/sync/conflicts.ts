@@ -276,7 +276,7 @@ function* applyDecision(exchange: Exchange, { contested, value }: Decision, url:
 }
 
 /** Whoever takes the child takes its parent, which was removed here. False where there is none to take. */
-function* takeParents(exchange: Exchange, value: WireRow, stamp: StepStamp): Step<boolean> {
+export function* takeParents(exchange: Exchange, value: WireRow, stamp: StepStamp): Step<boolean> {
   for (const { parent, property, parentColumn } of exchange.collection.parents) {
     const key = value[property]
     const there = parent && siblingOf(exchange, parent)

@@ -36,17 +36,19 @@ export type ConflictHandler<Entity extends ObjectLiteral = ObjectLiteral> = (
 ) => unknown
 
 /** Our side of what is contested stands. */
-export const preferLocalConflictHandler: ConflictHandler = (conflicts, updatesToPush) => {
+export const preferLocalConflictHandler: ConflictHandler = (conflicts, updatesToPush, callback) => {
   for (const conflict of conflicts) updatesToPush.push(localUpdate(conflict))
+  callback()
 }
 
 /** The server's side stands. */
-export const preferRemoteConflictHandler: ConflictHandler = conflicts => {
+export const preferRemoteConflictHandler: ConflictHandler = (conflicts, _updatesToPush, callback) => {
   for (const conflict of conflicts) {
     const { local, remote, properties } = conflict
     if (local && remote) for (const p of properties) (local as ObjectLiteral)[p] = remote[p]
     else conflict.takeRemote()
   }
+  callback()
 }
 
 /**
@@ -54,7 +56,7 @@ export const preferRemoteConflictHandler: ConflictHandler = conflicts => {
  * one named, or the `@UpdateDateColumn`. A removal has no date: the row that was changed stays. Without such a date conflicts wait.
  */
 export function preferNewest(property?: string): ConflictHandler {
-  return (conflicts, updatesToPush) => {
+  return (conflicts, updatesToPush, callback) => {
     for (const conflict of conflicts) {
       const { local, remote } = conflict
       if (!local) conflict.takeRemote()
@@ -66,6 +68,7 @@ export function preferNewest(property?: string): ConflictHandler {
         else updatesToPush.push(localUpdate(conflict))
       }
     }
+    callback()
   }
 }
 

@@ -9,6 +9,7 @@ import { readChanges } from '../changes/rows.js'
 import { readDependents, storeVersions } from '../changes/store.js'
 import { NotWaitingError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
+import { takeParents } from './conflicts.js'
 import { writeDecision } from './decisions.js'
 import { fromEntity, toEntity } from './entities.js'
 import { type Exchange, openExchange, readRowStates, StepStamp } from './exchange.js'
@@ -182,7 +183,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
       const value = winner && { ...(state.version.value ?? theirs), ...fromEntity(collection, winner) }
       yield* exchange.log.database.deferConstraints()
       const stamp = new StepStamp(exchange)
-      if (value === null && state.version.value !== null) yield* removeDependents(exchange, yield* readDependents(collection, id), stamp)
+      yield* makeRoom(exchange, state, value, stamp)
       yield* settle(exchange, [{ state, theirs, value }], stamp)
       yield* noteDecision(exchange, state, theirs, value)
       return true
@@ -201,7 +202,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
       if (theirs === undefined) return false
       yield* exchange.log.database.deferConstraints()
       const stamp = new StepStamp(exchange)
-      if (theirs === null && state.version.value !== null) yield* removeDependents(exchange, yield* readDependents(collection, id), stamp)
+      yield* makeRoom(exchange, state, theirs, stamp)
       yield* settle(exchange, [{ state, theirs, value: theirs }], stamp)
       yield* noteDecision(exchange, state, theirs, theirs)
       return true
@@ -316,6 +317,13 @@ export class SyncJournal<Entity extends ObjectLiteral> {
 function noteDecision(exchange: Exchange, state: RowState, remote: WireRow | null, decision: WireRow | null): Step<void> {
   const { id, version } = state
   return writeDecision(exchange, exchange.remote.url, { id, base: baseOf(exchange.remote, state), local: version.value, remote, decision })
+}
+
+/** A row takes along the parent that was removed here; a removal its children, those too that forbid one which waits for this word. */
+function* makeRoom(exchange: Exchange, { id, version, waiting }: RowState, value: WireRow | null, stamp: StepStamp): Step<void> {
+  if (value !== null) yield* takeParents(exchange, value, stamp)
+  else if (version.value !== null)
+    yield* removeDependents(exchange, yield* readDependents(exchange.collection, id, undefined, waiting !== undefined), stamp)
 }
 
 const parse = (cell: unknown): WireRow | null | undefined => (cell === null || cell === undefined ? undefined : JSON.parse(String(cell)))

@@ -8,14 +8,18 @@ interface Run<T> {
   waiting: number
 }
 
-/** Starts a pass, given the signal that ends it and the latest caller's wishes. */
+/** Starts a pass, given the signal that ends it and its callers' wishes. */
 export type Start<T, W> = (signal: AbortSignal, wishes: W) => Promise<T>
 
 export class Joined<T, W> {
   #running: Run<T> | undefined
   #next: { run: Run<T>; wishes: W } | undefined
 
-  constructor(private readonly start: Start<T, W>) {}
+  /** `combine` makes one of the wishes of two callers who share a pass; without it the latest caller's count. */
+  constructor(
+    private readonly start: Start<T, W>,
+    private readonly combine: (earlier: W, later: W) => W = (_, later) => later,
+  ) {}
 
   /** Resolves after a pass that began after this call. `signal` gives up this call; a pass ends when all of its callers have given up. */
   call(wishes: W, signal?: AbortSignal): Promise<T> {
@@ -37,8 +41,7 @@ export class Joined<T, W> {
         return latest
       })
       this.#next = { run, wishes }
-    }
-    this.#next.wishes = wishes
+    } else this.#next.wishes = this.combine(this.#next.wishes, wishes)
     return this.#wait(this.#next.run, signal)
   }
 

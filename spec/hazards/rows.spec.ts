@@ -1,0 +1,264 @@
+import 'reflect-metadata'
+import { expect, test } from '@jest/globals'
+import { type DataSource, EntitySchema } from 'typeorm'
+import { enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
+import { device, startServer } from '../stories/devices.js'
+import { client, closing, edit, entities, nowOf, put, rowsIn, server, titles, twoWindows } from './world.js'
+
+const post = async (url: string, path: string, body: unknown) => {
+  const response = await fetch(`${url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  return { code: response.status, ...((await response.json()) as { now?: number; since?: number }) }
+}
+const putFolder = (of: DataSource, id: string) => of.query('INSERT INTO folder (id, name) VALUES (?, ?)', [id, id])
+const dropFolder = (of: DataSource, id: string) => of.query('DELETE FROM folder WHERE id = ?', [id])
+const slugs = async (of: DataSource) => (await of.query('SELECT id, slug FROM note ORDER BY id')).map((n: { id: string; slug: string }) => n.id + n.slug)
+
+// ---------------------------------------------------------------- rules of the database
+
+test('a note whose unique slug is taken waits, the others arrive, and nothing of the server’s is told back', async () => {
+  const { dataSource: there, url } = await server()
+  for (const id of ['a', 'b', 'c', 'd']) await put(there, id, id, { slug: id })
+  const alice = await client(url)
+  await put(alice.dataSource, 'x', 'hers', { slug: 'b' })
+  expect(await syncAll(alice.notes)).toMatchObject({ pulled: 3, waiting: 1, refused: 1 })
+  expect(await slugs(alice.dataSource)).toEqual(['aa', 'cc', 'dd', 'xb'])
+  expect(await journal(alice.notes).waiting()).toMatchObject([{ id: 'b', reason: 'not-unique' }])
+  // the steps that were tried in vain have left no stamp to be taken for a change of ours
+  await edit(alice.dataSource, 'a', 'edited')
+  await syncAll(alice.notes)
+  const told = alice.wire.requests.filter(r => r.method === 'POST').flatMap(r => rowsIn(r.body).map(row => row.id))
+  expect(new Set(told)).toEqual(new Set(['x', 'a']))
+  await alice.dataSource.query(`UPDATE note SET slug = 'x' WHERE id = 'x'`)
+  await syncAll(alice.notes)
+  await syncAll(alice.notes)
+  expect(await slugs(alice.dataSource)).toEqual(['aa', 'bb', 'cc', 'dd', 'xx'])
+  expect(await slugs(there)).toEqual(['aa', 'bb', 'cc', 'dd', 'xx'])
+})
+
+test('two notes that exchange their unique slugs arrive as they are, in both directions', async () => {
+  const { dataSource: there, url } = await server()
+  for (const id of ['a', 'b']) await put(there, id, id, { slug: id })
+  const alice = await client(url)
+  const swap = async (of: DataSource) => {
+    await of.query(`UPDATE note SET slug = NULL WHERE id = 'a'`)
+    await of.query(`UPDATE note SET slug = CASE slug WHEN 'a' THEN 'b' ELSE 'a' END WHERE id = 'b'`)
+    await of.query(`UPDATE note SET slug = (SELECT CASE slug WHEN 'a' THEN 'b' ELSE 'a' END FROM note WHERE id = 'b') WHERE id = 'a'`)
+  }
+  await syncAll(alice.notes)
+  await swap(there)
+  expect(await syncAll(alice.notes)).toMatchObject({ pulled: 2, waiting: 0 })
+  expect(await slugs(alice.dataSource)).toEqual(['ab', 'ba'])
+  await swap(alice.dataSource)
+  expect(await syncAll(alice.notes)).toMatchObject({ refused: 0 })
+  expect(await slugs(there)).toEqual(['aa', 'bb'])
+})
+
+test('what they had before is still what a server above knows of them', async () => {
+  const above = await server()
+  const relay = await startServer(entities, { options: { server: above.url, retries: 0 } })
+  closing(() => relay.stop())
+  for (const id of ['a', 'b']) await put(above.dataSource, id, id, { slug: id })
+  await syncAll(relay.dataSource)
+  const swapped = [
+    { id: 'a', slug: 'b', _partial: true },
+    { id: 'b', slug: 'a', _partial: true },
+  ]
+  expect(await post(relay.url, '/notes', swapped)).toMatchObject({ code: 200 })
+  await above.dataSource.query(`UPDATE note SET slug = 'c' WHERE id = 'a'`)
+  const bases: unknown[] = []
+  await syncAll(relay.dataSource, conflicts => void bases.push(...conflicts.map(c => (c.base as { slug: string } | null)?.slug)))
+  expect(new Set(bases)).toEqual(new Set(['a']))
+})
+
+test('a decision that the database does not take leaves the others standing, and no stamp behind', async () => {
+  const { dataSource: there, url } = await server()
+  for (const id of ['a', 'b', 'c']) await put(there, id, 'zero')
+  const alice = await client(url)
+  await syncAll(alice.notes)
+  for (const id of ['a', 'b']) await edit(alice.dataSource, id, 'hers')
+  for (const id of ['a', 'b']) await edit(there, id, 'theirs')
+  await alice.dataSource.query(`UPDATE note SET slug = 'taken' WHERE id = 'c'`)
+  await syncAll(alice.notes)
+  await syncAll(alice.notes, (conflicts, updates) => {
+    updates.push({ id: 'a', slug: 'taken' })
+    conflicts.find(c => c.id === 'b')?.takeRemote()
+  })
+  expect(await titles(alice.dataSource)).toEqual({ a: 'hers', b: 'theirs', c: 'zero' })
+  const pushed = alice.wire.requests.filter(r => r.method === 'POST').length
+  await syncAll(alice.notes)
+  expect(alice.wire.requests.filter(r => r.method === 'POST')).toHaveLength(pushed)
+  await edit(alice.dataSource, 'b', 'later')
+  await syncAll(alice.notes, preferLocalConflictHandler)
+  expect(await titles(there)).toEqual({ a: 'hers', b: 'later', c: 'zero' })
+})
+
+test('triggers that somebody dropped are back for the sync, and what was made meanwhile is told', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  const triggers = await alice.dataSource.query(`SELECT name FROM sqlite_master WHERE type = 'trigger'`)
+  for (const { name } of triggers) await alice.dataSource.query(`DROP TRIGGER "${name}"`)
+  await put(alice.dataSource, 'a')
+  await syncAll(alice.notes)
+  await put(alice.dataSource, 'b')
+  await syncAll(alice.notes)
+  expect(await titles(there)).toEqual({ a: 'a', b: 'b' })
+})
+
+// ---------------------------------------------------------------- a decision counts for what was shown
+
+test('what is written while the application decides is not overwritten by the decision', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a', 'zero')
+  const alice = await client(url)
+  await syncAll(alice.notes)
+  await edit(alice.dataSource, 'a', 'hers')
+  await edit(there, 'a', 'theirs')
+  await syncAll(alice.notes, async (conflicts, updates) => {
+    await edit(alice.dataSource, 'a', 'hers, later')
+    preferRemoteConflictHandler(conflicts, updates, () => {})
+  })
+  expect(await titles(alice.dataSource)).toEqual({ a: 'hers, later' })
+  expect(await syncAll(alice.notes, preferLocalConflictHandler)).toMatchObject({ conflicts: 1 })
+  expect(await titles(there)).toEqual({ a: 'hers, later' })
+})
+
+test('nor does a decision count for a version of the server’s that came after it was asked for', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a', 'zero')
+  const [first, second] = await twoWindows(url)
+  await syncAll(first.notes)
+  await edit(first.dataSource, 'a', 'hers')
+  await edit(there, 'a', 'theirs')
+  const asked: unknown[] = []
+  await syncAll(first.notes, async (conflicts, updates) => {
+    asked.push(...conflicts.map(c => (c.remote as { title: string }).title))
+    if (asked.length === 1) {
+      await edit(there, 'a', 'theirs, later')
+      await syncAll(second.notes)
+    }
+    preferLocalConflictHandler(conflicts, updates, () => {})
+  })
+  await syncAll(first.notes, (conflicts, updates) => {
+    asked.push(...conflicts.map(c => (c.remote as { title: string }).title))
+    preferLocalConflictHandler(conflicts, updates, () => {})
+  })
+  expect(asked).toEqual(['theirs', 'theirs, later'])
+})
+
+test('a removal that was decided takes along the notes that were shown, and no others', async () => {
+  const { dataSource: there, url } = await server()
+  await putFolder(there, 'f')
+  await put(there, 'a', 'a', { folderId: 'f' })
+  const alice = await client(url)
+  await syncAll(alice.dataSource)
+  await edit(alice.dataSource, 'a', 'hers')
+  await dropFolder(there, 'f')
+  const shown: unknown[] = []
+  await syncAll(alice.folders, async conflicts => {
+    shown.push(conflicts.map(c => c.children.map(child => child.id)))
+    if (shown.length === 1) await put(alice.dataSource, 'b', 'b', { folderId: 'f' })
+    for (const c of conflicts) c.takeRemote()
+  })
+  expect(shown[0]).toEqual([['a']])
+  expect(await titles(alice.dataSource)).toEqual({ a: 'hers', b: 'b' })
+  await syncAll(alice.dataSource, conflicts => {
+    shown.push(conflicts.map(c => c.children.map(child => child.id)))
+    for (const c of conflicts) c.takeRemote()
+  })
+  expect(shown[1]).toEqual([['a', 'b']])
+})
+
+// ---------------------------------------------------------------- what a removal takes along
+
+test('a removal that reaches a note which its sender has not seen is not stored', async () => {
+  const Branch = new EntitySchema<{ id: string; name: string }>({
+    ...{ name: 'Branch', tableName: 'branch' },
+    columns: { id: { type: 'varchar', primary: true }, name: { type: 'varchar' } },
+    relations: { parent: { type: 'many-to-one', target: 'Branch', nullable: true, onDelete: 'CASCADE' } },
+  } as never)
+  enableSync(Branch, '/branches')
+  const there = await startServer([Branch])
+  closing(() => there.stop())
+  await there.dataSource.query('INSERT INTO branch (id, name) VALUES (?, ?)', ['root', 'root'])
+  const since = await nowOf(there.dataSource)
+  await there.dataSource.query('INSERT INTO branch (id, name, "parentId") VALUES (?, ?, ?)', ['twig', 'twig', 'root'])
+  expect(await post(there.url, `/branches?since=${since}`, [{ id: 'root', _removed: true }])).toMatchObject({ code: 409 })
+  expect(await there.dataSource.query('SELECT id FROM branch')).toHaveLength(2)
+  const { now } = await post(there.url, `/branches?since=${await nowOf(there.dataSource)}`, [{ id: 'root', _removed: true }])
+  expect(now).toBe(await nowOf(there.dataSource))
+})
+
+test('a folder is removed with the notes that Alice has seen in it; one that she has not seen is asked about first', async () => {
+  const { dataSource: there, url } = await server()
+  await putFolder(there, 'f')
+  await put(there, 'a', 'a', { folderId: 'f' })
+  const alice = await client(url)
+  await syncAll(alice.dataSource)
+  await dropFolder(alice.dataSource, 'f')
+  alice.wire.before = async request => {
+    if (request.method !== 'POST') return
+    alice.wire.mend()
+    await put(there, 'b', 'unseen', { folderId: 'f' })
+  }
+  expect(await syncAll(alice.folders)).toMatchObject({ refused: 1 })
+  expect(await titles(there)).toEqual({ a: 'a', b: 'unseen' })
+  const asked: string[] = []
+  for (let i = 0; i < 3; i++)
+    await syncAll(alice.dataSource, conflicts => {
+      for (const c of conflicts) {
+        asked.push(c.id)
+        c.takeRemote()
+      }
+    })
+  expect(asked).toContain('b')
+  expect(await titles(there)).toMatchObject({ b: 'unseen' })
+  expect(await titles(alice.dataSource)).toEqual(await titles(there))
+  // and now that she has seen it
+  await dropFolder(alice.dataSource, 'f')
+  for (let i = 0; i < 2; i++) await syncAll(alice.dataSource)
+  expect(await titles(there)).toEqual({})
+  expect(await journal(alice.folders).refused()).toEqual([])
+})
+
+test('what a removal took along on the server is told to the others, and to whoever removed', async () => {
+  const { dataSource: there, url } = await server()
+  await putFolder(there, 'f')
+  await put(there, 'a', 'a', { folderId: 'f' })
+  const bob = await client(url)
+  await syncAll(bob.dataSource)
+  const since = await nowOf(there)
+  const answer = await post(url, `/folders?since=${since}&seen=${since}:/notes`, [{ id: 'f', _removed: true }])
+  expect(answer).toMatchObject({ code: 200, now: await nowOf(there) })
+  expect(answer).not.toHaveProperty('since')
+  await syncAll(bob.notes)
+  expect(await titles(bob.dataSource)).toEqual({})
+})
+
+test('a note that was moved here into a folder that goes is asked about, where the folder may go without it', async () => {
+  const text = { type: 'varchar' } as const
+  const Box = new EntitySchema<{ id: string }>({ ...{ name: 'Box', tableName: 'box' }, columns: { id: { ...text, primary: true } } })
+  const Thing = new EntitySchema<{ id: string; boxId: string | null }>({
+    ...{ name: 'Thing', tableName: 'thing' },
+    columns: { id: { ...text, primary: true } },
+    relations: { box: { type: 'many-to-one', target: 'Box', nullable: true, onDelete: 'SET NULL' } },
+  } as never)
+  enableSync(Box, '/boxes')
+  enableSync(Thing, '/things')
+  const all = [Box, Thing]
+  const there = await startServer(all)
+  closing(() => there.stop())
+  const alice = await device(all, there.url)
+  closing(() => alice.destroy())
+  for (const id of ['one', 'two']) await there.dataSource.query('INSERT INTO box (id) VALUES (?)', [id])
+  await there.dataSource.query(`INSERT INTO thing (id, "boxId") VALUES ('t', 'one')`)
+  await syncAll(alice)
+  await alice.query(`UPDATE thing SET "boxId" = 'two'`)
+  await there.dataSource.query(`DELETE FROM box WHERE id = 'two'`)
+  await syncAll(alice)
+  expect(await journal(alice.getRepository(Box)).waiting()).toMatchObject([{ id: 'two', reason: 'children-changed' }])
+  expect(await alice.query('SELECT "boxId" FROM thing')).toEqual([{ boxId: 'two' }])
+})

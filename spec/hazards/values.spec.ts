@@ -1,0 +1,94 @@
+import 'reflect-metadata'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from '@jest/globals'
+import { Column, CreateDateColumn, Entity, EntitySchema, PrimaryColumn, UpdateDateColumn, VersionColumn } from 'typeorm'
+import { enableSync, syncAll } from 'typeorm-sync'
+import { device, serverDatabase, startServer, Wire } from '../stories/devices.js'
+import { client, closing, edit, put, server } from './world.js'
+
+@Entity('letter')
+class Letter {
+  @PrimaryColumn('text') id!: string
+  @Column('text') title!: string
+  @Column('text') body!: string
+  @Column('simple-json', { nullable: true }) tags!: object | null
+  @CreateDateColumn() createdAt!: Date
+  @UpdateDateColumn() updatedAt!: Date
+  @VersionColumn() version!: number
+}
+enableSync(Letter, '/letters')
+
+async function letters() {
+  const there = await startServer([Letter])
+  closing(() => there.stop())
+  const alice = await device([Letter], there.url)
+  closing(() => alice.destroy())
+  await alice.getRepository(Letter).save({ id: 'a', title: 'zero', body: 'zero', tags: { x: 1, y: 2 } })
+  await syncAll(alice)
+  return { there: there.dataSource, alice }
+}
+
+test('dates and versions that TypeORM changes by itself are no conflict: the later one stands', async () => {
+  const { there, alice } = await letters()
+  await there.getRepository(Letter).save({ id: 'a', title: 'theirs' })
+  await there.getRepository(Letter).save({ id: 'a', title: 'theirs, again' })
+  await alice.getRepository(Letter).save({ id: 'a', body: 'hers' })
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0, merged: 1 })
+  const letter = await alice.getRepository(Letter).findOneByOrFail({ id: 'a' })
+  expect(letter).toMatchObject({ title: 'theirs, again', body: 'hers', version: 3 })
+  expect(await there.getRepository(Letter).findOneByOrFail({ id: 'a' })).toMatchObject({ ...letter })
+})
+
+test('JSON whose keys come in another order is the same', async () => {
+  const { there, alice } = await letters()
+  await there.query(`UPDATE letter SET tags = '{"y":2,"x":1}'`)
+  await alice.query(`UPDATE letter SET tags = '{"x":1,"y":3}'`)
+  expect(await syncAll(alice)).toMatchObject({ waiting: 0 })
+  expect(JSON.parse((await there.query('SELECT tags FROM letter'))[0].tags)).toEqual({ x: 1, y: 3 })
+})
+
+test('a property that an older server does not know keeps its value', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  await put(alice.dataSource, 'a', 'one', { body: 'hers' })
+  await syncAll(alice.notes)
+  await syncAll(alice.notes)
+  await edit(there, 'a', 'two')
+  alice.wire.after = async ({ method }, _, response) => {
+    if (method !== 'GET') return
+    const answer = (await response.json()) as { updates: { body?: string }[] }
+    for (const update of answer.updates) delete update.body
+    return new Response(JSON.stringify(answer), { headers: { etag: '"x"' } })
+  }
+  await syncAll(alice.notes)
+  expect(await alice.dataSource.query('SELECT title, body FROM note')).toEqual([{ title: 'two', body: 'hers' }])
+})
+
+test('a device that gains a property reads what it passed over before', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'gains-'))
+  closing(async () => rmSync(folder, { recursive: true }))
+  const text = { type: 'varchar' } as const
+  const card = (more: object) => {
+    const schema = new EntitySchema<object>({
+      ...{ name: 'Card', tableName: 'card' },
+      columns: { id: { ...text, primary: true }, title: text, ...more },
+    } as never)
+    enableSync(schema, '/cards')
+    return schema
+  }
+  const older = card({})
+  const newer = card({ color: { ...text, nullable: true } })
+  const there = await startServer([newer])
+  closing(() => there.stop())
+  await there.dataSource.query(`INSERT INTO card (id, title, color) VALUES ('a', 'a', 'red')`)
+  const options = { server: there.url, fetch: new Wire().fetch, retries: 0 }
+  const before = await serverDatabase([older], options, join(folder, 'db'))
+  await syncAll(before)
+  await before.destroy()
+  const after = await serverDatabase([newer], options, join(folder, 'db'))
+  closing(() => after.destroy())
+  await syncAll(after)
+  expect(await after.query('SELECT id, color FROM card')).toEqual([{ id: 'a', color: 'red' }])
+})

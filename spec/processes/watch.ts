@@ -1,0 +1,24 @@
+// A conflict handler that says what it was shown, and decides at random.
+
+import type { Conflict, ConflictHandler } from '../../src/sync/handlers.js'
+import { preferLocalConflictHandler, preferRemoteConflictHandler } from '../../src/sync/handlers.js'
+import { PROPERTIES, type Said } from './open.js'
+
+type Row = Record<string, unknown> & { item?: { id?: string } | null }
+
+export function watchingHandler(say: (said: Said) => void, chance: (p: number) => boolean): ConflictHandler {
+  return (conflicts: Conflict[], updates) => {
+    const tokens: string[] = []
+    const removals: string[] = []
+    for (const { entity, id, local, remote } of conflicts) {
+      for (const side of [local, remote] as (Row | null)[]) {
+        if (!side) removals.push(`${entity.toLowerCase()} ${id}`)
+        // a row that needs one which was removed: whoever is shown it knows of that removal
+        if (side?.item?.id) removals.push(`item ${side.item.id}`)
+        if (side) for (const p of PROPERTIES) if (typeof side[p] === 'string') tokens.push(side[p] as string)
+      }
+    }
+    say({ said: 'seen', tokens, removals })
+    ;(chance(0.5) ? preferLocalConflictHandler : preferRemoteConflictHandler)(conflicts, updates, () => {})
+  }
+}

@@ -1,0 +1,91 @@
+// What the simulation has found in the engine, as stories.
+
+import 'reflect-metadata'
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import type { DataSource } from 'typeorm'
+import { journal, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
+import { collectTombstones } from 'typeorm-sync/server-koa'
+import { Project, Task } from '../../examples/model.js'
+import { device, rowsOf, startServer } from '../stories/devices.js'
+
+const entities = [Project, Task]
+let server: Awaited<ReturnType<typeof startServer>>
+let alice: DataSource
+let bob: DataSource
+
+beforeEach(async () => {
+  server = await startServer(entities)
+  alice = await device(entities, server.url)
+  bob = await device(entities, server.url)
+})
+afterEach(async () => {
+  await Promise.all([alice.destroy(), bob.destroy(), server.stop()])
+})
+
+async function expectEqual(): Promise<void> {
+  for (const table of ['project', 'task']) {
+    const rows = await rowsOf(server.dataSource, table)
+    expect(await rowsOf(alice, table)).toEqual(rows)
+    expect(await rowsOf(bob, table)).toEqual(rows)
+  }
+}
+
+test('a removal that Alice pushes does not take along a task that she has never seen', async () => {
+  const home = await alice.getRepository(Project).save({ name: 'Home' })
+  await syncAll(alice)
+  await syncAll(bob)
+  await bob.getRepository(Task).save({ name: 'Buy milk', project: home })
+  await syncAll(bob)
+  // her projects are up to date, her tasks are not
+  await syncAll(alice.getRepository(Project))
+  await alice.getRepository(Project).delete(home.id)
+  expect(await syncAll(alice.getRepository(Project))).toMatchObject({ refused: 1, pushed: 0 })
+  expect(await journal(alice.getRepository(Project)).refused()).toMatchObject([{ id: home.id, code: 'children-unseen' }])
+  expect(await server.dataSource.getRepository(Task).count()).toBe(1)
+  // now she is asked, and lets her removal stand
+  const asked: string[] = []
+  await syncAll(alice, (conflicts, updates, callback) => {
+    asked.push(...conflicts.map(c => c.entity))
+    return preferLocalConflictHandler(conflicts, updates, callback)
+  })
+  expect(asked).toEqual(['Task'])
+  await syncAll(alice)
+  await syncAll(bob)
+  expect(await server.dataSource.getRepository(Task).count()).toBe(0)
+  await expectEqual()
+})
+
+test('a client that never read anything new can still push after removals were collected', async () => {
+  const task = await server.dataSource.getRepository(Project).save({ name: 'Soon gone' })
+  await syncAll(alice)
+  await server.dataSource.getRepository(Project).delete(task.id)
+  await collectTombstones(server.dataSource, { olderThan: -1_000 })
+  // nothing was ever in her tasks, so that the server has answered 304 and her cursor is still 0
+  await alice.getRepository(Task).save({ name: 'Buy milk' })
+  await syncAll(alice)
+  await syncAll(bob)
+  expect(await bob.getRepository(Task).count()).toBe(1)
+  await expectEqual()
+})
+
+test('a row that was refused and then changed is not listed as refused when its push was acknowledged by a replay', async () => {
+  await server.dataSource.query(
+    `CREATE TRIGGER rule BEFORE INSERT ON task WHEN NEW.name = 'bad' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`,
+  )
+  const task = await alice.getRepository(Task).save({ name: 'bad' })
+  expect(await syncAll(alice)).toMatchObject({ refused: 1 })
+  await alice.getRepository(Task).update(task.id, { name: 'good' })
+  let lose = true
+  const losing: typeof fetch = async (url, init) => {
+    const answer = await fetch(url, init)
+    if (init?.method === 'POST' && lose) {
+      lose = false
+      throw new TypeError('the connection broke')
+    }
+    return answer
+  }
+  await expect(syncAll(alice, undefined, { fetch: losing })).rejects.toThrow(/could not be reached/)
+  expect(await syncAll(alice)).toMatchObject({ refused: 0, pushed: 1 })
+  await syncAll(bob)
+  await expectEqual()
+})

@@ -1,0 +1,38 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+
+// A short budget; `npm run simulate -- --schedules N` runs as many as you like.
+const SCHEDULES = 60
+
+const run = promisify(execFile)
+const folder = mkdtempSync(join(tmpdir(), 'simulation-'))
+const simulate = (...options: string[]) =>
+  run(process.execPath, [join(folder, 'spec/simulation/simulate.js'), ...options], { maxBuffer: 2 ** 28 }).catch(error => error)
+
+beforeAll(async () => {
+  await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.simulation.json', '--outDir', folder])
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
+  symlinkSync(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
+}, 120_000)
+afterAll(() => rmSync(folder, { recursive: true }))
+
+test('in random histories nothing is lost, and everybody ends equal', async () => {
+  const { stdout, stderr } = await simulate('--schedules', String(SCHEDULES), '--seed', '1', '--workers', '2')
+  expect(stderr).toBe('')
+  expect(stdout).toContain(`0 of ${SCHEDULES} schedules failed`)
+  const states = /^reached: (.*)$/m.exec(stdout)?.[1]?.split(', ') ?? []
+  expect(states.length).toBeGreaterThanOrEqual(30)
+}, 600_000)
+
+test('a seed replays to the same trace', async () => {
+  const [first, second] = [
+    await simulate('--trace', '--seed', '5', '--topology', 'star'),
+    await simulate('--trace', '--seed', '5', '--topology', 'star'),
+  ]
+  expect(first.stdout.split('\n').length).toBeGreaterThan(100)
+  expect(second.stdout).toBe(first.stdout)
+}, 120_000)
