@@ -1,5 +1,5 @@
 // Lets every scenario go wrong at each of its moments, on each kind of database.
-//   npm run crash-points -- [--scenario PART OF A NAME] [--kinds sqljs,libsql,wal] [--stride N] [--offset N] [--only 12/before/gone] [--show N]
+//   npm run crash-points -- [--scenario PART OF A NAME] [--kinds sqljs,libsql,wal] [--stride N] [--offset N] [--count N of each] [--only 12/before/gone] [--show N]
 
 import 'reflect-metadata'
 import { runScenario } from './run.js'
@@ -13,21 +13,24 @@ const stride = Number(option('stride', '1'))
 const offset = Number(option('offset', '0'))
 const show = Number(option('show', '5'))
 const only = process.argv.includes('--only') ? option('only', '') : undefined
+const count = process.argv.includes('--count') ? Number(option('count', '')) : undefined
 const kinds = option('kinds', 'sqljs,libsql').split(',')
+// a short run takes the kinds in turn
+const isAlternating = process.argv.includes('--alternate')
 const scenarios = SCENARIOS.filter(s => s.name.includes(option('scenario', '')))
 
 const start = performance.now()
 let [done, held] = [0, 0]
 let isComplete = true
-for (const scenario of scenarios) {
-  for (const kind of kinds) {
+for (const [i, scenario] of scenarios.entries()) {
+  for (const kind of isAlternating ? [kinds[i % kinds.length] as string] : kinds) {
     const begun = performance.now()
-    const result = await runScenario(scenario, kind, { stride, offset, only })
+    const result = await runScenario(scenario, kind, { stride, offset: offset * (isAlternating ? i : 1), only, ...(count !== undefined && { count }) })
     done += result.done
     held += result.held
     if (result.failures.length) isComplete = false
     const seconds = ((performance.now() - begun) / 1000).toFixed(0)
-    console.log(`${result.held} of ${result.done} points${stride > 1 ? ` (of ${result.points})` : ''}: ${scenario.name} (${kind}, ${seconds} s)`)
+    console.log(`${result.held} of ${result.done} points${result.done < result.points ? ` (there are ${result.points})` : ''}: ${scenario.name} (${kind}, ${seconds} s)`)
     // one failure of each sort
     const sorts = new Map<string, { point: string; problems: string[]; count: number }>()
     for (const { point, problems } of result.failures) {

@@ -41,6 +41,17 @@ class Single {
 enableSync(Single, '/items')
 export const SINGLE = [Single]
 
+/** With two servers. */
+@Entity('item')
+class Doubled {
+  @PrimaryColumn('text') id!: string
+  @Column('text', { nullable: true }) a!: string | null
+  @Column('text', { nullable: true }) b!: string | null
+  @Column('text', { nullable: true }) c!: string | null
+}
+enableSync(Doubled, ['/items', 'http://t/items'])
+export const DOUBLED = [Doubled]
+
 @Entity('item')
 class Widened {
   @PrimaryColumn('text') id!: string

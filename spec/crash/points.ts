@@ -70,6 +70,8 @@ export class Points {
     if (this.#target?.index !== index || this.#target.phase !== phase) return
     const moment = this.moments[index] as Moment
     this.struck = moment
+    // stamps may fall into one millisecond or two, so that now and then a run has a statement more than the dry run had
+    if (phase === 'after' && moment.label.startsWith('BEGIN')) return
     if (this.#target.fault === 'gone') process.die()
     process.fail(moment, index)
   }

@@ -15,8 +15,10 @@ import { changeLogOf } from '../../src/entity/registry.js'
 import { withSync } from '../../src/entity/withSync.js'
 import { Gone, type Moment, type Points } from './points.js'
 
-/** `wal` and `journal` are libsql files. */
-export type Kind = 'sqljs' | 'wal' | 'journal'
+/** `wal` and `journal` are libsql files; `sqljs` is saved by our option, `autosave` by TypeORM's. */
+export type Kind = 'sqljs' | 'autosave' | 'wal' | 'journal'
+
+const isInMemory = (kind: Kind) => kind === 'sqljs' || kind === 'autosave'
 
 export interface Answer {
   readonly status: number
@@ -30,6 +32,7 @@ export interface ProcessOptions {
   readonly server?: string | undefined
   readonly pageSize?: number | undefined
   readonly batchSize?: number | undefined
+  readonly retries?: number | undefined
 }
 
 export interface Schema {
@@ -113,9 +116,9 @@ export class Process {
     this.life = life
     const { points, schema } = this
     const { isPlain, ...typeorm } = schema
-    const ownOptions =
-      this.kind === 'sqljs'
-        ? { type: 'sqljs', database: this.#left }
+    const autoSave = { autoSave: true, autoSaveCallback: (data: Uint8Array) => this.#save(life, data) }
+    const ownOptions = isInMemory(this.kind)
+        ? { type: 'sqljs', database: this.#left, ...(this.kind === 'autosave' && autoSave) }
         : {
             ...{ type: 'better-sqlite3', driver: libsql, database: (this.#left ??= newFile()), enableWAL: this.kind === 'wal' },
             statementCacheSize: 0, // a statement that is prepared once is a moment once, and belongs to one connection
@@ -142,7 +145,8 @@ export class Process {
         ...(this.options.pageSize && { pageSize: this.options.pageSize }),
         ...(this.options.batchSize && { batchSize: this.options.batchSize }),
         patience: 100,
-        retries: 0,
+        retries: this.options.retries ?? 0,
+        wait: async () => {},
         fetch: this.#fetch(life),
         beforeStatement: sql => {
           if (life.isOver) throw new Gone()
@@ -220,11 +224,11 @@ export class Process {
     }
   }
 
-  async #save(life: Life): Promise<void> {
+  async #save(life: Life, data?: Uint8Array): Promise<void> {
     if (life.isOver) return never()
     try {
       const index = this.points.before(this, 'save', '')
-      this.#left = this.#raw?.export?.()
+      this.#left = data ?? this.#raw?.export?.()
       this.points.after(this, index)
     } catch (error) {
       if (life.isOver) return never()
@@ -251,7 +255,7 @@ export class Process {
   }
 
   #snapshot(): Left {
-    if (this.kind === 'sqljs') return this.#left
+    if (isInMemory(this.kind)) return this.#left
     const copy = newFile()
     for (const part of PARTS) if (existsSync(this.#left + part)) copyFileSync(this.#left + part, copy + part)
     return copy
@@ -259,7 +263,7 @@ export class Process {
 
   /** Everything as it stands, to begin from again; nothing may be under way. */
   async keep(): Promise<Left> {
-    await this.save()
+    if (isInMemory(this.kind)) await this.#save(this.life)
     return this.#snapshot()
   }
 
@@ -268,7 +272,7 @@ export class Process {
     const { life, dataSource } = this
     const old = typeof this.#left === 'string' ? this.#left : undefined
     const isUsable = this.#isStarted && !life.isOver && this.#started === this.schema
-    if (this.kind === 'sqljs') this.#left = left
+    if (isInMemory(this.kind)) this.#left = left
     else {
       this.#left = newFile()
       for (const part of PARTS) if (existsSync(left + part)) copyFileSync(left + part, this.#left + part)

@@ -17,11 +17,11 @@ export interface Choice {
   readonly offset?: number
   /** One alone, as a failure names it. */
   readonly only?: string | undefined
-  /** milliseconds after which the rest is left out */
-  readonly until?: number
+  /** About so many points in all, spread evenly. */
+  readonly count?: number
 }
 
-export async function runScenario(scenario: Scenario, kinds: string, { stride = 1, offset = 0, only, until }: Choice = {}): Promise<Result> {
+export async function runScenario(scenario: Scenario, kinds: string, { stride: given = 1, offset = 0, only, count }: Choice = {}): Promise<Result> {
   const world = await worldOf(scenario, KINDS[kinds] as (typeof KINDS)[string])
   const nameOf = ({ index, phase, fault }: Point) => {
     const moment = world.points.moments[index]
@@ -33,12 +33,12 @@ export async function runScenario(scenario: Scenario, kinds: string, { stride = 
     for (let i = 0; i < 2; i++) dry = await runPoint(world, scenario, undefined)
     if (dry.length) return { points: 0, done: 0, held: 0, failures: [{ point: 'none', problems: dry }] }
     const points = world.points.all()
+    const stride = count === undefined ? given : Math.max(1, Math.floor(points.length / count))
     const failures: { point: string; problems: string[] }[] = []
     let done = 0
     for (let i = offset % stride; i < points.length; i += stride) {
       const point = points[i] as Point
       if (only !== undefined && only !== `${point.index}/${point.phase}/${point.fault}`) continue
-      if (until !== undefined && performance.now() > until) break
       done++
       const problems = await runPoint(world, scenario, point)
       if (!world.points.struck) problems.push('the point was not reached')

@@ -2,7 +2,7 @@
 
 import { collectTombstones, forgetPushes, renewCollection } from '../../server-koa/maintenance.js'
 import { preferLocalConflictHandler, preferRemoteConflictHandler, resolveEach } from '../../src/sync/handlers.js'
-import { CASCADE, PLAIN, RESTRICT, SET_NULL, SINGLE, Widen1700000000000, WIDENED } from './entities.js'
+import { CASCADE, DOUBLED, PLAIN, RESTRICT, SET_NULL, SINGLE, Widen1700000000000, WIDENED } from './entities.js'
 import type { Kind, ProcessOptions, Schema } from './process.js'
 import { World } from './world.js'
 
@@ -11,6 +11,7 @@ export interface Scenario {
   readonly entities?: Schema['entities']
   readonly pageSize?: number
   readonly batchSize?: number
+  readonly retries?: number
   /** A relay: A syncs with R, R and B with S. */
   readonly isRelay?: boolean
   /** What was before. */
@@ -26,14 +27,16 @@ export interface Scenario {
 export const KINDS: Record<string, { device: Kind; server: Kind }> = {
   sqljs: { device: 'sqljs', server: 'wal' },
   libsql: { device: 'journal', server: 'sqljs' },
+  autosave: { device: 'autosave', server: 'wal' },
   wal: { device: 'wal', server: 'journal' },
 }
 
 export async function worldOf(scenario: Scenario, kinds: { device: Kind; server: Kind }): Promise<World> {
-  const { entities = SINGLE, pageSize, batchSize, isRelay } = scenario
+  const { entities = SINGLE, pageSize, batchSize, retries, isRelay } = scenario
   const world = new World()
-  const options = (server?: string): ProcessOptions => ({ entities, server, pageSize, batchSize })
+  const options = (server?: string): ProcessOptions => ({ entities, server, pageSize, batchSize, retries })
   world.add('S', kinds.server, options())
+  if (entities === DOUBLED) world.add('T', kinds.server, options())
   if (isRelay) world.add('R', kinds.server, options('s'))
   world.add('A', kinds.device, options(isRelay ? 'r' : 's'))
   world.add('B', kinds.device, options('s'))
@@ -391,6 +394,69 @@ export const SCENARIOS: Scenario[] = [
       await w.sync(w.B)
       await w.sync(w.A)
     },
+  },
+  {
+    name: 'a push whose answer was lost, sent again at once',
+    retries: 2,
+    async prepare(w) {
+      await threeItems(w)
+      for (const id of ['x', 'q']) await w.put(w.A, 'item', id, ['a'])
+      await w.remove(w.A, 'item', 'z')
+    },
+    async act(w) {
+      lose(w, 'after', 'POST /items')
+      await w.sync(w.A)
+      await w.sync(w.B)
+    },
+  },
+  {
+    name: 'a push that is too large for a proxy',
+    async prepare(w) {
+      await threeItems(w)
+      for (const id of ['x', 'q', 'p', 'r']) await w.put(w.A, 'item', id, ['a'])
+    },
+    async act(w) {
+      w.network.instead = (method, _url, body) =>
+        method === 'POST' && JSON.parse(body ?? '[]').length > 2 ? { status: 413, headers: {}, body: 'too large' } : undefined
+      await w.sync(w.A)
+      await w.sync(w.B)
+    },
+  },
+  {
+    name: 'pages and a sweep of several steps each',
+    async prepare(w) {
+      const ids = Array.from({ length: 230 }, (_, i) => `r${i}`)
+      await w.fill(w.B, ids)
+      await everybody(w)
+      await w.remove(w.B, 'item', 'r0')
+      await w.remove(w.B, 'item', 'r229')
+      await w.put(w.B, 'item', 'r1', ['a'])
+      await w.sync(w.B)
+      await w.put(w.A, 'item', 'r2', ['b'])
+      await w.put(w.A, 'item', 'r229', ['c'])
+    },
+    async act(w) {
+      w.handler = preferRemoteConflictHandler
+      await w.run(w.S, () => collectTombstones(w.S.dataSource, { olderThan: -1_000_000 }))
+      await w.save(w.S)
+      await w.sync(w.A)
+    },
+  },
+  {
+    name: 'two servers',
+    entities: DOUBLED,
+    async prepare(w) {
+      await threeItems(w)
+      await w.put(w.A, 'item', 'x', ['a'])
+      await w.remove(w.A, 'item', 'y')
+      await w.put(w.B, 'item', 'x', ['b'])
+      await w.put(w.B, 'item', 'q')
+    },
+    async act(w) {
+      await w.sync(w.A)
+      await w.sync(w.B)
+    },
+    rounds: 3,
   },
   {
     name: 'a push that never came',

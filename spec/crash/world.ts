@@ -18,6 +18,8 @@ const PATIENCE = 10_000
 /** What a network does to a request, besides carrying it. Throws where it does not. */
 export interface Network {
   before?(method: string, url: string): void
+  /** Answers in the server's place. */
+  instead?(method: string, url: string, body: string | undefined): Answer | undefined
   after?(method: string, url: string): void
 }
 
@@ -73,6 +75,8 @@ export class World {
     const { host, pathname, search } = new URL(url)
     this.requests.push(`${method} ${url}`)
     this.network.before?.(method, url)
+    const instead = this.network.instead?.(method, url, body)
+    if (instead) return instead
     const answer = await (this.processes.get(host.toUpperCase()) as Process).answer(method, pathname + search, headers, body)
     this.network.after?.(method, url)
     return answer
@@ -137,6 +141,15 @@ export class World {
     await this.#write(process, edits, async () => {
       const { target } = process.log.collections.find(c => c.name === table)!.metadata
       await process.dataSource.getRepository(target).save({ id, ...values, ...more } as ObjectLiteral)
+    })
+  }
+
+  /** Many new rows at once. */
+  async fill(process: Process, ids: readonly string[]): Promise<void> {
+    const edits = ids.flatMap(id => PROPERTIES.map(p => this.ledger.note(`item ${id}`, p, this.ledger.token(process.name), [])))
+    await this.#write(process, edits, async () => {
+      for (const [i, id] of ids.entries())
+        process.look('INSERT INTO item (id, a, b, c) VALUES (?, ?, ?, ?)', id, ...edits.slice(i * 3, i * 3 + 3).map(e => e.token))
     })
   }
 

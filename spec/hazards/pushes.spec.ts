@@ -93,9 +93,10 @@ test('a note that waits for a decision does not count as told with the others, h
   await edit(there, 'a', 'theirs')
   await edit(alice.dataSource, 'b', 'one')
   expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1, pushed: 1 })
-  await edit(alice.dataSource, 'a', 'two')
   await edit(alice.dataSource, 'b', 'two')
-  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1, pushed: 1 })
+  // while the application is asked she goes on writing
+  const later = () => edit(alice.dataSource, 'a', 'two')
+  expect(await syncAll(alice.notes, later)).toMatchObject({ conflicts: 1, waiting: 1, pushed: 1 })
   expect(await syncAll(alice.notes, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, waiting: 0 })
   expect(await titles(there)).toEqual({ a: 'two', b: 'two' })
 })
@@ -217,6 +218,73 @@ test('a refusal that comes late, for a push that another window has ended, leave
   }
   await syncAll(first.notes).catch(() => {})
   expect(await remoteOf(first)).toMatchObject({ push_key: expect.any(String) })
+})
+
+test('a window does not read on while another one’s push is unanswered', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a')
+  const [first, second] = await twoWindows(url)
+  await syncAll(first.notes)
+  await edit(there, 'a', 'edited')
+  second.wire.before = async () => {
+    second.wire.mend()
+    await put(first.dataSource, 'x')
+    first.wire.after = request => {
+      if (isPush(request)) throw new Cut()
+    }
+    await expect(syncAll(first.notes)).rejects.toThrow()
+    await drop(there, 'x')
+  }
+  await syncAll(second.notes)
+  await syncAll(second.notes)
+  expect(await titles(first.dataSource)).toEqual({ a: 'edited' })
+  expect(await titles(there)).toEqual({ a: 'edited' })
+})
+
+test('nobody is asked about a conflict while a window that is stopped by another one has read half of what there is', async () => {
+  const { dataSource: there, url } = await server()
+  for (const id of ['a', 'b']) await put(there, id, 'zero')
+  const [first, second] = await twoWindows(url, { pageSize: 1 })
+  for (let i = 0; i < 2; i++) await syncAll(first.notes)
+  await put(first.dataSource, 'z')
+  let [pushes, goOn] = [() => {}, () => {}]
+  const isPushing = new Promise<void>(resolve => {
+    pushes = resolve
+  })
+  const mayGoOn = new Promise<void>(resolve => {
+    goOn = resolve
+  })
+  const shown: unknown[] = []
+  let reading: Promise<unknown> | undefined
+  // nothing new for the first window, which tells next; in between the second one reads the first of two pages
+  first.wire.after = async ({ method }, _, response) => {
+    if (method !== 'GET') return
+    first.wire.mend()
+    expect(response.status).toBe(304)
+    await edit(second.dataSource, 'a', 'hers')
+    await edit(there, 'a', 'theirs')
+    await edit(there, 'b', 'theirs')
+    await new Promise<void>(halfRead => {
+      second.wire.before = async (_request, number) => {
+        if (number !== 2) return
+        halfRead()
+        await isPushing
+      }
+      second.wire.requests.length = 0
+      reading = syncAll(second.notes, async conflicts => void shown.push(conflicts.map(c => c.id), await titles(second.dataSource)))
+    })
+    first.wire.before = async request => {
+      if (!isPush(request)) return
+      pushes()
+      await mayGoOn
+    }
+  }
+  const telling = syncAll(first.notes)
+  await isPushing
+  await reading
+  goOn()
+  await telling
+  expect(shown.slice(0, 2)).toEqual([['a'], { a: 'hers', b: 'theirs', z: 'z' }])
 })
 
 test('a part of a note that is not there is contested, and makes no half of a note', async () => {

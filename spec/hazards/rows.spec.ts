@@ -83,14 +83,13 @@ test('a decision that the database does not take leaves the others standing, and
   for (const id of ['a', 'b']) await edit(there, id, 'theirs')
   await alice.dataSource.query(`UPDATE note SET slug = 'taken' WHERE id = 'c'`)
   await syncAll(alice.notes)
+  alice.wire.mend()
   await syncAll(alice.notes, (conflicts, updates) => {
     updates.push({ id: 'a', slug: 'taken' })
     conflicts.find(c => c.id === 'b')?.takeRemote()
   })
+  expect(alice.wire.requests.filter(r => r.method === 'POST')).toEqual([])
   expect(await titles(alice.dataSource)).toEqual({ a: 'hers', b: 'theirs', c: 'zero' })
-  const pushed = alice.wire.requests.filter(r => r.method === 'POST').length
-  await syncAll(alice.notes)
-  expect(alice.wire.requests.filter(r => r.method === 'POST')).toHaveLength(pushed)
   await edit(alice.dataSource, 'b', 'later')
   await syncAll(alice.notes, preferLocalConflictHandler)
   expect(await titles(there)).toEqual({ a: 'hers', b: 'later', c: 'zero' })
@@ -236,6 +235,50 @@ test('what a removal took along on the server is told to the others, and to whoe
   expect(answer).not.toHaveProperty('since')
   await syncAll(bob.notes)
   expect(await titles(bob.dataSource)).toEqual({})
+})
+
+test('what goes with a folder of the server’s is not told back', async () => {
+  const { dataSource: there, url } = await server()
+  for (const id of ['f', 'g']) await putFolder(there, id)
+  await put(there, 'a', 'a', { folderId: 'f' })
+  const alice = await client(url)
+  await syncAll(alice.dataSource)
+  await dropFolder(there, 'f')
+  await syncAll(alice.dataSource)
+  expect(await titles(alice.dataSource)).toEqual({})
+  expect(alice.wire.requests.filter(r => r.method === 'POST')).toEqual([])
+})
+
+test('nor what goes beside a folder that a rule of the application’s keeps here', async () => {
+  const { dataSource: there, url } = await server()
+  for (const id of ['f', 'g']) await putFolder(there, id)
+  const alice = await client(url)
+  await syncAll(alice.dataSource)
+  await alice.dataSource.query(
+    `CREATE TRIGGER keeper BEFORE DELETE ON folder WHEN OLD.id = 'f' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: keeper'); END`,
+  )
+  for (const id of ['f', 'g']) await dropFolder(there, id)
+  expect(await syncAll(alice.folders)).toMatchObject({ waiting: 1 })
+  expect(await alice.dataSource.query('SELECT id FROM folder')).toEqual([{ id: 'f' }])
+  expect(alice.wire.requests.filter(r => r.method === 'POST')).toEqual([])
+})
+
+test('a folder that Alice removed stays on the server while a note that came into it waits for a word', async () => {
+  const { dataSource: there, url } = await server()
+  await putFolder(there, 'f')
+  const alice = await client(url)
+  await syncAll(alice.dataSource)
+  await dropFolder(alice.dataSource, 'f')
+  await put(there, 'a', 'a', { folderId: 'f' })
+  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1 })
+  await syncAll(alice.folders)
+  expect(await titles(there)).toEqual({ a: 'a' })
+  await syncAll(alice.notes, conflicts => {
+    for (const c of conflicts) c.takeRemote()
+  })
+  await syncAll(alice.dataSource)
+  expect(await titles(alice.dataSource)).toEqual({ a: 'a' })
+  expect(await there.query('SELECT id FROM folder')).toEqual([{ id: 'f' }])
 })
 
 test('a note that was moved here into a folder that goes is asked about, where the folder may go without it', async () => {

@@ -19,6 +19,7 @@ export interface Mutant {
 const cursors = 'spec/hazards/cursors.spec.ts'
 const pushes = 'spec/hazards/pushes.spec.ts'
 const rows = 'spec/hazards/rows.spec.ts'
+const servers = 'spec/hazards/servers.spec.ts'
 const values = 'spec/hazards/values.spec.ts'
 const http = 'spec/server-koa/http.spec.ts'
 const attacks = 'spec/server-koa/attacks.spec.ts'
@@ -132,14 +133,6 @@ const orderAndCursors: Mutant[] = [
     find: 'const before = state.waiting ? state.waiting.theirs : baseOf(remote, state)',
     replace: 'const before = baseOf(remote, state)',
     by: [cursors, 'simulation'],
-  },
-  {
-    name: 'removed-while-read-is-seen',
-    hazard: 'a full answer tells the removals after its beginning: what it removes, it does not have',
-    file: 'src/sync/pull.ts',
-    find: "    'DELETE FROM sync_seen WHERE remote = ? AND id = ?',",
-    replace: "    'DELETE FROM sync_seen WHERE remote = ? AND id = ? AND 0',",
-    by: ['simulation'],
   },
   {
     name: 'sweep-only-where-agreed',
@@ -259,7 +252,7 @@ const orderAndCursors: Mutant[] = [
     file: 'server-koa/maintenance.ts',
     find: 'AND NOT EXISTS (SELECT 1 FROM sync_conflict c WHERE c.remote = r.id AND c.id = t.id)',
     replace: '',
-    by: ['simulation relay', 'simulation'],
+    by: [servers, 'simulation'],
   },
   {
     name: 'collect-images-too',
@@ -299,7 +292,7 @@ const orderAndCursors: Mutant[] = [
     file: 'src/sync/exchange.ts',
     find: 'for (const remote of this.exchange.siblings.values()) yield* noteStored(remote, this.#stamp)',
     replace: 'yield* noteStored(this.exchange.remote, this.#stamp)',
-    by: ['simulation'],
+    by: [rows, 'simulation'],
   },
   {
     name: 'stamp-inside-the-attempt',
@@ -315,7 +308,7 @@ const orderAndCursors: Mutant[] = [
     file: 'src/sync/take.ts',
     find: '  yield* stamp.take()\n  try {\n    yield* exchange.log.database.attempt(function* () {\n      yield* removeDependents',
     replace: '  try {\n    yield* exchange.log.database.attempt(function* () {\n      yield* removeDependents',
-    by: ['simulation'],
+    by: [rows],
   },
   {
     name: 'stamp-inside-the-decision',
@@ -376,14 +369,14 @@ const pushing: Mutant[] = [
     file: 'src/sync/pull.ts',
     find: '    if (asked.push) return // another sync of this database has begun to tell\n',
     replace: '',
-    by: ['simulation'],
+    by: [pushes, 'simulation'],
   },
   {
     name: 'same-cursor',
     hazard: 'an answer that comes late, to a sync that was given up, after another one has read or told more',
     file: 'src/sync/pull.ts',
     find: '      if (cursorOf(exchange.remote) !== cursor) return MOVED\n',
-    replace: '',
+    replace: "      if (cursor === '') return MOVED\n",
     by: [pushes, 'simulation'],
   },
   {
@@ -392,7 +385,7 @@ const pushing: Mutant[] = [
     file: 'src/changes/remotes.ts',
     find: 'highest, told, push?.key])',
     replace: 'highest, told, push?.key.slice(0, 0)])',
-    by: ['simulation'],
+    by: [pushes, 'simulation'],
   },
   {
     name: 'empty-push-counts',
@@ -536,7 +529,7 @@ const pushing: Mutant[] = [
     file: 'src/sync/push.ts',
     find: '  yield* holdParents(exchange)\n',
     replace: '',
-    by: ['simulation'],
+    by: [rows, 'simulation'],
   },
   {
     name: 'held-rows-are-told',
@@ -627,14 +620,6 @@ const pushing: Mutant[] = [
     by: [relations, 'simulation'],
   },
   {
-    name: 'refused-image-is-known',
-    hazard: 'what was refused is no version that the server knows',
-    file: 'src/changes/remotes.ts',
-    find: '    `DELETE FROM ${imagesOf(collection)} WHERE _sync_remote = ? AND _sync_id = ? AND _sync_stamp = ?`,',
-    replace: '    `DELETE FROM ${imagesOf(collection)} WHERE _sync_remote = ? AND _sync_id = ? AND _sync_stamp = ? AND 0`,',
-    by: ['simulation'],
-  },
-  {
     name: 'tell-cascades',
     hazard: "a POST's cascade changes rows that were not posted; the client moves its cursor over them",
     file: 'server-koa/push.ts',
@@ -680,6 +665,14 @@ const pushing: Mutant[] = [
     file: 'src/sync/push.ts',
     find: '  if (error.isDefinite) await endPush(session, push)\n  else if',
     replace: '  if',
+    by: [pushes],
+  },
+  {
+    name: 'open-push-waits-for-leave-to-write',
+    hazard: 'a push that is never accepted (403) keeps the client from reading: the empty one is refused as well; law 5',
+    file: 'src/sync/push.ts',
+    find: '    if (!(error instanceof TransportError && error.isDefinite)) throw error\n    await endPush(session, push)\n',
+    replace: '    throw error\n',
     by: [pushes],
   },
   {
@@ -942,7 +935,7 @@ const applying: Mutant[] = [
     file: 'src/sync/conflicts.ts',
     find: '    if (exchange.remote.pulling) return {',
     replace: '    if (exchange.remote.pulling && exchange.remote.id < 0) return {',
-    by: ['simulation'],
+    by: [pushes, 'simulation'],
   },
   {
     name: 'removal-wins-silently',
@@ -974,7 +967,7 @@ const applying: Mutant[] = [
     file: 'src/sync/merge.ts',
     find: 'if (base !== undefined && isSameRow(mine, base)) return',
     replace: 'if (isSameRow(mine, base ?? null)) return',
-    by: ['simulation'],
+    by: [servers, 'simulation two'],
   },
   {
     name: 'no-false-birth',
@@ -982,7 +975,7 @@ const applying: Mutant[] = [
     file: 'src/changes/store.ts',
     find: '&& (w.old.stamp > 0 || from === undefined)',
     replace: '',
-    by: ['simulation two', 'simulation'],
+    by: [servers, 'simulation two'],
   },
   {
     name: 'replaced-versions-are-lost',
@@ -990,7 +983,7 @@ const applying: Mutant[] = [
     file: 'src/changes/store.ts',
     find: '  if (!isKept) yield* keepReplaced(log, collection, writes, from)\n',
     replace: '',
-    by: ['simulation relay', 'simulation'],
+    by: [servers, 'simulation relay'],
   },
   {
     name: 'unseen-children',

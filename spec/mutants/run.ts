@@ -169,7 +169,7 @@ async function find(copy: string, mutant: Mutant): Promise<string[]> {
   writeFileSync(path, after)
   try {
     const problem = await build(copy)
-    if (problem) throw new Error(`${mutant.name} does not compile:\n${problem}`)
+    if (problem) return [`not even compiled: ${problem.slice(0, 300)}`]
     const found: string[] = []
     for (const finder of mutant.by) {
       const what = await search(copy, finder)
@@ -213,7 +213,7 @@ async function lead(): Promise<void> {
       const found = await find(copy, mutant)
       const isFound = found.some(what => !what.startsWith('not '))
       if (!isFound) missed.push(mutant.name)
-      console.log(`${k + 1} of ${chosen.length}, ${elapsed()}  ${mutant.name.padEnd(34)} ${isFound ? found.join('; ') : `NOT FOUND by ${mutant.by.join(', ')}`}`)
+      console.log(`${k + 1} of ${chosen.length}, ${elapsed()}  ${mutant.name.padEnd(34)} ${isFound ? found.join('; ') : `NOT FOUND by ${mutant.by.join(', ')}${found.length ? ` (${found.join('; ')})` : ''}`}`)
     }
     console.log(`${chosen.length - missed.length} of ${chosen.length} mutants found${missed.length ? `; not found: ${missed.join(', ')}` : ''}`)
     process.exitCode = missed.length ? 1 : 0

@@ -15,8 +15,8 @@ const [file = '', enableWAL, server = '', name = '', seed] = process.argv.slice(
 const { chance, pick, next } = new Random(Number(seed))
 
 const dataSource = await open({ file, enableWAL: enableWAL === 'true' }, { server, retries: 0, timeout: 5_000, pageSize: 20, batchSize: 10 })
-const [Item, Part] = CASCADE as [EntityTarget<ObjectLiteral>, EntityTarget<ObjectLiteral>]
-const handler = watchingHandler(say, chance)
+const [Item, Part] = CASCADE as unknown as [EntityTarget<ObjectLiteral>, EntityTarget<ObjectLiteral>]
+const handler = watchingHandler(dataSource, say, chance)
 say({ said: 'ready' })
 
 type Edit = { row: string; property: string | null; token: string; before: string[] }

@@ -110,9 +110,9 @@ class Program {
   /** Kills and starts it at random moments, also while it starts, until told to stop. */
   async live(isOver: () => boolean): Promise<void> {
     while (!isOver()) {
-      await wait(random.chance(0.2) ? random.next() * 400 : 500 + random.next() * 2_000)
+      await wait(random.chance(0.2) ? random.next() * 1_000 : 1_000 + random.next() * 4_000)
       await this.kill()
-      if (random.chance(0.3)) await wait(random.next() * 300)
+      if (random.chance(0.2)) await wait(random.next() * 500)
       this.start()
     }
   }
@@ -154,10 +154,9 @@ async function round(number: number, milliseconds: number): Promise<Account & { 
 
     server.start()
     await server.ready()
-    const handler = watchingHandler(said => account.hear(said), random.chance)
     const clients = await Promise.all([places.one, places.two, places.shared].map(p => open(p, { server: url, retries: 2 })))
     opened.push(...clients)
-    await settle(clients, handler, account)
+    await settle(clients, account)
     await server.kill()
     opened.push(await open(places.server))
     await check(opened, account)
@@ -170,11 +169,11 @@ async function round(number: number, milliseconds: number): Promise<Account & { 
   }
 }
 
-async function settle(clients: readonly DataSource[], handler: ReturnType<typeof watchingHandler>, account: Account): Promise<void> {
+async function settle(clients: readonly DataSource[], account: Account): Promise<void> {
   for (let i = 0; i < 12; i++) {
     let moved = false
     for (const each of clients) {
-      const { pulled, pushed, merged, conflicts, waiting, refused } = await syncAll(each, handler)
+      const { pulled, pushed, merged, conflicts, waiting, refused } = await syncAll(each, watchingHandler(each, said => account.hear(said), random.chance))
       moved ||= pulled + pushed + merged + conflicts + waiting + refused > 0
     }
     if (!moved) return

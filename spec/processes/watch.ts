@@ -1,16 +1,22 @@
 // A conflict handler that says what it was shown, and decides at random.
 
+import type { DataSource } from 'typeorm'
 import type { Conflict, ConflictHandler } from '../../src/sync/handlers.js'
 import { preferLocalConflictHandler, preferRemoteConflictHandler } from '../../src/sync/handlers.js'
 import { PROPERTIES, type Said } from './open.js'
 
 type Row = Record<string, unknown> & { item?: { id?: string } | null }
 
-export function watchingHandler(say: (said: Said) => void, chance: (p: number) => boolean): ConflictHandler {
-  return (conflicts: Conflict[], updates) => {
+export function watchingHandler(dataSource: DataSource, say: (said: Said) => void, chance: (p: number) => boolean): ConflictHandler {
+  return async (conflicts: Conflict[], updates) => {
     const tokens: string[] = []
     const removals: string[] = []
-    for (const { entity, id, local, remote } of conflicts) {
+    for (const { entity, id, local, remote, children } of conflicts) {
+      // whom a removal would take along it is told by name
+      for (const child of children) {
+        const [row] = await dataSource.query(`SELECT a, b, c FROM "${child.entity.toLowerCase()}" WHERE id = ?`, [child.id])
+        tokens.push(...Object.values(row ?? {}).filter((v): v is string => typeof v === 'string'))
+      }
       for (const side of [local, remote] as (Row | null)[]) {
         if (!side) removals.push(`${entity.toLowerCase()} ${id}`)
         // a row that needs one which was removed: whoever is shown it knows of that removal

@@ -15,7 +15,11 @@ import { type Cells, cellsOf, isGone, isSame, Oracle, type Value } from './oracl
 import { Random } from './random.js'
 
 export const TOPOLOGIES = {
-  star: [['d1', 'S'], ['d2', 'S'], ['d3', 'S']], // biome-ignore format: a table
+  star: [
+    ['d1', 'S'],
+    ['d2', 'S'],
+    ['d3', 'S'],
+  ],
   relay: [
     ['R', 'U'],
     ['d1', 'R'],
@@ -217,7 +221,11 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       const token = oracle.token(`${name}r`, ...before, ...(relation === 'CASCADE' ? children.flatMap(c => cellsOf(values.get(c))) : []))
       oracle.written.push({ id, property: 'removed', token })
       db.run(`DELETE FROM ${db.tableOf(id)} WHERE id = ?`, id)
-      if (relation === 'CASCADE') for (const c of children) { removalsOf(name).set(c, token); observeApplication(db, c, values.get(c) ?? null, { removed: token }) } // biome-ignore format: short
+      if (relation === 'CASCADE')
+        for (const c of children) {
+          removalsOf(name).set(c, token)
+          observeApplication(db, c, values.get(c) ?? null, { removed: token })
+        }
       removalsOf(name).set(id, token)
       observeApplication(db, id, old, { removed: token })
       return
@@ -297,7 +305,10 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       // a removal that was posted and is gone already stands for the one posted
       for (const [id, token] of request.removals) {
         const standing = removalsOf(server).get(id)
-        if (answer.status === 200 && isGone(after.get(id)) && standing !== undefined && standing !== token) { oracle.inherit(standing, token); oracle.inherit(token, standing) } // biome-ignore format: short
+        if (answer.status === 200 && isGone(after.get(id)) && standing !== undefined && standing !== token) {
+          oracle.inherit(standing, token)
+          oracle.inherit(token, standing)
+        }
         if (answer.status === 200 && !before.has(id) && isGone(after.get(id))) oracle.neverTold.add(token)
       }
     } else {
@@ -561,7 +572,10 @@ export async function history(seed: number, topology: Topology, trace: (line: st
     }
     if (JSON.stringify(db.run('SELECT told_stamp, told_id FROM sync_remote WHERE id = ?', remoteId)) !== told) {
       p.page = new Map()
-      for (const [id, { base }] of states) { const v = before.get(id); if (base === 'gone' && v && isGone(v)) oracle.neverTold.add(v.removed) } // biome-ignore format: short
+      for (const [id, { base }] of states) {
+        const v = before.get(id)
+        if (base === 'gone' && v && isGone(v)) oracle.neverTold.add(v.removed)
+      }
     }
     tellEnd(p)
   }

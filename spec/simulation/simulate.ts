@@ -82,7 +82,12 @@ async function lead(): Promise<void> {
   console.log(
     `${failed} of ${done} schedules failed (${topologies}, seeds from ${first}, ${steps} steps each), at most ${most} quiet rounds, ${(done / seconds).toFixed(1)} schedules/s`,
   )
-  console.log(`reached: ${[...reached].sort((x, y) => y[1] - x[1]).map(([state, count]) => `${state} ${count}`).join(', ')}`) // biome-ignore format: one line
+  console.log(
+    `reached: ${[...reached]
+      .sort((x, y) => y[1] - x[1])
+      .map(([state, count]) => `${state} ${count}`)
+      .join(', ')}`,
+  )
   const never = STATES.filter(state => !reached.has(state))
   if (never.length) console.log(`NEVER REACHED: ${never.join(', ')}`)
   process.exitCode = failed || done < schedules ? 1 : 0

@@ -253,15 +253,15 @@ test.each([true, false])(
     if (renewed) await renewCollection(server.dataSource)
     const report = await syncAll(alice, preferLocalConflictHandler)
     // a text, and a removal that the backup does not know
-  expect(report).toMatchObject({ conflicts: 2 })
+    expect(report).toMatchObject({ conflicts: 2 })
     await settle([alice, bob], preferLocalConflictHandler)
     await expectDone()
     expect((await of(bob).find({ order: { id: 'ASC' } })).map(n => [n.id, n.text])).toEqual([
-    ['a1', 'new'],
-    ['a2', 'stays'],
-    ['a3', 'after the backup'],
-    ['b2', 'not told yet'],
-  ])
+      ['a1', 'new'],
+      ['a2', 'stays'],
+      ['a3', 'after the backup'],
+      ['b2', 'not told yet'],
+    ])
   },
 )
 

@@ -273,6 +273,20 @@ describe.each(EACH)('ON DELETE %s, without a question', onDelete => {
   })
 })
 
+test.each(EACH)('ON DELETE %s: a task that moved away before its project went brings along its old steps', async onDelete => {
+  const { alice, bob, all: databases } = await world(schemas(onDelete).all)
+  for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
+  await put(alice, 'task', 't1', 't1', ['projectId', 'p1'])
+  await put(alice, 'step', 's1', 's1', ['taskId', 't1'])
+  await settle([alice, bob])
+  await alice.query(`UPDATE task SET "projectId" = 'p2'`)
+  await drop(alice, 'project', 'p1')
+  await settle([alice, bob])
+  await expectEqual(databases, TABLES)
+  expect(await bob.query('SELECT id FROM step')).toEqual([{ id: 's1' }])
+  await expectAtRest([alice, bob])
+})
+
 test('a removal whose cascade reaches a task that the sender never saw is refused, and asked about when it has seen it', async () => {
   const { alice, bob, all: databases, wires } = await world(schemas('CASCADE').all)
   const { Project, Task } = { Project: 'Project', Task: 'Task' }

@@ -195,7 +195,6 @@ export class SyncJournal<Entity extends ObjectLiteral> {
    * Throws NotWaitingError where there is none, or where it is not known what the server has; then sync first.
    */
   async giveUp(id: string, url?: string): Promise<void> {
-    const { collection } = this
     await this.#settle(url, id, 'has no change of ours to give up', function* (exchange, state) {
       if (isAgreed(exchange.remote, state, state.version.stamp) && !state.waiting) return false
       const theirs = state.waiting ? state.waiting.theirs : baseOf(exchange.remote, state)

@@ -53,8 +53,7 @@ export async function push(session: Session): Promise<PushOutcome> {
 function* isAllTold({ remote }: Exchange): Step<boolean> {
   if (remote.push) return false
   const { now } = yield* readClock()
-  if (remote.told.stamp === now && remote.told.id === LAST && remote.stored.size === 0) return true
-  return false
+  return remote.told.stamp === now && remote.told.id === LAST && remote.stored.size === 0
 }
 
 // ---------------------------------------------------------------- what is told
@@ -81,8 +80,8 @@ function* preparePush({ batchSize }: Session, exchange: Exchange): Step<Prepared
     const row = describePush(collection, remote, state)
     if (row) body.push(row)
   }
+  // nothing to tell is told at once
   if (!body.length) {
-    // biome-ignore format: nothing to tell is told at once
     yield* acknowledge(exchange, limit)
     return more ? 'more' : 'done'
   }
@@ -97,7 +96,10 @@ function* readNews(exchange: Exchange, limit: number): Step<RowState[]> {
   const news: RowState[] = []
   for (let above = remote.told; ; ) {
     const changes = yield* readChanges(collection, { above, limit, removalsAbove: -1, newsFor: remote.id })
-    const states = yield* readRowStates(exchange, changes.map(c => c.id)) // biome-ignore format: short
+    const states = yield* readRowStates(
+      exchange,
+      changes.map(c => c.id),
+    )
     for (const { id } of changes) {
       const state = states.get(id) as RowState
       if (!isHeld(state) && !isAgreed(remote, state, state.version.stamp)) news.push(state)
@@ -163,7 +165,10 @@ function* readLeft(exchange: Exchange, parent: Collection): Step<string[]> {
       parent.name,
       remote.id,
     )
-    const states = yield* readRowStates(exchange, rows.map(r => String(r.id))) // biome-ignore format: short
+    const states = yield* readRowStates(
+      exchange,
+      rows.map(r => String(r.id)),
+    )
     for (const state of states.values()) {
       const before = baseOf(remote, state)?.[property]
       if (isHeld(state) || isAgreed(remote, state, state.version.stamp) || !state.version.value || typeof before !== 'string') continue
@@ -358,7 +363,13 @@ function* writeRejection(remote: Remote, { id, code, property, detail }: Refusal
 
 /** What was refused for a missing parent, or for children that were still there, is told again. */
 export async function tellAgain(session: Session): Promise<void> {
-  const waits = await step(session, function* ({ remote }) { return (yield* query('SELECT 1 FROM sync_rejection WHERE remote = ? AND again = 1 LIMIT 1', remote.id)).length > 0 }, { readOnly: true }) // biome-ignore format: short
+  const waits = await step(
+    session,
+    function* ({ remote }) {
+      return (yield* query('SELECT 1 FROM sync_rejection WHERE remote = ? AND again = 1 LIMIT 1', remote.id)).length > 0
+    },
+    { readOnly: true },
+  )
   if (!waits) return
   await step(session, function* (exchange) {
     const rows = yield* query('SELECT id FROM sync_rejection WHERE remote = ? AND again = 1', exchange.remote.id)
@@ -376,9 +387,19 @@ export function* tellRowsAgain(exchange: Exchange, ids: readonly string[]): Step
   const refused = states.filter(s => s.rejection?.stamp === s.version.stamp && !s.waiting)
   if (refused.length) {
     const stamp = yield* log.database.tick()
-    yield* storeVersions(log, collection, refused.map(s => ({ id: s.id, old: s.version, value: s.version.value })), stamp, remote) // biome-ignore format: short
+    yield* storeVersions(
+      log,
+      collection,
+      refused.map(s => ({ id: s.id, old: s.version, value: s.version.value })),
+      stamp,
+      remote,
+    )
   }
-  yield* forgetRejections(collection, remote, states.flatMap(s => (s.rejection ? [{ id: s.id, stamp: s.rejection.stamp }] : []))) // biome-ignore format: short
+  yield* forgetRejections(
+    collection,
+    remote,
+    states.flatMap(s => (s.rejection ? [{ id: s.id, stamp: s.rejection.stamp }] : [])),
+  )
 }
 
 /**

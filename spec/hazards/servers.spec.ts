@@ -1,0 +1,66 @@
+import 'reflect-metadata'
+import { expect, test } from '@jest/globals'
+import { EntitySchema } from 'typeorm'
+import { enableSync, journal, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
+import { device, startServer } from '../stories/devices.js'
+import { closing, drop, edit, entities, forgetRemovals, Note, put, server, titles } from './world.js'
+
+/** A server that is itself a client of the one above it. */
+async function relay() {
+  const above = await server()
+  const started = await startServer(entities, { options: { server: above.url, retries: 0 } })
+  closing(() => started.stop())
+  const told = async (body: unknown) => {
+    const headers = { 'content-type': 'application/json' }
+    const response = await fetch(`${started.url}/notes`, { method: 'POST', headers, body: JSON.stringify(body) })
+    expect(response.status).toBe(200)
+  }
+  return { above: above.dataSource, here: started.dataSource, notes: started.dataSource.getRepository(Note), told }
+}
+
+test('what a device tells a relay merges with what the server above changed', async () => {
+  const { above, here, notes, told } = await relay()
+  await put(above, 'a', 'zero')
+  await syncAll(here)
+  await told([{ id: 'a', title: 'told', _partial: true }])
+  await above.query(`UPDATE note SET body = 'above'`)
+  expect(await syncAll(notes)).toMatchObject({ merged: 1, waiting: 0 })
+  expect(await above.query('SELECT title, body FROM note')).toEqual([{ title: 'told', body: 'above' }])
+})
+
+test('a removal that waits for a decision is not forgotten with those that everybody has heard of', async () => {
+  const { above, here, notes } = await relay()
+  for (const id of ['a', 'b']) await put(above, id, 'zero')
+  await syncAll(here)
+  await drop(here, 'a')
+  await edit(above, 'a', 'above')
+  await edit(here, 'b', 'here')
+  expect(await syncAll(notes)).toMatchObject({ waiting: 1, pushed: 1 })
+  await forgetRemovals(here)
+  expect(await syncAll(notes, preferLocalConflictHandler)).toMatchObject({ conflicts: 1 })
+  await syncAll(notes)
+  expect(await titles(above)).toEqual({ b: 'here' })
+})
+
+test('a row that came from one server and was removed here is not brought back by the copy of another', async () => {
+  const text = { type: 'varchar' } as const
+  const slip = () => new EntitySchema<{ id: string; title: string }>({ ...{ name: 'Slip', tableName: 'slip' }, columns: { id: { ...text, primary: true }, title: text } })
+  const [there, mine] = [slip(), slip()]
+  enableSync(there, '/slips')
+  const servers = await Promise.all([1, 2].map(() => startServer([there])))
+  for (const each of servers) {
+    closing(() => each.stop())
+    await each.dataSource.query(`INSERT INTO slip (id, title) VALUES ('a', 'a')`)
+  }
+  const urls = servers.map(({ url }) => `${url}/slips`) as [string, string]
+  enableSync(mine, urls)
+  const alice = await device([mine], servers[0]?.url as string)
+  closing(() => alice.destroy())
+  const slips = alice.getRepository(mine)
+  await syncAll(slips, undefined, { url: urls[0] })
+  expect(await slips.count()).toBe(1)
+  await slips.delete('a')
+  await syncAll(slips, undefined, { url: urls[1] })
+  expect(await slips.count()).toBe(0)
+  expect(await journal(slips).waiting()).toMatchObject([{ id: 'a', url: urls[1], local: null, reason: 'contested' }])
+})
