@@ -8,6 +8,14 @@ test('whatever goes wrong, whenever it does, the next syncs end with all databas
   const built = run('node_modules/typescript/bin/tsc', '-p', 'spec/crash/tsconfig.json')
   expect(built.stdout + built.stderr).toBe('')
   // of each scenario other points than of its neighbours
-  const { stdout, stderr } = run('--enable-source-maps', 'dist-crash/spec/crash/crashPoints.js', '--count', '7', '--offset', '11', '--alternate')
+  const { stdout, stderr } = run(
+    '--enable-source-maps',
+    'dist-crash/spec/crash/crashPoints.js',
+    '--count',
+    '7',
+    '--offset',
+    '11',
+    '--alternate',
+  )
   expect(stdout + stderr).toMatch(/\n(\d+) of \1 points in \d+ s\n$/)
 }, 150_000)

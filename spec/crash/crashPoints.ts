@@ -25,12 +25,19 @@ let isComplete = true
 for (const [i, scenario] of scenarios.entries()) {
   for (const kind of isAlternating ? [kinds[i % kinds.length] as string] : kinds) {
     const begun = performance.now()
-    const result = await runScenario(scenario, kind, { stride, offset: offset * (isAlternating ? i : 1), only, ...(count !== undefined && { count }) })
+    const result = await runScenario(scenario, kind, {
+      stride,
+      offset: offset * (isAlternating ? i : 1),
+      only,
+      ...(count !== undefined && { count }),
+    })
     done += result.done
     held += result.held
     if (result.failures.length) isComplete = false
     const seconds = ((performance.now() - begun) / 1000).toFixed(0)
-    console.log(`${result.held} of ${result.done} points${result.done < result.points ? ` (there are ${result.points})` : ''}: ${scenario.name} (${kind}, ${seconds} s)`)
+    console.log(
+      `${result.held} of ${result.done} points${result.done < result.points ? ` (there are ${result.points})` : ''}: ${scenario.name} (${kind}, ${seconds} s)`,
+    )
     // one failure of each sort
     const sorts = new Map<string, { point: string; problems: string[]; count: number }>()
     for (const { point, problems } of result.failures) {

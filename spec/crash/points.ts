@@ -76,7 +76,7 @@ export class Points {
     process.fail(moment, index)
   }
 
-  /** A statement fails by itself, as one does that breaks a constraint: there is no moment after it. */
+  /** What fails by itself, as a statement does that breaks a constraint, has no moment after it. */
   noteFailed(index: number | undefined): void {
     if (index !== undefined && this.isCounting) this.#failed.add(index)
   }
@@ -85,8 +85,11 @@ export class Points {
   all(): Point[] {
     return this.moments.flatMap(({ kind, label }, index) =>
       POSSIBLE[kind]
-        // After a statement is before the next one, save where it ends something. A BEGIN that fails has begun nothing.
-        .filter(([phase]) => phase === 'before' || kind !== 'statement' || (/^(COMMIT|RELEASE|ROLLBACK)/.test(label) && !this.#failed.has(index)))
+        // after a statement is before the next one, save where it ends something
+        .filter(
+          ([phase]) =>
+            phase === 'before' || (!this.#failed.has(index) && (kind !== 'statement' || /^(COMMIT|RELEASE|ROLLBACK)/.test(label))),
+        )
         .map(([phase, fault]) => ({ index, phase, fault })),
     )
   }

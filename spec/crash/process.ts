@@ -96,7 +96,10 @@ export class Process {
     readonly kind: Kind,
     readonly options: ProcessOptions,
     private readonly points: Points,
-    private readonly fetchFrom: (client: Process, request: { method: string; url: string; headers: Headers; body: string | undefined }) => Promise<Answer>,
+    private readonly fetchFrom: (
+      client: Process,
+      request: { method: string; url: string; headers: Headers; body: string | undefined },
+    ) => Promise<Answer>,
     readonly onError: (error: unknown) => void,
   ) {
     this.schema = { entities: options.entities }
@@ -116,13 +119,14 @@ export class Process {
     this.life = life
     const { points, schema } = this
     const { isPlain, ...typeorm } = schema
+    if (!isInMemory(this.kind)) this.#left ??= newFile()
     const autoSave = { autoSave: true, autoSaveCallback: (data: Uint8Array) => this.#save(life, data) }
     const ownOptions = isInMemory(this.kind)
-        ? { type: 'sqljs', database: this.#left, ...(this.kind === 'autosave' && autoSave) }
-        : {
-            ...{ type: 'better-sqlite3', driver: libsql, database: (this.#left ??= newFile()), enableWAL: this.kind === 'wal' },
-            statementCacheSize: 0, // a statement that is prepared once is a moment once, and belongs to one connection
-          }
+      ? { type: 'sqljs', database: this.#left, ...(this.kind === 'autosave' && autoSave) }
+      : {
+          ...{ type: 'better-sqlite3', driver: libsql, database: this.#left, enableWAL: this.kind === 'wal' },
+          statementCacheSize: 0, // a statement that is prepared once is a moment once, and belongs to one connection
+        }
     const dataSource = new DataSource({ ...ownOptions, ...typeorm, logger: SILENT } as DataSourceOptions)
     this.dataSource = dataSource
     this.#started = schema
@@ -210,10 +214,22 @@ export class Process {
       if (life.isOver) return never()
       const [method, url] = [init?.method ?? 'GET', String(input)]
       let answer: Answer
+      let index: number | undefined
       try {
-        const index = this.points.before(this, 'request', `${method} ${url}`)
-        answer = await this.fetchFrom(this, { method, url, headers: new Headers(init?.headers as Headers), body: init?.body as string | undefined })
+        index = this.points.before(this, 'request', `${method} ${url}`)
+        answer = await this.fetchFrom(this, {
+          method,
+          url,
+          headers: new Headers(init?.headers as Headers),
+          body: init?.body as string | undefined,
+        })
         if (life.isOver) return never()
+      } catch (error) {
+        if (life.isOver) return never()
+        this.points.noteFailed(index)
+        throw error
+      }
+      try {
         this.points.after(this, index)
       } catch (error) {
         if (life.isOver) return never()
@@ -312,7 +328,9 @@ export class Process {
         // there was none
       }
     }
-    throw Object.assign(new Error(isFull ? 'database or disk is full' : 'disk I/O error'), { code: isFull ? 'SQLITE_FULL' : 'SQLITE_IOERR' })
+    throw Object.assign(new Error(isFull ? 'database or disk is full' : 'disk I/O error'), {
+      code: isFull ? 'SQLITE_FULL' : 'SQLITE_IOERR',
+    })
   }
 
   /** Looks, unseen. */
@@ -343,7 +361,9 @@ export class Process {
       this.#app.on('error', error => this.onError(error))
       this.#app.use((ctx, next) => {
         // what the injected request lacks of a real one
-        Object.defineProperty(ctx.req, 'headersDistinct', { value: Object.fromEntries(Object.entries(ctx.req.headers).map(([name, value]) => [name, [value]])) })
+        Object.defineProperty(ctx.req, 'headersDistinct', {
+          value: Object.fromEntries(Object.entries(ctx.req.headers).map(([name, value]) => [name, [value]])),
+        })
         return next()
       })
       this.#app.use(syncRoutes(this.dataSource, { public: true }).routes())
@@ -352,7 +372,12 @@ export class Process {
     headers.forEach((value, name) => {
       all[name] = value
     })
-    const answer = await inject(this.#app.callback() as never, { method: method as 'GET', url: path, headers: all, ...(body !== undefined && { payload: body }) })
+    const answer = await inject(this.#app.callback() as never, {
+      method: method as 'GET',
+      url: path,
+      headers: all,
+      ...(body !== undefined && { payload: body }),
+    })
     return { status: answer.statusCode, headers: answer.headers as Record<string, string>, body: answer.payload }
   }
 }

@@ -2,7 +2,7 @@
 
 import { collectTombstones, forgetPushes, renewCollection } from '../../server-koa/maintenance.js'
 import { preferLocalConflictHandler, preferRemoteConflictHandler, resolveEach } from '../../src/sync/handlers.js'
-import { CASCADE, DOUBLED, PLAIN, RESTRICT, SET_NULL, SINGLE, Widen1700000000000, WIDENED } from './entities.js'
+import { CASCADE, DOUBLED, PLAIN, RESTRICT, SET_NULL, SINGLE, WIDENED, Widen1700000000000 } from './entities.js'
 import type { Kind, ProcessOptions, Schema } from './process.js'
 import { World } from './world.js'
 
@@ -83,7 +83,9 @@ const bothChange = (properties: [string[], string[]]) => async (w: World) => {
 }
 
 /** Puts A's and B's values together, so that neither handler's choice is a matter of who asks. */
-const mergeHandler = resolveEach(({ local, remote }) => (local && remote ? { ...remote, a: (local as { a: string }).a } : (local ?? remote)))
+const mergeHandler = resolveEach(({ local, remote }) =>
+  local && remote ? { ...remote, a: (local as { a: string }).a } : (local ?? remote),
+)
 
 export const SCENARIOS: Scenario[] = [
   {
@@ -94,6 +96,8 @@ export const SCENARIOS: Scenario[] = [
       await w.sync(w.A)
       await w.sync(w.B)
     },
+    // who forgot what it told would conflict with itself
+    mend: w => w.put(w.A, 'item', 'x', ['a']),
   },
   {
     name: 'a first sync, both sides with rows',
@@ -115,6 +119,10 @@ export const SCENARIOS: Scenario[] = [
     },
     async act(w) {
       await w.sync(w.A)
+    },
+    async mend(w) {
+      for (const id of ['x', 'p', 'r']) await w.put(w.A, 'item', id, ['b'])
+      await w.remove(w.A, 'item', 'q')
     },
   },
   {
@@ -553,7 +561,8 @@ export const SCENARIOS: Scenario[] = [
       await w.sync(w.A)
     },
     async mend(w) {
-      for (const each of [w.S, w.B, w.A]) if (each.schema.entities !== WIDENED) await w.restart(each, { entities: WIDENED, synchronize: true })
+      for (const each of [w.S, w.B, w.A])
+        if (each.schema.entities !== WIDENED) await w.restart(each, { entities: WIDENED, synchronize: true })
     },
   },
   {
@@ -571,7 +580,8 @@ export const SCENARIOS: Scenario[] = [
     },
     async mend(w) {
       for (const each of [w.S, w.B]) if (each.schema.entities !== WIDENED) await w.restart(each, { entities: WIDENED, synchronize: true })
-      if (w.A.schema.entities !== WIDENED) await w.restart(w.A, { entities: WIDENED, migrations: [Widen1700000000000], migrationsRun: true })
+      if (w.A.schema.entities !== WIDENED)
+        await w.restart(w.A, { entities: WIDENED, migrations: [Widen1700000000000], migrationsRun: true })
     },
     rounds: 3,
   },
@@ -582,7 +592,8 @@ async function plainDatabase(kind: Kind) {
   const plain = world.add('P', kind, { entities: PLAIN })
   plain.schema = { entities: PLAIN, synchronize: true, isPlain: true }
   await plain.start()
-  for (const id of ['x', 'y']) await plain.dataSource.query('INSERT INTO item (id, a, b, c) VALUES (?, ?, ?, ?)', [id, `${id}a`, `${id}b`, `${id}c`])
+  for (const id of ['x', 'y'])
+    await plain.dataSource.query('INSERT INTO item (id, a, b, c) VALUES (?, ?, ?, ?)', [id, `${id}a`, `${id}b`, `${id}c`])
   const left = await plain.keep()
   plain.bury()
   return left

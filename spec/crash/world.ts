@@ -71,7 +71,17 @@ export class World {
     return [...this.processes.values()].filter(p => p.options.server)
   }
 
-  async #carry({ method, url, headers, body }: { method: string; url: string; headers: Headers; body: string | undefined }): Promise<Answer> {
+  async #carry({
+    method,
+    url,
+    headers,
+    body,
+  }: {
+    method: string
+    url: string
+    headers: Headers
+    body: string | undefined
+  }): Promise<Answer> {
     const { host, pathname, search } = new URL(url)
     this.requests.push(`${method} ${url}`)
     this.network.before?.(method, url)
@@ -127,15 +137,34 @@ export class World {
   }
 
   sync(process: Process, target?: string): Promise<SyncReport | undefined> {
-    return this.run(process, () => syncAll(target ? process.dataSource.getRepository(process.log.collections.find(c => c.name === target)!.metadata.target) : process.dataSource, this.handlerOf(process)))
+    return this.run(process, () =>
+      syncAll(
+        target
+          ? process.dataSource.getRepository(process.log.collections.find(c => c.name === target)!.metadata.target)
+          : process.dataSource,
+        this.handlerOf(process),
+      ),
+    )
   }
 
   /** The application writes new values, in a row that is there or a new one, and saves. `bad` ones are those that a server may refuse. */
-  async put(process: Process, table: string, id: string, properties: readonly string[] = PROPERTIES, more: Record<string, unknown> = {}, bad: readonly string[] = []): Promise<void> {
+  async put(
+    process: Process,
+    table: string,
+    id: string,
+    properties: readonly string[] = PROPERTIES,
+    more: Record<string, unknown> = {},
+    bad: readonly string[] = [],
+  ): Promise<void> {
     const row = `${table} ${id}`
     const [old] = process.look(`SELECT * FROM ${table} WHERE id = ?`, id)
     const edits = (old ? properties : PROPERTIES).map(p =>
-      this.ledger.note(row, p, this.ledger.token(process.name) + (bad.includes(p) ? '!' : ''), old ? [old[p]] : this.ledger.removalsOf(row)),
+      this.ledger.note(
+        row,
+        p,
+        this.ledger.token(process.name) + (bad.includes(p) ? '!' : ''),
+        old ? [old[p]] : this.ledger.removalsOf(row),
+      ),
     )
     const values = Object.fromEntries(edits.map(e => [e.property, e.token]))
     await this.#write(process, edits, async () => {
@@ -186,8 +215,10 @@ export class World {
       for (const { entity, id, local, remote, children } of conflicts) {
         for (const side of [local, remote]) this.ledger.see(side ? Object.values(side) : this.ledger.removalsOf(`${tableOf(entity)} ${id}`))
         // a row that needs one which was removed: whoever is shown it knows of that removal
-        for (const side of [local, remote]) this.ledger.see(this.ledger.removalsOf(`item ${(side as { item?: { id?: string } } | null)?.item?.id}`))
-        for (const child of children) this.ledger.see(Object.values(process.look(`SELECT a, b, c FROM ${tableOf(child.entity)} WHERE id = ?`, child.id)[0] ?? {}))
+        for (const side of [local, remote])
+          this.ledger.see(this.ledger.removalsOf(`item ${(side as { item?: { id?: string } } | null)?.item?.id}`))
+        for (const child of children)
+          this.ledger.see(Object.values(process.look(`SELECT a, b, c FROM ${tableOf(child.entity)} WHERE id = ?`, child.id)[0] ?? {}))
       }
       await handler(conflicts, updates, () => {})
       if (life.isOver) return new Promise(() => {})
@@ -209,6 +240,9 @@ export class World {
   /** Begins a run; it goes wrong at the point. */
   async begin(point: Point | undefined): Promise<void> {
     this.points.isCounting = false
+    // after a BEGIN that failed TypeORM believes in its transaction for ever, and saves no sql.js database any more
+    const { struck } = this.points
+    if (struck?.kind === 'sql') this.of(struck.process).life.end()
     for (const [name, each] of this.processes) {
       each.schema = this.#keptSchemas.get(name) as Schema
       await within(each.reset(this.#kept.get(name)), `${name} did not start`)
@@ -246,7 +280,9 @@ export class World {
       return await within(syncAll(process.dataSource, this.handlerOf(process)), `${process.name} did not come back from its sync`)
     } catch (error) {
       const { message, stack, cause } = error as Error
-      this.problems.push(`${process.name} could not sync (${when}): ${error instanceof SyncError ? message : stack}${cause ? ` ← ${(cause as Error).message}` : ''}`)
+      this.problems.push(
+        `${process.name} could not sync (${when}): ${error instanceof SyncError ? message : stack}${cause ? ` ← ${(cause as Error).message}` : ''}`,
+      )
       return
     }
   }
@@ -258,7 +294,8 @@ export class World {
       const [one, other] = [JSON.stringify([...server.rows]), JSON.stringify([...rows])]
       if (one !== other) this.problems.push(`${server.name} and ${name} differ: ${one} ${other}`)
     }
-    for (const { row, property, token } of this.ledger.lost(server.rows)) this.problems.push(`lost ${token}, ${property ?? 'the removal'} of ${row}: ${JSON.stringify([...server.rows])}`)
+    for (const { row, property, token } of this.ledger.lost(server.rows))
+      this.problems.push(`lost ${token}, ${property ?? 'the removal'} of ${row}: ${JSON.stringify([...server.rows])}`)
   }
 
   #checkBookkeeping(process: Process): void {

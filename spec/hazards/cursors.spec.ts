@@ -6,7 +6,11 @@ import { Cut, client, drop, edit, forgetRemovals, nowOf, put, server, titles, un
 
 const get = async (url: string, query: string, headers: Record<string, string> = {}) => {
   const response = await fetch(`${url}/notes?${query}`, { headers })
-  return { status: response.status, etag: response.headers.get('etag') ?? '', ...(response.status === 200 && ((await response.json()) as object)) }
+  return {
+    status: response.status,
+    etag: response.headers.get('etag') ?? '',
+    ...(response.status === 200 && ((await response.json()) as object)),
+  }
 }
 const post = (url: string, query: string, body: unknown) =>
   fetch(`${url}/notes?${query}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
@@ -44,7 +48,11 @@ test('a note that moved between two pages is not lost where the second comes fro
   alice.wire.before = async (_, number) => {
     // a backup from before the edit is put back, and nobody renews the collection id
     if (number === 2)
-      await unseen(there, `UPDATE note SET title = 'old', "_lastChange" = ${before.stamp} WHERE id = 'a'`, `UPDATE sync_clock SET now = ${now}`)
+      await unseen(
+        there,
+        `UPDATE note SET title = 'old', "_lastChange" = ${before.stamp} WHERE id = 'a'`,
+        `UPDATE sync_clock SET now = ${now}`,
+      )
   }
   await syncAll(alice.notes)
   expect(await titles(alice.dataSource)).toEqual({ a: 'old', b: 'b' })
@@ -147,10 +155,14 @@ test('a push from another history, or from below the horizon, is not stored', as
   await drop(there, 'a')
   const now = await nowOf(there)
   expect(await (await post(url, `since=${now + 1}`, [{ id: 'x', title: 'x' }])).json()).toMatchObject({ reset: 'collection-changed' })
-  expect(await (await post(url, 'since=1&collection=other', [{ id: 'x', title: 'x' }])).json()).toMatchObject({ reset: 'collection-changed' })
+  expect(await (await post(url, 'since=1&collection=other', [{ id: 'x', title: 'x' }])).json()).toMatchObject({
+    reset: 'collection-changed',
+  })
   await forgetRemovals(there)
   // the removal of «a» is not there any more to contest it
-  expect(await (await post(url, `since=${now - 1}`, [{ id: 'a', title: 'a', _partial: false }])).json()).toMatchObject({ reset: 'since-too-old' })
+  expect(await (await post(url, `since=${now - 1}`, [{ id: 'a', title: 'a', _partial: false }])).json()).toMatchObject({
+    reset: 'since-too-old',
+  })
   expect(await titles(there)).toEqual({})
 })
 
@@ -160,7 +172,8 @@ test('a server that has another history, and does not say so, is not read', asyn
   const alice = await client(url)
   await syncAll(alice.notes)
   await put(there, 'b')
-  alice.wire.after = async (_, __, response) => new Response(JSON.stringify({ ...((await response.json()) as object), collection: 'another' }))
+  alice.wire.after = async (_, __, response) =>
+    new Response(JSON.stringify({ ...((await response.json()) as object), collection: 'another' }))
   await expect(syncAll(alice.notes)).rejects.toThrow(InvalidAnswerError)
   expect(await titles(alice.dataSource)).toEqual({ a: 'a' })
 })

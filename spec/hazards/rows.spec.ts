@@ -15,7 +15,15 @@ const post = async (url: string, path: string, body: unknown) => {
 }
 const putFolder = (of: DataSource, id: string) => of.query('INSERT INTO folder (id, name) VALUES (?, ?)', [id, id])
 const dropFolder = (of: DataSource, id: string) => of.query('DELETE FROM folder WHERE id = ?', [id])
-const slugs = async (of: DataSource) => (await of.query('SELECT id, slug FROM note ORDER BY id')).map((n: { id: string; slug: string }) => n.id + n.slug)
+const slugs = async (of: DataSource) =>
+  (await of.query('SELECT id, slug FROM note ORDER BY id')).map((n: { id: string; slug: string }) => n.id + n.slug)
+
+const Branch = new EntitySchema<{ id: string; name: string }>({
+  ...{ name: 'Branch', tableName: 'branch' },
+  columns: { id: { type: 'varchar', primary: true }, name: { type: 'varchar' } },
+  relations: { parent: { type: 'many-to-one', target: 'Branch', nullable: true, onDelete: 'CASCADE' } },
+} as never)
+enableSync(Branch, '/branches')
 
 // ---------------------------------------------------------------- rules of the database
 
@@ -90,9 +98,11 @@ test('a decision that the database does not take leaves the others standing, and
   })
   expect(alice.wire.requests.filter(r => r.method === 'POST')).toEqual([])
   expect(await titles(alice.dataSource)).toEqual({ a: 'hers', b: 'theirs', c: 'zero' })
-  await edit(alice.dataSource, 'b', 'later')
+  await edit(alice.dataSource, 'c', 'later')
+  await syncAll(alice.notes)
+  expect(alice.wire.requests.flatMap(r => (r.method === 'POST' ? rowsIn(r.body) : []))).toMatchObject([{ id: 'c', title: 'later' }])
   await syncAll(alice.notes, preferLocalConflictHandler)
-  expect(await titles(there)).toEqual({ a: 'hers', b: 'later', c: 'zero' })
+  expect(await titles(there)).toEqual({ a: 'hers', b: 'theirs', c: 'later' })
 })
 
 test('triggers that somebody dropped are back for the sync, and what was made meanwhile is told', async () => {
@@ -174,12 +184,6 @@ test('a removal that was decided takes along the notes that were shown, and no o
 // ---------------------------------------------------------------- what a removal takes along
 
 test('a removal that reaches a note which its sender has not seen is not stored', async () => {
-  const Branch = new EntitySchema<{ id: string; name: string }>({
-    ...{ name: 'Branch', tableName: 'branch' },
-    columns: { id: { type: 'varchar', primary: true }, name: { type: 'varchar' } },
-    relations: { parent: { type: 'many-to-one', target: 'Branch', nullable: true, onDelete: 'CASCADE' } },
-  } as never)
-  enableSync(Branch, '/branches')
   const there = await startServer([Branch])
   closing(() => there.stop())
   await there.dataSource.query('INSERT INTO branch (id, name) VALUES (?, ?)', ['root', 'root'])
@@ -249,6 +253,37 @@ test('what goes with a folder of the server’s is not told back', async () => {
   expect(alice.wire.requests.filter(r => r.method === 'POST')).toEqual([])
 })
 
+test('a note that went with its folder, and was made anew elsewhere, is asked of nobody', async () => {
+  const { dataSource: there, url } = await server()
+  await putFolder(there, 'f')
+  await put(there, 'a', 'a', { folderId: 'f' })
+  const alice = await client(url)
+  await syncAll(alice.dataSource)
+  await dropFolder(there, 'f')
+  await syncAll(alice.folders)
+  await put(there, 'a', 'anew')
+  expect(await syncAll(alice.dataSource)).toMatchObject({ conflicts: 0, waiting: 0 })
+  expect(await titles(alice.dataSource)).toEqual({ a: 'anew' })
+})
+
+test('a removal that was refused for a note which is gone since is told again', async () => {
+  const { dataSource: there, url } = await server()
+  await putFolder(there, 'f')
+  const alice = await client(url)
+  await syncAll(alice.dataSource)
+  await dropFolder(alice.dataSource, 'f')
+  alice.wire.before = async request => {
+    if (request.method !== 'POST') return
+    alice.wire.mend()
+    await put(there, 'a', 'unseen', { folderId: 'f' })
+  }
+  expect(await syncAll(alice.folders)).toMatchObject({ refused: 1 })
+  await there.query(`DELETE FROM note WHERE id = 'a'`)
+  await syncAll(alice.dataSource)
+  await syncAll(alice.dataSource)
+  expect(await there.query('SELECT id FROM folder')).toEqual([])
+})
+
 test('nor what goes beside a folder that a rule of the application’s keeps here', async () => {
   const { dataSource: there, url } = await server()
   for (const id of ['f', 'g']) await putFolder(there, id)
@@ -279,6 +314,55 @@ test('a folder that Alice removed stays on the server while a note that came int
   await syncAll(alice.dataSource)
   expect(await titles(alice.dataSource)).toEqual({ a: 'a' })
   expect(await there.query('SELECT id FROM folder')).toEqual([{ id: 'f' }])
+})
+
+test('notes that are read before their folder wait for it, and are there in the end', async () => {
+  const { dataSource: there, url } = await server()
+  await putFolder(there, 'f')
+  for (const id of ['a', 'b']) await put(there, id, id, { folderId: 'f' })
+  const alice = await client(url)
+  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 2 })
+  expect(await titles(alice.dataSource)).toEqual({})
+  await syncAll(alice.folders)
+  await syncAll(alice.notes)
+  expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b' })
+})
+
+test('notes that are told before their folder are told again', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  await putFolder(alice.dataSource, 'f')
+  await put(alice.dataSource, 'a', 'a', { folderId: 'f' })
+  expect(await syncAll(alice.notes)).toMatchObject({ refused: 1 })
+  await syncAll(alice.folders)
+  expect(await syncAll(alice.notes)).toMatchObject({ refused: 0 })
+  expect(await titles(there)).toEqual({ a: 'a' })
+})
+
+test('branches that hang on each other arrive together', async () => {
+  const there = await startServer([Branch])
+  closing(() => there.stop())
+  const [alice, bob] = await Promise.all([device([Branch], there.url), device([Branch], there.url)])
+  for (const each of [alice, bob]) closing(() => each.destroy())
+  for (const id of ['x', 'y']) await alice.query('INSERT INTO branch (id, name) VALUES (?, ?)', [id, id])
+  await alice.query(`UPDATE branch SET "parentId" = CASE id WHEN 'x' THEN 'y' ELSE 'x' END`)
+  expect(await syncAll(alice)).toMatchObject({ pushed: 2, refused: 0 })
+  expect(await syncAll(bob)).toMatchObject({ pulled: 2, waiting: 0 })
+  expect(await bob.query('SELECT id, "parentId" FROM branch ORDER BY id')).toEqual([
+    { id: 'x', parentId: 'y' },
+    { id: 'y', parentId: 'x' },
+  ])
+})
+
+test('a note that was edited here and removed there is asked about', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a')
+  const alice = await client(url)
+  await syncAll(alice.notes)
+  await edit(alice.dataSource, 'a', 'hers')
+  await there.query('DELETE FROM note')
+  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1 })
+  expect(await titles(alice.dataSource)).toEqual({ a: 'hers' })
 })
 
 test('a note that was moved here into a folder that goes is asked about, where the folder may go without it', async () => {

@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals'
 import { EntitySchema } from 'typeorm'
 import { enableSync, journal, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
 import { device, startServer } from '../stories/devices.js'
-import { closing, drop, edit, entities, forgetRemovals, Note, put, server, titles } from './world.js'
+import { client, closing, drop, edit, entities, forgetRemovals, Note, put, server, titles } from './world.js'
 
 /** A server that is itself a client of the one above it. */
 async function relay() {
@@ -15,7 +15,7 @@ async function relay() {
     const response = await fetch(`${started.url}/notes`, { method: 'POST', headers, body: JSON.stringify(body) })
     expect(response.status).toBe(200)
   }
-  return { above: above.dataSource, here: started.dataSource, notes: started.dataSource.getRepository(Note), told }
+  return { above: above.dataSource, here: started.dataSource, url: started.url, notes: started.dataSource.getRepository(Note), told }
 }
 
 test('what a device tells a relay merges with what the server above changed', async () => {
@@ -44,7 +44,11 @@ test('a removal that waits for a decision is not forgotten with those that every
 
 test('a row that came from one server and was removed here is not brought back by the copy of another', async () => {
   const text = { type: 'varchar' } as const
-  const slip = () => new EntitySchema<{ id: string; title: string }>({ ...{ name: 'Slip', tableName: 'slip' }, columns: { id: { ...text, primary: true }, title: text } })
+  const slip = () =>
+    new EntitySchema<{ id: string; title: string }>({
+      ...{ name: 'Slip', tableName: 'slip' },
+      columns: { id: { ...text, primary: true }, title: text },
+    })
   const [there, mine] = [slip(), slip()]
   enableSync(there, '/slips')
   const servers = await Promise.all([1, 2].map(() => startServer([there])))
@@ -63,4 +67,18 @@ test('a row that came from one server and was removed here is not brought back b
   await syncAll(slips, undefined, { url: urls[1] })
   expect(await slips.count()).toBe(0)
   expect(await journal(slips).waiting()).toMatchObject([{ id: 'a', url: urls[1], local: null, reason: 'contested' }])
+})
+
+test('what went with a folder of the server above is told to the devices below', async () => {
+  const { above, here, url } = await relay()
+  await above.query(`INSERT INTO folder (id, name) VALUES ('f', 'f')`)
+  await put(above, 'a', 'a', { folderId: 'f' })
+  await syncAll(here)
+  const below = await client(url)
+  await syncAll(below.dataSource)
+  await above.query('DELETE FROM folder')
+  for (let i = 0; i < 2; i++) await syncAll(here)
+  for (let i = 0; i < 2; i++) await syncAll(below.dataSource)
+  expect(await titles(below.dataSource)).toEqual({})
+  expect(await here.query('SELECT id FROM sync_tombstone ORDER BY id')).toEqual([{ id: 'a' }, { id: 'f' }])
 })

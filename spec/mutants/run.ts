@@ -68,7 +68,13 @@ interface Run {
 }
 
 /** Runs a program until it ends, `isEnough` says so, or it is stuck: gives no sign of getting further for so many seconds. */
-function run(copy: string, args: readonly string[], seconds: number, signOf = (_: string) => '', isEnough = (_: string) => false): Promise<Run> {
+function run(
+  copy: string,
+  args: readonly string[],
+  seconds: number,
+  signOf = (_: string) => '',
+  isEnough = (_: string) => false,
+): Promise<Run> {
   return new Promise(resolve => {
     const started = spawn(process.execPath, args, { cwd: copy, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
     child = started
@@ -113,7 +119,17 @@ const FAILED = /^(star|relay|two) (seed \d+): (.*)$/m
 
 async function simulate(copy: string, topology: string | undefined, limit: number): Promise<string | undefined> {
   const which = topology === undefined ? [] : ['--topology', topology]
-  const args = ['--enable-source-maps', 'dist-simulation/spec/simulation/simulate.js', '--schedules', String(limit), '--seed', '1', '--workers', '1', ...which]
+  const args = [
+    '--enable-source-maps',
+    'dist-simulation/spec/simulation/simulate.js',
+    '--schedules',
+    String(limit),
+    '--seed',
+    '1',
+    '--workers',
+    '1',
+    ...which,
+  ]
   const progress = (text: string) => text.match(/\d+ of \d+ schedules, /g)?.at(-1) ?? ''
   const { code, output, isStuck } = await run(copy, args, STUCK_SECONDS, progress, text => FAILED.test(text))
   const [, where, seed, what = ''] = FAILED.exec(output) ?? []
@@ -129,7 +145,16 @@ interface JestResults {
 async function runSpec(copy: string, spec: string): Promise<string | undefined> {
   const results = join(copy, 'results.json')
   rmSync(results, { force: true })
-  const args = ['--enable-source-maps', bin('jest/bin/jest.js'), '--runInBand', '--forceExit', '--json', `--outputFile=${results}`, '--runTestsByPath', spec]
+  const args = [
+    '--enable-source-maps',
+    bin('jest/bin/jest.js'),
+    '--runInBand',
+    '--forceExit',
+    '--json',
+    `--outputFile=${results}`,
+    '--runTestsByPath',
+    spec,
+  ]
   const { code, output, isStuck } = await run(copy, args, SPEC_SECONDS)
   if (isStuck) return `${spec}, which hangs`
   if (code === 0) return
@@ -213,9 +238,13 @@ async function lead(): Promise<void> {
       const found = await find(copy, mutant)
       const isFound = found.some(what => !what.startsWith('not '))
       if (!isFound) missed.push(mutant.name)
-      console.log(`${k + 1} of ${chosen.length}, ${elapsed()}  ${mutant.name.padEnd(34)} ${isFound ? found.join('; ') : `NOT FOUND by ${mutant.by.join(', ')}${found.length ? ` (${found.join('; ')})` : ''}`}`)
+      console.log(
+        `${k + 1} of ${chosen.length}, ${elapsed()}  ${mutant.name.padEnd(34)} ${isFound ? found.join('; ') : `NOT FOUND by ${mutant.by.join(', ')}${found.length ? ` (${found.join('; ')})` : ''}`}`,
+      )
     }
-    console.log(`${chosen.length - missed.length} of ${chosen.length} mutants found${missed.length ? `; not found: ${missed.join(', ')}` : ''}`)
+    console.log(
+      `${chosen.length - missed.length} of ${chosen.length} mutants found${missed.length ? `; not found: ${missed.join(', ')}` : ''}`,
+    )
     process.exitCode = missed.length ? 1 : 0
   } finally {
     cleanUp()

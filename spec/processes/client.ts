@@ -14,7 +14,10 @@ const say = (said: Said) => writeSync(1, `${JSON.stringify(said)}\n`)
 const [file = '', enableWAL, server = '', name = '', seed] = process.argv.slice(2)
 const { chance, pick, next } = new Random(Number(seed))
 
-const dataSource = await open({ file, enableWAL: enableWAL === 'true' }, { server, retries: 0, timeout: 5_000, pageSize: 20, batchSize: 10 })
+const dataSource = await open(
+  { file, enableWAL: enableWAL === 'true' },
+  { server, retries: 0, timeout: 5_000, pageSize: 20, batchSize: 10 },
+)
 const [Item, Part] = CASCADE as unknown as [EntityTarget<ObjectLiteral>, EntityTarget<ObjectLiteral>]
 const handler = watchingHandler(dataSource, say, chance)
 say({ said: 'ready' })
@@ -54,7 +57,8 @@ async function write(): Promise<void> {
     })
     say({ said: 'stored', tokens: edits.map(e => e.token) })
   } catch (error) {
-    const { code = '', message } = (error as { driverError?: Error & { code?: string } }).driverError ?? (error as Error & { code?: string })
+    const { code = '', message } =
+      (error as { driverError?: Error & { code?: string } }).driverError ?? (error as Error & { code?: string })
     if (/^SQLITE_BUSY/.test(code) || /locked/.test(message)) say({ said: 'failed', code: 'busy' })
     else say({ said: 'problem', text: `${name} wrote: ${(error as Error).stack}` })
   }
@@ -72,18 +76,39 @@ async function make(manager: EntityManager, entity: EntityTarget<ObjectLiteral>,
   const parent = table === 'part' ? await anyRow(manager, Item) : undefined
   const edits = PROPERTIES.map(property => ({ row: `${table} ${id}`, property, token: token(), before: [] }))
   begins(edits)
-  await manager.insert(entity, { id, ...Object.fromEntries(edits.map(e => [e.property, e.token])), ...(parent && { item: { id: parent.id } }) })
+  await manager.insert(entity, {
+    id,
+    ...Object.fromEntries(edits.map(e => [e.property, e.token])),
+    ...(parent && { item: { id: parent.id } }),
+  })
 }
 
-async function change(manager: EntityManager, entity: EntityTarget<ObjectLiteral>, table: string, row: ObjectLiteral, begins: (edits: Edit[]) => void) {
+async function change(
+  manager: EntityManager,
+  entity: EntityTarget<ObjectLiteral>,
+  table: string,
+  row: ObjectLiteral,
+  begins: (edits: Edit[]) => void,
+) {
   const properties = PROPERTIES.filter(() => chance(0.5))
   if (!properties.length) properties.push(pick(PROPERTIES))
-  const edits = properties.map(property => ({ row: `${table} ${row.id}`, property, token: token(), before: [row[property]].filter(Boolean) }))
+  const edits = properties.map(property => ({
+    row: `${table} ${row.id}`,
+    property,
+    token: token(),
+    before: [row[property]].filter(Boolean),
+  }))
   begins(edits)
   await manager.save(entity, { ...row, ...Object.fromEntries(edits.map(e => [e.property, e.token])) })
 }
 
-async function remove(manager: EntityManager, entity: EntityTarget<ObjectLiteral>, table: string, row: ObjectLiteral, begins: (edits: Edit[]) => void) {
+async function remove(
+  manager: EntityManager,
+  entity: EntityTarget<ObjectLiteral>,
+  table: string,
+  row: ObjectLiteral,
+  begins: (edits: Edit[]) => void,
+) {
   const parts = table === 'item' ? await manager.find(Part, { where: { item: { id: row.id } } }) : []
   begins([
     { row: `${table} ${row.id}`, property: null, token: token(), before: tokensOf(row) },

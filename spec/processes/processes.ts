@@ -5,8 +5,8 @@ import 'reflect-metadata'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -39,7 +39,8 @@ class Account {
   hear(said: Said): void {
     const count = said.said === 'failed' ? `failed: ${said.code}` : said.said
     this.counts[count] = (this.counts[count] ?? 0) + (said.said === 'stored' ? said.tokens.length : 1)
-    if (said.said === 'begins') for (const { row, property, token, before } of said.edits) this.#edits.set(token, this.ledger.note(row, property, token, before))
+    if (said.said === 'begins')
+      for (const { row, property, token, before } of said.edits) this.#edits.set(token, this.ledger.note(row, property, token, before))
     if (said.said === 'stored') for (const token of said.tokens) (this.#edits.get(token) as Edit).isAcknowledged = true
     if (said.said === 'seen') {
       this.ledger.see(said.tokens)
@@ -145,7 +146,13 @@ async function round(number: number, milliseconds: number): Promise<Account & { 
     let starts = 0
     const client = (name: string, of: Place) =>
       new Program(name, './client.js', () => [...argsOf(of), url, name, String(seed + number * 1_000 + starts++)], account)
-    programs.push(server, client('one', places.one), client('two', places.two), client('left', places.shared), client('right', places.shared))
+    programs.push(
+      server,
+      client('one', places.one),
+      client('two', places.two),
+      client('left', places.shared),
+      client('right', places.shared),
+    )
     for (const each of programs) each.start()
     for (const each of programs) await each.ready()
     const end = Date.now() + milliseconds
@@ -173,7 +180,10 @@ async function settle(clients: readonly DataSource[], account: Account): Promise
   for (let i = 0; i < 12; i++) {
     let moved = false
     for (const each of clients) {
-      const { pulled, pushed, merged, conflicts, waiting, refused } = await syncAll(each, watchingHandler(each, said => account.hear(said), random.chance))
+      const { pulled, pushed, merged, conflicts, waiting, refused } = await syncAll(
+        each,
+        watchingHandler(each, said => account.hear(said), random.chance),
+      )
       moved ||= pulled + pushed + merged + conflicts + waiting + refused > 0
     }
     if (!moved) return
@@ -199,7 +209,9 @@ async function check(databases: readonly DataSource[], account: Account): Promis
     expected ??= found
     if (found !== expected) problem(`${name} differs from ${databases[0]?.options.database}`)
     if (await hasLocalChanges(each)) problem(`${name} has local changes left`)
-    for (const { name: table } of await each.query(`SELECT name FROM sqlite_master WHERE name LIKE 'sync_image%' AND type = 'table' OR name IN ('sync_conflict', 'sync_rejection', 'sync_seen')`)) {
+    for (const { name: table } of await each.query(
+      `SELECT name FROM sqlite_master WHERE name LIKE 'sync_image%' AND type = 'table' OR name IN ('sync_conflict', 'sync_rejection', 'sync_seen')`,
+    )) {
       const left = await each.query(`SELECT * FROM "${table}"`)
       if (left.length) problem(`${name} has ${table} left: ${JSON.stringify(left).slice(0, 500)}`)
     }
@@ -208,7 +220,8 @@ async function check(databases: readonly DataSource[], account: Account): Promis
     if ((await each.query('SELECT 1 FROM sync_clock WHERE step IS NOT NULL')).length) problem(`${name} has a step open`)
   }
   account.seeRemovals()
-  for (const { row, property, token } of account.ledger.lost(finals)) problem(`lost ${token}, ${property ?? 'the removal'} of ${row}: ${JSON.stringify(finals.get(row))}`)
+  for (const { row, property, token } of account.ledger.lost(finals))
+    problem(`lost ${token}, ${property ?? 'the removal'} of ${row}: ${JSON.stringify(finals.get(row))}`)
 }
 
 const start = Date.now()
@@ -224,5 +237,7 @@ for (; Date.now() - start < seconds * 1000; rounds++) {
   if (account.problems.length > 8) console.log(`round ${rounds}: and ${account.problems.length - 8} more`)
 }
 const { stored = 0, ...others } = total
-console.log(`${rounds - failed} of ${rounds} rounds held: ${kills} kills, ${stored} acknowledged edits (seed ${seed}; ${JSON.stringify(others)})`)
+console.log(
+  `${rounds - failed} of ${rounds} rounds held: ${kills} kills, ${stored} acknowledged edits (seed ${seed}; ${JSON.stringify(others)})`,
+)
 process.exit(failed || !stored || !kills ? 1 : 0)

@@ -201,7 +201,7 @@ export function post(db, { body, since, collection, key }, refuses = () => false
   const posted = new Map(
     body.map(({ id, partial, ...own }) => {
       const old = db.version(id)
-      if (partial && gone(old.value) && old.stamp <= since) throw new Error('a part of a row that is not there: ' + id)
+      if (partial && gone(old.value) && old.stamp <= since) throw new Error(`a part of a row that is not there: ${id}`)
       return [id, own.removed ? own : partial ? { ...old.value, ...own } : own]
     }),
   )
@@ -277,7 +277,7 @@ function tellAgain(db, remote) {
 }
 
 // a push without an answer: an empty one under the same key brings the answer again, or makes sure that it never counts
-function* finishPush(db, remote) {
+function* finishPush(_db, remote) {
   const { key, limit, since } = remote.push
   const answer = yield { post: { body: [], since, collection: remote.collection, key } }
   if (remote.push?.key !== key) return
@@ -361,9 +361,10 @@ function settle(db, remote, id, mine, value, theirs, stamp, cause) {
     wait(remote, id, mine, theirs)
     return false
   } // until its children are gone
+  const known = remote.agreed(id, mine.stamp) // with what the conflict has noted, as in the code
   remote.conflicts.delete(id)
   if (same(value, theirs)) {
-    if (same(mine.value, theirs) && remote.agreed(id, mine.stamp)) return void db.observe(db, id, mine, theirs, cause, remote, theirs) // equal already: nothing moves
+    if (same(mine.value, theirs) && known) return void db.observe(db, id, mine, theirs, cause, remote, theirs) // equal already: nothing moves
     if (gone(value))
       for (const c of db.children(id)) db.put(c, db.version(c), theirs, stamp, cause === 'handler' ? cause : 'cascade', remote, theirs)
     return void db.put(id, mine, theirs, stamp, cause, remote, theirs)

@@ -43,9 +43,6 @@ export function device(entities: Entities, server: string, options: Omit<WithSyn
   return withSync(new DataSource({ type: 'sqljs', entities, synchronize: true }), {
     server,
     retries: 0,
-    ...(process.env.SQLLOG && {
-      beforeStatement: (sql: string) => void require('node:fs').writeSync(2, `  ${sql.slice(0, 150).replace(/\s+/g, ' ')}\n`),
-    }),
     ...options,
   }).initialize()
 }
@@ -80,7 +77,6 @@ export class Wire {
   readonly fetch: typeof globalThis.fetch = async (input, init) => {
     const request = { method: init?.method ?? 'GET', url: String(input), body: init?.body as string | undefined }
     const number = this.requests.push(request)
-    if (process.env.WIRE) require('node:fs').writeSync(2, `${request.method} ${request.url} ${request.body ?? ''}\n`)
     const instead = await this.before?.(request, number)
     if (instead instanceof Response) return instead
     const response = await globalThis.fetch(input, init)

@@ -1,12 +1,19 @@
 // Where the entities of a data source sync, and the syncs that run.
 
-import type { DataSource } from 'typeorm'
+import type { DataSource, ObjectLiteral, Repository } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
 import { first } from '../changes/database/database.js'
 import { openRemote } from '../changes/remotes.js'
 import { ensureTriggers } from '../changes/setUp.js'
-import { SyncConfigurationError } from '../errors.js'
+import {
+  ConflictHandlerError,
+  NetworkError,
+  RequestTimeoutError,
+  SyncConfigurationError,
+  SyncContentionError,
+  TransportError,
+} from '../errors.js'
 import type { ConflictHandler } from '../sync/handlers.js'
 import { addLater, ReportBuilder, type SyncProgress, type SyncReport } from '../sync/report.js'
 import { Joined } from '../sync/running.js'
@@ -85,30 +92,61 @@ interface Wishes {
 
 const running = new WeakMap<ChangeLog, Map<string, Joined<SyncReport, Wishes>>>()
 
+/**
+ * What went wrong on the way. A server that is away, or forbids one collection, keeps nobody from the others; who called is told in the end.
+ */
+export class Failures {
+  #first: unknown
+  #away = new Set<string>()
+
+  /** Throws what ends everything: what is no matter of one server or collection. */
+  note(error: unknown, url: string): void {
+    if (!(error instanceof TransportError || error instanceof SyncContentionError || error instanceof ConflictHandlerError)) throw error
+    this.#first ??= error
+    if (error instanceof NetworkError || error instanceof RequestTimeoutError) this.#away.add(new URL(url).origin)
+  }
+
+  isAway(url: string): boolean {
+    return this.#away.has(new URL(url).origin)
+  }
+
+  get isEmpty(): boolean {
+    return this.#first === undefined
+  }
+
+  throwFirst(): void {
+    if (!this.isEmpty) throw this.#first
+  }
+}
+
 /** Syncs a collection with each of its servers, one after the other. */
 export async function syncCollection(
   log: ChangeLog,
   collection: Collection,
   handler: ConflictHandler | undefined,
   { signal, url: only, ...call }: SyncCallOptions,
+  failures: Failures,
 ): Promise<SyncReport[]> {
   const options: SyncOptions = { ...clients.get(log.dataSource), ...call }
   const urls = urlsOf(log.dataSource, collection).filter(url => only === undefined || url === only)
   if (!urls.length) throw new SyncConfigurationError(`${collection.entity} has no server ${only ?? ''}.`, { entity: collection.entity })
-  const pass = async () => {
-    const reports: SyncReport[] = []
-    for (const url of urls) reports.push(await joinedOf(log, collection, url).call({ handler, options }, signal))
-    return reports
-  }
+  const reports = new Map<string, SyncReport>()
   // What a later server told is news for those before it; two versions that chase each other around the servers come to rest this way.
-  let reports = await pass()
-  for (let more = 2; more && reports.slice(1).some(r => r.pulled || r.merged); more--) {
-    const again = await pass()
-    const isDone = !again.slice(1).some(r => r.pulled || r.merged)
-    reports = reports.map((report, i) => addLater(report, again[i] as SyncReport))
-    if (isDone) break
+  for (let more = 3, isNews = true; more && isNews && failures.isEmpty; more--) {
+    isNews = false
+    for (const url of urls) {
+      if (failures.isAway(url)) continue
+      try {
+        const report = await joinedOf(log, collection, url).call({ handler, options }, signal)
+        const before = reports.get(url)
+        reports.set(url, before ? addLater(before, report) : report)
+        if (url !== urls[0] && (report.pulled || report.merged)) isNews = true
+      } catch (error) {
+        failures.note(error, url)
+      }
+    }
   }
-  return reports
+  return [...reports.values()]
 }
 
 function joinedOf(log: ChangeLog, collection: Collection, url: string): Joined<SyncReport, Wishes> {
@@ -143,12 +181,13 @@ async function run(
   })
 }
 
-export function collectionOf(dataSource: DataSource, target: unknown, name: string): { log: ChangeLog; collection: Collection } {
+export function collectionOf({ manager: { dataSource }, metadata }: Repository<ObjectLiteral>): { log: ChangeLog; collection: Collection } {
   const log = changeLogOf(dataSource)
-  const collection = log.collections.find(c => c.metadata.target === target || c.metadata.name === target)
-  if (!collection)
-    throw new SyncConfigurationError(`Sync is not enabled for ${name}. Decorate it with @EnableSync('/…'), or call enableSync.`, {
-      entity: name,
-    })
-  return { log, collection }
+  // a child of a single-table inheritance is synced with the others in its table
+  const collection = log.collections.find(c => c.name === metadata.tableName)
+  if (collection) return { log, collection }
+  const { name } = metadata
+  throw new SyncConfigurationError(`Sync is not enabled for ${name}. Decorate it with @EnableSync('/…'), or call enableSync.`, {
+    entity: name,
+  })
 }

@@ -1,12 +1,10 @@
 // What an application calls.
 
 import { DataSource, type ObjectLiteral, type Repository } from 'typeorm'
-import type { ChangeLog } from '../changes/changeLog.js'
-import type { Collection } from '../changes/collection.js'
 import type { ConflictHandler } from '../sync/handlers.js'
 import { SyncJournal } from '../sync/journal.js'
 import { addLater, addReports, type SyncReport } from '../sync/report.js'
-import { collectionOf, type SyncCallOptions, syncCollection } from './client.js'
+import { collectionOf, Failures, type SyncCallOptions, syncCollection } from './client.js'
 import { changeLogOf } from './registry.js'
 
 /**
@@ -21,29 +19,37 @@ export async function syncAll<Entity extends ObjectLiteral>(
   handler?: ConflictHandler<any>,
   options: SyncCallOptions = {},
 ): Promise<SyncReport> {
-  if (!(target instanceof DataSource)) {
-    const { log, collection } = ofRepository(target)
-    return addReports(await syncCollection(log, collection, handler, options))
-  }
-  const log = changeLogOf(target)
-  const reports = await syncEach(log, handler, options)
+  const failures = new Failures()
+  const reports = await syncOnce(target, handler, options, failures)
   // what waited for rows of another entity may find them now
   const moved = reports.some(r => r.pulled || r.pushed)
-  if (moved && reports.some(r => r.waiting || r.refused)) {
-    return addLater(addReports(reports), addReports(await syncEach(log, handler, options)))
-  }
-  return addReports(reports)
+  const again =
+    target instanceof DataSource && moved && failures.isEmpty && reports.some(r => r.waiting || r.refused)
+      ? await syncOnce(target, handler, options, failures)
+      : undefined
+  failures.throwFirst()
+  return again ? addLater(addReports(reports), addReports(again)) : addReports(reports)
 }
 
-async function syncEach(log: ChangeLog, handler: ConflictHandler | undefined, options: SyncCallOptions): Promise<SyncReport[]> {
+async function syncOnce(
+  target: Repository<ObjectLiteral> | DataSource,
+  handler: ConflictHandler | undefined,
+  options: SyncCallOptions,
+  failures: Failures,
+): Promise<SyncReport[]> {
+  if (!(target instanceof DataSource)) {
+    const { log, collection } = collectionOf(target)
+    return syncCollection(log, collection, handler, options, failures)
+  }
+  const log = changeLogOf(target)
   const reports: SyncReport[] = []
-  for (const collection of log.collections) reports.push(...(await syncCollection(log, collection, handler, options)))
+  for (const collection of log.collections) reports.push(...(await syncCollection(log, collection, handler, options, failures)))
   return reports
 }
 
 /** The journal of an entity: what is pending, waits or was refused, and what was decided; to look at, and to settle. */
 export function journal<Entity extends ObjectLiteral>(repository: Repository<Entity>): SyncJournal<Entity> {
-  const { log, collection } = ofRepository(repository)
+  const { log, collection } = collectionOf(repository)
   return new SyncJournal<Entity>(log, collection)
 }
 
@@ -53,8 +59,4 @@ export async function hasLocalChanges(target: Repository<ObjectLiteral> | DataSo
     target instanceof DataSource ? changeLogOf(target).collections.map(c => new SyncJournal(changeLogOf(target), c)) : [journal(target)]
   for (const each of journals) if (await each.hasLocalChanges()) return true
   return false
-}
-
-function ofRepository({ manager, metadata }: Repository<ObjectLiteral>): { log: ChangeLog; collection: Collection } {
-  return collectionOf(manager.dataSource, metadata.target, metadata.name)
 }

@@ -13,7 +13,7 @@ import { type Conflict, type ConflictHandler, type ConflictUpdate, UPDATE_DATE }
 import { type Merge, merge } from './merge.js'
 import { takeWaiting } from './pull.js'
 import { type Session, step } from './session.js'
-import { isAutomatic, nothingTaken, readCommonBase, removeDependents, settle } from './take.js'
+import { isAutomatic, isEarly, nothingTaken, readCommonBase, removeDependents, settle } from './take.js'
 import { readWaiting, readWaitingChildren } from './waiting.js'
 
 /** What the handler is shown: a decision counts only if it is still so (law 3). */
@@ -264,7 +264,7 @@ function* applyDecision(exchange: Exchange, { contested, value }: Decision, url:
       } else {
         if ((yield* readFamily(exchange, state)).family !== contested.family) return // or its children did
         if ((yield* readWaitingChildren(exchange, id)).length) return // nor does a removal stand while a child waits
-        if (state.version.value !== null) yield* takeChildren(exchange, contested, url, stamp)
+        if (state.version.value !== null && !(yield* takeChildren(exchange, contested, url, stamp))) return
       }
       yield* settle(exchange, [{ state, theirs: contested.theirs, value }], stamp)
       yield* writeDecision(exchange, url, { id, base: contested.base, local: contested.mine, remote: contested.theirs, decision: value })
@@ -290,11 +290,15 @@ export function* takeParents(exchange: Exchange, value: WireRow, stamp: StepStam
   return true
 }
 
-/** A removal that was decided takes its children along; those with news of their own can be read, and brought back, in the journal. */
-function* takeChildren(exchange: Exchange, { id, theirs }: Contested, url: string, stamp: StepStamp): Step<void> {
+/**
+ * A removal that was decided takes its children along; those with news of their own can be read, and brought back, in the journal.
+ * False where it is too early for that.
+ */
+function* takeChildren(exchange: Exchange, { id, theirs }: Contested, url: string, stamp: StepStamp): Step<boolean> {
   // where ON DELETE forbids it the children that were shown go as well, or the decision could never be stored
   const dependents = yield* readDependents(exchange.collection, id, undefined, true)
   if (dependents.isBlocked) throw new ConstraintError('foreign-key', undefined)
+  if (theirs === null && (yield* isEarly(exchange, dependents.removed))) return false
   for (const { collection, id: child } of dependents.removed) {
     const there = siblingOf(exchange, collection)
     const state = there && (yield* readRowStates(there, [child])).get(child)
@@ -310,4 +314,5 @@ function* takeChildren(exchange: Exchange, { id, theirs }: Contested, url: strin
   // where the removal is our own decision it is news, and so is what goes along
   const from = theirs === null ? exchange : { ...exchange, siblings: new Map() }
   yield* removeDependents(from, dependents, stamp)
+  return true
 }

@@ -210,18 +210,22 @@ function* sweep(exchange: Exchange, after: string, limit: number): Step<Swept> {
 /** Tries again what waits, as long as that gets it further; what could be a matter of other rows of this server's is tried along. */
 export function* takeWaiting(exchange: Exchange, stamp: StepStamp): Step<Taken> {
   const all = nothingTaken()
-  for (const [there, remote] of exchange.siblings) {
-    const other: Exchange = { ...exchange, collection: there, remote }
-    let before = -1
-    for (let waiting = yield* readWaiting(other); waiting.size && waiting.size !== before; waiting = yield* readWaiting(other)) {
-      before = waiting.size
-      const updates = [...waiting].map(([id, { theirs }]) => ({ id, value: theirs }))
-      const taken = yield* takeRows(other, updates, stamp)
-      all.stored += taken.stored
-      all.merged += taken.merged
-      if (there !== exchange.collection) continue
-      all.contested.clear()
-      for (const id of taken.contested) all.contested.add(id)
+  // a parent's removal waits for its children's, a child for its parent: whichever comes first, the other is tried once more
+  for (let stored = -1; stored !== all.stored + all.merged; ) {
+    stored = all.stored + all.merged
+    for (const [there, remote] of exchange.siblings) {
+      const other: Exchange = { ...exchange, collection: there, remote }
+      let before = -1
+      for (let waiting = yield* readWaiting(other); waiting.size && waiting.size !== before; waiting = yield* readWaiting(other)) {
+        before = waiting.size
+        const updates = [...waiting].map(([id, { theirs }]) => ({ id, value: theirs }))
+        const taken = yield* takeRows(other, updates, stamp)
+        all.stored += taken.stored
+        all.merged += taken.merged
+        if (there !== exchange.collection) continue
+        all.contested.clear()
+        for (const id of taken.contested) all.contested.add(id)
+      }
     }
   }
   return all

@@ -4,7 +4,7 @@ import type { Collection } from '../changes/collection.js'
 import type { Step } from '../changes/database/database.js'
 import { baseOf, forgetRejections, keepImages, type RowState, type WaitingReason } from '../changes/remotes.js'
 import { readVersions } from '../changes/rows.js'
-import { attemptOrPark, type Dependents, findOrphans, readDependents, storeVersions, type Write } from '../changes/store.js'
+import { attemptOrPark, type Dependent, type Dependents, findOrphans, readDependents, storeVersions, type Write } from '../changes/store.js'
 import { ConstraintError, ValueError } from '../errors.js'
 import type { Update, WireRow } from '../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
@@ -135,7 +135,9 @@ function* waitForParent(exchange: Exchange, taken: Taken, { state, theirs, value
 
 function* wasRemovedHere(exchange: Exchange, id: string): Step<boolean> {
   const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
-  return state.version.stamp > 0 && state.version.value === null && !isClean(exchange, state)
+  if (state.version.value !== null) return false
+  // or it hangs itself on one that was: nobody else would be asked about it
+  return state.waiting?.reason === 'parent-removed' || (state.version.stamp > 0 && !isClean(exchange, state))
 }
 
 /** Stores candidates; those that the database does not take wait. Halves, for usually there is none of them, and seldom more than a few. */
@@ -251,7 +253,21 @@ function* whyNotYet(exchange: Exchange, id: string): Step<'children-changed' | '
     const state = (yield* readRowStates(there, [child])).get(child) as RowState
     if (!isClean(there, state) && baseOf(there.remote, state)?.[property] !== key) return 'children-changed'
   }
-  return forbidding.length || isBlocked ? 'children-exist' : undefined
+  return forbidding.length || isBlocked || (yield* isEarly(exchange, removed)) ? 'children-exist' : undefined
+}
+
+/**
+ * Our children may be older than the removal of their parent: one that had moved away there would go with all that hangs on it, which nobody
+ * tells again. So the removal waits for those that the server's cascade made; a server of 2011 need not tell them.
+ */
+export function* isEarly(exchange: Exchange, children: readonly Dependent[]): Step<boolean> {
+  if (exchange.remote.serverCollection === null) return false
+  for (const { collection, id } of children) {
+    const there = siblingOf(exchange, collection)
+    const state = there && (yield* readRowStates(there, [id])).get(id)
+    if (there && state && isClean(there, state) && state.waiting?.theirs !== null) return true
+  }
+  return false
 }
 
 function* removeOrWait(exchange: Exchange, taken: Taken, removal: Candidate, stamp: StepStamp): Step<void> {

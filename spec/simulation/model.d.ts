@@ -1,0 +1,97 @@
+// What sameHistory.ts uses of the model.
+
+/** The properties of a row, or `{ removed }`; null: it never was here. */
+export type Value = Readonly<Record<string, string>> | null
+
+export interface Version {
+  readonly value: Value
+  readonly stamp: number
+}
+
+export interface Conflict {
+  readonly theirs: Value
+  untold: number | undefined
+}
+
+export interface Contested {
+  readonly id: string
+  readonly mine: Version
+  readonly theirs: Value
+  readonly base: Value | undefined
+  readonly family: string
+}
+
+export interface Get {
+  readonly since: number
+  readonly after: unknown
+  readonly collection: string | undefined
+  readonly min: number
+}
+
+export interface Post {
+  readonly body: readonly ({ readonly id: string; readonly partial?: boolean } & Readonly<Record<string, unknown>>)[]
+  readonly since: number
+  readonly collection: string | undefined
+  readonly key: string
+}
+
+export interface Page {
+  readonly status: number
+  readonly now: number
+  readonly reset: string | undefined
+  readonly updates: readonly { readonly id: string; readonly value: Value; readonly stamp: number }[]
+  readonly full: boolean
+  readonly next: unknown
+}
+
+export interface Posted {
+  readonly status: number
+  readonly reset?: string
+  readonly errors?: readonly { readonly id: string }[]
+  readonly empty?: boolean
+  readonly replayed?: boolean
+}
+
+export class Database {
+  now: number
+  horizon: number
+  collection: string
+  versions: Map<string, Version>
+  remotes: Remote[]
+  pushes: Map<string, unknown>
+  constructor(collection: string)
+  version(id: string): Version
+  tick(): number
+  write(id: string, value: Value, stamp?: number): void
+  collect(horizon: number): void
+}
+
+export class Remote {
+  name: string
+  collection: string | undefined
+  serverDate: number
+  highest: number
+  page: { seen: Set<string> | undefined; next?: unknown } | null
+  mine: Set<number>
+  push: object | null
+  images: Map<string, Map<number, Value>>
+  conflicts: Map<string, Conflict>
+  rejected: Map<string, number>
+  retry: Set<string>
+  tokenOfRemoval: (id: string) => string
+  constructor(name: string)
+  agreed(id: string, stamp: number): boolean
+  base(id: string, version: Version): Value | undefined
+}
+
+/** Remedies that are taken out. */
+export const without: Set<string>
+export function gone(value: Value): boolean
+export function get(database: Database, query: Get): Page
+export function post(database: Database, push: Post, refuses: (row: Readonly<Record<string, unknown>>) => boolean): Posted
+export function merge(base: Value | undefined, mine: Value, theirs: Value): { value: Value; contested: boolean }
+export function sync(
+  database: Database,
+  remote: Remote,
+  options: { handler: (contested: Contested[]) => (Contested & { value: Value })[]; newKey: () => string; rounds: number },
+): Generator<{ get: Get; post?: undefined } | { post: Post; get?: undefined } | undefined, string, Page | Posted | undefined>

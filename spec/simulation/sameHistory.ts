@@ -1,0 +1,738 @@
+// The same history in the model (model.js) and in the shipped code: one random schedule of whole operations drives both, and after each of
+// them both stand in the same place. A difference is a fault of one of the two.
+//   node sameHistory.js [--seeds N] [--first S] [--topology star,relay,two] [--operations N] [--show N] [--trace] [--without remedy,…]
+//
+// What is not compared, and why that says nothing about either:
+// - Stamps as numbers. The model takes one with every page and every decision, the code where it stores something, and so do posts that
+//   change nothing. Stamps are asked for their order alone, so the order of a database's rows is compared; but not of rows that share a
+//   stamp on one side: rows of one bulk write (SQLite ticks for each), rows that one page merged (the model ticks for each), and what a
+//   full answer swept away (the code sweeps in a step of its own). Every clock begins at 1: it is the first tick that ends `since=0`.
+// - `serverDate` as a number, for the same reason, and because of the code's 304, which leaves it where it was. What counts is what an
+//   answer from there would tell, and whether it would be a reset.
+// - The order in which the model's maps are walked: where it gives stamps it is made the code's (`ordered`).
+// - Images that are no base of anything: the model sweeps them after an answered push, the code also where nothing was to tell. Both are
+//   compared as swept. So are refusals of versions that have moved on, which the code forgets and the model keeps.
+// - The pull that the model begins its next round with after a 422: nobody else has written meanwhile, so it may bring nothing (that is
+//   checked), and the code leaves it out. It is not counted among the requests, or faults would not strike the same ones.
+// - A write that changes nothing: the code's triggers stamp it, the model does not. It is not drawn.
+// - The order of the rows in a body and in a page.
+
+import { pathToFileURL } from 'node:url'
+import 'reflect-metadata'
+import { collectTombstones } from '../../server-koa/index.js'
+import { readClock } from '../../src/changes/changeLog.js'
+import { baseOf, isAgreed, openRemote } from '../../src/changes/remotes.js'
+import { readVersions } from '../../src/changes/rows.js'
+import { SyncContentionError, TransportError } from '../../src/errors.js'
+import { openExchange, readRowStates } from '../../src/sync/exchange.js'
+import type { Conflict, ConflictUpdate } from '../../src/sync/handlers.js'
+import { ReportBuilder } from '../../src/sync/report.js'
+import { sync } from '../../src/sync/sync.js'
+import { createTransport } from '../../src/sync/transport.js'
+import { type Dump, IDS, PROPERTIES, SimulatedDatabase } from './databases.js'
+import { TOPOLOGIES, type Topology } from './history.js'
+import type { Contested, Get, Page, Post, Posted, Value } from './model.js'
+import * as model from './model.js'
+import { Random } from './random.js'
+
+const OPERATIONS = 40
+const ROWS = 3 // in a page, and in a push, as in the model
+const SORTED = [...IDS].sort()
+
+interface Fault {
+  /** The how-manyth request of the sync it strikes. */
+  readonly at: number
+  readonly kind: 'request lost' | 'answer lost' | 'later'
+}
+
+/** What one side did in an operation: its requests with their answers, what its handler was asked, and how it ended. */
+interface Told {
+  readonly requests: string[]
+  readonly asked: Set<string>
+  end: string
+}
+
+interface HttpRequest {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly headers: Record<string, string>
+  readonly body: string | undefined
+}
+
+class Lost extends TypeError {}
+
+// ---------------------------------------------------------------- values, the same on both sides
+
+const text = (value: Value | undefined): string =>
+  value === undefined ? 'unknown' : value === null || value.removed ? 'gone' : PROPERTIES.map(p => value[p]).join(' ')
+
+function hash(...words: string[]): number {
+  let h = 0x811c9dc5
+  for (const c of words.join('\n')) h = Math.imul(h ^ (c.codePointAt(0) as number), 0x01000193)
+  h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d)
+  return (h ^ (h >>> 13)) >>> 0
+}
+
+type Decision = 'leave' | 'mine' | 'theirs' | ReadonlyMap<string, string>
+
+/** The handler of both sides; of two rows it decides each contested property. */
+function decide(id: string, mine: Value, theirs: Value, contested: readonly string[]): Decision {
+  const h = hash(id, text(mine), text(theirs)) % 8
+  if (h < 2) return 'leave'
+  if (model.gone(mine) || model.gone(theirs)) return h < 5 ? 'mine' : 'theirs'
+  if (h === 2) return 'theirs'
+  return new Map(
+    contested.map(p => {
+      const [ours, other] = [mine?.[p] as string, theirs?.[p] as string]
+      return [p, hash(id, p, ours, other) % 2 ? ours : other]
+    }),
+  )
+}
+
+const question = (id: string, mine: Value, theirs: Value, base: Value | undefined, contested: readonly string[]) =>
+  `${id}: mine ${text(mine)}, theirs ${text(theirs)}, base ${text(base)}, contested ${contested}`
+
+const refuses = (row: Readonly<Record<string, unknown>>) => !row.removed && String(row.c).endsWith('!')
+
+// ---------------------------------------------------------------- requests, as both tell them
+
+const describeBody = (rows: readonly Readonly<Record<string, unknown>>[]) =>
+  rows
+    .map(({ id, removed, _removed, partial, _partial, ...values }) =>
+      removed || _removed
+        ? `${id} removed`
+        : `${id} ${partial || _partial ? 'partial' : 'whole'} ${PROPERTIES.flatMap(p => (p in values ? `${p}=${values[p]}` : []))}`,
+    )
+    .sort()
+    .join('; ')
+
+const describeUpdates = (updates: readonly (readonly [id: string, value: Value])[]) =>
+  updates.map(([id, value]) => `${id} ${text(value)}`).sort().join('; ') // biome-ignore format: short
+
+function describePage(
+  updates: readonly (readonly [string, Value])[],
+  { reset, full, next }: { reset?: string | undefined; full?: boolean | undefined; next?: unknown },
+): string {
+  return `${reset ?? ''}${full ? ' full' : ''}${next === undefined ? '' : ' more'} [${describeUpdates(updates)}]`
+}
+
+const describeModelPage = ({ updates, ...page }: Page) =>
+  describePage(
+    updates.map(u => [u.id, u.value]),
+    page,
+  )
+
+function describeModelPosted({ status, reset, errors, empty, replayed }: Posted): string {
+  return `${status} ${reset ?? ''}${replayed ? ' replayed' : ''}${empty ? ' empty' : ''}${errors ? ` [${errors.map(e => e.id).sort()}]` : ''}`
+}
+
+function describeAnswer(method: string, answer: { status: number; headers: Record<string, string>; body: string }): string {
+  if (answer.status === 304) return describePage([], {})
+  const json = JSON.parse(answer.body)
+  if (method === 'GET')
+    return describePage(
+      json.updates.map(({ id, _removed, _lastChange, ...value }: Record<string, string>) => [id, _removed ? null : value]),
+      json,
+    )
+  return describeModelPosted({
+    ...{ status: answer.status, reset: json.reset, empty: json.empty, replayed: 'idempotency-replayed' in answer.headers },
+    ...(json.errors && { errors: [...new Set(json.errors.map((e: { id: string }) => e.id))].map(id => ({ id: id as string })) }),
+  })
+}
+
+// ---------------------------------------------------------------- the world
+
+const pool = new Map<string, SimulatedDatabase>()
+async function database(name: string): Promise<SimulatedDatabase> {
+  const known = pool.get(name)
+  if (known) return known
+  const opened = await SimulatedDatabase.open(name, 'none', name.startsWith('d') ? 'sqljs' : 'libsql', '(SELECT time FROM wall)')
+  pool.set(name, opened)
+  return opened
+}
+
+interface Both {
+  readonly code: SimulatedDatabase
+  model: model.Database
+}
+
+interface Backup {
+  readonly dump: Dump
+  readonly model: model.Database
+}
+
+function copyModel(db: model.Database): model.Database {
+  const copy = new model.Database(db.collection)
+  Object.assign(copy, { now: db.now, horizon: db.horizon, versions: new Map(db.versions), pushes: new Map(db.pushes) })
+  copy.remotes = db.remotes.map(r =>
+    Object.assign(new model.Remote(r.name), r, {
+      page: r.page && { ...r.page, seen: r.page.seen && new Set(r.page.seen) },
+      mine: new Set(r.mine),
+      push: r.push && { ...r.push },
+      images: new Map([...r.images].map(([id, images]) => [id, new Map(images)])),
+      conflicts: new Map([...r.conflicts].map(([id, conflict]) => [id, { ...conflict }])),
+      rejected: new Map(r.rejected),
+      retry: new Set(r.retry),
+    }),
+  )
+  return copy
+}
+
+// ---------------------------------------------------------------- how both stand
+
+type State = Map<string, string>
+
+interface Image {
+  readonly stamp: number
+  readonly value: Value
+  readonly agreed: boolean
+}
+
+/** Without those that are no base: older ones, and any where the row itself is agreed. */
+function describeImages(images: readonly Image[], isAgreedNow: boolean): string {
+  const agreed = images.filter(i => i.agreed).sort((x, y) => y.stamp - x.stamp)
+  const base = isAgreedNow ? undefined : agreed[0]
+  const tentative = images.filter(i => !i.agreed).sort((x, y) => y.stamp - x.stamp)
+  return [...(base ? [`agreed ${text(base.value)}`] : []), ...tentative.map(i => `tentative ${text(i.value)}`)].join(', ')
+}
+
+/** What an answer from where the cursor stands would be. */
+function describeCursor(
+  server: { now: number; horizon: number; collection: string; stamps: ReadonlyMap<string, number> },
+  client: { collection: string | null | undefined; serverDate: number; highest: number; isPaging: boolean },
+): string {
+  const { collection, serverDate, highest, isPaging } = client
+  if (!collection) return 'never read'
+  if (collection !== server.collection || Math.max(serverDate, highest) > server.now) return 'collection-changed'
+  const unread = [...server.stamps].filter(([, stamp]) => stamp > serverDate).map(([id]) => id)
+  return `${serverDate === 0 ? 'at the beginning, ' : serverDate < server.horizon ? 'since-too-old, ' : ''}${isPaging ? 'paging, ' : ''}unread [${unread.sort()}]`
+}
+
+const isKnown = ({ value, stamp }: { value: unknown; stamp: number }) => (value ? 'row' : stamp ? 'tombstone' : 'nothing')
+
+function describeRow(row: {
+  agreed: boolean
+  base: Value | undefined
+  waiting: { theirs: Value; untold: 'agreed' | 'untold' | 'older' } | undefined
+  isRefused: boolean
+  images: string
+}): string {
+  const { agreed, base, waiting, isRefused, images } = row
+  return `${agreed ? 'agreed' : 'news'}, base ${text(base)}${waiting ? `, waiting ${text(waiting.theirs)} ${waiting.untold}` : ''}${isRefused ? ', refused' : ''}${images && `, images ${images}`}`
+}
+
+const untoldOf = (untold: number | null | undefined, stamp: number) =>
+  untold === null || untold === undefined ? 'agreed' : untold === stamp ? 'untold' : 'older'
+
+function stampsOfCode(db: SimulatedDatabase): Map<string, { value: Value; stamp: number }> {
+  const [collection] = db.log.collections
+  return db.look(readVersions(db.log.database, collection as never, SORTED)) as never
+}
+
+function codeState(world: ReadonlyMap<string, Both>, links: readonly (readonly [string, string])[]): State {
+  const state: State = new Map()
+  for (const [name, { code }] of world) {
+    const versions = stampsOfCode(code)
+    for (const id of SORTED) {
+      const version = versions.get(id) ?? { value: null, stamp: 0 }
+      state.set(`${name} ${id}`, version.value ? text(version.value) : isKnown(version))
+    }
+  }
+  for (const [client, server] of links) {
+    const [mine, theirs] = [world.get(client)!.code, world.get(server)!.code]
+    const [collection] = mine.log.collections
+    const exchange = mine.look(openExchange(mine.log, collection!, remoteIdOf(mine, server)))!
+    const { remote } = exchange
+    const link = `${client}→${server}`
+    const stamps = new Map([...stampsOfCode(theirs)].map(([id, { stamp }]) => [id, stamp]))
+    const { serverCollection, serverDate, highest, page } = remote
+    state.set(
+      `${link} cursor`,
+      describeCursor(
+        { ...theirs.look(readClock()), stamps },
+        { collection: serverCollection, serverDate, highest, isPaging: page !== null },
+      ),
+    )
+    state.set(`${link} push`, remote.push ? 'open' : 'none')
+    for (const [id, row] of mine.look(readRowStates(exchange, SORTED))) {
+      const { version, waiting, rejection, images } = row
+      const agreed = isAgreed(remote, row, version.stamp)
+      state.set(
+        `${link} ${id}`,
+        describeRow({
+          agreed,
+          base: baseOf(remote, row) as Value | undefined,
+          waiting: waiting && { theirs: waiting.theirs as Value, untold: untoldOf(waiting.untold, version.stamp) },
+          isRefused: rejection?.stamp === version.stamp,
+          images: describeImages(
+            images.map(i => ({ stamp: i.stamp, value: i.value as Value, agreed: isAgreed(remote, row, i.stamp) })),
+            agreed,
+          ),
+        }),
+      )
+    }
+  }
+  return state
+}
+
+function modelState(world: ReadonlyMap<string, Both>, links: readonly (readonly [string, string])[]): State {
+  const state: State = new Map()
+  for (const [name, { model: db }] of world) {
+    for (const id of SORTED) {
+      const version = db.version(id)
+      state.set(`${name} ${id}`, model.gone(version.value) ? isKnown({ value: null, stamp: version.stamp }) : text(version.value))
+    }
+  }
+  for (const [client, server] of links) {
+    const [mine, theirs] = [world.get(client)!.model, world.get(server)!.model]
+    const remote = remoteOf(mine, server)
+    const link = `${client}→${server}`
+    const stamps = new Map([...theirs.versions].map(([id, { stamp }]) => [id, stamp]))
+    const { collection, serverDate, highest, page } = remote
+    state.set(
+      `${link} cursor`,
+      describeCursor({ ...theirs, stamps }, { collection, serverDate, highest, isPaging: page?.next !== undefined }),
+    )
+    state.set(`${link} push`, remote.push ? 'open' : 'none')
+    for (const id of SORTED) {
+      const version = db(mine, id)
+      const conflict = remote.conflicts.get(id)
+      const agreed = remote.agreed(id, version.stamp)
+      state.set(
+        `${link} ${id}`,
+        describeRow({
+          agreed,
+          base: remote.base(id, version),
+          waiting: conflict && { theirs: conflict.theirs, untold: untoldOf(conflict.untold, version.stamp) },
+          isRefused: remote.rejected.get(id) === version.stamp,
+          images: describeImages(
+            [...(remote.images.get(id) ?? [])].map(([stamp, value]) => ({ stamp, value, agreed: remote.agreed(id, stamp) })),
+            agreed,
+          ),
+        }),
+      )
+    }
+  }
+  return state
+}
+const db = (database: model.Database, id: string) => database.version(id)
+
+const remoteOf = (db: model.Database, server: string) => db.remotes.find(r => r.name === server) as model.Remote
+const remoteIdOf = (db: SimulatedDatabase, server: string) =>
+  Number(db.run('SELECT id FROM sync_remote WHERE server = ?', `http://${server}`)[0]?.id)
+
+/** Pairs of rows of one database that stand in another order; those that share a stamp on one side have none there. */
+function ranks(world: ReadonlyMap<string, Both>): string[] {
+  const differences: string[] = []
+  for (const [name, { code, model: db }] of world) {
+    const ours = stampsOfCode(code)
+    for (const x of db.versions.keys()) {
+      for (const y of db.versions.keys()) {
+        const inModel = Math.sign(db.version(x).stamp - db.version(y).stamp)
+        const inCode = Math.sign((ours.get(x)?.stamp ?? 0) - (ours.get(y)?.stamp ?? 0))
+        if (inModel < 0 && inCode > 0) differences.push(`${name}: the model has ${x} before ${y}, the code after it`)
+      }
+    }
+  }
+  return differences
+}
+
+// ---------------------------------------------------------------- the history
+
+/** Runs the history of a seed; gives the differences after the first operation that shows any. */
+export async function sameHistory(
+  seed: number,
+  topology: Topology,
+  operations = OPERATIONS,
+  trace: (line: string) => void = () => {},
+): Promise<string[]> {
+  const random = new Random(seed)
+  const { chance, pick } = random
+  const weight = () => (chance(0.4) ? 0 : random.next()) // some faults are off in any one history
+  const odds = {
+    fault: weight() * 0.5,
+    remove: random.next() * 0.5,
+    bad: weight() * 0.3,
+    bulk: weight() * 0.15,
+    late: weight() * 0.1,
+    collect: weight() * 0.12,
+    reset: weight() * 0.06,
+    backup: weight() * 0.08,
+    host: weight() * 0.3,
+    write: 0.3 + random.next() * 0.4,
+  }
+  const values = pick([2, 4, 50]) // how many there are of a property: few, and both sides often write the same
+  const links = TOPOLOGIES[topology] as readonly (readonly [string, string])[]
+  const names = [...new Set(links.flat())]
+  const servers = new Set<string>(links.map(([, s]) => s))
+  const clients = new Set<string>(links.map(([c]) => c))
+  const world = new Map<string, Both>()
+  const backups = new Map<string, Backup>()
+  const late: { server: string; http: HttpRequest; post: Post }[] = []
+  let collections = 0
+  let keys = 0
+
+  // ------------------------------------------------------------ one operation on both sides
+
+  const at = (name: string) => world.get(name) as Both
+  const aValue = (p: string) => `${p}${Math.floor(random.next() * values)}`
+
+  function store(name: string, id: string, value: Value, stamp?: number): void {
+    const { code, model: db } = at(name)
+    const old = db.version(id).value
+    if (value?.removed) code.run('DELETE FROM item WHERE id = ?', id)
+    else if (model.gone(old)) code.run('INSERT INTO item (id, a, b, c) VALUES (?, ?, ?, ?)', id, value?.a, value?.b, value?.c)
+    else code.run('UPDATE item SET a = ?, b = ?, c = ? WHERE id = ?', value?.a, value?.b, value?.c, id)
+    db.write(id, value, stamp)
+  }
+
+  function drawValue(name: string, old: Value): Value {
+    const value: Record<string, string> = { ...(model.gone(old) ? {} : old) }
+    for (const p of PROPERTIES) if (value[p] === undefined || chance(0.4)) value[p] = aValue(p)
+    if (chance(odds.bad) && !servers.has(name)) value.c = `${aValue('c')}!`
+    return value
+  }
+
+  function write(name: string): string | undefined {
+    const id = pick(IDS)
+    const old = at(name).model.version(id).value
+    const value: Value = !model.gone(old) && chance(odds.remove) ? { removed: 'r' } : drawValue(name, old)
+    if (!model.gone(value) && text(value) === text(old)) return
+    store(name, id, value)
+    return `${name} writes ${id} ${text(value)}`
+  }
+
+  // one statement; its rows share a stamp in the model
+  function writeMany(name: string): string | undefined {
+    const { code, model: db } = at(name)
+    const there = SORTED.filter(id => !model.gone(db.version(id).value) && chance(0.8))
+    const absent = SORTED.filter(id => model.gone(db.version(id).value) && chance(0.8))
+    const list = (ids: readonly string[]) => `(${ids.map(id => `'${id}'`).join(', ')})`
+    const kind = pick(['update', 'insert', 'remove'])
+    let ids = there
+    let newValueOf: (id: string) => Value = () => ({ removed: 'r' })
+    let sql = () => `DELETE FROM item WHERE id IN ${list(ids)}`
+    if (kind === 'update') {
+      const value = aValue('b')
+      ids = there.filter(id => db.version(id).value?.b !== value)
+      newValueOf = id => ({ ...db.version(id).value, b: value })
+      sql = () => `UPDATE item SET b = '${value}' WHERE id IN ${list(ids)}`
+    } else if (kind === 'insert') {
+      const [a, b, c] = PROPERTIES.map(aValue) as [string, string, string]
+      ids = absent
+      newValueOf = () => ({ a, b, c })
+      sql = () => `INSERT INTO item (id, a, b, c) VALUES ${ids.map(id => `('${id}', '${a}', '${b}', '${c}')`).join(', ')}`
+    }
+    if (!ids.length) return
+    code.run(sql())
+    // SQLite stamps them one by one, in an order of its own; the model gives them one stamp where that comes to the same
+    const stamps = stampsOfCode(code)
+    const stampOf = (id: string) => stamps.get(id)?.stamp ?? 0
+    const stamped = [...ids].sort((x, y) => stampOf(x) - stampOf(y))
+    const shared = String(stamped) === String(ids) ? db.tick() : undefined
+    for (const id of stamped) db.write(id, newValueOf(id), shared)
+    return `${name} ${kind}s ${ids} at once`
+  }
+
+  async function collect(name: string): Promise<string | undefined> {
+    const { code, model: db } = at(name)
+    const tombstones = [...db.versions].filter(([, v]) => model.gone(v.value))
+    if (!tombstones.length) return
+    const [id, { stamp }] = pick(tombstones)
+    const stamps = stampsOfCode(code)
+    // what shares a stamp with it in the model comes within it in the code
+    const horizon = Math.max(...[...db.versions].filter(([, v]) => v.stamp === stamp).map(([x]) => stamps.get(x)?.stamp ?? 0))
+    db.collect(stamp)
+    const realNow = Date.now
+    Date.now = () => 1_000_000_000
+    try {
+      await collectTombstones(code.dataSource, { olderThan: 1_000_000_000 - horizon })
+    } finally {
+      Date.now = realNow
+    }
+    return `${name} collects up to ${id}`
+  }
+
+  function reset(name: string): string {
+    const both = at(name)
+    const backup = backups.get(name)
+    const collection = `c${++collections}`
+    if (backup && chance(0.5)) {
+      both.code.restore(backup.dump)
+      both.model = copyModel(backup.model)
+      both.code.run('UPDATE sync_clock SET collection = ?', collection)
+      both.model.collection = collection
+      return `${name} is restored as ${collection}`
+    }
+    begin(both, collection)
+    return `${name} is wiped, and is ${collection}`
+  }
+
+  function begin(both: Both, collection: string): void {
+    both.code.empty(collection)
+    both.code.run('UPDATE sync_clock SET now = 1')
+    both.model = new model.Database(collection)
+    both.model.now = 1
+  }
+
+  function backUp(name: string): string {
+    const both = at(name)
+    const backup = backups.get(name)
+    if (servers.has(name) || !backup || chance(0.5)) {
+      backups.set(name, { dump: both.code.dump(), model: copyModel(both.model) })
+      return `${name} is backed up`
+    }
+    both.code.restore(backup.dump)
+    both.model = copyModel(backup.model)
+    return `${name} falls back to its backup`
+  }
+
+  // ------------------------------------------------------------ syncs
+
+  /** The model's, step by step. */
+  function syncModel(client: string, server: string, fault: Fault | undefined, toldLater: (post: Post) => void): Told {
+    const told: Told = { requests: [], asked: new Set(), end: '' }
+    const remote = remoteOf(at(client).model, server)
+    const it = model.sync(at(client).model, remote, {
+      handler: contested => decideAll(contested, told.asked),
+      newKey: () => `k${++keys}`,
+      rounds: 12,
+    })
+    let count = 0
+    let wasRefused = false
+    let answer: Page | Posted | undefined
+    try {
+      for (;;) {
+        ordered(at(client).model, remote)
+        const step = it.next(answer)
+        answer = undefined
+        if (step.done) {
+          told.end = step.value
+          return told
+        }
+        const request = step.value
+        if (!request) continue
+        if (request.get && wasRefused) {
+          wasRefused = false
+          answer = page(client, server, request.get)
+          const told422 = describeModelPage(answer as Page)
+          if (told422 !== ' []') told.requests.push(`after a refusal ${told422}`)
+          continue
+        }
+        const isStruck = ++count === fault?.at
+        const asks = request.get ? 'GET' : `POST ${describeBody(request.post.body)}`
+        if (isStruck && fault.kind !== 'answer lost') {
+          if (request.post && fault.kind === 'later') toldLater(request.post)
+          told.requests.push(`${asks} ⇒ never arrived`)
+          throw new Lost()
+        }
+        answer = request.get ? page(client, server, request.get) : model.post(at(server).model, request.post, refuses)
+        told.requests.push(`${asks} ⇒ ${request.get ? describeModelPage(answer as Page) : describeModelPosted(answer as Posted)}`)
+        if (isStruck) throw new Lost()
+        wasRefused = answer.status === 422
+      }
+    } catch (error) {
+      if (!(error instanceof Lost)) throw error
+      it.return('')
+      told.end = 'lost'
+      return told
+    }
+  }
+
+  const page = (client: string, server: string, query: Get): Page => {
+    const answer = model.get(at(server).model, query)
+    return { ...answer, updates: [...answer.updates].sort(byOrder(at(client).model)) }
+  }
+
+  // the code stores rows before removals, each in the order of ids
+  const byOrder = (db: model.Database) => (x: { id: string }, y: { id: string }) =>
+    Number(model.gone(db.version(x.id).value)) - Number(model.gone(db.version(y.id).value)) || (x.id < y.id ? -1 : 1)
+
+  function ordered(db: model.Database, remote: model.Remote): void {
+    const sort = <T>(map: Map<string, T>) => {
+      const entries = [...map].map(([id, value]) => ({ id, value })).sort(byOrder(db))
+      map.clear()
+      for (const { id, value } of entries) map.set(id, value)
+    }
+    sort(db.versions)
+    sort(remote.conflicts)
+  }
+
+  function decideAll(contested: readonly Contested[], asked: Set<string>): (Contested & { value: Value })[] {
+    return [...contested]
+      .sort((x, y) => (x.id < y.id ? -1 : 1))
+      .flatMap(c => {
+        const [mine, { theirs, base }] = [c.mine.value, c]
+        const isRow = !model.gone(mine) && !model.gone(theirs)
+        const known = base && !model.gone(base) ? base : undefined
+        const isContested = (p: string) =>
+          mine?.[p] !== theirs?.[p] && !(known && theirs?.[p] === known[p]) && !(known && mine?.[p] === known[p])
+        const properties = isRow ? PROPERTIES.filter(isContested) : []
+        asked.add(question(c.id, mine, theirs, base, properties))
+        const decision = decide(c.id, mine, theirs, properties)
+        if (decision === 'leave') return []
+        if (decision === 'theirs') return [{ ...c, value: theirs ?? { removed: 'r' } }]
+        if (decision === 'mine') return [{ ...c, value: mine ?? { removed: 'r' } }]
+        return [{ ...c, value: { ...model.merge(base, mine, theirs).value, ...Object.fromEntries(decision) } }]
+      })
+  }
+
+  async function syncCode(client: string, server: string, fault: Fault | undefined, toldLater: (http: HttpRequest) => void): Promise<Told> {
+    const told: Told = { requests: [], asked: new Set(), end: '' }
+    const { code } = at(client)
+    let count = 0
+    async function fetch(url: string, init: RequestInit | undefined): Promise<Response> {
+      const { pathname, search } = new URL(url)
+      const http: HttpRequest = {
+        method: (init?.method ?? 'GET') as 'GET',
+        path: pathname + search,
+        headers: Object.fromEntries(new Headers(init?.headers).entries()),
+        body: init?.body ? String(init.body) : undefined,
+      }
+      const isStruck = ++count === fault?.at
+      const asks = http.method === 'GET' ? 'GET' : `POST ${describeBody(JSON.parse(http.body as string))}`
+      if (isStruck && fault.kind !== 'answer lost') {
+        if (http.method === 'POST' && fault.kind === 'later') toldLater(http)
+        told.requests.push(`${asks} ⇒ never arrived`)
+        throw new Lost('fetch failed')
+      }
+      const answer = await at(server).code.handler(http.method, http.path, http.headers, http.body)
+      told.requests.push(`${asks} ⇒ ${describeAnswer(http.method, answer)}`)
+      if (isStruck) throw new Lost('fetch failed')
+      return new Response(answer.status === 304 ? null : answer.body, { status: answer.status, headers: answer.headers })
+    }
+    function handler(conflicts: Conflict[], updates: ConflictUpdate[]): void {
+      for (const conflict of conflicts) {
+        const { id, properties } = conflict
+        const [mine, theirs, base] = [conflict.local as Value, conflict.remote as Value, conflict.base as Value | undefined]
+        told.asked.add(question(id, mine, theirs, base, properties))
+        const decision = decide(id, mine, theirs, properties)
+        if (decision === 'leave') continue
+        if (decision === 'theirs') conflict.takeRemote()
+        else if (decision === 'mine') updates.push(mine === null ? { id, _removed: true } : { id })
+        else updates.push({ id, ...Object.fromEntries(decision) })
+      }
+    }
+    try {
+      await sync({
+        log: code.log,
+        collection: code.log.collections[0]!,
+        remoteId: remoteIdOf(code, server),
+        url: `http://${server}/items`,
+        transport: createTransport({ fetch: (url, init) => fetch(String(url), init), retries: 0, timeout: 10 ** 9 }),
+        handler: handler as never,
+        pageSize: ROWS,
+        batchSize: ROWS,
+        rounds: 12,
+        handlerTimeout: undefined,
+        signal: undefined,
+        report: new ReportBuilder({ entity: 'Item', url: '' }, () => {}),
+      })
+      told.end = 'ok'
+    } catch (error) {
+      if (error instanceof SyncContentionError) told.end = 'contention'
+      else if (error instanceof TransportError && (error.cause as Error)?.message === 'fetch failed') told.end = 'lost'
+      else throw error
+    }
+    return told
+  }
+
+  function compareTold(inModel: Told, inCode: Told): string[] {
+    const differences: string[] = []
+    for (let i = 0; i < Math.max(inModel.requests.length, inCode.requests.length); i++) {
+      const [m, c] = [inModel.requests[i] ?? 'none', inCode.requests[i] ?? 'none']
+      trace(`    ${c}`)
+      if (m !== c) differences.push(`request ${i + 1}: model ${m}, code ${c}`)
+    }
+    const [m, c] = [inModel, inCode].map(told => [...told.asked].sort().join(' | '))
+    if (m !== c) differences.push(`asked: model ${m}, code ${c}`)
+    if (inModel.end !== inCode.end) differences.push(`ends: model ${inModel.end}, code ${inCode.end}`)
+    return differences
+  }
+
+  async function syncBoth(): Promise<[string, string[]]> {
+    const [client, server] = pick(links)
+    const kind = pick(['request lost', 'answer lost', 'later'] as const)
+    const fault = chance(odds.fault) ? { at: 1 + Math.floor(random.next() * 4), kind } : undefined
+    let [post, http]: [Post | undefined, HttpRequest | undefined] = [undefined, undefined]
+    const inModel = syncModel(client, server, fault, request => { post = request }) // biome-ignore format: short
+    const inCode = await syncCode(client, server, fault, request => { http = request }) // biome-ignore format: short
+    if (post && http) late.push({ server, post, http })
+    return [`${client} syncs with ${server}${fault ? `, request ${fault.at}: ${fault.kind}` : ''}`, compareTold(inModel, inCode)]
+  }
+
+  async function deliver(): Promise<[string, string[]]> {
+    const [{ server, post, http }] = late.splice(Math.floor(random.next() * late.length), 1) as [(typeof late)[number]]
+    const inModel = describeModelPosted(model.post(at(server).model, post, refuses))
+    const inCode = describeAnswer('POST', await at(server).code.handler(http.method, http.path, http.headers, http.body))
+    const told = `a late push arrives at ${server}: ${describeBody(post.body)}`
+    return [told, inModel === inCode ? [] : [`answer: model ${inModel}, code ${inCode}`]]
+  }
+
+  // ------------------------------------------------------------ the schedule
+
+  async function operate(): Promise<[string | undefined, string[]]> {
+    const name = pick(servers.size && chance(odds.host) ? names : names.filter(n => !servers.has(n)))
+    if (chance(odds.bulk)) return [writeMany(name), []]
+    if (late.length && chance(odds.late * 5)) return await deliver()
+    if (chance(odds.collect)) return [await collect(pick(names)), []]
+    if (chance(odds.reset)) return [reset(pick([...servers].filter(n => !clients.has(n)))), []]
+    if (chance(odds.backup)) return [backUp(pick(names.filter(n => !(servers.has(n) && clients.has(n))))), []]
+    if (chance(odds.write)) return [write(name), []]
+    return await syncBoth()
+  }
+
+  for (const name of names) {
+    const both: Both = { code: await database(name), model: new model.Database('') }
+    world.set(name, both)
+    begin(both, `c${++collections}`)
+    both.code.run('DELETE FROM rule')
+    both.code.run('INSERT INTO rule VALUES (?)', servers.has(name) ? 1 : 0)
+    both.code.run('UPDATE wall SET time = 0')
+    // some databases hold rows from before they were synced
+    if (chance(0.3)) for (const id of SORTED) if (chance(0.6)) store(name, id, drawValue(name, null))
+  }
+  for (const [client, server] of links) {
+    const { code, model: db } = at(client)
+    code.look(openRemote(code.log.collections[0]!, `http://${server}`, `http://${server}/items`))
+    db.remotes.push(Object.assign(new model.Remote(server), { tokenOfRemoval: () => 'r' }))
+  }
+
+  for (let i = 1; i <= operations; i++) {
+    const [what, differences] = await operate()
+    if (what === undefined) continue
+    trace(`${i} ${what}`)
+    const [inModel, inCode] = [modelState(world, links), codeState(world, links)]
+    for (const [key, m] of inModel) if (m !== inCode.get(key)) differences.push(`${key}: model ${m}; code ${inCode.get(key)}`)
+    differences.push(...ranks(world))
+    if (differences.length) return differences.map(d => `operation ${i} (${what}): ${d}`)
+  }
+  return []
+}
+
+// ---------------------------------------------------------------- by hand
+
+async function run(): Promise<void> {
+  const option = (name: string, otherwise: string): string => {
+    const i = process.argv.indexOf(`--${name}`)
+    return i < 0 ? otherwise : (process.argv[i + 1] ?? otherwise)
+  }
+  const [seeds, first, show] = [Number(option('seeds', '60')), Number(option('first', '1')), Number(option('show', '5'))]
+  const trace = process.argv.includes('--trace') ? (line: string) => console.log(line) : undefined
+  for (const remedy of option('without', '').split(',').filter(Boolean)) model.without.add(remedy)
+  let failed = 0
+  const start = performance.now()
+  for (const topology of option('topology', 'star,relay,two').split(',') as Topology[]) {
+    for (let seed = first; seed < first + seeds; seed++) {
+      const differences = await sameHistory(seed, topology, Number(option('operations', String(OPERATIONS))), trace).catch(error => [
+        String(error?.stack ?? error),
+      ])
+      if (differences.length && ++failed <= show) console.log(`${topology} seed ${seed}:\n  ${differences.slice(0, 6).join('\n  ')}`)
+    }
+    console.log(`${topology}: ${seeds} seeds from ${first}, ${Math.round((performance.now() - start) / 1000)} s`)
+  }
+  console.log(`${failed} histories differ`)
+  process.exit(failed ? 1 : 0)
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await run()
