@@ -17,7 +17,7 @@ import {
   type RowState,
   writeRemote,
 } from '../changes/remotes.js'
-import { isUpTo, LAST, type Place, readChanges } from '../changes/rows.js'
+import { LAST, type Place, readChanges } from '../changes/rows.js'
 import { storeVersions } from '../changes/store.js'
 import { dateToNumber } from '../changes/values.js'
 import { RequestTimeoutError, ServerError, TooLargeError, TransportError } from '../errors.js'
@@ -284,7 +284,6 @@ function acknowledgePush(session: Session, push: OpenPush, answer: PushAnswer): 
     if (remote.push?.key !== push.key) return false
     if (remote.batch !== null) remote.batch = remote.batch * 2 < session.batchSize ? remote.batch * 2 : null
     yield* acknowledge(exchange, push.limit, answer)
-    yield* forgetOutdatedRejections(exchange)
     return true
   })
 }
@@ -298,13 +297,17 @@ function* forgetOutdatedRejections(exchange: Exchange): Step<void> {
     exchange,
     refused.map(row => String(row.id)),
   )
-  const outdated = [...states.values()].flatMap(({ id, rejection, version }) =>
-    rejection && rejection.stamp !== version.stamp && isUpTo(remote.told, id, version.stamp) ? [{ id, stamp: rejection.stamp }] : [],
-  )
+  const outdated: { id: string; stamp: number }[] = []
+  for (const state of states.values()) {
+    const { id, rejection, version } = state
+    if (rejection && rejection.stamp !== version.stamp && isAgreed(remote, state, version.stamp))
+      outdated.push({ id, stamp: rejection.stamp })
+  }
   yield* forgetRejections(collection, remote, outdated)
 }
 
-function* acknowledge({ collection, remote }: Exchange, limit: Place, answer?: PushAnswer): Step<void> {
+function* acknowledge(exchange: Exchange, limit: Place, answer?: PushAnswer): Step<void> {
+  const { collection, remote } = exchange
   remote.told = limit
   remote.push = null
   if (answer) {
@@ -313,6 +316,7 @@ function* acknowledge({ collection, remote }: Exchange, limit: Place, answer?: P
   }
   yield* forgetStored(remote)
   yield* writeRemote(remote)
+  yield* forgetOutdatedRejections(exchange)
   yield* pruneImages(collection, remote)
 }
 

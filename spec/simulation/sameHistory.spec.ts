@@ -1,0 +1,32 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+
+// A short budget; sameHistory.ts says how to run as many as you like.
+const SEEDS = 20 // of each topology
+
+const run = promisify(execFile)
+const folder = mkdtempSync(join(tmpdir(), 'same-history-'))
+const sameHistory = (...options: string[]) =>
+  run(process.execPath, [join(folder, 'spec/simulation/sameHistory.js'), ...options], { maxBuffer: 2 ** 28 }).catch(error => error)
+
+beforeAll(async () => {
+  await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.simulation.json', '--outDir', folder])
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
+  symlinkSync(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
+}, 120_000)
+afterAll(() => rmSync(folder, { recursive: true }))
+
+test('the model and the shipped code make the same of every operation', async () => {
+  const { stdout, stderr } = await sameHistory('--seeds', String(SEEDS))
+  expect(stderr).toBe('')
+  expect(stdout).toMatch(/^0 histories differ$/m)
+}, 300_000)
+
+test('a model without one of its remedies is told from the code', async () => {
+  const { stdout } = await sameHistory('--seeds', String(SEEDS), '--topology', 'star', '--without', 'fresh-stamp')
+  expect(stdout).not.toMatch(/^0 histories differ$/m)
+}, 300_000)
