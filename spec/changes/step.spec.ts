@@ -257,6 +257,23 @@ async function lockElsewhere(file: string): Promise<() => Promise<void>> {
   }
 }
 
+test.each(['sqljs', 'libsql'] as const)('a full disk is told as such, also where something was only tried, on %s', async kind => {
+  const dataSource = await open(kind, newFile())
+  const database = databaseOf(dataSource)
+  const [{ page_count: pages }] = await dataSource.query('PRAGMA page_count')
+  await dataSource.query(`PRAGMA max_page_count = ${pages + 3}`)
+  const fill = () =>
+    database.attempt(function* () {
+      for (let i = 0; i < 100; i++)
+        yield* query("INSERT INTO sync_tombstone (collection, id, stamp) VALUES ('x', ?, 1)", String(i).padEnd(3_000))
+    })
+  await expect(database.step(fill)).rejects.toThrow(/The disk is full/)
+  expect(await dataSource.query('SELECT * FROM sync_tombstone')).toEqual([])
+  await dataSource.query('PRAGMA max_page_count = 100000')
+  await database.step(fill)
+  await dataSource.destroy()
+})
+
 describe('a database in memory is saved', () => {
   test('once per save, to its callback', async () => {
     const autoSaveCallback = jest.fn()
@@ -278,6 +295,27 @@ describe('a database in memory is saved', () => {
     await database.save()
     expect(autoSaveCallback).toHaveBeenCalledTimes(2)
     expect(await dataSource.query('PRAGMA foreign_keys')).toEqual([{ foreign_keys: 1 }])
+    await dataSource.destroy()
+  })
+
+  test('or its sync is told that it was not, while the application keeps a transaction open', async () => {
+    const autoSaveCallback = jest.fn()
+    const dataSource = await open('sqljs', '', { patience: 50 }, {
+      location: undefined,
+      autoSave: true,
+      autoSaveCallback,
+    } as Partial<DataSourceOptions>)
+    const database = databaseOf(dataSource)
+    await database.step(() => insert('a'))
+    autoSaveCallback.mockClear()
+    const runner = dataSource.createQueryRunner()
+    await runner.startTransaction()
+    await expect(database.save()).rejects.toThrow(DatabaseBusyError)
+    expect(autoSaveCallback).toHaveBeenCalledTimes(0)
+    await runner.rollbackTransaction()
+    autoSaveCallback.mockClear()
+    await database.save()
+    expect(autoSaveCallback).toHaveBeenCalledTimes(1)
     await dataSource.destroy()
   })
 

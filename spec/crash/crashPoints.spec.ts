@@ -12,7 +12,7 @@ test('whatever goes wrong, whenever it does, the next syncs end with all databas
     '--enable-source-maps',
     'dist-crash/spec/crash/crashPoints.js',
     '--count',
-    '7',
+    '5',
     '--offset',
     '11',
     '--alternate',

@@ -482,7 +482,7 @@ test('a database in memory is saved before a push leaves, and when the sync is d
   expect(story).toEqual(['saved', 'told', 'saved'])
 })
 
-test('nothing is told twice, and nobody is asked again, when there is nothing new', async () => {
+test('nothing is told twice, nobody is asked again, and nothing is kept, when there is nothing new', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   const ask: ConflictHandler = () => expect(0).toBe(1)
@@ -496,4 +496,7 @@ test('nothing is told twice, and nobody is asked again, when there is nothing ne
     `SELECT count(*) AS count FROM sync_stamp s JOIN sync_remote r ON r.id = s.remote WHERE r.collection = 'note'`,
   )
   expect(count).toBeLessThan(2)
+  await edit(alice.dataSource, 'a', 'hers')
+  await syncAll(alice.notes)
+  expect(await alice.dataSource.query('SELECT * FROM sync_image_note')).toEqual([])
 })

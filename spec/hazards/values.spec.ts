@@ -92,3 +92,57 @@ test('a device that gains a property reads what it passed over before', async ()
   await syncAll(after)
   expect(await after.query('SELECT id, color FROM card')).toEqual([{ id: 'a', color: 'red' }])
 })
+
+@Entity('sample')
+class Sample {
+  @PrimaryColumn('text') id!: string
+  @Column('bigint', { nullable: true }) count!: string | null
+  @Column('real', { nullable: true }) ratio!: number | null
+  @Column('datetime', { nullable: true }) at!: Date | null
+  @Column('text', { nullable: true }) words!: string | null
+  @Column('blob', { nullable: true }) bytes!: Uint8Array | null
+  @Column('jsonb', { nullable: true }) data!: unknown
+}
+enableSync(Sample, '/samples')
+
+async function samples() {
+  const there = await startServer([Sample])
+  closing(() => there.stop())
+  const headers = { 'content-type': 'application/json' }
+  return {
+    there: there.dataSource,
+    tell: async (row: object) => {
+      const response = await fetch(`${there.url}/samples`, { method: 'POST', headers, body: JSON.stringify([{ id: 'a', ...row }]) })
+      return { code: response.status, ...((await response.json()) as { errors?: { property: string }[] }) }
+    },
+    read: async () => ((await (await fetch(`${there.url}/samples`)).json()) as { updates: object[] }).updates[0],
+  }
+}
+
+test.each([
+  ['a number beyond 2^53', { count: '9007199254740993' }, { count: '9007199254740993' }],
+  ['infinity', { ratio: '-Infinity' }, { ratio: '-Infinity' }],
+  ['a date in seconds', { at: 1279888110 }, { at: '2010-07-23T12:28:30.000Z' }],
+  ['a date in milliseconds', { at: 1279888110370 }, { at: '2010-07-23T12:28:30.370Z' }],
+  ['bytes', { bytes: 'AAECgP8=' }, { bytes: 'AAECgP8=' }],
+  ['binary JSON', { data: { x: [1, null, 'é'] } }, { data: { x: [1, null, 'é'] } }],
+])('%s comes back as it was sent', async (_, told, expected) => {
+  const { tell, read } = await samples()
+  expect(await tell(told)).toMatchObject({ code: 200 })
+  expect(await read()).toMatchObject(expected)
+})
+
+test.each([
+  ['half a character', { words: 'x\ud800' }, 'words'],
+  ['a NUL character', { words: 'x\0y' }, 'words'],
+  ['bytes that are no base64', { bytes: 'A*=' }, 'bytes'],
+  ['a number that 64 bits do not hold', { count: '9223372036854775808' }, 'count'],
+])('%s is refused', async (_, told, property) => {
+  expect(await (await samples()).tell(told)).toMatchObject({ code: 422, errors: [{ property }] })
+})
+
+test('a text that has a NUL character already is read to its end', async () => {
+  const { there, read } = await samples()
+  await there.query(`INSERT INTO sample (id, words) VALUES ('a', 'x' || char(0) || 'y')`)
+  expect(await read()).toMatchObject({ words: 'x\0y' })
+})

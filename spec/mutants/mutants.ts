@@ -1158,7 +1158,7 @@ const applying: Mutant[] = [
     file: 'src/sync/push.ts',
     find: '  yield* pruneImages(collection, remote)\n',
     replace: '',
-    by: [twoDevices, 'simulation'],
+    by: [pushes, 'simulation'],
   },
   {
     name: 'absent-is-null',
@@ -1179,15 +1179,15 @@ const ofValues: Mutant[] = [
     file: 'src/changes/values/sqliteNumbers.ts',
     find: '`THEN CAST(${expression} AS TEXT) ELSE ${expression} END`',
     replace: '`THEN ${expression} ELSE ${expression} END`',
-    by: [everyValue],
+    by: [values],
   },
   {
-    name: 'minus-zero',
-    hazard: 'values: -0',
+    name: 'infinity-is-null',
+    hazard: 'values: NaN and infinity, for which JSON has no number',
     file: 'src/changes/values/sqliteNumbers.ts',
     find: 'return Number.isFinite(cell) ? cell + 0 : String(cell)',
     replace: 'return cell + 0',
-    by: [everyValue],
+    by: [values],
   },
   {
     name: 'local-dates',
@@ -1203,7 +1203,7 @@ const ofValues: Mutant[] = [
     file: 'src/changes/values/dates.ts',
     find: 'Math.abs(value) > largestSeconds ? Math.trunc(value) : Math.round(value * 1000)',
     replace: 'Math.trunc(value)',
-    by: [everyValue],
+    by: [values],
   },
   {
     name: 'lone-surrogates',
@@ -1211,7 +1211,7 @@ const ofValues: Mutant[] = [
     file: 'src/changes/values/texts.ts',
     find: "return /\\p{Surrogate}/u.test(value) ? reject('contains half a character (a lone surrogate)') : value",
     replace: 'return value',
-    by: [everyValue, attacks],
+    by: [values],
   },
   {
     name: 'nul-in-texts',
@@ -1219,7 +1219,7 @@ const ofValues: Mutant[] = [
     file: 'src/changes/values/texts.ts',
     find: "  if (value.includes('\\0')) return reject('contains a NUL character')\n",
     replace: '',
-    by: [everyValue, attacks],
+    by: [values],
   },
   {
     name: 'texts-end-at-nul',
@@ -1227,7 +1227,7 @@ const ofValues: Mutant[] = [
     file: 'src/changes/values/texts.ts',
     find: ' OR instr(${expression}, char(0)) THEN',
     replace: ' THEN',
-    by: [everyValue],
+    by: [values],
   },
   {
     name: 'blobs-are-texts',
@@ -1235,7 +1235,7 @@ const ofValues: Mutant[] = [
     file: 'src/changes/values/base64.ts',
     find: 'if (text.length % 4 !== 0 || !form.test(text)) return undefined\n',
     replace: '',
-    by: [everyValue, attacks],
+    by: [values],
   },
   {
     name: 'jsonb-is-read-raw',
@@ -1243,7 +1243,7 @@ const ofValues: Mutant[] = [
     file: 'src/changes/values/texts.ts',
     find: 'THEN json(${expression}) ELSE',
     replace: 'THEN ${expression} ELSE',
-    by: [everyValue],
+    by: [values],
   },
   {
     name: 'keys-of-json-have-an-order',
@@ -1251,7 +1251,7 @@ const ofValues: Mutant[] = [
     file: 'src/changes/values/equalValues.ts',
     find: 'keys.every(key => Object.hasOwn(b, key) && equalValues(a[key], b[key]))',
     replace: 'JSON.stringify(a) === JSON.stringify(b)',
-    by: [everyValue, values],
+    by: [values],
   },
 ]
 

@@ -3,6 +3,13 @@
 // turn on a driver with a single connection. At a yield anything may happen: the application writes, another sync runs, the process
 // dies. `yield request` asks a server; the answer comes back from it, or an error is thrown there.
 // `without` names remedies that are taken out, so that the simulation can show that it notices.
+//
+// A copy of the design's model.mjs, which sameHistory.ts drives beside the shipped code. Where the copy follows the code:
+// - A parent that was removed here gets no entry of its own in the journal when the server's child waits for it (`take`, `decideConflicts`).
+// - A stamp is taken where something is stored under it, not with every page, decision and POST (`stampOf`, `post`).
+// - A sweep takes a stamp of its own, for it is a step of its own (`storePage`).
+// - A waiting row that both sides have made equal meanwhile gets a new stamp. The design's model forgets the conflict before it asks
+//   whether the row is agreed, and leaves it as it is (`settle`).
 
 export const without = new Set()
 const has = remedy => !without.has(remedy)
@@ -217,7 +224,8 @@ export function post(db, { body, since, collection, key }, refuses = () => false
       errors.push({ id, why: 'children' })
   }
   if (errors.length) return { status: 422, errors }
-  const stamp = db.tick()
+  const changes = [...posted].some(([id, value]) => !same(value, db.version(id).value))
+  const stamp = changes ? db.tick() : before
   for (const id of removed) for (const c of db.children(id)) if (!posted.has(c)) db.put(c, db.version(c), posted.get(id), stamp, 'post')
   for (const [id, value] of posted) {
     const old = db.version(id)
@@ -317,18 +325,24 @@ function storePage(db, remote, answer) {
     return false
   }
   // what a full answer does not have, the server does not have any more
+  const swept = seen && stampOf(db, remote)
   if (seen && has('sweep'))
     for (const id of [...db.versions.keys()])
-      if (!seen.has(id) && !gone(theirsBefore(db, remote, id))) take(db, remote, id, { removed: remote.tokenOfRemoval(id) }, stamp)
+      if (!seen.has(id) && !gone(theirsBefore(db, remote, id))) take(db, remote, id, { removed: remote.tokenOfRemoval(id) }, swept)
   Object.assign(remote, { serverDate: answer.now, highest: Math.max(remote.highest, answer.now), page: null })
   return true
 }
 
-// a stamp under which this server's rows are stored is noted: they are no news for it
+// a stamp under which this server's rows are stored is noted: they are no news for it; it is taken with the first of them
 function stampOf(db, remote) {
-  const stamp = db.tick()
-  if (has('note-stamp')) remote.mine.add(stamp)
-  return stamp
+  let stamp
+  return () => {
+    if (stamp === undefined) {
+      stamp = db.tick()
+      if (has('note-stamp')) remote.mine.add(stamp)
+    }
+    return stamp
+  }
 }
 const theirsBefore = (db, remote, id) =>
   (has('sweep-conflicts') ? remote.conflicts.get(id)?.theirs : undefined) ?? remote.base(id, db.version(id)) ?? null
@@ -366,12 +380,13 @@ function settle(db, remote, id, mine, value, theirs, stamp, cause) {
   if (same(value, theirs)) {
     if (same(mine.value, theirs) && known) return void db.observe(db, id, mine, theirs, cause, remote, theirs) // equal already: nothing moves
     if (gone(value))
-      for (const c of db.children(id)) db.put(c, db.version(c), theirs, stamp, cause === 'handler' ? cause : 'cascade', remote, theirs)
-    return void db.put(id, mine, theirs, stamp, cause, remote, theirs)
+      for (const c of db.children(id)) db.put(c, db.version(c), theirs, stamp(), cause === 'handler' ? cause : 'cascade', remote, theirs)
+    return void db.put(id, mine, theirs, stamp(), cause, remote, theirs)
   }
   // what has something of its own to tell gets a fresh stamp; the server's row is kept as what both know
+  const agreed = stamp()
   db.put(id, mine, value, has('fresh-stamp') ? db.tick() : mine.stamp || db.tick(), cause, remote, theirs)
-  if (has('image-of-theirs')) remote.keep(id, stamp, theirs)
+  if (has('image-of-theirs')) remote.keep(id, agreed, theirs)
 }
 
 function* decideConflicts(db, remote, handler) {

@@ -3,12 +3,12 @@
 //   node sameHistory.js [--seeds N] [--first S] [--topology star,relay,two] [--operations N] [--show N] [--trace] [--without remedy,…]
 //
 // What is not compared, and why that says nothing about either:
-// - Stamps as numbers. The model takes one with every page and every decision, the code where it stores something, and so do posts that
-//   change nothing. Stamps are asked for their order alone, so the order of a database's rows is compared; but not of rows that share a
-//   stamp on one side: rows of one bulk write (SQLite ticks for each), rows that one page merged (the model ticks for each), and what a
-//   full answer swept away (the code sweeps in a step of its own). Every clock begins at 1: it is the first tick that ends `since=0`.
-// - `serverDate` as a number, for the same reason, and because of the code's 304, which leaves it where it was. What counts is what an
-//   answer from there would tell, and whether it would be a reset.
+// - Stamps as numbers. Where rows of one step share a stamp in the code each has its own in the model (those that one page merged), or the
+//   other way round (a bulk write: SQLite ticks for each row). Stamps are asked for their order alone, so the order of a database's rows is
+//   compared, except of those that share a stamp on one side. Every clock begins at 1, for a device whose server has no stamp yet begins
+//   anew with each sync, and a first tick that only one side takes would look like a difference.
+// - `serverDate` as a number: the code's 304 leaves it where it was. What counts is what an answer from there would tell, and whether it
+//   would be a reset.
 // - The order in which the model's maps are walked: where it gives stamps it is made the code's (`ordered`).
 // - Images that are no base of anything: the model sweeps them after an answered push, the code also where nothing was to tell. Both are
 //   compared as swept. So are refusals of versions that have moved on, which the code forgets and the model keeps.
@@ -442,7 +442,7 @@ export async function sameHistory(
     const stamps = stampsOfCode(code)
     // what shares a stamp with it in the model comes within it in the code
     const horizon = Math.max(...[...db.versions].filter(([, v]) => v.stamp === stamp).map(([x]) => stamps.get(x)?.stamp ?? 0))
-    db.collect(stamp)
+    db.collect(Math.max(db.horizon, stamp)) // never below an earlier horizon: the code looks after that itself
     const realNow = Date.now
     Date.now = () => 1_000_000_000
     try {

@@ -127,6 +127,8 @@ export function sqliteDatabase(dataSource: DataSource, options: SqliteOptions = 
     try {
       if (dataSource.options.type === 'sqljs' && driver.options.autoSave) {
         for (const deadline = Date.now() + patience; driver.queryRunner?.isTransactionActive && Date.now() < deadline; ) await delay(5)
+        // TypeORM passes over it in silence then, and a push that nobody remembers would go out
+        if (driver.queryRunner?.isTransactionActive) throw new DatabaseBusyError(unsavedMessage(patience))
         unsaved = false
         await driver.autoSave?.()
       } else {
@@ -135,6 +137,7 @@ export function sqliteDatabase(dataSource: DataSource, options: SqliteOptions = 
       }
     } catch (error) {
       unsaved = true
+      if (error instanceof DatabaseBusyError) throw error
       throw new DatabaseFailedError(
         'The database could not be saved; what was synced is in memory, and is saved by the next sync or save.',
         {
@@ -371,11 +374,19 @@ export function sqliteDatabase(dataSource: DataSource, options: SqliteOptions = 
         yield* query('RELEASE sync_attempt')
         return result
       } catch (error) {
-        yield* query('ROLLBACK TO sync_attempt')
-        yield* query('RELEASE sync_attempt')
+        try {
+          yield* query('ROLLBACK TO sync_attempt')
+          yield* query('RELEASE sync_attempt')
+        } catch {
+          // SQLite has rolled back everything by itself, as it does when the disk is full; what went wrong first is what counts
+        }
         throw error
       }
     },
+  }
+
+  function unsavedMessage(waited: number): string {
+    return `The application kept a transaction open for more than ${waited} ms, so the database could not be saved. What was synced is in memory; sync again when it has ended.`
   }
 
   function busyMessage(cause: unknown, waited: number): string {
