@@ -5,8 +5,8 @@
 // What is not compared, and why that says nothing about either:
 // - Stamps as numbers. Where rows of one step share a stamp in the code each has its own in the model (those that one page merged), or the
 //   other way round (a bulk write: SQLite ticks for each row). Stamps are asked for their order alone, so the order of a database's rows is
-//   compared, except of those that share a stamp on one side. Every clock begins at 1, for a device whose server has no stamp yet begins
-//   anew with each sync, and a first tick that only one side takes would look like a difference.
+//   compared, except of those that share a stamp on one side. Every clock begins at 1: before the first stamp a device asks
+//   with since=0 again and again, and the model calls the empty answer a full one where the code says 304.
 // - `serverDate` as a number: the code's 304 leaves it where it was. What counts is what an answer from there would tell, and whether it
 //   would be a reset.
 // - The order in which the model's maps are walked: where it gives stamps it is made the code's (`ordered`).
@@ -15,6 +15,8 @@
 // - The pull that the model begins its next round with after a 422: nobody else has written meanwhile, so it may bring nothing (that is
 //   checked), and the code leaves it out. It is not counted among the requests, or faults would not strike the same ones.
 // - A write that changes nothing: the code's triggers stamp it, the model does not. It is not drawn.
+// - A horizon is drawn as a row's tombstone, and never below an earlier one: there the code collects once more what lies below that, and the
+//   model does not. It covers all that shares a stamp with the row in the model.
 // - The order of the rows in a body and in a page.
 
 import { pathToFileURL } from 'node:url'
@@ -354,10 +356,10 @@ export async function sameHistory(
     remove: random.next() * 0.5,
     bad: weight() * 0.3,
     bulk: weight() * 0.15,
-    late: weight() * 0.1,
-    collect: weight() * 0.12,
-    reset: weight() * 0.06,
-    backup: weight() * 0.08,
+    late: weight() * 0.5,
+    collect: weight() * 0.2,
+    reset: weight() * 0.04,
+    backup: weight() * 0.12,
     host: weight() * 0.3,
     write: 0.3 + random.next() * 0.4,
   }
@@ -457,7 +459,7 @@ export async function sameHistory(
     const both = at(name)
     const backup = backups.get(name)
     const collection = `c${++collections}`
-    if (backup && chance(0.5)) {
+    if (backup && chance(0.7)) {
       both.code.restore(backup.dump)
       both.model = copyModel(backup.model)
       both.code.run('UPDATE sync_clock SET collection = ?', collection)
@@ -674,7 +676,7 @@ export async function sameHistory(
   async function operate(): Promise<[string | undefined, string[]]> {
     const name = pick(servers.size && chance(odds.host) ? names : names.filter(n => !servers.has(n)))
     if (chance(odds.bulk)) return [writeMany(name), []]
-    if (late.length && chance(odds.late * 5)) return await deliver()
+    if (late.length && chance(odds.late)) return await deliver()
     if (chance(odds.collect)) return [await collect(pick(names)), []]
     if (chance(odds.reset)) return [reset(pick([...servers].filter(n => !clients.has(n)))), []]
     if (chance(odds.backup)) return [backUp(pick(names.filter(n => !(servers.has(n) && clients.has(n))))), []]

@@ -94,3 +94,22 @@ test('a conflict that nobody decides waits, and comes again', async () => {
   expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1, waiting: 0 })
   await expectEqual()
 })
+
+test('a sync tells how it goes on, and what it has done', async () => {
+  for (let i = 0; i < 7; i++) await tasks(alice).save({ name: `task ${i}` })
+  const told: string[] = []
+  const report = await syncAll(tasks(alice), undefined, {
+    batchSize: 3,
+    onProgress: ({ entity, url, phase, report: { pushed, requests } }) => {
+      expect([entity, url]).toEqual(['Task', `${server.url}/taskChanges`])
+      told.push(`${phase} ${pushed} ${requests}`)
+    },
+  })
+  expect(told).toEqual(['pull 0 1', 'push 3 2', 'push 6 3', 'push 7 4'])
+  expect(report).toMatchObject({ pushed: 7, requests: 4, rounds: 1 })
+  expect(report.bytes.sent).toBeGreaterThan(7 * 50)
+  const pages: number[] = []
+  await syncAll(tasks(bob), undefined, { pageSize: 2, onProgress: ({ report: { pulled } }) => pages.push(pulled) })
+  expect(pages).toEqual([2, 4, 6, 7])
+  await expectEqual()
+})
