@@ -316,6 +316,23 @@ test('a folder that Alice removed stays on the server while a note that came int
   expect(await there.query('SELECT id FROM folder')).toEqual([{ id: 'f' }])
 })
 
+test('nor is its removal decided while that note waits: whoever takes the note takes the folder', async () => {
+  const { dataSource: there, url } = await server()
+  await putFolder(there, 'f')
+  const alice = await client(url)
+  await syncAll(alice.dataSource)
+  await dropFolder(alice.dataSource, 'f')
+  await there.query(`UPDATE folder SET name = 'renamed'`)
+  await put(there, 'a', 'a', { folderId: 'f' })
+  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1 })
+  expect(await syncAll(alice.folders, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, waiting: 1 })
+  await syncAll(alice.notes, preferRemoteConflictHandler)
+  await syncAll(alice.dataSource)
+  expect(await titles(alice.dataSource)).toEqual({ a: 'a' })
+  expect(await alice.dataSource.query('SELECT name FROM folder')).toEqual([{ name: 'renamed' }])
+  expect(await there.query('SELECT name FROM folder')).toEqual([{ name: 'renamed' }])
+})
+
 test('notes that are read before their folder wait for it, and are there in the end', async () => {
   const { dataSource: there, url } = await server()
   await putFolder(there, 'f')

@@ -926,7 +926,7 @@ const applying: Mutant[] = [
     file: 'src/sync/conflicts.ts',
     find: '        if ((yield* readWaitingChildren(exchange, id)).length) return // nor does a removal stand while a child waits\n',
     replace: '',
-    by: ['simulation'],
+    by: [rows],
   },
   {
     name: 'handler-on-half-a-pull',

@@ -21,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }))
 
 test('the model and the shipped code make the same of every operation', async () => {
-  const { stdout, stderr } = await sameHistory('--seeds', String(SEEDS))
+  const { stdout, stderr } = await sameHistory('--seeds', String(SEEDS), '--operations', '30')
   expect(stderr).toBe('')
   expect(stdout).toMatch(/^0 histories differ$/m)
 }, 300_000)

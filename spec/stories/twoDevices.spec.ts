@@ -113,3 +113,13 @@ test('a sync tells how it goes on, and what it has done', async () => {
   expect(pages).toEqual([2, 4, 6, 7])
   await expectEqual()
 })
+
+test('a sync that finds nothing new asks once, and writes nothing', async () => {
+  await tasks(alice).save({ name: 'Buy milk' })
+  await syncAll(alice)
+  await syncAll(tasks(bob))
+  const written = async () => (await bob.query('SELECT total_changes() AS n'))[0].n
+  const before = await written()
+  expect(await syncAll(tasks(bob))).toMatchObject({ pulled: 0, pushed: 0, requests: 1 })
+  expect(await written()).toBe(before)
+})

@@ -137,10 +137,12 @@ export function* noteStored(remote: Remote, stamp: number): Step<void> {
   yield* query('INSERT INTO sync_stamp (remote, stamp) VALUES (?, ?) ON CONFLICT DO NOTHING', remote.id, stamp)
 }
 
-/** Forgets the stamps below the place up to which everything is told. */
+/** Forgets the stamps of which everything is told. */
 export function* forgetStored(remote: Remote): Step<void> {
-  for (const stamp of remote.stored) if (stamp < remote.told.stamp) (remote.stored as Set<number>).delete(stamp)
-  yield* query('DELETE FROM sync_stamp WHERE remote = ? AND stamp < ?', remote.id, remote.told.stamp)
+  const { stamp: told, id } = remote.told
+  const below = id === LAST ? told + 1 : told
+  for (const stamp of remote.stored) if (stamp < below) (remote.stored as Set<number>).delete(stamp)
+  yield* query('DELETE FROM sync_stamp WHERE remote = ? AND stamp < ?', remote.id, below)
 }
 
 // ---------------------------------------------------------------- what is known of single rows
