@@ -347,6 +347,14 @@ const orderAndCursors: Mutant[] = [
 
 const pushing: Mutant[] = [
   {
+    name: 'keys-by-counter',
+    hazard: 'a client’s database is cloned to another device: random keys per push',
+    file: 'src/sync/push.ts',
+    find: 'key: globalThis.crypto.randomUUID(), limit',
+    replace: 'key: `k${remote.id}`, limit',
+    by: ['spec/hazards/clone.spec.ts'],
+  },
+  {
     name: 'finish-push-first',
     hazard: 'an unanswered push is ended before the next pull',
     file: 'src/sync/sync.ts',
