@@ -1,9 +1,13 @@
 // What the simulation has found in the engine, as stories.
 
 import 'reflect-metadata'
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
-import type { DataSource } from 'typeorm'
-import { journal, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
+import libsql from 'libsql'
+import { DataSource } from 'typeorm'
+import { journal, preferLocalConflictHandler, syncAll, type WithSyncOptions, withSync } from 'typeorm-sync'
 import { collectTombstones } from 'typeorm-sync/server-koa'
 import { Project, Task } from '../../examples/model.js'
 import { device, rowsOf, startServer } from '../stories/devices.js'
@@ -88,4 +92,64 @@ test('a row that was refused and then changed is not listed as refused when its 
   expect(await syncAll(alice)).toMatchObject({ refused: 0, pushed: 1 })
   await syncAll(bob)
   await expectEqual()
+})
+
+test('an older answer that comes while a newer one is half stored does not bring back what that one replaced', async () => {
+  const [first, second] = [await alice.getRepository(Project).save({ name: 'A' }), await alice.getRepository(Project).save({ name: 'B' })]
+  await syncAll(alice)
+  // a second window on Alice's database, held where it has stored the rows of a full answer and not yet swept
+  let hold = false
+  let isHeld = () => {}
+  const held = new Promise<void>(resolve => {
+    isHeld = resolve
+  })
+  let release = () => {}
+  const released = new Promise<void>(resolve => {
+    release = resolve
+  })
+  const file = join(mkdtempSync(join(tmpdir(), 'windows-')), 'db')
+  const window = (options: WithSyncOptions = {}) =>
+    withSync(new DataSource({ type: 'better-sqlite3', driver: libsql, database: file, enableWAL: true, entities, synchronize: true }), {
+      server: server.url,
+      retries: 0,
+      ...options,
+    }).initialize()
+  const left = await window()
+  await syncAll(left)
+  const right = await window({
+    beforeStep: async () => {
+      await new Promise(resolve => setImmediate(resolve))
+      if (!hold || (await left.getRepository(Project).countBy({ name: 'newest' })) === 0) return
+      isHeld()
+      await released
+    },
+  })
+  await server.dataSource.getRepository(Project).delete(second.id)
+  await collectTombstones(server.dataSource, { olderThan: -1_000 })
+  await server.dataSource.getRepository(Project).update(first.id, { name: 'newer' })
+
+  const late: typeof fetch = async (url, init) => {
+    const answer = await fetch(url, init)
+    if (hold) return answer
+    // this answer is on its way while the other window reads
+    hold = true
+    await server.dataSource.getRepository(Project).update(first.id, { name: 'newest' })
+    reading = syncAll(right.getRepository(Project))
+    await held
+    return answer
+  }
+  let reading: Promise<unknown> = Promise.resolve()
+  const names: string[] = []
+  await syncAll(left.getRepository(Project), undefined, {
+    fetch: late,
+    onProgress: async () => {
+      names.push((await left.getRepository(Project).findOneByOrFail({ id: first.id })).name)
+    },
+  })
+  expect((await left.getRepository(Project).findOneByOrFail({ id: first.id })).name).toBe('newest')
+  expect(names).not.toContain('newer')
+  release()
+  await reading
+  expect((await left.getRepository(Project).find()).map(p => p.name)).toEqual(['newest'])
+  await Promise.all([left.destroy(), right.destroy()])
 })

@@ -26,6 +26,8 @@ export interface Remote {
   serverDate: number
   /** The highest of the server's stamps that was ever heard. */
   highest: number
+  /** The number of steps in which its answers were stored: an answer that was asked for before one of them is outdated. */
+  reads: number
   /** An answer of several pages is being read; `page` is the token of the next. */
   pulling: boolean
   page: string | null
@@ -53,6 +55,7 @@ function remoteFrom(row: Row, stored: ReadonlySet<number>): Remote {
     serverCollection: optional(row.server_collection),
     serverDate: Number(row.server_date),
     highest: Number(row.highest),
+    reads: Number(row.reads),
     pulling: Boolean(row.pulling),
     page: optional(row.page),
     sweeping: Boolean(row.sweeping),
@@ -115,10 +118,18 @@ export function* remotesOf(collection: Collection): Step<Remote[]> {
 export function* writeRemote(remote: Remote): Step<void> {
   yield* query(
     `UPDATE sync_remote
-        SET server_collection = ?, server_date = ?, highest = ?, pulling = ?, page = ?, sweeping = ?, told_stamp = ?, told_id = ?,
+        SET server_collection = ?, server_date = ?, highest = ?, reads = ?, pulling = ?, page = ?, sweeping = ?, told_stamp = ?, told_id = ?,
             push_key = ?, push_stamp = ?, push_id = ?, push_since = ?, etag = ?, date_form = ?, batch = ?
       WHERE id = ?`,
-    ...[remote.serverCollection, remote.serverDate, remote.highest, remote.pulling ? 1 : 0, remote.page, remote.sweeping ? 1 : 0],
+    ...[
+      remote.serverCollection,
+      remote.serverDate,
+      remote.highest,
+      remote.reads,
+      remote.pulling ? 1 : 0,
+      remote.page,
+      remote.sweeping ? 1 : 0,
+    ],
     ...[remote.told.stamp, remote.told.id],
     ...[remote.push?.key ?? null, remote.push?.limit.stamp ?? null, remote.push?.limit.id ?? null, remote.push?.since ?? null],
     ...[remote.etag, remote.dateForm, remote.batch, remote.id],
@@ -126,8 +137,8 @@ export function* writeRemote(remote: Remote): Step<void> {
 }
 
 /** Everything after which an answer to an older question does not count any more (law 3). */
-export function cursorOf({ serverCollection, serverDate, page, highest, told, push }: Remote): string {
-  return JSON.stringify([serverCollection, serverDate, page, highest, told, push?.key])
+export function cursorOf({ serverCollection, serverDate, page, highest, reads, told, push }: Remote): string {
+  return JSON.stringify([serverCollection, serverDate, page, highest, reads, told, push?.key])
 }
 
 /** Notes that this server's rows are stored under the stamp: they are no news for it. */

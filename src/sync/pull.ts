@@ -39,8 +39,12 @@ async function storePage(session: Session, asked: Remote, answer: PullAnswer, et
   let cursor = cursorOf(asked)
   async function guarded<T>(body: (exchange: Exchange) => Step<T>): Promise<T | typeof MOVED> {
     const outcome = await step(session, function* (exchange) {
-      if (cursorOf(exchange.remote) !== cursor) return MOVED
-      return { result: yield* body(exchange), cursor: cursorOf(exchange.remote) }
+      const { remote } = exchange
+      if (cursorOf(remote) !== cursor) return MOVED
+      const result = yield* body(exchange)
+      remote.reads++
+      yield* writeRemote(remote)
+      return { result, cursor: cursorOf(remote) }
     })
     if (outcome === MOVED) return MOVED
     cursor = outcome.cursor
@@ -50,6 +54,7 @@ async function storePage(session: Session, asked: Remote, answer: PullAnswer, et
   const size = new StepSize()
   let begins = answer.reset !== undefined || asked.page === null
   let done = 0
+  let sweeps = false
   do {
     const some = updates.slice(done, done + size.rows)
     const start = performance.now()
@@ -58,8 +63,9 @@ async function storePage(session: Session, asked: Remote, answer: PullAnswer, et
         if (begins) yield* beginAnswer(session, exchange, answer)
         const taken = yield* storeUpdates(exchange, some, take)
         if (done + some.length < updates.length) return taken
-        if (next !== undefined) yield* turnPage(exchange, answer, next)
-        else if (!exchange.remote.sweeping) yield* completeAnswer(exchange, answer, etag)
+        sweeps = exchange.remote.sweeping
+        if (next !== undefined) turnPage(exchange, answer, next)
+        else if (!sweeps) yield* completeAnswer(exchange, answer, etag)
         return taken
       })
     let taken: Taken | typeof MOVED
@@ -80,16 +86,14 @@ async function storePage(session: Session, asked: Remote, answer: PullAnswer, et
     begins = false
   } while (done < updates.length)
   if (next !== undefined) return false
+  if (!sweeps) return true
 
   // A full answer sweeps, where anything was agreed before it; the cursor moves with the last step.
   let after: string | undefined = ''
   while (after !== undefined) {
     const from: string = after
-    const swept: Swept | undefined | typeof MOVED = await guarded(function* (exchange) {
-      return exchange.remote.sweeping ? yield* sweep(exchange, from, size.rows) : undefined
-    })
+    const swept: Swept | typeof MOVED = await guarded(exchange => sweep(exchange, from, size.rows))
     if (swept === MOVED) return false
-    if (swept === undefined) return true
     report.pulled += swept.stored
     after = swept.after
   }
@@ -112,7 +116,6 @@ function* beginAnswer({ collection, url }: Session, { remote }: Exchange, answer
   // Begun anew, a full answer forgets what an earlier one has shown. Where nothing was agreed before, it has nothing to sweep.
   yield* query('DELETE FROM sync_seen WHERE remote = ?', remote.id)
   remote.sweeping = answer.full === true && (yield* wasAnythingAgreed(collection, remote))
-  yield* writeRemote(remote)
 }
 
 function* wasAnythingAgreed(collection: Collection, remote: Remote): Step<boolean> {
@@ -156,10 +159,9 @@ function* storeUpdates(exchange: Exchange, updates: readonly Update[], take: typ
   return taken
 }
 
-function* turnPage({ remote }: Exchange, answer: PullAnswer, next: string): Step<void> {
+function turnPage({ remote }: Exchange, answer: PullAnswer, next: string): void {
   remote.page = next
   remote.highest = Math.max(remote.highest, answer.now) // no later page may come from an older state
-  yield* writeRemote(remote)
 }
 
 // Rows before bookkeeping, bookkeeping before the cursor: it moves with the last step of the last page alone.
@@ -173,7 +175,6 @@ function* completeAnswer({ remote }: Exchange, answer: PullAnswer, etag: string 
     sweeping: false,
     etag,
   })
-  yield* writeRemote(remote)
 }
 
 interface Swept {

@@ -29,6 +29,7 @@ export const TABLES = [
     server_collection TEXT,        -- the server's collection id; null: it knows none, or was never heard
     server_date INTEGER NOT NULL DEFAULT 0,
     highest INTEGER NOT NULL DEFAULT 0,
+    reads INTEGER NOT NULL DEFAULT 0,     -- steps in which its answers were stored
     pulling INTEGER NOT NULL DEFAULT 0,   -- an answer of several pages is being read
     page TEXT,                     -- the token of its next page
     sweeping INTEGER NOT NULL DEFAULT 0,  -- it is a full answer, and what it lacks is to go
