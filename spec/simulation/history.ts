@@ -427,7 +427,10 @@ export async function history(seed: number, topology: Topology, trace: (line: st
         throw new Lost('fetch failed')
       }
       if (faults && chance(odds.lost)) throw new Lost('fetch failed')
-      const answer = await serve(request)
+      const answer = await serve(request).catch(error => {
+        violation ??= error // the transport would take it for the network's
+        throw error
+      })
       if (faults && chance(odds.lost)) {
         reached.add('lost answer')
         throw new Lost('fetch failed')
@@ -441,6 +444,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       }
       if (request.method === 'GET' && answer.status === 200) {
         this.page = new Map()
+        this.sweepToken.clear()
         if (/"reset"/.test(await answer.clone().text())) this.wasReset = true
         const { updates, full, next } = (await answer.clone().json()) as {
           updates: Record<string, string>[]
@@ -474,6 +478,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
   }
 
   const processes = new Map<string, Process>()
+  let violation: unknown
   const journalRemovals = new Map<string, string>() // client + server + id → token of a removal that waits in the journal
 
   /** What is known of each row and of what the server has: the base, and the server's version where it waits (null: removed there). */
@@ -580,6 +585,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
     tellEnd(p)
   }
   function tellEnd(p: Process): void {
+    if (violation) throw violation
     if (p.parked) return
     trace(`  ${p.client}→${p.server} ${p.collection.name}: ${p.result} ${p.error ?? ''}`)
     if (p.result === 'error') throw p.error

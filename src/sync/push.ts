@@ -112,14 +112,16 @@ function* readNews(exchange: Exchange, limit: number): Step<RowState[]> {
 }
 
 /** A removal speaks for what the remover saw, in other collections as well (law 9). */
-function seenBy({ collection, siblings }: Exchange, body: readonly PushedRow[]): Map<string, number> {
+function seenBy({ collection, siblings, remote: own }: Exchange, body: readonly PushedRow[]): Map<string, number> {
   const seen = new Map<string, number>()
   if (!body.some(row => row.value === null)) return seen
   const visited = new Set([collection])
   for (const parent of visited) {
     for (const { child } of parent.children) {
       const remote = child && siblings.get(child)
-      if (child && remote && child !== collection) seen.set(new URL(remote.url).pathname, remote.serverDate)
+      // what was read of a history that was reset since says nothing of this one
+      const date = remote?.serverCollection === own.serverCollection ? remote?.serverDate : 0
+      if (child && remote && child !== collection) seen.set(new URL(remote.url).pathname, date ?? 0)
       if (child) visited.add(child)
     }
   }
