@@ -347,6 +347,14 @@ const orderAndCursors: Mutant[] = [
 
 const pushing: Mutant[] = [
   {
+    name: 'seen-before-the-reset',
+    hazard: 'a removal speaks for what the remover saw, of the server’s present history; laws 9 and 11',
+    file: 'src/sync/push.ts',
+    find: 'remote?.serverCollection === own.serverCollection ? remote?.serverDate : 0',
+    replace: 'remote?.serverDate',
+    by: ['spec/simulation/found.spec.ts'],
+  },
+  {
     name: 'keys-by-counter',
     hazard: 'a client’s database is cloned to another device: random keys per push',
     file: 'src/sync/push.ts',

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import libsql from 'libsql'
 import { DataSource } from 'typeorm'
 import { journal, preferLocalConflictHandler, syncAll, type WithSyncOptions, withSync } from 'typeorm-sync'
-import { collectTombstones } from 'typeorm-sync/server-koa'
+import { collectTombstones, renewCollection } from 'typeorm-sync/server-koa'
 import { Project, Task } from '../../examples/model.js'
 import { device, rowsOf, startServer } from '../stories/devices.js'
 
@@ -152,4 +152,25 @@ test('an older answer that comes while a newer one is half stored does not bring
   await reading
   expect((await left.getRepository(Project).find()).map(p => p.name)).toEqual(['newest'])
   await Promise.all([left.destroy(), right.destroy()])
+})
+
+test('what was read before the server was reset does not count as seen', async () => {
+  // stamps that only count, so that those of the new history are below those of the old one
+  const counting = await startServer(entities, { options: { wallClock: '0' } })
+  const [carol, dave] = [await device(entities, counting.url), await device(entities, counting.url)]
+  const home = await carol.getRepository(Project).save({ name: 'Home' })
+  for (let i = 0; i < 20; i++) await counting.dataSource.getRepository(Task).save({ name: `task ${i}` })
+  await syncAll(carol)
+  for (const sql of ['DELETE FROM task', 'DELETE FROM project', 'DELETE FROM sync_tombstone', 'UPDATE sync_clock SET now = 0'])
+    await counting.dataSource.query(sql)
+  await renewCollection(counting.dataSource)
+  // her projects know of the new history, her tasks do not
+  await syncAll(carol.getRepository(Project))
+  await syncAll(dave)
+  await dave.getRepository(Task).save({ name: 'Buy milk', project: home })
+  await syncAll(dave)
+  await carol.getRepository(Project).delete(home.id)
+  expect(await syncAll(carol.getRepository(Project))).toMatchObject({ refused: 1 })
+  expect(await counting.dataSource.getRepository(Task).countBy({ name: 'Buy milk' })).toBe(1)
+  await Promise.all([carol.destroy(), dave.destroy(), counting.stop()])
 })
