@@ -8,8 +8,6 @@
 // - A parent that was removed here gets no entry of its own in the journal when the server's child waits for it (`take`, `decideConflicts`).
 // - A stamp is taken where something is stored under it, not with every page, decision and POST (`stampOf`, `post`).
 // - A sweep takes a stamp of its own, for it is a step of its own (`storePage`).
-// - A waiting row that both sides have made equal meanwhile gets a new stamp. The design's model forgets the conflict before it asks
-//   whether the row is agreed, and leaves it as it is (`settle`).
 
 export const without = new Set()
 const has = remedy => !without.has(remedy)
@@ -375,10 +373,9 @@ function settle(db, remote, id, mine, value, theirs, stamp, cause) {
     wait(remote, id, mine, theirs)
     return false
   } // until its children are gone
-  const known = remote.agreed(id, mine.stamp) // with what the conflict has noted, as in the code
   remote.conflicts.delete(id)
   if (same(value, theirs)) {
-    if (same(mine.value, theirs) && known) return void db.observe(db, id, mine, theirs, cause, remote, theirs) // equal already: nothing moves
+    if (same(mine.value, theirs) && remote.agreed(id, mine.stamp)) return void db.observe(db, id, mine, theirs, cause, remote, theirs) // equal already: nothing moves
     if (gone(value))
       for (const c of db.children(id)) db.put(c, db.version(c), theirs, stamp(), cause === 'handler' ? cause : 'cascade', remote, theirs)
     return void db.put(id, mine, theirs, stamp(), cause, remote, theirs)

@@ -62,10 +62,11 @@ class Application {
     this.#random = new Random(seed)
   }
 
-  async write(times: number): Promise<void> {
+  /** So many times at least, and on until it is enough. */
+  async write(times: number, isEnough = () => true): Promise<void> {
     const { chance, next } = this.#random
     const notes = this.dataSource.getRepository(Note)
-    for (let i = 0; i < times; i++) {
+    for (let i = 0; i < times || !isEnough(); i++) {
       await pause(Math.floor(next() * 4))
       const number = ++this.#writes
       if (chance(0.3)) {
@@ -145,10 +146,12 @@ describe.each(Object.keys(KINDS) as (keyof typeof KINDS)[])('%s', kind => {
 
     const application = new Application(dataSource, 'app', 1)
     let isWriting = true
-    const writing = application.write(100).finally(() => {
-      isWriting = false
-    })
     const pushed: number[] = []
+    const writing = application
+      .write(100, () => pushed.length >= 20)
+      .finally(() => {
+        isWriting = false
+      })
     for (let i = 0; i < 20 || isWriting; i++) {
       pushed.push((await syncAll(dataSource)).pushed)
       await pause(5)

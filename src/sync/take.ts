@@ -161,9 +161,9 @@ function* settleOrWait(exchange: Exchange, taken: Taken, candidates: readonly Ca
   }
 }
 
-/** Both sides are equal, and know it: nothing moves. */
+/** Both sides are equal, and know it, but for the note that the row waits: nothing moves. */
 const isSettled = (exchange: Exchange, { state, theirs, value }: Candidate) =>
-  isSameRow(value, theirs) && isSameRow(state.version.value, theirs) && isClean(exchange, state)
+  isSameRow(value, theirs) && isSameRow(state.version.value, theirs) && isClean(exchange, { ...state, waiting: undefined })
 
 function reasonOf(error: unknown): WaitingReason | undefined {
   if (error instanceof ValueError) return 'not-valid'
