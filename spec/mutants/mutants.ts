@@ -582,8 +582,9 @@ const pushing: Mutant[] = [
     name: 'equal-rows-are-stored-again',
     hazard: 'own rows are recognised by being equal, never by a stamp alone',
     file: 'src/sync/take.ts',
-    find: '  isSameRow(value, theirs) && isSameRow(state.version.value, theirs) && isClean(exchange, state)',
-    replace: '  value === undefined && isSameRow(value, theirs) && isSameRow(state.version.value, theirs) && isClean(exchange, state)',
+    find: '  isSameRow(value, theirs) && isSameRow(state.version.value, theirs) && isClean(exchange, { ...state, waiting: undefined })',
+    replace:
+      '  value === undefined && isSameRow(value, theirs) && isSameRow(state.version.value, theirs) && isClean(exchange, { ...state, waiting: undefined })',
     by: [pushes, 'simulation'],
   },
   {

@@ -3,6 +3,8 @@ import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { ValueError } from '../errors.js'
 import type { Json } from '../protocol/messages.js'
 import { bytesOf, type ColumnType, type Reject } from './values/columnType.js'
+import { mysqlType } from './values/mysqlTypes.js'
+import { postgresType } from './values/postgresTypes.js'
 import { sqliteType } from './values/sqliteTypes.js'
 
 export { dateToNumber } from './values/dates.js'
@@ -99,7 +101,9 @@ function describeColumn(column: ColumnMetadata, dataSource: DataSource): ColumnC
     fromWire,
     toEntity(value) {
       const held = value === null ? { value: null } : parameter(value)
-      return held ? driver.prepareHydratedValue(asDriverReads(held.value, dataSource), column) : value
+      if (!held) return value
+      const cell = type.asDriverReads ? type.asDriverReads(held.value) : asDriverReads(held.value, dataSource)
+      return driver.prepareHydratedValue(cell, column)
     },
     fromEntity: value => toWire(driver.preparePersistentValue(value, column)),
     canonical(value) {
@@ -110,8 +114,16 @@ function describeColumn(column: ColumnMetadata, dataSource: DataSource): ColumnC
 }
 
 // one function per kind of database
-function columnType(column: ColumnMetadata, _dataSource: DataSource): ColumnType {
-  return sqliteType(column)
+function columnType(column: ColumnMetadata, { options }: DataSource): ColumnType {
+  switch (options.type) {
+    case 'postgres':
+      return postgresType(column)
+    case 'mysql':
+    case 'mariadb':
+      return mysqlType(column)
+    default:
+      return sqliteType(column)
+  }
 }
 
 /** Keys are strings on the wire, so a relation's key is one as well, whatever its column's type. */
