@@ -1,9 +1,8 @@
 // What a server does now and then: forgets what no client asks for any more, and begins its history anew after a restore.
 
 import type { DataSource } from 'typeorm'
-import { readClock } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import { type Database, query, type Step } from '../src/changes/database/database.js'
+import { type Database, first, imagesOf, query, quote, type Step } from '../src/changes/database/database.js'
 import { changeLogOf } from '../src/entity/registry.js'
 
 const DAY = 24 * 60 * 60 * 1000
@@ -22,7 +21,7 @@ interface Age {
 export async function collectTombstones(dataSource: DataSource, { olderThan = 180 * DAY }: Age = {}): Promise<number> {
   const { database, collections } = changeLogOf(dataSource)
   // The horizon before the tombstones: from then on nobody is answered with a difference that might lack one.
-  const horizon = await database.step(() => raiseHorizon(Date.now() - olderThan))
+  const horizon = await database.step(() => raiseHorizon(database, Date.now() - olderThan))
   let count = 0
   for (const collection of collections) {
     let collected: number
@@ -34,8 +33,8 @@ export async function collectTombstones(dataSource: DataSource, { olderThan = 18
   return count
 }
 
-function* raiseHorizon(stamp: number): Step<number> {
-  const { now, horizon } = yield* readClock()
+function* raiseHorizon(database: Database, stamp: number): Step<number> {
+  const { now, horizon } = yield* database.clock()
   // never above now: a client that has read everything would be below it
   const raised = Math.max(horizon, Math.min(now, Math.floor(stamp)))
   if (raised > horizon) yield* query('UPDATE sync_clock SET horizon = ?', raised)
@@ -43,7 +42,7 @@ function* raiseHorizon(stamp: number): Step<number> {
 }
 
 // Only what every server of this database has heard of. Its images go along: else an old one passes for the base of a row made anew.
-function* collectSome(database: Database, { name }: Collection, horizon: number): Step<number> {
+function* collectSome(database: Database, { name, table }: Collection, horizon: number): Step<number> {
   const rows = yield* query(
     `SELECT t.id AS id
        FROM sync_tombstone t
@@ -62,18 +61,25 @@ function* collectSome(database: Database, { name }: Collection, horizon: number)
     BATCH,
   )
   if (rows.length === 0) return 0
-  const ids = database.idList(rows.map(row => String(row.id)))
-  yield* query(`DELETE FROM "sync_image_${name.replaceAll('"', '""')}" WHERE ${database.among('_sync_id')}`, ids)
-  yield* query(`DELETE FROM sync_tombstone WHERE collection = ? AND ${database.among('id')}`, name, ids)
+  const ids = rows.map(row => String(row.id))
+  const images = imagesOf(table)
+  yield* query(`DELETE FROM ${quote(images)} WHERE ${database.among(images, quote(images), '_sync_id')}`, database.list(ids))
+  yield* database.deleteRows(
+    'sync_tombstone',
+    ['collection', 'id'],
+    ids.map(id => [name, id]),
+  )
   return rows.length
 }
 
 /** Forgets the idempotency keys of POSTs that were answered more than 30 days ago, or `olderThan`. Resolves to how many were forgotten. */
 export async function forgetPushes(dataSource: DataSource, { olderThan = 30 * DAY }: Age = {}): Promise<number> {
-  const forgotten = await changeLogOf(dataSource).database.step(() =>
-    query('DELETE FROM sync_push WHERE answered_at < ? RETURNING 1', Date.now() - olderThan),
-  )
-  return forgotten.length
+  const before = Date.now() - olderThan
+  return changeLogOf(dataSource).database.step(function* () {
+    const row = yield* first('SELECT count(*) AS pushes FROM sync_push WHERE answered_at < ?', before)
+    yield* query('DELETE FROM sync_push WHERE answered_at < ?', before)
+    return Number(row?.pushes)
+  })
 }
 
 /**

@@ -1,10 +1,10 @@
 // Answers a GET: what changed since (PROTOCOL.md, GET).
 
-import { type ChangeLog, type Clock, readClock } from '../src/changes/changeLog.js'
+import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import type { Step } from '../src/changes/database/database.js'
+import type { Clock, Step } from '../src/changes/database/database.js'
 import { LAST, type Place, readChanges, readLastChange } from '../src/changes/rows.js'
-import { BadRequestError } from '../src/errors.js'
+import { BadRequestError, LaggingReplicaError } from '../src/errors.js'
 import type { PullAnswer, PullQuery, Reset } from '../src/protocol/messages.js'
 
 export interface PullPage {
@@ -15,14 +15,15 @@ export interface PullPage {
 
 /** Reads one page of an answer, clock and rows in one snapshot. Throws BadRequestError for a token that is none. */
 export function* readPage(
-  _log: ChangeLog,
+  { database }: ChangeLog,
   collection: Collection,
   query: PullQuery & { readonly ifNoneMatch?: string },
   limit: number,
 ): Step<PullPage> {
-  const clock = yield* readClock()
+  const clock = yield* database.clock()
   const token = query.after === undefined ? undefined : readToken(query.after)
   const reset = resetOf(clock, query, token)
+  if (reset === 'collection-changed' && (yield* database.isReplica())) throw new LaggingReplicaError(BEHIND)
   const lastChange = yield* readLastChange(collection)
   const etag = `"${clock.collection}.${lastChange}"`
   if (!reset && !token && isRecent(clock, query.since) && query.since >= lastChange && matches(query.ifNoneMatch, etag))
@@ -32,7 +33,7 @@ export function* readPage(
   // A full answer begins here; removals after that are told. A difference tells all of them.
   const start = token && !reset ? token.start : since === 0 ? clock.now : undefined
   const above: Place = token && !reset ? token : { stamp: since, id: LAST }
-  const found = yield* readChanges(collection, { above, limit: limit + 1, removalsAbove: start })
+  const found = yield* readChanges(database, collection, { above, limit: limit + 1, removalsAbove: start })
   const updates = found.slice(0, limit)
   const last = updates.at(-1)
   return {
@@ -47,6 +48,8 @@ export function* readPage(
     },
   }
 }
+
+const BEHIND = 'This replica has not come as far as the client has.'
 
 function resetOf(clock: Clock, { since, min = 0, collection }: PullQuery, token: Token | undefined): Reset | undefined {
   // the client has heard of more than there is: this history was put back

@@ -1,8 +1,8 @@
 // Stores a POST: all of it, or nothing (PROTOCOL.md, POST).
 
-import { type ChangeLog, type Clock, readClock } from '../src/changes/changeLog.js'
+import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import { first, query, type Step } from '../src/changes/database/database.js'
+import { type Clock, first, type Step } from '../src/changes/database/database.js'
 import { readVersions, type Version } from '../src/changes/rows.js'
 import { attemptOrPark, type Dependent, findOrphans, readDependents, storeVersions, type Write } from '../src/changes/store.js'
 import { equalValues } from '../src/changes/values.js'
@@ -34,11 +34,11 @@ export function* storePush(log: ChangeLog, collection: Collection, push: Push): 
     return known.hash === push.hash || !push.rows.length || known.answer.empty
       ? { kind: 'stored', answer: known.answer, replayed: true }
       : { kind: 'key-reused' }
-  const clock = yield* readClock()
+  const clock = yield* log.database.clock()
   const reset = resetOf(clock, push)
   if (reset) return { kind: 'stale', collection: clock.collection, answer: { now: clock.now, updates: [], reset } }
   const outcome = push.rows.length ? yield* storeRows(log, collection, push, clock) : nothing(clock, push)
-  if (outcome.kind === 'stored' && push.key !== undefined) yield* writeAnswer(collection, push.key, push.hash, outcome.answer)
+  if (outcome.kind === 'stored' && push.key !== undefined) yield* writeAnswer(log, collection, push.key, push.hash, outcome.answer)
   return outcome
 }
 
@@ -55,18 +55,13 @@ function nothing({ now }: Clock, { key }: Push): PushOutcome {
 // ---------------------------------------------------------------- keys
 
 function* readAnswer({ name }: Collection, key: string): Step<{ hash: string; answer: PushAnswer } | undefined> {
-  const row = yield* first('SELECT hash, answer FROM sync_push WHERE key = ?', `${name} ${key}`)
+  const row = yield* first('SELECT hash, answer FROM sync_push WHERE "key" = ?', `${name} ${key}`)
   return row && { hash: String(row.hash), answer: JSON.parse(String(row.answer)) }
 }
 
-function* writeAnswer({ name }: Collection, key: string, hash: string, answer: PushAnswer): Step<void> {
-  yield* query(
-    'INSERT INTO sync_push (key, hash, answer, answered_at) VALUES (?, ?, ?, ?)',
-    `${name} ${key}`,
-    hash,
-    JSON.stringify(answer),
-    Date.now(),
-  )
+function* writeAnswer({ database }: ChangeLog, { name }: Collection, key: string, hash: string, answer: PushAnswer): Step<void> {
+  const row = [`${name} ${key}`, hash, JSON.stringify(answer), Date.now()]
+  yield* database.insertRows('sync_push', ['key', 'hash', 'answer', 'answered_at'], [row])
 }
 
 // ---------------------------------------------------------------- rows
@@ -124,7 +119,9 @@ function decideWrites(
       continue
     }
     const posted: WireRow = {}
-    let isValid = true
+    const refusal = collection.refuseKey(id)
+    if (refusal) refusals.push({ id, property: 'id', code: 'not-valid', detail: `It ${refusal}.` })
+    let isValid = refusal === undefined
     for (const column of collection.columns) {
       const { property } = column
       if (!Object.hasOwn(value, property)) continue
@@ -168,7 +165,7 @@ function* readReached(log: ChangeLog, collection: Collection, rows: readonly Pus
   const changes = new Map<string, Reached>()
   const forbidden: string[] = []
   for (const { id } of removals) {
-    const { removed, cleared, forbidding, isBlocked } = yield* readDependents(collection, id, going)
+    const { removed, cleared, forbidding, isBlocked } = yield* readDependents(log.database, collection, id, going)
     const moves = (d: Dependent) => d.collection === collection && movesAway(collection, posted.get(d.id), id)
     if (isBlocked || forbidding.some(d => !moves(d))) forbidden.push(id)
     for (const { collection: there, id: child } of removed)
@@ -195,7 +192,7 @@ function movesAway(collection: Collection, row: PushedRow | undefined, parent: s
 
 function* refuseByRelation(log: ChangeLog, collection: Collection, writes: readonly Write[], reached: Reach): Step<Refusal[]> {
   const rows = writes.filter(w => w.value !== null) as (Write & { value: WireRow })[]
-  const orphans = yield* findOrphans(log, collection, rows)
+  const orphans = yield* findOrphans(log.database, collection, rows)
   // nor may a row need one that goes in the same push
   const going = new Set(writes.filter(w => w.value === null).map(w => w.id))
   for (const row of rows) {

@@ -511,7 +511,7 @@ const pushing: Mutant[] = [
     hazard: 'an edit in flight is cleared by the acknowledgement',
     file: 'src/sync/push.ts',
     find: 'yield* acknowledge(exchange, push.limit, answer)',
-    replace: 'yield* acknowledge(exchange, { stamp: (yield* readClock()).now, id: LAST }, answer)',
+    replace: 'yield* acknowledge(exchange, { stamp: (yield* exchange.log.database.clock()).now, id: LAST }, answer)',
     by: [pushes, 'simulation'],
   },
   {

@@ -159,7 +159,10 @@ export class SimulatedDatabase {
   /** Runs a step's statements now, outside any step: to look at what is there. */
   look<T>(body: Step<T>): T {
     let state = body.next()
-    while (!state.done) state = body.next(this.run(state.value.sql, ...state.value.values))
+    while (!state.done) {
+      const { sql, values, many = [values] } = state.value
+      state = body.next(many.flatMap(each => this.run(sql, ...each)))
+    }
     return state.value
   }
 

@@ -833,7 +833,8 @@ export async function history(seed: number, topology: Topology, trace: (line: st
 
   function openRemotesOf(client: string, server: string): void {
     const db = world.get(client) as SimulatedDatabase
-    for (const collection of db.log.collections) db.look(openRemote(collection, `http://${server}`, `http://${server}/${collection.name}s`))
+    for (const collection of db.log.collections)
+      db.look(openRemote(db.log.database, collection, `http://${server}`, `http://${server}/${collection.name}s`))
   }
 
   // what a server refused, the application writes anew

@@ -22,7 +22,6 @@
 import { pathToFileURL } from 'node:url'
 import 'reflect-metadata'
 import { collectTombstones } from '../../server-koa/index.js'
-import { readClock } from '../../src/changes/changeLog.js'
 import { baseOf, isAgreed, openRemote } from '../../src/changes/remotes.js'
 import { readVersions } from '../../src/changes/rows.js'
 import { SyncContentionError, TransportError } from '../../src/errors.js'
@@ -251,7 +250,7 @@ function codeState(world: ReadonlyMap<string, Both>, links: readonly (readonly [
     state.set(
       `${link} cursor`,
       describeCursor(
-        { ...theirs.look(readClock()), stamps },
+        { ...theirs.look(theirs.log.database.clock()), stamps },
         { collection: serverCollection, serverDate, highest, isPaging: page !== null },
       ),
     )
@@ -696,7 +695,7 @@ export async function sameHistory(
   }
   for (const [client, server] of links) {
     const { code, model: db } = at(client)
-    code.look(openRemote(code.log.collections[0]!, `http://${server}`, `http://${server}/items`))
+    code.look(openRemote(code.log.database, code.log.collections[0]!, `http://${server}`, `http://${server}/items`))
     db.remotes.push(Object.assign(new model.Remote(server), { tokenOfRemoval: () => 'r' }))
   }
 

@@ -3,6 +3,7 @@
 import type { DataSource, EntityMetadata } from 'typeorm'
 import { SyncConfigurationError } from '../errors.js'
 import type { Table } from './database/database.js'
+import { keyCheck } from './values/keys.js'
 import { type ColumnCodec, describeColumns } from './values.js'
 
 export type OnDelete = 'CASCADE' | 'SET NULL' | 'RESTRICT'
@@ -30,6 +31,8 @@ export interface Collection {
   readonly table: Table
   /** The property that holds the key in the entity; it is `id` on the wire. */
   readonly keyProperty: string
+  /** Says why the key column cannot hold an id as it is, as the end of a sentence that begins with "it". */
+  readonly refuseKey: (id: string) => string | undefined
   readonly columns: readonly ColumnCodec[]
   readonly column: ReadonlyMap<string, ColumnCodec>
   /** The rows that its rows need. */
@@ -146,6 +149,7 @@ function describeCollection(dataSource: DataSource, metadata: EntityMetadata, om
     metadata,
     table: { name: metadata.tableName, key: key.databaseName, columns: columns.map(c => c.column) },
     keyProperty: key.propertyPath,
+    refuseKey: keyCheck(key, dataSource),
     columns,
     column: new Map(columns.map(c => [c.property, c])),
     parents: [],

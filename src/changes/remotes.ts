@@ -2,7 +2,7 @@
 
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { type Database, first, query, queryMany, type Row, type Step } from './database/database.js'
+import { type Database, first, imagesOf, query, quote, type Row, type Step } from './database/database.js'
 import { cellsOf, isUpTo, LAST, type Place, readRow, type Version } from './rows.js'
 
 /** A push that is under way, or whose answer never came. */
@@ -93,14 +93,10 @@ export function* readServer(id: number): Step<Remote[]> {
 }
 
 /** The remote of a collection at a server, made where there is none. */
-export function* openRemote(collection: Collection, server: string, url: string): Step<Remote> {
-  yield* query(
-    'INSERT INTO sync_remote (collection, url, server, told_id) VALUES (?, ?, ?, ?) ON CONFLICT (collection, url) DO UPDATE SET server = excluded.server',
-    collection.name,
-    url,
-    server,
-    LAST,
-  )
+export function* openRemote(database: Database, collection: Collection, server: string, url: string): Step<Remote> {
+  const known = yield* first('SELECT id FROM sync_remote WHERE collection = ? AND url = ?', collection.name, url)
+  if (known) yield* query('UPDATE sync_remote SET server = ? WHERE id = ?', server, Number(known.id))
+  else yield* database.insertRows('sync_remote', ['collection', 'url', 'server', 'told_id'], [[collection.name, url, server, LAST]])
   const row = yield* first('SELECT id FROM sync_remote WHERE collection = ? AND url = ?', collection.name, url)
   return (yield* readRemote(Number(row?.id))) as Remote
 }
@@ -118,7 +114,7 @@ export function* remotesOf(collection: Collection): Step<Remote[]> {
 export function* writeRemote(remote: Remote): Step<void> {
   yield* query(
     `UPDATE sync_remote
-        SET server_collection = ?, server_date = ?, highest = ?, reads = ?, pulling = ?, page = ?, sweeping = ?, told_stamp = ?, told_id = ?,
+        SET server_collection = ?, server_date = ?, highest = ?, "reads" = ?, pulling = ?, page = ?, sweeping = ?, told_stamp = ?, told_id = ?,
             push_key = ?, push_stamp = ?, push_id = ?, push_since = ?, etag = ?, date_form = ?, batch = ?
       WHERE id = ?`,
     ...[
@@ -142,10 +138,10 @@ export function cursorOf({ serverCollection, serverDate, page, highest, reads, t
 }
 
 /** Notes that this server's rows are stored under the stamp: they are no news for it. */
-export function* noteStored(remote: Remote, stamp: number): Step<void> {
+export function* noteStored(database: Database, remote: Remote, stamp: number): Step<void> {
   if (remote.stored.has(stamp)) return
   ;(remote.stored as Set<number>).add(stamp)
-  yield* query('INSERT INTO sync_stamp (remote, stamp) VALUES (?, ?) ON CONFLICT DO NOTHING', remote.id, stamp)
+  yield* database.upsertRows('sync_stamp', ['remote', 'stamp'], ['remote', 'stamp'], [[remote.id, stamp]])
 }
 
 /** Forgets the stamps of which everything is told. */
@@ -200,18 +196,18 @@ export function* readStates(
   ids: readonly string[],
   versions: ReadonlyMap<string, Version>,
 ): Step<Map<string, RowState>> {
-  const list = database.idList(ids)
+  const list = database.list(ids)
   // usually there is none of them
   const there = yield* first(
     `SELECT EXISTS (SELECT 1 FROM sync_conflict WHERE remote = ?1) AS waiting,
             EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ?1) AS refused,
-            EXISTS (SELECT 1 FROM ${imagesOf(collection)} WHERE _sync_remote = ?1) AS images`,
+            EXISTS (SELECT 1 FROM ${quote(imagesOf(collection.table))} WHERE _sync_remote = ?1) AS images`,
     remote.id,
   )
   const waiting = new Map<string, Waiting>()
   if (there?.waiting) {
     const rows = yield* query(
-      `SELECT id, theirs, untold, reason FROM sync_conflict WHERE remote = ? AND ${database.among('id')}`,
+      `SELECT c.id, c.theirs, c.untold, c.reason FROM sync_conflict c WHERE c.remote = ? AND ${database.among('sync_conflict', 'c', 'id')}`,
       remote.id,
       list,
     )
@@ -219,15 +215,19 @@ export function* readStates(
   }
   const rejections = new Map<string, Rejection>()
   if (there?.refused) {
-    const rows = yield* query(`SELECT id, stamp, again FROM sync_rejection WHERE remote = ? AND ${database.among('id')}`, remote.id, list)
+    const rows = yield* query(
+      `SELECT j.id, j.stamp, j.again FROM sync_rejection j WHERE j.remote = ? AND ${database.among('sync_rejection', 'j', 'id')}`,
+      remote.id,
+      list,
+    )
     for (const row of rows) rejections.set(String(row.id), { stamp: Number(row.stamp), again: Boolean(row.again) })
   }
   const images = new Map<string, Version[]>()
   if (there?.images) {
     const rows = yield* query(
       `SELECT i._sync_id AS id, i._sync_stamp AS stamp, i._sync_removed AS removed${cellsOf(collection, 'i')}
-         FROM ${imagesOf(collection)} i
-        WHERE i._sync_remote = ? AND ${database.among('i._sync_id')}
+         FROM ${quote(imagesOf(collection.table))} i
+        WHERE i._sync_remote = ? AND ${database.among(imagesOf(collection.table), 'i', '_sync_id')}
         ORDER BY i._sync_stamp DESC`,
       remote.id,
       list,
@@ -287,22 +287,19 @@ const AGREED_IMAGE = `(${isUpToSql('i._sync_stamp', 'i._sync_id')}
   AND NOT EXISTS (SELECT 1 FROM sync_conflict c WHERE c.remote = r.id AND c.id = i._sync_id AND c.untold = i._sync_stamp)
   AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.remote = r.id AND j.id = i._sync_id AND j.stamp = i._sync_stamp)`
 
-const imagesOf = (collection: Collection) => `"sync_image_${collection.name.replaceAll('"', '""')}"`
-
 /** Keeps a version as one that the server knows; `stamp` is one of ours under which its rows are stored. */
 export function* keepImages(
+  database: Database,
   collection: Collection,
   remote: Remote,
   images: readonly { id: string; value: WireRow | null }[],
   stamp: number,
 ): Step<void> {
-  const columns = collection.columns
-  const names = columns.map(c => `, "${c.column.replaceAll('"', '""')}"`)
-  yield* queryMany(
-    `INSERT INTO ${imagesOf(collection)} (_sync_remote, _sync_id, _sync_stamp, _sync_removed${names.join('')})
-     VALUES (?, ?, ?, ?${columns.map(c => `, ${c.placeholder}`).join('')})
-     ON CONFLICT (_sync_remote, _sync_id, _sync_stamp) DO UPDATE
-       SET _sync_removed = excluded._sync_removed${names.map(n => `${n} = excluded.${n.slice(2)}`).join('')}`,
+  const { columns, table } = collection
+  yield* database.upsertRows(
+    imagesOf(table),
+    ['_sync_remote', '_sync_id', '_sync_stamp', '_sync_removed', ...columns],
+    ['_sync_remote', '_sync_id', '_sync_stamp'],
     images.map(({ id, value }) => [
       ...[remote.id, id, stamp, value === null ? 1 : 0],
       ...columns.map(c => (value === null || !Object.hasOwn(value, c.property) ? null : c.fromWire(value[c.property] as never))),
@@ -312,50 +309,54 @@ export function* keepImages(
 
 /** A refused row that has moved on is not refused any more, and what was refused is no version that the server knows. */
 export function* forgetRejections(
+  database: Database,
   collection: Collection,
   remote: Remote,
   rejections: readonly { id: string; stamp: number }[],
 ): Step<void> {
-  yield* queryMany(
-    'DELETE FROM sync_rejection WHERE remote = ? AND id = ? AND stamp = ?',
-    rejections.map(r => [remote.id, r.id, r.stamp]),
-  )
-  yield* queryMany(
-    `DELETE FROM ${imagesOf(collection)} WHERE _sync_remote = ? AND _sync_id = ? AND _sync_stamp = ?`,
-    rejections.map(r => [remote.id, r.id, r.stamp]),
-  )
+  const versions = rejections.map(r => [remote.id, r.id, r.stamp])
+  yield* database.deleteRows('sync_rejection', ['remote', 'id', 'stamp'], versions)
+  yield* deleteImages(database, collection, versions)
 }
 
 /** Images that were kept for a push which never counted would pass for versions that the server knows, once told has moved on. */
-export function* dropTentativeImages(collection: Collection, remote: Remote): Step<void> {
-  yield* query(
-    `DELETE FROM ${imagesOf(collection)} AS i
-      WHERE i._sync_remote = ? AND NOT EXISTS (SELECT 1 FROM sync_remote r WHERE r.id = i._sync_remote AND ${AGREED_IMAGE})`,
+export function* dropTentativeImages(database: Database, collection: Collection, remote: Remote): Step<void> {
+  const rows = yield* query(
+    `SELECT i._sync_id, i._sync_stamp FROM ${quote(imagesOf(collection.table))} i JOIN sync_remote r ON r.id = i._sync_remote
+      WHERE r.id = ? AND NOT (${AGREED_IMAGE})`,
     remote.id,
   )
+  yield* deleteImages(database, collection, versionsOf(remote, rows))
 }
 
 /** Drops images that are no base any more: older ones, and those of rows that are told as they are. */
-export function* pruneImages(collection: Collection, remote: Remote): Step<void> {
+export function* pruneImages(database: Database, collection: Collection, remote: Remote): Step<void> {
   const { table } = collection
-  const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
+  const images = quote(imagesOf(table))
+  if (!(yield* first(`SELECT 1 FROM ${images} WHERE _sync_remote = ? LIMIT 1`, remote.id))) return
   const known = (id: string, stamp: string) => AGREED_IMAGE.replaceAll('i._sync_stamp', stamp).replaceAll('i._sync_id', id)
-  yield* query(
-    `DELETE FROM ${imagesOf(collection)} AS i
-      WHERE i._sync_remote = ?1
-        AND EXISTS (SELECT 1 FROM sync_remote r WHERE r.id = ?1 AND ${AGREED_IMAGE} AND (
-          EXISTS (SELECT 1 FROM ${imagesOf(collection)} n
-                   WHERE n._sync_remote = ?1 AND n._sync_id = i._sync_id AND n._sync_stamp > i._sync_stamp
-                     AND ${known('n._sync_id', 'n._sync_stamp')})
-          OR EXISTS (SELECT 1 FROM ${quote(table.name)} x
-                      WHERE x.${quote(table.key)} = i._sync_id AND ${known('i._sync_id', 'x."_lastChange"')})
-          OR EXISTS (SELECT 1 FROM sync_tombstone t
-                      WHERE t.collection = ?2 AND t.id = i._sync_id AND ${known('i._sync_id', 't.stamp')})
-          OR (NOT EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE x.${quote(table.key)} = i._sync_id)
-              AND NOT EXISTS (SELECT 1 FROM sync_tombstone t WHERE t.collection = ?2 AND t.id = i._sync_id))))`,
+  const isRow = `x.${quote(table.key)} = ${database.key(table, 'i._sync_id')}`
+  const rows = yield* query(
+    `SELECT i._sync_id, i._sync_stamp FROM ${images} i JOIN sync_remote r ON r.id = i._sync_remote
+      WHERE r.id = ?1 AND ${AGREED_IMAGE} AND (
+        EXISTS (SELECT 1 FROM ${images} n
+                 WHERE n._sync_remote = ?1 AND n._sync_id = i._sync_id AND n._sync_stamp > i._sync_stamp
+                   AND ${known('n._sync_id', 'n._sync_stamp')})
+        OR EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isRow} AND ${known('i._sync_id', 'x."_lastChange"')})
+        OR EXISTS (SELECT 1 FROM sync_tombstone t
+                    WHERE t.collection = ?2 AND t.id = i._sync_id AND ${known('i._sync_id', 't.stamp')})
+        OR (NOT EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isRow})
+            AND NOT EXISTS (SELECT 1 FROM sync_tombstone t WHERE t.collection = ?2 AND t.id = i._sync_id)))`,
     remote.id,
     collection.name,
   )
+  yield* deleteImages(database, collection, versionsOf(remote, rows))
+}
+
+const versionsOf = ({ id }: Remote, rows: readonly Row[]) => rows.map(row => [id, String(row._sync_id), Number(row._sync_stamp)])
+
+function deleteImages(database: Database, { table }: Collection, versions: readonly (readonly unknown[])[]): Step<void> {
+  return database.deleteRows(imagesOf(table), ['_sync_remote', '_sync_id', '_sync_stamp'], versions)
 }
 
 /** A reset forgets everything that was agreed (law 11): every local row is told again, and only differing contents conflict. */
@@ -374,7 +375,7 @@ export function* resetRemote(collection: Collection, remote: Remote, serverColle
   ;(remote.stored as Set<number>).clear()
   for (const table of ['sync_stamp', 'sync_conflict', 'sync_rejection', 'sync_seen'])
     yield* query(`DELETE FROM ${table} WHERE remote = ?`, remote.id)
-  yield* query(`DELETE FROM ${imagesOf(collection)} WHERE _sync_remote = ?`, remote.id)
+  yield* query(`DELETE FROM ${quote(imagesOf(collection.table))} WHERE _sync_remote = ?`, remote.id)
   yield* writeRemote(remote)
 }
 

@@ -2,7 +2,7 @@
 
 import type { Update, WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { type Database, first, query, type Row, type Step } from './database/database.js'
+import { type Database, first, query, quote, type Row, type Step } from './database/database.js'
 
 /** What stands at an id: a row, or null where it was removed (with the stamp of that) or never was (stamp 0). */
 export interface Version {
@@ -36,8 +36,6 @@ export function compareIds(x: string, y: string): number {
 export const isUpTo = (place: Place, id: string, stamp: number) =>
   stamp < place.stamp || (stamp === place.stamp && compareIds(id, place.id) <= 0)
 
-const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
-
 const cells = (collection: Collection, from: string) =>
   collection.columns.map((c, i) => `, ${c.read(`${from}.${quote(c.column)}`)} AS c${i}`).join('')
 
@@ -56,17 +54,18 @@ export function readRow(collection: Collection, row: Row): WireRow {
 export function* readVersions(database: Database, collection: Collection, ids: readonly string[]): Step<Map<string, Version>> {
   const { table } = collection
   const versions = new Map<string, Version>()
+  const possible = ids.filter(id => collection.refuseKey(id) === undefined)
   const rows = yield* query(
-    `SELECT x.${quote(table.key)} AS id, x."_lastChange" AS stamp${cells(collection, 'x')}
-       FROM ${quote(table.name)} x WHERE ${database.among(`x.${quote(table.key)}`)}`,
-    database.idList(ids),
+    `SELECT ${database.id(table, 'x')} AS id, x."_lastChange" AS stamp${cells(collection, 'x')}
+       FROM ${quote(table.name)} x WHERE ${database.among(table.name, 'x', table.key)}`,
+    database.list(possible),
   )
   for (const row of rows) versions.set(String(row.id), { value: readRow(collection, row), stamp: Number(row.stamp) })
   if (versions.size < ids.length) {
     const tombstones = yield* query(
-      `SELECT id, stamp FROM sync_tombstone WHERE collection = ? AND ${database.among('id')}`,
+      `SELECT t.id, t.stamp FROM sync_tombstone t WHERE t.collection = ? AND ${database.among('sync_tombstone', 't', 'id')}`,
       collection.name,
-      database.idList(ids),
+      database.list(ids),
     )
     for (const row of tombstones) versions.set(String(row.id), { value: null, stamp: Number(row.stamp) })
   }
@@ -87,36 +86,42 @@ export interface Changes {
 }
 
 /** What changed, in the order of changes. Keyset: a page may end inside a stamp. */
-export function* readChanges(collection: Collection, { above, limit, removalsAbove = 0, newsFor }: Changes): Step<Required<Update>[]> {
+export function* readChanges(
+  database: Database,
+  collection: Collection,
+  { above, limit, removalsAbove = 0, newsFor }: Changes,
+): Step<Required<Update>[]> {
   const { table } = collection
-  const key = `x.${quote(table.key)}`
-  const news = newsFor === undefined ? '' : 'AND NOT EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = ? AND m.stamp = %)'
-  const newsValues = newsFor === undefined ? [] : [newsFor]
+  const id = database.id(table, 'x')
+  const isNews = (stamp: string) =>
+    newsFor === undefined ? '' : `AND NOT EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = ? AND m.stamp = ${stamp})`
+  const news = newsFor === undefined ? [] : [newsFor]
   const rows = yield* query(
-    `SELECT * FROM (
-       SELECT ${key} AS id, x."_lastChange" AS stamp, 0 AS removed${cells(collection, 'x')}
-         FROM ${quote(table.name)} x
-        WHERE (x."_lastChange", ${key}) > (?, ?) ${news.replace('%', 'x."_lastChange"')}
-        ORDER BY x."_lastChange", ${key} LIMIT ?)
-     UNION ALL
-     SELECT * FROM (
-       SELECT t.id AS id, t.stamp AS stamp, 1 AS removed${collection.columns.map(() => ', NULL').join('')}
-         FROM sync_tombstone t
-        WHERE t.collection = ? AND (t.stamp, t.id) > (?, ?) AND t.stamp > ? ${news.replace('%', 't.stamp')}
-        ORDER BY t.stamp, t.id LIMIT ?)
-     ORDER BY stamp, id LIMIT ?`,
-    ...[above.stamp, above.id, ...newsValues, limit],
-    ...[collection.name, above.stamp, above.id, removalsAbove, ...newsValues, limit],
-    limit,
+    `SELECT ${id} AS id, x."_lastChange" AS stamp${cells(collection, 'x')}
+       FROM ${quote(table.name)} x
+      WHERE (x."_lastChange", ${id}) > (?, ?) ${isNews('x."_lastChange"')}
+      ORDER BY x."_lastChange", ${id} LIMIT ?`,
+    ...[above.stamp, above.id, ...news, limit],
   )
-  return rows.map(row => ({ id: String(row.id), stamp: Number(row.stamp), value: row.removed ? null : readRow(collection, row) }))
+  const tombstones = yield* query(
+    `SELECT t.id AS id, t.stamp AS stamp
+       FROM sync_tombstone t
+      WHERE t.collection = ? AND (t.stamp, t.id) > (?, ?) AND t.stamp > ? ${isNews('t.stamp')}
+      ORDER BY t.stamp, t.id LIMIT ?`,
+    ...[collection.name, above.stamp, above.id, removalsAbove, ...news, limit],
+  )
+  const changes = rows.map(row => ({ id: String(row.id), stamp: Number(row.stamp), value: readRow(collection, row) as WireRow | null }))
+  if (!tombstones.length) return changes
+  changes.push(...tombstones.map(row => ({ id: String(row.id), stamp: Number(row.stamp), value: null })))
+  return changes.sort((x, y) => x.stamp - y.stamp || compareIds(x.id, y.id)).slice(0, limit)
 }
 
 /** The stamp of the last change in the collection; an index knows it. */
 export function* readLastChange(collection: Collection): Step<number> {
   const row = yield* first(
-    `SELECT max(coalesce((SELECT max("_lastChange") FROM ${quote(collection.name)}), 0),
-                coalesce((SELECT max(stamp) FROM sync_tombstone WHERE collection = ?), 0)) AS stamp`,
+    `SELECT max(v.stamp) AS stamp
+       FROM (SELECT max("_lastChange") AS stamp FROM ${quote(collection.name)}
+             UNION ALL SELECT max(stamp) FROM sync_tombstone WHERE collection = ?) v`,
     collection.name,
   )
   return Number(row?.stamp)

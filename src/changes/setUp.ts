@@ -69,11 +69,11 @@ function* setUp({ database, collections }: ChangeLog, missing: (collection: Coll
   if (collections.length > 0 && present.length === 0) return
   yield* database.createTables()
   // Marked by hand, for before this the clock was not there: the triggers are back already and must not take the following for edits.
-  yield* query('UPDATE sync_clock SET step = 1')
+  yield* database.mark(true)
   yield* database.stampDifferences(tablesOf(present))
   yield* database.stampUnstamped(tablesOf(present))
   for (const collection of gained) yield* readAgain(collection)
-  yield* query('UPDATE sync_clock SET step = NULL')
+  yield* database.mark(false)
 }
 
 const tablesOf = (collections: readonly Collection[]) => collections.map(c => c.table)

@@ -4,8 +4,7 @@ import { ConstraintError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
-import { first, query, queryMany, type Step } from './database/database.js'
-import { quote } from './database/triggers.js'
+import { type Database, first, query, quote, type Step } from './database/database.js'
 import type { Remote } from './remotes.js'
 import type { Version } from './rows.js'
 
@@ -32,8 +31,8 @@ export function* storeVersions(
 ): Step<void> {
   if (!writes.length) return
   if (!isKept) yield* keepReplaced(log, collection, writes, from)
-  const { table } = collection
-  const [name, key] = [quote(table.name), quote(table.key)]
+  const { database } = log
+  const { name, key } = collection.table
   const removals = childrenFirst(
     collection,
     writes.filter(w => w.value === null),
@@ -41,30 +40,35 @@ export function* storeVersions(
   const inserts = writes.filter(w => w.value !== null && w.old.value === null)
   const updates = writes.filter(w => w.value !== null && w.old.value !== null)
 
-  yield* queryMany(
-    `DELETE FROM ${name} WHERE ${key} = ?`,
+  yield* database.deleteRows(
+    name,
+    [key],
     removals.filter(w => w.old.value !== null).map(w => [w.id]),
   )
-  yield* queryMany(
-    `INSERT INTO sync_tombstone (collection, id, stamp) VALUES (?, ?, ?) ON CONFLICT (collection, id) DO UPDATE SET stamp = excluded.stamp`,
+  yield* database.upsertRows(
+    'sync_tombstone',
+    ['collection', 'id', 'stamp'],
+    ['collection', 'id'],
     removals.map(w => [collection.name, w.id, stamp]),
   )
   for (const { columns, rows } of groupByColumns(collection, inserts)) {
-    const names = columns.map(c => `, ${quote(c.column)}`).join('')
-    yield* queryMany(
-      `INSERT INTO ${name} (${key}, "_lastChange"${names}) VALUES (?, ?${columns.map(c => `, ${c.placeholder}`).join('')})`,
+    yield* database.insertRows(
+      name,
+      [key, '_lastChange', ...columns],
       rows.map(w => [w.id, stamp, ...columns.map(c => c.fromWire((w.value as WireRow)[c.property] ?? null))]),
     )
   }
   for (const { columns, rows } of groupByColumns(collection, updates)) {
-    const assignments = columns.map(c => `, ${quote(c.column)} = ${c.placeholder}`).join('')
-    yield* queryMany(
-      `UPDATE ${name} SET "_lastChange" = ?${assignments} WHERE ${key} = ?`,
+    yield* database.updateRows(
+      name,
+      ['_lastChange', ...columns],
+      [key],
       rows.map(w => [stamp, ...columns.map(c => c.fromWire((w.value as WireRow)[c.property] ?? null)), w.id]),
     )
   }
-  yield* queryMany(
-    'DELETE FROM sync_tombstone WHERE collection = ? AND id = ?',
+  yield* database.deleteRows(
+    'sync_tombstone',
+    ['collection', 'id'],
     inserts.filter(w => w.old.stamp > 0).map(w => [collection.name, w.id]),
   )
 }
@@ -121,8 +125,10 @@ function* park({ database }: ChangeLog, { table, columns }: Collection, writes: 
     if (!unique.has(column)) continue
     const parked = (value: unknown, i: number) =>
       nullable ? null : typeof value === 'number' ? -(2 ** 40) - i : `${globalThis.crypto.randomUUID()}`
-    yield* queryMany(
-      `UPDATE ${quote(table.name)} SET ${quote(column)} = ? WHERE ${quote(table.key)} = ?`,
+    yield* database.updateRows(
+      table.name,
+      [column],
+      [table.key],
       // the others of a partial write come back with their own values
       writes.filter(w => Object.hasOwn(w.value as WireRow, property)).map((w, i) => [parked(w.old.value?.[property], i), w.id]),
     )
@@ -130,13 +136,13 @@ function* park({ database }: ChangeLog, { table, columns }: Collection, writes: 
 }
 
 function* keepReplaced(log: ChangeLog, collection: Collection, writes: readonly Write[], from: Remote | undefined): Step<void> {
-  const others = yield* first('SELECT 1 FROM sync_remote WHERE collection = ? AND id IS NOT ?', collection.name, from?.id ?? null)
+  const others = yield* first('SELECT 1 FROM sync_remote WHERE collection = ? AND id <> ?', collection.name, from?.id ?? 0)
   if (!others) return
-  const parameters = (w: Write) => [w.id, from?.id ?? null]
-  yield* queryMany(log.database.keepRow(collection.table), writes.filter(w => w.old.value !== null).map(parameters))
+  const idsOf = (some: readonly Write[]) => some.map(w => w.id)
+  yield* log.database.keepRows(collection.table, idsOf(writes.filter(w => w.old.value !== null)), from?.id)
   // A row that came from a server is not born here: no other server may take «nothing» for its base (law 10).
   const isBirth = (w: Write) => w.old.value === null && (w.old.stamp > 0 || from === undefined)
-  yield* queryMany(log.database.keepAbsence(collection.table), writes.filter(isBirth).map(parameters))
+  yield* log.database.keepAbsences(collection.table, idsOf(writes.filter(isBirth)), from?.id)
 }
 
 function groupByColumns(collection: Collection, writes: readonly Write[]) {
@@ -178,6 +184,7 @@ export interface Dependents {
  * With `takesAll` what forbids the removal is to go as well.
  */
 export function* readDependents(
+  database: Database,
   collection: Collection,
   id: string,
   going: ReadonlySet<string> = new Set(),
@@ -194,11 +201,10 @@ export function* readDependents(
     visited.add(`${parent.name}\n${key}`)
     for (const reference of parent.children) {
       const { child, childTable, childColumn, parentTable, parentColumn, onDelete, property } = reference
-      const childKey = child?.table.key
       const rows = yield* query(
-        `SELECT ${childKey === undefined ? '1' : `x.${quote(childKey)}`} AS id, x.${quote(childColumn)} AS reference FROM ${quote(childTable)} x
+        `SELECT ${child ? database.id(child.table, 'x') : '1'} AS id, ${database.text(`x.${quote(childColumn)}`)} AS reference FROM ${quote(childTable)} x
           WHERE x.${quote(childColumn)} = (SELECT p.${quote(parentColumn)} FROM ${quote(parentTable)} p WHERE p.${quote(parent.table.key)} = ?)
-          ${childKey === undefined && onDelete === 'RESTRICT' ? 'LIMIT 1' : childKey === undefined ? 'LIMIT 0' : ''}`,
+          ${child ? '' : onDelete === 'RESTRICT' ? 'LIMIT 1' : 'LIMIT 0'}`,
         key,
       )
       for (const row of rows) {
@@ -226,7 +232,7 @@ export function* readDependents(
 
 /** The rows among these that lack a row which they need, as (id, property); `present` are ids of the collection that are stored along. */
 export function* findOrphans(
-  log: ChangeLog,
+  database: Database,
   collection: Collection,
   rows: readonly { readonly id: string; readonly value: WireRow; readonly old: Version }[],
 ): Step<Map<string, string>> {
@@ -240,10 +246,10 @@ export function* findOrphans(
     if (!needing.length) continue
     const keys = new Set(needing.map(r => String(r.value[property])))
     const found = yield* query(
-      `SELECT CAST(p.${quote(parentColumn)} AS TEXT) AS key FROM ${quote(parentTable)} p WHERE ${log.database.among(`p.${quote(parentColumn)}`)}`,
-      log.database.idList(keys),
+      `SELECT ${database.text(`p.${quote(parentColumn)}`)} AS id FROM ${quote(parentTable)} p WHERE ${database.among(parentTable, 'p', parentColumn)}`,
+      database.list(keys),
     )
-    for (const { key } of found) keys.delete(String(key))
+    for (const { id } of found) keys.delete(String(id))
     const isSelf = parent === collection && parentColumn === collection.table.key
     for (const row of needing) {
       const key = String(row.value[property])

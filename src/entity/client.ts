@@ -81,7 +81,7 @@ async function remoteIdOf(log: ChangeLog, collection: Collection, url: string): 
   })
   if (known) return Number(known.id)
   return log.database.step(function* () {
-    return (yield* openRemote(collection, new URL(url).origin, url)).id
+    return (yield* openRemote(log.database, collection, new URL(url).origin, url)).id
   })
 }
 

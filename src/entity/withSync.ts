@@ -3,15 +3,15 @@
 import { type DataSource, type EntityMetadata, MigrationExecutor } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import { describeCollections } from '../changes/collection.js'
-import { checkDriver } from '../changes/database/connection.js'
-import { type SqliteOptions, sqliteDatabase } from '../changes/database/sqlite.js'
+import type { DatabaseOptions } from '../changes/database/database.js'
+import { openDatabase } from '../changes/database/open.js'
 import { changeSchema, setUpChangeLog } from '../changes/setUp.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
 import { type ClientOptions, noteClient, openRemotes } from './client.js'
 import { isHttpUrl } from './enableSync.js'
 import { lacksSchema, noteChangeLog, noteDataSource, syncedEntities } from './registry.js'
 
-export interface WithSyncOptions extends SqliteOptions, ClientOptions {}
+export interface WithSyncOptions extends DatabaseOptions, ClientOptions {}
 
 /**
  * Lets a data source keep account of what changes. Call it before `initialize()`, which then adds our tables and triggers.
@@ -37,7 +37,7 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
     if (described) return described
     const synced = syncedEntities(dataSource).map(({ metadata, options: { omit = [] } }) => ({ metadata, omit }))
     for (const { metadata } of synced) refuseAttached(metadata)
-    described = { dataSource, database: sqliteDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
+    described = { dataSource, database: openDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
     return described
   }
 
@@ -60,7 +60,7 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
 
   const wrapped: Pick<DataSource, 'initialize' | 'synchronize' | 'runMigrations' | 'undoLastMigration' | 'dropDatabase'> = {
     async initialize(this: DataSource) {
-      checkDriver(dataSource)
+      openDatabase(dataSource, options) // it may refuse the driver
       // metadata is built anew each time; where the data source is open already, TypeORM refuses
       if (!dataSource.isInitialized) described = undefined
       const initialised = await initialize.call(this)

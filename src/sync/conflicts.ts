@@ -92,7 +92,7 @@ function* describeContested(exchange: Exchange, ids: ReadonlySet<string>): Step<
 
 /** The relation by which a row needs one that was removed here. */
 function* findLostParent({ log, collection }: Exchange, { id, version }: RowState, theirs: WireRow): Step<Reference | undefined> {
-  const property = (yield* findOrphans(log, collection, [{ id, value: theirs, old: version }])).get(id)
+  const property = (yield* findOrphans(log.database, collection, [{ id, value: theirs, old: version }])).get(id)
   return collection.parents.find(r => r.property === property)
 }
 
@@ -111,7 +111,7 @@ function sidesOf(
 
 function* readFamily(exchange: Exchange, { id, version }: RowState): Step<Pick<Contested, 'family' | 'children'>> {
   if (version.value === null || !exchange.collection.children.length) return { family: '', children: [] }
-  const { removed, cleared, forbidding } = yield* readDependents(exchange.collection, id)
+  const { removed, cleared, forbidding } = yield* readDependents(exchange.log.database, exchange.collection, id)
   const children: { entity: string; id: string }[] = []
   const family: string[] = []
   for (const { collection, id: child } of [...removed, ...cleared, ...forbidding]) {
@@ -296,7 +296,7 @@ export function* takeParents(exchange: Exchange, value: WireRow, stamp: StepStam
  */
 function* takeChildren(exchange: Exchange, { id, theirs }: Contested, url: string, stamp: StepStamp): Step<boolean> {
   // where ON DELETE forbids it the children that were shown go as well, or the decision could never be stored
-  const dependents = yield* readDependents(exchange.collection, id, undefined, true)
+  const dependents = yield* readDependents(exchange.log.database, exchange.collection, id, undefined, true)
   if (dependents.isBlocked) throw new ConstraintError('foreign-key', undefined)
   if (theirs === null && (yield* isEarly(exchange, dependents.removed))) return false
   for (const { collection, id: child } of dependents.removed) {

@@ -51,8 +51,9 @@ export class StepStamp {
 
   *take(): Step<number> {
     if (this.#stamp !== undefined) return this.#stamp
-    this.#stamp = yield* this.exchange.log.database.tick()
-    for (const remote of this.exchange.siblings.values()) yield* noteStored(remote, this.#stamp)
+    const { database } = this.exchange.log
+    this.#stamp = yield* database.tick()
+    for (const remote of this.exchange.siblings.values()) yield* noteStored(database, remote, this.#stamp)
     return this.#stamp
   }
 }

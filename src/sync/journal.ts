@@ -69,10 +69,10 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   /** What was changed here and not told yet; what waits or was refused is listed there. */
   async pending(url?: string): Promise<PendingChange<Entity>[]> {
     return this.#read(url, function* (exchange) {
-      const { collection, remote } = exchange
+      const { log, collection, remote } = exchange
       const pending: { id: string; row: WireRow | null }[] = []
       for (let above = remote.told; ; ) {
-        const changes = yield* readChanges(collection, { above, limit: 1_000, removalsAbove: -1, newsFor: remote.id })
+        const changes = yield* readChanges(log.database, collection, { above, limit: 1_000, removalsAbove: -1, newsFor: remote.id })
         const states = yield* readRowStates(
           exchange,
           changes.map(c => c.id),
@@ -232,7 +232,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
       const value = chosen ?? null
       const alone = { ...exchange, siblings: new Map() } // what an undo takes along is news for everybody
       if (value === null && version.value !== null)
-        yield* removeDependents(alone, yield* readDependents(collection, id), new StepStamp(alone))
+        yield* removeDependents(alone, yield* readDependents(log.database, collection, id), new StepStamp(alone))
       yield* storeVersions(log, collection, [{ id, old: version, value }], yield* log.database.tick())
       yield* query('DELETE FROM sync_decision WHERE id = ?', decisionId)
     })
@@ -322,7 +322,11 @@ function noteDecision(exchange: Exchange, state: RowState, remote: WireRow | nul
 function* makeRoom(exchange: Exchange, { id, version, waiting }: RowState, value: WireRow | null, stamp: StepStamp): Step<void> {
   if (value !== null) yield* takeParents(exchange, value, stamp)
   else if (version.value !== null)
-    yield* removeDependents(exchange, yield* readDependents(exchange.collection, id, undefined, waiting !== undefined), stamp)
+    yield* removeDependents(
+      exchange,
+      yield* readDependents(exchange.log.database, exchange.collection, id, undefined, waiting !== undefined),
+      stamp,
+    )
 }
 
 const parse = (cell: unknown): WireRow | null | undefined => (cell === null || cell === undefined ? undefined : JSON.parse(String(cell)))

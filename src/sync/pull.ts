@@ -1,8 +1,7 @@
 // Reads what changed on the server, page by page, from where the last pull ended. Stopping anywhere is safe.
 
 import type { Collection } from '../changes/collection.js'
-import { first, query, queryMany, type Step } from '../changes/database/database.js'
-import { quote } from '../changes/database/triggers.js'
+import { first, imagesOf, query, quote, type Step } from '../changes/database/database.js'
 import { baseOf, cursorOf, isUpToSql, type Remote, resetRemote, writeRemote } from '../changes/remotes.js'
 import { ConstraintError, InvalidAnswerError } from '../errors.js'
 import type { PullAnswer, Update } from '../protocol/messages.js'
@@ -100,7 +99,8 @@ async function storePage(session: Session, asked: Remote, answer: PullAnswer, et
   return (await guarded(exchange => completeAnswer(exchange, answer, etag))) !== MOVED
 }
 
-function* beginAnswer({ collection, url }: Session, { remote }: Exchange, answer: PullAnswer): Step<void> {
+function* beginAnswer({ collection, url }: Session, exchange: Exchange, answer: PullAnswer): Step<void> {
+  const { remote } = exchange
   if (answer.reset === 'collection-changed') yield* resetRemote(collection, remote, answer.collection ?? null)
   else if (remote.serverCollection !== null && answer.collection !== remote.serverCollection) {
     throw new InvalidAnswerError(
@@ -115,16 +115,16 @@ function* beginAnswer({ collection, url }: Session, { remote }: Exchange, answer
   remote.page = null
   // Begun anew, a full answer forgets what an earlier one has shown. Where nothing was agreed before, it has nothing to sweep.
   yield* query('DELETE FROM sync_seen WHERE remote = ?', remote.id)
-  remote.sweeping = answer.full === true && (yield* wasAnythingAgreed(collection, remote))
+  remote.sweeping = answer.full === true && (yield* wasAnythingAgreed(exchange))
 }
 
-function* wasAnythingAgreed(collection: Collection, remote: Remote): Step<boolean> {
+function* wasAnythingAgreed({ log, collection, remote }: Exchange): Step<boolean> {
   const { table } = collection
   const known = yield* first(
     `SELECT 1 FROM sync_remote r WHERE r.id = ? AND (
-       EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isUpToSql('x."_lastChange"', `x.${quote(table.key)}`)})
+       EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isUpToSql('x."_lastChange"', log.database.id(table, 'x'))})
        OR EXISTS (SELECT 1 FROM sync_stamp m JOIN ${quote(table.name)} x ON x."_lastChange" = m.stamp WHERE m.remote = r.id)
-       OR EXISTS (SELECT 1 FROM ${quote(`sync_image_${table.name}`)} i WHERE i._sync_remote = r.id AND i._sync_removed = 0)
+       OR EXISTS (SELECT 1 FROM ${quote(imagesOf(table))} i WHERE i._sync_remote = r.id AND i._sync_removed = 0)
        OR EXISTS (SELECT 1 FROM sync_conflict c WHERE c.remote = r.id))`,
     remote.id,
   )
@@ -145,15 +145,18 @@ function dateFormOf(collection: Collection, updates: readonly Update[]): Remote[
 }
 
 function* storeUpdates(exchange: Exchange, updates: readonly Update[], take: typeof takeRows): Step<Taken> {
-  const { remote } = exchange
+  const { log, remote } = exchange
   const taken = updates.length ? yield* take(exchange, updates, new StepStamp(exchange)) : nothingTaken()
   if (!remote.sweeping) return taken
-  yield* queryMany(
-    'INSERT INTO sync_seen (remote, id) VALUES (?, ?) ON CONFLICT DO NOTHING',
+  yield* log.database.upsertRows(
+    'sync_seen',
+    ['remote', 'id'],
+    ['remote', 'id'],
     updates.filter(u => u.value !== null).map(u => [remote.id, u.id]),
   )
-  yield* queryMany(
-    'DELETE FROM sync_seen WHERE remote = ? AND id = ?',
+  yield* log.database.deleteRows(
+    'sync_seen',
+    ['remote', 'id'],
     updates.filter(u => u.value === null).map(u => [remote.id, u.id]),
   )
   return taken
@@ -185,13 +188,13 @@ interface Swept {
 
 /** What a full answer lacks, the server does not have any more (law 8). */
 function* sweep(exchange: Exchange, after: string, limit: number): Step<Swept> {
-  const { collection, remote } = exchange
+  const { log, collection, remote } = exchange
   const { table } = collection
   const rows = yield* query(
     `SELECT k.id FROM (
-       SELECT x.${quote(table.key)} AS id FROM ${quote(table.name)} x
+       SELECT ${log.database.id(table, 'x')} AS id FROM ${quote(table.name)} x
        UNION SELECT c.id FROM sync_conflict c WHERE c.remote = ?1
-       UNION SELECT i._sync_id FROM ${quote(`sync_image_${table.name}`)} i WHERE i._sync_remote = ?1) k
+       UNION SELECT i._sync_id FROM ${quote(imagesOf(table))} i WHERE i._sync_remote = ?1) k
       WHERE k.id > ?2 AND NOT EXISTS (SELECT 1 FROM sync_seen s WHERE s.remote = ?1 AND s.id = k.id)
       ORDER BY k.id LIMIT ?3`,
     remote.id,

@@ -1,9 +1,7 @@
 // Tells the server what changed here, in batches: each is a push of its own, written down before it is sent (law 5).
 
-import { readClock } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import { first, query, queryMany, type Step } from '../changes/database/database.js'
-import { quote } from '../changes/database/triggers.js'
+import { first, imagesOf, query, quote, type Step } from '../changes/database/database.js'
 import {
   baseOf,
   dropTentativeImages,
@@ -50,9 +48,9 @@ export async function push(session: Session): Promise<PushOutcome> {
   return await sendPush(session, prepared)
 }
 
-function* isAllTold({ remote }: Exchange): Step<boolean> {
+function* isAllTold({ log, remote }: Exchange): Step<boolean> {
   if (remote.push) return false
-  const { now } = yield* readClock()
+  const { now } = yield* log.database.clock()
   return remote.told.stamp === now && remote.told.id === LAST && remote.stored.size === 0
 }
 
@@ -63,14 +61,14 @@ function* isAllTold({ remote }: Exchange): Step<boolean> {
  * until the answer is here: it is what both know if the push turns out to have arrived.
  */
 function* preparePush({ batchSize }: Session, exchange: Exchange): Step<Prepared | PushOutcome> {
-  const { collection, remote } = exchange
+  const { log, collection, remote } = exchange
   if (remote.push) return 'again' // another sync of this database was faster
-  yield* dropTentativeImages(collection, remote)
+  yield* dropTentativeImages(log.database, collection, remote)
   yield* holdParents(exchange)
   const size = Math.max(1, Math.min(batchSize, remote.batch ?? batchSize))
   const news = yield* readNews(exchange, size + 1)
   yield* noteUntold(exchange)
-  const { now } = yield* readClock()
+  const { now } = yield* log.database.clock()
   const more = news.length > size
   const batch = news.slice(0, size)
   const last = batch.at(-1)
@@ -92,10 +90,10 @@ function* preparePush({ batchSize }: Session, exchange: Exchange): Step<Prepared
 
 /** The news up to a number of rows, in the order of changes; what waits or was refused is not told. */
 function* readNews(exchange: Exchange, limit: number): Step<RowState[]> {
-  const { collection, remote } = exchange
+  const { log, collection, remote } = exchange
   const news: RowState[] = []
   for (let above = remote.told; ; ) {
-    const changes = yield* readChanges(collection, { above, limit, removalsAbove: -1, newsFor: remote.id })
+    const changes = yield* readChanges(log.database, collection, { above, limit, removalsAbove: -1, newsFor: remote.id })
     const states = yield* readRowStates(
       exchange,
       changes.map(c => c.id),
@@ -146,7 +144,7 @@ function* holdParents(exchange: Exchange): Step<void> {
       const { id, version } = state
       if (version.stamp === 0 || version.value !== null || isAgreed(remote, state, version.stamp) || isHeld(state)) continue
       yield* writeRejection(
-        remote,
+        exchange,
         { id, code: 'children-exist', detail: 'Rows that need it wait for a decision, or are told first.' },
         version.stamp,
       )
@@ -156,13 +154,13 @@ function* holdParents(exchange: Exchange): Step<void> {
 
 /** Removed rows that others were moved away from: told first, their removal would take those along on the server. */
 function* readLeft(exchange: Exchange, parent: Collection): Step<string[]> {
-  const { collection, remote } = exchange
+  const { log, collection, remote } = exchange
   const left: string[] = []
   for (const { property, childColumn, parent: needed, parentColumn } of collection.parents) {
     if (needed !== parent || parentColumn !== parent.table.key) continue
     const rows = yield* query(
       `SELECT DISTINCT i._sync_id AS id
-         FROM ${quote(`sync_image_${collection.name}`)} i JOIN sync_tombstone t ON t.collection = ? AND t.id = i.${quote(childColumn)}
+         FROM ${quote(imagesOf(collection.table))} i JOIN sync_tombstone t ON t.collection = ? AND t.id = ${log.database.text(`i.${quote(childColumn)}`)}
         WHERE i._sync_remote = ?`,
       parent.name,
       remote.id,
@@ -182,13 +180,15 @@ function* readLeft(exchange: Exchange, parent: Collection): Step<string[]> {
 
 /** What waits is not told, whatever `told` says: the stamp of our version is noted with every push. */
 function* noteUntold(exchange: Exchange): Step<void> {
-  const { remote } = exchange
+  const { log, remote } = exchange
   const ids = [...(yield* readWaiting(exchange)).keys()]
   if (!ids.length) return
   const states = [...(yield* readRowStates(exchange, ids)).values()]
   const moved = states.filter(s => !isAgreed(remote, s, s.version.stamp) && s.waiting?.untold !== s.version.stamp)
-  yield* queryMany(
-    'UPDATE sync_conflict SET untold = ? WHERE remote = ? AND id = ?',
+  yield* log.database.updateRows(
+    'sync_conflict',
+    ['untold'],
+    ['remote', 'id'],
     moved.map(s => [s.version.stamp, remote.id, s.id]),
   )
 }
@@ -292,7 +292,7 @@ function acknowledgePush(session: Session, push: OpenPush, answer: PushAnswer): 
 
 // a row that was refused before and has moved on since is not refused any more
 function* forgetOutdatedRejections(exchange: Exchange): Step<void> {
-  const { collection, remote } = exchange
+  const { log, collection, remote } = exchange
   const refused = yield* query('SELECT id FROM sync_rejection WHERE remote = ?', remote.id)
   if (!refused.length) return
   const states = yield* readRowStates(
@@ -305,11 +305,11 @@ function* forgetOutdatedRejections(exchange: Exchange): Step<void> {
     if (rejection && rejection.stamp !== version.stamp && isAgreed(remote, state, version.stamp))
       outdated.push({ id, stamp: rejection.stamp })
   }
-  yield* forgetRejections(collection, remote, outdated)
+  yield* forgetRejections(log.database, collection, remote, outdated)
 }
 
 function* acknowledge(exchange: Exchange, limit: Place, answer?: PushAnswer): Step<void> {
-  const { collection, remote } = exchange
+  const { log, collection, remote } = exchange
   remote.told = limit
   remote.push = null
   if (answer) {
@@ -319,21 +319,21 @@ function* acknowledge(exchange: Exchange, limit: Place, answer?: PushAnswer): St
   yield* forgetStored(remote)
   yield* writeRemote(remote)
   yield* forgetOutdatedRejections(exchange)
-  yield* pruneImages(collection, remote)
+  yield* pruneImages(log.database, collection, remote)
 }
 
 /** How many rows an unanswered push tells; what was changed since counts along, for its image stands for it. */
-function* countTold({ collection, remote }: Exchange, limit: Place): Step<number> {
+function* countTold({ log, collection, remote }: Exchange, limit: Place): Step<number> {
   const row = yield* first(
-    `SELECT count(*) AS rows FROM (
-       SELECT x.${quote(collection.table.key)} AS id, x."_lastChange" AS stamp FROM ${quote(collection.name)} x
+    `SELECT count(*) AS told FROM (
+       SELECT ${log.database.id(collection.table, 'x')} AS id, x."_lastChange" AS stamp FROM ${quote(collection.name)} x
        UNION SELECT t.id, t.stamp FROM sync_tombstone t WHERE t.collection = ?1
-       UNION SELECT i._sync_id, i._sync_stamp FROM ${quote(`sync_image_${collection.name}`)} i WHERE i._sync_remote = ?2) v
+       UNION SELECT i._sync_id, i._sync_stamp FROM ${quote(imagesOf(collection.table))} i WHERE i._sync_remote = ?2) v
       WHERE (v.stamp, v.id) > (?3, ?4) AND (v.stamp, v.id) <= (?5, ?6)
         AND NOT EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = ?2 AND m.stamp = v.stamp)`,
     ...[collection.name, remote.id, remote.told.stamp, remote.told.id, limit.stamp, limit.id],
   )
-  return Number(row?.rows)
+  return Number(row?.told)
 }
 
 function endPush(session: Session, push: OpenPush, batch?: number): Promise<void> {
@@ -352,18 +352,19 @@ async function setAside(session: Session, push: OpenPush, refusals: readonly Ref
   await endPush(session, push)
   if (!known.length)
     throw new ServerError(`${url} refused rows of ${collection.entity} that it was not told.`, { url, status: 422, isDefinite: true })
-  await step(session, function* ({ remote }) {
-    for (const refusal of known) yield* writeRejection(remote, refusal, told.get(refusal.id) as number)
+  await step(session, function* (exchange) {
+    for (const refusal of known) yield* writeRejection(exchange, refusal, told.get(refusal.id) as number)
   })
   report.refused += known.length
 }
 
-function* writeRejection(remote: Remote, { id, code, property, detail }: Refusal, stamp: number): Step<void> {
+function* writeRejection({ log, remote }: Exchange, { id, code, property, detail }: Refusal, stamp: number): Step<void> {
   const again = ['parent-missing', 'children-exist', 'children-unseen'].includes(code) ? 1 : 0 // a matter of other rows: told again by the next sync
-  yield* query(
-    `INSERT INTO sync_rejection (remote, id, stamp, code, property, detail, again) VALUES (?, ?, ?, ?, ?, ?, ?)
-     ON CONFLICT (remote, id) DO UPDATE SET stamp = excluded.stamp, code = excluded.code, property = excluded.property, detail = excluded.detail, again = excluded.again`,
-    ...[remote.id, id, stamp, code, property ?? null, detail, again],
+  yield* log.database.upsertRows(
+    'sync_rejection',
+    ['remote', 'id', 'stamp', 'code', 'property', 'detail', 'again'],
+    ['remote', 'id'],
+    [[remote.id, id, stamp, code, property ?? null, detail, again]],
   )
 }
 
@@ -402,6 +403,7 @@ export function* tellRowsAgain(exchange: Exchange, ids: readonly string[]): Step
     )
   }
   yield* forgetRejections(
+    log.database,
     collection,
     remote,
     states.flatMap(s => (s.rejection ? [{ id: s.id, stamp: s.rejection.stamp }] : [])),

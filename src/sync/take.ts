@@ -47,7 +47,7 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
     const base = baseOf(exchange.remote, state)
     let theirs: WireRow | null
     try {
-      theirs = given === null ? null : normalise(collection, given, base, state.version.value)
+      theirs = given === null ? null : normalise(collection, id, given, base, state.version.value)
     } catch (error) {
       if (!(error instanceof ValueError)) throw error
       yield* wait(exchange, taken, state, given, 'not-valid')
@@ -60,7 +60,7 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
     else removals.push({ state, theirs, value })
   }
 
-  const orphans = yield* findOrphans(log, collection, rows.map(toRow))
+  const orphans = yield* findOrphans(log.database, collection, rows.map(toRow))
   for (const row of rows) if (orphans.has(row.state.id)) yield* waitForParent(exchange, taken, row, orphans.get(row.state.id) as string)
   yield* settleOrWait(
     exchange,
@@ -105,7 +105,15 @@ export function* readCommonBase(
 }
 
 /** The server's row as this database would hold it. Where it lacks a property, an older schema says nothing about it. Throws ValueError. */
-export function normalise(collection: Collection, given: WireRow, base: WireRow | null | undefined, mine: WireRow | null): WireRow {
+export function normalise(
+  collection: Collection,
+  id: string,
+  given: WireRow,
+  base: WireRow | null | undefined,
+  mine: WireRow | null,
+): WireRow {
+  const refusal = collection.refuseKey(id)
+  if (refusal) throw new ValueError(collection.entity, collection.keyProperty, refusal)
   const value: WireRow = {}
   for (const column of collection.columns) {
     const { property } = column
@@ -191,6 +199,7 @@ export function* settle(
     decided.filter(d => d.state.waiting).map(d => d.state.id),
   )
   yield* forgetRejections(
+    log.database,
     collection,
     remote,
     decided.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : [])),
@@ -207,6 +216,7 @@ export function* settle(
       isKept,
     )
     yield* keepImages(
+      log.database,
       collection,
       remote,
       ours.map(o => ({ id: o.write.id, value: o.theirs })),
@@ -242,7 +252,7 @@ function* takeRemovals(exchange: Exchange, taken: Taken, removals: readonly Cand
 
 /** Law 9: a removal speaks for what the remover saw. */
 function* whyNotYet(exchange: Exchange, id: string): Step<'children-changed' | 'children-exist' | undefined> {
-  const { removed, cleared, forbidding, isBlocked } = yield* readDependents(exchange.collection, id)
+  const { removed, cleared, forbidding, isBlocked } = yield* readDependents(exchange.log.database, exchange.collection, id)
   for (const dependent of [...removed, ...forbidding]) {
     const there = siblingOf(exchange, dependent.collection)
     if (there && !isClean(there, (yield* readRowStates(there, [dependent.id])).get(dependent.id) as RowState)) return 'children-changed'
@@ -271,7 +281,7 @@ export function* isEarly(exchange: Exchange, children: readonly Dependent[]): St
 }
 
 function* removeOrWait(exchange: Exchange, taken: Taken, removal: Candidate, stamp: StepStamp): Step<void> {
-  const dependents = yield* readDependents(exchange.collection, removal.state.id)
+  const dependents = yield* readDependents(exchange.log.database, exchange.collection, removal.state.id)
   yield* stamp.take()
   try {
     yield* exchange.log.database.attempt(function* () {

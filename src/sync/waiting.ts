@@ -1,26 +1,28 @@
 // The journal of what waits: rows of the server's that this database has not taken yet, and why.
 
-import { query, queryMany, type Step } from '../changes/database/database.js'
+import { query, type Step } from '../changes/database/database.js'
 import { isAgreed, type RowState, type Waiting, type WaitingReason, waitingFrom } from '../changes/remotes.js'
 import type { WireRow } from '../protocol/messages.js'
 import { type Exchange, siblingOf } from './exchange.js'
 
 /** Notes the server's version of a row; our version's stamp is noted along, if that is news, for it is not told while the row waits. */
-export function* writeWaiting({ remote }: Exchange, state: RowState, theirs: WireRow | null, reason: WaitingReason): Step<void> {
+export function* writeWaiting({ log, remote }: Exchange, state: RowState, theirs: WireRow | null, reason: WaitingReason): Step<void> {
   const untold = isAgreed(remote, state, state.version.stamp) ? null : state.version.stamp
   const json = theirs === null ? null : JSON.stringify(theirs)
   const { waiting } = state
   if (waiting && waiting.reason === reason && waiting.untold === untold && waiting.json === json) return
-  yield* query(
-    `INSERT INTO sync_conflict (remote, id, theirs, untold, reason) VALUES (?, ?, ?, ?, ?)
-     ON CONFLICT (remote, id) DO UPDATE SET theirs = excluded.theirs, untold = excluded.untold, reason = excluded.reason`,
-    ...[remote.id, state.id, json, untold, reason],
+  yield* log.database.upsertRows(
+    'sync_conflict',
+    ['remote', 'id', 'theirs', 'untold', 'reason'],
+    ['remote', 'id'],
+    [[remote.id, state.id, json, untold, reason]],
   )
 }
 
-export function* forgetWaiting({ remote }: Exchange, ids: readonly string[]): Step<void> {
-  yield* queryMany(
-    'DELETE FROM sync_conflict WHERE remote = ? AND id = ?',
+export function* forgetWaiting({ log, remote }: Exchange, ids: readonly string[]): Step<void> {
+  yield* log.database.deleteRows(
+    'sync_conflict',
+    ['remote', 'id'],
     ids.map(id => [remote.id, id]),
   )
 }

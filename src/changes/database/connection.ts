@@ -1,7 +1,6 @@
 // The synchronous connections of TypeORM's SQLite family, behind one call.
 
 import type { DataSource } from 'typeorm'
-import { SyncConfigurationError } from '../../errors.js'
 import type { Cell, Row } from './database.js'
 
 /** Runs one statement, now, on the connection that the application uses too. */
@@ -137,26 +136,4 @@ function sqlJsConnection(database: SqlJs): Connection {
       }
     },
   }
-}
-
-const SYNCHRONOUS = new Set(['sqljs', 'better-sqlite3'])
-
-const WHY: Record<string, string> = {
-  sqlite: 'its connection is asynchronous',
-  expo: 'its connection is asynchronous',
-  capacitor: 'its connection is asynchronous',
-  cordova: 'its connection is asynchronous',
-  'react-native': 'its connection is asynchronous',
-  nativescript: 'its connection is asynchronous',
-}
-
-/** Throws SyncConfigurationError for a driver on which a step cannot be made atomic yet. */
-export function checkDriver(dataSource: DataSource): void {
-  const { type } = dataSource.options
-  if (SYNCHRONOUS.has(type)) return
-  const why = WHY[type] ?? 'its steps are not written yet'
-  throw new SyncConfigurationError(
-    `typeorm-sync cannot work on a data source of type '${type}' yet: ${why}, so an application's save could become part of a sync that is rolled back. ` +
-      `Use 'sqljs' in browsers and apps, 'better-sqlite3' (also with \`driver: libsql\`) for SQLite files.`,
-  )
 }

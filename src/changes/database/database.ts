@@ -16,6 +16,19 @@ export interface Statement {
 /** Work that runs inside one step: atomic, holding the clock (ARCHITECTURE.md, law 1). It yields statements and is given their rows. */
 export type Step<T> = Generator<Statement, T, Row[]>
 
+export interface DatabaseOptions {
+  /** How long a step waits for the application's transactions, or other processes, to end; milliseconds, 10,000 unless told otherwise. */
+  readonly patience?: number
+  /** Saves a SQLite database in memory, where the driver's `autoSave` is not used. */
+  readonly save?: () => Promise<void> | void
+  /** SQL for the time in milliseconds since 1/1/1970. */
+  readonly wallClock?: string
+  /** Called before each statement of a step; what it throws, the statement throws. For tests that let things go wrong. */
+  readonly beforeStatement?: (sql: string) => void
+  /** Awaited before each step. For tests that decide who comes next. */
+  readonly beforeStep?: () => Promise<void>
+}
+
 export interface StepOptions {
   /** The step only reads: one snapshot, no mark. */
   readonly readOnly?: boolean
@@ -27,6 +40,9 @@ export interface StepOptions {
   readonly unmarked?: boolean
 }
 
+export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
+export const imagesOf = (table: Table) => `sync_image_${table.name}`
+
 /** The table behind an entity, as triggers and image tables need it. */
 export interface Table {
   /** Database name, unquoted. */
@@ -35,6 +51,18 @@ export interface Table {
   readonly key: string
   /** Database names of the columns that are synced, key and `_lastChange` left out. */
   readonly columns: readonly string[]
+}
+
+/** A column that a statement writes, and what stands for its value there, where that is not a mere parameter. */
+export type Target = string | { readonly column: string; readonly placeholder: string }
+
+/** The clock as it stands; `now` is the last stamp. Read in the same step as the rows beside it. */
+export interface Clock {
+  readonly now: number
+  /** The random name of this history; it changes when the history was reset. */
+  readonly collection: string
+  /** Tombstones up to here are collected. */
+  readonly horizon: number
 }
 
 /** How a table stands. `gained`: columns that it has and its images had not. */
@@ -54,12 +82,30 @@ export interface Database {
   /** Saves what the steps stored, where the database lives in memory and is saved as a whole. */
   save(): Promise<void>
 
-  /** SQL for «expression is one of the ids», with one parameter, which `idList(ids)` makes. */
-  among(expression: string): string
-  idList(ids: Iterable<string>): unknown
+  /** SQL for the id of a row: a text that compares bytewise. `alias` is the table's in the statement. */
+  id(table: Table, alias: string): string
+  /** SQL for an id, which `expression` gives, as a value of the key column: for comparing the two so that the key's index serves. */
+  key(table: Table, expression: string): string
+  /** SQL for «the column is one of these», with one parameter, which `list` makes. The table is one of ours, or one that is synced or referenced. */
+  among(table: string, alias: string, column: string): string
+  list(ids: Iterable<string>): unknown
+  /** SQL for «expression, as text». */
+  text(expression: string): string
 
+  insertRows(into: string, columns: readonly Target[], rows: readonly (readonly unknown[])[]): Step<void>
+  /** Inserts, or sets the columns beside `keys` of what is there. */
+  upsertRows(into: string, columns: readonly Target[], keys: readonly string[], rows: readonly (readonly unknown[])[]): Step<void>
+  /** Sets columns: each list has their values, then those of the keys. */
+  updateRows(table: string, columns: readonly Target[], keys: readonly string[], rows: readonly (readonly unknown[])[]): Step<void>
+  deleteRows(from: string, keys: readonly string[], rows: readonly (readonly unknown[])[]): Step<void>
+
+  clock(): Step<Clock>
+  /** Is this a read replica, which may not have come as far as a client has? */
+  isReplica(): Step<boolean>
   /** Takes a stamp: max(wall clock, last + 1), in milliseconds since 1/1/1970. */
   tick(): Step<number>
+  /** Lets triggers keep still, or act again, within a step that began before the clock was there. */
+  mark(isOurs: boolean): Step<void>
   createTables(): Step<void>
   /** Brings image table and triggers in line with the entity's table. */
   prepareTable(table: Table): Step<TableState>
@@ -72,10 +118,10 @@ export interface Database {
   stampDifferences(tables: readonly Table[]): Step<void>
   /** Gives rows that have no stamp one, the same for all: they count as changed. */
   stampUnstamped(tables: readonly Table[]): Step<void>
-  /** SQL that keeps the row of an id, for every server that knows it, `exceptRemote` left out. Parameters: id, remote. */
-  keepRow(table: Table): string
-  /** SQL that keeps the tombstone of an id, or that there was nothing. Parameters: id, id, remote. */
-  keepAbsence(table: Table): string
+  /** Keeps the rows of these ids, for every server that knows them, `except` left out (law 4). */
+  keepRows(table: Table, ids: readonly string[], except: number | undefined): Step<void>
+  /** Keeps what stands at these ids, of which there is no row: a tombstone, or nothing (law 10). */
+  keepAbsences(table: Table, ids: readonly string[], except: number | undefined): Step<void>
   /** Constraints between rows count at the end of the step. */
   deferConstraints(): Step<void>
   /** Runs a body so that a constraint which it breaks leaves nothing of it behind. */
@@ -92,9 +138,4 @@ export function* query(sql: string, ...values: unknown[]): Step<Row[]> {
 /** Runs one statement and gives its first row. */
 export function* first(sql: string, ...values: unknown[]): Step<Row | undefined> {
   return (yield { sql, values })[0]
-}
-
-/** Runs one statement for each list of values. */
-export function* queryMany(sql: string, many: readonly (readonly unknown[])[]): Step<void> {
-  if (many.length) yield { sql, values: [], many }
 }

@@ -5,29 +5,26 @@
 
 import type { DataSource } from 'typeorm'
 import { ConstraintError, type ConstraintKind, DatabaseBusyError, DatabaseFailedError, SyncError } from '../../errors.js'
-import { type Connection, checkDriver, connectionOf, type SqliteDriver } from './connection.js'
-import { type Database, first, query, type Row, type Step, type StepOptions, type Table } from './database.js'
+import { type Connection, connectionOf, type SqliteDriver } from './connection.js'
+import {
+  type Database,
+  type DatabaseOptions,
+  first,
+  query,
+  quote,
+  type Row,
+  type Step,
+  type StepOptions,
+  type Table,
+  type Target,
+} from './database.js'
 import { TABLES } from './sqlite-tables.js'
-import { type IndexedColumn, imageTable, keepAbsence, keepImage, MARK, quote, triggersOf } from './triggers.js'
-
-export interface SqliteOptions {
-  /** How long a step waits for the application's transaction, or another process, to end; milliseconds. */
-  readonly patience?: number
-  /** Saves a database in memory, where the driver's `autoSave` is not used. */
-  readonly save?: () => Promise<void> | void
-  /** SQL for the time in milliseconds since 1/1/1970. */
-  readonly wallClock?: string
-  /** Called before each statement of a step; what it throws, the statement throws. For tests that let things go wrong. */
-  readonly beforeStatement?: (sql: string) => void
-  /** Awaited before each step, instead of a turn of the event loop. For tests that decide who comes next. */
-  readonly beforeStep?: () => Promise<void>
-}
+import { type IndexedColumn, imageTable, keepAbsence, keepImage, MARK, triggersOf } from './triggers.js'
 
 const NOW = '(SELECT now FROM sync_clock)'
 const WALL_CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
-export function sqliteDatabase(dataSource: DataSource, options: SqliteOptions = {}): Database {
-  checkDriver(dataSource)
+export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions = {}): Database {
   const { patience = 10_000, wallClock = WALL_CLOCK, beforeStatement, beforeStep = macrotask } = options
   const driver = dataSource.driver as unknown as SqliteDriver
   let schemaChange: Promise<unknown> | undefined
@@ -260,7 +257,7 @@ export function sqliteDatabase(dataSource: DataSource, options: SqliteOptions = 
       }),
       JSON.stringify([...changed, ...removed]),
     )
-    for (const id of added) yield* query(keepAbsence(table, '?1'), id)
+    yield* query(keepAbsences(table), JSON.stringify(added), 0)
     yield* query(
       'DELETE FROM sync_tombstone WHERE collection = ? AND id IN (SELECT value FROM json_each(?))',
       table.name,
@@ -284,10 +281,46 @@ export function sqliteDatabase(dataSource: DataSource, options: SqliteOptions = 
     save,
     uniqueColumns,
 
-    among: expression => `${expression} IN (SELECT value FROM json_each(?))`,
-    idList: ids => JSON.stringify([...ids]),
+    id: (table, alias) => `${alias}.${quote(table.key)}`,
+    key: (_table, expression) => expression,
+    among: (_table, alias, column) => `${alias}.${quote(column)} IN (SELECT value FROM json_each(?))`,
+    list: ids => JSON.stringify([...ids]),
+    text: expression => `CAST(${expression} AS TEXT)`,
+
+    *insertRows(into, columns, rows) {
+      yield* queryMany(insertInto(into, columns), rows)
+    },
+
+    *upsertRows(into, columns, keys, rows) {
+      const others = columns.map(nameOf).filter(c => !keys.includes(c))
+      const update = others.length ? `UPDATE SET ${others.map(c => `${quote(c)} = excluded.${quote(c)}`).join(', ')}` : 'NOTHING'
+      yield* queryMany(`${insertInto(into, columns)} ON CONFLICT (${keys.map(quote).join(', ')}) DO ${update}`, rows)
+    },
+
+    *updateRows(table, columns, keys, rows) {
+      const assignments = columns.map(c => `${quote(nameOf(c))} = ${placeholderOf(c)}`).join(', ')
+      yield* queryMany(`UPDATE ${quote(table)} SET ${assignments} WHERE ${areEqual(keys)}`, rows)
+    },
+
+    *deleteRows(from, keys, rows) {
+      yield* queryMany(`DELETE FROM ${quote(from)} WHERE ${areEqual(keys)}`, rows)
+    },
+
+    *clock() {
+      const row = yield* first('SELECT now, collection, horizon FROM sync_clock')
+      return { now: Number(row?.now), collection: String(row?.collection), horizon: Number(row?.horizon) }
+    },
+
+    // biome-ignore lint/correctness/useYield: a file has no replicas
+    *isReplica() {
+      return false
+    },
 
     tick,
+
+    *mark(isOurs) {
+      yield* query(`UPDATE sync_clock SET step = ${isOurs ? '1' : 'NULL'}`)
+    },
 
     *createTables() {
       for (const sql of TABLES) yield* query(sql)
@@ -353,15 +386,13 @@ export function sqliteDatabase(dataSource: DataSource, options: SqliteOptions = 
       }
     },
 
-    keepRow: table =>
-      keepImage(table, {
-        id: `x.${quote(table.key)}`,
-        stamp: 'x."_lastChange"',
-        cell: c => `x.${quote(c)}`,
-        from: `, ${quote(table.name)} x`,
-        where: `x.${quote(table.key)} = ? AND r.id IS NOT ? AND`,
-      }),
-    keepAbsence: table => keepAbsence(table, '?1', 'r.id IS NOT ?2 AND'),
+    *keepRows(table, ids, except = 0) {
+      if (ids.length) yield* query(keepRows(table), JSON.stringify(ids), except)
+    },
+
+    *keepAbsences(table, ids, except = 0) {
+      if (ids.length) yield* query(keepAbsences(table), JSON.stringify(ids), except)
+    },
 
     *deferConstraints() {
       yield* query('PRAGMA defer_foreign_keys = ON')
@@ -398,6 +429,31 @@ export function sqliteDatabase(dataSource: DataSource, options: SqliteOptions = 
     return `${what} for more than ${waited} ms. Nothing was stored, nothing was lost; sync again when it has ended.`
   }
 }
+
+const nameOf = (target: Target) => (typeof target === 'string' ? target : target.column)
+const placeholderOf = (target: Target) => (typeof target === 'string' ? '?' : target.placeholder)
+const areEqual = (keys: readonly string[]) => keys.map(k => `${quote(k)} = ?`).join(' AND ')
+
+function insertInto(into: string, columns: readonly Target[]): string {
+  return `INSERT INTO ${quote(into)} (${columns.map(c => quote(nameOf(c))).join(', ')}) VALUES (${columns.map(placeholderOf).join(', ')})`
+}
+
+/** Runs one statement for each list of values. */
+function* queryMany(sql: string, many: readonly (readonly unknown[])[]): Step<void> {
+  if (many.length) yield { sql, values: [], many }
+}
+
+// Parameters: a list of ids, and a server that is left out.
+const keepRows = (table: Table) =>
+  keepImage(table, {
+    id: `x.${quote(table.key)}`,
+    stamp: 'x."_lastChange"',
+    cell: c => `x.${quote(c)}`,
+    from: `, ${quote(table.name)} x`,
+    where: `x.${quote(table.key)} IN (SELECT value FROM json_each(?)) AND r.id <> ? AND`,
+  })
+
+const keepAbsences = (table: Table) => keepAbsence(table, 'k.value', { from: 'json_each(?) k, ', where: 'r.id <> ? AND' })
 
 function constraint(error: unknown): ConstraintError | undefined {
   const message = error instanceof Error ? error.message : ''

@@ -4,13 +4,12 @@
 // and our own: TypeORM rebuilds tables, and a trigger elsewhere that names one makes the migration fail. They use no OR clause: the
 // application's own conflict clause would override it, where it does not override ON CONFLICT … DO UPDATE.
 
-import type { Table } from './database.js'
+import { imagesOf, quote, type Table } from './database.js'
 
 export const MARK = '/* typeorm-sync */'
 
-export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
 export const text = (value: string) => `'${value.replaceAll("'", "''")}'`
-export const imageTable = (table: Table) => quote(`sync_image_${table.name}`)
+export const imageTable = (table: Table) => quote(imagesOf(table))
 
 /** Of a server `r`: does it know the version (id, stamp) of the collection, or is it being told it? */
 export function knows(id: string, stamp: string): string {
@@ -41,10 +40,10 @@ export function keepImage(
 }
 
 /** Keeps what stood at an id before a row was made there, a tombstone or nothing, for every server that knows it: born here (law 10). */
-export function keepAbsence(table: Table, id: string, where = ''): string {
+export function keepAbsence(table: Table, id: string, { from = '', where = '' } = {}): string {
   return `INSERT INTO ${imageTable(table)} (_sync_remote, _sync_id, _sync_stamp, _sync_removed)
     SELECT r.id, ${id}, coalesce(t.stamp, 0), 1
-      FROM sync_remote r LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
+      FROM ${from}sync_remote r LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
       WHERE r.collection = ${text(table.name)} AND ${where}
       ${knows(id, 'coalesce(t.stamp, 0)')}
     ON CONFLICT (_sync_remote, _sync_id, _sync_stamp) DO UPDATE SET _sync_removed = 1`
@@ -75,7 +74,7 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
       WHERE p.collection = ${collection} AND NOT EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = p.id)`)}
     DELETE FROM sync_replaced WHERE collection = ${collection}${except};`
   const isReplaced = `SELECT 1 FROM sync_replaced p WHERE p.collection = ${collection} AND p.id = ${newKey}`
-  const keepAbsenceOfNew = `${keepAbsence(table, newKey, `NOT EXISTS (${isReplaced}) AND`)};`
+  const keepAbsenceOfNew = `${keepAbsence(table, newKey, { where: `NOT EXISTS (${isReplaced}) AND` })};`
   const same = ({ name, collation }: IndexedColumn) => `x.${quote(name)} = NEW.${quote(name)} COLLATE ${quote(collation)}`
   const sameUnique = (columns: IndexedColumn[]) => `(${columns.map(same).join(' AND ')})`
   const keyIndex = [{ name: table.key, collation: 'BINARY' }]
