@@ -1,0 +1,182 @@
+import { bytesOf, type ColumnType, textOf } from './columnType.js'
+import type { MysqlSettings } from './mysqlSettings.js'
+
+const integerForm = /^[+-]?\d+$/
+const strictIntegerForm = /^-?(?:0|[1-9]\d*)$/
+const decimalForm = /^([+-]?)(?=\.?\d)(\d*)\.?(\d*)(?:e([+-]?\d+))?$/i
+
+/** Integers of so many bits: numbers, and strings beyond 2^53. The server would round a fraction, so it is refused. */
+export function integerType(bits: number, isUnsigned: boolean, settings: MysqlSettings): ColumnType {
+  const smallest = isUnsigned ? 0n : -(2n ** BigInt(bits - 1))
+  const largest = isUnsigned ? 2n ** BigInt(bits) - 1n : 2n ** BigInt(bits - 1) - 1n
+  const { supportBigNumbers = true, bigNumberStrings = true } = settings
+  return {
+    read: expression => expression,
+    placeholder: '?',
+    toWire(cell) {
+      if (typeof cell === 'boolean') return Number(cell)
+      // of an entity; the server rounds it so
+      if (typeof cell === 'number') return Number.isFinite(cell) ? Math.sign(cell) * Math.round(Math.abs(cell)) || 0 : String(cell)
+      const text = textOf(cell)
+      return integerForm.test(text) ? numberOrDigits(BigInt(text.replace('+', ''))) : text
+    },
+    fromWire(value, reject) {
+      const isInteger = typeof value === 'number' ? Number.isInteger(value) : typeof value === 'string' && strictIntegerForm.test(value)
+      if (!isInteger) return reject(typeof value === 'number' && !Number.isFinite(value) ? 'is out of range' : 'is not an integer')
+      const integer = BigInt(value as number | string)
+      return integer < smallest || integer > largest ? reject('is out of range') : numberOrDigits(integer)
+    },
+    asDriverReads(parameter) {
+      if (bits < 64 || parameter === null) return parameter
+      if (!supportBigNumbers) return Number(parameter)
+      return bigNumberStrings ? String(parameter) : parameter
+    },
+  }
+}
+
+/** `bit(n)`: the number that its bits are. A text would be taken for bytes. */
+export function bitType(bits: number, toBuffer: (bytes: Uint8Array) => unknown, settings: MysqlSettings): ColumnType {
+  const integer = integerType(bits, true, settings)
+  return {
+    ...integer,
+    read: expression => `CAST(${expression} AS UNSIGNED)`,
+    placeholder: 'CAST(? AS UNSIGNED)',
+    toWire(cell) {
+      const bytes = bytesOf(cell)
+      return bytes ? numberOrDigits(bytes.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n)) : integer.toWire(cell)
+    },
+    fromWire: (value, reject) => integer.fromWire(typeof value === 'boolean' ? Number(value) : value, reject),
+    asDriverReads(parameter) {
+      if (parameter === null) return null
+      const bytes = new Uint8Array(Math.ceil(bits / 8))
+      for (let rest = BigInt(parameter as number | string), i = bytes.length - 1; i >= 0; i--, rest >>= 8n) bytes[i] = Number(rest & 255n)
+      return toBuffer(bytes)
+    },
+  }
+}
+
+export const booleanType: ColumnType = {
+  read: expression => expression,
+  placeholder: '?',
+  toWire: cell => (typeof cell === 'number' || typeof cell === 'boolean' ? Boolean(cell) : !/^(|0|f|false|n|no|off)$/i.test(textOf(cell))),
+  fromWire(value, reject) {
+    // 0 and 1 are how servers of 2012 wrote them
+    if (value === true || value === 1) return 1
+    if (value === false || value === 0) return 0
+    return reject('is not true or false')
+  },
+}
+
+export interface RealOptions {
+  readonly isSingle: boolean
+  readonly isUnsigned: boolean
+  /** Digits in all and behind the point: `double(10,2)`. */
+  readonly digits?: readonly [precision: number, scale: number]
+}
+
+/**
+ * Floating point. The server prints six digits of a `float`, too few: it is read as double, and the wire has the shortest number
+ * that is the same `float`, 0.1 rather than 0.10000000149011612, as PostgreSQL prints it.
+ */
+export function realType({ isSingle, isUnsigned, digits }: RealOptions): ColumnType {
+  const hold = (number: number) => {
+    // the server keeps -0.010000000000000009 and prints -0.01
+    if (digits) return Number(roundedTo(digits[1], number).toFixed(digits[1])) + 0
+    return (isSingle ? Math.fround(number) : number) + 0
+  }
+  const limit = digits ? Number(`${'9'.repeat(digits[0] - digits[1])}.${'9'.repeat(digits[1])}`) : Number.MAX_VALUE
+  return {
+    read: expression => (isSingle ? `(${expression} + 0e0)` : expression),
+    placeholder: '?',
+    toWire(cell) {
+      const number = typeof cell === 'number' ? cell : Number(textOf(cell).trim() || Number.NaN)
+      if (!Number.isFinite(number)) return textOf(cell)
+      const held = hold(number)
+      return isSingle && !digits ? shortestSingle(held) : held
+    },
+    fromWire(value, reject) {
+      if (value === 'Infinity' || value === '-Infinity') return reject('is out of range')
+      if (typeof value !== 'number' || Number.isNaN(value)) return reject('is not a number')
+      const held = hold(value)
+      if (!Number.isFinite(held) || Math.abs(held) > limit || (isUnsigned && held < 0)) return reject('is out of range')
+      return held
+    },
+    asDriverReads(parameter) {
+      if (!isSingle || typeof parameter !== 'number') return parameter
+      return digits ? parameter : sixDigits(parameter)
+    },
+  }
+}
+
+/** Decimals: strings with as many digits behind the point as the column has, rounded half away from zero as the server does it. */
+export function decimalType(precision: number, scale: number, isUnsigned: boolean, settings: MysqlSettings): ColumnType {
+  const limit = 10n ** BigInt(precision)
+  const text = (cell: unknown) => (typeof cell === 'number' ? String(cell) : textOf(cell))
+  return {
+    read: expression => `CAST(${expression} AS CHAR)`,
+    placeholder: '?',
+    toWire(cell) {
+      const units = unitsOf(text(cell), scale)
+      return typeof units === 'bigint' ? fixed(units, scale) : text(cell)
+    },
+    fromWire(value, reject) {
+      if (value === 'Infinity' || value === '-Infinity') return reject('is out of range')
+      const units = typeof value === 'string' || typeof value === 'number' ? unitsOf(String(value), scale) : undefined
+      if (units === undefined) return reject('is not a decimal number')
+      if (units === 'too large' || units >= limit || units <= -limit) return reject(`has more than ${precision} digits`)
+      return isUnsigned && units < 0n ? reject('is out of range') : fixed(units, scale)
+    },
+    asDriverReads: parameter => (settings.decimalNumbers && parameter !== null ? Number(parameter) : parameter),
+  }
+}
+
+function numberOrDigits(integer: bigint): number | string {
+  const number = Number(integer)
+  return Number.isSafeInteger(number) ? number : integer.toString()
+}
+
+/** The number in units of its last digit, exactly. */
+function unitsOf(text: string, scale: number): bigint | 'too large' | undefined {
+  const [match, sign, whole = '', fraction = '', exponent = '0'] = decimalForm.exec(text) ?? []
+  if (!match) return undefined
+  const digits = (whole + fraction).replace(/^0+/, '')
+  if (digits === '') return 0n
+  const point = digits.length - fraction.length + Number(exponent)
+  if (point > 100) return 'too large'
+  const end = point + scale
+  if (end < 0) return 0n
+  const units = BigInt(digits.slice(0, end).padEnd(end, '0') || '0') + (digits.charAt(end) >= '5' ? 1n : 0n)
+  return sign === '-' ? -units : units
+}
+
+function fixed(units: bigint, scale: number): string {
+  const digits = (units < 0n ? -units : units).toString().padStart(scale + 1, '0')
+  const split = digits.length - scale
+  return (units < 0n ? '-' : '') + digits.slice(0, split) + (scale > 0 ? `.${digits.slice(split)}` : '')
+}
+
+// as the server prints a float: ties to even, where toPrecision goes up
+function sixDigits(held: number): number {
+  const seven = held.toExponential(6)
+  const [mantissa = '', exponent] = seven.split('e')
+  const isTie = Number(seven) === held && mantissa.endsWith('5')
+  return Number(isTie && /[02468]$/.test(mantissa.slice(0, -1)) ? `${mantissa.slice(0, -1)}e${exponent}` : held.toPrecision(6))
+}
+
+function shortestSingle(held: number): number {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(held.toPrecision(digits))
+    if (Math.fround(short) === held) return short
+  }
+  return Number(held.toPrecision(9))
+}
+
+// as the server does it: the fraction alone, ties to even
+function roundedTo(scale: number, number: number): number {
+  const whole = Math.floor(number)
+  const factor = 10 ** scale
+  const scaled = (number - whole) * factor
+  const down = Math.floor(scaled)
+  const isUp = scaled - down > 0.5 || (scaled - down === 0.5 && down % 2 === 1)
+  return whole + (isUp ? down + 1 : down) / factor
+}
