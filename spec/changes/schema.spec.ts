@@ -201,6 +201,19 @@ describe.each(kinds)('on %s', kind => {
     sql => sql(`UPDATE task SET name = 'undone' WHERE id = 'c'`),
   )
 
+  test('a conflict about one row does not keep the image of another from being kept', async () => {
+    const dataSource = await open(kind, newFile(), { migrations: [makeTask], migrationsRun: true })
+    await fill(dataSource)
+    await dataSource.query(
+      `INSERT INTO sync_conflict (remote, id, theirs, untold, reason)
+         SELECT r.id, 'c', NULL, t."_lastChange", 'contested' FROM sync_remote r, task t WHERE t.id = 'a'`,
+    )
+    dataSource.migrations.push(new rewrite() as any)
+    await dataSource.runMigrations()
+    expect(await imagesOf(dataSource)).toContainEqual({ id: 'a', name: 'A' })
+    await dataSource.destroy()
+  })
+
   test('rows that a migration changes are changes', async () => {
     const dataSource = await open(kind, newFile(), { migrations: [makeTask], migrationsRun: true })
     await fill(dataSource)

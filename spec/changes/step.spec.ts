@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import libsql from 'libsql'
 import { Column, type DataSource, type DataSourceOptions, Entity, PrimaryColumn } from 'typeorm'
 import { type Database, query, type Step } from '../../src/changes/database/database.js'
+import { pruneImages, readStates, remotesOf } from '../../src/changes/remotes.js'
 import { enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { type WithSyncOptions } from '../../src/entity/withSync.js'
@@ -32,6 +33,26 @@ function* insert(id: string, stamp = 1): Step<void> {
   yield* query('INSERT INTO note (id, text, "_lastChange") VALUES (?, ?, ?)', id, id, stamp)
 }
 
+test('statements have no numbered parameters, which better-sqlite3 takes for names', async () => {
+  function Strict(...parameters: [string]) {
+    const database = new libsql(...parameters)
+    const prepare = database.prepare.bind(database)
+    database.prepare = ((sql: string) => {
+      if (/\?\d/.test(sql)) throw new RangeError(`Too many parameter values were provided: ${sql}`)
+      return prepare(sql)
+    }) as never
+    return database
+  }
+  const dataSource = await open('libsql', ':memory:', { server: 'http://127.0.0.1:1' }, { driver: Strict } as never)
+  const { database, collections } = changeLogOf(dataSource)
+  const [remote] = await database.step(() => remotesOf(collections[0]!), { readOnly: true })
+  await dataSource.getRepository(Note).insert({ id: 'a', text: 'a' })
+  await database.step(() => pruneImages(database, collections[0]!, remote!))
+  const states = await database.step(() => readStates(database, collections[0]!, remote!, ['a'], new Map()), { readOnly: true })
+  expect(states.get('a')?.images).toEqual([{ value: null, stamp: 0 }])
+  await dataSource.destroy()
+})
+
 describe.each(kinds)('a step on %s', kind => {
   let dataSource: DataSource
   beforeEach(async () => {
@@ -48,6 +69,31 @@ describe.each(kinds)('a step on %s', kind => {
     })
     expect(await dataSource.query('SELECT "_lastChange" AS stamp FROM note')).toEqual([{ stamp }])
     expect(await clockOf(dataSource)).toEqual({ now: stamp, step: null })
+  })
+
+  test('stores many rows without the triggers, which are back when it ends, however it ends', async () => {
+    const database = databaseOf(dataSource)
+    const triggers = () => dataSource.query("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name")
+    const before = await triggers()
+    const rows = Array.from({ length: 1_000 }, (_, i) => [`many ${i}`, `many ${i}`, 1])
+    const store = (some: readonly unknown[][]) => database.insertRows('note', ['id', 'text', '_lastChange'], some)
+
+    const taken = [...rows, ['another', 'many 0', 1]]
+    await expect(database.step(() => store(taken))).rejects.toBeInstanceOf(ConstraintError)
+    expect(await triggers()).toEqual(before)
+    expect(await idsOf(dataSource)).toEqual([])
+    await database.step(function* () {
+      try {
+        yield* database.attempt(() => store(taken))
+      } catch {
+        yield* store(rows)
+      }
+    })
+    expect(await triggers()).toEqual(before)
+    expect(await idsOf(dataSource)).toHaveLength(1_000)
+    const { now } = await clockOf(dataSource)
+    await dataSource.getRepository(Note).insert({ id: 'seen', text: 'seen' })
+    expect((await clockOf(dataSource)).now).toBeGreaterThan(now)
   })
 
   test('waits for a transaction of the application and never becomes part of it', async () => {

@@ -127,10 +127,7 @@ describe('a url is', () => {
 })
 
 describe('a driver that is not supported is refused before anything is opened:', () => {
-  // nothing of them is called
-  const pg = { Pool: class {}, types: {} }
   test.each<[string, object]>([
-    ['postgres', { driver: pg }],
     ['expo', { driver: { openDatabaseAsync: async () => undefined }, database: 'x' }],
     ['capacitor', { driver: {}, database: 'x' }],
     ['cordova', { database: 'x', location: 'default', driver: {} }],

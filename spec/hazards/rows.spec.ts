@@ -295,7 +295,12 @@ test('nor what goes beside a folder that a rule of the application’s keeps her
   for (const id of ['f', 'g']) await dropFolder(there, id)
   expect(await syncAll(alice.folders)).toMatchObject({ waiting: 1 })
   expect(await alice.dataSource.query('SELECT id FROM folder')).toEqual([{ id: 'f' }])
-  expect(alice.wire.requests.filter(r => r.method === 'POST')).toEqual([])
+  const told = () => alice.wire.requests.filter(r => r.method === 'POST').map(r => r.body)
+  expect(told()).toEqual([])
+  // nor later: the stamp of the removal that was undone is not forgotten with it
+  await putFolder(alice.dataSource, 'h')
+  await syncAll(alice.folders)
+  expect(told()).toEqual(['[{"id":"h","name":"h"}]'])
 })
 
 test('a folder that Alice removed stays on the server while a note that came into it waits for a word', async () => {

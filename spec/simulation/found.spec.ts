@@ -174,3 +174,21 @@ test('what was read before the server was reset does not count as seen', async (
   expect(await counting.dataSource.getRepository(Task).countBy({ name: 'Buy milk' })).toBe(1)
   await Promise.all([carol.destroy(), dave.destroy(), counting.stop()])
 })
+
+test('a row that waits, and that the server makes equal to ours, is left as it is, and nothing is kept for it any more', async () => {
+  const milk = await alice.getRepository(Task).save({ name: 'Buy milk' })
+  await syncAll(alice)
+  await syncAll(bob)
+  await alice.getRepository(Task).update(milk.id, { name: 'Buy oat milk' })
+  await bob.getRepository(Task).update(milk.id, { name: 'Buy soy milk' })
+  await syncAll(alice)
+  expect(await syncAll(bob)).toMatchObject({ waiting: 1 })
+  const stampOf = async () => (await bob.query('SELECT "_lastChange" AS stamp FROM task'))[0].stamp
+  const stamp = await stampOf()
+  await alice.getRepository(Task).update(milk.id, { name: 'Buy soy milk' })
+  await syncAll(alice)
+  expect(await syncAll(bob)).toMatchObject({ waiting: 0, pushed: 0 })
+  expect(await stampOf()).toBe(stamp)
+  expect(await bob.query('SELECT * FROM sync_image_task')).toEqual([])
+  await expectEqual()
+})

@@ -196,7 +196,6 @@ export function* readStates(
   ids: readonly string[],
   versions: ReadonlyMap<string, Version>,
 ): Step<Map<string, RowState>> {
-  const list = database.list(ids)
   // usually there is none of them
   const there = yield* first(
     `SELECT EXISTS (SELECT 1 FROM sync_conflict WHERE remote = ?1) AS waiting,
@@ -204,6 +203,7 @@ export function* readStates(
             EXISTS (SELECT 1 FROM ${quote(imagesOf(collection.table))} WHERE _sync_remote = ?1) AS images`,
     remote.id,
   )
+  const list = there?.waiting || there?.refused || there?.images ? database.list(ids) : undefined
   const waiting = new Map<string, Waiting>()
   if (there?.waiting) {
     const rows = yield* query(
@@ -317,6 +317,12 @@ export function* forgetRejections(
   const versions = rejections.map(r => [remote.id, r.id, r.stamp])
   yield* database.deleteRows('sync_rejection', ['remote', 'id', 'stamp'], versions)
   yield* deleteImages(database, collection, versions)
+}
+
+/** Forgets the images of rows that the server knows as they are. */
+export function forgetImages(database: Database, collection: Collection, remote: Remote, states: readonly RowState[]): Step<void> {
+  const versions = states.flatMap(({ id, images }) => images.map(({ stamp }) => [remote.id, id, stamp]))
+  return deleteImages(database, collection, versions)
 }
 
 /** Images that were kept for a push which never counted would pass for versions that the server knows, once told has moved on. */

@@ -61,7 +61,9 @@ export function* readVersions(database: Database, collection: Collection, ids: r
     database.list(possible),
   )
   for (const row of rows) versions.set(String(row.id), { value: readRow(collection, row), stamp: Number(row.stamp) })
-  if (versions.size < ids.length) {
+  // a first pull asks about thousands of ids of which there is nothing
+  const isAnyRemoved = first('SELECT 1 FROM sync_tombstone WHERE collection = ? LIMIT 1', collection.name)
+  if (ids.some(id => !versions.has(id)) && (ids.length < 50 || (yield* isAnyRemoved))) {
     const tombstones = yield* query(
       `SELECT t.id, t.stamp FROM sync_tombstone t WHERE t.collection = ? AND ${database.among('sync_tombstone', 't', 'id')}`,
       collection.name,
@@ -96,24 +98,36 @@ export function* readChanges(
   const isNews = (stamp: string) =>
     newsFor === undefined ? '' : `AND NOT EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = ? AND m.stamp = ${stamp})`
   const news = newsFor === undefined ? [] : [newsFor]
+  const page = database.cutsPages ? yield* cutPage(collection, above, limit, isNews('x."_lastChange"'), news) : { sql: '', values: [] }
   const rows = yield* query(
     `SELECT ${id} AS id, x."_lastChange" AS stamp${cells(collection, 'x')}
        FROM ${quote(table.name)} x
-      WHERE (x."_lastChange", ${id}) > (?, ?) ${isNews('x."_lastChange"')}
+      WHERE (x."_lastChange", ${id}) > (?, ?) ${page.sql} ${isNews('x."_lastChange"')}
       ORDER BY x."_lastChange", ${id} LIMIT ?`,
-    ...[above.stamp, above.id, ...news, limit],
+    ...[above.stamp, above.id, ...page.values, ...news, limit],
   )
   const tombstones = yield* query(
     `SELECT t.id AS id, t.stamp AS stamp
        FROM sync_tombstone t
       WHERE t.collection = ? AND (t.stamp, t.id) > (?, ?) AND t.stamp > ? ${isNews('t.stamp')}
       ORDER BY t.stamp, t.id LIMIT ?`,
-    ...[collection.name, above.stamp, above.id, removalsAbove, ...news, limit],
+    ...[collection.name, above.stamp, above.id, Math.max(removalsAbove, above.stamp - 1), ...news, limit], // the index knows stamps
   )
   const changes = rows.map(row => ({ id: String(row.id), stamp: Number(row.stamp), value: readRow(collection, row) as WireRow | null }))
   if (!tombstones.length) return changes
   changes.push(...tombstones.map(row => ({ id: String(row.id), stamp: Number(row.stamp), value: null })))
   return changes.sort((x, y) => x.stamp - y.stamp || compareIds(x.id, y.id)).slice(0, limit)
+}
+
+// Rows up to the stamp at which the page is full, were there none left of the stamp where it begins.
+function* cutPage({ table }: Collection, { stamp }: Place, limit: number, isNews: string, news: readonly number[]) {
+  const last = yield* first(
+    `SELECT x."_lastChange" AS stamp FROM ${quote(table.name)} x WHERE x."_lastChange" > ? ${isNews} ORDER BY x."_lastChange" LIMIT 1 OFFSET ?`,
+    ...[stamp, ...news, limit - 1],
+  )
+  return last
+    ? { sql: 'AND x."_lastChange" BETWEEN ? AND ?', values: [stamp, Number(last.stamp)] }
+    : { sql: 'AND x."_lastChange" >= ?', values: [stamp] }
 }
 
 /** The stamp of the last change in the collection; an index knows it. */

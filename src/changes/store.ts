@@ -237,6 +237,7 @@ export function* findOrphans(
   rows: readonly { readonly id: string; readonly value: WireRow; readonly old: Version }[],
 ): Step<Map<string, string>> {
   const orphans = new Map<string, string>()
+  if (!collection.parents.length) return orphans
   const missing: { id: string; property: string; key: string }[] = []
   for (const { property, parent, parentTable, parentColumn } of collection.parents) {
     // a row that keeps its parent has it

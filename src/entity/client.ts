@@ -23,7 +23,7 @@ import { changeLogOf, syncedEntities } from './registry.js'
 
 /** How a client syncs. Given to `withSync` for all syncs of a data source, or to a single call. */
 export interface SyncOptions extends TransportOptions {
-  /** Updates in one answer of the server; 2,000 by default. The server has a maximum of its own. */
+  /** Updates in one answer of the server; 4,000 by default. The server has a maximum of its own. */
   readonly pageSize?: number
   /** Rows in one request to the server; 1,000 by default. */
   readonly batchSize?: number
@@ -172,7 +172,7 @@ async function run(
   { handler, options }: Wishes,
 ): Promise<SyncReport> {
   await ensureTriggers(log)
-  const { pageSize = 2_000, batchSize = 1_000, rounds = 8, handlerTimeout, onProgress = () => {} } = options
+  const { pageSize = 4_000, batchSize = 1_000, rounds = 8, handlerTimeout, onProgress = () => {} } = options
   return sync({
     ...{ log, collection, url, handler, pageSize, batchSize, rounds, handlerTimeout, signal },
     remoteId: await remoteIdOf(log, collection, url),

@@ -2,7 +2,7 @@
 
 import type { Collection } from '../changes/collection.js'
 import type { Step } from '../changes/database/database.js'
-import { baseOf, forgetRejections, keepImages, type RowState, type WaitingReason } from '../changes/remotes.js'
+import { baseOf, forgetImages, forgetRejections, keepImages, type RowState, type WaitingReason } from '../changes/remotes.js'
 import { readVersions } from '../changes/rows.js'
 import { attemptOrPark, type Dependent, type Dependents, findOrphans, readDependents, storeVersions, type Write } from '../changes/store.js'
 import { ConstraintError, ValueError } from '../errors.js'
@@ -53,6 +53,11 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
       yield* wait(exchange, taken, state, given, 'not-valid')
       continue
     }
+    // made there, and never heard of here
+    if (theirs !== null && isUnknown(state)) {
+      rows.push({ state, theirs, value: theirs })
+      continue
+    }
     const common = yield* readCommonBase(exchange, state, theirs)
     const { value, isContested } = merge(common, state.version.value, theirs, isAutomatic(collection))
     if (isContested) yield* wait(exchange, taken, state, theirs, 'contested')
@@ -80,6 +85,9 @@ export function* leaveRows(exchange: Exchange, updates: Iterable<Update>): Step<
     yield* wait(exchange, taken, state, latest.get(state.id) ?? null, 'parent-missing')
   return taken
 }
+
+const isUnknown = ({ version, waiting, rejection, images }: RowState) =>
+  version.stamp === 0 && !waiting && !rejection && images.length === 0
 
 const toWrite = ({ state, value }: Candidate) => ({ id: state.id, value, old: state.version })
 
@@ -189,11 +197,14 @@ export function* settle(
   const { log, collection, remote } = exchange
   const theirs: Write[] = []
   const ours: { write: Write; theirs: WireRow | null }[] = []
+  const settled: RowState[] = []
   for (const { state, theirs: other, value } of decided) {
     const write = { id: state.id, old: state.version, value }
     if (!isSameRow(value, other)) ours.push({ write, theirs: other })
     else if (!isSettled(exchange, { state, theirs: other, value })) theirs.push(write)
+    else if (state.images.length) settled.push(state)
   }
+  yield* forgetImages(log.database, collection, remote, settled)
   yield* forgetWaiting(
     exchange,
     decided.filter(d => d.state.waiting).map(d => d.state.id),

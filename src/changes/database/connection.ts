@@ -10,7 +10,7 @@ export interface Connection {
 }
 
 interface BetterSqlite3 {
-  prepare(sql: string): { reader: boolean; all(...values: unknown[]): Row[]; run(...values: unknown[]): unknown }
+  prepare(sql: string): { reader: boolean; all(values: unknown[]): Row[]; run(values: unknown[]): unknown }
 }
 
 interface SqlJsStatement {
@@ -68,25 +68,42 @@ function cached<S>(prepare: (sql: string) => S, dispose: (statement: S) => void)
 }
 
 const parameter = (value: unknown) => (value === undefined ? null : value === true ? 1 : value === false ? 0 : value)
+const isForeign = (value: unknown) => value === undefined || typeof value === 'boolean'
+
+/** What a driver takes; usually the list as it is. */
+const parameters = (values: readonly unknown[]) => (values.some(isForeign) ? values.map(parameter) : (values as unknown[]))
 
 function betterSqlite3Connection(database: BetterSqlite3): Connection {
   const statement = cached(
-    sql => database.prepare(sql),
+    sql => {
+      const { text, order } = withoutNumbers(sql)
+      return { prepared: database.prepare(text), order }
+    },
     () => {},
   )
   return {
     run(sql, values) {
-      const prepared = statement(sql)
-      const parameters = values.map(parameter)
-      if (prepared.reader) return prepared.all(...parameters)
-      prepared.run(...parameters)
+      const { prepared, order } = statement(sql)
+      const list = parameters(order ? order.map(i => values[i]) : values)
+      if (prepared.reader) return prepared.all(list)
+      prepared.run(list)
       return []
     },
     runMany(sql, many) {
-      const prepared = statement(sql)
-      for (const values of many) prepared.run(...values.map(parameter))
+      const { prepared } = statement(sql)
+      for (const values of many) prepared.run(parameters(values))
     },
   }
+}
+
+// better-sqlite3 takes ?1 for a name, and wants an object then
+function withoutNumbers(sql: string): { text: string; order: number[] | undefined } {
+  const order: number[] = []
+  const text = sql.replace(/\?(\d+)/g, (_, number) => {
+    order.push(Number(number) - 1)
+    return '?'
+  })
+  return { text, order: order.length ? order : undefined }
 }
 
 function sqlJsConnection(database: SqlJs): Connection {
@@ -108,7 +125,7 @@ function sqlJsConnection(database: SqlJs): Connection {
     run(sql, values) {
       const prepared = statement(sql)
       try {
-        prepared.bind(values.map(parameter))
+        prepared.bind(parameters(values))
         const rows: Row[] = []
         let names: string[] | undefined
         while (prepared.step()) {
@@ -127,7 +144,7 @@ function sqlJsConnection(database: SqlJs): Connection {
       const prepared = statement(sql)
       try {
         for (const values of many) {
-          prepared.bind(values.map(parameter))
+          prepared.bind(parameters(values))
           prepared.step()
           prepared.reset()
         }

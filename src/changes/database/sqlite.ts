@@ -10,6 +10,7 @@ import {
   type Database,
   type DatabaseOptions,
   first,
+  imagesOf,
   query,
   quote,
   type Row,
@@ -202,13 +203,13 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
 
   function* hasImages(table: Table): Step<boolean> {
     const own = yield* columnsOf(table.name)
-    const kept = yield* columnsOf(`sync_image_${table.name}`)
+    const kept = yield* columnsOf(imagesOf(table))
     return table.columns.every(c => kept.get(c)?.type === own.get(c)?.type) && kept.size === table.columns.length + 4
   }
 
   function* makeImages(table: Table): Step<{ gained: string[]; isNew: boolean }> {
     const own = yield* columnsOf(table.name)
-    const kept = yield* columnsOf(`sync_image_${table.name}`)
+    const kept = yield* columnsOf(imagesOf(table))
     const columns = table.columns.map(c => {
       const { type = '', fallback = null } = own.get(c) ?? {}
       return `${quote(c)} ${type}${fallback === null ? '' : ` DEFAULT ${/^[\w'.+-]+$/.test(fallback) ? fallback : `(${fallback})`}`}`
@@ -238,22 +239,22 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     // the key was renamed: nobody can tell which row is which any more, so all of them count as changed
     if (!copied.has(table.key)) return void (yield* query(`UPDATE ${name} SET "_lastChange" = NULL`))
     const common = ['_lastChange', ...table.columns].filter(c => copied.has(c))
-    const differs = common.map(c => `x.${quote(c)} IS NOT c.${quote(c)}`).join(' OR ')
+    const differs = common.map(c => `x.${quote(c)} IS NOT v.${quote(c)}`).join(' OR ')
     const idsOf = function* (sql: string) {
       return (yield* query(sql)).map(row => String(row.id))
     }
-    const changed = yield* idsOf(`SELECT x.${key} AS id FROM ${name} x JOIN ${copy} c ON c.${key} = x.${key} WHERE ${differs}`)
+    const changed = yield* idsOf(`SELECT x.${key} AS id FROM ${name} x JOIN ${copy} v ON v.${key} = x.${key} WHERE ${differs}`)
     const removed = yield* idsOf(`SELECT ${key} AS id FROM ${copy} WHERE ${key} NOT IN (SELECT ${key} FROM ${name})`)
     const added = yield* idsOf(`SELECT ${key} AS id FROM ${name} WHERE ${key} NOT IN (SELECT ${key} FROM ${copy})`)
     if (changed.length + removed.length + added.length === 0) return
     yield* tick()
     yield* query(
       keepImage(table, {
-        id: `c.${key}`,
-        stamp: 'c."_lastChange"',
-        cell: c => (copied.has(c) ? `c.${quote(c)}` : `(SELECT x.${quote(c)} FROM ${name} x WHERE x.${key} = c.${key})`),
-        from: `, ${copy} c`,
-        where: `c.${key} IN (SELECT value FROM json_each(?)) AND`,
+        id: `v.${key}`,
+        stamp: 'v."_lastChange"',
+        cell: c => (copied.has(c) ? `v.${quote(c)}` : `(SELECT x.${quote(c)} FROM ${name} x WHERE x.${key} = v.${key})`),
+        from: `, ${copy} v`,
+        where: `v.${key} IN (SELECT value FROM json_each(?)) AND`,
       }),
       JSON.stringify([...changed, ...removed]),
     )
@@ -288,7 +289,10 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     text: expression => `CAST(${expression} AS TEXT)`,
 
     *insertRows(into, columns, rows) {
+      const triggers = rows.length < MANY ? [] : yield* insertTriggers(into)
+      for (const { name } of triggers) yield* query(`DROP TRIGGER ${quote(String(name))}`)
       yield* queryMany(insertInto(into, columns), rows)
+      for (const { sql } of triggers) yield* query(String(sql))
     },
 
     *upsertRows(into, columns, keys, rows) {
@@ -428,6 +432,17 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
         : 'Another process kept the database locked'
     return `${what} for more than ${waited} ms. Nothing was stored, nothing was lost; sync again when it has ended.`
   }
+}
+
+// A trigger that keeps still costs a call for each row, twice what the row itself costs. Where there are many the triggers go away meanwhile:
+// the step is one transaction, and one turn, so that nobody else writes without them, and a step that fails brings them back.
+const MANY = 400
+
+function insertTriggers(table: string): Step<Row[]> {
+  return query(
+    "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name IN (?, ?)",
+    ...[table, `sync_insert_${table}`, `sync_replace_insert_${table}`],
+  )
 }
 
 const nameOf = (target: Target) => (typeof target === 'string' ? target : target.column)
