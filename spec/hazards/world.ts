@@ -8,6 +8,8 @@ import libsql from 'libsql'
 import { DataSource, EntitySchema } from 'typeorm'
 import { enableSync, type WithSyncOptions, withSync } from 'typeorm-sync'
 import { collectTombstones } from 'typeorm-sync/server-koa'
+import { query } from '../../src/changes/database/database.js'
+import { changeLogOf } from '../../src/entity/registry.js'
 import { device, startServer, Wire } from '../stories/devices.js'
 
 const text = { type: 'varchar' } as const
@@ -91,9 +93,9 @@ export const forgetRemovals = (of: DataSource) => collectTombstones(of, { olderT
 
 /** What a step of the engine would do: our triggers keep still. */
 export async function unseen(of: DataSource, ...statements: string[]): Promise<void> {
-  await of.query('UPDATE sync_clock SET step = 1')
-  for (const sql of statements) await of.query(sql)
-  await of.query('UPDATE sync_clock SET step = NULL')
+  await changeLogOf(of).database.step(function* () {
+    for (const sql of statements) yield* query(sql)
+  })
 }
 
 export class Cut extends TypeError {

@@ -1,14 +1,17 @@
-// Named devices on sql.js and a server on libsql, over real HTTP.
+// Named devices on sql.js and a server on libsql, over real HTTP; with SYNC_SERVER=postgres, or mysql, the server is on such a database.
+// With SYNC_DEVICE=postgres the devices are.
 
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { expect } from '@jest/globals'
 import Koa from 'koa'
 import libsql from 'libsql'
-import { DataSource, type DataSourceOptions } from 'typeorm'
+import { DataSource, type DataSourceOptions, getMetadataArgsStorage } from 'typeorm'
 import { type ConflictHandler, hasLocalChanges, journal, syncAll, type WithSyncOptions, withSync } from 'typeorm-sync'
 import { syncRoutes } from 'typeorm-sync/server-koa'
 import { changeLogOf } from '../../src/entity/registry.js'
+import { mysqlServer } from '../support/mysqlDatabase.js'
+import { dropDatabases, newDatabase, optionsOn } from '../support/postgresDatabase.js'
 
 export type Entities = NonNullable<DataSourceOptions['entities']>
 
@@ -35,27 +38,71 @@ export async function startServer(entities: Entities, { before = [] as Koa.Middl
 }
 
 export function serverDatabase(entities: Entities, options: WithSyncOptions = {}, database = ':memory:'): Promise<DataSource> {
+  if (process.env.SYNC_SERVER === 'postgres' && database === ':memory:') return onPostgres(entities, options)
+  if (process.env.SYNC_SERVER === 'mysql' && database === ':memory:') return mysqlServer(entities, options)
   return withSync(new DataSource({ type: 'better-sqlite3', driver: libsql, database, entities, synchronize: true }), options).initialize()
 }
 
 /** A device with a database of its own. */
 export function device(entities: Entities, server: string, options: Omit<WithSyncOptions, 'server'> = {}): Promise<DataSource> {
-  return withSync(new DataSource({ type: 'sqljs', entities, synchronize: true }), {
-    server,
-    retries: 0,
-    ...options,
-  }).initialize()
+  if (process.env.SYNC_DEVICE === 'mysql') return mysqlServer(entities, { server, retries: 0, ...options })
+  const all = { server, retries: 0, ...options }
+  if (process.env.SYNC_DEVICE === 'postgres') return onPostgres(entities, all)
+  return withSync(new DataSource({ type: 'sqljs', entities, synchronize: true }), all).initialize()
+}
+
+/** On a database of its own, which is dropped with it. The stories' statements are those of SQLite: `?` is written `$1` here. */
+async function onPostgres(entities: Entities, options: WithSyncOptions): Promise<DataSource> {
+  const database = await newDatabase('stories')
+  const dataSource = withSync(new DataSource(optionsOn(database, { entities, synchronize: true })), options)
+  // the entities are written for SQLite, and so are those of the devices
+  const dates = getMetadataArgsStorage().columns.filter(column => column.options.type === 'datetime')
+  for (const column of dates) column.options.type = 'timestamptz'
+  await dataSource.initialize().finally(() => {
+    for (const column of dates) column.options.type = 'datetime'
+  })
+  const { query, destroy } = dataSource
+  dataSource.query = (sql, values) => {
+    let count = 0
+    return query.call(dataSource, Array.isArray(values) ? sql.replace(/\?/g, () => `$${++count}`) : sql, values) as never
+  }
+  dataSource.destroy = async () => {
+    await destroy.call(dataSource)
+    await dropDatabases(database)
+  }
+  return dataSource
 }
 
 /** All rows of a table by id, with everything that is stored but the stamp. */
 export async function rowsOf(dataSource: DataSource, table: string): Promise<Record<string, unknown>[]> {
   const rows = await dataSource.query(`SELECT * FROM "${table}" ORDER BY id`)
+  if (dataSource.options.type === 'postgres')
+    return rows.map(plainRow).sort((x: { id: string }, y: { id: string }) => (x.id < y.id ? -1 : 1))
+  if (dataSource.options.type === 'mariadb')
+    return rows.map(plainMysqlRow).sort((x: { id: string }, y: { id: string }) => (x.id < y.id ? -1 : 1))
   return rows.map(({ _lastChange, ...row }: Record<string, unknown>) => {
     // SQLite's own clock leaves out the milliseconds that TypeORM writes
     for (const [name, cell] of Object.entries(row))
       if (typeof cell === 'string') row[name] = cell.replace(/^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)$/, '$1.000')
     return row
   })
+}
+
+/** A row of PostgreSQL's as SQLite has it. */
+function plainRow({ _lastChange, ...row }: Record<string, unknown>): Record<string, unknown> {
+  for (const [name, cell] of Object.entries(row)) {
+    if (typeof cell === 'boolean') row[name] = Number(cell)
+    if (cell instanceof Date) row[name] = cell.toISOString().replace('T', ' ').replace('Z', '')
+  }
+  return row
+}
+
+/** A row of MariaDB's as SQLite has it. */
+function plainMysqlRow({ _lastChange, ...row }: Record<string, unknown>): Record<string, unknown> {
+  const date = /^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:(\.\d{3})\d{0,3})?$/
+  for (const [name, cell] of Object.entries(row))
+    if (typeof cell === 'string') row[name] = cell.replace(date, (_, time, part) => time + (part ?? '.000'))
+  return row
 }
 
 // ---------------------------------------------------------------- the wire

@@ -148,7 +148,7 @@ test.each(cases)('a random history of families converges (seed %i)', async seed 
     await settle(devices, seed % 2 ? preferRemoteConflictHandler : preferLocalConflictHandler, 15)
     await expectEqual([server.dataSource, ...more.map(m => m.dataSource), ...devices], TABLES)
     await expectAtRest(devices, 1 + more.length)
-    expect(await server.dataSource.query('PRAGMA foreign_key_check')).toEqual([])
+    if (server.dataSource.options.type !== 'postgres') expect(await server.dataSource.query('PRAGMA foreign_key_check')).toEqual([])
   } catch (error) {
     const rows = []
     for (const each of [server.dataSource, ...devices])

@@ -57,7 +57,7 @@ function* setUp({ database, collections }: ChangeLog, missing: (collection: Coll
   const present: Collection[] = []
   const gained: Collection[] = []
   for (const collection of collections) {
-    const state = yield* database.prepareTable(collection.table)
+    const state = yield* database.prepareTable(collection.table, tablesOf(collections))
     if (state.missing !== undefined) {
       missing(collection, state)
       continue
@@ -67,6 +67,8 @@ function* setUp({ database, collections }: ChangeLog, missing: (collection: Coll
   }
   // a database that was dropped stays empty until there is something to keep account of
   if (collections.length > 0 && present.length === 0) return
+  // what a replica has comes from its primary
+  if (yield* database.isReplica()) return
   yield* database.createTables()
   // Marked by hand, for before this the clock was not there: the triggers are back already and must not take the following for edits.
   yield* database.mark(true)

@@ -3,6 +3,8 @@
 // A step is written as a generator that yields statements. On a driver with one shared connection (SQLite) it runs in one synchronous
 // turn, on a driver with a pool (PostgreSQL, MySQL) in a transaction of its own, with an await at each statement: the same code serves both.
 
+import { shortName } from './names.js'
+
 /** A value as a statement gives it. */
 export type Cell = string | number | bigint | boolean | Uint8Array | ArrayBuffer | null
 export type Row = Record<string, Cell>
@@ -41,7 +43,11 @@ export interface StepOptions {
 }
 
 export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
-export const imagesOf = (table: Table) => `sync_image_${table.name}`
+
+/** A name of ours for something that belongs to a table, the same each time. */
+export const ownName = (prefix: string, table: string, longest?: number) => shortName(prefix + table, longest)
+
+export const imagesOf = (table: Table) => ownName('sync_image_', table.name)
 
 /** The table behind an entity, as triggers and image tables need it. */
 export interface Table {
@@ -91,6 +97,8 @@ export interface Database {
   list(ids: Iterable<string>): unknown
   /** SQL for «expression, as text». */
   text(expression: string): string
+  /** No index gives rows in the order of (stamp, id): the stamp at which a page ends is looked up first, and only those up to it are sorted. */
+  readonly cutsPages?: boolean
 
   insertRows(into: string, columns: readonly Target[], rows: readonly (readonly unknown[])[]): Step<void>
   /** Inserts, or sets the columns beside `keys` of what is there. */
@@ -107,8 +115,8 @@ export interface Database {
   /** Lets triggers keep still, or act again, within a step that began before the clock was there. */
   mark(isOurs: boolean): Step<void>
   createTables(): Step<void>
-  /** Brings image table and triggers in line with the entity's table. */
-  prepareTable(table: Table): Step<TableState>
+  /** Brings image table and triggers in line with the entity's table; `tables` are all that are synced. */
+  prepareTable(table: Table, tables: readonly Table[]): Step<TableState>
   dropTriggers(): Step<void>
   /** True where no trigger of these tables is missing or outdated. */
   hasTriggers(tables: readonly Table[]): Step<boolean>

@@ -1,6 +1,465 @@
-import type { DataSource } from 'typeorm'
-import type { Database, DatabaseOptions } from './database.js'
+// PostgreSQL, 14 and later: a step is a transaction on a connection of its own that holds the clock (postgres-step.ts).
 
-export function postgresDatabase(_dataSource: DataSource, _options: DatabaseOptions = {}): Database {
-  throw new Error('not written yet')
+import type { DataSource } from 'typeorm'
+import { type Database, type DatabaseOptions, first, imagesOf, query, quote, type Step, type Table, type Target } from './database.js'
+import { shortName } from './names.js'
+import { codeOf, postgresSteps } from './postgres-step.js'
+import { type ColumnInfo, readColumns, TABLES } from './postgres-tables.js'
+import { type Capture, captureOf, idOf, keepAbsence, keepImage, MARK, type Place } from './postgres-triggers.js'
+
+const NOW = '(SELECT now FROM sync_clock)'
+const WALL_CLOCK = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
+// A failover, or a restore to a point in time, begins a new timeline of the server: with it the collection's name is another one (law 11).
+const TIMELINE = `CASE WHEN pg_is_in_recovery()
+  THEN upper(lpad(to_hex((SELECT timeline_id FROM pg_control_checkpoint())), 8, '0'))
+  ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END`
+
+/**
+ * A change of the schema keeps the steps of this process waiting; those of other processes go on. Let them wait for a migration by other
+ * means, or take what they write meanwhile for changed once more.
+ */
+export function postgresDatabase(dataSource: DataSource, options: DatabaseOptions = {}): Database {
+  const { wallClock = WALL_CLOCK } = options
+  const catalog = new Map<string, Map<string, ColumnInfo>>()
+  const { step, changeSchema } = postgresSteps(dataSource, options, () => catalog.clear())
+  const captures = new Map<string, Capture>()
+  let timeline: string | undefined
+
+  function* columnsOf(table: string): Step<Map<string, ColumnInfo>> {
+    let columns = catalog.get(table)
+    if (!columns) {
+      columns = yield* readColumns(table)
+      if (columns.size) catalog.set(table, columns)
+    }
+    return columns
+  }
+
+  function* columnsNow(table: string): Step<Map<string, ColumnInfo>> {
+    catalog.delete(table)
+    return yield* columnsOf(table)
+  }
+
+  // ---------------------------------------------------------------- many rows in one statement
+
+  // One statement: foreign keys are looked at when it ends, so that a parent may come after its child.
+  function* records(table: string, columns: readonly string[], rows: readonly (readonly unknown[])[]) {
+    const infos = yield* columnsOf(table)
+    const json = JSON.stringify(rows.map(row => Object.fromEntries(row.map((value, i) => [`c${i}`, value]))))
+    return {
+      from: `json_to_recordset(CAST(? AS json)) AS v(${columns.map((_, i) => `c${i} text`).join(', ')})`,
+      cells: columns.map((c, i) => `CAST(v.c${i} AS ${infos.get(c)?.castType ?? 'text'})`),
+      json,
+    }
+  }
+
+  function* insertRows(into: string, columns: readonly Target[], rows: readonly (readonly unknown[])[], conflict = ''): Step<void> {
+    if (!rows.length) return
+    const names = columns.map(nameOf)
+    const { from, cells, json } = yield* records(into, names, rows)
+    yield* query(`INSERT INTO ${quote(into)} (${names.map(quote).join(', ')}) SELECT ${cells.join(', ')} FROM ${from} ${conflict}`, json)
+  }
+
+  // ---------------------------------------------------------------- triggers
+
+  interface Present {
+    readonly place: Place
+    /** Versions by name; of one that is switched off none. */
+    readonly triggers: ReadonlyMap<string, string>
+  }
+
+  function* presentTriggers(tables: readonly Table[]): Step<Map<string, Present>> {
+    const rows = yield* query(
+      `SELECT w.name AS name, n.nspname AS table_schema, current_schema() AS schema, substr(md5(current_schema()), 1, 8) AS suffix,
+              t.tgname AS trigger, CASE WHEN t.tgenabled IN ('O', 'A') THEN t.version ELSE '' END AS version
+         FROM unnest(CAST(? AS text[])) AS w(name)
+         JOIN pg_class c ON c.oid = to_regclass(quote_ident(w.name))
+         JOIN pg_namespace n ON n.oid = c.relnamespace
+         LEFT JOIN (SELECT g.tgrelid, g.tgname, g.tgenabled, substring(p.prosrc FROM '^/\\* typeorm-sync ([0-9a-f]+) \\*/') AS version
+                      FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid WHERE NOT g.tgisinternal) t
+           ON t.tgrelid = c.oid AND t.version IS NOT NULL`,
+      tables.map(t => t.name),
+    )
+    const present = new Map<string, Present & { triggers: Map<string, string> }>()
+    for (const row of rows) {
+      const name = String(row.name)
+      const place = { schema: String(row.schema), tableSchema: String(row.table_schema), suffix: String(row.suffix) }
+      const found = present.get(name) ?? { place, triggers: new Map() }
+      if (row.trigger !== null) found.triggers.set(String(row.trigger), String(row.version))
+      present.set(name, found)
+    }
+    return present
+  }
+
+  function expectedCapture(table: Table, place: Place): Capture {
+    const name = JSON.stringify([table, place])
+    let capture = captures.get(name)
+    if (!capture) {
+      capture = captureOf(table, place, wallClock)
+      captures.set(name, capture)
+    }
+    return capture
+  }
+
+  function isIntact(table: Table, present: Present | undefined): boolean {
+    if (!present) return false
+    const { triggers } = expectedCapture(table, present.place)
+    return triggers.size === present.triggers.size && [...triggers].every(([name, t]) => present.triggers.get(name) === t.version)
+  }
+
+  function* makeTriggers(table: Table, { place, triggers: present }: Present): Step<void> {
+    const { functions, triggers } = expectedCapture(table, place)
+    const name = `${quote(place.tableSchema)}.${quote(table.name)}`
+    for (const trigger of present.keys()) if (!triggers.has(trigger)) yield* query(`DROP TRIGGER ${quote(trigger)} ON ${name}`)
+    for (const sql of functions) yield* query(sql)
+    for (const [trigger, { sql }] of triggers) {
+      yield* query(sql)
+      if (present.get(trigger) === '') yield* query(`ALTER TABLE ${name} ENABLE TRIGGER ${quote(trigger)}`)
+    }
+  }
+
+  function* dropTriggers(): Step<void> {
+    const rows = yield* query(
+      `SELECT quote_ident(t.tgname) || ' ON ' || t.tgrelid::regclass AS trigger
+         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid
+        WHERE NOT t.tgisinternal AND p.prosrc LIKE ? AND p.pronamespace = CAST(quote_ident(current_schema()) AS regnamespace)`,
+      `${MARK}%`,
+    )
+    for (const { trigger } of rows) yield* query(`DROP TRIGGER ${trigger}`)
+  }
+
+  // ---------------------------------------------------------------- images and copies
+
+  /** Brings the table of images in line with the entity's; `gained`: columns that it did not have. */
+  function* alignImages(table: Table, own: ReadonlyMap<string, ColumnInfo>): Step<{ gained: string[]; isNew: boolean }> {
+    const images = quote(imagesOf(table))
+    const kept = yield* columnsNow(imagesOf(table))
+    const imageTypeOf = (column: string) => (own.get(column) as ColumnInfo).imageType
+    if (kept.size === 0) {
+      const columns = table.columns.map(c => `${quote(c)} ${imageTypeOf(c)},`)
+      yield* query(`CREATE TABLE ${images} (
+        _sync_remote BIGINT NOT NULL, _sync_id TEXT COLLATE "C" NOT NULL, _sync_stamp BIGINT NOT NULL, _sync_removed SMALLINT NOT NULL,
+        ${columns.join(' ')} PRIMARY KEY (_sync_remote, _sync_id, _sync_stamp))`)
+      catalog.delete(imagesOf(table))
+      return { gained: [], isNew: true }
+    }
+    const gained: string[] = []
+    for (const column of kept.keys())
+      if (!/^_sync_(remote|id|stamp|removed)$/.test(column) && !table.columns.includes(column))
+        yield* query(`ALTER TABLE ${images} DROP COLUMN ${quote(column)}`)
+    for (const column of table.columns) {
+      if (kept.get(column)?.imageType === imageTypeOf(column)) continue
+      if (kept.has(column) && (yield* hasNewType(images, column, own.get(column) as ColumnInfo))) continue
+      if (kept.has(column)) yield* query(`ALTER TABLE ${images} DROP COLUMN ${quote(column)}`)
+      yield* addImageColumn(images, column, own.get(column) as ColumnInfo)
+      gained.push(column)
+    }
+    catalog.delete(imagesOf(table))
+    return { gained, isNew: false }
+  }
+
+  // False where the values that are there cannot be of the new type.
+  function* hasNewType(images: string, column: string, { imageType }: ColumnInfo): Step<boolean> {
+    const collation = imageType.split(' COLLATE ')[1]
+    const type = typeOf({ imageType })
+    try {
+      yield* attempt(() =>
+        query(
+          `ALTER TABLE ${images} ALTER COLUMN ${quote(column)} TYPE ${type}${collation ? ` COLLATE ${collation}` : ''}
+             USING CAST(CAST(${quote(column)} AS text) AS ${type})`,
+        ),
+      )
+      return true
+    } catch (error) {
+      if (!isOfTypes(error)) throw error
+      return false
+    }
+  }
+
+  // The rows that were there before the column got its default with it, and so do their images; a sequence has none for them.
+  function* addImageColumn(images: string, column: string, { imageType, fallback }: ColumnInfo): Step<void> {
+    const type = typeOf({ imageType })
+    const given = fallback === null || /nextval\(/.test(fallback) ? undefined : `CAST((${fallback}) AS ${type})`
+    yield* query(`ALTER TABLE ${images} ADD COLUMN ${quote(column)} ${imageType}${given ? ` DEFAULT ${given}` : ''}`)
+    if (given) yield* query(`ALTER TABLE ${images} ALTER COLUMN ${quote(column)} DROP DEFAULT`)
+  }
+
+  const copyOf = (table: Table) => shortName(`sync_copy_${table.name}`)
+
+  // Types may have changed since, and some have no equality: what is compared is their text.
+  function* stampDifferencesOf(table: Table, own: ReadonlyMap<string, ColumnInfo>, copied: ReadonlyMap<string, ColumnInfo>): Step<void> {
+    const [name, copy] = [quote(table.name), quote(copyOf(table))]
+    // the key was renamed: nobody can tell which row is which any more, so all of them count as changed
+    if (!copied.has(table.key)) return void (yield* query(`UPDATE ${name} SET "_lastChange" = NULL`))
+    const asText = (alias: string, column: string) => `CAST(${alias}.${quote(column)} AS text) COLLATE "C"`
+    const [id, copiedId] = [idOf(table, 'x'), idOf(table, 'was')]
+    const common = ['_lastChange', ...table.columns].filter(c => copied.has(c))
+    const differs = common.map(c => `${asText('x', c)} IS DISTINCT FROM ${asText('was', c)}`).join(' OR ')
+    const idsOf = function* (sql: string) {
+      return (yield* query(sql)).map(row => String(row.id))
+    }
+    const changed = yield* idsOf(`SELECT ${id} AS id FROM ${name} x JOIN ${copy} was ON ${copiedId} = ${id} WHERE ${differs}`)
+    const removed = yield* idsOf(
+      `SELECT ${copiedId} AS id FROM ${copy} was WHERE NOT EXISTS (SELECT 1 FROM ${name} x WHERE ${id} = ${copiedId})`,
+    )
+    const added = yield* idsOf(`SELECT ${id} AS id FROM ${name} x WHERE NOT EXISTS (SELECT 1 FROM ${copy} was WHERE ${copiedId} = ${id})`)
+    if (changed.length + removed.length + added.length === 0) return
+    yield* tick()
+    const isSame = (column: string) => copied.get(column)?.imageType === own.get(column)?.imageType
+    const converted = (column: string) => `CAST(CAST(was.${quote(column)} AS text) AS ${typeOf(own.get(column) as ColumnInfo)})`
+    const keepCopied = (cellOfOther: (column: string) => string) =>
+      query(
+        keepImage(table, {
+          id: copiedId,
+          stamp: 'was."_lastChange"',
+          cell: c => (!copied.has(c) ? `x.${quote(c)}` : isSame(c) ? `was.${quote(c)}` : cellOfOther(c)),
+          from: `${copy} was LEFT JOIN ${name} x ON ${id} = ${copiedId}`,
+          where: `${copiedId} = ANY(CAST(? AS text[])) AND`,
+        }),
+        [...changed, ...removed],
+      )
+    try {
+      yield* attempt(() => keepCopied(converted))
+    } catch (error) {
+      if (!isOfTypes(error)) throw error
+      yield* keepCopied(c => `x.${quote(c)}`) // what was there cannot be of the new type
+    }
+    yield* query(keepAbsences(table), added, 0)
+    yield* query('DELETE FROM sync_tombstone WHERE collection = ? AND id = ANY(?)', table.name, added)
+    yield* query(`UPDATE ${name} x SET "_lastChange" = ${NOW} WHERE ${id} = ANY(CAST(? AS text[]))`, [...changed, ...added])
+    yield* query(
+      `INSERT INTO sync_tombstone (collection, id, stamp) SELECT CAST(? AS text), k.id, ${NOW} FROM unnest(CAST(? AS text[])) AS k(id)
+         ON CONFLICT (collection, id) DO UPDATE SET stamp = excluded.stamp`,
+      table.name,
+      removed,
+    )
+  }
+
+  // ---------------------------------------------------------------- the clock
+
+  function* tick(): Step<number> {
+    const row = yield* first(`UPDATE sync_clock SET now = greatest(${wallClock}, now + 1) RETURNING now`)
+    return Number(row?.now)
+  }
+
+  // Where the server does not tell its timeline, the name that is stored stands alone, always.
+  function* readTimeline(): Step<string> {
+    try {
+      yield* attempt(() => query(`SELECT ${TIMELINE}`))
+      return TIMELINE
+    } catch (error) {
+      if (!['42501', '42883', '0A000'].includes(codeOf(error))) throw error
+      return ''
+    }
+  }
+
+  function* isReplica(): Step<boolean> {
+    return (yield* first('SELECT pg_is_in_recovery() AS replica'))?.replica === true
+  }
+
+  return {
+    step,
+    changeSchema,
+    async save() {},
+
+    id: idOf,
+
+    key(table, expression) {
+      const { castType, collation } = catalog.get(table.name)?.get(table.key) ?? {}
+      if (collation) return `${expression} COLLATE ${collation}`
+      return castType && castType !== 'text' ? `CAST(${expression} AS ${castType})` : expression
+    },
+
+    // the parameter is of the column's own type
+    among(table, alias, column) {
+      const info = catalog.get(table)?.get(column)
+      return !info || COMPARED.test(info.castType)
+        ? `${alias}.${quote(column)} = ANY(?)`
+        : `CAST(${alias}.${quote(column)} AS text) = ANY(CAST(? AS text[]))`
+    },
+    list: ids => [...ids],
+    text: expression => `(CAST(${expression} AS text) COLLATE "C")`,
+
+    insertRows,
+
+    *upsertRows(into, columns, keys, rows) {
+      const names = columns.map(nameOf)
+      const others = names.filter(c => !keys.includes(c))
+      const update = others.length ? `UPDATE SET ${others.map(c => `${quote(c)} = excluded.${quote(c)}`).join(', ')}` : 'NOTHING'
+      // a statement may touch a row once
+      const places = keys.map(k => names.indexOf(k))
+      const last = new Map(rows.map(row => [JSON.stringify(places.map(i => row[i])), row]))
+      yield* insertRows(into, columns, [...last.values()], `ON CONFLICT (${keys.map(quote).join(', ')}) DO ${update}`)
+    },
+
+    *updateRows(table, columns, keys, rows) {
+      if (!rows.length) return
+      const names = columns.map(nameOf)
+      const { from, cells, json } = yield* records(table, [...names, ...keys], rows)
+      const assignments = names.map((c, i) => `${quote(c)} = ${cells[i]}`).join(', ')
+      yield* query(`UPDATE ${quote(table)} AS x SET ${assignments} FROM ${from} WHERE ${areEqual(keys, cells.slice(names.length))}`, json)
+    },
+
+    *deleteRows(table, keys, rows) {
+      if (!rows.length) return
+      const { from, cells, json } = yield* records(table, keys, rows)
+      yield* query(`DELETE FROM ${quote(table)} AS x USING ${from} WHERE ${areEqual(keys, cells)}`, json)
+    },
+
+    *clock() {
+      timeline ??= yield* readTimeline()
+      const name = timeline ? `collection || '.' || ${timeline}` : 'collection'
+      const row = yield* first(`SELECT now, ${name} AS collection, horizon FROM sync_clock`)
+      return { now: Number(row?.now), collection: String(row?.collection), horizon: Number(row?.horizon) }
+    },
+
+    isReplica,
+    tick,
+
+    *mark(isOurs) {
+      yield* query(`SELECT set_config('typeorm_sync.step', '${isOurs ? 'on' : 'off'}', true)`)
+    },
+
+    *createTables() {
+      const missing = yield* query(
+        'SELECT w.name AS name FROM unnest(CAST(? AS text[])) AS w(name) WHERE to_regclass(quote_ident(w.name)) IS NULL',
+        Object.keys(TABLES),
+      )
+      // in their order: a table before its index
+      const names = new Set(missing.map(row => String(row.name)))
+      for (const [name, sql] of Object.entries(TABLES)) if (names.has(name)) yield* query(sql)
+      const random = () => globalThis.crypto.randomUUID()
+      yield* query("INSERT INTO sync_clock (timeline, now, collection, horizon) VALUES ('', 0, ?, 0) ON CONFLICT DO NOTHING", random())
+    },
+
+    *prepareTable(table) {
+      const own = yield* columnsNow(table.name)
+      if (own.size === 0) return { missing: 'table' }
+      const missing = ['_lastChange', table.key, ...table.columns].find(c => !own.has(c))
+      if (missing !== undefined) return { missing: 'column', column: missing }
+      // what a replica has comes from its primary
+      if (yield* isReplica()) return { missing: undefined, gained: [], isNew: false, triggersWereGone: false }
+      const present = (yield* presentTriggers([table])).get(table.name) as Present
+      const images = yield* alignImages(table, own)
+      const intact = isIntact(table, present)
+      if (!intact) yield* makeTriggers(table, present)
+      return { missing: undefined, ...images, triggersWereGone: !intact && present.triggers.size === 0 }
+    },
+
+    // Nothing here rebuilds a table, so they stay, and other processes may go on writing.
+    *dropTriggers() {},
+
+    *hasTriggers(tables) {
+      if (!tables.length) return true
+      const present = yield* presentTriggers(tables)
+      return tables.every(table => isIntact(table, present.get(table.name)))
+    },
+
+    // A migration writes rows of another shape than the triggers know. What others write meanwhile differs from the copy as well.
+    *copyRows(tables) {
+      yield* dropTriggers()
+      for (const table of tables) {
+        const own = yield* columnsNow(table.name)
+        if (!own.has('_lastChange')) continue
+        // a copy that is there already stems from a change that was not finished: what it holds is older, and true
+        if ((yield* columnsNow(copyOf(table))).size) continue
+        // an enum type that a migration replaces may not be in use here
+        const cells = [...own].map(([c, { isEnum }]) => (isEnum ? `CAST(${quote(c)} AS text) AS ${quote(c)}` : quote(c)))
+        yield* query(`CREATE TABLE ${quote(copyOf(table))} AS SELECT ${cells.join(', ')} FROM ${quote(table.name)}`)
+      }
+    },
+
+    *stampDifferences(tables) {
+      for (const table of tables) {
+        const copied = yield* columnsNow(copyOf(table))
+        if (copied.size === 0) continue
+        const own = yield* columnsNow(table.name)
+        if (own.has('_lastChange') && own.has(table.key)) yield* stampDifferencesOf(table, own, copied)
+        yield* query(`DROP TABLE ${quote(copyOf(table))}`)
+        catalog.delete(copyOf(table))
+      }
+    },
+
+    *stampUnstamped(tables) {
+      let ticked = false
+      for (const table of tables) {
+        const unstamped = `FROM ${quote(table.name)} x WHERE x."_lastChange" IS NULL`
+        if (!(yield* first(`SELECT 1 ${unstamped} LIMIT 1`))) continue
+        if (!ticked) yield* tick()
+        ticked = true
+        yield* query(`DELETE FROM sync_tombstone WHERE collection = ? AND id IN (SELECT ${idOf(table, 'x')} ${unstamped})`, table.name)
+        yield* query(`UPDATE ${quote(table.name)} SET "_lastChange" = ${NOW} WHERE "_lastChange" IS NULL`)
+      }
+    },
+
+    *keepRows(table, ids, except = 0) {
+      if (ids.length) yield* query(keepRows(table), ids, except)
+    },
+
+    *keepAbsences(table, ids, except = 0) {
+      if (ids.length) yield* query(keepAbsences(table), ids, except)
+    },
+
+    *deferConstraints() {
+      yield* query('SET CONSTRAINTS ALL DEFERRED')
+    },
+
+    attempt,
+
+    *uniqueColumns(table) {
+      const rows = yield* query(
+        `SELECT CAST(i.indexrelid AS text) AS index, a.attname AS name
+           FROM pg_index i
+           CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(attnum, position)
+           JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+          WHERE i.indrelid = to_regclass(quote_ident(?)) AND i.indisunique AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
+          ORDER BY i.indexrelid, k.position`,
+        table.name,
+      )
+      const indexes = new Map<string, string[]>()
+      for (const row of rows) indexes.set(String(row.index), [...(indexes.get(String(row.index)) ?? []), String(row.name)])
+      return [...indexes.values()].filter(columns => columns.length > 1 || columns[0] !== table.key)
+    },
+  }
 }
+
+// An error ends a transaction here, all but what a savepoint holds.
+function* attempt<T>(body: () => Step<T>): Step<T> {
+  yield* query('SAVEPOINT sync_attempt')
+  try {
+    const result = yield* body()
+    yield* query('RELEASE SAVEPOINT sync_attempt')
+    return result
+  } catch (error) {
+    try {
+      yield* query('ROLLBACK TO SAVEPOINT sync_attempt')
+      yield* query('RELEASE SAVEPOINT sync_attempt')
+    } catch {
+      // the connection is gone, and the transaction with it; what went wrong first is what counts
+    }
+    throw error
+  }
+}
+
+// Types whose own comparison does for ids.
+const COMPARED = /^(text|character varying|bpchar|character|uuid|smallint|integer|bigint)$/
+
+/** The type of an image's column without its collation. */
+const typeOf = ({ imageType }: Pick<ColumnInfo, 'imageType'>) => imageType.replace(/ COLLATE .*/, '')
+
+/** A value, or a type, that cannot become another one. */
+const isOfTypes = (error: unknown) => /^(22|42)/.test(codeOf(error))
+
+const nameOf = (target: Target) => (typeof target === 'string' ? target : target.column)
+const areEqual = (keys: readonly string[], cells: readonly string[]) => keys.map((k, i) => `x.${quote(k)} = ${cells[i]}`).join(' AND ')
+
+// Parameters: a list of ids, and a server that is left out.
+const keepRows = (table: Table) =>
+  keepImage(table, {
+    id: idOf(table, 'x'),
+    stamp: 'x."_lastChange"',
+    cell: c => `x.${quote(c)}`,
+    from: `${quote(table.name)} x`,
+    where: `x.${quote(table.key)} = ANY(?) AND r.id <> ? AND`,
+  })
+
+const keepAbsences = (table: Table) => keepAbsence(table, '(k.id COLLATE "C")', 'unnest(CAST(? AS text[])) AS k(id)', 'r.id <> ? AND')

@@ -1,0 +1,287 @@
+// A step on PostgreSQL: a transaction on a connection of its own, which locks the clock before it reads anything.
+//
+// READ COMMITTED: once the clock is locked every statement sees all that is committed, and nobody who is captured can write. What only reads
+// has one snapshot, which a standby gives as well.
+
+import type { DataSource, QueryRunner } from 'typeorm'
+import { ConstraintError, type ConstraintKind, DatabaseBusyError, DatabaseFailedError, SyncError, SyncSchemaError } from '../../errors.js'
+import type { Database, DatabaseOptions, Row, Step, StepOptions } from './database.js'
+
+/** What of pg's client a step uses. */
+interface Client {
+  query(query: { text: string; values?: unknown[]; types: typeof TYPES }): Promise<Result | Result[]>
+}
+interface Result {
+  readonly command: string
+  readonly rows: Row[]
+}
+type DatabaseError = Error & { code?: string; column?: string; detail?: string }
+
+// Two processes that set up the same database at once come one after the other.
+const SET_UP_LOCK = 7_305_808_869_231_650_116n
+
+const SAFE = 'Nothing was stored, nothing was lost'
+
+export function postgresSteps(
+  dataSource: DataSource,
+  { patience = 10_000, beforeStatement, beforeStep }: DatabaseOptions,
+  onMistake: () => void,
+): Pick<Database, 'step' | 'changeSchema'> {
+  let schemaChange: Promise<unknown> | undefined
+
+  async function execute(client: Client, sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+    try {
+      beforeStatement?.(sql)
+      const result = await client.query({
+        text: values.length ? numbered(sql) : sql,
+        values: values.map(v => (v === undefined ? null : v)),
+        types: TYPES,
+      })
+      return (Array.isArray(result) ? result.at(-1) : result)?.rows ?? []
+    } catch (error) {
+      // the schema, perhaps, is not what was read of it
+      if (/^(22|42)/.test(codeOf(error))) onMistake()
+      throw constraint(error) ?? error
+    }
+  }
+
+  async function drive<T>(client: Client, body: Step<T>): Promise<T> {
+    let state = body.next()
+    while (!state.done) {
+      const { sql, values, many } = state.value
+      let rows: Row[] = []
+      try {
+        if (many) for (const each of many) await execute(client, sql, each)
+        else rows = await execute(client, sql, values)
+      } catch (error) {
+        state = body.throw(error)
+        continue
+      }
+      state = body.next(rows)
+    }
+    return state.value
+  }
+
+  async function begin(client: Client, { readOnly, durable, setUp, unmarked = setUp }: StepOptions, left: number): Promise<void> {
+    if (readOnly) return void (await execute(client, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'))
+    const opening = [
+      'BEGIN ISOLATION LEVEL READ COMMITTED',
+      `SET LOCAL lock_timeout = ${Math.max(1, Math.ceil(left))}`,
+      `SELECT set_config('typeorm_sync.step', 'on', true)`,
+      // never less than the session has
+      ...(durable ? [`SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`] : []),
+    ]
+    if (!unmarked) return void (await execute(client, [...opening, LOCK_CLOCK].join('; ')))
+    await execute(client, [...opening, `SELECT pg_advisory_xact_lock(${SET_UP_LOCK})`].join('; '))
+    const [found] = await execute(client, `SELECT to_regclass('sync_clock') IS NOT NULL AS clock, pg_is_in_recovery() AS replica`)
+    if (found?.clock && !found.replica) await execute(client, LOCK_CLOCK)
+    if (!found?.clock && found?.replica)
+      throw new SyncSchemaError('The primary of this replica keeps no change log yet; initialise a data source on it first.')
+  }
+
+  async function commit(client: Client): Promise<void> {
+    beforeStatement?.('COMMIT')
+    let result: Result
+    try {
+      result = (await client.query({ text: 'COMMIT', types: TYPES })) as Result
+    } catch (error) {
+      // whether it was stored nobody knows: whoever asks again finds out, and a retry of ours could store it twice
+      if (isConnectionLost(error))
+        throw new DatabaseFailedError(
+          'The connection to the database broke during a commit; whether it was stored is not known here. Sync again: that finds it out.',
+          { cause: error },
+        )
+      throw constraint(error) ?? error
+    }
+    // what a failed transaction answers
+    if (result.command === 'ROLLBACK') throw new DatabaseFailedError(`The transaction had failed before its commit. ${SAFE}.`)
+  }
+
+  async function transaction<T>(body: () => Step<T>, options: StepOptions, deadline: number): Promise<T> {
+    const runner = dataSource.createQueryRunner('master')
+    const client = await connect(runner, deadline)
+    let broken: Error | undefined
+    try {
+      await begin(client, options, deadline - Date.now())
+      const result = await drive(client, body())
+      await commit(client)
+      return result
+    } catch (error) {
+      broken = await rollBack(client, error)
+      throw error
+    } finally {
+      await release(runner, broken)
+    }
+  }
+
+  // The application may hold every connection of the pool, and wait for us.
+  async function connect(runner: QueryRunner, deadline: number): Promise<Client> {
+    const connecting: Promise<Client> = runner.connect()
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const late = new Promise<undefined>(resolve => {
+      timer = setTimeout(() => resolve(undefined), Math.max(1, deadline - Date.now()))
+    })
+    try {
+      const client = await Promise.race([connecting, late])
+      if (client) return client
+    } finally {
+      clearTimeout(timer)
+    }
+    connecting.then(
+      () => runner.release(),
+      () => {},
+    )
+    throw new DatabaseBusyError(`No connection of the pool became free in ${patience} ms. ${SAFE}; sync again, or enlarge the pool.`)
+  }
+
+  async function step<T>(body: () => Step<T>, stepOptions: StepOptions = {}): Promise<T> {
+    const deadline = Date.now() + patience
+    for (let pause = 2; ; pause = Math.min(pause * 2, 200)) {
+      await beforeStep?.()
+      if (!dataSource.isInitialized)
+        throw new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.')
+      if (schemaChange && !stepOptions.setUp) {
+        await Promise.race([schemaChange.catch(() => {}), delay(Math.max(0, deadline - Date.now()))])
+        if (Date.now() >= deadline) throw new DatabaseBusyError(`The schema was being changed for more than ${patience} ms. ${SAFE}.`)
+        continue
+      }
+      try {
+        return await transaction(body, stepOptions, deadline)
+      } catch (error) {
+        if (!isTransient(error)) throw failure(error)
+        if (Date.now() + pause >= deadline) throw exhausted(error)
+      }
+      // with jitter: two that collided do not collide again
+      await delay(pause * (0.5 + Math.random()))
+    }
+  }
+
+  async function changeSchema<T>(work: () => Promise<T>): Promise<T> {
+    while (schemaChange) await schemaChange.catch(() => {})
+    const running = work()
+    schemaChange = running
+    try {
+      return await running
+    } finally {
+      schemaChange = undefined
+    }
+  }
+
+  return { step, changeSchema }
+
+  function exhausted(error: unknown): Error {
+    if (isConnectionLost(error)) return unreachable(error as Error)
+    const what = codeOf(error) === '53300' ? 'The database had no connection free' : 'Transactions of others held what was needed'
+    return new DatabaseBusyError(`${what} for ${patience} ms. ${SAFE}; sync again when they have ended.`, { cause: error })
+  }
+}
+
+const LOCK_CLOCK = 'SELECT 1 FROM sync_clock FOR UPDATE'
+
+/** The error with which the connection is to be thrown away; undefined where it is as good as before. */
+async function rollBack(client: Client, error: unknown): Promise<Error | undefined> {
+  if (isConnectionLost(error) || isConnectionLost((error as Error)?.cause)) return error as Error
+  try {
+    await client.query({ text: 'ROLLBACK', types: TYPES })
+    return
+  } catch (broken) {
+    return broken as Error
+  }
+}
+
+// TypeORM keeps to itself the method that tells the pool of a broken connection; its own listener calls it as well
+function release(runner: QueryRunner, broken: Error | undefined): Promise<void> {
+  return (runner as unknown as { releasePostgresConnection(error?: Error): Promise<void> }).releasePostgresConnection(broken)
+}
+
+// ---------------------------------------------------------------- parameters and cells
+
+const texts = new Map<string, string>()
+
+/** PostgreSQL's `$1` for `?` and `?1`, outside of what is quoted. */
+export function numbered(sql: string): string {
+  let text = texts.get(sql)
+  if (text === undefined) {
+    let count = 0
+    text = sql.replace(/'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\?(\d*)/g, (match, number) =>
+      match.startsWith('?') ? `$${number || ++count}` : match,
+    )
+    if (texts.size > 2_000) texts.clear()
+    texts.set(sql, text)
+  }
+  return text
+}
+
+const BOOL = 16
+const INTEGERS = new Set([20, 21, 23, 26])
+const REALS = new Set([700, 701])
+
+// The application may have replaced pg's own parsers, which are global.
+const TYPES = {
+  getTypeParser: (type: number) => (text: string) => {
+    if (type === BOOL) return text === 't'
+    if (REALS.has(type)) return Number(text)
+    if (!INTEGERS.has(type)) return text
+    const number = Number(text)
+    return Number.isSafeInteger(number) ? number : text
+  },
+}
+
+// ---------------------------------------------------------------- errors
+
+/** The code that PostgreSQL, or the network, gave an error. */
+export function codeOf(error: unknown): string {
+  const told = error instanceof ConstraintError ? error.cause : error
+  return String((told as DatabaseError | undefined)?.code ?? '')
+}
+
+function constraint(error: unknown): ConstraintError | undefined {
+  const code = codeOf(error)
+  // a value that the column does not take, and what a trigger of the application raises, are rules of the database like any other
+  const kind: ConstraintKind | undefined =
+    KINDS[code] ?? (error instanceof Error && (/^22/.test(code) || /^23/.test(code) || code === 'P0001') ? 'check' : undefined)
+  return kind && new ConstraintError(kind, kind === 'check' ? undefined : columnOf(error as DatabaseError), { cause: error })
+}
+
+const KINDS: Record<string, ConstraintKind> = { 23505: 'unique', 23503: 'foreign-key', 23502: 'not-null' }
+
+// «Key (code, name)=(…) already exists»: the words depend on the server's language, the brackets do not
+function columnOf({ column, detail = '' }: DatabaseError): string | undefined {
+  const first = column ?? /\((.+?)\)=\(/.exec(detail)?.[1]?.split(', ')[0]
+  return first?.replace(/^"(.*)"$/, (_, name) => name.replaceAll('""', '"'))
+}
+
+const LOST_CODES = /^(08...|57P01|57P02|57P03|25P03|25P04|E[A-Z_]+)$/
+const LOST_MESSAGES = /Connection terminated|not queryable|Client was closed|timeout exceeded when trying to connect|Connection ended/
+
+function isConnectionLost(error: unknown): boolean {
+  return error instanceof Error && (LOST_CODES.test(codeOf(error)) || LOST_MESSAGES.test(error.message))
+}
+
+function isTransient(error: unknown): boolean {
+  return !(error instanceof SyncError) && (['40P01', '40001', '55P03', '53300'].includes(codeOf(error)) || isConnectionLost(error))
+}
+
+const unreachable = (error: Error) =>
+  new DatabaseFailedError(`The database cannot be reached: ${error.message}. ${SAFE}; sync again when it is back.`, { cause: error })
+
+const FAILURES: [code: RegExp, what: string][] = [
+  [/^25006/, 'The database is read-only'],
+  [/^53100/, 'The disk is full'],
+  [/^53/, 'The database is out of resources'],
+  [/^57014/, 'A statement was cancelled, as by statement_timeout'],
+  [/^28/, 'The database refuses the login'],
+  [/^(42501)/, 'The database user may not do this'],
+  [/^(58|XX00[12])/, 'The files of the database cannot be read or written'],
+]
+
+// What the engine or the application throws inside a step passes through; what the database throws gets a type and a sentence.
+function failure(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof SyncError) return error
+  const [, what] = FAILURES.find(([code]) => code.test(codeOf(error))) ?? []
+  return what
+    ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this step was stored; mend it and sync again.`, { cause: error })
+    : error
+}
+
+const delay = (milliseconds: number) => new Promise<void>(resolve => setTimeout(resolve, milliseconds))
