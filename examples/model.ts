@@ -33,7 +33,7 @@ export class Task extends SyncedEntity {
   @Column({ default: false })
   done!: boolean
 
-  @Column({ type: 'datetime', nullable: true })
+  @Column({ type: Date, nullable: true }) // what each database has for it
   dueDate!: Date | null
 
   @ManyToOne(

@@ -1,5 +1,6 @@
-// The server of the to-do list: `npm run server`. HOST, PORT and DATABASE (a file) may be set in the environment.
+// The server of the to-do list: `npm run server`. HOST, PORT and DATABASE may be set in the environment.
 
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, realpathSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
@@ -11,16 +12,16 @@ import compress from 'koa-compress'
 import helmet from 'koa-helmet'
 import logger from 'koa-logger'
 import libsql from 'libsql'
-import { DataSource } from 'typeorm'
+import { DataSource, type DataSourceOptions } from 'typeorm'
 import { withSync } from 'typeorm-sync'
-import { maintain, syncRoutes } from 'typeorm-sync/server-koa'
+import { health, maintain, syncRoutes } from 'typeorm-sync/server-koa'
 import { Project, Task } from './model.js'
 
 export interface ServerOptions {
   readonly host?: string
   /** 0: any that is free. */
   readonly port?: number
-  /** A file, or `:memory:`. */
+  /** A file, `:memory:`, or the url of a database: `postgres://…`, `mysql://…`, `mariadb://…`. */
   readonly database?: string
   /** Writes a line for each request. */
   readonly log?: boolean
@@ -37,11 +38,7 @@ export interface Server {
 /** Starts the server; resolves when it listens. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
   const { host = '127.0.0.1', port = 3000, database = 'data/server.sqlite', log = false } = options
-  if (database !== ':memory:') mkdirSync(dirname(database), { recursive: true })
-
-  const dataSource = withSync(
-    new DataSource({ type: 'better-sqlite3', driver: libsql, database, enableWAL: true, entities: [Project, Task], synchronize: true }),
-  )
+  const dataSource = withSync(new DataSource({ ...connectionTo(database), entities: [Project, Task], synchronize: true }))
   await dataSource.initialize()
 
   const app = new Koa()
@@ -49,6 +46,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   app.use(helmet())
   app.use(cors({ exposeHeaders: ['ETag', 'Retry-After', 'Idempotency-Replayed'], keepHeadersOnError: true, maxAge: 600 }))
   app.use(compress())
+  app.use(health(dataSource))
   // Who may do what is decided here, before the routes: this server lets everybody read and write everything.
   app.use(syncRoutes(dataSource, { public: true }).routes())
   app.use(ctx => {
@@ -82,6 +80,14 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   return { url: `http://${name}:${address.port}`, app, dataSource, stop }
 }
 
+function connectionTo(database: string): DataSourceOptions {
+  if (/^postgres(ql)?:/.test(database)) return { type: 'postgres', url: database }
+  // MariaDB is reached by the same driver
+  if (/^(mysql|mariadb):/.test(database)) return { type: 'mysql', url: database.replace(/^mariadb:/, 'mysql:') }
+  if (database !== ':memory:') mkdirSync(dirname(database), { recursive: true })
+  return { type: 'better-sqlite3', driver: libsql, database, enableWAL: true }
+}
+
 async function main(): Promise<void> {
   const { HOST, PORT, DATABASE } = process.env
   const server = await startServer({
@@ -96,7 +102,7 @@ async function main(): Promise<void> {
 
 or tell it something:
 
-  curl -H 'Content-Type: application/json' -d '[{"id": "milk", "name": "Buy milk"}]' '${server.url}/taskChanges'
+  curl -H 'Content-Type: application/json' -d '[{"id": "${randomUUID()}", "name": "Buy milk"}]' '${server.url}/taskChanges'
 `)
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.stop())
 }
