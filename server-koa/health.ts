@@ -3,7 +3,8 @@
 import type { Context, Middleware } from 'koa'
 import type { DataSource } from 'typeorm'
 import type { Clock } from '../src/changes/database/database.js'
-import { changeLogOf } from '../src/entity/registry.js'
+import { changeLogOf, setUpAgain } from '../src/entity/registry.js'
+import { SyncSchemaError } from '../src/errors.js'
 import { unavailable, writeProblem } from './problem.js'
 
 export interface Health extends Clock {
@@ -12,7 +13,8 @@ export interface Health extends Clock {
 }
 
 /** Reads the clock. Rejects with what a sync would be told: DatabaseBusyError, DatabaseFailedError, SyncSchemaError, SyncConfigurationError. */
-export function checkHealth(dataSource: DataSource): Promise<Health> {
+export async function checkHealth(dataSource: DataSource): Promise<Health> {
+  await setUpAgain(dataSource)
   const { database } = changeLogOf(dataSource)
   return database.step(
     function* () {
@@ -30,8 +32,9 @@ export function health(dataSource: DataSource, { path = '/health' } = {}): Middl
     try {
       ctx.body = { status: 'ok', ...(await checkHealth(dataSource)) }
     } catch (error) {
-      if (!dataSource.isInitialized) writeProblem(ctx, unavailable('The server is starting, or stopping.', 5))
-      else writeProblem(ctx, error)
+      // what is missing may come: a migration that a replica has not replayed yet, or that is still to be run
+      const isEarly = !dataSource.isInitialized || error instanceof SyncSchemaError
+      writeProblem(ctx, isEarly ? unavailable('The server is starting, or stopping.', 5) : error)
     }
   }
 }

@@ -4,7 +4,7 @@ import Router from '@koa/router'
 import type { Context } from 'koa'
 import type { DataSource } from 'typeorm'
 import { type ChangeLog, collectionNamed } from '../src/changes/changeLog.js'
-import { changeLogOf, type SyncedEntity, syncedEntities } from '../src/entity/registry.js'
+import { changeLogOf, type SyncedEntity, setUpAgain, syncedEntities } from '../src/entity/registry.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import { answerPull, type PullLimits } from './answerPull.js'
 import { answerPush, type PushLimits } from './answerPush.js'
@@ -102,15 +102,16 @@ function expose(ctx: Context): void {
 async function answer(ctx: Context, dataSource: DataSource, entity: SyncedEntity, limits: Limits): Promise<void> {
   if (!METHODS.split(', ').includes(ctx.method)) throw new Problem(405, `Here is ${METHODS}.`, { headers: { Allow: METHODS } })
   if (!ctx.accepts('application/json')) throw new Problem(406, 'There is application/json here, and nothing else.')
-  const log = openLog(ctx, dataSource)
+  const log = await openLog(ctx, dataSource)
   const collection = collectionNamed(log, entity.metadata.tableName)
   const write = updateWriter(collection, entity.options.dates)
   await (ctx.method === 'POST' ? answerPush : answerPull)(ctx, log, collection, write, limits)
 }
 
 // TypeORM calls a data source initialised a moment before its change log is
-function openLog(ctx: Context, dataSource: DataSource): ChangeLog {
+async function openLog(ctx: Context, dataSource: DataSource): Promise<ChangeLog> {
   try {
+    await setUpAgain(dataSource)
     return changeLogOf(dataSource)
   } catch (error) {
     report(ctx, error)

@@ -3,7 +3,7 @@ export { EnableSync, enableSync } from './entity/enableSync.js'
 export type { EnableSyncOptions } from './entity/registry.js'
 export { SyncedEntity } from './entity/SyncedEntity.js'
 export { hasLocalChanges, journal, syncAll } from './entity/syncAll.js'
-export { type WithSyncOptions, withSync } from './entity/withSync.js'
+export { setUpStatements, type WithSyncOptions, withSync } from './entity/withSync.js'
 export * from './errors.js'
 export {
   type Conflict,

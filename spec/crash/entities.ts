@@ -5,10 +5,10 @@ import { enableSync } from '../../src/entity/enableSync.js'
 
 export const PROPERTIES = ['a', 'b', 'c'] as const
 
-function entitiesOf(onDelete: 'CASCADE' | 'SET NULL' | 'RESTRICT') {
+function entitiesOf(onDelete: 'CASCADE' | 'SET NULL' | 'RESTRICT', key: 'text' | 'varchar' = 'text') {
   @Entity('item')
   class Item {
-    @PrimaryColumn('text') id!: string
+    @PrimaryColumn(key) id!: string
     @Column('text', { nullable: true }) a!: string | null
     @Column('text', { nullable: true }) b!: string | null
     @Column('text', { nullable: true }) c!: string | null
@@ -17,7 +17,7 @@ function entitiesOf(onDelete: 'CASCADE' | 'SET NULL' | 'RESTRICT') {
 
   @Entity('part')
   class Part {
-    @PrimaryColumn('text') id!: string
+    @PrimaryColumn(key) id!: string
     @Column('text', { nullable: true }) a!: string | null
     @Column('text', { nullable: true }) b!: string | null
     @Column('text', { nullable: true }) c!: string | null
@@ -30,6 +30,8 @@ function entitiesOf(onDelete: 'CASCADE' | 'SET NULL' | 'RESTRICT') {
 export const CASCADE = entitiesOf('CASCADE')
 export const SET_NULL = entitiesOf('SET NULL')
 export const RESTRICT = entitiesOf('RESTRICT')
+/** MySQL has no keys of type text. */
+export const ANYWHERE = entitiesOf('CASCADE', 'varchar')
 
 @Entity('item')
 class Single {

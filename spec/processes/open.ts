@@ -1,21 +1,64 @@
-// Opens the database of a process: a file, with one of SQLite's two journals.
+// Opens the database of a process: a file, with one of SQLite's two journals, or one that several servers share.
 
 import libsql from 'libsql'
-import { DataSource } from 'typeorm'
+import { DataSource, type DataSourceOptions } from 'typeorm'
 import { type WithSyncOptions, withSync } from '../../src/entity/withSync.js'
-import { CASCADE } from '../crash/entities.js'
+import { ANYWHERE } from '../crash/entities.js'
 
 export const PROPERTIES = ['a', 'b', 'c'] as const
 
-export interface Place {
+export type Place = FilePlace | SharedPlace
+
+export interface FilePlace {
   readonly file: string
   readonly enableWAL: boolean
 }
 
-export function open({ file, enableWAL }: Place, options: WithSyncOptions = {}, synchronize = false): Promise<DataSource> {
+export interface SharedPlace {
+  readonly type: 'postgres' | 'mysql'
+  readonly url: string
+}
+
+export function open(place: Place, options: WithSyncOptions = {}, synchronize = false): Promise<DataSource> {
+  return withSync(new DataSource({ ...optionsOf(place), entities: ANYWHERE, synchronize }), options).initialize()
+}
+
+function optionsOf(place: Place): DataSourceOptions {
+  if ('url' in place) return place
+  const { file, enableWAL } = place
   // the other process on the file may hold its lock for a while when the machine is busy
-  const own = { type: 'better-sqlite3', driver: libsql, database: file, enableWAL, timeout: 10_000 } as const
-  return withSync(new DataSource({ ...own, entities: CASCADE, synchronize }), options).initialize()
+  return { type: 'better-sqlite3', driver: libsql, database: file, enableWAL, timeout: 10_000 }
+}
+
+/** What a process was told when it was started. */
+export const told = <T>(): T => {
+  process.stdin.resume().on('end', () => process.exit(1))
+  return JSON.parse(process.argv[2] ?? '{}')
+}
+
+export interface ServerOrders {
+  readonly place: Place
+  readonly port: number
+}
+
+export interface ClientOrders {
+  readonly server: string
+  readonly seed: number
+  readonly places: readonly { readonly name: string; readonly place: FilePlace }[]
+  readonly habits: Habits
+}
+
+export interface Habits {
+  /** Milliseconds between two syncs, at most. */
+  readonly pause: number
+  /** Milliseconds. */
+  readonly timeout: number
+  /** How often a write looks for a row of one's own only. */
+  readonly own: number
+  /** How often an item is made together with parts. */
+  readonly families: number
+  /** How many rows everybody writes on; null: all. */
+  readonly crowd: number | null
 }
 
 /** What a process says to whoever watches it, a line each. Synchronous: what was said before a kill was said. */

@@ -3,6 +3,7 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -49,6 +50,7 @@ process.once('exit', () => {
 
 export class PostgresCluster {
   #child: ChildProcess | undefined
+  #guard: ChildProcess | undefined
 
   private constructor(
     private readonly binaries: Binaries,
@@ -125,6 +127,7 @@ export class PostgresCluster {
     const child = spawn(join(this.binaries.folder, 'postgres'), ['-D', this.#data, ...args], { ...this.#as, stdio: ['ignore', log, log] })
     closeSync(log)
     this.#child = child
+    this.#guard = guard(child, this.folder)
     for (const deadline = Date.now() + 60_000; ; await wait(100)) {
       if (child.exitCode !== null || Date.now() > deadline) throw new Error(`PostgreSQL did not start: ${this.#tail()}`)
       const isReady = await this.query('SELECT 1').then(
@@ -180,6 +183,8 @@ export class PostgresCluster {
   async stop(): Promise<void> {
     const child = this.#child
     this.#child = undefined
+    this.#guard?.kill('SIGKILL')
+    this.#guard = undefined
     if (!child || child.exitCode !== null || child.signalCode !== null) return
     const exited = once(child, 'exit')
     child.kill('SIGQUIT')
@@ -201,4 +206,14 @@ export class PostgresCluster {
     running.delete(this)
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
   }
+}
+
+/** Ends the server, and removes its folder, when this process is killed and can do neither: the guard's input ends with us. */
+function guard(server: ChildProcess, folder: string): ChildProcess {
+  const script = 'read -r _; kill -QUIT "$1"; sleep 1; rm -rf "$2"'
+  const child = spawn('sh', ['-c', script, 'sh', String(server.pid), folder], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+  child.on('error', () => {})
+  child.unref()
+  ;(child.stdin as Socket).unref()
+  return child
 }

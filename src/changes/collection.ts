@@ -128,7 +128,7 @@ function describeCollection(dataSource: DataSource, metadata: EntityMetadata, om
   const type = dataSource.driver.normalizeType(key)
   if (!TEXT.test(type))
     refuse(`its key ${key.propertyName} is of type ${type}; keys are strings, use a text column or @PrimaryGeneratedColumn("uuid").`)
-  if (key.collation && !/^binary$/i.test(key.collation))
+  if (key.collation && !/^(binary|C|\w+_bin)$/i.test(key.collation))
     refuse(`its key ${key.propertyName} has the collation ${key.collation}; keys are compared byte by byte.`)
   if (key.transformer) refuse(`its key ${key.propertyName} has a transformer; keys travel as they are.`)
   for (const relation of metadata.manyToManyRelations) {

@@ -3,11 +3,55 @@
 import { SyncSchemaError } from '../errors.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
-import { type Database, query, type Step, type TableState } from './database/database.js'
+import { type Database, query, type Row, type Step, type TableState } from './database/database.js'
 
 /** Brings the database in line with the synced entities. Throws SyncSchemaError where a table or column is missing. */
 export async function setUpChangeLog(log: ChangeLog): Promise<void> {
   await log.database.step(() => setUp(log, refuseMissing), { setUp: true, unmarked: true })
+}
+
+/** Is everything there that the set-up would make? Throws SyncSchemaError where a table or column is missing. */
+export async function isSetUp(log: ChangeLog): Promise<boolean> {
+  return (await setUpStatements(log)).every(sql => CHANGES_NOTHING.test(sql))
+}
+
+const CHANGES_NOTHING =
+  /^\s*(CREATE \w+ IF NOT EXISTS|INSERT (IGNORE )?INTO [`"]?sync_clock|UPDATE sync_clock SET step|SET @sync_step|SET TRANSACTION|START TRANSACTION|COMMIT)/
+
+/** The statements by which the set-up would change the database as it is now, in their order. Throws SyncSchemaError as the set-up does. */
+export function setUpStatements(log: ChangeLog): Promise<string[]> {
+  return log.database.step(() => rehearse(log.database, setUp(log, refuseMissing)), { setUp: true, readOnly: true })
+}
+
+// Reads are made, writes are noted.
+function* rehearse({ attempt, textOf = withLiterals }: Database, body: Step<void>): Step<string[]> {
+  const statements: string[] = []
+  let state = body.next()
+  while (!state.done) {
+    const { sql, values, many } = state.value
+    let rows: Row[] = []
+    if (!/^\s*(SELECT|WITH|SHOW)\b/i.test(sql)) for (const each of many ?? [values]) statements.push(textOf(sql, each))
+    else {
+      try {
+        rows = yield* attempt(() => query(sql, ...values))
+      } catch {
+        // of a table that one of the statements makes
+      }
+    }
+    state = body.next(rows)
+  }
+  if (statements.some(sql => /^START TRANSACTION/.test(sql))) statements.push('COMMIT')
+  return statements
+}
+
+function withLiterals(sql: string, values: readonly unknown[]): string {
+  let next = 0
+  return sql.replace(/'(?:[^']|'')*'|\?(\d*)/g, (found, number) => {
+    if (found.startsWith("'")) return found
+    const value = values[number ? Number(number) - 1 : next++]
+    if (value === null || value === undefined) return 'NULL'
+    return typeof value === 'number' ? String(value) : `'${String(value).replaceAll("'", "''")}'`
+  })
 }
 
 /** Makes sure that every write is seen; cheap where nothing is amiss. Throws SyncSchemaError. */

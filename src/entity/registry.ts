@@ -65,15 +65,27 @@ function metadataOf(dataSource: DataSource, target: SyncTarget): EntityMetadata 
 
 interface State {
   log?: ChangeLog | SyncSchemaError
+  readonly setUp: () => Promise<void>
+  triedAt: number
 }
 
 const states = new WeakMap<DataSource, State>()
 
 /** Notes that withSync was applied. False where it was applied before. */
-export function noteDataSource(dataSource: DataSource): boolean {
+export function noteDataSource(dataSource: DataSource, setUp: () => Promise<void>): boolean {
   if (states.has(dataSource)) return false
-  states.set(dataSource, {})
+  states.set(dataSource, { setUp, triedAt: 0 })
   return true
+}
+
+const PAUSE = 5_000
+
+/** Where a table or column was missing, looks now and then whether it is there: a replica replays a migration, or somebody else runs it. */
+export async function setUpAgain(dataSource: DataSource): Promise<void> {
+  const state = states.get(dataSource)
+  if (!state || !lacksSchema(dataSource) || !dataSource.isInitialized || Date.now() - state.triedAt < PAUSE) return
+  state.triedAt = Date.now()
+  await state.setUp()
 }
 
 /** Notes the change log that is set up, or why there is none yet. */

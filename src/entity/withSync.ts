@@ -5,13 +5,35 @@ import type { ChangeLog } from '../changes/changeLog.js'
 import { describeCollections } from '../changes/collection.js'
 import type { DatabaseOptions } from '../changes/database/database.js'
 import { openDatabase } from '../changes/database/open.js'
-import { changeSchema, setUpChangeLog } from '../changes/setUp.js'
+import { changeSchema, isSetUp, setUpChangeLog, setUpStatements as statementsOf } from '../changes/setUp.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
 import { type ClientOptions, noteClient, openRemotes } from './client.js'
 import { isHttpUrl } from './enableSync.js'
 import { lacksSchema, noteChangeLog, noteDataSource, syncedEntities } from './registry.js'
 
-export interface WithSyncOptions extends DatabaseOptions, ClientOptions {}
+export interface WithSyncOptions extends DatabaseOptions, ClientOptions {
+  /**
+   * With false `initialize()` makes no tables and triggers, for somebody else does, with what `setUpStatements` says. Where something is
+   * missing, whoever wants to sync gets a SyncSchemaError. True by default.
+   */
+  readonly setUp?: boolean
+}
+
+const described = new WeakMap<DataSource, () => ChangeLog>()
+
+/**
+ * What `initialize()` would change in the database as it is now: SQL statements, to be reviewed, and run in their order on one connection, in a
+ * transaction where they do not begin one themselves. Throws SyncConfigurationError where withSync was not applied, SyncSchemaError where a table or column
+ * of an entity is missing.
+ */
+export async function setUpStatements(dataSource: DataSource): Promise<string[]> {
+  const changeLog = described.get(dataSource)
+  if (!changeLog || !dataSource.isInitialized)
+    throw new SyncConfigurationError(
+      'setUpStatements needs a data source with sync that is initialised: withSync(dataSource, { setUp: false }).',
+    )
+  return statementsOf(changeLog())
+}
 
 /**
  * Lets a data source keep account of what changes. Call it before `initialize()`, which then adds our tables and triggers.
@@ -26,25 +48,29 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
     throw new SyncConfigurationError('The data source is initialised already; call withSync before dataSource.initialize().')
   if (server !== undefined && !isHttpUrl(server))
     throw new SyncConfigurationError(`The server ${JSON.stringify(server)} is no absolute http(s) url, such as 'https://example.org'.`)
-  if (!noteDataSource(dataSource)) throw new SyncConfigurationError('withSync was called before for this data source.')
+  if (!noteDataSource(dataSource, () => begin(changeLog())))
+    throw new SyncConfigurationError('withSync was called before for this data source.')
   noteClient(dataSource, options)
 
   const { initialize, synchronize, runMigrations, undoLastMigration, dropDatabase } = dataSource
-  let described: ChangeLog | undefined
+  let current: ChangeLog | undefined
+
+  described.set(dataSource, changeLog)
 
   // synchronize and migrations run inside of initialize, before it is done
   function changeLog(): ChangeLog {
-    if (described) return described
+    if (current) return current
     const synced = syncedEntities(dataSource).map(({ metadata, options: { omit = [] } }) => ({ metadata, omit }))
     for (const { metadata } of synced) refuseAttached(metadata)
-    described = { dataSource, database: openDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
-    return described
+    current = { dataSource, database: openDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
+    return current
   }
 
   // A table or column that is missing may come with a migration that is run, or generated, next: until then whoever wants to sync is told.
   async function begin(log: ChangeLog): Promise<void> {
     try {
-      await setUpChangeLog(log)
+      if (options.setUp ?? true) await setUpChangeLog(log)
+      else if (!(await isSetUp(log))) throw new SyncSchemaError(NOT_SET_UP)
     } catch (error) {
       if (!(error instanceof SyncSchemaError)) throw error
       noteChangeLog(dataSource, error)
@@ -62,7 +88,7 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
     async initialize(this: DataSource) {
       openDatabase(dataSource, options) // it may refuse the driver
       // metadata is built anew each time; where the data source is open already, TypeORM refuses
-      if (!dataSource.isInitialized) described = undefined
+      if (!dataSource.isInitialized) current = undefined
       const initialised = await initialize.call(this)
       try {
         await begin(changeLog())
@@ -101,6 +127,9 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
     Object.defineProperty(dataSource, name, { value, writable: true, configurable: true })
   return dataSource
 }
+
+const NOT_SET_UP =
+  'The tables and triggers of the change log are missing or outdated, and this data source has { setUp: false }: run what setUpStatements(dataSource) says.'
 
 // Triggers of one database cannot write into another.
 function refuseAttached({ name, tableName, tablePath }: EntityMetadata): void {

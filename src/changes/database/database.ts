@@ -99,6 +99,8 @@ export interface Database {
   text(expression: string): string
   /** No index gives rows in the order of (stamp, id): the stamp at which a page ends is looked up first, and only those up to it are sorted. */
   readonly cutsPages?: boolean
+  /** A statement as somebody would type it, where its text here is not the database's own. */
+  textOf?(sql: string, values: readonly unknown[]): string
 
   insertRows(into: string, columns: readonly Target[], rows: readonly (readonly unknown[])[]): Step<void>
   /** Inserts, or sets the columns beside `keys` of what is there. */

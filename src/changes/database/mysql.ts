@@ -492,6 +492,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     list: ids => [...ids],
     text: asText,
     cutsPages: true,
+    textOf,
 
     insertRows: insertTree,
 
@@ -602,10 +603,10 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       for (const table of tables) {
         const id = idOf(table, 'x')
         const pins = pinned((yield* knownColumns(table.name))?.values() ?? [], ['_lastChange'])
-        for (;;) {
+        const unstamped = yield* first(`SELECT count(*) AS n FROM ${quote(table.name)} WHERE "_lastChange" IS NULL`)
+        for (let left = Number(unstamped?.n); left > 0; left -= 2 * BATCH) {
           // not all under one stamp: within a stamp the database sorts for each page
           const rows = yield* query(`SELECT ${id} AS id FROM ${quote(table.name)} x WHERE x."_lastChange" IS NULL LIMIT ?`, 2 * BATCH)
-          if (!rows.length) break
           const ids = rows.map(row => String(row.id))
           yield* tick()
           yield* query('DELETE FROM sync_tombstone WHERE collection = ? AND id IN (?)', table.name, ids)
