@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { promisify } from 'node:util'
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
+import { mysqlUrl } from '../support/mysqlServer.js'
 import { Db, pairs, send, withPlainBytes } from './values/databases.js'
 import { EveryType, values } from './values/everyType.js'
 
@@ -78,8 +79,8 @@ if (inZone) {
       const env = { ...process.env, TZ: zone, VALUES_ZONE: zone }
       const arguments_ = ['node_modules/jest/bin/jest.js', 'spec/changes/values', '--reporters=default', '--runInBand']
       const { stderr } = await promisify(execFile)(process.execPath, arguments_, { env }).catch(error => error)
-      expect(stderr).toMatch(/Tests: +\d+ passed, \d+ total/)
+      expect(stderr).toMatch(mysqlUrl ? /Tests: +\d+ passed, \d+ total/ : /Tests: +\d+ skipped, \d+ passed, \d+ total/)
     },
-    120_000,
+    300_000,
   )
 }

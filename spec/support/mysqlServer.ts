@@ -21,6 +21,8 @@ function isReachable(): boolean {
 /** Where a MariaDB or MySQL answers: what MYSQL_URL says, or one on this machine. Undefined if none does. */
 export const mysqlUrl: string | undefined = isReachable() ? url : undefined
 
+if (mysqlUrl === undefined && process.env.MYSQL_URL) throw new Error(`There is no MariaDB or MySQL at ${url}, which MYSQL_URL names.`)
+
 /** `describe` where there is such a server. */
 export function describeMysql(name: string, body: () => void): void {
   if (mysqlUrl) describe(name, body)

@@ -16,6 +16,8 @@ function answers(url: string): boolean {
 /** A PostgreSQL server on which specs may create databases of their own; undefined if there is none. */
 export const postgresUrl: string | undefined = answers(candidate) ? candidate : undefined
 
+if (postgresUrl === undefined && process.env.POSTGRES_URL)
+  throw new Error(`There is no PostgreSQL at ${candidate}, which POSTGRES_URL names.`)
 if (postgresUrl === undefined) console.warn(`left out: no PostgreSQL at ${candidate}`)
 
 /** The URL of another database on the same server. */
