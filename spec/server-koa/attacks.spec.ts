@@ -7,14 +7,14 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import cors from '@koa/cors'
 import { Column, Entity, PrimaryColumn, VersionColumn } from 'typeorm'
 import { EnableSync, SyncedEntity } from 'typeorm-sync'
-import { type Answer, startTodo, type Todo, until } from './todoServer.js'
+import { type Answer, serverKind, startTodo, type Todo, until } from './todoServer.js'
 
 @Entity('account')
 @EnableSync('/accountChanges')
 class Account extends SyncedEntity {
-  @PrimaryColumn('text') id!: string
+  @PrimaryColumn() id!: string
   @Column({ type: 'integer' }) cents!: number
-  @Column({ type: 'text', nullable: true, unique: true }) iban!: string | null
+  @Column({ type: 'varchar', nullable: true, unique: true }) iban!: string | null
   @Column({ type: 'integer', generatedType: 'STORED', asExpression: 'cents / 100' }) euros!: number
   @VersionColumn() version!: number
 }
@@ -35,7 +35,8 @@ beforeEach(async () => {
 })
 afterEach(() => todo.stop())
 
-const LEAKS = /SELECT|INSERT|UPDATE |SQLITE|sqlite|sync_|node_modules|\.ts|\.js|\n\s+at |stack|swordfish|"task"|QueryFailed|Error:/
+const LEAKS =
+  /postgres|pg_|mysql|mariadb|ER_[A-Z]|sqlState|errno|SELECT|INSERT|UPDATE |SQLITE|sqlite|sync_|node_modules|\.ts|\.js|\n\s+at |stack|swordfish|"task"|QueryFailed|Error:/
 
 /** The answer is a problem that says nothing of the inside, and the database holds what it held. */
 async function expectHarmless(attack: () => Promise<Answer>, status: number | number[]): Promise<Answer> {
@@ -256,8 +257,9 @@ describe('properties that are not the caller’s to set', () => {
   })
 
   test('brackets in a string are not nesting', async () => {
-    const name = `"${'['.repeat(1_000)}\\`
-    expect((await todo.post('/taskChanges', row({ name }))).status).toBe(200)
+    const name = `"${'['.repeat(200)}\\`
+    const rows = ['a', 'b', 'c'].map(id => ({ id, name }))
+    expect((await todo.post('/taskChanges', rows)).status).toBe(200)
   })
 
   test('ABC is not abc', async () => {
@@ -301,7 +303,8 @@ describe('many at once', () => {
     expect(answers.filter(a => a.headers['idempotency-replayed'] === undefined)).toHaveLength(1)
     const { updates } = (await todo.get(`/taskChanges?since=${now}`)).json
     expect(updates).toMatchObject([{ id: 'new', _lastChange: answers[0]!.json.now }])
-    expect(await todo.dataSource.query('SELECT now FROM sync_clock')).toEqual([{ now: answers[0]!.json.now }])
+    const [clock] = await todo.dataSource.query('SELECT * FROM sync_clock')
+    expect(Number(clock.now)).toBe(answers[0]!.json.now)
   })
 
   test('two pushes of one row: one is stored, the other is told', async () => {
@@ -328,15 +331,19 @@ describe('a database that cannot be used', () => {
     const busy = await startTodo({ patience: 50 })
     const runner = busy.dataSource.createQueryRunner()
     await runner.startTransaction()
-    await runner.query("INSERT INTO task (id, name, done) VALUES ('phantom', 'Never was', 0)")
-    for (const answer of [await busy.get('/taskChanges'), await busy.post('/taskChanges', row({}))])
-      expect(answer).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
+    await runner.query("INSERT INTO task (id, name, done) VALUES ('phantom', 'Never was', false)")
+    const [got, posted] = [await busy.get('/taskChanges'), await busy.post('/taskChanges', row({}))]
+    expect(posted).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
+    // with a connection of its own nobody has to wait for it to read
+    if (serverKind === 'sqlite') expect(got).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
+    else expect(got).toMatchObject({ status: 200, json: { updates: [] } })
     await runner.rollbackTransaction()
     expect((await busy.get('/taskChanges')).json.updates).toEqual([])
     await busy.stop()
   })
 
-  test('full, then roomy again', async () => {
+  const onSqlite = serverKind === 'sqlite' ? test : test.skip
+  onSqlite('full, then roomy again', async () => {
     const [{ page_count }] = await todo.dataSource.query('PRAGMA page_count')
     await todo.dataSource.query(`PRAGMA max_page_count = ${page_count}`)
     const large = Array.from({ length: 500 }, (_, i) => ({ id: `n${i}`, name: 'x'.repeat(500) }))
@@ -346,7 +353,7 @@ describe('a database that cannot be used', () => {
     expect((await todo.post('/taskChanges', large)).status).toBe(200)
   })
 
-  test('read-only', async () => {
+  onSqlite('read-only', async () => {
     await todo.dataSource.query('PRAGMA query_only = ON')
     expect((await todo.post('/taskChanges', row({}))).status).toBe(503)
     expect((await todo.get('/taskChanges')).status).toBe(200)

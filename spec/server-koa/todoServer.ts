@@ -1,14 +1,20 @@
-// A to-do server with the real middleware over a real SQLite database, and a client that can say anything.
+// A to-do server with the real middleware over a real database, and a client that can say anything. It is SQLite, or what SYNC_SERVER says:
+// postgres, or mysql.
 
 import { once } from 'node:events'
 import { type IncomingHttpHeaders, type RequestOptions, request } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import { afterAll } from '@jest/globals'
 import Koa from 'koa'
 import libsql from 'libsql'
-import { DataSource, type DataSourceOptions } from 'typeorm'
+import { DataSource, type DataSourceOptions, getMetadataArgsStorage } from 'typeorm'
 import { withSync } from 'typeorm-sync'
 import { type SyncRoutesOptions, syncRoutes } from 'typeorm-sync/server-koa'
 import { Project, Task } from '../../examples/model.js'
+import * as mysql from '../support/mysqlDatabase.js'
+import * as postgres from '../support/postgresDatabase.js'
+
+export const serverKind = (process.env.SYNC_SERVER ?? 'sqlite') as 'sqlite' | 'postgres' | 'mysql'
 
 export interface Answer {
   status: number
@@ -41,11 +47,13 @@ export async function startTodo({
   patience,
   ...options
 }: TodoOptions = {}) {
+  const place = await takePlace()
   const dataSource = withSync(
-    new DataSource({ type: 'better-sqlite3', driver: libsql, database: ':memory:', entities, synchronize: true }),
+    new DataSource({ ...place.options, entities, synchronize: true } as DataSourceOptions),
     patience === undefined ? {} : { patience },
   )
-  if (initialize) await dataSource.initialize()
+  const restoreIds = takeAnyId()
+  if (initialize) await dataSource.initialize().finally(restoreIds)
   const app = new Koa()
   const errors: unknown[] = []
   app.on('error', error => errors.push(error))
@@ -78,9 +86,12 @@ export async function startTodo({
     },
     /** Everything that the database holds. */
     async dump(): Promise<string> {
-      const tables = await dataSource.query("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name")
+      const tables = await dataSource.query(TABLES[serverKind])
       const rows = []
-      for (const { name } of tables) rows.push([name, await dataSource.query(`SELECT * FROM "${name}" ORDER BY 1, 2`)])
+      for (const { name } of tables) {
+        const found: object[] = await dataSource.query(`SELECT * FROM ${dataSource.driver.escape(name)}`)
+        rows.push([name, found.map(row => JSON.stringify(row)).sort()])
+      }
       return JSON.stringify(rows)
     },
     async stop() {
@@ -89,7 +100,64 @@ export async function startTodo({
       server.closeAllConnections()
       await closed
       if (dataSource.isInitialized) await dataSource.destroy()
+      free.push(place)
     },
+  }
+}
+
+const TABLES = {
+  sqlite: "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name",
+  postgres: "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename",
+  mysql: 'SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME',
+}
+
+interface Place {
+  readonly options: object
+  drop(): Promise<void>
+}
+// Databases are slow to make: one that is empty again serves the next.
+const places: Place[] = []
+const free: Place[] = []
+
+async function takePlace(): Promise<Place> {
+  const known = free.pop()
+  if (known) return known
+  const place = await newPlace()
+  places.push(place)
+  return place
+}
+
+async function newPlace(): Promise<Place> {
+  if (serverKind === 'postgres') {
+    const name = await postgres.newDatabase('todo')
+    return { options: postgres.optionsOn(name, { dropSchema: true }), drop: () => postgres.dropDatabases(name) }
+  }
+  if (serverKind === 'mysql') {
+    const { name, drop } = await mysql.newDatabase('todo', 'CHARACTER SET utf8mb4 COLLATE utf8mb4_bin')
+    return { options: mysql.optionsOn(name, { dropSchema: true }), drop }
+  }
+  return { options: { type: 'better-sqlite3', driver: libsql, database: ':memory:' }, drop: async () => {} }
+}
+
+if (serverKind !== 'sqlite')
+  afterAll(async () => {
+    for (const place of places.splice(0)) await place.drop()
+  })
+
+// Where there is a type for UUIDs, it would take no id of these specs.
+function takeAnyId(): () => void {
+  if (serverKind === 'sqlite') return () => {}
+  const { columns, generations } = getMetadataArgsStorage()
+  const uuids = generations.filter(g => g.strategy === 'uuid')
+  const keys = columns.filter(c => uuids.some(g => g.target === c.target && g.propertyName === c.propertyName))
+  const types = keys.map(c => c.options.type)
+  for (const generation of uuids) generations.splice(generations.indexOf(generation), 1)
+  for (const column of keys) column.options.type = 'varchar'
+  return () => {
+    generations.push(...uuids)
+    keys.forEach((column, i) => {
+      column.options.type = types[i] as 'uuid'
+    })
   }
 }
 

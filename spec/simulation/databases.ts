@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import Koa from 'koa'
 import libsql from 'libsql'
 import inject from 'light-my-request'
-import { Column, DataSource, Entity, ManyToOne, PrimaryColumn, type Relation, TableColumn } from 'typeorm'
+import { Column, DataSource, type DataSourceOptions, Entity, ManyToOne, PrimaryColumn, type Relation, TableColumn } from 'typeorm'
 import { syncRoutes } from '../../server-koa/index.js'
 import type { ChangeLog } from '../../src/changes/changeLog.js'
 import { connectionOf } from '../../src/changes/database/connection.js'
@@ -16,6 +16,7 @@ import { changeSchema } from '../../src/changes/setUp.js'
 import { enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { withSync } from '../../src/entity/withSync.js'
+import { OtherDatabase, type OtherKind } from './otherDatabase.js'
 
 // in memory where there is a file system there: what is durable is not what is tried here
 const FOLDER = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
@@ -26,10 +27,11 @@ export type RelationKind = (typeof RELATIONS)[number]
 export const IDS = ['x', 'y', 'z', 'w', 'v'] as const
 export const PROPERTIES = ['a', 'b', 'c'] as const
 
-function entitiesOf(relation: RelationKind) {
+// `key`: a column that MySQL can index
+function entitiesOf(relation: RelationKind, key: 'text' | 'varchar') {
   @Entity('item')
   class Item {
-    @PrimaryColumn('text') id!: string
+    @PrimaryColumn(key) id!: string
     @Column('text', { nullable: true }) a!: string | null
     @Column('text', { nullable: true }) b!: string | null
     @Column('text', { nullable: true }) c!: string | null
@@ -39,7 +41,7 @@ function entitiesOf(relation: RelationKind) {
 
   @Entity('part')
   class Part {
-    @PrimaryColumn('text') id!: string
+    @PrimaryColumn(key) id!: string
     @Column('text', { nullable: true }) a!: string | null
     @Column('text', { nullable: true }) b!: string | null
     @Column('text', { nullable: true }) c!: string | null
@@ -73,6 +75,8 @@ const OUR_TABLES = [
 export class SimulatedDatabase {
   /** What goes wrong with the next statement of a step. */
   fault: ((sql: string) => void) | undefined
+  /** Called where a step is about to lock the clock of a database that is not SQLite. */
+  onLock: () => void = () => {}
   /** Called where a database in memory would be saved. */
   onSave: () => void = () => {}
   /** What a server cannot explain. */
@@ -80,15 +84,24 @@ export class SimulatedDatabase {
   #app: Koa | undefined
 
   private constructor(
-    readonly name: string,
+    public name: string,
     readonly relation: RelationKind,
     readonly dataSource: DataSource,
+    /** Undefined: it is SQLite. */
+    readonly other: OtherDatabase | undefined,
   ) {}
 
-  static async open(name: string, relation: RelationKind, kind: 'sqljs' | 'libsql', wallClock: string): Promise<SimulatedDatabase> {
-    const entities = entitiesOf(relation)
-    const dataSource =
-      kind === 'sqljs'
+  static async open(
+    name: string,
+    relation: RelationKind,
+    kind: 'sqljs' | 'libsql' | OtherKind,
+    wallClock: string,
+  ): Promise<SimulatedDatabase> {
+    const entities = entitiesOf(relation, kind === 'mysql' ? 'varchar' : 'text')
+    const other = kind === 'postgres' || kind === 'mysql' ? new OtherDatabase(kind) : undefined
+    const dataSource = other
+      ? new DataSource({ ...other.options, entities, synchronize: true } as DataSourceOptions)
+      : kind === 'sqljs'
         ? new DataSource({ type: 'sqljs', entities, synchronize: true })
         : new DataSource({
             type: 'better-sqlite3',
@@ -98,17 +111,25 @@ export class SimulatedDatabase {
             entities,
             synchronize: true,
           })
-    const database = new SimulatedDatabase(name, relation, dataSource)
+    const database = new SimulatedDatabase(name, relation, dataSource, other)
     withSync(dataSource, {
       wallClock,
-      patience: 40,
+      // where a connection has to be made first, on a busy machine, a short one would be used up now and then
+      patience: other ? 10_000 : 40,
       save: () => database.onSave(),
-      beforeStatement: sql => database.fault?.(sql),
+      beforeStatement: sql => {
+        database.fault?.(sql)
+        if (/sync_clock FOR UPDATE$/.test(sql)) database.onLock()
+      },
       beforeStep: async () => {
         const turn = running.getStore()
-        if (turn?.client === name) await turn.park('step')
+        if (turn?.client === database.name) await turn.park('step')
       },
     })
+    if (other) {
+      await database.#setUpOther(other)
+      return database
+    }
     await dataSource.initialize()
     // a rule of the server's: a value that ends so is refused
     for (const { table } of database.log.collections)
@@ -124,6 +145,16 @@ export class SimulatedDatabase {
     return database
   }
 
+  async #setUpOther(other: OtherDatabase): Promise<void> {
+    // the triggers of the set-up name it
+    this.run('CREATE TABLE wall (time BIGINT NOT NULL)')
+    this.run('INSERT INTO wall VALUES (0)')
+    await this.dataSource.initialize()
+    this.run('CREATE TABLE rule (refuses INTEGER)')
+    for (const { table } of this.log.collections) other.addRule(table.name)
+    other.forgetDurability([...this.#allTables, 'wall', 'rule'].reverse())
+  }
+
   get log(): ChangeLog {
     return changeLogOf(this.dataSource)
   }
@@ -137,7 +168,7 @@ export class SimulatedDatabase {
   }
 
   run(sql: string, ...values: unknown[]): Row[] {
-    return connectionOf(this.dataSource).run(sql, values)
+    return this.other ? this.other.run(sql, values) : connectionOf(this.dataSource).run(sql, values)
   }
 
   /** A column comes and goes, and TypeORM rebuilds the table for it. */
@@ -148,12 +179,13 @@ export class SimulatedDatabase {
       await runner.addColumn('item', new TableColumn({ name: 'spare', type: 'text', isNullable: true }))
       await runner.dropColumn('item', 'spare')
       await runner.afterMigration()
+      if (this.other) await runner.release()
     })
   }
 
   /** Grows with every row that anything writes: where it stands still, nothing has changed. */
   get writes(): number {
-    return Number(this.run('SELECT total_changes() AS n')[0]?.n)
+    return this.other ? this.other.writes : Number(this.run('SELECT total_changes() AS n')[0]?.n)
   }
 
   /** Runs a step's statements now, outside any step: to look at what is there. */
@@ -198,6 +230,7 @@ export class SimulatedDatabase {
   }
 
   dump(): Dump {
+    if (this.other) return this.other.dump(this.#allTables)
     return new Map(
       this.#allTables.map(table => {
         const rows = this.run(`SELECT * FROM ${table}`)
@@ -208,6 +241,10 @@ export class SimulatedDatabase {
   }
 
   restore(dump: Dump): void {
+    if (this.other) {
+      this.other.restore(this.#allTables, dump)
+      return
+    }
     this.run('PRAGMA foreign_keys = OFF')
     this.run('BEGIN')
     this.run('UPDATE sync_clock SET step = 1')

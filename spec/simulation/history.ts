@@ -4,7 +4,7 @@
 import { collectTombstones } from '../../server-koa/index.js'
 import type { Collection } from '../../src/changes/collection.js'
 import { baseOf, openRemote } from '../../src/changes/remotes.js'
-import { DatabaseBusyError, SyncContentionError, TransportError } from '../../src/errors.js'
+import { DatabaseBusyError, DatabaseFailedError, SyncContentionError, TransportError } from '../../src/errors.js'
 import { openExchange, readRowStates } from '../../src/sync/exchange.js'
 import type { Conflict, ConflictUpdate } from '../../src/sync/handlers.js'
 import { ReportBuilder } from '../../src/sync/report.js'
@@ -12,6 +12,7 @@ import { sync } from '../../src/sync/sync.js'
 import { createTransport } from '../../src/sync/transport.js'
 import { type Dump, IDS, PROPERTIES, RELATIONS, type RelationKind, running, SimulatedDatabase, type Turn } from './databases.js'
 import { type Cells, cellsOf, isGone, isSame, Oracle, type Value } from './oracle.js'
+import type { OtherKind } from './otherDatabase.js'
 import { Random } from './random.js'
 
 export const TOPOLOGIES = {
@@ -77,6 +78,19 @@ export const STATES = [
   'schema changed',
 ] as const
 
+/** What a run comes across besides, where the servers are on another database than SQLite. */
+export const OTHER_STATES = [
+  'transaction beside a step',
+  'transaction beside a request',
+  'step waits for a transaction',
+  'connection broken',
+  'commit without answer',
+  'server busy',
+] as const
+
+/** What servers are on: SQLite files, or another database. */
+export type ServerKind = 'sqlite' | OtherKind
+
 export interface Outcome {
   readonly problems: string[]
   readonly reached: Set<string>
@@ -100,17 +114,28 @@ interface Request {
 }
 
 const pool = new Map<string, SimulatedDatabase>()
-async function database(name: string, relation: RelationKind): Promise<SimulatedDatabase> {
-  const key = `${relation} ${name}`
-  const known = pool.get(key)
-  if (known) return known
-  const opened = await SimulatedDatabase.open(name, relation, name.startsWith('d') ? 'sqljs' : 'libsql', '(SELECT time FROM wall)')
-  pool.set(key, opened)
-  return opened
+async function database(name: string, relation: RelationKind, kind: ServerKind, number: number): Promise<SimulatedDatabase> {
+  const isOther = kind !== 'sqlite' && !name.startsWith('d')
+  // connections are few: the servers of all topologies share their databases
+  const key = `${relation} ${isOther ? number : name}`
+  let known = pool.get(key)
+  if (!known) {
+    const type = isOther ? kind : name.startsWith('d') ? 'sqljs' : 'libsql'
+    known = await SimulatedDatabase.open(name, relation, type, '(SELECT time FROM wall)')
+    pool.set(key, known)
+  }
+  known.name = name
+  return known
 }
 
 /** Runs the history of a seed. */
-export async function history(seed: number, topology: Topology, trace: (line: string) => void = () => {}, steps = 300): Promise<Outcome> {
+export async function history(
+  seed: number,
+  topology: Topology,
+  trace: (line: string) => void = () => {},
+  steps = 300,
+  kind: ServerKind = 'sqlite',
+): Promise<Outcome> {
   const random = new Random(seed)
   const { chance, pick } = random
   const reached = new Set<string>()
@@ -248,9 +273,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
     if (chance(odds.transaction)) {
       // a transaction of the application's that comes to nothing: whatever it wrote was never there
       db.run('BEGIN')
-      db.run(`UPDATE item SET a = 'never', b = 'never'`)
-      db.run(`DELETE FROM item WHERE id = 'y'`)
-      db.run(`INSERT OR IGNORE INTO item (id, a) VALUES ('z', 'never')`)
+      writeWhatNeverWas(db)
       if (clients.has(db.name) && !servers.has(db.name) && chance(0.5)) openTransactions.add(db.name)
       else rollback(db)
       reached.add('transaction rolled back')
@@ -265,6 +288,69 @@ export async function history(seed: number, topology: Topology, trace: (line: st
     save(db)
   }
 
+  function writeWhatNeverWas(db: SimulatedDatabase): void {
+    db.run(`UPDATE item SET a = 'never', b = 'never'`)
+    db.run(`DELETE FROM item WHERE id = 'y'`)
+    db.run(`INSERT INTO item (id, a) SELECT 'z', 'never' FROM (SELECT 1 AS one) d WHERE NOT EXISTS (SELECT 1 FROM item WHERE id = 'z')`)
+  }
+
+  /**
+   * Does some of the engine's work, with luck beside a transaction of the application's. It ends where the engine is about to wait for it, so that
+   * the order of things is the same each time; what only reads does not wait. `look` is called when all is written that was there before the work.
+   */
+  async function beside<T>(
+    db: SimulatedDatabase,
+    state: (typeof OTHER_STATES)[number],
+    look: () => void,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    if (!db.other || !faults || !chance(odds.transaction)) {
+      look()
+      return work()
+    }
+    const clock = () => Number(db.run('SELECT "now" FROM sync_clock')[0]?.now)
+    const before = clock()
+    const comesToNothing = chance(0.4)
+    if (comesToNothing) look()
+    const write = () => {
+      for (const id of IDS) if (chance(0.3)) writeRow(db, id)
+    }
+    db.run('BEGIN')
+    if (comesToNothing) writeWhatNeverWas(db)
+    else write()
+    const isHeld = clock() > before
+    if (!isHeld) {
+      // nothing was written, so nobody waits
+      rollback(db)
+      if (!comesToNothing) look()
+      return work()
+    }
+    reached.add(state)
+    trace(`  TRANSACTION on ${db.name}`)
+    let isWaiting = false
+    const waiting = new Promise<void>(resolve => {
+      db.onLock = () => {
+        isWaiting = true
+        resolve()
+      }
+    })
+    const working = work()
+    await Promise.race([waiting, working.catch(() => {})])
+    db.onLock = () => {}
+    if (isWaiting) {
+      reached.add('step waits for a transaction')
+      await new Promise(resolve => setTimeout(resolve, 2))
+    }
+    if (comesToNothing) rollback(db)
+    else {
+      write()
+      look()
+      db.run('COMMIT')
+    }
+    trace(`  ${comesToNothing ? 'ROLLBACK' : 'COMMIT'} on ${db.name}`)
+    return working
+  }
+
   function save(db: SimulatedDatabase): void {
     if (odds.crash > 0 && db.dataSource.options.type === 'sqljs' && !openTransactions.has(db.name))
       saved.set(db.name, { dump: remembered(db, 'dump', () => db.dump()), removals: new Map(removalsOf(db.name)) })
@@ -275,9 +361,16 @@ export async function history(seed: number, topology: Topology, trace: (line: st
   async function serve(request: Request): Promise<Response> {
     const { server, method, path, headers, body, from } = request
     const db = world.get(server) as SimulatedDatabase
-    const before = snapshot(db)
-    const tokens = new Map(removalsOf(server))
-    const answer = await running.exit(() => db.handler(method, path, headers, body))
+    let before = new Map<string, Value>()
+    let tokens = new Map<string, string>()
+    const look = () => {
+      before = snapshot(db)
+      tokens = new Map(removalsOf(server))
+    }
+    const isFaulty = db.other !== undefined && faults && chance(odds.fault * 3)
+    if (isFaulty) injectFault(db)
+    const answer = await beside(db, 'transaction beside a request', look, () => running.exit(() => db.handler(method, path, headers, body)))
+    if (isFaulty) endFault(db)
     trace(`    ${from} ${method} ${server}${path} ${body ?? ''} ⇒ ${answer.status} ${answer.body}`)
     const after = snapshot(db)
     for (const id of changesOf(before, after)) {
@@ -319,6 +412,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       if (answer.status === 304) reached.add('nothing new')
     }
     if (answer.status === 503) reached.add('server busy')
+    if (db.other && answer.status === 500 && !isFaulty) throw new Error(`${server} failed with ${method} ${path} ${body ?? ''}`)
     return new Response(answer.status === 304 || answer.status === 204 ? null : answer.body, {
       status: answer.status,
       headers: answer.headers as Record<string, string>,
@@ -392,6 +486,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
                 ? 'contention'
                 : error instanceof TransportError ||
                     error instanceof DatabaseBusyError ||
+                    error instanceof DatabaseFailedError ||
                     error instanceof InjectedFault ||
                     (error as { cause?: unknown })?.cause instanceof InjectedFault
                   ? 'fault'
@@ -511,7 +606,12 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       await p.go() // what comes back from a server or a handler is stored by a step of its own
       return tellEnd(p)
     }
-    const before = snapshot(db)
+    let before = new Map<string, Value>()
+    let writes = 0
+    const look = () => {
+      before = snapshot(db)
+      writes = db.writes
+    }
     const { remoteId } = p
     const known = remembered(db, p.server, () => lookAt(db, p.server))
     const states = new Map(
@@ -520,10 +620,9 @@ export async function history(seed: number, topology: Topology, trace: (line: st
         return [id, { base, theirs: waiting === undefined ? undefined : (waiting ?? removed) }] as const
       }),
     )
-    const { writes } = db
     const told = JSON.stringify(db.run('SELECT told_stamp, told_id FROM sync_remote WHERE id = ?', remoteId))
     const decided = p.decided
-    await p.go()
+    await beside(db, 'transaction beside a step', look, () => p.go())
     if (db.writes === writes) return tellEnd(p)
     // removals that a page brought, and that wait now
     for (const [id, value] of p.page) if (value && isGone(value)) journalRemovals.set(`${p.client}${p.server}${id}`, value.removed)
@@ -642,7 +741,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
 
   async function run(): Promise<Outcome> {
     for (const name of names) {
-      const db = await database(name, relation)
+      const db = await database(name, relation, kind, [...servers].indexOf(name))
       world.set(name, db)
       db.empty(`c${++collections}`)
       db.run('UPDATE wall SET time = 0')
@@ -694,7 +793,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       if (isFaulty) injectFault(db)
       await step(p)
       const struck = isFaulty && db.fault === undefined
-      db.fault = undefined
+      endFault(db)
       if (struck && chance(0.5)) {
         die(client)
         reached.add('death inside a step')
@@ -731,7 +830,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       } else if (chance(odds.collect)) {
         const db = world.get(pick(names)) as SimulatedDatabase
         if (openTransactions.has(db.name)) continue
-        const now = Number(db.run('SELECT now FROM sync_clock')[0]?.now)
+        const now = Number(db.run('SELECT "now" FROM sync_clock')[0]?.now)
         const horizon = Math.floor(now * (0.5 + random.next() / 2))
         const before = new Set(db.run('SELECT id FROM sync_tombstone').map(r => String(r.id)))
         await collectTombstones(db.dataSource, { olderThan: Date.now() + 3 - horizon })
@@ -744,7 +843,7 @@ export async function history(seed: number, topology: Topology, trace: (line: st
       } else if (chance(odds.wall)) {
         const db = world.get(pick(names)) as SimulatedDatabase
         if (openTransactions.has(db.name)) continue
-        const now = Number(db.run('SELECT now FROM sync_clock')[0]?.now)
+        const now = Number(db.run('SELECT "now" FROM sync_clock')[0]?.now)
         db.run('UPDATE wall SET time = ?', chance(0.5) ? now + Math.floor(random.next() * 1000) : Math.floor(now / 2))
         reached.add('clock set')
       } else if (chance(odds.schema)) {
@@ -853,12 +952,31 @@ export async function history(seed: number, topology: Topology, trace: (line: st
   function injectFault(db: SimulatedDatabase): void {
     let countdown = Math.floor(random.next() * 12)
     const isBusy = chance(0.3)
+    const { other } = db
+    const breaks = other !== undefined && chance(0.3)
+    const losesCommit = other !== undefined && !breaks && chance(0.3)
+    db.onError = () => {}
     db.fault = sql => {
-      if (/^(ROLLBACK|RELEASE)/.test(sql) || countdown-- !== 0) return
+      if (losesCommit ? sql !== 'COMMIT' : /^(ROLLBACK|RELEASE)/.test(sql) || countdown-- !== 0) return
       db.fault = undefined
+      if (losesCommit || breaks) {
+        reached.add(breaks ? 'connection broken' : 'commit without answer')
+        trace(`  ${breaks ? 'connections of' : 'the answer to a commit on'} ${db.name} are lost: ${sql.slice(0, 40)}`)
+        if (breaks) other.breakConnections()
+        else other.losesCommit = true
+        return
+      }
       reached.add(isBusy ? 'database busy' : 'statement failed')
+      // what PostgreSQL and MariaDB call it
+      const codes = isBusy ? { code: '55P03', errno: 1205 } : { code: '53100', errno: 1021 }
+      if (other) throw Object.assign(new InjectedFault(isBusy ? 'busy' : 'full'), codes)
       throw new InjectedFault(isBusy ? 'database is locked' : `SQLITE_FULL: ${sql.slice(0, 20)}`)
     }
+  }
+
+  function endFault(db: SimulatedDatabase): void {
+    db.fault = undefined
+    db.onError = error => console.error(error)
   }
 
   // time is what the history makes of it
@@ -872,7 +990,8 @@ export async function history(seed: number, topology: Topology, trace: (line: st
     for (const db of world.values()) {
       db.fault = undefined
       db.onSave = () => {}
-      if (openTransactions.has(db.name)) db.run('ROLLBACK')
+      db.onLock = () => {}
+      if (db.other || openTransactions.has(db.name)) db.run('ROLLBACK')
     }
     openTransactions.clear()
   }
