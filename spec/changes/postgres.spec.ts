@@ -465,6 +465,24 @@ described('PostgreSQL sees', () => {
     expect((await imagesOf(world, 'ignorant')).map(image => [image._sync_id, image.name])).toEqual([['a', 'task a']])
   })
 
+  test.each(['REPEATABLE READ', 'SERIALIZABLE'] as const)(
+    'no write of a %s transaction that is older than a push under way',
+    async isolation => {
+      const runner = world.dataSource.createQueryRunner()
+      await runner.startTransaction(isolation)
+      await runner.query('SELECT count(*) FROM task')
+      await changeLogOf(world.dataSource).database.step(() =>
+        query(
+          `UPDATE sync_remote SET push_key = 'k', push_stamp = (SELECT now FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant' AND collection = 'task'`,
+        ),
+      )
+      // it does not see the push, so it would keep no image of what that tells
+      await expect(runner.query(`UPDATE task SET name = 'x' WHERE id = 'a'`)).rejects.toThrow(/could not serialize/)
+      await runner.rollbackTransaction()
+      await runner.release()
+    },
+  )
+
   test('versions that were stored for one server', async () => {
     await world.sql(
       `INSERT INTO sync_stamp (remote, stamp) SELECT r.id, t."_lastChange" FROM sync_remote r, task t WHERE r.url = 'ignorant' AND r.collection = 'task' AND t.id = 'd'`,

@@ -119,7 +119,7 @@ export class SimulatedDatabase {
       save: () => database.onSave(),
       beforeStatement: sql => {
         database.fault?.(sql)
-        if (/sync_clock FOR UPDATE$/.test(sql)) database.onLock()
+        if (/sync_clock (FOR UPDATE|SET now = now)$/.test(sql)) database.onLock()
       },
       beforeStep: async () => {
         const turn = running.getStore()

@@ -176,7 +176,8 @@ export function postgresSteps(
   }
 }
 
-const LOCK_CLOCK = 'SELECT 1 FROM sync_clock FOR UPDATE'
+// Not a mere lock: a transaction of the application's whose snapshot is older than this step must not write past what it stores.
+const LOCK_CLOCK = 'UPDATE sync_clock SET now = now'
 
 /** The error with which the connection is to be thrown away; undefined where it is as good as before. */
 async function rollBack(client: Client, error: unknown): Promise<Error | undefined> {
