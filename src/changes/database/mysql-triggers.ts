@@ -98,10 +98,16 @@ export function triggersOf(catalog: Catalog, table: string, tables: readonly Tab
     const [oldId, newId] = [asId(column, `OLD.${key}`), asId(column, `NEW.${key}`)]
     const collection = literal(table)
     const stamp = 'SET NEW.`_lastChange` = (SELECT `now` FROM sync_clock);'
-    const keepOld = `${keepImage(synced, { id: oldId, stamp: 'OLD.`_lastChange`', cell: c => `OLD.${identifier(c)}` })};`
+    const image = keepImage(synced, { id: oldId, stamp: 'OLD.`_lastChange`', cell: c => `OLD.${identifier(c)}` })
     const bury = (at: string) => `INSERT INTO sync_tombstone (collection, id, stamp) VALUES (${collection}, ${oldId}, ${at})
         ON DUPLICATE KEY UPDATE stamp = VALUES(stamp);`
-    const born = [`${keepAbsence(synced, newId)};`, `DELETE FROM sync_tombstone WHERE collection = ${collection} AND id = ${newId};`]
+    // with a lock, or an old snapshot would hide a server that was opened since
+    const isTold = `EXISTS (SELECT 1 FROM sync_remote WHERE collection = ${collection} LOCK IN SHARE MODE)`
+    const keepOld = `IF ${isTold} THEN ${image}; END IF;`
+    const born = [
+      `IF ${isTold} THEN ${keepAbsence(synced, newId)}; END IF;`,
+      `DELETE FROM sync_tombstone WHERE collection = ${collection} AND id = ${newId};`,
+    ]
     bodies.push(
       ['BEFORE INSERT', [tick, stamp]],
       ['AFTER INSERT', born],

@@ -56,6 +56,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   let longest: number | undefined
   // what the catalog said of the tables when they were prepared
   const known = new Map<string, Columns>()
+  const trees = new Map<string, { child: string; parent: string }[]>()
 
   // ---------------------------------------------------------------- steps
 
@@ -327,13 +328,17 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   }
 
   function* selfReferences(table: string): Step<{ child: string; parent: string }[]> {
+    const found = trees.get(table)
+    if (found) return found
     const rows = yield* query(
       `SELECT k.COLUMN_NAME AS child, k.REFERENCED_COLUMN_NAME AS parent FROM information_schema.KEY_COLUMN_USAGE k
         WHERE k.TABLE_SCHEMA = DATABASE() AND k.TABLE_NAME = ? AND k.REFERENCED_TABLE_SCHEMA = DATABASE() AND k.REFERENCED_TABLE_NAME = ?`,
       table,
       table,
     )
-    return rows.map(row => ({ child: String(row.child), parent: String(row.parent) }))
+    const references = rows.map(row => ({ child: String(row.child), parent: String(row.parent) }))
+    trees.set(table, references)
+    return references
   }
 
   function* tick(): Step<number> {
@@ -541,6 +546,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       const missing = ['_lastChange', table.key, ...table.columns].find(c => !own.has(c))
       if (missing !== undefined) return { missing: 'column', column: missing }
       known.set(table.name, own)
+      trees.delete(table.name)
       const unseen = unseenCascade(catalog, table.name)
       if (unseen !== undefined) throw new SyncConfigurationError(`The table ${table.name} cannot be synced on MySQL or MariaDB: ${unseen}`)
       yield* makeTables()
@@ -562,6 +568,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       )
       for (const { name } of guards) yield* query(`DROP TABLE IF EXISTS ${quote(String(name))}`)
       known.clear()
+      trees.clear()
     },
 
     *hasTriggers(tables) {
