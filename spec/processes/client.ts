@@ -20,8 +20,9 @@ type Edit = { row: string; property: string | null; token: string; before: strin
 const tokensOf = (row: ObjectLiteral) => PROPERTIES.map(p => row[p]).filter(v => typeof v === 'string')
 
 const clients: [name: string, dataSource: DataSource][] = []
+// patient, for where the disk is slow two processes on one file leave each other few gaps
 for (const { name, place } of places)
-  clients.push([name, await open(place, { server, retries: 0, timeout: habits.timeout, pageSize: 20, batchSize: 10 })])
+  clients.push([name, await open(place, { server, retries: 0, timeout: habits.timeout, pageSize: 20, batchSize: 10, patience: 60_000 })])
 say({ said: 'ready' })
 for (const [i, [name, dataSource]] of clients.entries()) void run(name, dataSource, new Random(seed + i * 100_000))
 

@@ -74,7 +74,7 @@ export const samples: Record<string, Sample> = {
   bool: { column: { type: 'bool' }, value: fc.boolean() },
   booleanClass: { column: { type: Boolean }, value: fc.boolean() },
   decimal: { column: { type: 'decimal' }, value: decimal(10, 0) },
-  numeric: { column: { type: 'numeric', precision: 12, scale: 3 }, value: fc.oneof(decimal(9, 3), decimal(9, 7)) },
+  numeric: { column: { type: 'numeric', precision: 12, scale: 3 }, value: fc.oneof(decimal(9, 3), decimal(8, 7)) },
   dec: { column: { type: 'dec', precision: 65, scale: 30 }, value: decimal(35, 30) },
   fixed: { column: { type: 'fixed', precision: 5, scale: 5 }, value: fc.nat(99999).map(n => `0.${String(n).padStart(5, '0')}`) },
   float: { column: { type: 'float' }, value: single },
