@@ -903,6 +903,7 @@ export async function history(
       return result ?? 'never ends'
     }
     let results: string[] = []
+    let wasQuiet = false
     let rounds = 0
     for (; rounds < 30; rounds++) {
       for (const name of clients) mend(world.get(name) as SimulatedDatabase)
@@ -911,7 +912,10 @@ export async function history(
       // what one server has is told to the other in the same round, as syncAll does
       for (const client of clients)
         for (const pair of topology === 'two' ? [...pairs, ...pairs] : pairs) if (pair.client === client) results.push(await finish(pair))
-      if (told === 0 && isEqual() && results.every(r => r === 'ok')) break // at rest: nothing is told again
+      const isQuiet = told === 0 && isEqual() && results.every(r => r === 'ok')
+      // at rest: nothing is told again. A parent that its child's sync brought back is done with when its own collection has been synced once more.
+      if (isQuiet && wasQuiet) break
+      wasQuiet = isQuiet
     }
     const problems: string[] = []
     if (!isEqual()) problems.push(`diverged: ${all.map(db => db.name + rowsOf(db)).join(' ')}`)
