@@ -2,7 +2,7 @@ import 'reflect-metadata'
 import { expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
-import { device, startServer } from '../stories/devices.js'
+import { device, startServer, testOnSqlite } from '../stories/devices.js'
 import { client, closing, edit, entities, nowOf, put, rowsIn, server, titles, twoWindows } from './world.js'
 
 const post = async (url: string, path: string, body: unknown) => {
@@ -105,7 +105,7 @@ test('a decision that the database does not take leaves the others standing, and
   expect(await titles(there)).toEqual({ a: 'hers', b: 'theirs', c: 'later' })
 })
 
-test('triggers that somebody dropped are back for the sync, and what was made meanwhile is told', async () => {
+testOnSqlite('triggers that somebody dropped are back for the sync, and what was made meanwhile is told', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   const triggers = await alice.dataSource.query(`SELECT name FROM sqlite_master WHERE type = 'trigger'`)
@@ -284,7 +284,7 @@ test('a removal that was refused for a note which is gone since is told again', 
   expect(await there.query('SELECT id FROM folder')).toEqual([])
 })
 
-test('nor what goes beside a folder that a rule of the application’s keeps here', async () => {
+testOnSqlite('nor what goes beside a folder that a rule of the application’s keeps here', async () => {
   const { dataSource: there, url } = await server()
   for (const id of ['f', 'g']) await putFolder(there, id)
   const alice = await client(url)

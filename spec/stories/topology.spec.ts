@@ -20,7 +20,7 @@ import {
   withSync,
 } from 'typeorm-sync'
 import { syncRoutes } from 'typeorm-sync/server-koa'
-import { device, type Entities, expectAtRest, expectEqual, rowsOf, settle, startServer, Wire } from './devices.js'
+import { device, type Entities, expectAtRest, expectEqual, rowsOf, settle, startServer, testOfTrees, Wire } from './devices.js'
 
 const varchar = { type: 'varchar' } as const
 
@@ -275,7 +275,7 @@ test('an entity without decorators of ours, with the same class on client and se
   await expectAtRest([alice, bob])
 })
 
-test('dogs and cats share a table, and a key that is not called id', async () => {
+testOfTrees('dogs and cats share a table, and a key that is not called id', async () => {
   const entities = [Animal, Dog, Cat]
   const { dataSource, url } = await server(entities)
   const [alice, bob] = [await client(entities, url), await client(entities, url)]
@@ -307,7 +307,7 @@ test('dogs and cats share a table, and a key that is not called id', async () =>
   await expectAtRest([alice, bob])
 })
 
-test('one class, several data sources in one process', async () => {
+testOfTrees('one class, several data sources in one process', async () => {
   const { url, dataSource } = await server([Animal, Dog, Cat])
   const alice = await client([Animal, Dog, Cat], url)
   const bob = await client([Animal, Dog, Cat], url)
