@@ -2,7 +2,7 @@
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import { type Clock, first, type Step } from '../src/changes/database/database.js'
+import { attempt, type Clock, first, type Step } from '../src/changes/database/database.js'
 import { readVersions, type Version } from '../src/changes/rows.js'
 import { attemptOrPark, type Dependent, findOrphans, readDependents, storeVersions, type Write } from '../src/changes/store.js'
 import { equalValues } from '../src/changes/values.js'
@@ -247,10 +247,10 @@ function* storeAll(
   // once more, one by one, to name each bad row; the whole attempt is undone
   const refusals: Refusal[] = []
   try {
-    yield* log.database.attempt(function* () {
+    yield* attempt(function* () {
       for (const write of rowsFirst) {
         try {
-          yield* log.database.attempt(() => storeVersions(log, collection, [write], stamp))
+          yield* attempt(() => storeVersions(log, collection, [write], stamp))
         } catch (error) {
           if (!(error instanceof ConstraintError)) throw error
           refusals.push(refusalOf(collection, write.id, error))

@@ -18,7 +18,7 @@ import {
   type Relation,
   UpdateDateColumn,
 } from 'typeorm'
-import { query, type Step } from '../../src/changes/database/database.js'
+import { attempt, query, type Step } from '../../src/changes/database/database.js'
 import { readChanges } from '../../src/changes/rows.js'
 import { ensureTriggers } from '../../src/changes/setUp.js'
 import { EnableSync, enableSync } from '../../src/entity/enableSync.js'
@@ -551,7 +551,7 @@ describeMysql('MySQL', () => {
     const broken = (sql: string) =>
       mysql.step(function* () {
         try {
-          yield* mysql.attempt(function* () {
+          yield* attempt(function* () {
             yield* query("INSERT INTO my_project (id) VALUES ('z')")
             yield* query(sql)
           })

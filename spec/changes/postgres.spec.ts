@@ -12,7 +12,7 @@ import {
   type Relation,
   UpdateDateColumn,
 } from 'typeorm'
-import { type Database, first, query, type Step } from '../../src/changes/database/database.js'
+import { attempt, type Database, first, query, type Step } from '../../src/changes/database/database.js'
 import { openDatabase } from '../../src/changes/database/open.js'
 import { ensureTriggers } from '../../src/changes/setUp.js'
 import { EnableSync, enableSync } from '../../src/entity/enableSync.js'
@@ -673,10 +673,10 @@ described('a step on PostgreSQL', () => {
     await database.step(function* () {
       yield* setName('a', 'kept')
       try {
-        yield* database.attempt(function* (): Step<void> {
+        yield* attempt(function* (): Step<void> {
           yield* setName('b', 'gone')
           try {
-            yield* database.attempt(() => query(`UPDATE task SET code = 'B' WHERE id = 'a'`))
+            yield* attempt(() => query(`UPDATE task SET code = 'B' WHERE id = 'a'`))
           } catch {
             yield* setName('c', 'gone as well')
           }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import libsql from 'libsql'
 import { Column, type DataSource, type DataSourceOptions, Entity, PrimaryColumn } from 'typeorm'
-import { type Database, query, type Step } from '../../src/changes/database/database.js'
+import { attempt, type Database, query, type Step } from '../../src/changes/database/database.js'
 import { pruneImages, readStates, remotesOf } from '../../src/changes/remotes.js'
 import { enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'
@@ -84,7 +84,7 @@ describe.each(kinds)('a step on %s', kind => {
     expect(await idsOf(dataSource)).toEqual([])
     await database.step(function* () {
       try {
-        yield* database.attempt(() => store(taken))
+        yield* attempt(() => store(taken))
       } catch {
         yield* store(rows)
       }
@@ -184,7 +184,7 @@ describe.each(kinds)('a step on %s', kind => {
       yield* insert('a')
       let error: unknown
       try {
-        yield* database.attempt(function* () {
+        yield* attempt(function* () {
           yield* insert('b')
           yield* query(`INSERT INTO note (id, text) VALUES ('c', 'a')`)
         })
@@ -309,7 +309,7 @@ test.each(['sqljs', 'libsql'] as const)('a full disk is told as such, also where
   const [{ page_count: pages }] = await dataSource.query('PRAGMA page_count')
   await dataSource.query(`PRAGMA max_page_count = ${pages + 3}`)
   const fill = () =>
-    database.attempt(function* () {
+    attempt(function* () {
       for (let i = 0; i < 100; i++)
         yield* query("INSERT INTO sync_tombstone (collection, id, stamp) VALUES ('x', ?, 1)", String(i).padEnd(3_000))
     })

@@ -337,8 +337,8 @@ const orderAndCursors: Mutant[] = [
     name: 'stamp-inside-the-removal',
     hazard: 'a stamp is taken and noted outside of the attempt that may be undone; law 1',
     file: 'src/sync/take.ts',
-    find: '  yield* stamp.take()\n  try {\n    yield* exchange.log.database.attempt(function* () {\n      yield* removeDependents',
-    replace: '  try {\n    yield* exchange.log.database.attempt(function* () {\n      yield* removeDependents',
+    find: '  yield* stamp.take()\n  try {\n    yield* attempt(function* () {\n      yield* removeDependents',
+    replace: '  try {\n    yield* attempt(function* () {\n      yield* removeDependents',
     by: [rows],
   },
   {
@@ -891,8 +891,8 @@ const applying: Mutant[] = [
   {
     name: 'failed-attempt-is-kept',
     hazard: 'an attempt that a constraint breaks leaves nothing behind: the savepoint',
-    file: 'src/changes/database/sqlite.ts',
-    find: "        yield* query('ROLLBACK TO sync_attempt')\n",
+    file: 'src/changes/database/database.ts',
+    find: "      yield* query('ROLLBACK TO SAVEPOINT sync_attempt')\n",
     replace: '',
     by: [steps, 'simulation'],
   },

@@ -3,7 +3,7 @@
 import { SyncSchemaError } from '../errors.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
-import { type Database, query, type Row, type Step, type TableState } from './database/database.js'
+import { attempt, type Database, query, type Row, type Step, type TableState } from './database/database.js'
 
 /** Brings the database in line with the synced entities. Throws SyncSchemaError where a table or column is missing. */
 export async function setUpChangeLog(log: ChangeLog): Promise<void> {
@@ -24,7 +24,7 @@ export function setUpStatements(log: ChangeLog): Promise<string[]> {
 }
 
 // Reads are made, writes are noted.
-function* rehearse({ attempt, textOf = withLiterals }: Database, body: Step<void>): Step<string[]> {
+function* rehearse({ textOf = withLiterals }: Database, body: Step<void>): Step<string[]> {
   const statements: string[] = []
   let state = body.next()
   while (!state.done) {

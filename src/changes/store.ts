@@ -4,7 +4,7 @@ import { ConstraintError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
-import { type Database, first, query, quote, type Step } from './database/database.js'
+import { attempt, type Database, first, query, quote, type Step } from './database/database.js'
 import type { Remote } from './remotes.js'
 import type { Version } from './rows.js'
 
@@ -106,11 +106,11 @@ export function* attemptOrPark<T>(
   body: (isKept: boolean) => Step<T>,
 ): Step<T> {
   try {
-    return yield* log.database.attempt(() => body(false))
+    return yield* attempt(() => body(false))
   } catch (error) {
     const updated = writes.filter(w => w.old.value !== null && w.value !== null)
     if (!(error instanceof ConstraintError) || error.kind !== 'unique' || updated.length < 2) throw error
-    return yield* log.database.attempt(function* () {
+    return yield* attempt(function* () {
       yield* keepReplaced(log, collection, writes, from) // while they stand as they were
       yield* park(log, collection, updated)
       return yield* body(true)

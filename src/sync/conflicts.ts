@@ -1,7 +1,7 @@
 // Asks the application about what is contested, outside any step, and stores what it decides.
 
 import type { Reference } from '../changes/collection.js'
-import type { Step } from '../changes/database/database.js'
+import { attempt, type Step } from '../changes/database/database.js'
 import { baseOf, type RowState } from '../changes/remotes.js'
 import { findOrphans, readDependents } from '../changes/store.js'
 import { ConflictHandlerError, ConstraintError, ValueError } from '../errors.js'
@@ -258,7 +258,7 @@ function* applyDecision(exchange: Exchange, { contested, value }: Decision, url:
   const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
   if (state.version.stamp !== contested.stamp || !state.waiting || state.waiting.json !== contested.json) return // it moved: asked again later
   try {
-    yield* exchange.log.database.attempt(function* () {
+    yield* attempt(function* () {
       if (value !== null) {
         if (!(yield* takeParents(exchange, value, stamp))) return
       } else {

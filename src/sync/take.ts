@@ -1,7 +1,7 @@
 // Takes rows from the server, in one step: each is stored, merged, or written into the journal, where it waits.
 
 import type { Collection } from '../changes/collection.js'
-import type { Step } from '../changes/database/database.js'
+import { attempt, type Step } from '../changes/database/database.js'
 import { baseOf, forgetImages, forgetRejections, keepImages, type RowState, type WaitingReason } from '../changes/remotes.js'
 import { readVersions } from '../changes/rows.js'
 import { attemptOrPark, type Dependent, type Dependents, findOrphans, readDependents, storeVersions, type Write } from '../changes/store.js'
@@ -295,7 +295,7 @@ function* removeOrWait(exchange: Exchange, taken: Taken, removal: Candidate, sta
   const dependents = yield* readDependents(exchange.log.database, exchange.collection, removal.state.id)
   yield* stamp.take()
   try {
-    yield* exchange.log.database.attempt(function* () {
+    yield* attempt(function* () {
       yield* removeDependents(exchange, dependents, stamp)
       const fresh = (yield* readRowStates(exchange, [removal.state.id])).get(removal.state.id) as RowState // its own tree may have reached it
       yield* settle(exchange, [{ ...removal, state: fresh }], stamp)

@@ -134,8 +134,6 @@ export interface Database {
   keepAbsences(table: Table, ids: readonly string[], except: number | undefined): Step<void>
   /** Constraints between rows count at the end of the step. */
   deferConstraints(): Step<void>
-  /** Runs a body so that a constraint which it breaks leaves nothing of it behind. */
-  attempt<T>(body: () => Step<T>): Step<T>
   /** Unique columns besides the key, by index. */
   uniqueColumns(table: Table): Step<string[][]>
 }
@@ -148,4 +146,22 @@ export function* query(sql: string, ...values: unknown[]): Step<Row[]> {
 /** Runs one statement and gives its first row. */
 export function* first(sql: string, ...values: unknown[]): Step<Row | undefined> {
   return (yield { sql, values })[0]
+}
+
+/** Runs a body so that a constraint which it breaks leaves nothing of it behind. On PostgreSQL an error ends the transaction, all but what a savepoint holds. */
+export function* attempt<T>(body: () => Step<T>): Step<T> {
+  yield* query('SAVEPOINT sync_attempt')
+  try {
+    const result = yield* body()
+    yield* query('RELEASE SAVEPOINT sync_attempt')
+    return result
+  } catch (error) {
+    try {
+      yield* query('ROLLBACK TO SAVEPOINT sync_attempt')
+      yield* query('RELEASE SAVEPOINT sync_attempt')
+    } catch {
+      // the whole transaction is gone, as where the disk is full; what went wrong first is what counts
+    }
+    throw error
+  }
 }

@@ -43,6 +43,7 @@ import { type Connection, connect, identifier, literal, textOf } from './mysql-c
 import { brokenRule, closed, constraintError, endsStep, failure, isBroken, isBusy, isClosed } from './mysql-errors.js'
 import { ID_TYPE, TABLE_OPTIONS, TABLES } from './mysql-tables.js'
 import { keepAbsence, keepImage, pinned, type Trigger, tickSql, triggersOf } from './mysql-triggers.js'
+import { delay, SchemaChanges } from './schemaChanges.js'
 
 const NOW = '(SELECT `now` FROM sync_clock)'
 const WALL_CLOCK = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)'
@@ -51,7 +52,7 @@ const BATCH = 1_000
 
 export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions = {}): Database {
   const { patience = 10_000, wallClock = WALL_CLOCK, beforeStatement, beforeStep } = options
-  let schemaChange: Promise<unknown> | undefined
+  const schemaChanges = new SchemaChanges()
   /** Characters that a statement may have. */
   let longest: number | undefined
   // what the catalog said of the tables when they were prepared
@@ -206,7 +207,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       await beforeStep?.()
       if (!dataSource.isInitialized && !stepOptions.setUp) throw closed()
       let cause: unknown
-      if (schemaChange && !stepOptions.setUp) await Promise.race([schemaChange.catch(() => {}), delay(Math.max(0, deadline - Date.now()))])
+      if (schemaChanges.areRunning && !stepOptions.setUp) await schemaChanges.end(deadline)
       else {
         try {
           return await transact(body, stepOptions, deadline)
@@ -222,23 +223,12 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   }
 
   function busyMessage(cause: unknown): string {
-    const what = schemaChange
+    const what = schemaChanges.areRunning
       ? 'The schema was being changed'
       : cause instanceof NotInTime
         ? 'No connection to the database was free, or another process was setting up sync,'
         : 'The application’s transactions, or other processes, kept rows of the database locked'
     return `${what} for more than ${patience} ms. Nothing was stored, nothing was lost; sync again when it has ended.`
-  }
-
-  async function changeSchema<T>(work: () => Promise<T>): Promise<T> {
-    while (schemaChange) await schemaChange.catch(() => {})
-    const running = work()
-    schemaChange = running
-    try {
-      return await running
-    } finally {
-      schemaChange = undefined
-    }
   }
 
   // ---------------------------------------------------------------- rows
@@ -488,7 +478,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
 
   return {
     step,
-    changeSchema,
+    changeSchema: work => schemaChanges.run(work),
     async save() {},
 
     id: idOf,
@@ -632,24 +622,6 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
 
     // InnoDB looks at each row at once; there is nothing to put off
     *deferConstraints() {},
-
-    *attempt(body) {
-      yield* query('SAVEPOINT sync_attempt')
-      try {
-        const result = yield* body()
-        yield* query('RELEASE SAVEPOINT sync_attempt')
-        return result
-      } catch (error) {
-        try {
-          yield* query('ROLLBACK TO SAVEPOINT sync_attempt')
-          yield* query('RELEASE SAVEPOINT sync_attempt')
-        } catch {
-          // the whole transaction is gone; what went wrong first is what counts
-        }
-        throw error
-      }
-    },
-
     *uniqueColumns(table) {
       const rows = yield* query(
         `SELECT s.INDEX_NAME AS name, s.COLUMN_NAME AS "column" FROM information_schema.STATISTICS s
@@ -692,5 +664,3 @@ async function columnOfIndex(connection: Connection, sql: string, index: string)
   const found = rows.find(row => identifier(String(row.place)) === table)
   return found?.name === undefined || found.name === null ? undefined : String(found.name)
 }
-
-const delay = (milliseconds: number) => new Promise<void>(resolve => setTimeout(resolve, milliseconds))

@@ -6,6 +6,7 @@
 import type { DataSource, QueryRunner } from 'typeorm'
 import { ConstraintError, type ConstraintKind, DatabaseBusyError, DatabaseFailedError, SyncError, SyncSchemaError } from '../../errors.js'
 import type { Database, DatabaseOptions, Row, Step, StepOptions } from './database.js'
+import { delay, SchemaChanges } from './schemaChanges.js'
 
 /** What of pg's client a step uses. */
 interface Client {
@@ -27,7 +28,7 @@ export function postgresSteps(
   { patience = 10_000, beforeStatement, beforeStep }: DatabaseOptions,
   onMistake: () => void,
 ): Pick<Database, 'step' | 'changeSchema'> {
-  let schemaChange: Promise<unknown> | undefined
+  const schemaChanges = new SchemaChanges()
 
   async function execute(client: Client, sql: string, values: readonly unknown[] = []): Promise<Row[]> {
     try {
@@ -140,8 +141,8 @@ export function postgresSteps(
       await beforeStep?.()
       if (!dataSource.isInitialized)
         throw new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.')
-      if (schemaChange && !stepOptions.setUp) {
-        await Promise.race([schemaChange.catch(() => {}), delay(Math.max(0, deadline - Date.now()))])
+      if (schemaChanges.areRunning && !stepOptions.setUp) {
+        await schemaChanges.end(deadline)
         if (Date.now() >= deadline) throw new DatabaseBusyError(`The schema was being changed for more than ${patience} ms. ${SAFE}.`)
         continue
       }
@@ -156,18 +157,7 @@ export function postgresSteps(
     }
   }
 
-  async function changeSchema<T>(work: () => Promise<T>): Promise<T> {
-    while (schemaChange) await schemaChange.catch(() => {})
-    const running = work()
-    schemaChange = running
-    try {
-      return await running
-    } finally {
-      schemaChange = undefined
-    }
-  }
-
-  return { step, changeSchema }
+  return { step, changeSchema: <T>(work: () => Promise<T>) => schemaChanges.run(work) }
 
   function exhausted(error: unknown): Error {
     if (isConnectionLost(error)) return unreachable(error as Error)
@@ -284,5 +274,3 @@ function failure(error: unknown): unknown {
     ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this step was stored; mend it and sync again.`, { cause: error })
     : error
 }
-
-const delay = (milliseconds: number) => new Promise<void>(resolve => setTimeout(resolve, milliseconds))

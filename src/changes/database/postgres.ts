@@ -1,7 +1,18 @@
 // PostgreSQL, 14 and later: a step is a transaction on a connection of its own that holds the clock (postgres-step.ts).
 
 import type { DataSource } from 'typeorm'
-import { type Database, type DatabaseOptions, first, imagesOf, query, quote, type Step, type Table, type Target } from './database.js'
+import {
+  attempt,
+  type Database,
+  type DatabaseOptions,
+  first,
+  imagesOf,
+  query,
+  quote,
+  type Step,
+  type Table,
+  type Target,
+} from './database.js'
 import { shortName } from './names.js'
 import { codeOf, postgresSteps } from './postgres-step.js'
 import { type ColumnInfo, readColumns, TABLES } from './postgres-tables.js'
@@ -403,8 +414,6 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
       yield* query('SET CONSTRAINTS ALL DEFERRED')
     },
 
-    attempt,
-
     *uniqueColumns(table) {
       const rows = yield* query(
         `SELECT CAST(i.indexrelid AS text) AS index, a.attname AS name
@@ -419,24 +428,6 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
       for (const row of rows) indexes.set(String(row.index), [...(indexes.get(String(row.index)) ?? []), String(row.name)])
       return [...indexes.values()].filter(columns => columns.length > 1 || columns[0] !== table.key)
     },
-  }
-}
-
-// An error ends a transaction here, all but what a savepoint holds.
-function* attempt<T>(body: () => Step<T>): Step<T> {
-  yield* query('SAVEPOINT sync_attempt')
-  try {
-    const result = yield* body()
-    yield* query('RELEASE SAVEPOINT sync_attempt')
-    return result
-  } catch (error) {
-    try {
-      yield* query('ROLLBACK TO SAVEPOINT sync_attempt')
-      yield* query('RELEASE SAVEPOINT sync_attempt')
-    } catch {
-      // the connection is gone, and the transaction with it; what went wrong first is what counts
-    }
-    throw error
   }
 }
 

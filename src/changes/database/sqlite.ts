@@ -19,6 +19,7 @@ import {
   type Table,
   type Target,
 } from './database.js'
+import { delay, SchemaChanges } from './schemaChanges.js'
 import { TABLES } from './sqlite-tables.js'
 import { type IndexedColumn, imageTable, keepAbsence, keepImage, MARK, triggersOf } from './triggers.js'
 
@@ -28,7 +29,7 @@ const WALL_CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions = {}): Database {
   const { patience = 10_000, wallClock = WALL_CLOCK, beforeStatement, beforeStep = macrotask } = options
   const driver = dataSource.driver as unknown as SqliteDriver
-  let schemaChange: Promise<unknown> | undefined
+  const schemaChanges = new SchemaChanges()
   let unsaved = false
 
   function execute(connection: Connection, sql: string, values: readonly unknown[] = [], many?: readonly (readonly unknown[])[]): Row[] {
@@ -106,7 +107,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
       await beforeStep() // whatever the application has begun and awaits only the database for is over then
       if (!dataSource.isInitialized)
         throw new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.')
-      if (schemaChange && !stepOptions.setUp) await Promise.race([schemaChange.catch(() => {}), delay(Math.max(0, deadline - Date.now()))])
+      if (schemaChanges.areRunning && !stepOptions.setUp) await schemaChanges.end(deadline)
       else {
         try {
           return turn(body, stepOptions)
@@ -142,17 +143,6 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
           cause: error,
         },
       )
-    }
-  }
-
-  async function changeSchema<T>(work: () => Promise<T>): Promise<T> {
-    while (schemaChange) await schemaChange.catch(() => {})
-    const running = work()
-    schemaChange = running
-    try {
-      return await running
-    } finally {
-      schemaChange = undefined
     }
   }
 
@@ -278,7 +268,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
 
   return {
     step,
-    changeSchema,
+    changeSchema: work => schemaChanges.run(work),
     save,
     uniqueColumns,
 
@@ -401,23 +391,6 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     *deferConstraints() {
       yield* query('PRAGMA defer_foreign_keys = ON')
     },
-
-    *attempt(body) {
-      yield* query('SAVEPOINT sync_attempt')
-      try {
-        const result = yield* body()
-        yield* query('RELEASE sync_attempt')
-        return result
-      } catch (error) {
-        try {
-          yield* query('ROLLBACK TO sync_attempt')
-          yield* query('RELEASE sync_attempt')
-        } catch {
-          // SQLite has rolled back everything by itself, as it does when the disk is full; what went wrong first is what counts
-        }
-        throw error
-      }
-    },
   }
 
   function unsavedMessage(waited: number): string {
@@ -425,7 +398,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
   }
 
   function busyMessage(cause: unknown, waited: number): string {
-    const what = schemaChange
+    const what = schemaChanges.areRunning
       ? 'The schema was being changed'
       : cause instanceof Error && /within a transaction/.test(cause.message)
         ? 'The application kept a transaction open on the shared connection'
@@ -502,8 +475,6 @@ function failure(error: unknown): unknown {
     ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this step was stored; mend it and sync again.`, { cause: error })
     : error
 }
-
-const delay = (milliseconds: number) => new Promise<void>(resolve => setTimeout(resolve, milliseconds))
 
 const macrotask: () => Promise<void> =
   typeof setImmediate === 'function'
