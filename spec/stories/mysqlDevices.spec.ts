@@ -1,15 +1,13 @@
-// Stories and hazards once more where devices and servers are all on MariaDB: two servers of one organisation that sync with each other.
+// Stories once more where devices and servers are all on MariaDB: two servers of one organisation that sync with each other.
 
 import { describe, jest, test } from '@jest/globals'
 import { mysqlUrl } from '../support/mysqlServer.js'
 
-const STORIES = ['./twoDevices', './topology', '../hazards/pushes', '../hazards/rows']
+const STORIES = ['./twoDevices', './topology']
 
 if (mysqlUrl) {
   process.env.SYNC_SERVER = 'mysql'
   process.env.SYNC_DEVICE = 'mysql'
   jest.setTimeout(60_000)
-  // what it does after each test it would do for the first of the stories alone
-  jest.requireActual('../hazards/world.js')
   for (const story of STORIES) describe(story, () => void jest.requireActual(`${story}.spec.js`))
 } else test.skip('left out: no MariaDB', () => {})

@@ -1,15 +1,13 @@
-// Stories and hazards once more where devices and servers are all on PostgreSQL: two servers of one organisation that sync with each other.
+// Stories once more where devices and servers are all on PostgreSQL: two servers of one organisation that sync with each other.
 
 import { describe, jest, test } from '@jest/globals'
 import { postgresUrl } from '../support/postgresServer.js'
 
-const STORIES = ['./twoDevices', './topology', '../hazards/cursors', '../hazards/pushes', '../hazards/rows', '../hazards/servers']
+const STORIES = ['./twoDevices', './topology']
 
 if (postgresUrl) {
   process.env.SYNC_SERVER = 'postgres'
   process.env.SYNC_DEVICE = 'postgres'
   jest.setTimeout(60_000)
-  // what it does after each test it would do for the first of the stories alone
-  jest.requireActual('../hazards/world.js')
   for (const story of STORIES) describe(story, () => void jest.requireActual(`${story}.spec.js`))
 } else test.skip('left out: no PostgreSQL', () => {})
