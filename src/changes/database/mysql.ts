@@ -207,7 +207,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       await beforeStep?.()
       if (!dataSource.isInitialized && !stepOptions.setUp) throw closed()
       let cause: unknown
-      if (schemaChanges.areRunning && !stepOptions.setUp) await schemaChanges.end(deadline)
+      if (schemaChanges.areRunning && !stepOptions.setUp) await schemaChanges.wait(deadline)
       else {
         try {
           return await transact(body, stepOptions, deadline)
@@ -622,6 +622,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
 
     // InnoDB looks at each row at once; there is nothing to put off
     *deferConstraints() {},
+
     *uniqueColumns(table) {
       const rows = yield* query(
         `SELECT s.INDEX_NAME AS name, s.COLUMN_NAME AS "column" FROM information_schema.STATISTICS s

@@ -142,7 +142,7 @@ export function postgresSteps(
       if (!dataSource.isInitialized)
         throw new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.')
       if (schemaChanges.areRunning && !stepOptions.setUp) {
-        await schemaChanges.end(deadline)
+        await schemaChanges.wait(deadline)
         if (Date.now() >= deadline) throw new DatabaseBusyError(`The schema was being changed for more than ${patience} ms. ${SAFE}.`)
         continue
       }

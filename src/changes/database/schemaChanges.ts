@@ -19,7 +19,7 @@ export class SchemaChanges {
   }
 
   /** Waits for the change that is running, until a time in milliseconds since 1/1/1970 at the longest. */
-  async end(deadline: number): Promise<void> {
+  async wait(deadline: number): Promise<void> {
     await Promise.race([this.#running?.catch(() => {}), delay(Math.max(0, deadline - Date.now()))])
   }
 }

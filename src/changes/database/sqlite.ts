@@ -107,7 +107,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
       await beforeStep() // whatever the application has begun and awaits only the database for is over then
       if (!dataSource.isInitialized)
         throw new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.')
-      if (schemaChanges.areRunning && !stepOptions.setUp) await schemaChanges.end(deadline)
+      if (schemaChanges.areRunning && !stepOptions.setUp) await schemaChanges.wait(deadline)
       else {
         try {
           return turn(body, stepOptions)
