@@ -1,4 +1,5 @@
-// typeorm-sync as a contender of the harness (README.md beside this file): client on sql.js or libsql, server on a libsql file or PostgreSQL.
+// typeorm-sync as a contender of the harness (README.md beside this file): client on sql.js, libsql or better-sqlite3, server on a file of the
+// same SQLite (of libsql, where the client is sql.js) or on PostgreSQL.
 import 'reflect-metadata'
 import http from 'node:http'
 import { createRequire } from 'node:module'
@@ -6,6 +7,7 @@ import path from 'node:path'
 
 const ALL = ['W1', 'W2', 'W3', 'W4', 'W5']
 export const rows = {
+  bsq: { works: ALL, type: 'better-sqlite3', driver: 'better-sqlite3', note: 'client better-sqlite3 :memory:, server better-sqlite3 file' },
   libsql: { works: ALL, type: 'better-sqlite3', note: 'client libsql :memory:, server libsql file' },
   sqljs: { works: ALL, type: 'sqljs', note: 'client sql.js, not saved; server libsql file' },
   'libsql-pg': { works: ALL, type: 'better-sqlite3', postgres: true, note: 'client libsql :memory:, server PostgreSQL' },
@@ -34,6 +36,8 @@ function describe(postgres) {
   enableSync(item, '/item')
   return item
 }
+
+const driverOf = async ({ driver = 'libsql' }) => (await import(driver)).default
 
 const withoutStamp = ({ _lastChange, ...row }) => row
 
@@ -73,7 +77,7 @@ export async function openServer({ dir, options }) {
       database.pragma('journal_mode = WAL')
       database.pragma('synchronous = NORMAL') // what is acknowledged is on the disk all the same
     }
-    const driver = (await import('libsql')).default
+    const driver = await driverOf(options)
     dataSourceOptions = { type: 'better-sqlite3', driver, database: path.join(dir, 'server.db'), prepareDatabase, ...common }
   }
   const dataSource = await withSync(new DataSource(dataSourceOptions)).initialize()
@@ -102,7 +106,7 @@ export async function openServer({ dir, options }) {
 export async function openClient({ url, options }) {
   const item = describe(false)
   const common = { entities: [item], synchronize: true }
-  const driver = options.type === 'sqljs' ? undefined : (await import('libsql')).default
+  const driver = options.type === 'sqljs' ? undefined : await driverOf(options)
   const dataSource = await withSync(
     new DataSource(
       options.type === 'sqljs'

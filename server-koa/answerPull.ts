@@ -11,7 +11,7 @@ import { streamAnswer } from './stream.js'
 import type { WriteUpdate } from './updates.js'
 
 export interface PullLimits {
-  /** Updates that are read at a time where a client asks for the whole difference. */
+  /** Updates that are read at a time. */
   readonly pageSize: number
   /** The most that a client gets that asks for pages. */
   readonly largestPage: number
@@ -19,26 +19,30 @@ export interface PullLimits {
   readonly requestTimeout: number
 }
 
+/** So few updates are not worth a stream. */
+const SMALL = 200
+
 export async function answerPull(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PullLimits) {
   const query = readPullQuery(ctx.query)
   const read = (q: PullQuery & { ifNoneMatch?: string }, limit: number) =>
     log.database.step(() => readPage(log, collection, q, limit), { readOnly: true })
 
-  const limit = query.limit === undefined ? limits.pageSize : Math.min(query.limit, limits.largestPage)
+  const limit = query.limit === undefined ? Number.POSITIVE_INFINITY : Math.min(query.limit, limits.largestPage)
+  const atOnce = Math.min(limit, limits.pageSize)
   const ifNoneMatch = ctx.get('If-None-Match')
-  const { answer, etag } = await read(ifNoneMatch ? { ...query, ifNoneMatch } : query, ctx.method === 'HEAD' ? 1 : limit)
+  const { answer, etag } = await read(ifNoneMatch ? { ...query, ifNoneMatch } : query, ctx.method === 'HEAD' ? 1 : atOnce)
 
   ctx.set('ETag', etag)
   ctx.status = answer ? 200 : 304
   if (!answer) return
   ctx.type = 'application/json'
   if (ctx.method === 'HEAD') return
-  if (query.limit !== undefined || answer.next === undefined) {
+  if (answer.updates.length < SMALL && (answer.next === undefined || atOnce === limit)) {
     ctx.body = JSON.stringify({ ...answer, updates: answer.updates.map(write) })
     return
   }
-  const readAfter = async (page: PullAnswer) => (await read(nextQuery(query, answer, page), limit)).answer
-  const stream = streamAnswer(answer, readAfter, write)
+  const readAfter = async (page: PullAnswer, left: number) => (await read(nextQuery(query, answer, page), Math.min(left, atOnce))).answer
+  const stream = streamAnswer(answer, readAfter, write, limit)
   stream.once('error', error => {
     // a middleware that compresses stands between the two, and passes on neither this end nor the other
     if (ctx.body !== stream) report(ctx, error)

@@ -1,38 +1,50 @@
-// The whole difference as one JSON object, for clients that do not ask for pages (PROTOCOL.md, GET).
+// An answer as one JSON object, written while it is read (PROTOCOL.md, GET).
 
 import { Readable } from 'node:stream'
 import type { PullAnswer } from '../src/protocol/messages.js'
 import type { WriteUpdate } from './updates.js'
 
 /**
- * Streams an answer of any length with one page in memory: the next is read when the client has taken the last. If a page cannot be had the
- * stream fails, and whoever sends it has to break the connection: half an answer must never look like a whole one.
+ * Streams an answer of so many updates at most with one page in memory: the next is read when the client has taken the last. If a page
+ * cannot be had the stream fails, and whoever sends it has to break the connection: half an answer must never look like a whole one.
  */
 export function streamAnswer(
   firstPage: PullAnswer,
-  readAfter: (page: PullAnswer) => Promise<PullAnswer | undefined>,
+  readAfter: (page: PullAnswer, limit: number) => Promise<PullAnswer | undefined>,
   write: WriteUpdate,
+  limit: number,
 ): Readable {
-  return Readable.from(pieces(firstPage, readAfter, write))
+  return Readable.from(pieces(firstPage, readAfter, write, limit))
 }
+
+// Updates that are written at a time. A text of more than 128 KiB is several times as slow to make.
+const PIECE = 128
 
 async function* pieces(
   firstPage: PullAnswer,
-  readAfter: (page: PullAnswer) => Promise<PullAnswer | undefined>,
+  readAfter: (page: PullAnswer, limit: number) => Promise<PullAnswer | undefined>,
   write: WriteUpdate,
+  limit: number,
 ): AsyncGenerator<string> {
   const { collection, full, reset } = firstPage
   const head = JSON.stringify({ collection, full, reset }).slice(1, -1)
-  yield `{${head}${head && ','}"updates":[`
+  let text = `{${head}${head && ','}"updates":[`
   let page = firstPage
   let comma = ''
-  for (;;) {
-    if (page.updates.length > 0) yield comma + page.updates.map(update => JSON.stringify(write(update))).join(',')
-    if (page.updates.length > 0) comma = ','
-    if (page.next === undefined) break
-    const next = await readAfter(page)
+  for (let left = limit; ; ) {
+    const { updates } = page
+    for (let at = 0; at < updates.length; at += PIECE) {
+      text += comma + JSON.stringify(updates.slice(at, at + PIECE).map(write)).slice(1, -1)
+      yield text
+      text = ''
+      comma = ','
+    }
+    left -= updates.length
+    if (page.next === undefined || left <= 0) break
+    const next = await readAfter(page, left)
     if (!next || next.reset) throw new Error('The collection was reset while it was being read.')
     page = next
   }
-  yield `],"now":${page.now}}`
+  const { next, now } = page
+  yield `${text}],${next === undefined ? '' : `"next":${JSON.stringify(next)},`}"now":${now}}`
 }

@@ -193,7 +193,7 @@ export class SimulatedDatabase {
     let state = body.next()
     while (!state.done) {
       const { sql, values, many = [values] } = state.value
-      state = body.next(many.flatMap(each => this.run(sql, ...each)))
+      state = body.next([...many].flatMap(each => this.run(sql, ...each)))
     }
     return state.value
   }

@@ -3,7 +3,7 @@
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
 import { type Database, first, imagesOf, query, quote, type Row, type Step } from './database/database.js'
-import { cellsOf, isUpTo, LAST, type Place, readRow, type Version } from './rows.js'
+import { cellsOf, isAnyRemoved, isUpTo, LAST, type Place, readRow, type Version } from './rows.js'
 
 /** A push that is under way, or whose answer never came. */
 export interface OpenPush {
@@ -196,16 +196,10 @@ export function* readStates(
   ids: readonly string[],
   versions: ReadonlyMap<string, Version>,
 ): Step<Map<string, RowState>> {
-  // usually there is none of them
-  const there = yield* first(
-    `SELECT EXISTS (SELECT 1 FROM sync_conflict WHERE remote = ?1) AS waiting,
-            EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ?1) AS refused,
-            EXISTS (SELECT 1 FROM ${quote(imagesOf(collection.table))} WHERE _sync_remote = ?1) AS images`,
-    remote.id,
-  )
-  const list = there?.waiting || there?.refused || there?.images ? database.list(ids) : undefined
+  const there = yield* readKinds(collection, remote)
+  const list = there.waiting || there.refused || there.images ? database.list(ids) : undefined
   const waiting = new Map<string, Waiting>()
-  if (there?.waiting) {
+  if (there.waiting) {
     const rows = yield* query(
       `SELECT c.id, c.theirs, c.untold, c.reason FROM sync_conflict c WHERE c.remote = ? AND ${database.among('sync_conflict', 'c', 'id')}`,
       remote.id,
@@ -214,7 +208,7 @@ export function* readStates(
     for (const row of rows) waiting.set(String(row.id), waitingFrom(row))
   }
   const rejections = new Map<string, Rejection>()
-  if (there?.refused) {
+  if (there.refused) {
     const rows = yield* query(
       `SELECT j.id, j.stamp, j.again FROM sync_rejection j WHERE j.remote = ? AND ${database.among('sync_rejection', 'j', 'id')}`,
       remote.id,
@@ -223,7 +217,7 @@ export function* readStates(
     for (const row of rows) rejections.set(String(row.id), { stamp: Number(row.stamp), again: Boolean(row.again) })
   }
   const images = new Map<string, Version[]>()
-  if (there?.images) {
+  if (there.images) {
     const rows = yield* query(
       `SELECT i._sync_id AS id, i._sync_stamp AS stamp, i._sync_removed AS removed${cellsOf(collection, 'i')}
          FROM ${quote(imagesOf(collection.table))} i
@@ -250,6 +244,23 @@ export function* readStates(
       },
     ]),
   )
+}
+
+/** Is anything known of rows that are not there? */
+export function* isAnythingKnown(collection: Collection, remote: Remote): Step<boolean> {
+  const { waiting, refused, images } = yield* readKinds(collection, remote)
+  return waiting || refused || images || (yield* isAnyRemoved(collection))
+}
+
+/** What the database keeps for a server: usually there is none of it. */
+function* readKinds({ table }: Collection, { id }: Remote): Step<{ waiting: boolean; refused: boolean; images: boolean }> {
+  const row = yield* first(
+    `SELECT EXISTS (SELECT 1 FROM sync_conflict WHERE remote = ?1) AS waiting,
+            EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ?1) AS refused,
+            EXISTS (SELECT 1 FROM ${quote(imagesOf(table))} WHERE _sync_remote = ?1) AS images`,
+    id,
+  )
+  return { waiting: Boolean(row?.waiting), refused: Boolean(row?.refused), images: Boolean(row?.images) }
 }
 
 export function waitingFrom(row: Row): Waiting {

@@ -3,6 +3,7 @@
 import type { Update, WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
 import { type Database, first, query, quote, type Row, type Step } from './database/database.js'
+import type { ColumnCodec } from './values.js'
 
 /** What stands at an id: a row, or null where it was removed (with the stamp of that) or never was (stamp 0). */
 export interface Version {
@@ -37,18 +38,22 @@ export const isUpTo = (place: Place, id: string, stamp: number) =>
   stamp < place.stamp || (stamp === place.stamp && compareIds(id, place.id) <= 0)
 
 const cells = (collection: Collection, from: string) =>
-  collection.columns.map((c, i) => `, ${c.read(`${from}.${quote(c.column)}`)} AS c${i}`).join('')
+  collection.columns.map((c, i) => `, ${c.read(`${from}.${quote(c.column)}`)} AS ${cellName(i)}`).join('')
 
 /** The columns of an image, as `readRow` reads them. */
 export const cellsOf = cells
 
-export function readRow(collection: Collection, row: Row): WireRow {
+export function readRow({ columns }: Collection, row: Row): WireRow {
   const value: WireRow = {}
-  collection.columns.forEach((c, i) => {
-    value[c.property] = c.toWire(row[`c${i}`] ?? null)
-  })
+  for (let i = 0; i < columns.length; i++) {
+    const column = columns[i] as ColumnCodec
+    value[column.property] = column.toWire(row[cellName(i)] ?? null)
+  }
   return value
 }
+
+const cellNames: string[] = []
+const cellName = (i: number) => (cellNames[i] ??= `c${i}`)
 
 /** The versions of these ids. Ids of which nothing is known are not in the map: they are NEVER. */
 export function* readVersions(database: Database, collection: Collection, ids: readonly string[]): Step<Map<string, Version>> {
@@ -62,8 +67,7 @@ export function* readVersions(database: Database, collection: Collection, ids: r
   )
   for (const row of rows) versions.set(String(row.id), { value: readRow(collection, row), stamp: Number(row.stamp) })
   // a first pull asks about thousands of ids of which there is nothing
-  const isAnyRemoved = first('SELECT 1 FROM sync_tombstone WHERE collection = ? LIMIT 1', collection.name)
-  if (ids.some(id => !versions.has(id)) && (ids.length < 50 || (yield* isAnyRemoved))) {
+  if (ids.some(id => !versions.has(id)) && (ids.length < 50 || (yield* isAnyRemoved(collection)))) {
     const tombstones = yield* query(
       `SELECT t.id, t.stamp FROM sync_tombstone t WHERE t.collection = ? AND ${database.among('sync_tombstone', 't', 'id')}`,
       collection.name,
@@ -72,6 +76,10 @@ export function* readVersions(database: Database, collection: Collection, ids: r
     for (const row of tombstones) versions.set(String(row.id), { value: null, stamp: Number(row.stamp) })
   }
   return versions
+}
+
+export function* isAnyRemoved({ name }: Collection): Step<boolean> {
+  return (yield* first('SELECT 1 FROM sync_tombstone WHERE collection = ? LIMIT 1', name)) !== undefined
 }
 
 export function* readVersion(database: Database, collection: Collection, id: string): Step<Version> {

@@ -4,7 +4,7 @@ import { ConstraintError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
-import { attempt, type Database, first, query, quote, type Step } from './database/database.js'
+import { attempt, type Database, first, query, quote, rowsOf, type Step } from './database/database.js'
 import type { Remote } from './remotes.js'
 import type { Version } from './rows.js'
 
@@ -55,7 +55,7 @@ export function* storeVersions(
     yield* database.insertRows(
       name,
       [key, '_lastChange', ...columns],
-      rows.map(w => [w.id, stamp, ...columns.map(c => c.fromWire((w.value as WireRow)[c.property] ?? null))]),
+      rowsOf(rows, w => [w.id, stamp, ...columns.map(c => c.fromWire((w.value as WireRow)[c.property] ?? null))]),
     )
   }
   for (const { columns, rows } of groupByColumns(collection, updates)) {
@@ -63,7 +63,7 @@ export function* storeVersions(
       name,
       ['_lastChange', ...columns],
       [key],
-      rows.map(w => [stamp, ...columns.map(c => c.fromWire((w.value as WireRow)[c.property] ?? null)), w.id]),
+      rowsOf(rows, w => [stamp, ...columns.map(c => c.fromWire((w.value as WireRow)[c.property] ?? null)), w.id]),
     )
   }
   yield* database.deleteRows(

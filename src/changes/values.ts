@@ -68,10 +68,11 @@ function describeColumn(column: ColumnMetadata, dataSource: DataSource): ColumnC
 
   const toWire = (cell: unknown): Json => (cell === null || cell === undefined ? null : type.toWire(plain(cell)))
 
+  const reject: Reject = detail => {
+    throw new ValueError(column.entityMetadata.name, property, detail)
+  }
+
   const fromWire = (value: Json): unknown => {
-    const reject: Reject = detail => {
-      throw new ValueError(column.entityMetadata.name, property, detail)
-    }
     if (value !== null && value !== undefined) return type.fromWire(value, reject)
     // a JSON column has a null of its own
     if (value === null) return nullable ? null : isJson ? 'null' : reject('is null')

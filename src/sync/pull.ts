@@ -4,36 +4,85 @@ import type { Collection } from '../changes/collection.js'
 import { first, imagesOf, query, quote, type Step } from '../changes/database/database.js'
 import { baseOf, cursorOf, isUpToSql, type Remote, resetRemote, writeRemote } from '../changes/remotes.js'
 import { ConstraintError, InvalidAnswerError } from '../errors.js'
-import type { PullAnswer, Update } from '../protocol/messages.js'
+import type { PullAnswer, PullQuery, Update } from '../protocol/messages.js'
 import { type Exchange, readRowStates, StepStamp } from './exchange.js'
 import { readKnown, type Session, StepSize, step } from './session.js'
-import { leaveRows, nothingTaken, type Taken, takeRows } from './take.js'
+import { leaveRows, nothingTaken, type Taken, takeRows, takeUnknown } from './take.js'
+import type { Pulled } from './transport.js'
 import { readWaiting } from './waiting.js'
 
+/** Updates in the first page: there is something to store soon. Each further one is twice as large, up to the session's size. */
+const FIRST_PAGE = 1_000
+
+/** The next page, asked for while the last one is stored. It counts where nobody but ourselves has moved the cursor since (law 3). */
+interface Ahead {
+  readonly question: PullQuery
+  readonly pulled: Promise<Pulled>
+  /** Where the cursor stood when the last page was stored. */
+  cursor: string | undefined
+}
+
 export async function pull(session: Session): Promise<void> {
-  const { transport, url, report, signal } = session
-  for (let complete = false; !complete; ) {
-    const asked = await readKnown(session)
-    if (asked.push) return // another sync of this database has begun to tell
-    const { serverDate: since, page, serverCollection, highest: min, pulling, etag } = asked
-    const pulled = await transport.pull(
-      url,
-      { since, limit: session.pageSize, after: page ?? undefined, collection: serverCollection ?? undefined, min: min || undefined },
-      pulling ? null : etag,
-      signal,
-    )
+  const { transport, url, report, pageSize, signal } = session
+  const end = new AbortController()
+  const abort = () => end.abort(signal?.reason)
+  signal?.addEventListener('abort', abort)
+  let limit = Math.min(FIRST_PAGE, pageSize)
+  const ask = (question: PullQuery, etag: string | null) => {
     report.requests++
-    report.received += pulled.bytes
-    if (!pulled.answer) return
-    complete = await storePage(session, asked, pulled.answer, pulled.etag)
-    report.tell('pull')
+    return transport.pull(url, { ...question, limit }, etag, end.signal)
+  }
+  const size = new StepSize()
+  let ahead: Ahead | undefined
+  try {
+    for (let complete = false; !complete; ) {
+      const asked = await readKnown(session)
+      if (asked.push) return // another sync of this database has begun to tell
+      const question = questionOf(asked)
+      const isAhead: boolean = ahead?.cursor === cursorOf(asked) && JSON.stringify(ahead.question) === JSON.stringify(question)
+      const pulled: Pulled = await (ahead && isAhead ? ahead.pulled : ask(question, asked.pulling ? null : asked.etag))
+      report.received += pulled.bytes
+      if (!pulled.answer) return
+      limit = Math.min(limit * 2, pageSize)
+      const next = nextQuestion(question, pulled.answer)
+      ahead = next && { question: next, pulled: ask(next, null), cursor: undefined }
+      ahead?.pulled.catch(() => {}) // heard of where it is needed
+      const stored = await storePage(session, asked, pulled.answer, pulled.etag, size)
+      complete = stored.complete
+      if (ahead) ahead.cursor = stored.cursor
+      report.tell('pull')
+    }
+  } finally {
+    signal?.removeEventListener('abort', abort)
+    end.abort()
   }
 }
 
-const MOVED = Symbol('moved')
+const questionOf = ({ serverDate: since, page, serverCollection, highest }: Remote): PullQuery => ({
+  since,
+  after: page ?? undefined,
+  collection: serverCollection ?? undefined,
+  min: highest || undefined,
+})
 
-/** Stores a page in as many steps as it needs; true where the pull is complete. An answer counts only if nothing moved since the question (law 3). */
-async function storePage(session: Session, asked: Remote, answer: PullAnswer, etag: string | null): Promise<boolean> {
+/** What will be asked when the page is stored; undefined where there is no more, or where a reset changes everything first. */
+function nextQuestion({ since, collection, min = 0 }: PullQuery, { next: after, reset, ...answer }: PullAnswer): PullQuery | undefined {
+  if (after === undefined || reset) return
+  return { since, after, collection: collection ?? answer.collection, min: Math.max(min, answer.now) || undefined }
+}
+
+const MOVED = Symbol('moved')
+const OUTDATED = { complete: false, cursor: undefined }
+
+interface Stored {
+  /** There is no further page. */
+  readonly complete: boolean
+  /** Where the cursor stands now; undefined where somebody else moved it. */
+  readonly cursor: string | undefined
+}
+
+/** Stores a page in as many steps as it needs. An answer counts only if nothing moved since the question (law 3). */
+async function storePage(session: Session, asked: Remote, answer: PullAnswer, etag: string | null, size: StepSize): Promise<Stored> {
   const { report } = session
   let cursor = cursorOf(asked)
   async function guarded<T>(body: (exchange: Exchange) => Step<T>): Promise<T | typeof MOVED> {
@@ -50,7 +99,6 @@ async function storePage(session: Session, asked: Remote, answer: PullAnswer, et
     return outcome.result
   }
   const { updates, next } = answer
-  const size = new StepSize()
   let begins = answer.reset !== undefined || asked.page === null
   let done = 0
   let sweeps = false
@@ -77,26 +125,26 @@ async function storePage(session: Session, asked: Remote, answer: PullAnswer, et
       if (some.length > 1) continue
       taken = await store(leaveRows)
     }
-    if (taken === MOVED) return false
+    if (taken === MOVED) return OUTDATED
     report.pulled += taken.stored
     report.merged += taken.merged
     size.took(some.length, performance.now() - start)
     done += some.length
     begins = false
   } while (done < updates.length)
-  if (next !== undefined) return false
-  if (!sweeps) return true
+  if (next !== undefined) return { complete: false, cursor }
+  if (!sweeps) return { complete: true, cursor }
 
   // A full answer sweeps, where anything was agreed before it; the cursor moves with the last step.
   let after: string | undefined = ''
   while (after !== undefined) {
     const from: string = after
     const swept: Swept | typeof MOVED = await guarded(exchange => sweep(exchange, from, size.rows))
-    if (swept === MOVED) return false
+    if (swept === MOVED) return OUTDATED
     report.pulled += swept.stored
     after = swept.after
   }
-  return (await guarded(exchange => completeAnswer(exchange, answer, etag))) !== MOVED
+  return (await guarded(exchange => completeAnswer(exchange, answer, etag))) === MOVED ? OUTDATED : { complete: true, cursor }
 }
 
 function* beginAnswer({ collection, url }: Session, exchange: Exchange, answer: PullAnswer): Step<void> {
@@ -146,7 +194,10 @@ function dateFormOf(collection: Collection, updates: readonly Update[]): Remote[
 
 function* storeUpdates(exchange: Exchange, updates: readonly Update[], take: typeof takeRows): Step<Taken> {
   const { log, remote } = exchange
-  const taken = updates.length ? yield* take(exchange, updates, new StepStamp(exchange)) : nothingTaken()
+  const stamp = new StepStamp(exchange)
+  const isFirst = remote.serverDate === 0 && !remote.sweeping && take === takeRows
+  if (isFirst && updates.length && (yield* takeUnknown(exchange, updates, stamp))) return { ...nothingTaken(), stored: updates.length }
+  const taken = updates.length ? yield* take(exchange, updates, stamp) : nothingTaken()
   if (!remote.sweeping) return taken
   yield* log.database.upsertRows(
     'sync_seen',

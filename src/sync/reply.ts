@@ -9,18 +9,16 @@ import {
   type TransportDetails,
   type TransportError,
 } from '../errors.js'
+import type { Body } from './body.js'
 import { readRetryAfter } from './retry.js'
 
-export interface Reply {
+/** The body, whatever content type it came with. */
+export interface Reply extends Body {
   readonly method: 'GET' | 'POST'
   readonly url: string
   /** 0 for a redirect that the browser keeps to itself. */
   readonly status: number
   readonly headers: Headers
-  readonly text: string
-  readonly isUtf8: boolean
-  /** Length of the body, unzipped. */
-  readonly bytes: number
   /** Where fetch was led to, if anywhere. */
   readonly landedAt: string | undefined
   /** No earlier try of the same request went out, so none may still arrive. */
@@ -45,29 +43,19 @@ export const isOk = ({ status }: Reply): boolean => status >= 200 && status < 30
 /** It is certain that nothing was stored by this request, nor will be. */
 export const isDefinite = ({ method, isFirst, status }: Reply): boolean => method === 'GET' || (isFirst && DEFINITE.has(status))
 
-/** The body, whatever content type it came with; undefined where it is no JSON. */
-export function parseBody({ text, isUtf8 }: Reply): unknown {
-  if (!isUtf8) return
-  try {
-    return JSON.parse(text)
-  } catch {
-    return
-  }
-}
-
 /** The message that the answer is. Throws InvalidAnswerError. */
 export function readAnswer<T>(reply: Reply, read: (body: unknown) => T): T {
-  const body = parseBody(reply)
-  if (body === undefined) throw invalidAnswer(reply, reply.isUtf8 ? 'it is not JSON, or only half of it' : 'it is not UTF-8')
+  const { json } = reply
+  if (json === undefined) throw invalidAnswer(reply, reply.isUtf8 ? 'it is not JSON, or only half of it' : 'it is not UTF-8')
   try {
-    return read(body)
+    return read(json)
   } catch (error) {
     throw error instanceof MalformedAnswerError ? invalidAnswer(reply, error.message, error) : error
   }
 }
 
 function invalidAnswer(reply: Reply, why: string, cause?: unknown): InvalidAnswerError {
-  const excerpt = reply.text.slice(0, 100)
+  const { excerpt } = reply
   const where = reply.landedAt === undefined ? nameOf(reply.url) : `${nameOf(reply.url)}, redirected to ${nameOf(reply.landedAt)},`
   const what = excerpt === '' ? 'nothing at all' : `something that is no answer of a sync server (${why}). It begins with: ${excerpt}`
   const advice = /^\s*</.test(excerpt)
@@ -106,9 +94,9 @@ function adviceOf(status: number, retryAfter: number | undefined): string {
 
 /** What the server says for people (RFC 9457), or ''. */
 function problemOf(reply: Reply): string {
-  const problem = parseBody(reply)
-  if (typeof problem !== 'object' || problem === null) return ''
-  const { detail, title } = problem as { detail?: unknown; title?: unknown }
+  const { json } = reply
+  if (typeof json !== 'object' || json === null) return ''
+  const { detail, title } = json as { detail?: unknown; title?: unknown }
   const said = [detail, title].find(text => typeof text === 'string' && text !== '') ?? ''
   return String(said).slice(0, 300).replace(/\.$/, '')
 }

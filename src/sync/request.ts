@@ -1,6 +1,7 @@
 // One request until its whole answer is there: time-outs, aborts, tokens, retries.
 
 import { NetworkError, RequestTimeoutError, TransportError } from '../errors.js'
+import { readBody } from './body.js'
 import { errorOf, nameOf, type Reply } from './reply.js'
 import { isRetried, orAbort, pauseBefore, startTimer, wait } from './retry.js'
 
@@ -112,32 +113,13 @@ export function createAsk(options: TransportOptions): Ask {
       ...{ cache: 'no-store' },
       ...(body !== undefined && { body }),
     })
-    const buffer = await response.arrayBuffer()
     const landedAt = response.redirected ? response.url : undefined
-    return {
-      method,
-      url,
-      status: response.status,
-      headers: response.headers,
-      ...decode(buffer),
-      bytes: buffer.byteLength,
-      landedAt,
-      isFirst,
-    }
+    return { method, url, status: response.status, headers: response.headers, ...(await readBody(response)), landedAt, isFirst }
   }
 }
 
 const isPassing = (error: unknown): error is TransportError =>
   error instanceof NetworkError || (error instanceof TransportError && error.status !== undefined && isRetried(error.status))
-
-// Texts in another encoding would become rows full of U+FFFD without a word.
-function decode(buffer: ArrayBuffer): { text: string; isUtf8: boolean } {
-  try {
-    return { text: new TextDecoder('utf-8', { fatal: true }).decode(buffer), isUtf8: true }
-  } catch {
-    return { text: new TextDecoder().decode(buffer), isUtf8: false }
-  }
-}
 
 // Anything can be thrown, and Node hides the reason of «fetch failed» in its cause.
 function reasonOf(error: unknown): string {

@@ -51,10 +51,10 @@ function refuseForgotten({ url, collection }: Session): never {
 
 /** How many rows fit into a step that keeps an application's page alive; measured as it goes. */
 export class StepSize {
-  #rows = 200
+  #rows = 250
 
   constructor(
-    private readonly milliseconds = 12,
+    private readonly milliseconds = 24,
     private readonly largest = 5_000,
   ) {}
 

@@ -2,7 +2,7 @@
 
 import { isStaleAnswer, readPullAnswer, readPushAnswer, readRefusals, readStaleAnswer } from '../protocol/checks.js'
 import type { PullAnswer, PullQuery, PushAnswer, Refusal, StaleAnswer } from '../protocol/messages.js'
-import { errorOf, isDefinite, isOk, isRedirect, parseBody, readAnswer } from './reply.js'
+import { errorOf, isDefinite, isOk, isRedirect, readAnswer } from './reply.js'
 import { createAsk, type TransportOptions } from './request.js'
 
 export type { HeadersValue, TransportOptions } from './request.js'
@@ -68,9 +68,9 @@ export function createTransport(options: TransportOptions = {}): Transport {
         const replayed = reply.headers.get('idempotency-replayed') === 'true'
         return { kind: 'stored', answer: readAnswer(reply, readPushAnswer), replayed, bytes }
       }
-      if (reply.status === 409 && isStaleAnswer(parseBody(reply)))
+      if (reply.status === 409 && isStaleAnswer(reply.json))
         return { kind: 'stale', answer: readAnswer(reply, readStaleAnswer), isDefinite: isDefinite(reply), bytes }
-      const refusals = reply.status === 422 ? readRefusals(parseBody(reply)) : undefined
+      const refusals = reply.status === 422 ? readRefusals(reply.json) : undefined
       if (refusals) return { kind: 'refused', refusals, isDefinite: isDefinite(reply), bytes }
       throw errorOf(reply)
     },

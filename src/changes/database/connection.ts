@@ -1,12 +1,12 @@
 // The synchronous connections of TypeORM's SQLite family, behind one call.
 
 import type { DataSource } from 'typeorm'
-import type { Cell, Row } from './database.js'
+import type { Cell, Row, Rows } from './database.js'
 
 /** Runs one statement, now, on the connection that the application uses too. */
 export interface Connection {
   run(sql: string, values: readonly unknown[]): Row[]
-  runMany(sql: string, many: readonly (readonly unknown[])[]): void
+  runMany(sql: string, many: Rows): void
 }
 
 interface BetterSqlite3 {
@@ -68,10 +68,12 @@ function cached<S>(prepare: (sql: string) => S, dispose: (statement: S) => void)
 }
 
 const parameter = (value: unknown) => (value === undefined ? null : value === true ? 1 : value === false ? 0 : value)
-const isForeign = (value: unknown) => value === undefined || typeof value === 'boolean'
 
 /** What a driver takes; usually the list as it is. */
-const parameters = (values: readonly unknown[]) => (values.some(isForeign) ? values.map(parameter) : (values as unknown[]))
+function parameters(values: readonly unknown[]): unknown[] {
+  for (const value of values) if (value === undefined || typeof value === 'boolean') return values.map(parameter)
+  return values as unknown[]
+}
 
 function betterSqlite3Connection(database: BetterSqlite3): Connection {
   const statement = cached(

@@ -8,11 +8,24 @@ import { shortName } from './names.js'
 /** A value as a statement gives it. */
 export type Cell = string | number | bigint | boolean | Uint8Array | ArrayBuffer | null
 export type Row = Record<string, Cell>
+/** Lists of values. Where there are thousands they are made one at a time, as they are read. */
+export interface Rows extends Iterable<readonly unknown[]> {
+  readonly length: number
+}
+
+/** Makes each list when it is read. */
+export const rowsOf = <T>(items: readonly T[], make: (item: T) => readonly unknown[]): Rows => ({
+  length: items.length,
+  *[Symbol.iterator]() {
+    for (const item of items) yield make(item)
+  },
+})
+
 export interface Statement {
   readonly sql: string
   readonly values: readonly unknown[]
   /** Runs once for each of these lists instead, and gives no rows. */
-  readonly many?: readonly (readonly unknown[])[]
+  readonly many?: Rows
 }
 
 /** Work that runs inside one step: atomic, holding the clock (ARCHITECTURE.md, law 1). It yields statements and is given their rows. */
@@ -102,11 +115,11 @@ export interface Database {
   /** A statement as somebody would type it, where its text here is not the database's own. */
   textOf?(sql: string, values: readonly unknown[]): string
 
-  insertRows(into: string, columns: readonly Target[], rows: readonly (readonly unknown[])[]): Step<void>
+  insertRows(into: string, columns: readonly Target[], rows: Rows): Step<void>
   /** Inserts, or sets the columns beside `keys` of what is there. */
   upsertRows(into: string, columns: readonly Target[], keys: readonly string[], rows: readonly (readonly unknown[])[]): Step<void>
   /** Sets columns: each list has their values, then those of the keys. */
-  updateRows(table: string, columns: readonly Target[], keys: readonly string[], rows: readonly (readonly unknown[])[]): Step<void>
+  updateRows(table: string, columns: readonly Target[], keys: readonly string[], rows: Rows): Step<void>
   deleteRows(from: string, keys: readonly string[], rows: readonly (readonly unknown[])[]): Step<void>
 
   clock(): Step<Clock>

@@ -18,6 +18,7 @@ import {
   query,
   quote,
   type Row,
+  type Rows,
   type Statement,
   type Step,
   type StepOptions,
@@ -263,7 +264,8 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   }
 
   /** InnoDB looks at foreign keys row by row: parents go before their children. Where rows hang on each other, one learns its parent afterwards. */
-  function* insertTree(table: string, columns: readonly Target[], rows: readonly (readonly unknown[])[]): Step<void> {
+  function* insertTree(table: string, columns: readonly Target[], given: Rows): Step<void> {
+    const rows = [...given]
     if (rows.length < 2) return yield* insert(table, columns, rows)
     const places = new Map(columns.map((c, i) => [nameOf(c), i]))
     const own = (yield* selfReferences(table)).flatMap(({ child, parent }) => {
@@ -309,7 +311,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     }
   }
 
-  function* update(table: string, columns: readonly Target[], keys: readonly string[], rows: readonly (readonly unknown[])[]): Step<void> {
+  function* update(table: string, columns: readonly Target[], keys: readonly string[], rows: Rows): Step<void> {
     if (!rows.length) return
     const pins = pinned((yield* knownColumns(table))?.values() ?? [], columns.map(nameOf))
     const assignments = columns.map(c => `${quote(nameOf(c))} = ${placeholderOf(c)}`).join(', ')

@@ -9,6 +9,7 @@ import {
   imagesOf,
   query,
   quote,
+  type Rows,
   type Step,
   type Table,
   type Target,
@@ -53,9 +54,9 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
   // ---------------------------------------------------------------- many rows in one statement
 
   // One statement: foreign keys are looked at when it ends, so that a parent may come after its child.
-  function* records(table: string, columns: readonly string[], rows: readonly (readonly unknown[])[]) {
+  function* records(table: string, columns: readonly string[], rows: Rows) {
     const infos = yield* columnsOf(table)
-    const json = JSON.stringify(rows.map(row => Object.fromEntries(row.map((value, i) => [`c${i}`, value]))))
+    const json = JSON.stringify(Array.from(rows, row => Object.fromEntries(row.map((value, i) => [`c${i}`, value]))))
     return {
       from: `json_to_recordset(CAST(? AS json)) AS v(${columns.map((_, i) => `c${i} text`).join(', ')})`,
       cells: columns.map((c, i) => `CAST(v.c${i} AS ${infos.get(c)?.castType ?? 'text'})`),
@@ -63,7 +64,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     }
   }
 
-  function* insertRows(into: string, columns: readonly Target[], rows: readonly (readonly unknown[])[], conflict = ''): Step<void> {
+  function* insertRows(into: string, columns: readonly Target[], rows: Rows, conflict = ''): Step<void> {
     if (!rows.length) return
     const names = columns.map(nameOf)
     const { from, cells, json } = yield* records(into, names, rows)

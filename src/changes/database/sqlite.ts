@@ -14,6 +14,7 @@ import {
   query,
   quote,
   type Row,
+  type Rows,
   type Step,
   type StepOptions,
   type Table,
@@ -32,7 +33,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
   const schemaChanges = new SchemaChanges()
   let unsaved = false
 
-  function execute(connection: Connection, sql: string, values: readonly unknown[] = [], many?: readonly (readonly unknown[])[]): Row[] {
+  function execute(connection: Connection, sql: string, values: readonly unknown[] = [], many?: Rows): Row[] {
     try {
       beforeStatement?.(sql)
       if (!many) return connection.run(sql, values)
@@ -427,7 +428,7 @@ function insertInto(into: string, columns: readonly Target[]): string {
 }
 
 /** Runs one statement for each list of values. */
-function* queryMany(sql: string, many: readonly (readonly unknown[])[]): Step<void> {
+function* queryMany(sql: string, many: Rows): Step<void> {
   if (many.length) yield { sql, values: [], many }
 }
 

@@ -1,0 +1,127 @@
+// Reads the body of an answer as JSON while it comes. A text of megabytes costs as much as storing its rows: its updates are parsed piece by
+// piece, and the text of none is kept.
+
+/** A whole body. */
+export interface Body {
+  /** undefined where it is no JSON, or not UTF-8. */
+  readonly json: unknown
+  readonly isUtf8: boolean
+  /** How it begins, for messages. */
+  readonly excerpt: string
+  /** Its length, unzipped. */
+  readonly bytes: number
+}
+
+/** Rejects as the body's stream does. */
+export async function readBody(response: Response): Promise<Body> {
+  const parser = new BodyParser()
+  const reader = response.body?.getReader?.()
+  // React Native's fetch has no streams
+  if (!reader) parser.add(new Uint8Array(await response.arrayBuffer()))
+  else for (let read = await reader.read(); !read.done; read = await reader.read()) parser.add(read.value)
+  return parser.end()
+}
+
+// What is larger than 128 KiB goes past the young generation of V8's heap, which makes it several times as slow.
+const PIECE = 64 * 1024
+const UPDATES = '"updates":['
+const [OPENING, CLOSING, BRACE, COMMA, OPENING_BRACE] = [0x5b, 0x5d, 0x7d, 0x2c, 0x7b]
+
+class BodyParser {
+  /** What is not parsed yet, behind an opening bracket. */
+  #buffer = new Uint8Array(PIECE)
+  #end = 1
+  #bytes = 0
+  #excerpt: string | undefined
+  /** What comes before the updates; null where there are none that could be parsed by themselves. */
+  #head: string | null | undefined
+  #updates: unknown[] = []
+
+  add(chunk: Uint8Array): void {
+    this.#bytes += chunk.byteLength
+    for (let at = 0; at < chunk.byteLength; ) {
+      // one byte stays free, for a closing bracket
+      if (this.#end === this.#buffer.length - 1) this.#makeRoom()
+      const some = chunk.subarray(at, at + this.#buffer.length - 1 - this.#end)
+      this.#buffer.set(some, this.#end)
+      this.#end += some.length
+      at += some.length
+    }
+  }
+
+  end(): Body {
+    const bytes = this.#buffer.subarray(1, this.#end)
+    const rest = decode(bytes)
+    const excerpt = this.#excerpt ?? (rest ?? new TextDecoder().decode(bytes)).slice(0, 100)
+    return { json: rest === undefined ? undefined : this.#parseRest(rest), isUtf8: rest !== undefined, excerpt, bytes: this.#bytes }
+  }
+
+  #makeRoom(): void {
+    this.#head ??= this.#findHead()
+    if (this.#head !== null && this.#parsePiece()) return
+    const larger = new Uint8Array(this.#buffer.length * 2)
+    larger.set(this.#buffer)
+    this.#buffer = larger
+  }
+
+  /**
+   * Parses the rows that are there. Where a row ends is guessed, and JSON.parse knows: a text that was cut inside a string, or inside an
+   * object or list of a row, is none that closing the list would complete.
+   */
+  #parsePiece(): boolean {
+    const buffer = this.#buffer
+    let end = this.#end - 3
+    while (end > 0 && !(buffer[end] === BRACE && buffer[end + 1] === COMMA && buffer[end + 2] === OPENING_BRACE)) end--
+    if (end <= 0) return false
+    buffer[0] = OPENING
+    buffer[end + 1] = CLOSING
+    const text = decode(buffer.subarray(0, end + 2))
+    const rows = text === undefined ? undefined : parse(text)
+    buffer[end + 1] = COMMA
+    if (!Array.isArray(rows)) return false
+    for (const row of rows) this.#updates.push(row)
+    this.#drop(end + 2)
+    return true
+  }
+
+  #findHead(): string | null {
+    const text = decode(this.#buffer.subarray(1, this.#end), { isCut: true })
+    this.#excerpt = text?.slice(0, 100)
+    const head = text?.slice(0, text.indexOf(UPDATES) + UPDATES.length)
+    if (head === undefined || !head.endsWith(UPDATES) || parse(`${head}]}`) === undefined) return null
+    this.#drop(1 + new TextEncoder().encode(head).length)
+    return head
+  }
+
+  /** Drops what was parsed: what comes before a place. */
+  #drop(place: number): void {
+    this.#buffer.copyWithin(1, place, this.#end)
+    this.#end -= place - 1
+  }
+
+  #parseRest(rest: string): unknown {
+    const json = parse((this.#head ?? '') + rest)
+    if (!this.#updates.length || json === undefined) return json
+    const { updates } = json as { updates: unknown }
+    if (!Array.isArray(updates)) return json // the name came twice
+    for (const row of updates) this.#updates.push(row)
+    return { ...(json as object), updates: this.#updates }
+  }
+}
+
+/** Undefined where it is not UTF-8: texts in another encoding would become rows full of U+FFFD without a word. */
+function decode(bytes: Uint8Array, { isCut = false } = {}): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: isCut }).decode(bytes, { stream: isCut })
+  } catch {
+    return
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return
+  }
+}
