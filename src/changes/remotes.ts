@@ -92,13 +92,18 @@ export function* readServer(id: number): Step<Remote[]> {
   return rows.map(row => remoteFrom(row, stamps.get(Number(row.id)) as Set<number>))
 }
 
+/** The remote of a collection at a server; undefined where there is none. */
+export function* findRemote({ name }: Collection, url: string): Step<number | undefined> {
+  const row = yield* first('SELECT id FROM sync_remote WHERE collection = ? AND url = ?', name, url)
+  return row && Number(row.id)
+}
+
 /** The remote of a collection at a server, made where there is none. */
 export function* openRemote(database: Database, collection: Collection, server: string, url: string): Step<Remote> {
-  const known = yield* first('SELECT id FROM sync_remote WHERE collection = ? AND url = ?', collection.name, url)
-  if (known) yield* query('UPDATE sync_remote SET server = ? WHERE id = ?', server, Number(known.id))
+  const known = yield* findRemote(collection, url)
+  if (known !== undefined) yield* query('UPDATE sync_remote SET server = ? WHERE id = ?', server, known)
   else yield* database.insertRows('sync_remote', ['collection', 'url', 'server', 'told_id'], [[collection.name, url, server, LAST]])
-  const row = yield* first('SELECT id FROM sync_remote WHERE collection = ? AND url = ?', collection.name, url)
-  return (yield* readRemote(Number(row?.id))) as Remote
+  return (yield* readRemote(known ?? ((yield* findRemote(collection, url)) as number))) as Remote
 }
 
 export function* remotesOf(collection: Collection): Step<Remote[]> {

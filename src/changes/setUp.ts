@@ -54,9 +54,12 @@ function withLiterals(sql: string, values: readonly unknown[]): string {
   })
 }
 
-/** Makes sure that every write is seen; cheap where nothing is amiss. Throws SyncSchemaError. */
+/** Is every write seen? Cheap where nothing is amiss. */
+export const isCapturing = (log: ChangeLog): Step<boolean> => log.database.hasTriggers(tablesOf(log.collections))
+
+/** Makes sure that every write is seen. Throws SyncSchemaError. */
 export async function ensureTriggers(log: ChangeLog): Promise<void> {
-  const intact = await log.database.step(() => log.database.hasTriggers(tablesOf(log.collections)), { readOnly: true })
+  const intact = await log.database.step(() => isCapturing(log), { readOnly: true })
   if (!intact) await log.database.step(() => setUp(log, refuseMissing), { unmarked: true })
 }
 

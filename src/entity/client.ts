@@ -3,9 +3,8 @@
 import type { DataSource, ObjectLiteral, Repository } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import { first } from '../changes/database/database.js'
-import { openRemote } from '../changes/remotes.js'
-import { ensureTriggers } from '../changes/setUp.js'
+import { findRemote, openRemote } from '../changes/remotes.js'
+import { ensureTriggers, isCapturing } from '../changes/setUp.js'
 import {
   ConflictHandlerError,
   NetworkError,
@@ -14,9 +13,12 @@ import {
   SyncContentionError,
   TransportError,
 } from '../errors.js'
+import { openExchange } from '../sync/exchange.js'
 import type { ConflictHandler } from '../sync/handlers.js'
 import { addLater, ReportBuilder, type SyncProgress, type SyncReport } from '../sync/report.js'
 import { Joined } from '../sync/running.js'
+import type { Session } from '../sync/session.js'
+import { type Standing, standingOf } from '../sync/standing.js'
 import { sync } from '../sync/sync.js'
 import { createTransport, type TransportOptions } from '../sync/transport.js'
 import { changeLogOf, syncedEntities } from './registry.js'
@@ -76,13 +78,24 @@ export async function openRemotes(log: ChangeLog): Promise<void> {
 }
 
 async function remoteIdOf(log: ChangeLog, collection: Collection, url: string): Promise<number> {
-  const known = await log.database.step(() => first('SELECT id FROM sync_remote WHERE collection = ? AND url = ?', collection.name, url), {
-    readOnly: true,
-  })
-  if (known) return Number(known.id)
+  const known = await log.database.step(() => findRemote(collection, url), { readOnly: true })
+  if (known !== undefined) return known
   return log.database.step(function* () {
     return (yield* openRemote(log.database, collection, new URL(url).origin, url)).id
   })
+}
+
+/** How things stand; undefined where the triggers or the remote have to be made first. */
+function look(log: ChangeLog, collection: Collection, url: string): Promise<Standing | undefined> {
+  return log.database.step(
+    function* () {
+      if (!(yield* isCapturing(log))) return
+      const id = yield* findRemote(collection, url)
+      const exchange = id === undefined ? undefined : yield* openExchange(log, collection, id)
+      return exchange && (yield* standingOf(exchange))
+    },
+    { readOnly: true },
+  )
 }
 
 interface Wishes {
@@ -171,14 +184,16 @@ async function run(
   signal: AbortSignal,
   { handler, options }: Wishes,
 ): Promise<SyncReport> {
-  await ensureTriggers(log)
   const { pageSize = 4_000, batchSize = 1_000, rounds = 8, handlerTimeout, onProgress = () => {} } = options
-  return sync({
+  const standing = await look(log, collection, url)
+  if (!standing) await ensureTriggers(log)
+  const session: Session = {
     ...{ log, collection, url, handler, pageSize, batchSize, rounds, handlerTimeout, signal },
-    remoteId: await remoteIdOf(log, collection, url),
+    remoteId: standing?.remote.id ?? (await remoteIdOf(log, collection, url)),
     transport: createTransport(options),
     report: new ReportBuilder({ entity: collection.entity, url }, onProgress),
-  })
+  }
+  return sync(session, standing)
 }
 
 export function collectionOf({ manager: { dataSource }, metadata }: Repository<ObjectLiteral>): { log: ChangeLog; collection: Collection } {

@@ -22,14 +22,19 @@ export interface SyncedEntity {
 }
 
 const registered = new Map<SyncTarget, { urls: readonly string[]; options: EnableSyncOptions }>()
+/** What was found so far, by the metadata of a data source, which are new ones each time that it is initialised. */
+let found = new WeakMap<readonly EntityMetadata[], readonly SyncedEntity[]>()
 
 /** Notes that an entity syncs with these urls. A second time it replaces them. */
 export function registerEntity(target: SyncTarget, urls: readonly string[], options: EnableSyncOptions = {}): void {
   registered.set(target, { urls, options })
+  found = new WeakMap()
 }
 
 /** The entities of an initialised data source that sync. Throws SyncConfigurationError for one that was enabled too late. */
-export function syncedEntities(dataSource: DataSource): SyncedEntity[] {
+export function syncedEntities(dataSource: DataSource): readonly SyncedEntity[] {
+  const known = found.get(dataSource.entityMetadatas)
+  if (known) return known
   const entities: SyncedEntity[] = []
   for (const [target, { urls, options }] of registered) {
     const metadata = metadataOf(dataSource, target)
@@ -49,6 +54,7 @@ export function syncedEntities(dataSource: DataSource): SyncedEntity[] {
       )
     entities.push({ metadata, urls, options })
   }
+  found.set(dataSource.entityMetadatas, entities)
   return entities
 }
 

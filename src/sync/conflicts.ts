@@ -14,7 +14,7 @@ import { type Merge, merge } from './merge.js'
 import { takeWaiting } from './pull.js'
 import { type Session, step } from './session.js'
 import { isAutomatic, isEarly, nothingTaken, readCommonBase, removeDependents, settle } from './take.js'
-import { readWaiting, readWaitingChildren } from './waiting.js'
+import { readWaitingChildren } from './waiting.js'
 
 /** What the handler is shown: a decision counts only if it is still so (law 3). */
 export interface Contested {
@@ -39,15 +39,6 @@ export interface Decision {
 
 export async function decideConflicts(session: Session): Promise<void> {
   const { handler, report, log } = session
-  const waits = await step(
-    session,
-    function* (exchange) {
-      for (const remote of exchange.siblings.values()) if ((yield* readWaiting({ ...exchange, remote })).size) return true
-      return false
-    },
-    { readOnly: true },
-  )
-  if (!waits) return
   const { contested, taken } = await step(session, function* (exchange) {
     if (exchange.remote.pulling) return { contested: [], taken: nothingTaken() } // half a pull is half the picture
     const waiting = yield* takeWaiting(exchange, new StepStamp(exchange))

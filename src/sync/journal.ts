@@ -15,7 +15,6 @@ import { fromEntity, toEntity } from './entities.js'
 import { type Exchange, openExchange, readRowStates, StepStamp } from './exchange.js'
 import { isSameRow } from './merge.js'
 import { tellRowsAgain } from './push.js'
-import { type Session, step } from './session.js'
 import { removeDependents, settle } from './take.js'
 import { readWaiting } from './waiting.js'
 
@@ -330,19 +329,3 @@ function* makeRoom(exchange: Exchange, { id, version, waiting }: RowState, value
 }
 
 const parse = (cell: unknown): WireRow | null | undefined => (cell === null || cell === undefined ? undefined : JSON.parse(String(cell)))
-
-/** What a sync leaves behind. */
-export async function countUnsettled(session: Session): Promise<{ waiting: number; refused: number }> {
-  return step(
-    session,
-    function* ({ remote }) {
-      const row = yield* first(
-        `SELECT (SELECT count(*) FROM sync_conflict WHERE remote = ?1) AS waiting,
-                (SELECT count(*) FROM sync_rejection WHERE remote = ?1) AS refused`,
-        remote.id,
-      )
-      return { waiting: Number(row?.waiting), refused: Number(row?.refused) }
-    },
-    { readOnly: true },
-  )
-}

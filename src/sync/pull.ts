@@ -22,7 +22,8 @@ interface Ahead {
   cursor: string | undefined
 }
 
-export async function pull(session: Session): Promise<void> {
+/** Reads until all is read; `known` is what is known of the server at this moment, where that was read just now. */
+export async function pull(session: Session, known?: Remote): Promise<void> {
   const { transport, url, report, pageSize, signal } = session
   const end = new AbortController()
   const abort = () => end.abort(signal?.reason)
@@ -35,8 +36,8 @@ export async function pull(session: Session): Promise<void> {
   const size = new StepSize()
   let ahead: Ahead | undefined
   try {
-    for (let complete = false; !complete; ) {
-      const asked = await readKnown(session)
+    for (let complete = false; !complete; known = undefined) {
+      const asked: Remote = known ?? (await readKnown(session))
       if (asked.push) return // another sync of this database has begun to tell
       const question = questionOf(asked)
       const isAhead: boolean = ahead?.cursor === cursorOf(asked) && JSON.stringify(ahead.question) === JSON.stringify(question)

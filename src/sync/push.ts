@@ -40,18 +40,11 @@ interface Prepared {
 }
 
 export async function push(session: Session): Promise<PushOutcome> {
-  if (await step(session, isAllTold, { readOnly: true })) return 'done'
   const prepared = await step(session, exchange => preparePush(session, exchange))
   if (typeof prepared === 'string') return prepared
   // a database that is saved as a whole must not forget a push that the server knows
   await session.log.database.save()
   return await sendPush(session, prepared)
-}
-
-function* isAllTold({ log, remote }: Exchange): Step<boolean> {
-  if (remote.push) return false
-  const { now } = yield* log.database.clock()
-  return remote.told.stamp === now && remote.told.id === LAST && remote.stored.size === 0
 }
 
 // ---------------------------------------------------------------- what is told
@@ -370,14 +363,6 @@ function* writeRejection({ log, remote }: Exchange, { id, code, property, detail
 
 /** What was refused for a missing parent, or for children that were still there, is told again. */
 export async function tellAgain(session: Session): Promise<void> {
-  const waits = await step(
-    session,
-    function* ({ remote }) {
-      return (yield* query('SELECT 1 FROM sync_rejection WHERE remote = ? AND again = 1 LIMIT 1', remote.id)).length > 0
-    },
-    { readOnly: true },
-  )
-  if (!waits) return
   await step(session, function* (exchange) {
     const rows = yield* query('SELECT id FROM sync_rejection WHERE remote = ? AND again = 1', exchange.remote.id)
     yield* tellRowsAgain(

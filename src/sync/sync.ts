@@ -2,31 +2,43 @@
 
 import { SyncContentionError } from '../errors.js'
 import { decideConflicts } from './conflicts.js'
-import { countUnsettled } from './journal.js'
 import { pull } from './pull.js'
-import { finishPush, push, tellAgain } from './push.js'
+import { finishPush, type PushOutcome, push, tellAgain } from './push.js'
 import type { SyncReport } from './report.js'
 import type { Session } from './session.js'
+import { readStanding, type Standing } from './standing.js'
 
-export async function sync(session: Session): Promise<SyncReport> {
+/** `standing` is how things stand at this moment, where that was read just now. */
+export async function sync(session: Session, standing?: Standing): Promise<SyncReport> {
   const { log, report, collection } = session
   try {
     for (let round = 0; ; round++) {
       if (round >= session.rounds) throw new SyncContentionError(collection.entity, session.rounds)
       report.rounds++
-      await finishPush(session)
-      if (round === 0) await tellAgain(session)
-      await pull(session)
-      await decideConflicts(session)
+      // usually there is nothing to be done but to ask, and then nothing at all
+      const before: Standing = (round === 0 && standing) || (await readStanding(session))
+      const isOpen = before.remote.push !== null
+      if (isOpen) await finishPush(session)
+      const isRefused = round === 0 && before.again
+      if (isRefused) await tellAgain(session)
+      await pull(session, isOpen || isRefused ? undefined : before.remote)
+      let after = await readStanding(session)
+      if (after.waits) {
+        await decideConflicts(session)
+        after = await readStanding(session)
+      }
       const pushed = report.pushed
-      let outcome = await push(session)
+      let outcome: PushOutcome = after.isAllTold ? 'done' : 'more'
       while (outcome === 'more') outcome = await push(session)
-      if (outcome === 'done') break
+      if (outcome === 'done') {
+        const { waiting, refused } = after.isAllTold ? after : await readStanding(session)
+        Object.assign(report, { waiting, refused })
+        break
+      }
       if (report.pushed > pushed) round = -1 // it gets further: the others' changes are no reason to give up
     }
   } finally {
     await log.database.save()
   }
-  Object.assign(report, await countUnsettled(session))
   return report.build()
 }

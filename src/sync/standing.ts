@@ -1,0 +1,41 @@
+// How a collection and a server stand, at a look: what a sync has to do, and what it leaves behind.
+
+import { first, type Step } from '../changes/database/database.js'
+import type { Remote } from '../changes/remotes.js'
+import { LAST } from '../changes/rows.js'
+import type { Exchange } from './exchange.js'
+import { type Session, step } from './session.js'
+
+export interface Standing {
+  readonly remote: Remote
+  /** There are rows that wait, of this collection or of another one of this server's. */
+  readonly waits: boolean
+  /** Rows were refused that are told again by the next sync. */
+  readonly again: boolean
+  /** There is nothing to tell. */
+  readonly isAllTold: boolean
+  /** Rows of the server's that wait here. */
+  readonly waiting: number
+  /** Rows of ours that the server has refused. */
+  readonly refused: number
+}
+
+export function readStanding(session: Session): Promise<Standing> {
+  return step(session, standingOf, { readOnly: true })
+}
+
+export function* standingOf({ log, remote, siblings }: Exchange): Step<Standing> {
+  const row = yield* first(
+    `SELECT (SELECT count(*) FROM sync_conflict WHERE remote = ?1) AS waiting,
+            (SELECT count(*) FROM sync_rejection WHERE remote = ?1) AS refused,
+            EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ?1 AND again = 1) AS again`,
+    remote.id,
+  )
+  const waiting = Number(row?.waiting)
+  let waits = waiting > 0
+  for (const { id } of siblings.values())
+    waits ||= id !== remote.id && (yield* first('SELECT 1 FROM sync_conflict WHERE remote = ? LIMIT 1', id)) !== undefined
+  const { now } = yield* log.database.clock()
+  const isAllTold = !remote.push && remote.told.stamp === now && remote.told.id === LAST && remote.stored.size === 0
+  return { remote, waits, again: Boolean(row?.again), isAllTold, waiting, refused: Number(row?.refused) }
+}
