@@ -3,8 +3,9 @@
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
 import { attempt, type Clock, first, type Step } from '../src/changes/database/database.js'
-import { readVersions, type Version } from '../src/changes/rows.js'
-import { attemptOrPark, type Dependent, findOrphans, readDependents, storeVersions, type Write } from '../src/changes/store.js'
+import { hasRemotes } from '../src/changes/remotes.js'
+import { isAnyRemoved, readVersions, type Version } from '../src/changes/rows.js'
+import { attemptOrPark, type Dependent, findOrphans, insertNew, readDependents, storeVersions, type Write } from '../src/changes/store.js'
 import { equalValues } from '../src/changes/values.js'
 import { ConstraintError, ValueError } from '../src/errors.js'
 import type { PushAnswer, PushedRow, Refusal, Reset, StaleAnswer, WireRow } from '../src/protocol/messages.js'
@@ -66,7 +67,23 @@ function* writeAnswer({ database }: ChangeLog, { name }: Collection, key: string
 
 // ---------------------------------------------------------------- rows
 
+const stored = (now: number, before: Clock, isExact: boolean): PushOutcome => ({
+  kind: 'stored',
+  replayed: false,
+  answer: { status: 'ok', now, ...(isExact && { since: before.now }) },
+})
+
+/** Stores rows that are all new, as in the first push of a client. Gives the stamp; undefined where one of them may be known. */
+function* storeBirths({ database }: ChangeLog, collection: Collection, rows: readonly PushedRow[]): Step<number | undefined> {
+  if (rows.some(r => r.partial || r.value === null)) return
+  // a tombstone is a version too, and servers of ours that know there is none keep that
+  if ((yield* isAnyRemoved(collection)) || (yield* hasRemotes(collection))) return
+  return yield* insertNew(database, collection, rows, () => database.tick())
+}
+
 function* storeRows(log: ChangeLog, collection: Collection, { rows, since, seen }: Push, clock: Clock): Step<PushOutcome> {
+  const born = yield* storeBirths(log, collection, rows)
+  if (born !== undefined) return stored(born, clock, yield* isStoredAsPosted(log, collection, rows))
   const ids = rows.map(r => r.id)
   const versions = yield* readVersions(log.database, collection, ids)
   const versionOf = (id: string): Version => versions.get(id) ?? { value: null, stamp: 0 }
@@ -88,13 +105,13 @@ function* storeRows(log: ChangeLog, collection: Collection, { rows, since, seen 
   if (refusals.length) return { kind: 'refused', refusals: unique(refusals) }
 
   const changing = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))
-  if (!changing.length) return { kind: 'stored', replayed: false, answer: { status: 'ok', now: clock.now, since: clock.now } }
+  if (!changing.length) return stored(clock.now, clock, true)
   const stamp = yield* log.database.tick()
   yield* log.database.deferConstraints()
   const failed = yield* storeAll(log, collection, reached.changes, changing, stamp)
   if (failed.length) return { kind: 'refused', refusals: failed }
   const isExact = !reached.changes.length && (yield* isStoredAsPosted(log, collection, rows))
-  return { kind: 'stored', replayed: false, answer: { status: 'ok', now: stamp, ...(isExact && { since: clock.now }) } }
+  return stored(stamp, clock, isExact)
 }
 
 /** Does the row have these values already? */
@@ -284,16 +301,20 @@ function unique(refusals: readonly Refusal[]): Refusal[] {
   return [...new Map(refusals.map(r => [`${r.id}\n${r.property}`, r])).values()]
 }
 
-/** Is every posted value stored as it was posted? Where it was rounded or normalised, or a trigger changed it, the client fetches it. */
-function* isStoredAsPosted(log: ChangeLog, collection: Collection, rows: readonly PushedRow[]): Step<boolean> {
-  const versions = yield* readVersions(
-    log.database,
-    collection,
-    rows.map(r => r.id),
-  )
+/**
+ * Is every posted value stored as it was posted? Where it was rounded or normalised, or a trigger changed it, the client fetches it.
+ * Where the database keeps what it is given that can be told without looking.
+ */
+function* isStoredAsPosted({ database }: ChangeLog, collection: Collection, rows: readonly PushedRow[]): Step<boolean> {
+  const isKept = yield* database.keepsValues(collection.table)
+  const ids = isKept ? [] : rows.map(r => r.id)
+  const versions = yield* readVersions(database, collection, ids)
   return rows.every(({ id, value }) => {
-    const stored = versions.get(id)?.value ?? null
-    if (value === null || stored === null) return value === stored
-    return collection.columns.every(({ property }) => !Object.hasOwn(value, property) || equalValues(stored[property], value[property]))
+    const row = isKept ? value : (versions.get(id)?.value ?? null)
+    if (value === null || row === null) return value === row
+    return collection.columns.every(
+      ({ property, canonical }) =>
+        !Object.hasOwn(value, property) || equalValues(isKept ? canonical(value[property] as never) : row[property], value[property]),
+    )
   })
 }

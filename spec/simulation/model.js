@@ -135,6 +135,11 @@ export class Remote {
   dropTentativeImages() {
     for (const [id, images] of this.images) for (const stamp of images.keys()) if (!this.agreed(id, stamp)) images.delete(stamp)
   }
+  // a push that does not count: what was kept for it would pass for what the server knows, once told has moved on
+  endPush() {
+    this.push = null
+    if (has('drop-tentative-images')) this.dropTentativeImages()
+  }
   prune(db) {
     for (const [id, images] of this.images) {
       const latest = Math.max(-1, ...[...images.keys()].filter(s => this.agreed(id, s)))
@@ -288,7 +293,7 @@ function* finishPush(_db, remote) {
   const answer = yield { post: { body: [], since, collection: remote.collection, key } }
   if (remote.push?.key !== key) return
   if (answer.status === 200 && !answer.empty) remote.acknowledge(limit, answer)
-  else remote.push = null
+  else remote.endPush()
   yield
 }
 
@@ -433,7 +438,7 @@ function* push(db, remote, newKey) {
   const answer = body.length ? yield { post: { body, since, collection: remote.collection, key } } : { status: 200, now: since, since }
   if (remote.push?.key !== key && has('same-push')) return 'again' // undone meanwhile, with the rows that it told
   if (answer.status === 409 || answer.empty) {
-    remote.push = null
+    remote.endPush()
     return 'again'
   }
   if (answer.status === 422) {
@@ -441,7 +446,7 @@ function* push(db, remote, newKey) {
       remote.rejected.set(id, told.get(id))
       if (why !== 'rule') remote.retry.add(id)
     }
-    remote.push = null
+    remote.endPush()
     return 'again'
   }
   remote.acknowledge(limit, answer)
@@ -453,7 +458,6 @@ function* push(db, remote, newKey) {
 // writes down what the next push tells: the news up to a stamp. From now on what stood at that stamp is kept until the answer is here,
 // whatever the application does meanwhile: the push is read from it, and it is what both know if the push turns out to have arrived.
 function fixPush(db, remote, newKey) {
-  if (has('drop-tentative-images')) remote.dropTentativeImages()
   for (const [id, v] of db.versions) {
     // a removal waits with the rows that wait for a word about it
     if (v.stamp === 0 || !gone(v.value) || remote.agreed(id, v.stamp) || !waitingChildren(db, remote, id).length || !has('hold-parent'))

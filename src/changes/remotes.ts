@@ -106,6 +106,11 @@ export function* openRemote(database: Database, collection: Collection, server: 
   return (yield* readRemote(known ?? ((yield* findRemote(collection, url)) as number))) as Remote
 }
 
+/** Does this database sync the collection with servers itself? */
+export function* hasRemotes({ name }: Collection): Step<boolean> {
+  return (yield* first('SELECT 1 FROM sync_remote WHERE collection = ? LIMIT 1', name)) !== undefined
+}
+
 export function* remotesOf(collection: Collection): Step<Remote[]> {
   const remotes: Remote[] = []
   for (const row of yield* query('SELECT id FROM sync_remote WHERE collection = ? ORDER BY id', collection.name)) {
@@ -226,16 +231,18 @@ export function* readStates(
     const rows = yield* query(
       `SELECT i._sync_id AS id, i._sync_stamp AS stamp, i._sync_removed AS removed${cellsOf(collection, 'i')}
          FROM ${quote(imagesOf(collection.table))} i
-        WHERE i._sync_remote = ? AND ${database.among(imagesOf(collection.table), 'i', '_sync_id')}
-        ORDER BY i._sync_stamp DESC`,
+        WHERE i._sync_remote = ? AND ${database.among(imagesOf(collection.table), 'i', '_sync_id')}`,
       remote.id,
       list,
     )
     for (const row of rows) {
       const id = String(row.id)
       const image = { stamp: Number(row.stamp), value: row.removed ? null : readRow(collection, row) }
-      images.set(id, [...(images.get(id) ?? []), image])
+      const kept = images.get(id)
+      if (kept) kept.push(image)
+      else images.set(id, [image])
     }
+    for (const kept of images.values()) if (kept.length > 1) kept.sort((x, y) => y.stamp - x.stamp)
   }
   return new Map(
     ids.map(id => [
@@ -290,6 +297,9 @@ export function baseOf(remote: Remote, state: RowState): WireRow | null | undefi
   if (version.stamp === 0 || isAgreed(remote, state, version.stamp)) return version.value
   return state.images.find(image => isAgreed(remote, state, image.stamp))?.value
 }
+
+/** Is everything told up to this stamp, the clock's, but for what waits or was refused? */
+export const isAllTold = ({ push, told }: Remote, now: number) => !push && told.stamp === now && told.id === LAST
 
 /** Is the row kept out of pushes, because it waits, or was refused as it is? */
 export const isHeld = ({ waiting, rejection, version }: RowState) => waiting !== undefined || rejection?.stamp === version.stamp
@@ -355,7 +365,12 @@ export function* dropTentativeImages(database: Database, collection: Collection,
 export function* pruneImages(database: Database, collection: Collection, remote: Remote): Step<void> {
   const { table } = collection
   const images = quote(imagesOf(table))
-  if (!(yield* first(`SELECT 1 FROM ${images} WHERE _sync_remote = ? LIMIT 1`, remote.id))) return
+  const there = yield* readKinds(collection, remote)
+  if (!there.images) return
+  // where the server knows every row as it is, none is a base
+  const { now } = yield* database.clock()
+  if (isAllTold(remote, now) && !there.waiting && !there.refused)
+    return void (yield* query(`DELETE FROM ${images} WHERE _sync_remote = ?`, remote.id))
   const known = (id: string, stamp: string) => AGREED_IMAGE.replaceAll('i._sync_stamp', stamp).replaceAll('i._sync_id', id)
   const isRow = `x.${quote(table.key)} = ${database.key(table, 'i._sync_id')}`
   const rows = yield* query(

@@ -1,12 +1,12 @@
 // Storing rows, the other face of the change log: whoever replaces a version keeps it, for every server that knows it (law 4).
 
-import { ConstraintError } from '../errors.js'
+import { ConstraintError, ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
 import { attempt, type Database, first, query, quote, rowsOf, type Step } from './database/database.js'
 import type { Remote } from './remotes.js'
-import type { Version } from './rows.js'
+import { NEVER, type Version } from './rows.js'
 
 /** A row to be written: `value` has the properties that are to be set, and for a new row all that there are; null removes it. */
 export interface Write {
@@ -71,6 +71,48 @@ export function* storeVersions(
     ['collection', 'id'],
     inserts.filter(w => w.old.stamp > 0).map(w => [collection.name, w.id]),
   )
+}
+
+/**
+ * Inserts rows of which nothing is known here, without looking whether they are there: most that come for the first time are not. Gives the
+ * stamp; undefined, and nothing is stored, where one of them is there, lacks a column, needs a row that is not there, or is not taken as it is.
+ */
+export function* insertNew(
+  database: Database,
+  collection: Collection,
+  rows: readonly { readonly id: string; readonly value: WireRow | null }[],
+  takeStamp: () => Step<number>,
+): Step<number | undefined> {
+  const { columns, parents, table } = collection
+  for (const { id, value } of rows)
+    if (value === null || collection.refuseKey(id) || !columns.every(c => Object.hasOwn(value, c.property))) return
+  const news = rows as readonly { readonly id: string; readonly value: WireRow }[]
+  if (parents.length) {
+    const orphans = yield* findOrphans(
+      database,
+      collection,
+      news.map(({ id, value }) => ({ id, value, old: NEVER })),
+    )
+    if (orphans.size) return
+  }
+  yield* database.deferConstraints()
+  try {
+    return yield* attempt(function* () {
+      const stamp = yield* takeStamp()
+      // in the order of the indexes an insert costs half; where rows may need each other, who comes first matters
+      const sorted = parents.length ? news : [...news].sort((x, y) => (x.id < y.id ? -1 : 1))
+      const lists = rowsOf(sorted, ({ id, value }) => {
+        const list: unknown[] = [id, stamp]
+        for (const column of columns) list.push(column.fromWire(value[column.property] as never))
+        return list
+      })
+      yield* database.insertRows(table.name, [table.key, '_lastChange', ...columns], lists)
+      return stamp
+    })
+  } catch (error) {
+    if (error instanceof ValueError || error instanceof ConstraintError) return
+    throw error
+  }
 }
 
 // A tree goes from its leaves: ON DELETE RESTRICT looks at once.

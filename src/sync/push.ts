@@ -13,6 +13,7 @@ import {
   pruneImages,
   type Remote,
   type RowState,
+  readStates,
   writeRemote,
 } from '../changes/remotes.js'
 import { LAST, type Place, readChanges } from '../changes/rows.js'
@@ -56,7 +57,6 @@ export async function push(session: Session): Promise<PushOutcome> {
 function* preparePush({ batchSize }: Session, exchange: Exchange): Step<Prepared | PushOutcome> {
   const { log, collection, remote } = exchange
   if (remote.push) return 'again' // another sync of this database was faster
-  yield* dropTentativeImages(log.database, collection, remote)
   yield* holdParents(exchange)
   const size = Math.max(1, Math.min(batchSize, remote.batch ?? batchSize))
   const news = yield* readNews(exchange, size + 1)
@@ -73,7 +73,7 @@ function* preparePush({ batchSize }: Session, exchange: Exchange): Step<Prepared
   }
   // nothing to tell is told at once
   if (!body.length) {
-    yield* acknowledge(exchange, limit)
+    yield* acknowledge(exchange, limit, undefined, more)
     return more ? 'more' : 'done'
   }
   remote.push = { key: globalThis.crypto.randomUUID(), limit, since: remote.serverDate }
@@ -86,11 +86,10 @@ function* readNews(exchange: Exchange, limit: number): Step<RowState[]> {
   const { log, collection, remote } = exchange
   const news: RowState[] = []
   for (let above = remote.told; ; ) {
-    const changes = yield* readChanges(log.database, collection, { above, limit, removalsAbove: -1, newsFor: remote.id })
-    const states = yield* readRowStates(
-      exchange,
-      changes.map(c => c.id),
-    )
+    const newsFor = remote.stored.size ? { newsFor: remote.id } : {}
+    const changes = yield* readChanges(log.database, collection, { above, limit, removalsAbove: -1, ...newsFor })
+    const versions = new Map(changes.map(c => [c.id, c]))
+    const states = yield* readStates(log.database, collection, remote, [...versions.keys()], versions)
     for (const { id } of changes) {
       const state = states.get(id) as RowState
       if (!isHeld(state) && !isAgreed(remote, state, state.version.stamp)) news.push(state)
@@ -219,7 +218,7 @@ async function sendPush(session: Session, prepared: Prepared): Promise<PushOutco
     )
     report.received += answer.bytes
     if (answer.kind === 'stored' && !answer.answer.empty) {
-      const isCounted = await acknowledgePush(session, push, answer.answer)
+      const isCounted = await acknowledgePush(session, push, answer.answer, more)
       if (isCounted) report.pushed += prepared.body.length
       report.tell('push')
       return !isCounted ? 'again' : more ? 'more' : 'done'
@@ -273,12 +272,12 @@ function* shrinkBatch({ remote }: Exchange, rows: number): Step<void> {
 // ---------------------------------------------------------------- its end
 
 /** Acknowledging is one assignment; false where another sync has ended this push meanwhile, with the rows that it told. */
-function acknowledgePush(session: Session, push: OpenPush, answer: PushAnswer): Promise<boolean> {
+function acknowledgePush(session: Session, push: OpenPush, answer: PushAnswer, more = false): Promise<boolean> {
   return step(session, function* (exchange) {
     const { remote } = exchange
     if (remote.push?.key !== push.key) return false
     if (remote.batch !== null) remote.batch = remote.batch * 2 < session.batchSize ? remote.batch * 2 : null
-    yield* acknowledge(exchange, push.limit, answer)
+    yield* acknowledge(exchange, push.limit, answer, more)
     return true
   })
 }
@@ -301,7 +300,7 @@ function* forgetOutdatedRejections(exchange: Exchange): Step<void> {
   yield* forgetRejections(log.database, collection, remote, outdated)
 }
 
-function* acknowledge(exchange: Exchange, limit: Place, answer?: PushAnswer): Step<void> {
+function* acknowledge(exchange: Exchange, limit: Place, answer?: PushAnswer, more = false): Step<void> {
   const { log, collection, remote } = exchange
   remote.told = limit
   remote.push = null
@@ -312,7 +311,7 @@ function* acknowledge(exchange: Exchange, limit: Place, answer?: PushAnswer): St
   yield* forgetStored(remote)
   yield* writeRemote(remote)
   yield* forgetOutdatedRejections(exchange)
-  yield* pruneImages(log.database, collection, remote)
+  if (!more) yield* pruneImages(log.database, collection, remote) // it looks at all of them
 }
 
 /** How many rows an unanswered push tells; what was changed since counts along, for its image stands for it. */
@@ -330,11 +329,12 @@ function* countTold({ log, collection, remote }: Exchange, limit: Place): Step<n
 }
 
 function endPush(session: Session, push: OpenPush, batch?: number): Promise<void> {
-  return step(session, function* ({ remote }) {
+  return step(session, function* ({ log, collection, remote }) {
     if (remote.push?.key !== push.key) return
     remote.push = null
     if (batch !== undefined) remote.batch = batch
     yield* writeRemote(remote)
+    yield* dropTentativeImages(log.database, collection, remote)
   })
 }
 

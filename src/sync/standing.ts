@@ -1,8 +1,7 @@
 // How a collection and a server stand, at a look: what a sync has to do, and what it leaves behind.
 
 import { first, type Step } from '../changes/database/database.js'
-import type { Remote } from '../changes/remotes.js'
-import { LAST } from '../changes/rows.js'
+import { isAllTold, type Remote } from '../changes/remotes.js'
 import type { Exchange } from './exchange.js'
 import { type Session, step } from './session.js'
 
@@ -36,6 +35,6 @@ export function* standingOf({ log, remote, siblings }: Exchange): Step<Standing>
   for (const { id } of siblings.values())
     waits ||= id !== remote.id && (yield* first('SELECT 1 FROM sync_conflict WHERE remote = ? LIMIT 1', id)) !== undefined
   const { now } = yield* log.database.clock()
-  const isAllTold = !remote.push && remote.told.stamp === now && remote.told.id === LAST && remote.stored.size === 0
-  return { remote, waits, again: Boolean(row?.again), isAllTold, waiting, refused: Number(row?.refused) }
+  const isTold = isAllTold(remote, now) && remote.stored.size === 0
+  return { remote, waits, again: Boolean(row?.again), isAllTold: isTold, waiting, refused: Number(row?.refused) }
 }

@@ -1,7 +1,7 @@
 // Takes rows from the server, in one step: each is stored, merged, or written into the journal, where it waits.
 
 import type { Collection } from '../changes/collection.js'
-import { attempt, rowsOf, type Step } from '../changes/database/database.js'
+import { attempt, type Step } from '../changes/database/database.js'
 import {
   baseOf,
   forgetImages,
@@ -11,8 +11,17 @@ import {
   type RowState,
   type WaitingReason,
 } from '../changes/remotes.js'
-import { NEVER, readVersions } from '../changes/rows.js'
-import { attemptOrPark, type Dependent, type Dependents, findOrphans, readDependents, storeVersions, type Write } from '../changes/store.js'
+import { readVersions } from '../changes/rows.js'
+import {
+  attemptOrPark,
+  type Dependent,
+  type Dependents,
+  findOrphans,
+  insertNew,
+  readDependents,
+  storeVersions,
+  type Write,
+} from '../changes/store.js'
 import { ConstraintError, ValueError } from '../errors.js'
 import type { Update, WireRow } from '../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
@@ -89,33 +98,11 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
  * Inserts rows of a full answer to a database that knows none of them, as it usually is. False, and nothing is stored, where the database
  * knows one, or does not take one as it is: then each has to be looked at.
  */
-export function* takeUnknown(exchange: Exchange, updates: readonly Update[], stamp: StepStamp): Step<boolean> {
-  const { log, collection, remote } = exchange
-  const { database } = log
-  const { columns, parents, table } = collection
+export function* takeUnknown({ log, collection, remote }: Exchange, updates: readonly Update[], stamp: StepStamp): Step<boolean> {
   if (yield* isAnythingKnown(collection, remote)) return false
-  for (const { id, value } of updates)
-    if (value === null || collection.refuseKey(id) || !columns.every(c => Object.hasOwn(value, c.property))) return false
-  if (parents.length && (yield* findOrphans(database, collection, updates.map(toNewRow))).size) return false
-  const under = yield* stamp.take()
-  // in the order of the indexes an insert costs half; where rows may need each other, who comes first matters
-  const sorted = parents.length ? updates : [...updates].sort((x, y) => (x.id < y.id ? -1 : 1))
-  const rows = rowsOf(sorted, ({ id, value }) => {
-    const row: unknown[] = [id, under]
-    for (const column of columns) row.push(column.fromWire((value as WireRow)[column.property] as never))
-    return row
-  })
-  yield* database.deferConstraints()
-  try {
-    yield* attempt(() => database.insertRows(table.name, [table.key, '_lastChange', ...columns], rows))
-    return true
-  } catch (error) {
-    if (error instanceof ValueError || error instanceof ConstraintError) return false
-    throw error
-  }
+  yield* stamp.take() // outside of the attempt
+  return (yield* insertNew(log.database, collection, updates, () => stamp.take())) !== undefined
 }
-
-const toNewRow = ({ id, value }: Update) => ({ id, value: value as WireRow, old: NEVER })
 
 /** Takes nothing: all of it waits for rows that it seems to need. */
 export function* leaveRows(exchange: Exchange, updates: Iterable<Update>): Step<Taken> {

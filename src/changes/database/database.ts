@@ -145,6 +145,8 @@ export interface Database {
   keepRows(table: Table, ids: readonly string[], except: number | undefined): Step<void>
   /** Keeps what stands at these ids, of which there is no row: a tombstone, or nothing (law 10). */
   keepAbsences(table: Table, ids: readonly string[], except: number | undefined): Step<void>
+  /** Does a row read back as it was written (`canonical` of each column)? Not where a trigger, or the database itself, may change it. */
+  keepsValues(table: Table): Step<boolean>
   /** Constraints between rows count at the end of the step. */
   deferConstraints(): Step<void>
   /** Unique columns besides the key, by index. */

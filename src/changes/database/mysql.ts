@@ -623,6 +623,11 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     },
 
     // InnoDB looks at each row at once; there is nothing to put off
+    // biome-ignore lint/correctness/useYield: it rounds numbers and times, and has triggers
+    *keepsValues() {
+      return false
+    },
+
     *deferConstraints() {},
 
     *uniqueColumns(table) {

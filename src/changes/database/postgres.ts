@@ -411,6 +411,11 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
       if (ids.length) yield* query(keepAbsences(table), ids, except)
     },
 
+    // biome-ignore lint/correctness/useYield: it rounds numbers and times, and has triggers
+    *keepsValues() {
+      return false
+    },
+
     *deferConstraints() {
       yield* query('SET CONSTRAINTS ALL DEFERRED')
     },

@@ -398,6 +398,12 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
       if (ids.length) yield* query(keepAbsences(table), JSON.stringify(ids), except)
     },
 
+    *keepsValues(table) {
+      const all = 'SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master'
+      const own = `SELECT 1 FROM (${all}) WHERE type = 'trigger' AND lower(tbl_name) = lower(?) AND sql NOT LIKE ? LIMIT 1`
+      return (yield* first(own, table.name, `%${MARK}%`)) === undefined
+    },
+
     *deferConstraints() {
       yield* query('PRAGMA defer_foreign_keys = ON')
     },
