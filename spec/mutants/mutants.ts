@@ -743,8 +743,8 @@ const pushing: Mutant[] = [
     name: 'images-of-what-is-held-back',
     hazard: 'images that are still a base stay',
     file: 'src/changes/remotes.ts',
-    find: ' && !there.waiting && !there.refused) return',
-    replace: ') return',
+    find: 'if (isAllTold(remote, now) && !there.waiting && !there.refused)',
+    replace: 'if (isAllTold(remote, now))',
     by: [pushes, 'simulation'],
   },
   {

@@ -1,6 +1,7 @@
 // One random history: devices, servers, relays; the application writes between any two steps; requests and answers get lost, late and
 // doubled; processes die; tombstones are collected; servers are wiped or restored; devices fall back to a backup.
 
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { collectTombstones } from '../../server-koa/index.js'
 import type { Collection } from '../../src/changes/collection.js'
 import { baseOf, openRemote } from '../../src/changes/remotes.js'
@@ -50,6 +51,7 @@ export const STATES = [
   'conflict left waiting',
   'children in a conflict',
   'second page',
+  'question asked ahead',
   'nothing new',
   'stale push',
   'refused',
@@ -269,7 +271,7 @@ export async function history(
 
   function write(db: SimulatedDatabase): void {
     if (openTransactions.has(db.name)) return
-    if ([...processes.values()].some(p => p.client === db.name && p.parked?.kind === 'handler')) reached.add('edit during a handler')
+    if ([...processes.values()].some(p => p.client === db.name && p.kind === 'handler')) reached.add('edit during a handler')
     if (chance(odds.transaction)) {
       // a transaction of the application's that comes to nothing: whatever it wrote was never there
       db.run('BEGIN')
@@ -421,11 +423,37 @@ export async function history(
 
   // ------------------------------------------------------------ processes
 
+  interface Parked {
+    readonly kind: string
+    readonly release: () => void
+  }
+
+  /** A question that was asked, perhaps ahead, while the answer before it is being stored. */
+  interface Flight {
+    parked: Parked | undefined
+    isDone: boolean
+    /** What its answer tells. */
+    told: Told | undefined
+  }
+
+  interface Told {
+    readonly page: Map<string, Value>
+    /** What a removal that a full answer shows by leaving the row out is called. */
+    readonly sweepToken: Map<string, string>
+    /** In the middle of a full answer. */
+    readonly readsFull: boolean
+    readonly isReset: boolean
+  }
+
   class Process implements Turn {
-    parked: { kind: string; release: () => void } | undefined
+    /** The sync itself; its questions wait for their turns by themselves. */
+    #sync: Parked | undefined
+    /** What the sync does while it is not parked. */
+    #state: 'runs' | 'waits for an answer' | 'ended' = 'runs'
+    #awaited: Flight | undefined
+    readonly #flights = new Set<Flight>()
     result: string | undefined
     error: unknown
-    request: Request | undefined
     /** The page whose rows are being stored, and the removals it told. */
     page = new Map<string, Value>()
     decided: Map<string, { theirs: Value; removal?: string | undefined }> | undefined
@@ -440,21 +468,84 @@ export async function history(
 
     park(kind: string): Promise<void> {
       return new Promise(release => {
-        this.parked = { kind, release }
-        this.#wake()
+        this.#sync = { kind, release }
+        this.#settle()
       })
     }
 
-    /** Goes on until it waits for its turn again, or ends. */
-    async go(): Promise<void> {
+    /** Who waits for a turn of this process: the sync, or a question. */
+    next(): Parked | undefined {
+      const waiting = [...this.#flights].flatMap(f => f.parked ?? [])
+      if (this.#sync) waiting.push(this.#sync)
+      if (this.#sync && waiting.length > 1) reached.add('question asked ahead')
+      return waiting.length > 1 ? pick(waiting) : waiting[0]
+    }
+
+    get isAlive(): boolean {
+      return this.#sync !== undefined || [...this.#flights].some(f => f.parked)
+    }
+
+    get kind(): string | undefined {
+      return this.#sync?.kind
+    }
+
+    /** Goes on until all of it waits for its turn again, or it ends. */
+    async go(parked: Parked | undefined): Promise<void> {
       const moved = new Promise<void>(resolve => {
         this.#wake = resolve
       })
-      const parked = this.parked
-      this.parked = undefined
-      if (parked) parked.release()
-      else this.#start()
+      if (!parked) this.#start()
+      else {
+        if (parked === this.#sync) this.#sync = undefined
+        for (const flight of this.#flights) if (flight.parked === parked) flight.parked = undefined
+        parked.release()
+      }
       await moved
+    }
+
+    #settle(): void {
+      if ([...this.#flights].some(f => !f.parked)) return
+      if (this.#sync || this.#state !== 'runs') this.#wake()
+    }
+
+    /** A question in flight, whose answer is taken when the sync asks for it. */
+    #ask<T>(ask: () => Promise<T>): Promise<T> {
+      const flight: Flight = { parked: undefined, isDone: false, told: undefined }
+      this.#flights.add(flight)
+      const answer = flights.run(flight, ask)
+      const end = () => {
+        flight.isDone = true
+        this.#flights.delete(flight)
+        if (this.#awaited === flight) this.#state = 'runs'
+        this.#settle()
+      }
+      answer.then(end, end)
+      const take = () => {
+        if (flight.told) this.#take(flight.told)
+      }
+      // the sync is no promise's: whether it waits for one is seen by its asking for it
+      return {
+        catch: (failed: (error: unknown) => unknown) => answer.catch(failed),
+        // biome-ignore lint/suspicious/noThenProperty: it is awaited like one
+        then: (done: (value: T) => unknown, failed: (error: unknown) => unknown) => {
+          if (!flight.isDone) {
+            this.#state = 'waits for an answer'
+            this.#awaited = flight
+            this.#settle()
+          }
+          return answer.then((value: T) => {
+            take()
+            return done(value)
+          }, failed)
+        },
+      } as unknown as Promise<T>
+    }
+
+    #take({ page, sweepToken, readsFull, isReset }: Told): void {
+      this.page = page
+      this.sweepToken = sweepToken
+      this.readsFull = readsFull
+      if (isReset) this.wasReset = true
     }
 
     #start(): void {
@@ -462,15 +553,21 @@ export async function history(
       const end = (result: string, error?: unknown) => {
         this.result = result
         this.error = error
+        this.#state = 'ended'
+        this.#flights.clear()
         this.#wake()
       }
+      const transport = createTransport({ fetch: (url, init) => this.#fetch(String(url), init), retries: 0, timeout: 10 ** 9 })
       running.run(this, () => {
         sync({
           log: db.log,
           collection: this.collection,
           remoteId: this.remoteId,
           url: `http://${this.server}/${this.collection.name}s`,
-          transport: createTransport({ fetch: (url, init) => this.#fetch(String(url), init), retries: 0, timeout: 10 ** 9 }),
+          transport: {
+            pull: (...question) => this.#ask(() => transport.pull(...question)),
+            push: (...told) => transport.push(...told),
+          },
           handler: (conflicts, updates) => this.#handle(conflicts, updates),
           pageSize,
           batchSize,
@@ -502,7 +599,7 @@ export async function history(
       const body = init?.body === undefined || init.body === null ? undefined : String(init.body)
       const removed = new Map<string, string>()
       if (body) for (const row of JSON.parse(body)) if (row._removed) removed.set(row.id, removalsOf(this.client).get(row.id) ?? 'unknown')
-      this.request = {
+      const request: Request = {
         server: this.server,
         method: (init?.method ?? 'GET') as 'GET',
         path: pathname + search,
@@ -512,9 +609,13 @@ export async function history(
         sees: snapshot(world.get(this.client) as SimulatedDatabase),
         from: this.client,
       }
-      await this.park('fetch')
-      const request = this.request as Request
-      this.request = undefined
+      const flight = flights.getStore()
+      if (!flight) await this.park('fetch')
+      else
+        await new Promise<void>(release => {
+          flight.parked = { kind: 'fetch', release }
+          this.#settle()
+        })
       told += body ? JSON.parse(body).length : 0
       if (faults && request.method === 'POST' && chance(odds.late)) {
         late.push(request)
@@ -537,31 +638,28 @@ export async function history(
           status: answer.status === 304 ? 200 : answer.status,
         })
       }
-      if (request.method === 'GET' && answer.status === 200) {
-        this.page = new Map()
-        this.sweepToken.clear()
-        if (/"reset"/.test(await answer.clone().text())) this.wasReset = true
-        const { updates, full, next } = (await answer.clone().json()) as {
+      if (flight && answer.status === 200) {
+        const { updates, full, next, reset } = (await answer.clone().json()) as {
           updates: Record<string, string>[]
           full?: boolean
           next?: string
+          reset?: string
         }
-        this.readsFull = full === true && next !== undefined
+        const page = new Map<string, Value>()
+        const sweepToken = new Map<string, string>()
         const theirs = removalsOf(this.server)
         for (const { id, _removed, a, b, c } of updates)
-          this.page.set(String(id), _removed ? { removed: theirs.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
+          page.set(String(id), _removed ? { removed: theirs.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
         if (full)
           for (const id of IDS)
-            if (!this.page.has(id))
-              this.sweepToken.set(id, oracle.lastRemoval.get(this.server + id) ?? theirs.get(id) ?? oracle.token('lost'))
+            if (!page.has(id)) sweepToken.set(id, oracle.lastRemoval.get(this.server + id) ?? theirs.get(id) ?? oracle.token('lost'))
+        flight.told = { page, sweepToken, readsFull: full === true && next !== undefined, isReset: reset !== undefined }
       }
       return answer
     }
-    /** In the middle of a full answer. */
     readsFull = false
     wasReset = false
-    /** What a removal that a full answer shows by leaving the row out is called. */
-    readonly sweepToken = new Map<string, string>()
+    sweepToken = new Map<string, string>()
 
     async #handle(conflicts: Conflict[], updates: ConflictUpdate[]): Promise<void> {
       const decide = decideFor(this, conflicts, updates)
@@ -572,6 +670,7 @@ export async function history(
     }
   }
 
+  const flights = new AsyncLocalStorage<Flight>()
   const processes = new Map<string, Process>()
   let violation: unknown
   const journalRemovals = new Map<string, string>() // client + server + id → token of a removal that waits in the journal
@@ -602,8 +701,9 @@ export async function history(
   /** Lets a process go on, and looks at what it did to its database. */
   async function step(p: Process): Promise<void> {
     const db = world.get(p.client) as SimulatedDatabase
-    if (p.parked && p.parked.kind !== 'step') {
-      await p.go() // what comes back from a server or a handler is stored by a step of its own
+    const parked = p.next()
+    if (parked && parked.kind !== 'step') {
+      await p.go(parked) // what comes back from a server or a handler is stored by a step of its own
       return tellEnd(p)
     }
     let before = new Map<string, Value>()
@@ -622,7 +722,7 @@ export async function history(
     )
     const told = JSON.stringify(db.run('SELECT told_stamp, told_id FROM sync_remote WHERE id = ?', remoteId))
     const decided = p.decided
-    await beside(db, 'transaction beside a step', look, () => p.go())
+    await beside(db, 'transaction beside a step', look, () => p.go(parked))
     if (db.writes === writes) return tellEnd(p)
     // removals that a page brought, and that wait now
     for (const [id, value] of p.page) if (value && isGone(value)) journalRemovals.set(`${p.client}${p.server}${id}`, value.removed)
@@ -635,7 +735,7 @@ export async function history(
         .map(r => String(r.id)),
     )
     const applied = new Map([...(decided ?? [])].filter(([id]) => !stillWaiting.has(id)))
-    if (decided && (applied.size || p.parked?.kind !== 'step')) p.decided = undefined // a step that found the database busy comes again
+    if (decided && (applied.size || p.kind !== 'step')) p.decided = undefined // a step that found the database busy comes again
     const gone = changed.filter(id => isGone(after.get(id)))
     for (const id of IDS) {
       const old = before.get(id) ?? null
@@ -685,7 +785,7 @@ export async function history(
   }
   function tellEnd(p: Process): void {
     if (violation) throw violation
-    if (p.parked) return
+    if (p.result === undefined) return
     trace(`  ${p.client}→${p.server} ${p.collection.name}: ${p.result} ${p.error ?? ''}`)
     if (p.result === 'error') throw p.error
   }
@@ -786,7 +886,7 @@ export async function history(
         const remote = db.run('SELECT id FROM sync_remote WHERE collection = ? AND server = ?', collection.name, `http://${server}`)[0]
         p = new Process(client, server, collection, Number(remote?.id))
         processes.set(id, p)
-        if ([...processes.values()].some(q => q !== p && q.client === client && q.server === server && q.parked))
+        if ([...processes.values()].some(q => q !== p && q.client === client && q.server === server && q.isAlive))
           reached.add('two collections at once')
       }
       const isFaulty = faults && chance(odds.fault)
@@ -799,7 +899,7 @@ export async function history(
         reached.add('death inside a step')
         return 'fault'
       }
-      if (p.parked) return
+      if (p.result === undefined) return
       processes.delete(id)
       return p.result
     }
@@ -816,7 +916,7 @@ export async function history(
       } else if (zombies.length && chance(0.1)) {
         const zombie = pick(zombies)
         await step(zombie)
-        if (!zombie.parked) zombies.splice(zombies.indexOf(zombie), 1)
+        if (zombie.result !== undefined) zombies.splice(zombies.indexOf(zombie), 1)
       } else if (chance(odds.zombie)) {
         const [id, p] = pick([...processes]) ?? []
         if (id !== undefined && p) {
