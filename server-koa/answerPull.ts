@@ -20,7 +20,7 @@ export interface PullLimits {
 }
 
 /** So few updates are not worth a stream. */
-const SMALL = 200
+const SMALL = 400
 
 export async function answerPull(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PullLimits) {
   const query = readPullQuery(ctx.query)

@@ -24,14 +24,16 @@ export const LAST = '\u{10ffff}'
 
 /** Compares as the database does, bytewise: UTF-16 would put characters beyond U+FFFF below those from U+E000. */
 export function compareIds(x: string, y: string): number {
-  if (x === y) return 0
-  const [a, b] = [[...x], [...y]]
-  for (let i = 0; i < Math.min(a.length, b.length); i++) {
-    const difference = (a[i]?.codePointAt(0) ?? 0) - (b[i]?.codePointAt(0) ?? 0)
-    if (difference) return difference
+  const length = Math.min(x.length, y.length)
+  for (let i = 0; i < length; i++) {
+    const [a, b] = [x.charCodeAt(i), y.charCodeAt(i)]
+    if (a !== b) return order(a) - order(b)
   }
-  return a.length - b.length
+  return x.length - y.length
 }
+
+// the halves of characters beyond U+FFFF, which come as two units
+const order = (unit: number) => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit)
 
 /** Is (stamp, id) at or before the place? */
 export const isUpTo = (place: Place, id: string, stamp: number) =>

@@ -7,6 +7,7 @@ import {
   forgetImages,
   forgetRejections,
   isAnythingKnown,
+  isHeld,
   keepImages,
   type RowState,
   type WaitingReason,
@@ -72,6 +73,11 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
     }
     // made there, and never heard of here
     if (theirs !== null && isUnknown(state)) {
+      rows.push({ state, theirs, value: theirs })
+      continue
+    }
+    // we know nothing that the server does not know, and removed nothing that it could hang on
+    if (theirs !== null && state.version.value !== null && !collection.parents.length && isClean(exchange, state) && !isHeld(state)) {
       rows.push({ state, theirs, value: theirs })
       continue
     }
