@@ -338,6 +338,13 @@ test('what the server made of a note is read back', async () => {
   await syncAll(alice.notes)
   await syncAll(alice.notes)
   expect(await titles(alice.dataSource)).toEqual({ a: 'MILK' })
+  // nor where a row was removed, so that each is looked at before it is stored
+  await put(there, 'x')
+  await drop(there, 'x')
+  await put(alice.dataSource, 'b', 'bread')
+  await syncAll(alice.notes)
+  await syncAll(alice.notes)
+  expect(await titles(alice.dataSource)).toEqual({ a: 'MILK', b: 'BREAD' })
 })
 
 test('what others wrote just before a push arrived is still read', async () => {

@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { device, startServer, testOnSqlite } from '../stories/devices.js'
-import { client, closing, edit, entities, nowOf, put, rowsIn, server, titles, twoWindows } from './world.js'
+import { client, closing, drop, edit, entities, nowOf, put, rowsIn, server, titles, twoWindows } from './world.js'
 
 const post = async (url: string, path: string, body: unknown) => {
   const response = await fetch(`${url}${path}`, {
@@ -410,4 +410,34 @@ test('a note that was moved here into a folder that goes is asked about, where t
   await syncAll(alice)
   expect(await journal(alice.getRepository(Box)).waiting()).toMatchObject([{ id: 'two', reason: 'children-changed' }])
   expect(await alice.query('SELECT "boxId" FROM thing')).toEqual([{ boxId: 'two' }])
+})
+
+// ---------------------------------------------------------------- what is taken for new
+
+test('a note that was made and removed here before the first pull is the server’s, and its removal is told to nobody', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  for (const id of ['a', 'b', 'c']) await put(there, id, 'theirs')
+  await put(alice.dataSource, 'a', 'hers')
+  await drop(alice.dataSource, 'a')
+  const all = { a: 'theirs', b: 'theirs', c: 'theirs' }
+  expect(await syncAll(alice.notes)).toMatchObject({ pulled: 3, waiting: 0, pushed: 0 })
+  await edit(alice.dataSource, 'b', 'edited')
+  expect(await syncAll(alice.notes)).toMatchObject({ pushed: 1 })
+  expect(await titles(alice.dataSource)).toEqual({ ...all, b: 'edited' })
+  expect(await titles(there)).toEqual({ ...all, b: 'edited' })
+  expect(await alice.dataSource.query('SELECT * FROM sync_tombstone')).toEqual([])
+})
+
+test('a whole note that is posted under an id which was removed since is not stored as if it were new', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a', 'first')
+  const since = await nowOf(there)
+  await drop(there, 'a')
+  const whole = (await (await fetch(`${url}/notes?since=0`)).json()) as { collection: string }
+  const { dataSource: elsewhere, url: other } = await server()
+  await put(elsewhere, 'a', 'hers')
+  const [row] = ((await (await fetch(`${other}/notes?since=0`)).json()) as { updates: object[] }).updates
+  expect(await post(url, `/notes?since=${since}&collection=${whole.collection}`, [row])).toMatchObject({ code: 409 })
+  expect(await titles(there)).toEqual({})
 })

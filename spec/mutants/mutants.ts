@@ -713,7 +713,7 @@ const pushing: Mutant[] = [
     file: 'server-koa/push.ts',
     find: 'if ((yield* isAnyRemoved(collection)) || (yield* hasRemotes(collection))) return',
     replace: 'if (yield* hasRemotes(collection)) return',
-    by: [pushes, 'simulation'],
+    by: [rows, 'simulation'],
   },
   {
     name: 'births-in-a-relay',
