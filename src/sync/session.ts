@@ -54,7 +54,7 @@ export class StepSize {
   #rows = 250
 
   constructor(
-    private readonly milliseconds = 24,
+    private readonly milliseconds = 16,
     private readonly largest = 5_000,
   ) {}
 
