@@ -441,3 +441,14 @@ test('a whole note that is posted under an id which was removed since is not sto
   expect(await post(url, `/notes?since=${since}&collection=${whole.collection}`, [row])).toMatchObject({ code: 409 })
   expect(await titles(there)).toEqual({})
 })
+
+test('a note that is born in a relay keeps, for the server above, that there was none', async () => {
+  const above = await server()
+  const relay = await startServer(entities, { options: { server: above.url, retries: 0 } })
+  closing(() => relay.stop())
+  await put(above.dataSource, 'other')
+  await syncAll(relay.dataSource)
+  expect(await post(relay.url, '/notes', [{ id: 'a', title: 'new', body: null, slug: null, folder: null }])).toMatchObject({ code: 200 })
+  const kept = await relay.dataSource.query('SELECT _sync_id AS id, _sync_removed AS removed FROM sync_image_note')
+  expect(kept.map((k: { id: string; removed: unknown }) => [k.id, Number(k.removed)])).toEqual([['a', 1]])
+})

@@ -721,7 +721,7 @@ const pushing: Mutant[] = [
     file: 'server-koa/push.ts',
     find: 'if ((yield* isAnyRemoved(collection)) || (yield* hasRemotes(collection))) return',
     replace: 'if (yield* isAnyRemoved(collection)) return',
-    by: ['simulation relay'],
+    by: [rows],
   },
   {
     name: 'first-pull-over-what-is-known',
@@ -736,7 +736,7 @@ const pushing: Mutant[] = [
     hazard: 'law 3: a page that was asked for ahead counts only where nobody else moved the cursor',
     file: 'src/sync/pull.ts',
     find: 'ahead?.cursor === cursorOf(asked) && ',
-    replace: '',
+    replace: 'ahead !== undefined && ',
     by: ['simulation'],
   },
   {
