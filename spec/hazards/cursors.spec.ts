@@ -2,7 +2,8 @@ import 'reflect-metadata'
 import { expect, test } from '@jest/globals'
 import { InvalidAnswerError, journal, syncAll } from 'typeorm-sync'
 import { renewCollection } from 'typeorm-sync/server-koa'
-import { Cut, client, drop, edit, forgetRemovals, nowOf, put, server, titles, unseen } from './world.js'
+import { testOnSqlite } from '../stories/devices.js'
+import { Cut, client, drop, edit, forgetRemovals, nowOf, put, server, titles, twoWindows, unseen } from './world.js'
 
 const get = async (url: string, query: string, headers: Record<string, string> = {}) => {
   const response = await fetch(`${url}/notes?${query}`, { headers })
@@ -25,6 +26,25 @@ test('what is on the second page arrives, though the connection broke after the 
   await expect(syncAll(alice.notes)).rejects.toMatchObject({ name: 'NetworkError' })
   alice.wire.mend()
   await syncAll(alice.notes)
+  expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b', c: 'c' })
+})
+
+testOnSqlite('a page that was asked for ahead does not count where another window has stored something since', async () => {
+  const { dataSource: there, url } = await server()
+  for (const id of ['a', 'b', 'c']) await put(there, id)
+  const [alice, other] = await twoWindows(url, { pageSize: 1 })
+  const { databaseConnection } = other.dataSource.driver as unknown as {
+    databaseConnection: { prepare(sql: string): { run(values: unknown[]): void } }
+  }
+  let isFirst = true
+  // the page is stored, and the next one on its way: as if the other window had stored a part of a newer answer to the same question
+  const onProgress = () => {
+    if (isFirst) databaseConnection.prepare('UPDATE sync_remote SET "reads" = "reads" + 1').run([])
+    isFirst = false
+  }
+  await syncAll(alice.notes, undefined, { onProgress })
+  const pages = alice.wire.requests.map(r => new URL(r.url).searchParams.get('after'))
+  expect(pages.map(page => pages.indexOf(page))).toEqual([0, 1, 1, 3])
   expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b', c: 'c' })
 })
 

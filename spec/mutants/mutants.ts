@@ -31,6 +31,7 @@ const transport = 'spec/sync/transport.spec.ts'
 const capture = 'spec/changes/capture.spec.ts'
 const schema = 'spec/changes/schema.spec.ts'
 const steps = 'spec/changes/step.spec.ts'
+const bytewise = 'spec/changes/rows.spec.ts'
 const everyValue = 'spec/changes/values.spec.ts'
 const twoDevices = 'spec/stories/twoDevices.spec.ts'
 
@@ -732,12 +733,20 @@ const pushing: Mutant[] = [
     by: [rows, 'simulation'],
   },
   {
+    name: 'ids-in-bytewise-order',
+    hazard: 'a page ends inside a stamp: ids are compared as the database does',
+    file: 'src/changes/rows.ts',
+    find: 'unit <= 0xdfff ? unit + 0x10000 : unit',
+    replace: 'unit <= 0xdfff ? unit : unit',
+    by: [bytewise],
+  },
+  {
     name: 'answers-ahead-count',
     hazard: 'law 3: a page that was asked for ahead counts only where nobody else moved the cursor',
     file: 'src/sync/pull.ts',
     find: 'ahead?.cursor === cursorOf(asked) && ',
     replace: 'ahead !== undefined && ',
-    by: ['simulation'],
+    by: [cursors],
   },
   {
     name: 'images-of-what-is-held-back',

@@ -25,6 +25,7 @@ interface Ahead {
 /** Reads until all is read; `known` is what is known of the server at this moment, where that was read just now. */
 export async function pull(session: Session, known?: Remote): Promise<void> {
   const { transport, url, report, pageSize, signal } = session
+  signal?.throwIfAborted() // what was aborted before is not heard of
   const end = new AbortController()
   const abort = () => end.abort(signal?.reason)
   signal?.addEventListener('abort', abort)
