@@ -22,7 +22,7 @@ export interface PushLimits extends BodyLimits {
 export async function answerPush(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PushLimits) {
   const { seen, ...query } = readPushQuery(ctx.query)
   const key = readKey(ctx)
-  const { text, json } = await readJson(ctx, limits)
+  const { bytes, json } = await readJson(ctx, limits)
   if (Array.isArray(json) && json.length > limits.rows) throw new Problem(413, `A POST may have ${limits.rows} rows at most.`)
   const { rows, refusals } = readPushedRows(json)
   const push: Push = {
@@ -30,7 +30,7 @@ export async function answerPush(ctx: Context, log: ChangeLog, collection: Colle
     ...query,
     ...(seen && { seen: seenCollections(log, seen) }),
     ...(key === undefined ? {} : { key }),
-    hash: createHash('sha256').update(text).digest('hex'),
+    hash: createHash('sha256').update(bytes).digest('hex'),
   }
   const outcome = await store(log, collection, push, refusals)
 

@@ -24,18 +24,18 @@ const DECODERS: Record<string, () => NodeJS.ReadWriteStream & { destroy(): void 
 // Nobody nests deeper, SQLite's own JSON does not either, and recursive functions end far beyond it.
 const DEEPEST = 500
 
-/** The body's text and what it says as JSON. Throws a Problem: 400, 408, 413 or 415. A byte order mark of UTF-8 is passed over. */
-export async function readJson(ctx: Context, limits: BodyLimits): Promise<{ text: string; json: unknown }> {
+/** The body, decoded, and what it says as JSON. Throws a Problem: 400, 408, 413 or 415. A byte order mark of UTF-8 is passed over. */
+export async function readJson(ctx: Context, limits: BodyLimits): Promise<{ bytes: Buffer; json: unknown }> {
   checkContentType(ctx.get('Content-Type'))
   const parsed = ctx.request as unknown as { body?: unknown; rawBody?: unknown }
   if (parsed.body === undefined && parsed.rawBody === undefined) {
-    const text = decode(await readBody(ctx.req, ctx.get('Content-Encoding').trim().toLowerCase(), limits))
-    return { text, json: parse(text) }
+    const bytes = await readBody(ctx.req, ctx.get('Content-Encoding').trim().toLowerCase(), limits)
+    return { bytes, json: parse(bytes) }
   }
   // a body parser of the application's was here first
-  const text = typeof parsed.rawBody === 'string' ? parsed.rawBody : JSON.stringify(parsed.body)
-  if (Buffer.byteLength(text) > limits.bytes) throw tooLarge(limits)
-  return { text, json: parse(text) }
+  const bytes = Buffer.from(typeof parsed.rawBody === 'string' ? parsed.rawBody : JSON.stringify(parsed.body))
+  if (bytes.length > limits.bytes) throw tooLarge(limits)
+  return { bytes, json: parse(bytes) }
 }
 
 // Any other type could be sent across origins by a mere form, without a preflight.
@@ -99,8 +99,9 @@ function decode(bytes: Buffer): string {
   }
 }
 
-function parse(text: string): unknown {
-  if (nesting(text) > DEEPEST) throw new Problem(400, 'The body is nested too deep.')
+function parse(bytes: Buffer): unknown {
+  if (nesting(bytes) > DEEPEST) throw new Problem(400, 'The body is nested too deep.')
+  const text = decode(bytes)
   try {
     return JSON.parse(text)
   } catch {
@@ -108,17 +109,22 @@ function parse(text: string): unknown {
   }
 }
 
-/** How deep brackets stand in each other, those in strings left out. */
-function nesting(text: string): number {
-  let [depth, deepest, inString] = [0, 0, false]
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i)
-    if (c === 0x22) inString = !inString
-    else if (inString) i += c === 0x5c ? 1 : 0
+/** How deep brackets stand in each other, those in strings left out. In UTF-8 no byte of another character is one of these. */
+function nesting(bytes: Buffer): number {
+  let [depth, deepest] = [0, 0]
+  for (let i = 0; i < bytes.length; i++) {
+    const c = bytes[i]
+    if (c === 0x22) i = endOfString(bytes, i)
     else if (c === 0x5b || c === 0x7b) deepest = Math.max(deepest, ++depth)
     else if (c === 0x5d || c === 0x7d) depth--
   }
   return deepest
+}
+
+function endOfString(bytes: Buffer, start: number): number {
+  let i = start + 1
+  for (; i < bytes.length && bytes[i] !== 0x22; i++) if (bytes[i] === 0x5c) i++
+  return i
 }
 
 const tooLarge = ({ bytes }: BodyLimits) => new Problem(413, `The body may have ${bytes} bytes at most.`)

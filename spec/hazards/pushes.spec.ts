@@ -64,6 +64,42 @@ test('what others changed between two batches of a push is not overwritten', asy
   expect(await titles(there)).toEqual({ a: 'hers', b: 'theirs' })
 })
 
+test('a note that is edited while the batch before its own is under way is told as it stands', async () => {
+  const { dataSource: there, url } = await server()
+  for (const id of ['a', 'b']) await put(there, id, 'one')
+  const alice = await client(url, { batchSize: 1 })
+  await syncAll(alice.notes)
+  for (const id of ['a', 'b']) await edit(alice.dataSource, id, 'two')
+  alice.wire.before = async request => {
+    if (!isPush(request)) return
+    alice.wire.mend()
+    await new Promise(resolve => setTimeout(resolve, 50)) // the next batch is read meanwhile
+    await edit(alice.dataSource, 'b', 'one')
+  }
+  await syncAll(alice.notes)
+  await syncAll(alice.notes)
+  expect(await titles(alice.dataSource)).toEqual({ a: 'two', b: 'one' })
+  expect(await titles(there)).toEqual({ a: 'two', b: 'one' })
+})
+
+test('a push has no more than a megabyte, and more rows where they are small', async () => {
+  const { dataSource: there, url } = await server()
+  const alice = await client(url)
+  await syncAll(alice.notes)
+  const bodies: string[] = []
+  alice.wire.before = async request => void (isPush(request) && bodies.push(request.body as string))
+  const sent = async () => {
+    await syncAll(alice.notes)
+    return bodies.splice(0)
+  }
+  for (let i = 0; i < 5; i++) await put(alice.dataSource, `large ${i}`, 'é'.repeat(200_000)) // 400 kB each
+  expect((await sent()).map(body => rowsIn(body).length)).toEqual([2, 2, 1])
+  await put(alice.dataSource, 'too large to have company', 'x'.repeat(1_200_000))
+  await put(alice.dataSource, 'small')
+  expect((await sent()).map(body => rowsIn(body).length)).toEqual([1, 1])
+  expect(Object.keys(await titles(there))).toHaveLength(7)
+})
+
 test('what was in a push that came to nothing is no version that the server knows', async () => {
   const { dataSource: there, url } = await server()
   for (const id of ['a', 'b']) await put(there, id, 'zero')

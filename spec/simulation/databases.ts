@@ -11,7 +11,7 @@ import { Column, DataSource, type DataSourceOptions, Entity, ManyToOne, PrimaryC
 import { syncRoutes } from '../../server-koa/index.js'
 import type { ChangeLog } from '../../src/changes/changeLog.js'
 import { connectionOf } from '../../src/changes/database/connection.js'
-import type { Row, Step } from '../../src/changes/database/database.js'
+import { cellsOf, type Row, type Step } from '../../src/changes/database/database.js'
 import { changeSchema } from '../../src/changes/setUp.js'
 import { enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'
@@ -54,7 +54,7 @@ function entitiesOf(relation: RelationKind, key: 'text' | 'varchar') {
 /** Who runs at the moment: a step of somebody's waits until the scheduler lets it go. */
 export interface Turn {
   readonly client: string
-  park(kind: 'step' | 'fetch' | 'handler' | 'save'): Promise<void>
+  park(kind: 'step' | 'handler' | 'save'): Promise<void>
 }
 export const running = new AsyncLocalStorage<Turn>()
 
@@ -192,8 +192,9 @@ export class SimulatedDatabase {
   look<T>(body: Step<T>): T {
     let state = body.next()
     while (!state.done) {
-      const { sql, values, many = [values] } = state.value
-      state = body.next([...many].flatMap(each => this.run(sql, ...each)))
+      const { sql, values, many = [values], asCells } = state.value
+      const rows = [...many].flatMap(each => this.run(sql, ...each))
+      state = body.next(asCells ? cellsOf(rows) : rows)
     }
     return state.value
   }

@@ -52,6 +52,7 @@ export const STATES = [
   'children in a conflict',
   'second page',
   'question asked ahead',
+  'batch read ahead',
   'nothing new',
   'stale push',
   'refused',
@@ -477,7 +478,8 @@ export async function history(
     next(): Parked | undefined {
       const waiting = [...this.#flights].flatMap(f => f.parked ?? [])
       if (this.#sync) waiting.push(this.#sync)
-      if (this.#sync && waiting.length > 1) reached.add('question asked ahead')
+      if (this.#sync)
+        for (const { parked } of this.#flights) if (parked) reached.add(parked.kind === 'GET' ? 'question asked ahead' : 'batch read ahead')
       return waiting.length > 1 ? pick(waiting) : waiting[0]
     }
 
@@ -566,7 +568,7 @@ export async function history(
           url: `http://${this.server}/${this.collection.name}s`,
           transport: {
             pull: (...question) => this.#ask(() => transport.pull(...question)),
-            push: (...told) => transport.push(...told),
+            push: (...told) => this.#ask(() => transport.push(...told)),
           },
           handler: (conflicts, updates) => this.#handle(conflicts, updates),
           pageSize,
@@ -609,13 +611,11 @@ export async function history(
         sees: snapshot(world.get(this.client) as SimulatedDatabase),
         from: this.client,
       }
-      const flight = flights.getStore()
-      if (!flight) await this.park('fetch')
-      else
-        await new Promise<void>(release => {
-          flight.parked = { kind: 'fetch', release }
-          this.#settle()
-        })
+      const flight = flights.getStore() as Flight
+      await new Promise<void>(release => {
+        flight.parked = { kind: request.method, release }
+        this.#settle()
+      })
       told += body ? JSON.parse(body).length : 0
       if (faults && request.method === 'POST' && chance(odds.late)) {
         late.push(request)
@@ -638,7 +638,7 @@ export async function history(
           status: answer.status === 304 ? 200 : answer.status,
         })
       }
-      if (flight && answer.status === 200) {
+      if (request.method === 'GET' && answer.status === 200) {
         const { updates, full, next, reset } = (await answer.clone().json()) as {
           updates: Record<string, string>[]
           full?: boolean

@@ -2,8 +2,8 @@
 
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { type Database, first, imagesOf, query, quote, type Row, type Step } from './database/database.js'
-import { cellsOf, isAnyRemoved, isUpTo, LAST, type Place, readRow, type Version } from './rows.js'
+import { type Database, first, imagesOf, query, queryCells, quote, type Row, type Step } from './database/database.js'
+import { columnsSql, isAnyRemoved, isUpTo, LAST, type Place, readRow, type Version } from './rows.js'
 
 /** A push that is under way, or whose answer never came. */
 export interface OpenPush {
@@ -228,16 +228,16 @@ export function* readStates(
   }
   const images = new Map<string, Version[]>()
   if (there.images) {
-    const rows = yield* query(
-      `SELECT i._sync_id AS id, i._sync_stamp AS stamp, i._sync_removed AS removed${cellsOf(collection, 'i')}
+    const rows = yield* queryCells(
+      `SELECT i._sync_id AS id, i._sync_stamp AS stamp, i._sync_removed AS removed${columnsSql(collection, 'i')}
          FROM ${quote(imagesOf(collection.table))} i
         WHERE i._sync_remote = ? AND ${database.among(imagesOf(collection.table), 'i', '_sync_id')}`,
       remote.id,
       list,
     )
     for (const row of rows) {
-      const id = String(row.id)
-      const image = { stamp: Number(row.stamp), value: row.removed ? null : readRow(collection, row) }
+      const id = String(row[0])
+      const image = { stamp: Number(row[1]), value: row[2] ? null : readRow(collection, row, 3) }
       const kept = images.get(id)
       if (kept) kept.push(image)
       else images.set(id, [image])
@@ -265,7 +265,7 @@ export function* isAnythingKnown(collection: Collection, remote: Remote): Step<b
 }
 
 /** What the database keeps for a server: usually there is none of it. */
-function* readKinds({ table }: Collection, { id }: Remote): Step<{ waiting: boolean; refused: boolean; images: boolean }> {
+export function* readKinds({ table }: Collection, { id }: Remote): Step<{ waiting: boolean; refused: boolean; images: boolean }> {
   const row = yield* first(
     `SELECT EXISTS (SELECT 1 FROM sync_conflict WHERE remote = ?1) AS waiting,
             EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ?1) AS refused,

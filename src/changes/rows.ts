@@ -2,7 +2,7 @@
 
 import type { Update, WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { type Database, first, query, quote, type Row, type Step } from './database/database.js'
+import { type Cell, type Database, first, query, queryCells, quote, type Step } from './database/database.js'
 import type { ColumnCodec } from './values.js'
 
 /** What stands at an id: a row, or null where it was removed (with the stamp of that) or never was (stamp 0). */
@@ -39,35 +39,31 @@ const order = (unit: number) => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x100
 export const isUpTo = (place: Place, id: string, stamp: number) =>
   stamp < place.stamp || (stamp === place.stamp && compareIds(id, place.id) <= 0)
 
-const cells = (collection: Collection, from: string) =>
-  collection.columns.map((c, i) => `, ${c.read(`${from}.${quote(c.column)}`)} AS ${cellName(i)}`).join('')
+/** SQL for the columns of a table, or of its images, as `readRow` reads them. */
+export const columnsSql = (collection: Collection, from: string) =>
+  collection.columns.map((c, i) => `, ${c.read(`${from}.${quote(c.column)}`)} AS c${i}`).join('')
 
-/** The columns of an image, as `readRow` reads them. */
-export const cellsOf = cells
-
-export function readRow({ columns }: Collection, row: Row): WireRow {
+/** A row of which so many cells come before those of the columns. */
+export function readRow({ columns }: Collection, cells: readonly Cell[], before: number): WireRow {
   const value: WireRow = {}
   for (let i = 0; i < columns.length; i++) {
     const column = columns[i] as ColumnCodec
-    value[column.property] = column.toWire(row[cellName(i)] ?? null)
+    value[column.property] = column.toWire(cells[before + i] ?? null)
   }
   return value
 }
-
-const cellNames: string[] = []
-const cellName = (i: number) => (cellNames[i] ??= `c${i}`)
 
 /** The versions of these ids. Ids of which nothing is known are not in the map: they are NEVER. */
 export function* readVersions(database: Database, collection: Collection, ids: readonly string[]): Step<Map<string, Version>> {
   const { table } = collection
   const versions = new Map<string, Version>()
   const possible = ids.filter(id => collection.refuseKey(id) === undefined)
-  const rows = yield* query(
-    `SELECT ${database.id(table, 'x')} AS id, x."_lastChange" AS stamp${cells(collection, 'x')}
+  const rows = yield* queryCells(
+    `SELECT ${database.id(table, 'x')} AS id, x."_lastChange" AS stamp${columnsSql(collection, 'x')}
        FROM ${quote(table.name)} x WHERE ${database.among(table.name, 'x', table.key)}`,
     database.list(possible),
   )
-  for (const row of rows) versions.set(String(row.id), { value: readRow(collection, row), stamp: Number(row.stamp) })
+  for (const row of rows) versions.set(String(row[0]), { value: readRow(collection, row, 2), stamp: Number(row[1]) })
   // a first pull asks about thousands of ids of which there is nothing
   if (ids.some(id => !versions.has(id)) && (ids.length < 50 || (yield* isAnyRemoved(collection)))) {
     const tombstones = yield* query(
@@ -109,8 +105,8 @@ export function* readChanges(
     newsFor === undefined ? '' : `AND NOT EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = ? AND m.stamp = ${stamp})`
   const news = newsFor === undefined ? [] : [newsFor]
   const page = database.cutsPages ? yield* cutPage(collection, above, limit, isNews('x."_lastChange"'), news) : { sql: '', values: [] }
-  const rows = yield* query(
-    `SELECT ${id} AS id, x."_lastChange" AS stamp${cells(collection, 'x')}
+  const rows = yield* queryCells(
+    `SELECT ${id} AS id, x."_lastChange" AS stamp${columnsSql(collection, 'x')}
        FROM ${quote(table.name)} x
       WHERE (x."_lastChange", ${id}) > (?, ?) ${page.sql} ${isNews('x."_lastChange"')}
       ORDER BY x."_lastChange", ${id} LIMIT ?`,
@@ -123,7 +119,7 @@ export function* readChanges(
       ORDER BY t.stamp, t.id LIMIT ?`,
     ...[collection.name, above.stamp, above.id, Math.max(removalsAbove, above.stamp - 1), ...news, limit], // the index knows stamps
   )
-  const changes = rows.map(row => ({ id: String(row.id), stamp: Number(row.stamp), value: readRow(collection, row) as WireRow | null }))
+  const changes = rows.map(row => ({ id: String(row[0]), stamp: Number(row[1]), value: readRow(collection, row, 2) as WireRow | null }))
   if (!tombstones.length) return changes
   changes.push(...tombstones.map(row => ({ id: String(row.id), stamp: Number(row.stamp), value: null })))
   return changes.sort((x, y) => x.stamp - y.stamp || compareIds(x.id, y.id)).slice(0, limit)

@@ -14,7 +14,7 @@ import { writeDecision } from './decisions.js'
 import { fromEntity, toEntity } from './entities.js'
 import { type Exchange, openExchange, readRowStates, StepStamp } from './exchange.js'
 import { isSameRow } from './merge.js'
-import { tellRowsAgain } from './push.js'
+import { tellRowsAgain } from './refusals.js'
 import { removeDependents, settle } from './take.js'
 import { readWaiting } from './waiting.js'
 

@@ -106,9 +106,10 @@ async function storePage(session: Session, asked: Remote, answer: PullAnswer, et
   let sweeps = false
   do {
     const some = updates.slice(done, done + size.rows)
-    const start = performance.now()
+    let start = 0
     const store = (take: typeof takeRows) =>
       guarded(function* (exchange) {
+        start = performance.now() // what went before it is others' time
         if (begins) yield* beginAnswer(session, exchange, answer)
         const taken = yield* storeUpdates(exchange, some, take)
         if (done + some.length < updates.length) return taken

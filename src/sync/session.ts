@@ -51,12 +51,14 @@ function refuseForgotten({ url, collection }: Session): never {
 
 /** How many rows fit into a step that keeps an application's page alive; measured as it goes. */
 export class StepSize {
-  #rows = 250
+  #rows: number
+  readonly #largest: number
+  readonly #milliseconds = 16
 
-  constructor(
-    private readonly milliseconds = 16,
-    private readonly largest = 5_000,
-  ) {}
+  constructor({ rows = 250, largest = 5_000 } = {}) {
+    this.#rows = Math.min(rows, largest)
+    this.#largest = largest
+  }
 
   get rows(): number {
     return this.#rows
@@ -70,7 +72,7 @@ export class StepSize {
   /** A step of so many rows took so long. */
   took(rows: number, milliseconds: number): void {
     if (rows < this.#rows / 2) return
-    const fitting = rows * Math.min(4, Math.max(0.25, this.milliseconds / Math.max(milliseconds, 0.1)))
-    this.#rows = Math.max(1, Math.round(Math.min(this.largest, Math.max(Math.min(50, this.#rows * 4), fitting))))
+    const fitting = rows * Math.min(4, Math.max(0.25, this.#milliseconds / Math.max(milliseconds, 0.1)))
+    this.#rows = Math.max(1, Math.round(Math.min(this.#largest, Math.max(Math.min(50, this.#rows * 4), fitting))))
   }
 }

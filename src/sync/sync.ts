@@ -3,7 +3,8 @@
 import { SyncContentionError } from '../errors.js'
 import { decideConflicts } from './conflicts.js'
 import { pull } from './pull.js'
-import { finishPush, type PushOutcome, push, tellAgain } from './push.js'
+import { finishPush, push } from './push.js'
+import { tellAgain } from './refusals.js'
 import type { SyncReport } from './report.js'
 import type { Session } from './session.js'
 import { readStanding, type Standing } from './standing.js'
@@ -28,9 +29,7 @@ export async function sync(session: Session, standing?: Standing): Promise<SyncR
         after = await readStanding(session)
       }
       const pushed = report.pushed
-      let outcome: PushOutcome = after.isAllTold ? 'done' : 'more'
-      while (outcome === 'more') outcome = await push(session)
-      if (outcome === 'done') {
+      if (after.isAllTold || (await push(session)) === 'done') {
         const { waiting, refused } = after.isAllTold ? after : await readStanding(session)
         Object.assign(report, { waiting, refused })
         break

@@ -6,11 +6,20 @@ import type { Cell, Row, Rows } from './database.js'
 /** Runs one statement, now, on the connection that the application uses too. */
 export interface Connection {
   run(sql: string, values: readonly unknown[]): Row[]
+  /** Gives each row as the list of its cells. */
+  readCells(sql: string, values: readonly unknown[]): Cell[][]
   runMany(sql: string, many: Rows): void
 }
 
 interface BetterSqlite3 {
-  prepare(sql: string): { reader: boolean; all(values: unknown[]): Row[]; run(values: unknown[]): unknown }
+  prepare(sql: string): BetterSqlite3Statement
+}
+
+interface BetterSqlite3Statement {
+  reader: boolean
+  all(values: unknown[]): Row[]
+  run(values: unknown[]): unknown
+  raw(): { all(values: unknown[]): Cell[][] }
 }
 
 interface SqlJsStatement {
@@ -76,20 +85,29 @@ function parameters(values: readonly unknown[]): unknown[] {
 }
 
 function betterSqlite3Connection(database: BetterSqlite3): Connection {
-  const statement = cached(
+  const prepare = (sql: string) => {
+    const { text, order } = withoutNumbers(sql)
+    return { prepared: database.prepare(text), listOf: (values: readonly unknown[]) => parameters(order?.map(i => values[i]) ?? values) }
+  }
+  const statement = cached(prepare, () => {})
+  const reading = cached(
     sql => {
-      const { text, order } = withoutNumbers(sql)
-      return { prepared: database.prepare(text), order }
+      const { prepared, listOf } = prepare(sql)
+      return { prepared: prepared.raw(), listOf }
     },
     () => {},
   )
   return {
     run(sql, values) {
-      const { prepared, order } = statement(sql)
-      const list = parameters(order ? order.map(i => values[i]) : values)
+      const { prepared, listOf } = statement(sql)
+      const list = listOf(values)
       if (prepared.reader) return prepared.all(list)
       prepared.run(list)
       return []
+    },
+    readCells(sql, values) {
+      const { prepared, listOf } = reading(sql)
+      return prepared.all(listOf(values))
     },
     runMany(sql, many) {
       const { prepared } = statement(sql)
@@ -123,25 +141,28 @@ function sqlJsConnection(database: SqlJs): Connection {
     }
     return names
   }
+  function read<T>(sql: string, values: readonly unknown[], rowOf: (cells: Cell[], prepared: SqlJsStatement) => T): T[] {
+    const prepared = statement(sql)
+    try {
+      prepared.bind(parameters(values))
+      const rows: T[] = []
+      while (prepared.step()) rows.push(rowOf(prepared.get(), prepared))
+      return rows
+    } finally {
+      prepared.reset() // an unfinished statement would keep the transaction from ending
+    }
+  }
   return {
     run(sql, values) {
-      const prepared = statement(sql)
-      try {
-        prepared.bind(parameters(values))
-        const rows: Row[] = []
-        let names: string[] | undefined
-        while (prepared.step()) {
-          names ??= namesOf(sql, prepared)
-          const cells = prepared.get()
-          const row: Row = {}
-          for (let i = 0; i < names.length; i++) row[names[i] as string] = cells[i] as Cell
-          rows.push(row)
-        }
-        return rows
-      } finally {
-        prepared.reset() // an unfinished statement would keep the transaction from ending
-      }
+      let names: string[] | undefined
+      return read(sql, values, (cells, prepared) => {
+        names ??= namesOf(sql, prepared)
+        const row: Row = {}
+        for (let i = 0; i < names.length; i++) row[names[i] as string] = cells[i] as Cell
+        return row
+      })
     },
+    readCells: (sql, values) => read(sql, values, cells => cells),
     runMany(sql, many) {
       const prepared = statement(sql)
       try {

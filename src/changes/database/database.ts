@@ -26,6 +26,8 @@ export interface Statement {
   readonly values: readonly unknown[]
   /** Runs once for each of these lists instead, and gives no rows. */
   readonly many?: Rows
+  /** Gives each row as the list of its cells, which costs half of an object with names. */
+  readonly asCells?: boolean
 }
 
 /** Work that runs inside one step: atomic, holding the clock (ARCHITECTURE.md, law 1). It yields statements and is given their rows. */
@@ -47,6 +49,8 @@ export interface DatabaseOptions {
 export interface StepOptions {
   /** The step only reads: one snapshot, no mark. */
   readonly readOnly?: boolean
+  /** Whatever else is under way goes first, as before a step that writes; a request that was just made leaves. */
+  readonly afterOthers?: boolean
   /** What it stored is on the disk when the step is done, whatever the application chose for its own writes. */
   readonly durable?: boolean
   /** Part of the set-up: it runs while the schema is being changed, when others wait. */
@@ -157,6 +161,14 @@ export interface Database {
 export function* query(sql: string, ...values: unknown[]): Step<Row[]> {
   return yield { sql, values }
 }
+
+/** Runs one statement and gives each row as the list of its cells, in the statement's order. */
+export function* queryCells(sql: string, ...values: unknown[]): Step<Cell[][]> {
+  return (yield { sql, values, asCells: true }) as unknown as Cell[][]
+}
+
+/** What `queryCells` is given, of a driver that knows names alone. */
+export const cellsOf = (rows: readonly Row[]) => rows.map(row => Object.values(row)) as unknown as Row[]
 
 /** Runs one statement and gives its first row. */
 export function* first(sql: string, ...values: unknown[]): Step<Row | undefined> {

@@ -11,6 +11,7 @@
 import type { DataSource } from 'typeorm'
 import { DatabaseBusyError, DatabaseFailedError, SyncConfigurationError } from '../../errors.js'
 import {
+  cellsOf,
   type Database,
   type DatabaseOptions,
   first,
@@ -62,11 +63,11 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
 
   // ---------------------------------------------------------------- steps
 
-  async function execute(connection: Connection, { sql, values, many }: Statement): Promise<Row[]> {
+  async function execute(connection: Connection, { sql, values, many, asCells }: Statement): Promise<Row[]> {
     beforeStatement?.(sql)
     let rows: Row[] = []
     for (const list of many ?? [values]) rows = await run(connection, textOf(sql, list))
-    return many ? [] : rows
+    return many ? [] : asCells ? cellsOf(rows) : rows
   }
 
   async function run(connection: Connection, sql: string): Promise<Row[]> {

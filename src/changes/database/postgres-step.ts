@@ -5,7 +5,7 @@
 
 import type { DataSource, QueryRunner } from 'typeorm'
 import { ConstraintError, type ConstraintKind, DatabaseBusyError, DatabaseFailedError, SyncError, SyncSchemaError } from '../../errors.js'
-import type { Database, DatabaseOptions, Row, Step, StepOptions } from './database.js'
+import { cellsOf, type Database, type DatabaseOptions, type Row, type Step, type StepOptions } from './database.js'
 import { delay, SchemaChanges } from './schemaChanges.js'
 
 /** What of pg's client a step uses. */
@@ -49,11 +49,12 @@ export function postgresSteps(
   async function drive<T>(client: Client, body: Step<T>): Promise<T> {
     let state = body.next()
     while (!state.done) {
-      const { sql, values, many } = state.value
+      const { sql, values, many, asCells } = state.value
       let rows: Row[] = []
       try {
         if (many) for (const each of many) await execute(client, sql, each)
         else rows = await execute(client, sql, values)
+        if (asCells) rows = cellsOf(rows)
       } catch (error) {
         state = body.throw(error)
         continue

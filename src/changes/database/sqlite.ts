@@ -15,6 +15,7 @@ import {
   quote,
   type Row,
   type Rows,
+  type Statement,
   type Step,
   type StepOptions,
   type Table,
@@ -35,9 +36,12 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
   /** The schema in which all triggers were seen. */
   let seen: { connection: Connection; version: unknown } | undefined
 
-  function execute(connection: Connection, sql: string, values: readonly unknown[] = [], many?: Rows): Row[] {
+  const execute = (connection: Connection, sql: string) => perform(connection, { sql, values: [] })
+
+  function perform(connection: Connection, { sql, values, many, asCells }: Statement): Row[] {
     try {
       beforeStatement?.(sql)
+      if (asCells) return connection.readCells(sql, values) as unknown as Row[]
       if (!many) return connection.run(sql, values)
       connection.runMany(sql, many)
       return []
@@ -51,7 +55,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     while (!state.done) {
       let rows: Row[]
       try {
-        rows = execute(connection, state.value.sql, state.value.values, state.value.many)
+        rows = perform(connection, state.value)
       } catch (error) {
         state = body.throw(error)
         continue
@@ -109,7 +113,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
       if (beforeStep) await beforeStep()
       // whatever the application has begun and awaits only the database for is over then, and a page has had its turn; a look is short
-      else if (!stepOptions.readOnly || pause > 1) await macrotask()
+      else if (!stepOptions.readOnly || stepOptions.afterOthers || pause > 1) await macrotask()
       if (!dataSource.isInitialized)
         throw new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.')
       if (schemaChanges.areRunning && !stepOptions.setUp) await schemaChanges.wait(deadline)

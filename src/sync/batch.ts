@@ -1,0 +1,216 @@
+// What a push tells: the news up to a place, as so many rows as a request has room for.
+
+import type { Collection } from '../changes/collection.js'
+import { imagesOf, query, quote, type Step } from '../changes/database/database.js'
+import { baseOf, isAgreed, isHeld, type Remote, type RowState, readKinds, readStates } from '../changes/remotes.js'
+import { LAST, type Place, readChanges } from '../changes/rows.js'
+import { dateToNumber } from '../changes/values.js'
+import { type PushedRow, type WireRow, writePushedRow } from '../protocol/messages.js'
+import { type Exchange, readRowStates } from './exchange.js'
+import { isSameRow } from './merge.js'
+import { writeRefusal } from './refusals.js'
+import type { StepSize } from './session.js'
+import { readWaiting } from './waiting.js'
+
+export interface Batch {
+  readonly rows: readonly PushedRow[]
+  /** The rows as JSON. */
+  readonly body: string
+  /** The stamps of the versions that it tells. */
+  readonly told: ReadonlyMap<string, number>
+  /** It tells the news up to here; the clock's time where it tells all of them. */
+  readonly limit: Place
+  readonly more: boolean
+  /** The clock's time at which it was read. */
+  readonly now: number
+}
+
+/** Bytes in a push, but for a row that is larger by itself: proxies and body parsers take a megabyte unless told otherwise. */
+const LARGEST_BODY = 1_000_000
+
+/** Reads what is to be told next. */
+export function* readBatch(exchange: Exchange, size: StepSize): Step<Batch> {
+  const { log, remote } = exchange
+  const start = performance.now()
+  const most = Math.max(1, Math.min(size.rows, remote.batch ?? size.rows))
+  const news = yield* readNews(exchange, most + 1)
+  const { now } = yield* log.database.clock()
+  const { rows, texts, taken } = describeBatch(exchange, news.slice(0, most))
+  const batch = news.slice(0, taken)
+  const more = news.length > taken
+  const last = batch.at(-1)
+  const limit: Place = more && last ? { stamp: last.version.stamp, id: last.id } : { stamp: now, id: LAST }
+  size.took(news.length, performance.now() - start)
+  return { rows, body: `[${texts.join(',')}]`, told: new Map(batch.map(s => [s.id, s.version.stamp])), limit, more, now }
+}
+
+/**
+ * Reads what is to be told when the open push has counted, while its answer is under way; undefined where rows wait or were refused, for then
+ * more than the clock says whether it still holds.
+ */
+export function* readAhead(exchange: Exchange, size: StepSize): Step<Batch | undefined> {
+  const { remote } = exchange
+  if (!remote.push || (yield* isAnyHeld(exchange))) return
+  return yield* readBatch({ ...exchange, remote: { ...remote, told: remote.push.limit } }, size)
+}
+
+/** Does a batch that was read ahead still tell what stands here? Whatever changed a row since has moved the clock. */
+export function* isStillSo(exchange: Exchange, batch: Batch): Step<boolean> {
+  return (yield* exchange.log.database.clock()).now === batch.now && !(yield* isAnyHeld(exchange))
+}
+
+function* isAnyHeld({ collection, remote }: Exchange): Step<boolean> {
+  const { waiting, refused } = yield* readKinds(collection, remote)
+  return waiting || refused
+}
+
+/** What is told of so many of these as a push has room for. */
+function describeBatch({ collection, remote }: Exchange, news: readonly RowState[]): { rows: PushedRow[]; texts: string[]; taken: number } {
+  const rows: PushedRow[] = []
+  const texts: string[] = []
+  const encoder = new TextEncoder()
+  let bytes = 0
+  for (const [taken, state] of news.entries()) {
+    const row = describePush(collection, remote, state)
+    if (!row) continue
+    const text = JSON.stringify(writeFor(remote, collection, row))
+    bytes += encoder.encode(text).length + 1
+    if (rows.length && bytes > LARGEST_BODY) return { rows, texts, taken }
+    rows.push(row)
+    texts.push(text)
+  }
+  return { rows, texts, taken: news.length }
+}
+
+/** The news up to a number of rows, in the order of changes; what waits or was refused is not told. */
+function* readNews(exchange: Exchange, limit: number): Step<RowState[]> {
+  const { log, collection, remote } = exchange
+  const news: RowState[] = []
+  for (let above = remote.told; ; ) {
+    const newsFor = remote.stored.size ? { newsFor: remote.id } : {}
+    const changes = yield* readChanges(log.database, collection, { above, limit, removalsAbove: -1, ...newsFor })
+    const versions = new Map(changes.map(c => [c.id, c]))
+    const states = yield* readStates(log.database, collection, remote, [...versions.keys()], versions)
+    for (const { id } of changes) {
+      const state = states.get(id) as RowState
+      if (!isHeld(state) && !isAgreed(remote, state, state.version.stamp)) news.push(state)
+      if (news.length === limit) return news
+    }
+    const last = changes.at(-1)
+    if (!last || changes.length < limit) return news
+    above = { stamp: last.stamp, id: last.id }
+  }
+}
+
+/** A removal speaks for what the remover saw, in other collections as well (law 9). */
+export function seenBy({ collection, siblings, remote: own }: Exchange, rows: readonly PushedRow[]): Map<string, number> {
+  const seen = new Map<string, number>()
+  if (!rows.some(row => row.value === null)) return seen
+  const visited = new Set([collection])
+  for (const parent of visited) {
+    for (const { child } of parent.children) {
+      const remote = child && siblings.get(child)
+      // what was read of a history that was reset since says nothing of this one
+      const date = remote?.serverCollection === own.serverCollection ? remote?.serverDate : 0
+      if (child && remote && child !== collection) seen.set(new URL(remote.url).pathname, date ?? 0)
+      if (child) visited.add(child)
+    }
+  }
+  return seen
+}
+
+/** A removal waits with the rows that wait for a word about it (law 9). */
+export function* holdParents(exchange: Exchange): Step<void> {
+  const { collection, remote } = exchange
+  if (!collection.children.some(r => r.child && exchange.siblings.has(r.child))) return
+  for (const { child } of collection.children) {
+    const sibling = child && exchange.siblings.get(child)
+    if (!child || !sibling) continue
+    const waiting = yield* readWaiting({ ...exchange, collection: child, remote: sibling })
+    const parents = new Set<string>()
+    for (const { theirs } of waiting.values())
+      for (const { property, parent } of child.parents)
+        if (parent === collection && typeof theirs?.[property] === 'string') parents.add(theirs[property])
+    if (child !== collection)
+      for (const id of yield* readLeft({ ...exchange, collection: child, remote: sibling }, collection)) parents.add(id)
+    for (const state of (yield* readRowStates(exchange, [...parents])).values()) {
+      const { id, version } = state
+      if (version.stamp === 0 || version.value !== null || isAgreed(remote, state, version.stamp) || isHeld(state)) continue
+      yield* writeRefusal(
+        exchange,
+        { id, code: 'children-exist', detail: 'Rows that need it wait for a decision, or are told first.' },
+        version.stamp,
+      )
+    }
+  }
+}
+
+/** Removed rows that others were moved away from: told first, their removal would take those along on the server. */
+function* readLeft(exchange: Exchange, parent: Collection): Step<string[]> {
+  const { log, collection, remote } = exchange
+  const left: string[] = []
+  for (const { property, childColumn, parent: needed, parentColumn } of collection.parents) {
+    if (needed !== parent || parentColumn !== parent.table.key) continue
+    const rows = yield* query(
+      `SELECT DISTINCT i._sync_id AS id
+         FROM ${quote(imagesOf(collection.table))} i JOIN sync_tombstone t ON t.collection = ? AND t.id = ${log.database.text(`i.${quote(childColumn)}`)}
+        WHERE i._sync_remote = ?`,
+      parent.name,
+      remote.id,
+    )
+    const states = yield* readRowStates(
+      exchange,
+      rows.map(r => String(r.id)),
+    )
+    for (const state of states.values()) {
+      const before = baseOf(remote, state)?.[property]
+      if (isHeld(state) || isAgreed(remote, state, state.version.stamp) || !state.version.value || typeof before !== 'string') continue
+      if (state.version.value[property] !== before) left.push(before)
+    }
+  }
+  return left
+}
+
+/** What waits is not told, whatever `told` says: the stamp of our version is noted with every push. */
+export function* noteUntold(exchange: Exchange): Step<void> {
+  const { log, remote } = exchange
+  const ids = [...(yield* readWaiting(exchange)).keys()]
+  if (!ids.length) return
+  const states = [...(yield* readRowStates(exchange, ids)).values()]
+  const moved = states.filter(s => !isAgreed(remote, s, s.version.stamp) && s.waiting?.untold !== s.version.stamp)
+  yield* log.database.updateRows(
+    'sync_conflict',
+    ['untold'],
+    ['remote', 'id'],
+    moved.map(s => [s.version.stamp, remote.id, s.id]),
+  )
+}
+
+/** What is told of a row: all of it, where the server has none; what changed, where it has; nothing, where it is as the server knows it. */
+function describePush({ columns }: Collection, remote: Remote, state: RowState): PushedRow | undefined {
+  const { id, version } = state
+  const base = baseOf(remote, state)
+  const { value } = version
+  if (value === null) return base === null ? undefined : { id, value: null, partial: false } // made and removed here: never mind
+  if (!base) return { id, value, partial: false }
+  if (isSameRow(value, base)) return
+  const changed: WireRow = {}
+  for (const { property } of columns)
+    if (Object.hasOwn(value, property) && !isSameRow({ p: value[property] as never }, { p: base[property] as never }))
+      changed[property] = value[property] as never
+  return { id, value: changed, partial: true }
+}
+
+// A server of 2012 knows no parts and writes dates as numbers.
+function writeFor({ serverCollection, dateForm }: Remote, { columns }: Collection, row: PushedRow): WireRow {
+  if (serverCollection !== null && dateForm === null) return writePushedRow(row)
+  let value = row.value
+  if (value !== null && dateForm !== null) {
+    value = { ...value }
+    for (const { isDate, property } of columns) {
+      const date = value[property]
+      if (isDate && typeof date === 'string') value[property] = dateToNumber(date) * (dateForm === 'milliseconds' ? 1000 : 1)
+    }
+  }
+  return writePushedRow({ ...row, value, partial: row.partial && serverCollection !== null })
+}
