@@ -1,4 +1,4 @@
-// typeorm-sync as a contender of the harness (README.md beside this file): client on sql.js, libsql or better-sqlite3, server on a file of the
+// typeorm-sync as a contender of the harness (bench/README.md): client on sql.js, libsql or better-sqlite3, server on a file of the
 // same SQLite (of libsql, where the client is sql.js) or on PostgreSQL.
 import 'reflect-metadata'
 import http from 'node:http'
@@ -119,6 +119,7 @@ export async function openClient({ url, options }) {
     for (const conflict of conflicts) Object.assign(conflict.local, resolve(conflict.local, conflict.remote))
   }
   return {
+    dataSource, // for what is measured beside the harness
     put: list => store(dataSource, item, list),
     sync: resolve => syncAll(dataSource, resolve && handlerOf(resolve)),
     get: ids => find(dataSource, item, ids),
