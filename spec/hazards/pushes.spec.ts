@@ -420,6 +420,19 @@ test('a note that the server refuses is set aside, and the others go on', async 
   expect(await titles(there)).toEqual({ a: 'a', b: 'b', c: 'c' })
 })
 
+testOnSqlite('an edit that the server refused is not overwritten by what comes from there', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a', 'zero')
+  const alice = await client(url)
+  await syncAll(alice.notes)
+  await there.query(RULE.replace('INSERT', 'UPDATE'))
+  await edit(alice.dataSource, 'a', 'hers!')
+  expect(await syncAll(alice.notes)).toMatchObject({ refused: 1 })
+  await there.query(`UPDATE note SET body = 'theirs'`)
+  await syncAll(alice.notes)
+  expect(await alice.notes.find()).toMatchObject([{ title: 'hers!', body: 'theirs' }])
+})
+
 test('who may not write still reads, and has nothing to end', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)

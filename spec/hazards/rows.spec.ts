@@ -195,6 +195,18 @@ test('a removal that reaches a note which its sender has not seen is not stored'
   expect(now).toBe(await nowOf(there.dataSource))
 })
 
+test('a note that is moved to a folder which Alice has removed is asked about', async () => {
+  const { dataSource: there, url } = await server()
+  for (const folder of ['f', 'g']) await putFolder(there, folder)
+  await put(there, 'a', 'a', { folderId: 'f' })
+  const alice = await client(url)
+  await syncAll(alice.dataSource)
+  await dropFolder(alice.dataSource, 'g')
+  await there.query(`UPDATE note SET "folderId" = 'g'`)
+  await syncAll(alice.notes)
+  expect(await journal(alice.notes).waiting()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
+})
+
 test('a folder is removed with the notes that Alice has seen in it; one that she has not seen is asked about first', async () => {
   const { dataSource: there, url } = await server()
   await putFolder(there, 'f')

@@ -50,6 +50,36 @@ test('a removal that waits for a decision is not forgotten with those that every
   expect(await titles(above)).toEqual({ b: 'here' })
 })
 
+test('what one server changed merges with what another one did', async () => {
+  const text = { type: 'varchar' } as const
+  const slip = () =>
+    new EntitySchema<{ id: string; title: string; body: string }>({
+      ...{ name: 'Slip', tableName: 'slip' },
+      columns: { id: { ...text, primary: true }, title: text, body: text },
+    })
+  const [there, mine] = [slip(), slip()]
+  enableSync(there, '/slips')
+  const servers = await Promise.all([1, 2].map(() => startServer([there])))
+  for (const each of servers) {
+    closing(() => each.stop())
+    await each.dataSource.query(`INSERT INTO slip (id, title, body) VALUES ('a', 'zero', 'zero')`)
+  }
+  enableSync(
+    mine,
+    servers.map(({ url }) => `${url}/slips`),
+  )
+  const alice = await device([mine], servers[0]?.url as string)
+  closing(() => alice.destroy())
+  const slips = alice.getRepository(mine)
+  for (let i = 0; i < 2; i++) await syncAll(slips)
+  await servers[0]?.dataSource.query(`UPDATE slip SET title = 'one'`)
+  await servers[1]?.dataSource.query(`UPDATE slip SET body = 'two'`)
+  expect(await syncAll(slips)).toMatchObject({ pulled: 1, merged: 1, waiting: 0 })
+  await syncAll(slips)
+  for (const { manager } of [alice, ...servers.map(s => s.dataSource)])
+    expect(await manager.query('SELECT title, body FROM slip')).toEqual([{ title: 'one', body: 'two' }])
+})
+
 test('a row that came from one server and was removed here is not brought back by the copy of another', async () => {
   const text = { type: 'varchar' } as const
   const slip = () =>

@@ -106,10 +106,13 @@ export function* openRemote(database: Database, collection: Collection, server: 
   return (yield* readRemote(known ?? ((yield* findRemote(collection, url)) as number))) as Remote
 }
 
-/** Does this database sync the collection with servers itself? */
-export function* hasRemotes({ name }: Collection): Step<boolean> {
-  return (yield* first('SELECT 1 FROM sync_remote WHERE collection = ? LIMIT 1', name)) !== undefined
+/** Does this database sync the collection with another server as well? */
+export function* hasOtherRemotes({ name }: Collection, id = 0): Step<boolean> {
+  return (yield* first('SELECT 1 FROM sync_remote WHERE collection = ? AND id <> ? LIMIT 1', name, id)) !== undefined
 }
+
+/** Does this database sync the collection with servers itself? */
+export const hasRemotes = (collection: Collection) => hasOtherRemotes(collection)
 
 export function* remotesOf(collection: Collection): Step<Remote[]> {
   const remotes: Remote[] = []
@@ -290,6 +293,12 @@ const isNoted = ({ waiting, rejection }: RowState, stamp: number) => waiting?.un
 export function isAgreed(remote: Remote, state: RowState, stamp: number): boolean {
   return (isUpTo(remote.told, state.id, stamp) || remote.stored.has(stamp)) && !isNoted(state, stamp)
 }
+
+/** SQL for `isAgreed` of a row with its key, where nothing waits and nothing was refused; and its parameters. */
+export const agreedSql = (remote: Remote, key: string) => ({
+  sql: `"_lastChange" < ? OR ("_lastChange" = ? AND ${key} <= ?) OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = ? AND m.stamp = "_lastChange")`,
+  values: [remote.told.stamp, remote.told.stamp, remote.told.id, remote.id],
+})
 
 /** The last version that both sides know; undefined where there is none. What we never had is unchanged. */
 export function baseOf(remote: Remote, state: RowState): WireRow | null | undefined {

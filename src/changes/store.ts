@@ -4,8 +4,8 @@ import { ConstraintError, ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
-import { attempt, type Database, first, query, quote, rowsOf, type Step } from './database/database.js'
-import type { Remote } from './remotes.js'
+import { attempt, type Database, query, quote, rowsOf, type Step } from './database/database.js'
+import { hasOtherRemotes, type Remote } from './remotes.js'
 import { NEVER, type Version } from './rows.js'
 
 /** A row to be written: `value` has the properties that are to be set, and for a new row all that there are; null removes it. */
@@ -178,8 +178,7 @@ function* park({ database }: ChangeLog, { table, columns }: Collection, writes: 
 }
 
 function* keepReplaced(log: ChangeLog, collection: Collection, writes: readonly Write[], from: Remote | undefined): Step<void> {
-  const others = yield* first('SELECT 1 FROM sync_remote WHERE collection = ? AND id <> ?', collection.name, from?.id ?? 0)
-  if (!others) return
+  if (!(yield* hasOtherRemotes(collection, from?.id))) return
   const idsOf = (some: readonly Write[]) => some.map(w => w.id)
   yield* log.database.keepRows(collection.table, idsOf(writes.filter(w => w.old.value !== null)), from?.id)
   // A row that came from a server is not born here: no other server may take «nothing» for its base (law 10).

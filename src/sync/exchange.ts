@@ -2,7 +2,7 @@
 
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import type { Step } from '../changes/database/database.js'
+import { attempt, type Step } from '../changes/database/database.js'
 import { isAgreed, noteStored, type Remote, type RowState, readServer, readStates } from '../changes/remotes.js'
 import { readVersions } from '../changes/rows.js'
 
@@ -55,5 +55,19 @@ export class StepStamp {
     this.#stamp = yield* database.tick()
     for (const remote of this.exchange.siblings.values()) yield* noteStored(database, remote, this.#stamp)
     return this.#stamp
+  }
+
+  /** Runs an attempt that may need the stamp first; where it fails, the stamp was not taken. */
+  *attempt<T>(body: () => Step<T>): Step<T> {
+    const before = this.#stamp
+    try {
+      return yield* attempt(body)
+    } catch (error) {
+      if (before === undefined && this.#stamp !== undefined) {
+        for (const remote of this.exchange.siblings.values()) (remote.stored as Set<number>).delete(this.#stamp)
+        this.#stamp = undefined
+      }
+      throw error
+    }
   }
 }

@@ -1,18 +1,21 @@
 // Takes rows from the server, in one step: each is stored, merged, or written into the journal, where it waits.
 
 import type { Collection } from '../changes/collection.js'
-import { attempt, type Step } from '../changes/database/database.js'
+import { attempt, quote, type Step } from '../changes/database/database.js'
 import {
+  agreedSql,
   baseOf,
   forgetImages,
   forgetRejections,
+  hasOtherRemotes,
   isAnythingKnown,
   isHeld,
   keepImages,
   type RowState,
+  readKinds,
   type WaitingReason,
 } from '../changes/remotes.js'
-import { readVersions } from '../changes/rows.js'
+import { NEVER, readVersions } from '../changes/rows.js'
 import {
   attemptOrPark,
   type Dependent,
@@ -55,8 +58,9 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
   const taken = nothingTaken()
   const latest = new Map<string, Update>()
   for (const update of updates) latest.set(update.id, update)
-  const states = yield* readRowStates(exchange, [...latest.keys()])
   yield* log.database.deferConstraints()
+  yield* takeUnread(exchange, latest, taken, stamp)
+  const states = yield* readRowStates(exchange, [...latest.keys()])
 
   const rows: (Candidate & { value: WireRow })[] = []
   const removals: Candidate[] = []
@@ -99,6 +103,47 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
   yield* takeRemovals(exchange, taken, removals, stamp)
   return taken
 }
+
+/**
+ * Stores rows of which we know nothing that the server does not know, as most are, without reading them; what is left has to be looked at.
+ * Not where somebody else has a word with them: another server, the journal, or a parent that may come along with them.
+ */
+function* takeUnread(exchange: Exchange, left: Map<string, Update>, taken: Taken, stamp: StepStamp): Step<void> {
+  const { log, collection, remote } = exchange
+  const { columns, table, parents } = collection
+  const { database } = log
+  if (!database.updateRowsWhere || parents.some(r => r.parent === collection) || !columns.length || !left.size) return
+  const { waiting, refused } = yield* readKinds(collection, remote)
+  if (waiting || refused || (yield* hasOtherRemotes(collection, remote.id))) return
+  const whole = [...left.values()].filter((u): u is Update & { value: WireRow } => u.value !== null && isWhole(collection, u.id, u.value))
+  const orphans = yield* findOrphans(
+    database,
+    collection,
+    whole.map(({ id, value }) => ({ id, value, old: NEVER })),
+  )
+  const updates = whole.filter(({ id }) => !orphans.has(id))
+  if (!updates.length) return
+  try {
+    const counts = yield* stamp.attempt(function* () {
+      const now = yield* stamp.take()
+      const rows = updates.map(({ id, value }) => [now, ...columns.map(c => c.fromWire(value[c.property] as never)), id])
+      const agreed = agreedSql(remote, quote(table.key))
+      const changed = yield* database.updateRowsWhere!(table.name, ['_lastChange', ...columns], table.key, agreed, rows)
+      if (changed.every(count => count === 0)) throw new NothingChanged()
+      return changed
+    })
+    for (const [i, { id }] of updates.entries()) if (counts[i] && left.delete(id)) taken.stored++
+  } catch (error) {
+    // or one of them cannot be stored: which, is found by looking
+    if (!(error instanceof NothingChanged || error instanceof ValueError || error instanceof ConstraintError)) throw error
+  }
+}
+
+/** A stamp that nothing has would move the clock, and clients would fetch what they know. */
+class NothingChanged extends Error {}
+
+const isWhole = ({ columns, refuseKey }: Collection, id: string, value: WireRow) =>
+  refuseKey(id) === undefined && columns.every(c => Object.hasOwn(value, c.property))
 
 /**
  * Inserts rows of a full answer to a database that knows none of them, as it usually is. False, and nothing is stored, where the database

@@ -8,7 +8,8 @@ export interface Connection {
   run(sql: string, values: readonly unknown[]): Row[]
   /** Gives each row as the list of its cells. */
   readCells(sql: string, values: readonly unknown[]): Cell[][]
-  runMany(sql: string, many: Rows): void
+  /** Gives how many rows each list has changed. */
+  runMany(sql: string, many: Rows): number[]
 }
 
 interface BetterSqlite3 {
@@ -18,7 +19,7 @@ interface BetterSqlite3 {
 interface BetterSqlite3Statement {
   reader: boolean
   all(values: unknown[]): Row[]
-  run(values: unknown[]): unknown
+  run(values: unknown[]): { changes: number }
   raw(): { all(values: unknown[]): Cell[][] }
 }
 
@@ -32,6 +33,7 @@ interface SqlJsStatement {
 }
 
 interface SqlJs {
+  getRowsModified(): number
   prepare(sql: string): SqlJsStatement
 }
 
@@ -111,7 +113,9 @@ function betterSqlite3Connection(database: BetterSqlite3): Connection {
     },
     runMany(sql, many) {
       const { prepared } = statement(sql)
-      for (const values of many) prepared.run(parameters(values))
+      const counts: number[] = []
+      for (const values of many) counts.push(prepared.run(parameters(values)).changes)
+      return counts
     },
   }
 }
@@ -165,12 +169,15 @@ function sqlJsConnection(database: SqlJs): Connection {
     readCells: (sql, values) => read(sql, values, cells => cells),
     runMany(sql, many) {
       const prepared = statement(sql)
+      const counts: number[] = []
       try {
         for (const values of many) {
           prepared.bind(parameters(values))
           prepared.step()
+          counts.push(database.getRowsModified())
           prepared.reset()
         }
+        return counts
       } finally {
         prepared.reset()
       }

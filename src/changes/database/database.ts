@@ -28,6 +28,8 @@ export interface Statement {
   readonly many?: Rows
   /** Gives each row as the list of its cells, which costs half of an object with names. */
   readonly asCells?: boolean
+  /** Gives for each list of `many` how many rows it has changed. */
+  readonly counts?: boolean
 }
 
 /** Work that runs inside one step: atomic, holding the clock (ARCHITECTURE.md, law 1). It yields statements and is given their rows. */
@@ -124,6 +126,17 @@ export interface Database {
   upsertRows(into: string, columns: readonly Target[], keys: readonly string[], rows: readonly (readonly unknown[])[]): Step<void>
   /** Sets columns: each list has their values, then those of the keys. */
   updateRows(table: string, columns: readonly Target[], keys: readonly string[], rows: Rows): Step<void>
+  /**
+   * Like `updateRows`, but only where a condition holds, whose parameters are the same for all, and where a row differs. Gives how many rows
+   * each list has changed. Absent where that is no cheaper than reading the rows.
+   */
+  updateRowsWhere?(
+    table: string,
+    columns: readonly Target[],
+    key: string,
+    condition: { readonly sql: string; readonly values: readonly unknown[] },
+    rows: readonly (readonly unknown[])[],
+  ): Step<number[]>
   deleteRows(from: string, keys: readonly string[], rows: readonly (readonly unknown[])[]): Step<void>
 
   clock(): Step<Clock>

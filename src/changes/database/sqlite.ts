@@ -15,6 +15,7 @@ import {
   quote,
   type Row,
   type Rows,
+  rowsOf,
   type Statement,
   type Step,
   type StepOptions,
@@ -38,13 +39,13 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
 
   const execute = (connection: Connection, sql: string) => perform(connection, { sql, values: [] })
 
-  function perform(connection: Connection, { sql, values, many, asCells }: Statement): Row[] {
+  function perform(connection: Connection, { sql, values, many, asCells, counts }: Statement): Row[] {
     try {
       beforeStatement?.(sql)
       if (asCells) return connection.readCells(sql, values) as unknown as Row[]
       if (!many) return connection.run(sql, values)
-      connection.runMany(sql, many)
-      return []
+      const changed = connection.runMany(sql, many)
+      return counts ? (changed as unknown as Row[]) : []
     } catch (error) {
       throw constraint(error) ?? error
     }
@@ -303,6 +304,16 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     *updateRows(table, columns, keys, rows) {
       const assignments = columns.map(c => `${quote(nameOf(c))} = ${placeholderOf(c)}`).join(', ')
       yield* queryMany(`UPDATE ${quote(table)} SET ${assignments} WHERE ${areEqual(keys)}`, rows)
+    },
+
+    *updateRowsWhere(table, columns, key, condition, rows) {
+      const names = columns.map(c => quote(nameOf(c)))
+      const assignments = columns.map((c, i) => `${names[i]} = ${placeholderOf(c)}`).join(', ')
+      // the first one is the stamp, by which nothing differs
+      const differs = columns.slice(1).map((c, i) => `${names[i + 1]} IS NOT ${placeholderOf(c)}`)
+      const sql = `UPDATE ${quote(table)} SET ${assignments} WHERE ${quote(key)} = ? AND (${condition.sql}) AND (${differs.join(' OR ')})`
+      const many = rowsOf(rows, row => [...row, ...condition.values, ...row.slice(1, -1)])
+      return (yield { sql, values: [], many, counts: true }) as unknown as number[]
     },
 
     *deleteRows(from, keys, rows) {
