@@ -1246,8 +1246,8 @@ const applying: Mutant[] = [
     name: 'stamps-may-be-brought-along',
     hazard: '`INSERT … SELECT *`, a data-only restore: the trigger overrides the stamp, always',
     file: 'src/changes/database/triggers.ts',
-    find: 'WHEN ${notOurs} AND ${isForeign} BEGIN',
-    replace: 'WHEN ${notOurs} AND 0 AND ${isForeign} BEGIN',
+    find: 'AFTER UPDATE OF ${all}, "_lastChange" ON',
+    replace: 'AFTER UPDATE OF ${all} ON',
     by: [capture],
   },
   {
@@ -1270,8 +1270,8 @@ const applying: Mutant[] = [
     name: 'edits-keep-no-image',
     hazard: 'whoever replaces a version keeps it: triggers; law 4',
     file: 'src/changes/database/triggers.ts',
-    find: 'WHEN ${notOurs} AND (OLD."_lastChange" IS NEW',
-    replace: 'WHEN 0 AND (OLD."_lastChange" IS NEW',
+    find: 'WHEN ${notOurs} AND ${isChange} BEGIN',
+    replace: 'WHEN 0 AND ${isChange} BEGIN',
     by: [capture, twoDevices],
   },
   {

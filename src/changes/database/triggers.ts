@@ -87,7 +87,8 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
   const takenByUpdate = `(${[keyIndex, ...unique].map(sameUnique).join(' OR ')}) AND x.${key} IS NOT ${oldKey}`
   const uniqueColumns = [...new Set([table.key, ...unique.flat().map(c => c.name)])].map(quote).join(', ')
   const all = [table.key, ...table.columns].map(quote).join(', ')
-  const isForeign = `(NEW."_lastChange" IS NOT ${now} OR ${newKey} IS NOT (SELECT stamping FROM sync_clock))`
+  // A stamp that somebody wrote is overridden, unless it is the one that a trigger has just given to this very row.
+  const isChange = `(OLD."_lastChange" IS NEW."_lastChange" OR NEW."_lastChange" IS NOT ${now} OR ${newKey} IS NOT (SELECT stamping FROM sync_clock))`
   const triggers: Record<string, string> = {
     replace_insert: `BEFORE INSERT ON ${name}
   WHEN ${notOurs} AND EXISTS (SELECT 1 FROM ${name} x WHERE ${takenByInsert}) BEGIN
@@ -105,10 +106,10 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
     // before all others, and apart from the stamping: an application's trigger may change the row, or others of the table, once more while
     // ours runs, and SQLite does not fire a trigger inside itself. The first image is the true one.
     keep: `BEFORE UPDATE OF ${all}, "_lastChange" ON ${name}
-  WHEN ${notOurs} AND (OLD."_lastChange" IS NEW."_lastChange" OR ${isForeign}) BEGIN
+  WHEN ${notOurs} AND ${isChange} BEGIN
     ${keepOld}`,
-    update: `AFTER UPDATE OF ${all} ON ${name}
-  WHEN ${notOurs} AND ${oldKey} IS ${newKey} BEGIN
+    update: `AFTER UPDATE OF ${all}, "_lastChange" ON ${name}
+  WHEN ${notOurs} AND ${isChange} AND ${oldKey} IS ${newKey} BEGIN
     ${tick(newKey)}
     ${stampRow}`,
     // the row's own note stays: within an OR REPLACE an application's trigger may come here before ours does for the insert
@@ -123,11 +124,6 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
     ${keepAbsenceOfNew}
     ${buryReplaced()}
     ${unbury}
-    ${stampRow}`,
-    // A stamp that somebody wrote is overridden, unless it is the one that a trigger has just given to this very row.
-    stamp: `AFTER UPDATE OF "_lastChange" ON ${name}
-  WHEN ${notOurs} AND ${isForeign} BEGIN
-    ${tick(newKey)}
     ${stampRow}`,
     delete: `AFTER DELETE ON ${name}
   WHEN ${notOurs} BEGIN
