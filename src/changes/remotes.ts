@@ -150,6 +150,14 @@ export function cursorOf({ serverCollection, serverDate, page, highest, reads, t
   return JSON.stringify([serverCollection, serverDate, page, highest, reads, told, push?.key])
 }
 
+/** This server's rows are stored under a stamp that was taken at `before`: where everything was told then, everything up to the stamp is. */
+export function* tellStored(remote: Remote, stamp: number, before: number): Step<boolean> {
+  if (!isAllTold(remote, before)) return false
+  remote.told = { stamp, id: LAST }
+  yield* query('UPDATE sync_remote SET told_stamp = ? WHERE id = ?', stamp, remote.id)
+  return true
+}
+
 /** Notes that this server's rows are stored under the stamp: they are no news for it. */
 export function* noteStored(database: Database, remote: Remote, stamp: number): Step<void> {
   if (remote.stored.has(stamp)) return

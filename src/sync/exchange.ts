@@ -3,7 +3,7 @@
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
 import { attempt, type Step } from '../changes/database/database.js'
-import { isAgreed, noteStored, type Remote, type RowState, readServer, readStates } from '../changes/remotes.js'
+import { isAgreed, noteStored, type Remote, type RowState, readServer, readStates, tellStored } from '../changes/remotes.js'
 import { readVersions } from '../changes/rows.js'
 
 export interface Exchange {
@@ -52,21 +52,24 @@ export class StepStamp {
   *take(): Step<number> {
     if (this.#stamp !== undefined) return this.#stamp
     const { database } = this.exchange.log
+    const { now } = yield* database.clock()
     this.#stamp = yield* database.tick()
-    for (const remote of this.exchange.siblings.values()) yield* noteStored(database, remote, this.#stamp)
+    // another collection's sync has its own cursor under way
+    for (const remote of this.exchange.siblings.values())
+      if (remote !== this.exchange.remote || !(yield* tellStored(remote, this.#stamp, now)))
+        yield* noteStored(database, remote, this.#stamp)
     return this.#stamp
   }
 
   /** Runs an attempt that may need the stamp first; where it fails, the stamp was not taken. */
   *attempt<T>(body: () => Step<T>): Step<T> {
-    const before = this.#stamp
+    if (this.#stamp !== undefined) return yield* attempt(body)
+    const before = [...this.exchange.siblings.values()].map(remote => ({ remote, told: remote.told, stored: [...remote.stored] }))
     try {
       return yield* attempt(body)
     } catch (error) {
-      if (before === undefined && this.#stamp !== undefined) {
-        for (const remote of this.exchange.siblings.values()) (remote.stored as Set<number>).delete(this.#stamp)
-        this.#stamp = undefined
-      }
+      this.#stamp = undefined
+      for (const { remote, told, stored } of before) Object.assign(remote, { told, stored: new Set(stored) })
       throw error
     }
   }
