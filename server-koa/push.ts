@@ -2,7 +2,7 @@
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import { attempt, type Clock, first, type Step } from '../src/changes/database/database.js'
+import { attempt, type Clock, first, type Step, Undo } from '../src/changes/database/database.js'
 import { hasRemotes } from '../src/changes/remotes.js'
 import { isAnyRemoved, readVersions, type Version } from '../src/changes/rows.js'
 import { attemptOrPark, type Dependent, findOrphans, insertNew, readDependents, storeVersions, type Write } from '../src/changes/store.js'
@@ -286,8 +286,6 @@ export const refuseTogether = (id: string): Refusal => ({
   code: 'not-valid',
   detail: 'The rows of this push cannot be stored together.',
 })
-
-class Undo extends Error {}
 
 function refusalOf(collection: Collection, id: string, { kind, column }: ConstraintError): Refusal {
   const property = collection.columns.find(c => c.column === column)?.property

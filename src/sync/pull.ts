@@ -185,6 +185,7 @@ function* wasAnythingAgreed({ log, collection, remote }: Exchange): Step<boolean
 // Servers of 2012 and before write dates as numbers; they are told dates in the form that they use.
 function dateFormOf(collection: Collection, updates: readonly Update[]): Remote['dateForm'] {
   const dates = collection.columns.filter(c => c.isDate)
+  if (!dates.length) return null
   for (const { value } of updates) {
     for (const { property } of dates) {
       const date = value?.[property]

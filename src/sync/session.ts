@@ -55,7 +55,7 @@ export class StepSize {
   readonly #largest: number
   readonly #milliseconds = 16
 
-  constructor({ rows = 250, largest = 5_000 } = {}) {
+  constructor({ rows = 100, largest = 5_000 } = {}) {
     this.#rows = Math.min(rows, largest)
     this.#largest = largest
   }

@@ -1,7 +1,7 @@
 // Takes rows from the server, in one step: each is stored, merged, or written into the journal, where it waits.
 
 import type { Collection } from '../changes/collection.js'
-import { attempt, quote, type Step } from '../changes/database/database.js'
+import { attempt, quote, type Step, Undo } from '../changes/database/database.js'
 import {
   agreedSql,
   baseOf,
@@ -140,7 +140,7 @@ function* takeUnread(exchange: Exchange, left: Map<string, Update>, taken: Taken
 }
 
 /** A stamp that nothing has would move the clock, and clients would fetch what they know. */
-class NothingChanged extends Error {}
+class NothingChanged extends Undo {}
 
 const isWhole = ({ columns, refuseKey }: Collection, id: string, value: WireRow) =>
   refuseKey(id) === undefined && columns.every(c => Object.hasOwn(value, c.property))

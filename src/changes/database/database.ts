@@ -3,6 +3,7 @@
 // A step is written as a generator that yields statements. On a driver with one shared connection (SQLite) it runs in one synchronous
 // turn, on a driver with a pool (PostgreSQL, MySQL) in a transaction of its own, with an await at each statement: the same code serves both.
 
+import { ConstraintError, ValueError } from '../../errors.js'
 import { shortName } from './names.js'
 
 /** A value as a statement gives it. */
@@ -188,6 +189,9 @@ export function* first(sql: string, ...values: unknown[]): Step<Row | undefined>
   return (yield { sql, values })[0]
 }
 
+/** Thrown by the body of an attempt, to have it undone. */
+export class Undo extends Error {}
+
 /** Runs a body so that a constraint which it breaks leaves nothing of it behind. On PostgreSQL an error ends the transaction, all but what a savepoint holds. */
 export function* attempt<T>(body: () => Step<T>): Step<T> {
   yield* query('SAVEPOINT sync_attempt')
@@ -199,8 +203,9 @@ export function* attempt<T>(body: () => Step<T>): Step<T> {
     try {
       yield* query('ROLLBACK TO SAVEPOINT sync_attempt')
       yield* query('RELEASE SAVEPOINT sync_attempt')
-    } catch {
-      // the whole transaction is gone, as where the disk is full; what went wrong first is what counts
+    } catch (failed) {
+      // What was to be undone may still be there. Where the whole transaction is gone, as on a full disk, what went wrong first counts.
+      if (error instanceof Undo || error instanceof ConstraintError || error instanceof ValueError) throw failed
     }
     throw error
   }

@@ -83,6 +83,9 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     const level = durable ? Number(execute(connection, 'PRAGMA synchronous')[0]?.synchronous) : undefined
     if (level !== undefined && level < 2) execute(connection, 'PRAGMA synchronous = FULL')
     try {
+      // sql.js keeps its files in memory as well, and copies them as they grow: a journal there survives no more than one in memory
+      if (!readOnly && dataSource.options.type === 'sqljs' && execute(connection, 'PRAGMA journal_mode')[0]?.journal_mode === 'delete')
+        execute(connection, 'PRAGMA journal_mode = MEMORY')
       if (readOnly) execute(connection, 'BEGIN')
       else beginToWrite(connection)
       try {
