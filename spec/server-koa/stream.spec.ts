@@ -74,7 +74,7 @@ describe('the whole difference is streamed', () => {
     const socket = await todo.connect()
     socket.pause()
     socket.write('GET /taskChanges?since=0 HTTP/1.1\r\nHost: here\r\n\r\n')
-    await until(() => steps() > 2)
+    await until(() => steps() > 1) // how far it gets is up to the sockets between us
     await until(async () => (await countConnections(todo)) === 0)
     expect(steps()).toBeLessThan(15)
     socket.destroy()

@@ -1,6 +1,6 @@
 // How a collection and a server stand, at a look: what a sync has to do, and what it leaves behind.
 
-import { first, type Step } from '../changes/database/database.js'
+import { first, imagesOf, quote, type Step } from '../changes/database/database.js'
 import { isAllTold, type Remote } from '../changes/remotes.js'
 import type { Exchange } from './exchange.js'
 import { type Session, step } from './session.js'
@@ -23,18 +23,20 @@ export function readStanding(session: Session): Promise<Standing> {
   return step(session, standingOf, { readOnly: true })
 }
 
-export function* standingOf({ log, remote, siblings }: Exchange): Step<Standing> {
+export function* standingOf({ log, collection, remote, siblings }: Exchange): Step<Standing> {
   const row = yield* first(
     `SELECT (SELECT count(*) FROM sync_conflict WHERE remote = ?1) AS waiting,
             (SELECT count(*) FROM sync_rejection WHERE remote = ?1) AS refused,
-            EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ?1 AND again = 1) AS again`,
+            EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ?1 AND again = 1) AS again,
+            EXISTS (SELECT 1 FROM ${quote(imagesOf(collection.table))} WHERE _sync_remote = ?1) AS images`,
     remote.id,
   )
-  const waiting = Number(row?.waiting)
+  const [waiting, refused] = [Number(row?.waiting), Number(row?.refused)]
   let waits = waiting > 0
   for (const { id } of siblings.values())
     waits ||= id !== remote.id && (yield* first('SELECT 1 FROM sync_conflict WHERE remote = ? LIMIT 1', id)) !== undefined
   const { now } = yield* log.database.clock()
-  const isTold = isAllTold(remote, now) && remote.stored.size === 0
-  return { remote, waits, again: Boolean(row?.again), isAllTold: isTold, waiting, refused: Number(row?.refused) }
+  // images that are no base any more go with the end of a push
+  const isTold = isAllTold(remote, now) && remote.stored.size === 0 && !(row?.images && !waiting && !refused)
+  return { remote, waits, again: Boolean(row?.again), isAllTold: isTold, waiting, refused }
 }

@@ -192,17 +192,20 @@ export function* first(sql: string, ...values: unknown[]): Step<Row | undefined>
 /** Thrown by the body of an attempt, to have it undone. */
 export class Undo extends Error {}
 
-/** Runs a body so that a constraint which it breaks leaves nothing of it behind. On PostgreSQL an error ends the transaction, all but what a savepoint holds. */
-export function* attempt<T>(body: () => Step<T>): Step<T> {
-  yield* query('SAVEPOINT sync_attempt')
+/**
+ * Runs a body so that a constraint which it breaks leaves nothing of it behind. On PostgreSQL an error ends the transaction, all but what a
+ * savepoint holds. An attempt inside of another needs another `name`: on MySQL a savepoint takes the place of one that is called the same.
+ */
+export function* attempt<T>(body: () => Step<T>, name = 'sync_attempt'): Step<T> {
+  yield* query(`SAVEPOINT ${name}`)
   try {
     const result = yield* body()
-    yield* query('RELEASE SAVEPOINT sync_attempt')
+    yield* query(`RELEASE SAVEPOINT ${name}`)
     return result
   } catch (error) {
     try {
-      yield* query('ROLLBACK TO SAVEPOINT sync_attempt')
-      yield* query('RELEASE SAVEPOINT sync_attempt')
+      yield* query(`ROLLBACK TO SAVEPOINT ${name}`)
+      yield* query(`RELEASE SAVEPOINT ${name}`)
     } catch (failed) {
       // What was to be undone may still be there. Where the whole transaction is gone, as on a full disk, what went wrong first counts.
       if (error instanceof Undo || error instanceof ConstraintError || error instanceof ValueError) throw failed
