@@ -207,6 +207,25 @@ test('a note that is moved to a folder which Alice has removed is asked about', 
   expect(await journal(alice.notes).waiting()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
 })
 
+test('a removal that was read ahead waits with a note that comes meanwhile and needs a word about it', async () => {
+  const { dataSource: there, url } = await server()
+  for (const folder of ['f', 'g']) await putFolder(there, folder)
+  await put(there, 'a', 'a', { folderId: 'f' })
+  const alice = await client(url, { batchSize: 1 })
+  await syncAll(alice.dataSource)
+  await alice.dataSource.query(`UPDATE folder SET name = 'hers' WHERE id = 'f'`)
+  await dropFolder(alice.dataSource, 'g')
+  alice.wire.before = async request => {
+    if (request.method !== 'POST') return
+    alice.wire.mend()
+    await new Promise(resolve => setTimeout(resolve, 50)) // the removal is read meanwhile
+    await there.query(`UPDATE note SET "folderId" = 'g'`)
+    await syncAll(alice.notes)
+  }
+  expect(await syncAll(alice.folders)).toMatchObject({ pushed: 1, refused: 1 })
+  expect(await titles(there)).toEqual({ a: 'a' })
+})
+
 test('a folder is removed with the notes that Alice has seen in it; one that she has not seen is asked about first', async () => {
   const { dataSource: there, url } = await server()
   await putFolder(there, 'f')

@@ -633,7 +633,7 @@ const pushing: Mutant[] = [
     file: 'src/sync/batch.ts',
     find: ' && !(yield* isAnyHeld(exchange))',
     replace: '',
-    by: ['simulation'],
+    by: [rows],
   },
   {
     name: 'same-push-ends',
