@@ -103,6 +103,18 @@ testOfLongTitles('a push has no more than a megabyte, and more rows where they a
   expect(Object.keys(await titles(there))).toHaveLength(7)
 })
 
+testOnSqlite('an image that is no base any more goes with the next sync, though there is nothing to tell', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a')
+  const alice = await client(url)
+  for (let i = 0; i < 2; i++) await syncAll(alice.notes)
+  // as the simulation has found one, on a device with two servers
+  const image = "SELECT id, 'a', 0, 1 FROM sync_remote WHERE collection = 'note'"
+  await unseen(alice.dataSource, `INSERT INTO sync_image_note (_sync_remote, _sync_id, _sync_stamp, _sync_removed) ${image}`)
+  expect(await syncAll(alice.notes)).toMatchObject({ requests: 1, pushed: 0 })
+  expect(await alice.dataSource.query('SELECT * FROM sync_image_note')).toEqual([])
+})
+
 test('what was in a push that came to nothing is no version that the server knows', async () => {
   const { dataSource: there, url } = await server()
   for (const id of ['a', 'b']) await put(there, id, 'zero')
