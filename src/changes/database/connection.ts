@@ -13,6 +13,7 @@ export interface Connection {
 }
 
 interface BetterSqlite3 {
+  exec(sql: string): unknown
   prepare(sql: string): BetterSqlite3Statement
 }
 
@@ -101,6 +102,11 @@ function betterSqlite3Connection(database: BetterSqlite3): Connection {
   )
   return {
     run(sql, values) {
+      // libsql keeps a prepared statement that found the database busy open, and with it a lock that keeps the other process from its COMMIT
+      if (sql === 'BEGIN IMMEDIATE') {
+        database.exec(sql)
+        return []
+      }
       const { prepared, listOf } = statement(sql)
       const list = listOf(values)
       if (prepared.reader) return prepared.all(list)
