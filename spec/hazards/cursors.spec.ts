@@ -153,6 +153,27 @@ test('a full answer sweeps what Alice told herself, too', async () => {
   expect(await titles(alice.dataSource)).toEqual({ b: 'b', c: 'c' })
 })
 
+test('a full answer whose sweep was cut off sweeps the rest the next time', async () => {
+  const { dataSource: there, url } = await server()
+  for (let i = 0; i < 250; i++) await put(there, `n${i}`)
+  let sweeps = 0
+  let fails = true
+  const alice = await client(url, {
+    beforeStatement: sql => {
+      if (/NOT EXISTS \(SELECT 1 FROM sync_seen/.test(sql) && ++sweeps === 2 && fails) throw new Error('the process dies here')
+    },
+  })
+  await syncAll(alice.notes)
+  await there.query("DELETE FROM note WHERE id <> 'n7'")
+  await put(there, 'new')
+  await forgetRemovals(there)
+  await expect(syncAll(alice.notes)).rejects.toThrow('the process dies here')
+  expect(Object.keys(await titles(alice.dataSource)).length).toBeGreaterThan(2)
+  fails = false
+  await syncAll(alice.notes)
+  expect(await titles(alice.dataSource)).toEqual({ n7: 'n7', new: 'new' })
+})
+
 test('a conflict over a note that is removed and forgotten meanwhile becomes one with a removal', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)

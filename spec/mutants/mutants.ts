@@ -127,6 +127,15 @@ const orderAndCursors: Mutant[] = [
     by: [cursors, 'simulation'],
   },
   {
+    name: 'cursor-before-sweep',
+    hazard: 'the cursor moves before the sweep: what a process that dies inside of it has not swept stays for good',
+    file: 'src/sync/pull.ts',
+    find: '        sweeps = exchange.remote.sweeping\n',
+    replace:
+      '        sweeps = exchange.remote.sweeping\n        if (sweeps) Object.assign(exchange.remote, { serverDate: answer.now, pulling: false, page: null })\n',
+    by: [cursors],
+  },
+  {
     name: 'sweep-conflicts',
     hazard: 'a row that waits as a conflict was removed on the server and its tombstone collected',
     file: 'src/sync/pull.ts',
