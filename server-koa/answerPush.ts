@@ -20,8 +20,8 @@ export interface PushLimits extends BodyLimits {
 }
 
 export async function answerPush(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PushLimits) {
-  const { seen, ...query } = readPushQuery(ctx.query)
-  const key = readKey(ctx)
+  const { seen, key: keyInQuery, ...query } = readPushQuery(ctx.query)
+  const key = readKey(ctx, keyInQuery)
   const { bytes, json } = await readJson(ctx, limits)
   if (Array.isArray(json) && json.length > limits.rows) throw new Problem(413, `A POST may have ${limits.rows} rows at most.`)
   const { rows, refusals } = readPushedRows(json)
@@ -42,7 +42,8 @@ export async function answerPush(ctx: Context, log: ChangeLog, collection: Colle
   if (outcome.replayed) ctx.set('Idempotency-Replayed', 'true')
   ctx.status = 200
   ctx.type = 'application/json'
-  ctx.body = JSON.stringify(outcome.answer)
+  // in the body as well: a gateway may hide the header
+  ctx.body = JSON.stringify(outcome.replayed ? { ...outcome.answer, replayed: true } : outcome.answer)
 }
 
 // A client may know us behind a prefix that a proxy takes away: a path fits where it ends with ours.
@@ -56,12 +57,15 @@ function seenCollections(log: ChangeLog, seen: ReadonlyMap<string, number>): Map
   return stamps
 }
 
-function readKey(ctx: Context): string | undefined {
-  const keys = ctx.req.headersDistinct['idempotency-key']
-  if (!keys) return
-  const [key = '', ...more] = keys
-  if (more.length > 0 || !/^[\x20-\x7e]{1,255}$/.test(key))
-    throw new Problem(400, 'The Idempotency-Key has to be one, of 1 to 255 printable ASCII characters.')
+/** The key of the header or of the query: a proxy may strip the header. */
+function readKey({ req }: Context, inQuery: string | undefined): string | undefined {
+  // not `headersDistinct`, which HTTP/2 has not
+  const inHeaders = req.rawHeaders.filter((_, i, all) => i % 2 === 1 && all[i - 1]?.toLowerCase() === 'idempotency-key')
+  const keys = inQuery === undefined ? inHeaders : [...inHeaders, inQuery]
+  const [key] = keys
+  if (key === undefined) return
+  if (inHeaders.length > 1 || keys.some(other => other !== key) || !/^[\x20-\x7e]{1,255}$/.test(key))
+    throw new Problem(400, 'The idempotency key has to be one, of 1 to 255 printable ASCII characters, in the header and in the query.')
   return key
 }
 

@@ -9,6 +9,7 @@ import { attemptOrPark, type Dependent, findOrphans, insertNew, readDependents, 
 import { equalValues } from '../src/changes/values.js'
 import { ConstraintError, ValueError } from '../src/errors.js'
 import type { PushAnswer, PushedRow, Refusal, Reset, StaleAnswer, WireRow } from '../src/protocol/messages.js'
+import { ignoredProperties } from './ignored.js'
 
 export interface Push {
   readonly rows: readonly PushedRow[]
@@ -39,8 +40,11 @@ export function* storePush(log: ChangeLog, collection: Collection, push: Push): 
   const reset = resetOf(clock, push)
   if (reset) return { kind: 'stale', collection: clock.collection, answer: { now: clock.now, updates: [], reset } }
   const outcome = push.rows.length ? yield* storeRows(log, collection, push, clock) : nothing(clock, push)
-  if (outcome.kind === 'stored' && push.key !== undefined) yield* writeAnswer(log, collection, push.key, push.hash, outcome.answer)
-  return outcome
+  if (outcome.kind !== 'stored') return outcome
+  const ignored = ignoredProperties(collection, push.rows)
+  const answer = ignored.length ? { ...outcome.answer, ignored } : outcome.answer
+  if (push.key !== undefined) yield* writeAnswer(log, collection, push.key, push.hash, answer)
+  return { ...outcome, answer }
 }
 
 function resetOf(clock: Clock, { since, collection }: Push): Reset | undefined {

@@ -359,13 +359,6 @@ export class Process {
     if (!this.#app) {
       this.#app = new Koa()
       this.#app.on('error', error => this.onError(error))
-      this.#app.use((ctx, next) => {
-        // what the injected request lacks of a real one
-        Object.defineProperty(ctx.req, 'headersDistinct', {
-          value: Object.fromEntries(Object.entries(ctx.req.headers).map(([name, value]) => [name, [value]])),
-        })
-        return next()
-      })
       this.#app.use(syncRoutes(this.dataSource, { public: true }).routes())
     }
     const all: Record<string, string> = {}

@@ -18,6 +18,7 @@ export interface Mutant {
 }
 
 const cursors = 'spec/hazards/cursors.spec.ts'
+const gateways = 'spec/hazards/gateways.spec.ts'
 const pushes = 'spec/hazards/pushes.spec.ts'
 const rows = 'spec/hazards/rows.spec.ts'
 const servers = 'spec/hazards/servers.spec.ts'
@@ -464,17 +465,57 @@ const pushing: Mutant[] = [
     name: 'empty-push-counts',
     hazard: 'an empty push uses the key up; empty-push-counts',
     file: 'server-koa/push.ts',
-    find: "if (outcome.kind === 'stored' && push.key !== undefined) yield*",
-    replace: "if (outcome.kind === 'stored' && push.key !== undefined && push.rows.length) yield*",
+    find: 'if (push.key !== undefined) yield* writeAnswer',
+    replace: 'if (push.key !== undefined && push.rows.length) yield* writeAnswer',
     by: [http, 'simulation'],
   },
   {
     name: 'keys-are-not-kept',
     hazard: 'the answer is lost, the retry is applied twice: idempotent replay',
     file: 'server-koa/push.ts',
-    find: "if (outcome.kind === 'stored' && push.key !== undefined) yield*",
-    replace: "if (outcome.kind === 'stored' && push.key === '') yield*",
+    find: 'if (push.key !== undefined) yield* writeAnswer',
+    replace: "if (push.key === '') yield* writeAnswer",
     by: [http, 'simulation'],
+  },
+  {
+    name: 'ignored-without-a-word',
+    hazard: "a newer client's property is unknown to the server, acknowledged, and later overwritten",
+    file: 'server-koa/push.ts',
+    find: 'ignored.length ? { ...outcome.answer, ignored }',
+    replace: 'ignored.length < 0 ? { ...outcome.answer, ignored }',
+    by: [http],
+  },
+  {
+    name: 'replayed-in-the-header-alone',
+    hazard: 'a gateway hides a response header',
+    file: 'server-koa/answerPush.ts',
+    find: 'outcome.replayed ? { ...outcome.answer, replayed: true }',
+    replace: "outcome.replayed && ctx.path === '' ? { ...outcome.answer, replayed: true }",
+    by: [http, gateways],
+  },
+  {
+    name: 'replayed-read-from-the-header-alone',
+    hazard: 'a gateway hides a response header',
+    file: 'src/sync/transport.ts',
+    find: 'answer.replayed === true || reply.headers',
+    replace: 'reply.headers',
+    by: [transport, gateways],
+  },
+  {
+    name: 'key-in-the-header-alone',
+    hazard: 'a proxy strips a request header',
+    file: 'server-koa/answerPush.ts',
+    find: 'inQuery === undefined ? inHeaders',
+    replace: 'inQuery !== undefined || inHeaders ? inHeaders',
+    by: [http, gateways],
+  },
+  {
+    name: 'key-sent-in-the-header-alone',
+    hazard: 'a proxy strips a request header',
+    file: 'src/sync/transport.ts',
+    find: 'seen: seen && writeSeen(seen), key })',
+    replace: 'seen: seen && writeSeen(seen) })',
+    by: [transport, gateways],
   },
   {
     name: 'key-reused',

@@ -93,7 +93,9 @@ describe('an answer to a POST', () => {
       { status: 'ok', now: 5, since: 0, empty: true },
       { since: 0, empty: true },
     ],
-    [{ status: 'ok', now: 5, since: null, empty: false, more: 1 }, {}],
+    [{ status: 'ok', now: 5, since: null, empty: false, replayed: false, ignored: null, more: 1 }, {}],
+    [{ status: 'ok', now: 5, replayed: true }, { replayed: true }],
+    [{ status: 'ok', now: 5, ignored: ['priority'] }, { ignored: ['priority'] }],
   ])('%j is one', (body, more) => expect(readPushAnswer(body)).toEqual({ status: 'ok', now: 5, ...more }))
 
   test.each([
@@ -107,6 +109,8 @@ describe('an answer to a POST', () => {
     { status: 'ok', now: 5, since: '4' },
     { status: 'ok', now: 5, since: 6 },
     { now: 5, updates: [] },
+    { status: 'ok', now: 5, ignored: 'priority' },
+    { status: 'ok', now: 5, ignored: [1] },
   ])('%j is none', body => expect(() => readPushAnswer(body)).toThrow(MalformedAnswerError))
 })
 
@@ -281,5 +285,6 @@ describe('a query', () => {
     expect(readPushQuery({})).toEqual({})
     expect(readPushQuery({ since: '0', collection: 'c' })).toEqual({ since: 0, collection: 'c' })
     expect(readPushQuery({ since: 'null' })).toEqual({ since: 0 })
+    expect(readPushQuery({ key: 'k' })).toEqual({ key: 'k' })
   })
 })

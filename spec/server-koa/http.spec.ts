@@ -200,7 +200,9 @@ describe('POST', () => {
     await todo.post('/taskChanges', [{ id: 'milk', name: 'Buy oat milk' }])
     const again = await todo.post('/taskChanges', [milk], key)
     expect(first.headers['idempotency-replayed']).toBeUndefined()
-    expect(again).toMatchObject({ status: 200, json: first.json, headers: { 'idempotency-replayed': 'true' } })
+    expect(again).toMatchObject({ status: 200, headers: { 'idempotency-replayed': 'true' } })
+    // in the body as well: a gateway may hide the header
+    expect(again.json).toEqual({ ...first.json, replayed: true })
     expect((await todo.get('/taskChanges')).json.updates[0].name).toBe('Buy oat milk')
     const other = await todo.post('/taskChanges', [bread], key)
     expect(other).toMatchObject({ status: 422, json: { type: 'urn:typeorm-sync:key-reused' } })
@@ -216,6 +218,45 @@ describe('POST', () => {
     expect((await todo.post('/taskChanges', [], { 'Idempotency-Key': 'lost' })).json.empty).toBe(true)
     await todo.post('/taskChanges', [bread], { 'Idempotency-Key': 'lost' })
     expect(ids(await todo.get('/taskChanges'))).toEqual(['milk'])
+  })
+
+  test('is known by a key in the query as well, where a proxy strips the header', async () => {
+    const first = await todo.post('/taskChanges?key=a0b1', [milk])
+    await todo.post('/taskChanges', [{ id: 'milk', name: 'Buy oat milk' }])
+    expect((await todo.post('/taskChanges?key=a0b1', [milk])).json).toEqual({ ...first.json, replayed: true })
+    expect((await todo.post('/taskChanges', [milk], { 'Idempotency-Key': 'a0b1' })).json).toEqual({ ...first.json, replayed: true })
+    expect((await todo.post('/taskChanges?key=a0b1', [milk], { 'Idempotency-Key': 'a0b1' })).json.replayed).toBe(true)
+    for (const query of ['key=', 'key=a&key=b', 'key=schl%C3%BCssel', `key=${'k'.repeat(256)}`])
+      expect(await todo.post(`/taskChanges?${query}`, [milk])).toMatchObject({ status: 400, json: { status: 400 } })
+    expect((await todo.post('/taskChanges?key=one', [milk], { 'Idempotency-Key': 'two' })).status).toBe(400)
+  })
+
+  test('names the properties that the server does not know, each once, and again where it comes again', async () => {
+    const rows = [
+      { ...milk, _lastChange: 5, _removed: false, priority: 1 },
+      { id: 'milk2', _partial: false, name: 'More milk', priority: null, 'address.city': 'x' },
+      { id: 'bread', _removed: true, color: 'red' },
+    ]
+    const key = { 'Idempotency-Key': 'newer' }
+    const { json } = await todo.post('/taskChanges', rows, key)
+    expect(json).toEqual({ status: 'ok', now: expect.any(Number), since: expect.any(Number), ignored: ['priority', 'address.city'] })
+    expect((await todo.post('/taskChanges', rows, key)).json).toEqual({ ...json, replayed: true })
+    // nor does a push of which nothing is left take a stamp
+    expect((await todo.post('/taskChanges', [{ id: 'milk', priority: 2 }])).json).toMatchObject({ now: json.now, ignored: ['priority'] })
+    expect((await todo.post('/taskChanges', [milk])).json.ignored).toBeUndefined()
+  })
+
+  test('does not name properties without end: 400', async () => {
+    const many = Object.fromEntries(Array.from({ length: 1_001 }, (_, i) => [`p${i}`, i]))
+    for (const row of [
+      { ...milk, ...many },
+      { ...milk, ['p'.repeat(100_000)]: 1 },
+    ]) {
+      const answer = await todo.post('/taskChanges', [row])
+      expect(answer).toMatchObject({ status: 400, json: { status: 400 } })
+      expect(answer.text.length).toBeLessThan(1_000)
+    }
+    expect(ids(await todo.get('/taskChanges'))).toEqual([])
   })
 
   test.each([

@@ -374,7 +374,8 @@ export async function history(
     if (isFaulty) injectFault(db)
     const answer = await beside(db, 'transaction beside a request', look, () => running.exit(() => db.handler(method, path, headers, body)))
     if (isFaulty) endFault(db)
-    trace(`    ${from} ${method} ${server}${path} ${body ?? ''} ⇒ ${answer.status} ${answer.body}`)
+    // the key is random, and a history is not
+    trace(`    ${from} ${method} ${server}${path.replace(/&key=[^&]*/, '')} ${body ?? ''} ⇒ ${answer.status} ${answer.body}`)
     const after = snapshot(db)
     for (const id of changesOf(before, after)) {
       const old = before.get(id) ?? null

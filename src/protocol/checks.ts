@@ -27,7 +27,14 @@ export function readPushAnswer(body: unknown): PushAnswer {
   const since = optional(answer, 'since', isStamp, 'a stamp')
   // the client moves from since to now, and never back
   if (since.since !== undefined && since.since > now) throw new MalformedAnswerError('since lies ahead of now')
-  return { status: 'ok', now, ...since, ...(own(answer, 'empty') === true && { empty: true }) }
+  return {
+    status: 'ok',
+    now,
+    ...since,
+    ...optional(answer, 'ignored', isTexts, 'a list of properties'),
+    ...(own(answer, 'replayed') === true && { replayed: true }),
+    ...(own(answer, 'empty') === true && { empty: true }),
+  }
 }
 
 /** Is it a server of ours that says so, and not something between? */
@@ -181,8 +188,13 @@ export function readPullQuery(query: Query): PullQuery {
 }
 
 /** The query of a POST. Throws BadRequestError. */
-export function readPushQuery(query: Query): { since?: number; collection?: string; seen?: ReadonlyMap<string, number> } {
-  return { ...given('since', sinceOf(query)), ...given('collection', textOf(query, 'collection')), ...given('seen', seenOf(query)) }
+export function readPushQuery(query: Query): { since?: number; collection?: string; seen?: ReadonlyMap<string, number>; key?: string } {
+  return {
+    ...given('since', sinceOf(query)),
+    ...given('collection', textOf(query, 'collection')),
+    ...given('seen', seenOf(query)),
+    ...given('key', textOf(query, 'key')),
+  }
 }
 
 // «12:/taskChanges,7:/noteChanges»: how far collections were read, by their paths
@@ -230,5 +242,6 @@ const own = <T>(object: Record<string, T>, name: string): T | undefined => (Obje
 const isObject = (value: unknown): value is WireRow => typeof value === 'object' && value !== null && !Array.isArray(value)
 const isStamp = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(text => typeof text === 'string')
 const isBoolean = (value: unknown): value is boolean => typeof value === 'boolean'
 const isReset = (value: unknown): value is Reset => value === 'collection-changed' || value === 'since-too-old'

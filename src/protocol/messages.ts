@@ -53,6 +53,10 @@ export interface PushAnswer {
   readonly now: number
   /** The stamp just before; absent where the client has to read what was stored. */
   readonly since?: number
+  /** Posted properties that the server has no column for, by their wire names: they were not stored, in any row of the push. */
+  readonly ignored?: readonly string[]
+  /** The push had come before under its key: this is the answer that it got then. */
+  readonly replayed?: true
   /** This answers an empty push whose key was new: the push that it was to end never counts. */
   readonly empty?: true
 }

@@ -60,13 +60,16 @@ export function createTransport(options: TransportOptions = {}): Transport {
         'content-type': 'application/json',
         ...(key !== undefined && { 'idempotency-key': key }),
       }
-      const address = withQuery(url, { since, collection, seen: seen && writeSeen(seen) })
+      // the key in the query as well: a proxy may strip the header, where alone an older server of ours looks
+      const address = withQuery(url, { since, collection, seen: seen && writeSeen(seen), key })
       const reply = await ask({ method: 'POST', url: address, headers, body, mayRetry: retry }, signal)
       const { bytes } = reply
       if (isRedirect(reply)) throw errorOf(reply)
       if (isOk(reply)) {
-        const replayed = reply.headers.get('idempotency-replayed') === 'true'
-        return { kind: 'stored', answer: readAnswer(reply, readPushAnswer), replayed, bytes }
+        const answer = readAnswer(reply, readPushAnswer)
+        // a gateway may hide the header, and an older server of ours says it nowhere else
+        const replayed = answer.replayed === true || reply.headers.get('idempotency-replayed') === 'true'
+        return { kind: 'stored', answer, replayed, bytes }
       }
       if (reply.status === 409 && isStaleAnswer(reply.json))
         return { kind: 'stale', answer: readAnswer(reply, readStaleAnswer), isDefinite: isDefinite(reply), bytes }

@@ -1,0 +1,25 @@
+// Names what a push said in vain: a newer client may know a column that this server does not have yet (PROTOCOL.md, POST).
+
+import type { Collection } from '../src/changes/collection.js'
+import { BadRequestError } from '../src/errors.js'
+import type { PushedRow } from '../src/protocol/messages.js'
+
+const ENVELOPE = new Set(['id', '_lastChange', '_removed', '_partial'])
+
+/** The answer repeats the names and is kept with the key: no more of them than a table has columns, and no longer ones. */
+const MOST = 1_000
+const LONGEST = 1_000
+
+/** The posted properties that no column stands for, each once. Throws BadRequestError where they are too many, or too long. */
+export function ignoredProperties({ column }: Collection, rows: readonly PushedRow[]): string[] {
+  const ignored = new Set<string>()
+  for (const { value } of rows) {
+    for (const property in value) {
+      if (column.has(property) || ENVELOPE.has(property) || ignored.has(property)) continue
+      if (property.length > LONGEST || ignored.size === MOST)
+        throw new BadRequestError(`More than ${MOST} properties are not known here, or one has a name of more than ${LONGEST} characters.`)
+      ignored.add(property)
+    }
+  }
+  return [...ignored]
+}
