@@ -259,14 +259,17 @@ function* storeAll(
       isKept,
     )
   }
+  let broken: ConstraintError
   try {
     yield* attemptOrPark(log, collection, rowsFirst, undefined, isKept => store(rowsFirst, isKept))
     return []
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error
+    broken = error
   }
   // once more, one by one, to name each bad row; the whole attempt is undone
   const refusals: Refusal[] = []
+  let unknown = 0
   try {
     yield* attempt(function* () {
       for (const write of rowsFirst) {
@@ -275,6 +278,7 @@ function* storeAll(
         } catch (error) {
           if (!(error instanceof ConstraintError)) throw error
           refusals.push(refusalOf(collection, write.id, error))
+          if (error.kind === 'unknown') unknown++
         }
       }
       throw new Undo()
@@ -282,6 +286,8 @@ function* storeAll(
   } catch (error) {
     if (!(error instanceof Undo)) throw error
   }
+  // what happens to every row, or to none alone, is no row's fault
+  if (broken.kind === 'unknown' && (unknown === writes.length || !refusals.length)) throw broken
   return refusals.length ? refusals : writes.map(w => refuseTogether(w.id))
 }
 
@@ -291,12 +297,18 @@ export const refuseTogether = (id: string): Refusal => ({
   detail: 'The rows of this push cannot be stored together.',
 })
 
-function refusalOf(collection: Collection, id: string, { kind, column }: ConstraintError): Refusal {
+function refusalOf(collection: Collection, id: string, { kind, column, state }: ConstraintError): Refusal {
   const property = collection.columns.find(c => c.column === column)?.property
   const refusal = { id, ...(property !== undefined && { property }) }
   if (kind === 'unique') return { ...refusal, code: 'not-unique', detail: 'Another row has this value.' }
   if (kind === 'foreign-key') return { ...refusal, code: 'parent-missing', detail: 'The row that it needs is not there, or rows need it.' }
-  return { ...refusal, code: 'not-valid', detail: kind === 'not-null' ? 'It is missing.' : 'A rule of the database forbids it.' }
+  if (kind === 'not-null') return { ...refusal, code: 'not-valid', detail: 'It is missing.' }
+  // the class of the error tells a developer more; its text may hold values of other rows
+  const because = state === undefined ? '.' : ` (${state}).`
+  if (kind === 'too-large') return { ...refusal, code: 'too-large', detail: `It is larger than the database can hold there${because}` }
+  if (kind === 'not-allowed') return { ...refusal, code: 'not-allowed', detail: `The database does not let this row be written${because}` }
+  if (kind === 'unknown') return { ...refusal, code: 'not-valid', detail: `The database fails to store it${because}` }
+  return { ...refusal, code: 'not-valid', detail: `A rule of the ${kind === 'rule' ? 'application' : 'database'} forbids it${because}` }
 }
 
 function unique(refusals: readonly Refusal[]): Refusal[] {

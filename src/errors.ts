@@ -34,7 +34,18 @@ export class DatabaseFailedError extends SyncError {
   override readonly code = 'database-failed'
 }
 
-export type ConstraintKind = 'unique' | 'foreign-key' | 'not-null' | 'check'
+/**
+ * What a row breaks: a constraint of its table; a rule of the application's own (`rule`: RAISE, SIGNAL, an ERRCODE of its own); a limit of the
+ * database (`too-large`); row level security (`not-allowed`). `unknown`: writing it failed, and nothing says whether the row is to blame.
+ */
+export type ConstraintKind = 'unique' | 'foreign-key' | 'not-null' | 'check' | 'rule' | 'too-large' | 'not-allowed' | 'unknown'
+
+const REFUSALS: Partial<Record<ConstraintKind, string>> = {
+  rule: 'a rule of the application forbids it',
+  'too-large': 'it is larger than the database can hold there',
+  'not-allowed': 'row level security does not allow it',
+  unknown: 'it failed to store it',
+}
 
 /** What was to be stored breaks a rule of the local database; `column` names what it is about, where the database says so. Nothing was stored. */
 export class ConstraintError extends SyncError {
@@ -44,7 +55,15 @@ export class ConstraintError extends SyncError {
     readonly column: string | undefined,
     details: { cause?: unknown } = {},
   ) {
-    super(`The database refuses it: a ${kind} constraint${column ? ` on ${column}` : ''} would be broken.`, details)
+    const why = REFUSALS[kind] ?? `a ${kind} constraint${column ? ` on ${column}` : ''} would be broken`
+    super(`The database refuses it: ${why}.`, details)
+  }
+
+  /** The database's own class of the error (SQLSTATE, a name or number); its text may hold values, and stays in `cause`. */
+  get state(): string | undefined {
+    const { sqlState, code, errno } = (this.cause ?? {}) as { sqlState?: unknown; code?: unknown; errno?: unknown }
+    const state = [sqlState, code, errno].find(s => s !== undefined && s !== 'HY000')
+    return state !== undefined && /^[A-Z0-9_]{1,40}$/.test(String(state)) ? String(state) : undefined
   }
 }
 

@@ -35,6 +35,7 @@ const steps = 'spec/changes/step.spec.ts'
 const bytewise = 'spec/changes/rows.spec.ts'
 const everyValue = 'spec/changes/values.spec.ts'
 const twoDevices = 'spec/stories/twoDevices.spec.ts'
+const poison = 'spec/server-koa/poison.spec.ts'
 
 // ---------------------------------------------------------------- order and cursors
 
@@ -917,6 +918,54 @@ const pushing: Mutant[] = [
     find: '      await setAside(session, push, answer.refusals, told)\n',
     replace: '      await endPush(session, push)\n',
     by: [pushes, 'simulation'],
+  },
+  {
+    name: 'unforeseen-error-blocks-the-queue',
+    hazard: 'one bad row blocks the queue for ever, whatever the database says of it (SQLite)',
+    file: 'src/changes/database/sqlite-errors.ts',
+    find: "? 'rule' : 'unknown'",
+    replace: "? 'rule' : undefined",
+    by: [poison],
+  },
+  {
+    name: 'unforeseen-error-blocks-the-queue-on-postgres',
+    hazard: 'one bad row blocks the queue for ever, whatever the database says of it (PostgreSQL)',
+    file: 'src/changes/database/postgres-errors.ts',
+    find: "test(sql) ? 'unknown' : undefined)",
+    replace: 'test(sql) ? undefined : undefined)',
+    by: [poison],
+  },
+  {
+    name: 'unforeseen-error-blocks-the-queue-on-mysql',
+    hazard: 'one bad row blocks the queue for ever, whatever the database says of it (MySQL)',
+    file: 'src/changes/database/mysql-errors.ts',
+    find: "test(sql) ? { kind: 'unknown', column: undefined } : undefined",
+    replace: 'test(sql) ? undefined : undefined',
+    by: [poison],
+  },
+  {
+    name: 'every-row-is-to-blame',
+    hazard: 'what fails for every row is an error of the whole: no row is set aside for a bug',
+    file: 'server-koa/push.ts',
+    find: "  if (broken.kind === 'unknown' && (unknown === writes.length || !refusals.length)) throw broken\n",
+    replace: '',
+    by: [poison],
+  },
+  {
+    name: 'missing-privilege-is-the-rows-fault',
+    hazard: 'a privilege that is missing for the table is an error of the whole',
+    file: 'src/changes/database/postgres-errors.ts',
+    find: "if (code === '42501') return /^aclcheck/.test((error as DatabaseError).routine ?? '')",
+    replace: "if (code === '42501') return false",
+    by: [poison],
+  },
+  {
+    name: 'policy-is-an-error-of-the-whole',
+    hazard: 'one bad row blocks the queue for ever: row level security refuses a row',
+    file: 'src/changes/database/postgres-errors.ts',
+    find: "if (code === '42501') return /^aclcheck/.test((error as DatabaseError).routine ?? '')",
+    replace: "if (code === '42501') return true",
+    by: [poison],
   },
   {
     name: 'definite-refusal-leaves-the-push-open',

@@ -4,6 +4,7 @@ import { ConstraintError, type ConstraintKind, DatabaseFailedError, SyncError } 
 
 const numberOf = (error: unknown) => (error instanceof Error ? Number((error as { errno?: unknown }).errno) || 0 : 0)
 const codeOf = (error: unknown) => (error instanceof Error ? String((error as { code?: unknown }).code ?? '') : '')
+const stateOf = (error: unknown) => (error instanceof Error ? String((error as { sqlState?: unknown }).sqlState ?? '') : '')
 
 /** Deadlock, lock wait timeout, too many connections, a statement that was ended: over in a moment. */
 const BUSY = new Set([1213, 1205, 1040, 1203, 1226, 1317, 3572, 4031])
@@ -32,8 +33,27 @@ export interface BrokenRule {
   readonly index?: string
 }
 
-/** What a column cannot hold counts as a rule of its own: one bad row must not block the others. */
-export function brokenRule(error: unknown): BrokenRule | undefined {
+// The classes of SQLSTATE that the database itself uses; any other is the application's own, given in a SIGNAL.
+const OWN = /^(0[0-38AKZ]|2[0-8BDF]|3[3-57-9BCDF]|4[0-4]|70|HW|HY|HZ|XA|$)/
+
+/** It has nothing to do with the rows. */
+const isWhole = (error: unknown) =>
+  error instanceof SyncError || endsStep(error) || isClosed(error) || SENTENCES[numberOf(error)] !== undefined || !numberOf(error)
+
+/**
+ * A rule that a statement broke. What a column cannot hold counts as a rule of its own: one bad row must not block the others. A statement that
+ * writes and fails for another reason is `unknown`: perhaps one of its rows is to blame.
+ */
+export function brokenRule(error: unknown, sql: string): BrokenRule | undefined {
+  const rule = knownRule(error)
+  if (rule || isWhole(error)) return rule
+  const state = stateOf(error)
+  if (!OWN.test(state)) return { kind: 'rule', column: undefined }
+  if (/^(22|23|44)/.test(state)) return { kind: 'check', column: undefined }
+  return /^\s*(INSERT|UPDATE|DELETE)/.test(sql) ? { kind: 'unknown', column: undefined } : undefined
+}
+
+function knownRule(error: unknown): BrokenRule | undefined {
   const message = error instanceof Error ? error.message : ''
   const found = (pattern: RegExp) => pattern.exec(message)?.[1]
   switch (numberOf(error)) {
@@ -53,8 +73,12 @@ export function brokenRule(error: unknown): BrokenRule | undefined {
       return { kind: 'not-null', column: found(/^(?:Column|Field) '(.*?)'/) }
     case 3819:
     case 4025:
-    case 1644: // what a trigger of the application raises is a rule like any other
       return { kind: 'check', column: undefined }
+    case 1644: // SIGNAL
+      return { kind: 'rule', column: undefined }
+    case 1118: // a row that does not fit its page
+    case 1301:
+      return { kind: 'too-large', column: undefined }
     case 1264:
     case 1265:
     case 1292:
@@ -85,7 +109,8 @@ const SENTENCES: Record<number, string> = {
 }
 
 /** What the engine or the application throws inside a step passes through; what the database throws gets a type and a sentence. */
-export function failure(error: unknown): unknown {
+export function failure(thrown: unknown): unknown {
+  const error = thrown instanceof ConstraintError && thrown.kind === 'unknown' ? thrown.cause : thrown
   if (!(error instanceof Error) || error instanceof SyncError) return error
   const what = SENTENCES[numberOf(error)]
   if (isClosed(error)) return closed(error)

@@ -9,7 +9,7 @@
 // rolled back with error 1213: the step begins anew by itself, an application must be ready for that, as it must with InnoDB anyway.
 
 import type { DataSource } from 'typeorm'
-import { DatabaseBusyError, DatabaseFailedError, SyncConfigurationError } from '../../errors.js'
+import { ConstraintError, DatabaseBusyError, DatabaseFailedError, SyncConfigurationError } from '../../errors.js'
 import {
   cellsOf,
   type Database,
@@ -71,10 +71,13 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   }
 
   async function run(connection: Connection, sql: string): Promise<Row[]> {
+    // the server would close the connection
+    if (longest !== undefined && sql.length > longest && new TextEncoder().encode(sql).length >= 4 * longest)
+      throw new ConstraintError('too-large', undefined)
     try {
       return await connection.run(sql)
     } catch (error) {
-      const rule = brokenRule(error)
+      const rule = brokenRule(error, sql)
       if (!rule) throw error
       const column = rule.index === undefined ? rule.column : await columnOfIndex(connection, sql, rule.index)
       throw constraintError({ ...rule, column }, error)

@@ -4,8 +4,9 @@
 // has one snapshot, which a standby gives as well.
 
 import type { DataSource, QueryRunner } from 'typeorm'
-import { ConstraintError, type ConstraintKind, DatabaseBusyError, DatabaseFailedError, SyncError, SyncSchemaError } from '../../errors.js'
+import { DatabaseBusyError, DatabaseFailedError, SyncSchemaError } from '../../errors.js'
 import { cellsOf, type Database, type DatabaseOptions, type Row, type Step, type StepOptions } from './database.js'
+import { codeOf, constraintError, failure, isConnectionLost, isTransient, SAFE, unreachable } from './postgres-errors.js'
 import { delay, SchemaChanges } from './schemaChanges.js'
 
 /** What of pg's client a step uses. */
@@ -16,12 +17,9 @@ interface Result {
   readonly command: string
   readonly rows: Row[]
 }
-type DatabaseError = Error & { code?: string; column?: string; detail?: string }
 
 // Two processes that set up the same database at once come one after the other.
 const SET_UP_LOCK = 7_305_808_869_231_650_116n
-
-const SAFE = 'Nothing was stored, nothing was lost'
 
 export function postgresSteps(
   dataSource: DataSource,
@@ -31,8 +29,8 @@ export function postgresSteps(
   const schemaChanges = new SchemaChanges()
 
   async function execute(client: Client, sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+    beforeStatement?.(sql)
     try {
-      beforeStatement?.(sql)
       const result = await client.query({
         text: values.length ? numbered(sql) : sql,
         values: values.map(v => (v === undefined ? null : v)),
@@ -42,7 +40,7 @@ export function postgresSteps(
     } catch (error) {
       // the schema, perhaps, is not what was read of it
       if (/^(22|42)/.test(codeOf(error))) onMistake()
-      throw constraint(error) ?? error
+      throw constraintError(error, sql) ?? error
     }
   }
 
@@ -93,7 +91,7 @@ export function postgresSteps(
           'The connection to the database broke during a commit; whether it was stored is not known here. Sync again: that finds it out.',
           { cause: error },
         )
-      throw constraint(error) ?? error
+      throw constraintError(error) ?? error
     }
     // what a failed transaction answers
     if (result.command === 'ROLLBACK') throw new DatabaseFailedError(`The transaction had failed before its commit. ${SAFE}.`)
@@ -217,61 +215,4 @@ const TYPES = {
     const number = Number(text)
     return Number.isSafeInteger(number) ? number : text
   },
-}
-
-// ---------------------------------------------------------------- errors
-
-/** The code that PostgreSQL, or the network, gave an error. */
-export function codeOf(error: unknown): string {
-  const told = error instanceof ConstraintError ? error.cause : error
-  return String((told as DatabaseError | undefined)?.code ?? '')
-}
-
-function constraint(error: unknown): ConstraintError | undefined {
-  const code = codeOf(error)
-  // a value that the column does not take, and what a trigger of the application raises, are rules of the database like any other
-  const kind: ConstraintKind | undefined =
-    KINDS[code] ?? (error instanceof Error && (/^22/.test(code) || /^23/.test(code) || code === 'P0001') ? 'check' : undefined)
-  return kind && new ConstraintError(kind, kind === 'check' ? undefined : columnOf(error as DatabaseError), { cause: error })
-}
-
-const KINDS: Record<string, ConstraintKind> = { 23505: 'unique', 23503: 'foreign-key', 23502: 'not-null' }
-
-// «Key (code, name)=(…) already exists»: the words depend on the server's language, the brackets do not
-function columnOf({ column, detail = '' }: DatabaseError): string | undefined {
-  const first = column ?? /\((.+?)\)=\(/.exec(detail)?.[1]?.split(', ')[0]
-  return first?.replace(/^"(.*)"$/, (_, name) => name.replaceAll('""', '"'))
-}
-
-const LOST_CODES = /^(08...|57P01|57P02|57P03|25P03|25P04|E[A-Z_]+)$/
-const LOST_MESSAGES = /Connection terminated|not queryable|Client was closed|timeout exceeded when trying to connect|Connection ended/
-
-function isConnectionLost(error: unknown): boolean {
-  return error instanceof Error && (LOST_CODES.test(codeOf(error)) || LOST_MESSAGES.test(error.message))
-}
-
-function isTransient(error: unknown): boolean {
-  return !(error instanceof SyncError) && (['40P01', '40001', '55P03', '53300'].includes(codeOf(error)) || isConnectionLost(error))
-}
-
-const unreachable = (error: Error) =>
-  new DatabaseFailedError(`The database cannot be reached: ${error.message}. ${SAFE}; sync again when it is back.`, { cause: error })
-
-const FAILURES: [code: RegExp, what: string][] = [
-  [/^25006/, 'The database is read-only'],
-  [/^53100/, 'The disk is full'],
-  [/^53/, 'The database is out of resources'],
-  [/^57014/, 'A statement was cancelled, as by statement_timeout'],
-  [/^28/, 'The database refuses the login'],
-  [/^(42501)/, 'The database user may not do this'],
-  [/^(58|XX00[12])/, 'The files of the database cannot be read or written'],
-]
-
-// What the engine or the application throws inside a step passes through; what the database throws gets a type and a sentence.
-function failure(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof SyncError) return error
-  const [, what] = FAILURES.find(([code]) => code.test(codeOf(error))) ?? []
-  return what
-    ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this step was stored; mend it and sync again.`, { cause: error })
-    : error
 }

@@ -15,7 +15,8 @@ import {
   type Target,
 } from './database.js'
 import { shortName } from './names.js'
-import { codeOf, postgresSteps } from './postgres-step.js'
+import { codeOf } from './postgres-errors.js'
+import { postgresSteps } from './postgres-step.js'
 import { type ColumnInfo, readColumns, TABLES } from './postgres-tables.js'
 import { type Capture, captureOf, idOf, keepAbsence, keepImage, MARK, type Place } from './postgres-triggers.js'
 

@@ -4,7 +4,7 @@
 // Otherwise the application's save would become part of our transaction and vanish with its rollback, although its promise resolved.
 
 import type { DataSource } from 'typeorm'
-import { ConstraintError, type ConstraintKind, DatabaseBusyError, DatabaseFailedError, SyncError } from '../../errors.js'
+import { DatabaseBusyError, DatabaseFailedError } from '../../errors.js'
 import { type Connection, connectionOf, type SqliteDriver } from './connection.js'
 import {
   type Database,
@@ -23,6 +23,7 @@ import {
   type Target,
 } from './database.js'
 import { delay, SchemaChanges } from './schemaChanges.js'
+import { constraintError, failure, isBusy } from './sqlite-errors.js'
 import { TABLES } from './sqlite-tables.js'
 import { type IndexedColumn, imageTable, keepAbsence, keepImage, MARK, triggersOf } from './triggers.js'
 
@@ -40,14 +41,14 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
   const execute = (connection: Connection, sql: string) => perform(connection, { sql, values: [] })
 
   function perform(connection: Connection, { sql, values, many, asCells, counts }: Statement): Row[] {
+    beforeStatement?.(sql)
     try {
-      beforeStatement?.(sql)
       if (asCells) return connection.readCells(sql, values) as unknown as Row[]
       if (!many) return connection.run(sql, values)
       const changed = connection.runMany(sql, many)
       return counts ? (changed as unknown as Row[]) : []
     } catch (error) {
-      throw constraint(error) ?? error
+      throw constraintError(error, sql) ?? error
     }
   }
 
@@ -476,39 +477,6 @@ const keepRows = (table: Table) =>
   })
 
 const keepAbsences = (table: Table) => keepAbsence(table, 'k.value', { from: 'json_each(?) k, ', where: 'r.id <> ? AND' })
-
-function constraint(error: unknown): ConstraintError | undefined {
-  const message = error instanceof Error ? error.message : ''
-  const found = /(UNIQUE|NOT NULL|FOREIGN KEY|CHECK) constraint failed(?:: (.*))?/.exec(message)
-  if (!found) return
-  const kind = found[1]?.toLowerCase().replace(' ', '-') as ConstraintKind
-  const column = kind === 'check' ? undefined : found[2]?.split(',')[0]?.trim().split('.').at(-1)
-  return new ConstraintError(kind, column, { cause: error })
-}
-
-function isBusy(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  return (
-    /^SQLITE_(BUSY|LOCKED)/.test(String((error as { code?: unknown }).code)) ||
-    /(within|inside) a transaction|database (table )?is locked/.test(error.message)
-  )
-}
-
-// What the engine or the application throws inside a step passes through; what the database throws gets a type and a sentence.
-function failure(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof SyncError || error instanceof ConstraintError) return error
-  const code = String((error as { code?: unknown }).code ?? '')
-  const what = /SQLITE_FULL|disk is full/.test(code + error.message)
-    ? 'The disk is full'
-    : /SQLITE_READONLY|readonly/.test(code + error.message)
-      ? 'The database is read-only'
-      : /SQLITE_(IOERR|CORRUPT|NOTADB|CANTOPEN)|malformed|disk I\/O/.test(code + error.message)
-        ? 'The database file cannot be read or written'
-        : undefined
-  return what
-    ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this step was stored; mend it and sync again.`, { cause: error })
-    : error
-}
 
 const macrotask: () => Promise<void> =
   typeof setImmediate === 'function'

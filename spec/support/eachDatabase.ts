@@ -1,0 +1,77 @@
+// The same server on each kind of database that is there, with a device beside it: for what a spec says of all of them.
+
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { afterEach } from '@jest/globals'
+import Koa from 'koa'
+import libsql from 'libsql'
+import { DataSource, type DataSourceOptions } from 'typeorm'
+import { type WithSyncOptions, withSync } from 'typeorm-sync'
+import { syncRoutes } from 'typeorm-sync/server-koa'
+import * as mysql from './mysqlDatabase.js'
+import { mysqlUrl } from './mysqlServer.js'
+import * as postgres from './postgresDatabase.js'
+import { postgresUrl } from './postgresServer.js'
+
+export type Kind = 'sqljs' | 'libsql' | 'postgres' | 'mysql'
+
+/** Those on which a server runs here. */
+export const SERVERS: Kind[] = ['libsql', ...(postgresUrl ? (['postgres'] as const) : []), ...(mysqlUrl ? (['mysql'] as const) : [])]
+
+const open: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const end of open.splice(0)) await end()
+})
+
+async function optionsOf(kind: Kind): Promise<DataSourceOptions> {
+  if (kind === 'sqljs') return { type: 'sqljs' }
+  if (kind === 'libsql') return { type: 'better-sqlite3', driver: libsql, database: ':memory:' }
+  if (kind === 'mysql') {
+    const { name, drop } = await mysql.newDatabase('each', 'CHARACTER SET utf8mb4')
+    open.unshift(drop)
+    return mysql.optionsOn(name)
+  }
+  const name = await postgres.newDatabase('each')
+  open.unshift(() => postgres.dropDatabases(name))
+  return postgres.optionsOn(name, {})
+}
+
+/** A database of its own, gone after the test. */
+export async function openOn(kind: Kind, entities: DataSourceOptions['entities'], sync: WithSyncOptions = {}): Promise<DataSource> {
+  const options = await optionsOf(kind)
+  const dataSource = withSync(new DataSource({ ...options, entities, synchronize: true } as DataSourceOptions), { retries: 0, ...sync })
+  open.unshift(async () => dataSource.isInitialized && (await dataSource.destroy()))
+  return dataSource.initialize()
+}
+
+/** Serves a data source; `errors` is what the application is told of. */
+export async function serve(dataSource: DataSource) {
+  const app = new Koa()
+  const errors: unknown[] = []
+  app.on('error', error => errors.push(error))
+  app.use(syncRoutes(dataSource, { public: true }).routes())
+  const server = app.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  open.unshift(async () => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const post = async (path: string, rows: object[]) => {
+    const response = await fetch(url + path, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(rows),
+    })
+    return { status: response.status, json: (await response.json()) as any }
+  }
+  return { url, errors, post }
+}
+
+/** Runs a statement: names in double quotes, `?` for parameters, whatever the kind. */
+export function sql(dataSource: DataSource, text: string, values: unknown[] = []) {
+  const { type } = dataSource.options
+  let count = 0
+  const own = type === 'postgres' ? text.replace(/\?/g, () => `$${++count}`) : type === 'mariadb' ? text.replaceAll('"', '`') : text
+  return dataSource.query(own, values)
+}
