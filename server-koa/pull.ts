@@ -23,7 +23,7 @@ export function* readPage(
   const clock = yield* database.clock()
   const token = query.after === undefined ? undefined : readToken(query.after)
   const reset = resetOf(clock, query, token)
-  if (reset === 'collection-changed' && (yield* database.isReplica())) throw new LaggingReplicaError(BEHIND)
+  if ((reset === 'collection-changed' || query.since > clock.now) && (yield* database.isReplica())) throw new LaggingReplicaError(BEHIND)
   const lastChange = yield* readLastChange(collection)
   const etag = `"${clock.collection}.${lastChange}"`
   if (!reset && !token && isRecent(clock, query.since) && query.since >= lastChange && matches(query.ifNoneMatch, etag))
@@ -51,9 +51,12 @@ export function* readPage(
 
 const BEHIND = 'This replica has not come as far as the client has.'
 
-function resetOf(clock: Clock, { since, min = 0, collection }: PullQuery, token: Token | undefined): Reset | undefined {
-  // the client has heard of more than there is: this history was put back
-  if (clock.now < Math.max(since, min) || (collection !== undefined && collection !== clock.collection)) return 'collection-changed'
+function resetOf(clock: Clock, { since, min, collection }: PullQuery, token: Token | undefined): Reset | undefined {
+  if (collection !== undefined && collection !== clock.collection) return 'collection-changed'
+  // The client has heard of more than there is: this history was put back. Who tells neither collection nor min (a client of 2012, a person
+  // with curl) may have looked at a clock instead: nothing has changed since, and `now` leads back to the stamps.
+  const isTime = collection === undefined && min === undefined && since <= Date.now()
+  if (clock.now < Math.max(since, min ?? 0) && !isTime) return 'collection-changed'
   // every page is compared: tombstones may go while a client turns them
   const from = token ? (token.start ?? token.stamp - 1) : since
   return (token || since > 0) && from < clock.horizon ? 'since-too-old' : undefined

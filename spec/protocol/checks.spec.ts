@@ -219,9 +219,35 @@ describe('the rows of a POST', () => {
   })
 
   test('an id that comes twice is told once, however often it comes; case matters', () => {
-    const { rows, refusals } = readPushedRows([{ id: 'A' }, { id: 'a' }, { id: 'A' }, { id: 'A', _removed: true }, { id: 'B' }])
+    const { rows, refusals } = readPushedRows([
+      { id: 'A' },
+      { id: 'a' },
+      { id: 'A', _removed: true },
+      { id: 'A' },
+      { id: 'B' },
+      { id: 'A' },
+    ])
     expect(refusals).toEqual([{ id: 'A', code: 'duplicate-id', detail: expect.any(String) }])
     expect(rows.map(row => row.id)).toEqual(['A', 'a', 'B'])
+  })
+
+  test('what comes twice and is the same is one row', () => {
+    const removal = { id: 'A', _removed: true }
+    const rows = [removal, { ...removal, name: 'of no importance' }, { id: 'B', name: 'b' }, { id: 'B', name: 'b' }]
+    expect(readPushedRows(rows)).toEqual({
+      rows: [
+        { id: 'A', value: null, partial: false },
+        { id: 'B', value: { id: 'B', name: 'b' }, partial: false },
+      ],
+      refusals: [],
+    })
+    for (const other of [
+      { id: 'B' },
+      { id: 'B', name: 'c' },
+      { id: 'B', name: 'b', _partial: true },
+      { id: 'B', name: 'b', _removed: true },
+    ])
+      expect(readPushedRows([{ id: 'B', name: 'b' }, other]).refusals).toMatchObject([{ id: 'B', code: 'duplicate-id' }])
   })
 
   test.each(['_removed', '_partial'])('%s is true or false and nothing else', property => {
@@ -265,6 +291,12 @@ describe('a query', () => {
     [Object.create({ since: '3' }), { since: 0 }],
   ])('%j', (query, expected) => expect(readPullQuery(query)).toEqual(expected))
 
+  test('a name that looks like one of the protocol’s is none of the others', () => {
+    expect(readPullQuery({ since: '1', _: '2', 'a[]': ['3', '4'], sincere: '5' })).toEqual({ since: 1 })
+    for (const name of ['since[]', 'since[$gt]', 'SINCE', ' since', 'limit[0]', 'collection[]', 'Idempotency-Key', 'seen.x'])
+      for (const read of [readPullQuery, readPushQuery]) expect(() => read({ [name]: '1' })).toThrow(BadRequestError)
+  })
+
   const noNumbers = ['1e3', '0x10', '-1', '+1', '1.0', ' 1', '1 ', '1,2', 'x', 'NaN', 'Infinity', '９', '9007199254740992', '9'.repeat(400)]
   test.each(noNumbers)('%j is no number', text => {
     for (const name of ['since', 'limit', 'min']) expect(() => readPullQuery({ [name]: text })).toThrow(BadRequestError)
@@ -285,6 +317,6 @@ describe('a query', () => {
     expect(readPushQuery({})).toEqual({})
     expect(readPushQuery({ since: '0', collection: 'c' })).toEqual({ since: 0, collection: 'c' })
     expect(readPushQuery({ since: 'null' })).toEqual({ since: 0 })
-    expect(readPushQuery({ key: 'k' })).toEqual({ key: 'k' })
+    expect(readPushQuery({ 'idempotency-key': 'k' })).toEqual({ key: 'k' })
   })
 })

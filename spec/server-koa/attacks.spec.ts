@@ -207,9 +207,7 @@ describe('queries', () => {
     'min=NaN',
   ])('%s', async query => {
     const answer = await todo.get(`/taskChanges?${query.replaceAll(' ', '%20').replaceAll("'", '%27')}`)
-    // a name that nobody knows is passed over
-    if (query.includes('[')) expect(answer.status).toBe(200)
-    else await expectHarmless(() => Promise.resolve(answer), 400)
+    await expectHarmless(() => Promise.resolve(answer), 400)
   })
 
   test.each(['toString', '__proto__', 'constructor', '..%2f..%2fetc%2fpasswd', 'task', 'sync_clock'])(

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import cors from '@koa/cors'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { DatabaseBusyError, DatabaseFailedError, LaggingReplicaError } from '../../src/errors.js'
-import { startTodo, type Todo } from './todoServer.js'
+import { startTodo, type Todo, until } from './todoServer.js'
 
 let todo: Todo
 const stops: (() => Promise<void>)[] = []
@@ -122,6 +122,29 @@ describe('GET tells', () => {
     },
   )
 
+  test('nothing to a client that took the time for a stamp, and where to go on from', async () => {
+    const { now } = (await todo.post('/taskChanges', [milk])).json
+    await until(() => Date.now() > now)
+    const since = now + 1
+    const { json } = await todo.get(`/taskChanges?since=${since}`)
+    expect(json).toEqual({ now, collection: expect.any(String), updates: [] })
+    // one that says which history it knows, or how far it has heard, hears that it was put back
+    for (const more of [`collection=${json.collection}`, `min=${since}`, 'min=0'])
+      expect((await todo.get(`/taskChanges?since=${since}&${more}`)).json).toMatchObject({ reset: 'collection-changed', updates: [milk] })
+    expect((await todo.get(`/taskChanges?since=${Date.now() + 3_600_000}`)).json).toMatchObject({ reset: 'collection-changed' })
+    // and nobody has seen what is not there yet
+    expect(await todo.post(`/taskChanges?since=${since}`, [bread])).toMatchObject({ status: 409, json: { reset: 'collection-changed' } })
+  })
+
+  test.each(['since[]=1', 'since%5B%5D=1', 'Since=1', 'since%20=1', 'limit[0]=5', 'collection[]=x', 'min.x=1', 'AFTER=x', 'Seen=1:/x'])(
+    'nobody who asks with %s, which looks like a parameter: 400, as to a POST',
+    async query => {
+      for (const answer of [await todo.get(`/taskChanges?${query}`), await todo.post(`/taskChanges?${query}`, [milk])])
+        expect(answer).toMatchObject({ status: 400, json: { status: 400, detail: expect.stringContaining('looks like it') } })
+      expect(ids(await todo.get('/taskChanges?_=1&cache[]=x&sincerely=yours&SINGLE=1'))).toEqual([])
+    },
+  )
+
   test.each(['limit=0', 'limit=x', 'limit=', 'after=rubbish', 'min=-1'])('nor with %s', async query => {
     expect(await todo.get(`/taskChanges?since=0&${query}`)).toMatchObject({ status: 400, json: { status: 400 } })
   })
@@ -221,14 +244,32 @@ describe('POST', () => {
   })
 
   test('is known by a key in the query as well, where a proxy strips the header', async () => {
-    const first = await todo.post('/taskChanges?key=a0b1', [milk])
+    const first = await todo.post('/taskChanges?idempotency-key=a0b1', [milk])
     await todo.post('/taskChanges', [{ id: 'milk', name: 'Buy oat milk' }])
-    expect((await todo.post('/taskChanges?key=a0b1', [milk])).json).toEqual({ ...first.json, replayed: true })
+    expect((await todo.post('/taskChanges?idempotency-key=a0b1', [milk])).json).toEqual({ ...first.json, replayed: true })
     expect((await todo.post('/taskChanges', [milk], { 'Idempotency-Key': 'a0b1' })).json).toEqual({ ...first.json, replayed: true })
-    expect((await todo.post('/taskChanges?key=a0b1', [milk], { 'Idempotency-Key': 'a0b1' })).json.replayed).toBe(true)
-    for (const query of ['key=', 'key=a&key=b', 'key=schl%C3%BCssel', `key=${'k'.repeat(256)}`])
+    expect((await todo.post('/taskChanges?idempotency-key=a0b1', [milk], { 'Idempotency-Key': 'a0b1' })).json.replayed).toBe(true)
+    for (const query of [
+      'idempotency-key=',
+      'idempotency-key=a&idempotency-key=b',
+      'idempotency-key=schl%C3%BCssel',
+      `idempotency-key=${'k'.repeat(256)}`,
+    ])
       expect(await todo.post(`/taskChanges?${query}`, [milk])).toMatchObject({ status: 400, json: { status: 400 } })
-    expect((await todo.post('/taskChanges?key=one', [milk], { 'Idempotency-Key': 'two' })).status).toBe(400)
+    expect((await todo.post('/taskChanges?idempotency-key=one', [milk], { 'Idempotency-Key': 'two' })).status).toBe(400)
+  })
+
+  test('may say the same twice, as clients of 2012 do with removals; which of two that differ is meant, nobody knows: 422', async () => {
+    await todo.post('/taskChanges', [milk, bread])
+    const removal = { id: 'milk', _removed: true }
+    expect((await todo.post('/taskChanges', [removal, removal, { id: 'bread', done: true }, { id: 'bread', done: true }])).json).toEqual({
+      ...{ status: 'ok', now: expect.any(Number), since: expect.any(Number) },
+    })
+    expect((await todo.get('/taskChanges')).json.updates).toMatchObject([{ id: 'bread', done: true }])
+    const differing = [{ ...bread }, removal, { id: 'bread', _removed: true }, removal, { ...bread }]
+    const answer = await todo.post('/taskChanges', differing)
+    expect(answer).toMatchObject({ status: 422, json: { errors: [{ id: 'bread', code: 'duplicate-id' }] } })
+    expect(ids(await todo.get('/taskChanges'))).toEqual(['bread'])
   })
 
   test('names the properties that the server does not know, each once, and again where it comes again', async () => {

@@ -375,7 +375,7 @@ export async function history(
     const answer = await beside(db, 'transaction beside a request', look, () => running.exit(() => db.handler(method, path, headers, body)))
     if (isFaulty) endFault(db)
     // the key is random, and a history is not
-    trace(`    ${from} ${method} ${server}${path.replace(/&key=[^&]*/, '')} ${body ?? ''} ⇒ ${answer.status} ${answer.body}`)
+    trace(`    ${from} ${method} ${server}${path.replace(/&idempotency-key=[^&]*/, '')} ${body ?? ''} ⇒ ${answer.status} ${answer.body}`)
     const after = snapshot(db)
     for (const id of changesOf(before, after)) {
       const old = before.get(id) ?? null

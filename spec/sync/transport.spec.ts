@@ -134,7 +134,7 @@ describe('telling what changed', () => {
     expect(seen).toMatchObject([
       {
         method: 'POST',
-        url: '/taskChanges?since=7&collection=c&key=k',
+        url: '/taskChanges?since=7&collection=c&idempotency-key=k',
         body: ROWS,
         headers: { 'content-type': 'application/json', 'idempotency-key': 'k', accept: 'application/json' },
       },
@@ -247,7 +247,7 @@ describe('a status that is no success', () => {
       expect(error).toBeInstanceOf(TransportError)
       expect(error.constructor).toBe(kind)
       expect(error).toMatchObject({ status, name: kind.name, isDefinite: !isPush || definite.includes(status) })
-      expect(error.url).toBe(isPush ? `${url}?since=7&collection=c&key=k` : `${url}?since=0`)
+      expect(error.url).toBe(isPush ? `${url}?since=7&collection=c&idempotency-key=k` : `${url}?since=0`)
       expect(error.message).toContain(`${url} answered ${status}: What the server says. `)
       expect(seen).toHaveLength(retried.includes(status) ? 4 : 1)
     }
@@ -426,7 +426,7 @@ describe('a connection', () => {
     handle = request => request.socket.destroy()
     const error = await errorOf(push())
     expect(error).toBeInstanceOf(NetworkError)
-    expect(error).toMatchObject({ isDefinite: false, url: `${url}?since=7&collection=c&key=k`, code: 'network' })
+    expect(error).toMatchObject({ isDefinite: false, url: `${url}?since=7&collection=c&idempotency-key=k`, code: 'network' })
     expect(error).not.toHaveProperty('status')
     expect(error.cause).toBeDefined()
     expect(seen).toHaveLength(4)
@@ -483,7 +483,7 @@ describe('headers', () => {
     const headers = jest.fn(({ renew }: { renew: boolean }) => ({ authorization: renew ? 'new' : 'old' }))
     expect(await push({ headers }, false)).toMatchObject({ kind: 'stored' })
     expect(seen.map(request => request.headers.authorization)).toEqual(['old', 'new'])
-    expect(headers.mock.calls).toEqual([false, true].map(renew => [{ renew, url: `${url}?since=7&collection=c&key=k` }]))
+    expect(headers.mock.calls).toEqual([false, true].map(renew => [{ renew, url: `${url}?since=7&collection=c&idempotency-key=k` }]))
     expect(waits).toEqual([])
   })
 

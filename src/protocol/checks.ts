@@ -134,7 +134,7 @@ export function readPushedRows(body: unknown): { rows: PushedRow[]; refusals: Re
   if (!Array.isArray(body)) throw new BadRequestError('The body is not a JSON array of rows.')
   const rows: PushedRow[] = []
   const refusals: Refusal[] = []
-  const seen = new Map<string, number>()
+  const seen = new Map<string, WireRow | undefined>()
   for (const [index, row] of body.entries()) {
     if (!isObject(row)) throw new BadRequestError(`Row ${index} of the body is not an object.`)
     const id = own(row, 'id')
@@ -143,11 +143,16 @@ export function readPushedRows(body: unknown): { rows: PushedRow[]; refusals: Re
       refusals.push({ id: typeof id === 'string' ? id : '', code: 'bad-id', detail: `The id of row ${index} ${why}.` })
       continue
     }
-    const times = (seen.get(id) ?? 0) + 1
-    seen.set(id, times)
-    // said once, however often it comes
-    if (times === 2) refusals.push({ id, code: 'duplicate-id', detail: 'The id comes more than once; which row is meant?' })
-    if (times > 1) continue
+    if (seen.has(id)) {
+      const before = seen.get(id)
+      // persistence.js told each removal twice, from December 2011 to August 2012
+      if (before === undefined || isSamePush(before, row)) continue
+      // said once, however often it comes
+      seen.set(id, undefined)
+      refusals.push({ id, code: 'duplicate-id', detail: 'The id comes more than once; which row is meant?' })
+      continue
+    }
+    seen.set(id, row)
     const mark = ['_removed', '_partial'].find(name => !isMark(own(row, name)))
     if (mark) refusals.push({ id, property: mark, code: 'not-valid', detail: `${mark} is neither true nor false.` })
     else if (own(row, '_removed') === true) rows.push({ id, value: null, partial: false })
@@ -155,6 +160,9 @@ export function readPushedRows(body: unknown): { rows: PushedRow[]; refusals: Re
   }
   return { rows, refusals }
 }
+
+const isSamePush = (x: WireRow, y: WireRow) =>
+  (own(x, '_removed') === true && own(y, '_removed') === true) || JSON.stringify(x) === JSON.stringify(y)
 
 const isMark = (value: unknown) => value === undefined || typeof value === 'boolean'
 
@@ -174,8 +182,20 @@ function whyNoId(id: unknown): string | undefined {
 
 type Query = Record<string, string | string[] | undefined>
 
+const PARAMETERS = ['since', 'limit', 'after', 'min', 'collection', 'seen', 'idempotency-key']
+
+/** Throws BadRequestError for a name that looks like one of the protocol's and is none; others, such as a cache buster's, are passed over. */
+function checkNames(query: Query): void {
+  for (const name of Object.keys(query)) {
+    const meant = /^[^[.]*/.exec(name)?.[0].trim().toLowerCase() ?? ''
+    if (PARAMETERS.includes(meant) && name !== meant)
+      throw new BadRequestError(`A parameter is not called ${meant}, but looks like it: write ${meant}=…, once.`)
+  }
+}
+
 /** The query of a GET. Throws BadRequestError: what is no stamp must not become a full dump by accident. */
 export function readPullQuery(query: Query): PullQuery {
+  checkNames(query)
   const limit = numberOf(query, 'limit')
   if (limit === 0) throw new BadRequestError('limit is 0; ask for one update at least.')
   return {
@@ -189,11 +209,12 @@ export function readPullQuery(query: Query): PullQuery {
 
 /** The query of a POST. Throws BadRequestError. */
 export function readPushQuery(query: Query): { since?: number; collection?: string; seen?: ReadonlyMap<string, number>; key?: string } {
+  checkNames(query)
   return {
     ...given('since', sinceOf(query)),
     ...given('collection', textOf(query, 'collection')),
     ...given('seen', seenOf(query)),
-    ...given('key', textOf(query, 'key')),
+    ...given('key', textOf(query, 'idempotency-key')),
   }
 }
 

@@ -61,7 +61,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
         ...(key !== undefined && { 'idempotency-key': key }),
       }
       // the key in the query as well: a proxy may strip the header, where alone an older server of ours looks
-      const address = withQuery(url, { since, collection, seen: seen && writeSeen(seen), key })
+      const address = withQuery(url, { since, collection, seen: seen && writeSeen(seen), 'idempotency-key': key })
       const reply = await ask({ method: 'POST', url: address, headers, body, mayRetry: retry }, signal)
       const { bytes } = reply
       if (isRedirect(reply)) throw errorOf(reply)
