@@ -5,6 +5,7 @@ import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
 import { readPullQuery } from '../src/protocol/checks.js'
 import type { PullAnswer, PullQuery } from '../src/protocol/messages.js'
+import { breakOff } from './connection.js'
 import { report } from './problem.js'
 import { readPage } from './pull.js'
 import { streamAnswer } from './stream.js'
@@ -46,9 +47,9 @@ export async function answerPull(ctx: Context, log: ChangeLog, collection: Colle
   stream.once('error', error => {
     // a middleware that compresses stands between the two, and passes on neither this end nor the other
     if (ctx.body !== stream) report(ctx, error)
-    ctx.res.destroy()
+    breakOff(ctx)
   })
-  ctx.res.setTimeout(limits.requestTimeout, () => ctx.res.destroy())
+  ctx.res.setTimeout(limits.requestTimeout, () => breakOff(ctx))
   ctx.body = stream
 }
 

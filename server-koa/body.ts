@@ -2,9 +2,9 @@
 //
 // Not @koa/bodyparser: it answers 413 above 1 MB, takes a body of another content type for {}, and throws past the middleware.
 
-import type { IncomingMessage } from 'node:http'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import type { Context } from 'koa'
+import { lastOnConnection } from './connection.js'
 import { Problem } from './problem.js'
 
 export interface BodyLimits {
@@ -29,7 +29,7 @@ export async function readJson(ctx: Context, limits: BodyLimits): Promise<{ byte
   checkContentType(ctx.get('Content-Type'))
   const parsed = ctx.request as unknown as { body?: unknown; rawBody?: unknown }
   if (parsed.body === undefined && parsed.rawBody === undefined) {
-    const bytes = await readBody(ctx.req, ctx.get('Content-Encoding').trim().toLowerCase(), limits)
+    const bytes = await readBody(ctx, ctx.get('Content-Encoding').trim().toLowerCase(), limits)
     return { bytes, json: parse(bytes) }
   }
   // a body parser of the application's was here first
@@ -46,7 +46,8 @@ function checkContentType(header: string): void {
   throw new Problem(415, 'The body has to be application/json, in UTF-8.', { headers: { 'Accept-Post': 'application/json' } })
 }
 
-function readBody(req: IncomingMessage, encoding: string, limits: BodyLimits): Promise<Buffer> {
+function readBody(ctx: Context, encoding: string, limits: BodyLimits): Promise<Buffer> {
+  const { req } = ctx
   const plain = encoding === '' || encoding === 'identity'
   if (!plain && !Object.hasOwn(DECODERS, encoding))
     throw new Problem(415, 'The Content-Encoding is not known here.', { headers: { 'Accept-Encoding': 'gzip, deflate, br' } })
@@ -67,7 +68,7 @@ function readBody(req: IncomingMessage, encoding: string, limits: BodyLimits): P
       else resolve(Buffer.concat(chunks))
     }
     const timer = setTimeout(
-      () => end(new Problem(408, 'The body took too long to arrive.', { headers: { Connection: 'close' } })),
+      () => end(new Problem(408, 'The body took too long to arrive.', { headers: lastOnConnection(ctx) })),
       limits.requestTimeout,
     )
     // an encoded body may go on for ever without ever giving a byte
@@ -81,7 +82,7 @@ function readBody(req: IncomingMessage, encoding: string, limits: BodyLimits): P
       else chunks.push(chunk)
     }
     const cut = () => {
-      if (!req.complete) end(new Problem(400, 'The body was cut off.'))
+      if (!req.readableEnded) end(new Problem(400, 'The body was cut off.'))
     }
     const source = decoder ?? req
     req.on('data', count).on('close', cut).on('error', cut)
@@ -128,14 +129,3 @@ function endOfString(bytes: Buffer, start: number): number {
 }
 
 const tooLarge = ({ bytes }: BodyLimits) => new Problem(413, `The body may have ${bytes} bytes at most.`)
-
-const LINGER = 2_000
-
-/** Reads on, for a moment, what nobody wants: a connection that is closed over unread bytes is reset before the client has seen the answer. */
-export function discardRest(req: IncomingMessage): void {
-  if (req.complete || req.destroyed) return
-  req.resume()
-  const timer = setTimeout(() => req.destroy(), LINGER).unref()
-  const clear = () => clearTimeout(timer)
-  req.on('end', clear).on('close', clear)
-}

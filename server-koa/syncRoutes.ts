@@ -8,7 +8,7 @@ import { changeLogOf, type SyncedEntity, setUpAgain, syncedEntities } from '../s
 import { SyncConfigurationError } from '../src/errors.js'
 import { answerPull, type PullLimits } from './answerPull.js'
 import { answerPush, type PushLimits } from './answerPush.js'
-import { discardRest } from './body.js'
+import { discardRest } from './connection.js'
 import { Problem, report, unavailable, writeProblem } from './problem.js'
 import { updateWriter } from './updates.js'
 

@@ -24,6 +24,7 @@ const rows = 'spec/hazards/rows.spec.ts'
 const servers = 'spec/hazards/servers.spec.ts'
 const values = 'spec/hazards/values.spec.ts'
 const http = 'spec/server-koa/http.spec.ts'
+const http2 = 'spec/server-koa/http2.spec.ts'
 const attacks = 'spec/server-koa/attacks.spec.ts'
 const streams = 'spec/server-koa/stream.spec.ts'
 const maintenance = 'spec/server-koa/maintenance.spec.ts'
@@ -1694,6 +1695,38 @@ const onTheServer: Mutant[] = [
     find: 'PARAMETERS.includes(meant) && name !== meant',
     replace: 'PARAMETERS.includes(meant) && name === undefined',
     by: [checks, http, attacks],
+  },
+  {
+    name: 'half-an-answer-over-http2',
+    hazard: 'half an answer must never look like a whole one',
+    file: 'server-koa/connection.ts',
+    find: 'if (stream) stream.close(constants.NGHTTP2_INTERNAL_ERROR)',
+    replace: 'if (stream) stream.destroy()',
+    by: [http2],
+  },
+  {
+    name: 'rest-of-a-body-over-http2',
+    hazard: 'attacks: bodies of 1 GB, chunked',
+    file: 'server-koa/connection.ts',
+    find: 'if (stream) stream.close(constants.NGHTTP2_NO_ERROR)',
+    replace: 'if (stream) req.destroy()',
+    by: [http2],
+  },
+  {
+    name: 'connection-header-over-http2',
+    hazard: 'HTTP/2 has no headers of the connection',
+    file: 'server-koa/connection.ts',
+    find: "(streamOf(req) ? {} : { Connection: 'close' })",
+    replace: "({ Connection: 'close' })",
+    by: [http2],
+  },
+  {
+    name: 'key-of-http1-alone',
+    hazard: 'HTTP/2: headersDistinct is not there',
+    file: 'server-koa/answerPush.ts',
+    find: 'req.rawHeaders.filter(',
+    replace: "(req.headersDistinct['idempotency-key'] ? req.rawHeaders : []).filter(",
+    by: [http2],
   },
   {
     name: 'long-ids',
