@@ -1,11 +1,13 @@
+// A minifier renames classes: what an error is called stands here as a text.
+
 /** What every error of typeorm-sync is: `code` names its kind for programs, `entity` the entity that it is about, the message says what to do. */
 export class SyncError extends Error {
+  override readonly name: string = 'SyncError'
   readonly code: string = 'sync'
   readonly entity?: string
 
   constructor(message: string, details: { entity?: string; cause?: unknown } = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
-    this.name = new.target.name
     if (details.entity !== undefined) this.entity = details.entity
   }
 }
@@ -14,11 +16,13 @@ export class SyncError extends Error {
 
 /** The entity, its key, its relations or its url cannot be synced as they are. Thrown when sync is enabled or the data source is initialised. */
 export class SyncConfigurationError extends SyncError {
+  override readonly name = 'SyncConfigurationError'
   override readonly code = 'configuration'
 }
 
 /** The database lacks a column, table or trigger that sync needs, because no synchronize or migration has brought it yet. */
 export class SyncSchemaError extends SyncError {
+  override readonly name = 'SyncSchemaError'
   override readonly code = 'schema'
 }
 
@@ -26,11 +30,13 @@ export class SyncSchemaError extends SyncError {
 
 /** The application kept a transaction open, or another process the database locked, for longer than a step may wait. Nothing was done; try again. */
 export class DatabaseBusyError extends SyncError {
+  override readonly name = 'DatabaseBusyError'
   override readonly code = 'database-busy'
 }
 
 /** The database refused to store: full, read-only, corrupt, closed. Nothing was stored by half. */
 export class DatabaseFailedError extends SyncError {
+  override readonly name = 'DatabaseFailedError'
   override readonly code = 'database-failed'
 }
 
@@ -49,6 +55,7 @@ const REFUSALS: Partial<Record<ConstraintKind, string>> = {
 
 /** What was to be stored breaks a rule of the local database; `column` names what it is about, where the database says so. Nothing was stored. */
 export class ConstraintError extends SyncError {
+  override readonly name = 'ConstraintError'
   override readonly code = 'constraint'
   constructor(
     readonly kind: ConstraintKind,
@@ -71,6 +78,7 @@ export class ConstraintError extends SyncError {
 
 /** The server's rows kept changing while we told ours. All local changes are safe; sync again later. */
 export class SyncContentionError extends SyncError {
+  override readonly name = 'SyncContentionError'
   override readonly code = 'contention'
   constructor(
     entity: string,
@@ -82,11 +90,13 @@ export class SyncContentionError extends SyncError {
 
 /** The conflict handler threw, or did what a handler may not. The conflicts wait in the journal; the next sync brings them again. */
 export class ConflictHandlerError extends SyncError {
+  override readonly name = 'ConflictHandlerError'
   override readonly code = 'conflict-handler'
 }
 
 /** A conflict, refused row or decision that was named does not exist (any more), or the row has moved on since. */
 export class NotWaitingError extends SyncError {
+  override readonly name = 'NotWaitingError'
   override readonly code = 'not-waiting'
 }
 
@@ -94,11 +104,13 @@ export class NotWaitingError extends SyncError {
 
 /** A message that is not what the protocol says; `transport` makes an InvalidAnswerError of it, which knows where it came from. */
 export class MalformedAnswerError extends SyncError {
+  override readonly name = 'MalformedAnswerError'
   override readonly code = 'malformed-answer'
 }
 
 /** A request that the server does not understand; answered with `status` 400. The message may be shown to the client. */
 export class BadRequestError extends SyncError {
+  override readonly name = 'BadRequestError'
   override readonly code = 'bad-request'
   readonly status = 400
 }
@@ -116,6 +128,7 @@ export interface TransportDetails {
 
 /** A request that brought no answer to work with. Local changes are safe whatever it says. */
 export class TransportError extends SyncError {
+  override readonly name: string = 'TransportError'
   override readonly code: string = 'transport'
   readonly url: string
   readonly status?: number
@@ -133,31 +146,37 @@ export class TransportError extends SyncError {
 
 /** No connection, or one that broke before the whole answer was there; `cause` is what `fetch` threw. */
 export class NetworkError extends TransportError {
+  override readonly name = 'NetworkError'
   override readonly code = 'network'
 }
 
 /** The whole answer was not there in time. */
 export class RequestTimeoutError extends TransportError {
+  override readonly name = 'RequestTimeoutError'
   override readonly code = 'timeout'
 }
 
 /** 401 or 403: the server wants to know who asks, or says that they may not. */
 export class AuthenticationError extends TransportError {
+  override readonly name = 'AuthenticationError'
   override readonly code = 'authentication'
 }
 
 /** 413: the push is too large for the server, or for a proxy before it. */
 export class TooLargeError extends TransportError {
+  override readonly name = 'TooLargeError'
   override readonly code = 'too-large'
 }
 
 /** Any other status that is no success. */
 export class ServerError extends TransportError {
+  override readonly name = 'ServerError'
   override readonly code = 'server'
 }
 
 /** What came is no answer of a sync server: a web page, half an answer, or something else; `excerpt` is its beginning. */
 export class InvalidAnswerError extends TransportError {
+  override readonly name = 'InvalidAnswerError'
   override readonly code = 'invalid-answer'
 
   constructor(
@@ -173,6 +192,7 @@ export class InvalidAnswerError extends TransportError {
 
 /** A value that its column cannot hold: `property` and `detail` say which and why, without repeating the value. Nothing was stored. */
 export class ValueError extends SyncError {
+  override readonly name = 'ValueError'
   override readonly code = 'value'
   constructor(
     entity: string,
@@ -187,11 +207,13 @@ export class ValueError extends SyncError {
 
 /** A read replica has not come as far as the client has; answered with 503 and Retry-After (PROTOCOL.md, GET). */
 export class LaggingReplicaError extends SyncError {
+  override readonly name = 'LaggingReplicaError'
   override readonly code = 'lagging'
 }
 
 /** An idempotency key came again with another body; answered with 422 (PROTOCOL.md, POST). */
 export class KeyReusedError extends SyncError {
+  override readonly name = 'KeyReusedError'
   override readonly code = 'key-reused'
 }
 

@@ -36,6 +36,7 @@ const steps = 'spec/changes/step.spec.ts'
 const bytewise = 'spec/changes/rows.spec.ts'
 const everyValue = 'spec/changes/values.spec.ts'
 const twoDevices = 'spec/stories/twoDevices.spec.ts'
+const oldServers = 'spec/stories/oldServer.spec.ts'
 const poison = 'spec/server-koa/poison.spec.ts'
 
 // ---------------------------------------------------------------- order and cursors
@@ -1802,4 +1803,89 @@ const onTheServer: Mutant[] = [
   },
 ]
 
-export const mutants: readonly Mutant[] = [...orderAndCursors, ...pushing, ...applying, ...ofValues, ...onTheServer]
+// ---------------------------------------------------------------- servers of 2011
+
+const withOldServers: Mutant[] = [
+  {
+    name: 'parts-for-old-servers',
+    hazard: 'a server of 2011 gets a part of a row',
+    file: 'src/sync/batch.ts',
+    find: '  if (remote.serverCollection === null) return { id, value, partial: false }\n',
+    replace: '',
+    by: [oldServers],
+  },
+  {
+    name: 'undecided-is-given-up',
+    hazard: 'an unanswered push to a server of 2011: what comes back as it was sent is ours',
+    file: 'src/sync/push.ts',
+    find: 'return await leaveUndecided(session, push)',
+    replace: 'return await endPush(session, push)',
+    by: [oldServers],
+  },
+  {
+    name: 'sent-and-removed-is-forgotten',
+    hazard: 'a row that was made, sent and removed while the push was undecided comes back when the push arrives late',
+    file: 'src/sync/pull.ts',
+    find: '    if (gone.length) yield* settle(',
+    replace: '    if (gone.length < 0) yield* settle(',
+    by: [oldServers],
+  },
+  {
+    name: 'shown-in-part',
+    hazard: 'an unanswered push to a server of 2011, and others changed other properties of the row since',
+    file: 'src/sync/undecided.ts',
+    find: 'return { base: count ? { ...base, ...shown } : base, isShown: count > 0 }',
+    replace: 'return { base, isShown: false }',
+    by: [oldServers],
+  },
+  {
+    name: 'shown-is-forgotten',
+    hazard: 'an unanswered push whose row is contested: what it shows of ours is no conflict with oneself',
+    file: 'src/sync/take.ts',
+    find: 'if (known.base && known.isShown) yield*',
+    replace: 'if (known.base && known.isShown && id.length < 0) yield*',
+    by: [oldServers],
+  },
+  {
+    name: 'rounded-dates',
+    hazard: 'a server of 2011 keeps dates as seconds: a rounded one is no change of somebody else',
+    file: 'src/sync/undecided.ts',
+    find: 'Math.abs(dateToNumber(ours[p]) - dateToNumber(theirs[p])) < 1',
+    replace: 'dateToNumber(ours[p]) === dateToNumber(theirs[p])',
+    by: ['spec/stories/oldServerRandom.spec.ts'],
+  },
+  {
+    name: 'no-overlap',
+    hazard: 'a server of 2011 reads its clock after its rows',
+    file: 'src/sync/pull.ts',
+    find: 'Math.max(0, serverDate - OVERLAP)',
+    replace: 'Math.max(0, serverDate)',
+    by: [oldServers],
+  },
+  {
+    name: 'overlap-is-news',
+    hazard: 'what a server of 2011 tells once more says nothing',
+    file: 'src/sync/take.ts',
+    find: '    if (remote.serverCollection === null && !state.waiting && base !== undefined && isSameRow(theirs, base)) continue\n',
+    replace: '',
+    by: [oldServers],
+  },
+  {
+    name: 'clock-went-back',
+    hazard: 'a server whose `now` lies below the `since` that was asked',
+    file: 'src/sync/pull.ts',
+    find: '  if (now >= since || reset) return\n',
+    replace: '  if (now >= 0 || reset) return\n',
+    by: [oldServers],
+  },
+  {
+    name: 'status-error',
+    hazard: 'a refusal of a server of 2011 is told with its text',
+    file: 'src/sync/reply.ts',
+    find: "?.status === 'error') throw refusal(reply)",
+    replace: "?.status === 'refused') throw refusal(reply)",
+    by: [oldServers],
+  },
+]
+
+export const mutants: readonly Mutant[] = [...orderAndCursors, ...pushing, ...applying, ...withOldServers, ...ofValues, ...onTheServer]

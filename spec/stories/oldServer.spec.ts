@@ -1,11 +1,13 @@
 import 'reflect-metadata'
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
-import { type DataSource, EntitySchema } from 'typeorm'
-import { enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
+import libsql from 'libsql'
+import { DataSource, EntitySchema } from 'typeorm'
+import { enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll, withSync } from 'typeorm-sync'
 import { device, expectAtRest, expectEqual, settle, Wire } from './devices.js'
+import { type Old, OldServer } from './oldServer.js'
 
 interface Event {
   id: string
@@ -23,55 +25,6 @@ const schema = new EntitySchema<Event>({
   },
 })
 enableSync(schema, '/eventChanges')
-
-type Old = Record<string, unknown> & { id: string; _lastChange: number }
-
-/** The server that persistence.sync.js documents, as of 2011: no pages, no keys, no collection id, dates in seconds, the last write wins. */
-class OldServer {
-  readonly rows = new Map<string, Old>()
-  readonly posts: Record<string, unknown>[][] = []
-  readonly gets: string[] = []
-  #clock = Date.now()
-  #http: Server | undefined
-
-  tick(): number {
-    this.#clock = Math.max(Date.now(), this.#clock + 1)
-    return this.#clock
-  }
-
-  async start(): Promise<string> {
-    this.#http = createServer(async (request, response) => {
-      const url = new URL(request.url ?? '/', 'http://old')
-      response.setHeader('Content-Type', 'application/json')
-      if (url.pathname !== '/eventChanges') return void response.writeHead(404).end()
-      if (request.method === 'GET') {
-        this.gets.push(url.search)
-        const since = Number(url.searchParams.get('since') ?? 0)
-        const updates = [...this.rows.values()].filter(r => r._lastChange > since)
-        return void response.end(JSON.stringify({ now: this.#clock, updates }))
-      }
-      const chunks: Buffer[] = []
-      for await (const chunk of request) chunks.push(chunk)
-      const posted = JSON.parse(Buffer.concat(chunks).toString()) as Old[]
-      this.posts.push(posted)
-      const now = this.tick()
-      for (const row of posted) {
-        const before = this.rows.get(row.id)
-        this.rows.set(row.id, { ...(row._removed || before?._removed ? {} : before), ...row, _lastChange: now })
-      }
-      response.end(JSON.stringify({ status: 'ok', now }))
-    })
-    this.#http.listen(0, '127.0.0.1')
-    await once(this.#http, 'listening')
-    return `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}`
-  }
-
-  async stop(): Promise<void> {
-    this.#http?.close()
-    this.#http?.closeAllConnections()
-    await once(this.#http as Server, 'close')
-  }
-}
 
 let old: OldServer
 let url: string
@@ -114,8 +67,8 @@ test('two devices sync through a server of 2011', async () => {
   await syncAll(bob)
   await of(bob).update('e1', { done: true })
   await syncAll(bob)
-  // what changed, and no mark that such a server would store
-  expect(old.posts.at(-1)).toEqual([{ id: 'e1', done: true }])
+  // whole, for it knows no parts, and without a mark that such a server would store
+  expect(old.posts.at(-1)).toEqual([{ id: 'e1', name: 'Breakfast', done: true, at: '2026-12-24T08:00:00.000Z' }])
   await syncAll(alice)
   await of(alice).delete('e2')
   await syncAll(alice)
@@ -142,7 +95,7 @@ test('a row that knows no date yet does not settle how dates are written', async
   await syncAll(alice)
   await of(alice).update('e1', { at: new Date(1_700_000_060_000) })
   await syncAll(alice)
-  expect(old.posts.at(-1)).toEqual([{ id: 'e1', at: 1_700_000_060 }])
+  expect(old.posts.at(-1)).toMatchObject([{ id: 'e1', at: 1_700_000_060 }])
   await expectDone()
 })
 
@@ -238,5 +191,201 @@ test('rows that a 2011 server writes in its own manner are read', async () => {
     { id: 'e1', done: true },
     { id: 'e3', name: 'Half a row', done: false },
   ])
+  await expectDone()
+})
+
+// ---------------------------------------------------------------- an answer that was lost
+
+const lose = (when: 'before' | 'after') => {
+  wire[when] = ({ method }: { method: string }) => {
+    if (method === 'POST') throw new TypeError('fetch failed')
+  }
+}
+
+test.each(['before', 'after'] as const)(
+  'a row that is edited while its push is undecided is no conflict with oneself (lost %s it was stored)',
+  async when => {
+    await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
+    await settle([alice, bob])
+    await of(alice).update('e1', { name: 'Brunch' })
+    await of(alice).save({ id: 'e2', name: 'Lunch', done: false, at: null })
+    lose(when)
+    await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
+    wire.mend()
+    await of(alice).update('e1', { name: 'Late brunch' })
+    await of(alice).update('e2', { name: 'Late lunch' })
+    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0, pushed: 2 })
+    await expectDone()
+    expect((await of(bob).find({ order: { id: 'ASC' } })).map(e => e.name)).toEqual(['Late brunch', 'Late lunch'])
+  },
+)
+
+test.each(['before', 'after'] as const)(
+  'a row that was made, sent and removed again does not come back (lost %s it was stored)',
+  async when => {
+    await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
+    lose(when)
+    await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
+    wire.mend()
+    await of(alice).delete('e1')
+    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
+    await expectDone()
+    expect(await of(bob).find()).toEqual([])
+  },
+)
+
+test('a row that was made, sent and removed stays away, though the push arrives after the next pull', async () => {
+  await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
+  let late: string | undefined
+  wire.before = async ({ method, body }) => {
+    if (method === 'POST' && late === undefined) {
+      late = body
+      throw new TypeError('fetch failed')
+    }
+    if (method === 'POST') await old.answer('POST', new URLSearchParams(), late as string)
+  }
+  await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
+  await of(alice).delete('e1')
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0, pushed: 1 })
+  wire.mend()
+  await expectDone()
+  expect(await of(bob).find()).toEqual([])
+})
+
+test('a row that was removed and made anew while the push of the removal is undecided stays', async () => {
+  await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
+  await settle([alice, bob])
+  await of(alice).delete('e1')
+  lose('after')
+  await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
+  wire.mend()
+  await of(alice).save({ id: 'e1', name: 'Breakfast again', done: false, at: null })
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
+  await expectDone()
+  expect(await of(bob).find()).toMatchObject([{ name: 'Breakfast again' }])
+})
+
+test('what others changed of an undecided row is merged, and the same property is a conflict', async () => {
+  await of(alice).save([
+    { id: 'e1', name: 'Breakfast', done: false, at: null },
+    { id: 'e2', name: 'Lunch', done: false, at: null },
+    { id: 'e3', name: 'Dinner', done: false, at: null },
+  ])
+  await settle([alice, bob])
+  await of(alice).update(['e1', 'e2', 'e3'], { name: 'Sent' })
+  lose('after')
+  await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
+  wire.mend()
+  await syncAll(bob)
+  await of(bob).update('e1', { done: true })
+  await of(bob).update('e2', { name: 'Bob’s', done: true })
+  await of(bob).update('e3', { at: new Date(1_700_000_000_000) })
+  await syncAll(bob)
+  await of(alice).update(['e1', 'e2', 'e3'], { name: 'Later' })
+  await of(alice).update('e3', { at: new Date(1_800_000_000_000) })
+  const asked: unknown[] = []
+  await syncAll(alice, (conflicts, updates) => {
+    for (const c of conflicts) {
+      asked.push([c.id, c.properties])
+      preferLocalConflictHandler([c], updates, () => {})
+    }
+  })
+  expect(asked).toEqual([
+    ['e2', ['name']],
+    ['e3', ['at']],
+  ])
+  await expectDone()
+  expect(await of(bob).find({ order: { id: 'ASC' } })).toMatchObject([
+    { name: 'Later', done: true },
+    { name: 'Later', done: true },
+    { name: 'Later', at: new Date(1_800_000_000_000) },
+  ])
+})
+
+test('two windows: one looks while the other’s push is under way', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'windows-'))
+  const windows: DataSource[] = []
+  for (const synchronize of [true, false]) {
+    const database = join(folder, 'db')
+    const window = new DataSource({ type: 'better-sqlite3', driver: libsql, database, entities: [schema], synchronize })
+    windows.push(await withSync(window, { server: url, fetch: wire.fetch, retries: 0 }).initialize())
+  }
+  const [one, two] = windows as [DataSource, DataSource]
+  await of(one).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
+  let isSecond = false
+  wire.before = async ({ method }) => {
+    if (method !== 'POST' || isSecond) return
+    isSecond = true
+    await of(two).update('e1', { name: 'Brunch' })
+    expect(await syncAll(two)).toMatchObject({ conflicts: 0, waiting: 0, pushed: 1 })
+  }
+  expect(await syncAll(one)).toMatchObject({ conflicts: 0, waiting: 0 })
+  wire.mend()
+  await settle([one, two])
+  await Promise.all(windows.map(window => window.destroy()))
+  rmSync(folder, { recursive: true })
+  await expectDone()
+})
+
+// ---------------------------------------------------------------- its clock, and its errors
+
+test('what is stored between a server’s rows and its clock comes with the next pull', async () => {
+  await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
+  old.beforeClock = async () => {
+    old.beforeClock = undefined
+    await syncAll(alice)
+  }
+  await syncAll(bob)
+  expect(await of(bob).find()).toEqual([])
+  await syncAll(bob)
+  expect(await of(bob).find()).toHaveLength(1)
+  old.wait(120_000)
+  await expectDone()
+  // at rest nothing is asked for again
+  const since = (search: string | undefined) => Number(new URLSearchParams(search).get('since'))
+  const before = since(old.gets.at(-1))
+  await syncAll(bob)
+  expect(since(old.gets.at(-1))).toBe(before)
+})
+
+test('a row that is refused is not read again and again, though such a server tells it once more', async () => {
+  await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
+  await settle([alice, bob])
+  await of(alice).update('e1', { name: 'Too long' })
+  wire.before = ({ method }) => (method === 'POST' ? new Response('', { status: 413 }) : undefined)
+  expect(await syncAll(alice)).toMatchObject({ refused: 1 })
+  wire.requests.length = 0
+  expect(await syncAll(alice)).toMatchObject({ refused: 1, pulled: 0, merged: 0 })
+  expect(wire.requests.map(r => r.method)).toEqual(['GET'])
+})
+
+test('a server whose clock went back is an error that says so, and nothing is stored', async () => {
+  await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
+  await settle([alice, bob])
+  old.late = 3_600_000
+  old.rows.set('e2', { id: 'e2', name: 'Lunch', done: false, at: null, _lastChange: old.tick() })
+  await expect(syncAll(bob)).rejects.toMatchObject({
+    code: 'invalid-answer',
+    isDefinite: true,
+    message: expect.stringMatching(/clock set back/),
+  })
+  expect(await of(bob).find()).toHaveLength(1)
+  // the way out that it names
+  await journal(of(bob)).forget(`${url}/eventChanges`)
+  expect(await syncAll(bob)).toMatchObject({ pulled: 2, conflicts: 0, waiting: 0 })
+  expect(await of(bob).find()).toHaveLength(2)
+})
+
+test.each([
+  { answer: { status: 'error', error: 'quota exceeded' } },
+  { answer: { status: 'error', message: 'quota exceeded' } },
+  { answer: { status: 'error', error: { message: 'quota exceeded' } } },
+])('a server’s refusal is told with its text: $answer', async ({ answer }) => {
+  await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
+  old.refusal = answer
+  await expect(syncAll(alice)).rejects.toMatchObject({ code: 'server', message: expect.stringMatching(/quota exceeded/) })
+  expect(await journal(of(alice)).pending()).toMatchObject([{ id: 'e1' }])
+  old.refusal = undefined
+  expect(await syncAll(alice)).toMatchObject({ pushed: 1 })
   await expectDone()
 })

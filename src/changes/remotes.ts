@@ -7,12 +7,15 @@ import { columnsSql, isAnyRemoved, isUpTo, LAST, type Place, readRow, type Versi
 
 /** A push that is under way, or whose answer never came. */
 export interface OpenPush {
+  /** UNDECIDED where the server knows no keys and has not answered: whether it stored the push is shown by the next pull. */
   readonly key: string
   /** It tells the news up to here. */
   readonly limit: Place
   /** What had been read from the server when it was made. */
   readonly since: number
 }
+
+export const UNDECIDED = ''
 
 export interface Remote {
   readonly id: number
@@ -313,6 +316,16 @@ export function baseOf(remote: Remote, state: RowState): WireRow | null | undefi
   const { version } = state
   if (version.stamp === 0 || isAgreed(remote, state, version.stamp)) return version.value
   return state.images.find(image => isAgreed(remote, state, image.stamp))?.value
+}
+
+export const isUndecided = ({ push }: Remote) => push?.key === UNDECIDED
+
+/** The version of a row that an undecided push has sent: perhaps the server knows it. */
+export function sentVersion(remote: Remote, state: RowState): Version | undefined {
+  const { push } = remote
+  if (!push || !isUndecided(remote)) return
+  const sent = [state.version, ...state.images].find(version => isUpTo(push.limit, state.id, version.stamp))
+  return sent && sent.stamp > 0 && !isAgreed(remote, state, sent.stamp) && !isNoted(state, sent.stamp) ? sent : undefined
 }
 
 /** Is everything told up to this stamp, the clock's, but for what waits or was refused? */

@@ -194,6 +194,8 @@ function describePush({ columns }: Collection, remote: Remote, state: RowState):
   if (value === null) return base === null ? undefined : { id, value: null, partial: false } // made and removed here: never mind
   if (!base) return { id, value, partial: false }
   if (isSameRow(value, base)) return
+  // a server of 2011 would make a row of the part where it has none
+  if (remote.serverCollection === null) return { id, value, partial: false }
   const changed: WireRow = {}
   for (const { property } of columns)
     if (Object.hasOwn(value, property) && !isSameRow({ p: value[property] as never }, { p: base[property] as never }))
@@ -201,16 +203,13 @@ function describePush({ columns }: Collection, remote: Remote, state: RowState):
   return { id, value: changed, partial: true }
 }
 
-// A server of 2012 knows no parts and writes dates as numbers.
-function writeFor({ serverCollection, dateForm }: Remote, { columns }: Collection, row: PushedRow): WireRow {
-  if (serverCollection !== null && dateForm === null) return writePushedRow(row)
-  let value = row.value
-  if (value !== null && dateForm !== null) {
-    value = { ...value }
-    for (const { isDate, property } of columns) {
-      const date = value[property]
-      if (isDate && typeof date === 'string') value[property] = dateToNumber(date) * (dateForm === 'milliseconds' ? 1000 : 1)
-    }
+// A server of 2012 writes dates as numbers.
+function writeFor({ dateForm }: Remote, { columns }: Collection, row: PushedRow): WireRow {
+  if (dateForm === null || row.value === null) return writePushedRow(row)
+  const value = { ...row.value }
+  for (const { isDate, property } of columns) {
+    const date = value[property]
+    if (isDate && typeof date === 'string') value[property] = dateToNumber(date) * (dateForm === 'milliseconds' ? 1000 : 1)
   }
-  return writePushedRow({ ...row, value, partial: row.partial && serverCollection !== null })
+  return writePushedRow({ ...row, value })
 }

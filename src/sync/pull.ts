@@ -2,13 +2,15 @@
 
 import type { Collection } from '../changes/collection.js'
 import { first, imagesOf, query, quote, type Step } from '../changes/database/database.js'
-import { baseOf, cursorOf, isUpToSql, type Remote, resetRemote, writeRemote } from '../changes/remotes.js'
+import { baseOf, cursorOf, dropTentativeImages, isUndecided, isUpToSql, type Remote, resetRemote, writeRemote } from '../changes/remotes.js'
 import { ConstraintError, InvalidAnswerError } from '../errors.js'
 import type { PullAnswer, PullQuery, Update } from '../protocol/messages.js'
 import { type Exchange, readRowStates, StepStamp } from './exchange.js'
+import { nameOf } from './reply.js'
 import { readKnown, type Session, StepSize, step } from './session.js'
-import { leaveRows, nothingTaken, type Taken, takeRows, takeUnknown } from './take.js'
+import { leaveRows, nothingTaken, settle, type Taken, takeRows, takeUnknown } from './take.js'
 import type { Pulled } from './transport.js'
+import { readSentAndRemoved } from './undecided.js'
 import { readWaiting } from './waiting.js'
 
 /** Updates in the first page: there is something to store soon. Each further one is twice as large, up to the session's size. */
@@ -39,12 +41,13 @@ export async function pull(session: Session, known?: Remote): Promise<void> {
   try {
     for (let complete = false; !complete; known = undefined) {
       const asked: Remote = known ?? (await readKnown(session))
-      if (asked.push) return // another sync of this database has begun to tell
+      if (asked.push && !isUndecided(asked)) return // another sync of this database has begun to tell
       const question = questionOf(asked)
       const isAhead: boolean = ahead?.cursor === cursorOf(asked) && JSON.stringify(ahead.question) === JSON.stringify(question)
-      const pulled: Pulled = await (ahead && isAhead ? ahead.pulled : ask(question, asked.pulling ? null : asked.etag))
+      const pulled: Pulled = await (ahead && isAhead ? ahead.pulled : ask(question, asked.pulling || asked.push ? null : asked.etag))
       report.received += pulled.bytes
       if (!pulled.answer) return
+      checkAnswer(session, question, pulled.answer)
       limit = Math.min(limit * 2, pageSize)
       const next = nextQuestion(question, pulled.answer)
       ahead = next && { question: next, pulled: ask(next, null), cursor: undefined }
@@ -60,12 +63,26 @@ export async function pull(session: Session, known?: Remote): Promise<void> {
   }
 }
 
-const questionOf = ({ serverDate: since, page, serverCollection, highest }: Remote): PullQuery => ({
-  since,
+/** Milliseconds by which a server of 2011 is asked again: it may read its clock after its rows, or store rows after their stamps. */
+const OVERLAP = 60_000
+
+const questionOf = ({ serverDate, page, serverCollection, highest }: Remote): PullQuery => ({
+  since: serverCollection === null ? Math.max(0, serverDate - OVERLAP) : serverDate,
   after: page ?? undefined,
   collection: serverCollection ?? undefined,
   min: highest || undefined,
 })
+
+// A server whose clock went back has stamps below what was read, and no pull would ever show them.
+function checkAnswer({ url }: Session, { since }: PullQuery, { now, reset }: PullAnswer): void {
+  if (now >= since || reset) return
+  throw new InvalidAnswerError(
+    `${nameOf(url)} says that its time is ${now}, and was read up to ${since} before: was its clock set back, or an older database put in its place? ` +
+      'Nothing was stored, and all local changes are safe. To begin anew with it, call journal(…).forget(url) and sync again.',
+    '',
+    { url, isDefinite: true },
+  )
+}
 
 /** What will be asked when the page is stored; undefined where there is no more, or where a reset changes everything first. */
 function nextQuestion({ since, collection, min = 0 }: PullQuery, { next: after, reset, ...answer }: PullAnswer): PullQuery | undefined {
@@ -223,10 +240,17 @@ function turnPage({ remote }: Exchange, answer: PullAnswer, next: string): void 
 }
 
 // Rows before bookkeeping, bookkeeping before the cursor: it moves with the last step of the last page alone.
-function* completeAnswer({ remote }: Exchange, answer: PullAnswer, etag: string | null): Step<void> {
+function* completeAnswer(exchange: Exchange, answer: PullAnswer, etag: string | null): Step<void> {
+  const { log, collection, remote } = exchange
+  if (isUndecided(remote)) {
+    const gone = yield* readSentAndRemoved(exchange)
+    if (gone.length) yield* settle(exchange, gone, new StepStamp(exchange))
+    remote.push = null
+    yield* dropTentativeImages(log.database, collection, remote)
+  }
   if (remote.sweeping) yield* query('DELETE FROM sync_seen WHERE remote = ?', remote.id)
   Object.assign(remote, {
-    serverDate: answer.now,
+    serverDate: Math.max(remote.serverDate, answer.now),
     highest: Math.max(remote.highest, answer.now),
     pulling: false,
     page: null,

@@ -1,7 +1,16 @@
 // Tells the server what changed here, in batches: each is a push of its own, written down before it is sent (law 5).
 
 import { first, imagesOf, quote, type Step } from '../changes/database/database.js'
-import { dropTentativeImages, forgetStored, type OpenPush, pruneImages, type Remote, writeRemote } from '../changes/remotes.js'
+import {
+  dropTentativeImages,
+  forgetStored,
+  isUndecided,
+  type OpenPush,
+  pruneImages,
+  type Remote,
+  UNDECIDED,
+  writeRemote,
+} from '../changes/remotes.js'
 import type { Place } from '../changes/rows.js'
 import { RequestTimeoutError, ServerError, TooLargeError, TransportError } from '../errors.js'
 import type { PushAnswer, Refusal } from '../protocol/messages.js'
@@ -167,6 +176,14 @@ function endPush(session: Session, push: OpenPush, batch?: number): Promise<void
   })
 }
 
+function leaveUndecided(session: Session, push: OpenPush): Promise<void> {
+  return step(session, function* ({ remote }) {
+    if (remote.push?.key !== push.key) return
+    remote.push = { ...push, key: UNDECIDED }
+    yield* writeRemote(remote)
+  })
+}
+
 /** Sets refused rows aside, each with its reason; the others are told again. */
 async function setAside(session: Session, push: OpenPush, refusals: readonly Refusal[], told: ReadonlyMap<string, number>): Promise<void> {
   const { url, collection, report } = session
@@ -182,14 +199,14 @@ async function setAside(session: Session, push: OpenPush, refusals: readonly Ref
 
 /**
  * Ends a push without an answer, before anything else: an empty one under its key brings the answer again, or makes sure that it never
- * counts. A server that knows no keys cannot be asked: the push is given up, and what it stored comes back with the next pull.
+ * counts. A server that knows no keys cannot be asked: the push stays undecided until the next pull shows what it stored.
  */
 export async function finishPush(session: Session): Promise<void> {
   const { transport, url, report, signal } = session
   const remote = await readKnown(session)
   const { push, serverCollection } = remote
-  if (!push) return
-  if (serverCollection === null) return await endPush(session, push)
+  if (!push || isUndecided(remote)) return
+  if (serverCollection === null) return await leaveUndecided(session, push)
   try {
     report.requests++
     const answer = await transport.push(url, '[]', { since: push.since, collection: serverCollection, key: push.key, retry: true }, signal)

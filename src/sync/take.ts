@@ -30,6 +30,7 @@ import { ConstraintError, ValueError } from '../errors.js'
 import type { Update, WireRow } from '../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
 import { isSameRow, merge } from './merge.js'
+import { type Known, knownOf } from './undecided.js'
 import { forgetWaiting, writeWaiting } from './waiting.js'
 
 export interface Taken {
@@ -85,10 +86,16 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
       rows.push({ state, theirs, value: theirs })
       continue
     }
-    const common = yield* readCommonBase(exchange, state, theirs)
-    const { value, isContested } = merge(common, state.version.value, theirs, isAutomatic(collection))
-    if (isContested) yield* wait(exchange, taken, state, theirs, 'contested')
-    else if (value !== null) rows.push({ state, theirs, value })
+    const { remote } = exchange
+    // a server without a collection id is asked from a little before: what it says once more says nothing
+    if (remote.serverCollection === null && !state.waiting && base !== undefined && isSameRow(theirs, base)) continue
+    let known: Known = { base: yield* readCommonBase(exchange, state, theirs), isShown: false }
+    if (remote.serverCollection === null) known = knownOf(exchange, state, known.base, theirs)
+    const { value, isContested } = merge(known.base, state.version.value, theirs, isAutomatic(collection))
+    if (isContested) {
+      if (known.base && known.isShown) yield* keepImages(log.database, collection, remote, [{ id, value: known.base }], yield* stamp.take())
+      yield* wait(exchange, taken, state, theirs, 'contested')
+    } else if (value !== null) rows.push({ state, theirs, value })
     else removals.push({ state, theirs, value })
   }
 
