@@ -1,3 +1,4 @@
+export { binary } from './changes/values/binary.js'
 export type { ClientOptions, SyncCallOptions, SyncOptions } from './entity/client.js'
 export { EnableSync, enableSync } from './entity/enableSync.js'
 export type { EnableSyncOptions } from './entity/registry.js'

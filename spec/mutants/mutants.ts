@@ -35,6 +35,8 @@ const schema = 'spec/changes/schema.spec.ts'
 const steps = 'spec/changes/step.spec.ts'
 const bytewise = 'spec/changes/rows.spec.ts'
 const everyValue = 'spec/changes/values.spec.ts'
+const lengths = 'spec/changes/values/lengths.spec.ts'
+const photos = 'spec/stories/photos.spec.ts'
 const twoDevices = 'spec/stories/twoDevices.spec.ts'
 const oldServers = 'spec/stories/oldServer.spec.ts'
 const poison = 'spec/server-koa/poison.spec.ts'
@@ -1516,6 +1518,38 @@ const applying: Mutant[] = [
 // ---------------------------------------------------------------- values
 
 const ofValues: Mutant[] = [
+  {
+    name: 'base64-by-a-grouped-expression',
+    hazard: 'no grouped regular expression over values: engines take the stack for it',
+    file: 'src/changes/values/base64.ts',
+    find: 'if (text.length % 4 !== 0) return undefined',
+    replace: 'if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text)) return undefined',
+    by: [lengths, photos],
+  },
+  {
+    name: 'parsed-before-its-length-is-seen',
+    hazard: 'lengths are checked before values are parsed',
+    file: 'src/changes/values/columnType.ts',
+    find: "typeof value === 'string' && value.length > longest ?",
+    replace: "typeof value === 'string' && value.length > longest * 1e9 ?",
+    by: [lengths],
+  },
+  {
+    name: 'rounded-numbers-are-taken',
+    hazard: 'JSON numbers beyond 2^53 are rejected, not rounded',
+    file: 'src/changes/values/columnType.ts',
+    find: '!Number.isSafeInteger(value))\n    reject(',
+    replace: '!Number.isSafeInteger(value) && false)\n    reject(',
+    by: [lengths],
+  },
+  {
+    name: 'binaries-as-digits-on-mysql',
+    hazard: 'a photo of 10 MB fits into max_allowed_packet',
+    file: 'src/changes/database/mysql-connection.ts',
+    find: 'bytes.length < 10_000 ?',
+    replace: 'bytes.length < 1e12 ?',
+    by: [photos],
+  },
   {
     name: 'bigints-are-rounded',
     hazard: 'values: bigint beyond 2^53',

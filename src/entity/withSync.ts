@@ -6,6 +6,7 @@ import { describeCollections } from '../changes/collection.js'
 import type { DatabaseOptions } from '../changes/database/database.js'
 import { openDatabase } from '../changes/database/open.js'
 import { changeSchema, isSetUp, setUpChangeLog, setUpStatements as statementsOf } from '../changes/setUp.js'
+import { teachBinary } from '../changes/values/binary.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
 import { type ClientOptions, noteClient, openRemotes } from './client.js'
 import { isHttpUrl } from './enableSync.js'
@@ -51,6 +52,7 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
   if (!noteDataSource(dataSource, () => begin(changeLog())))
     throw new SyncConfigurationError('withSync was called before for this data source.')
   noteClient(dataSource, options)
+  teachBinary(dataSource)
 
   const { initialize, synchronize, runMigrations, undoLastMigration, dropDatabase } = dataSource
   let current: ChangeLog | undefined

@@ -14,6 +14,34 @@ export interface ColumnType {
   asDriverReads?(parameter: unknown): unknown
 }
 
+/**
+ * Texts of a limited length alone: before anything is done with one that takes longer the longer it is. A longer cell is read as it is.
+ */
+export function bounded(type: ColumnType, longest: number): ColumnType {
+  return {
+    ...type,
+    toWire(cell) {
+      const given = bytesOf(cell) ? textOf(cell) : cell
+      return typeof given === 'string' && given.length > longest ? given : type.toWire(given)
+    },
+    fromWire: (value, reject) =>
+      typeof value === 'string' && value.length > longest ? reject(`is longer than ${longest} characters`) : type.fromWire(value, reject),
+  }
+}
+
+/** The number is not the one that was written: JSON's numbers have 53 bits. */
+export function refuseRounded(value: Json | undefined, reject: Reject): void {
+  if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value))
+    reject('is a number beyond 2^53, which JSON rounds; write it as a string')
+}
+
+/** The text without the spaces at its end. A regular expression would try each of the spaces within. */
+export function withoutSpacesAtEnd(text: string): string {
+  let end = text.length
+  while (end > 0 && text[end - 1] === ' ') end--
+  return text.slice(0, end)
+}
+
 export type Reject = (detail: string) => never
 
 /** A cell of an unexpected kind, read as text. */

@@ -1,6 +1,9 @@
 // A number is seconds since 1/1/1970, and milliseconds where it exceeds this: persistence.js wrote dates so (PROTOCOL.md, Values).
 const largestSeconds = 1e12
 
+/** Of a date, a time or an interval as text, in characters. */
+export const LONGEST_DATE = 200
+
 const zone = /(Z|[+-]\d{2}(?::?\d{2})?)?/.source
 const dateTimeForm = new RegExp(`^(\\d{4})-(\\d{2})-(\\d{2})(?:[T ](\\d{2}):(\\d{2})(?::(\\d{2})(?:\\.(\\d+))?)?\\s?${zone})?$`, 'i')
 const dateForm = /^(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ]\d{2}:\d{2}[\d:.]*\s?(?:Z|[+-]\d{2}(?::?\d{2})?)?)?$/i

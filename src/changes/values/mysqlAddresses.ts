@@ -1,4 +1,4 @@
-import { type ColumnType, textOf } from './columnType.js'
+import { bounded, type ColumnType, textOf } from './columnType.js'
 
 /** MariaDB's types for addresses and uuids, each in the spelling in which the server gives it back. */
 export const uuidType = spelled('a uuid', uuid)
@@ -6,7 +6,7 @@ export const inet4Type = spelled('an IPv4 address', inet4)
 export const inet6Type = spelled('an IPv6 address', inet6)
 
 function spelled(what: string, spell: (text: string) => string | undefined): ColumnType {
-  return {
+  const type: ColumnType = {
     read: expression => `CAST(${expression} AS CHAR)`,
     placeholder: '?',
     toWire(cell) {
@@ -15,6 +15,7 @@ function spelled(what: string, spell: (text: string) => string | undefined): Col
     },
     fromWire: (value, reject) => (typeof value === 'string' ? spell(value) : undefined) ?? reject(`is not ${what}`),
   }
+  return bounded(type, 100)
 }
 
 function uuid(text: string): string | undefined {

@@ -1,5 +1,5 @@
-import { type ColumnType, type Reject, textOf } from './columnType.js'
-import { toIsoDateTime, toPlainDate } from './dates.js'
+import { bounded, type ColumnType, type Reject, textOf } from './columnType.js'
+import { LONGEST_DATE, toIsoDateTime, toPlainDate } from './dates.js'
 import type { MysqlSettings } from './mysqlSettings.js'
 
 // DATETIME has no zone: mysql2 writes and reads the time that a clock shows in the zone of its option `timezone`, the process's own
@@ -29,7 +29,7 @@ export function dateTimeType(kind: 'DATETIME' | 'TIMESTAMP', precision: number, 
     return clock.slice(0, 19) + (precision > 0 ? `.${clock.slice(20, 23).padEnd(precision, '0').slice(0, precision)}` : '')
   }
 
-  return {
+  const type: ColumnType = {
     ...asText,
     isDate: true,
     toWire(cell) {
@@ -55,12 +55,13 @@ export function dateTimeType(kind: 'DATETIME' | 'TIMESTAMP', precision: number, 
       return typeof parameter !== 'string' || readsText(kind, settings) ? parameter : (momentOf(parameter, zone) ?? new Date(Number.NaN))
     },
   }
+  return bounded(type, LONGEST_DATE)
 }
 
 /** `2026-01-31`; a time behind it is left out, as the server would do it. */
 export function dateType(settings: MysqlSettings): ColumnType {
   const zone = offsetOf(settings.timezone)
-  return {
+  const type: ColumnType = {
     ...asText,
     isDate: true,
     toWire(cell) {
@@ -77,11 +78,12 @@ export function dateType(settings: MysqlSettings): ColumnType {
       return typeof parameter !== 'string' || readsText('DATE', settings) ? parameter : momentOf(`${parameter} 00:00:00`, zone)
     },
   }
+  return bounded(type, LONGEST_DATE)
 }
 
 /** `10:00:00`, from -838:59:59 to 838:59:59, with as many digits behind the point as the column has. */
 export function timeType(precision: number): ColumnType {
-  return {
+  const type: ColumnType = {
     ...asText,
     toWire(cell) {
       const text = textOf(cell)
@@ -89,6 +91,7 @@ export function timeType(precision: number): ColumnType {
     },
     fromWire: (value, reject: Reject) => (typeof value === 'string' ? fullTime(value, precision) : undefined) ?? reject('is not a time'),
   }
+  return bounded(type, LONGEST_DATE)
 }
 
 /** `year`: 0 and 1901 to 2155; the server would read other numbers as years of two digits. */

@@ -1,11 +1,12 @@
-import { type ColumnType, textOf } from './columnType.js'
+import { bounded, type ColumnType, textOf } from './columnType.js'
 
+const LONGEST = 1_000_000
 const numberForm = /^-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i
 
 /** Shapes as text (WKT), in one spelling: `POINT(1 2)`. What the server cannot read it would store as NULL. */
 export function geometryType(kind: string, srid: number | undefined, isLegacy: boolean): ColumnType {
   const prefix = isLegacy ? '' : 'ST_'
-  return {
+  const type: ColumnType = {
     read: expression => `${prefix}AsText(${expression})`,
     placeholder: srid === undefined || srid === null ? `${prefix}GeomFromText(?)` : `${prefix}GeomFromText(?, ${Number(srid)})`,
     toWire(cell) {
@@ -18,6 +19,7 @@ export function geometryType(kind: string, srid: number | undefined, isLegacy: b
       return kind === 'geometry' || text.startsWith(`${kind.toUpperCase()}(`) ? text : reject(`is not a ${kind}`)
     },
   }
+  return bounded(type, LONGEST)
 }
 
 function shapeOf(text: string): string | undefined {

@@ -1,6 +1,8 @@
-import { bytesOf, type ColumnType, textOf } from './columnType.js'
+import { bounded, bytesOf, type ColumnType, refuseRounded, textOf } from './columnType.js'
 import type { MysqlSettings } from './mysqlSettings.js'
 
+// the server's own decimals have 65 digits
+const LONGEST = 1_000
 const integerForm = /^[+-]?\d+$/
 const strictIntegerForm = /^-?(?:0|[1-9]\d*)$/
 const decimalForm = /^([+-]?)(?=\.?\d)(\d*)\.?(\d*)(?:e([+-]?\d+))?$/i
@@ -10,17 +12,19 @@ export function integerType(bits: number, isUnsigned: boolean, settings: MysqlSe
   const smallest = isUnsigned ? 0n : -(2n ** BigInt(bits - 1))
   const largest = isUnsigned ? 2n ** BigInt(bits) - 1n : 2n ** BigInt(bits - 1) - 1n
   const { supportBigNumbers = true, bigNumberStrings = true } = settings
-  return {
+  const type: ColumnType = {
     read: expression => expression,
     placeholder: '?',
     toWire(cell) {
       if (typeof cell === 'boolean') return Number(cell)
       // of an entity; the server rounds it so
-      if (typeof cell === 'number') return Number.isFinite(cell) ? Math.sign(cell) * Math.round(Math.abs(cell)) || 0 : String(cell)
+      if (typeof cell === 'number')
+        return Number.isFinite(cell) ? numberOrDigits(BigInt(Math.sign(cell) * Math.round(Math.abs(cell)))) : String(cell)
       const text = textOf(cell)
       return integerForm.test(text) ? numberOrDigits(BigInt(text.replace('+', ''))) : text
     },
     fromWire(value, reject) {
+      refuseRounded(value, reject)
       const isInteger = typeof value === 'number' ? Number.isInteger(value) : typeof value === 'string' && strictIntegerForm.test(value)
       if (!isInteger) return reject(typeof value === 'number' && !Number.isFinite(value) ? 'is out of range' : 'is not an integer')
       const integer = BigInt(value as number | string)
@@ -32,6 +36,7 @@ export function integerType(bits: number, isUnsigned: boolean, settings: MysqlSe
       return bigNumberStrings ? String(parameter) : parameter
     },
   }
+  return bounded(type, LONGEST)
 }
 
 /** `bit(n)`: the number that its bits are. A text would be taken for bytes. */
@@ -112,7 +117,7 @@ export function realType({ isSingle, isUnsigned, digits }: RealOptions): ColumnT
 export function decimalType(precision: number, scale: number, isUnsigned: boolean, settings: MysqlSettings): ColumnType {
   const limit = 10n ** BigInt(precision)
   const text = (cell: unknown) => (typeof cell === 'number' ? String(cell) : textOf(cell))
-  return {
+  const type: ColumnType = {
     read: expression => `CAST(${expression} AS CHAR)`,
     placeholder: '?',
     toWire(cell) {
@@ -121,6 +126,7 @@ export function decimalType(precision: number, scale: number, isUnsigned: boolea
     },
     fromWire(value, reject) {
       if (value === 'Infinity' || value === '-Infinity') return reject('is out of range')
+      refuseRounded(value, reject)
       const units = typeof value === 'string' || typeof value === 'number' ? unitsOf(String(value), scale) : undefined
       if (units === undefined) return reject('is not a decimal number')
       if (units === 'too large' || units >= limit || units <= -limit) return reject(`has more than ${precision} digits`)
@@ -128,6 +134,7 @@ export function decimalType(precision: number, scale: number, isUnsigned: boolea
     },
     asDriverReads: parameter => (settings.decimalNumbers && parameter !== null ? Number(parameter) : parameter),
   }
+  return bounded(type, LONGEST)
 }
 
 function numberOrDigits(integer: bigint): number | string {

@@ -2,7 +2,7 @@ import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { SyncConfigurationError } from '../../errors.js'
 import type { Json } from '../../protocol/messages.js'
 import { decodeBase64, encodeBase64 } from './base64.js'
-import { bytesOf, type ColumnType, type Reject, textOf } from './columnType.js'
+import { bytesOf, type ColumnType, type Reject, textOf, withoutSpacesAtEnd } from './columnType.js'
 import { inet4Type, inet6Type, uuidType } from './mysqlAddresses.js'
 import { dateTimeType, dateType, timeType, yearType } from './mysqlDates.js'
 import { geometryType } from './mysqlGeometry.js'
@@ -147,21 +147,23 @@ function charsetOf(name: string | undefined): string {
   return name?.split('_')[0]?.toLowerCase() || 'utf8mb4'
 }
 
-// what each can hold; of others that much is sure
-const charsets: Record<string, RegExp> = {
-  utf8mb4: /^[\s\S]*$/,
-  utf16: /^[\s\S]*$/,
-  utf16le: /^[\s\S]*$/,
-  utf32: /^[\s\S]*$/,
-  utf8: /^[^\ud800-\udfff]*$/,
-  utf8mb3: /^[^\ud800-\udfff]*$/,
-  ucs2: /^[^\ud800-\udfff]*$/,
-  latin1: /^[\0-\x7f\xa0-\xff]*$/,
+// what each lacks; of others that much is sure
+const nothing = /(?!)/
+const beyondTwoBytes = /[\ud800-\udfff]/
+const lacks: Record<string, RegExp> = {
+  utf8mb4: nothing,
+  utf16: nothing,
+  utf16le: nothing,
+  utf32: nothing,
+  utf8: beyondTwoBytes,
+  utf8mb3: beyondTwoBytes,
+  ucs2: beyondTwoBytes,
+  latin1: /[^\0-\x7f\xa0-\xff]/,
 }
-const ascii = /^[\0-\x7f]*$/
+const beyondAscii = /[^\0-\x7f]/
 
 function checked(text: string, names: readonly string[], reject: Reject): string {
-  const lacking = names.find(name => !(charsets[name] ?? ascii).test(text))
+  const lacking = names.find(name => (lacks[name] ?? beyondAscii).test(text))
   return lacking === undefined ? text : reject(`has characters that the character set ${lacking} may not have`)
 }
 
@@ -231,12 +233,21 @@ function jsonColumn(column: ColumnMetadata, settings: MysqlSettings): ColumnType
       const deepest = deepestJson(column)
       if (levelsOf(value) > deepest) return reject(`is nested deeper than ${deepest} levels`)
       // JSON.stringify escapes half a character, and the server refuses it
-      if (/(?:^|[^\\])(?:\\\\)*\\ud[89a-f]/.test(text)) return reject('contains half a character (a lone surrogate)')
+      if (text.includes('\\ud') && hasHalfCharacters(value)) return reject('contains half a character (a lone surrogate)')
       return checked(text, [charsetOf(settings.charset)], reject)
     },
     // mysql2 parses it, and TypeORM a second time where that gave a text
     asDriverReads: parameter => (typeof parameter === 'string' && !settings.jsonStrings ? JSON.parse(parameter) : parameter),
   }
+}
+
+function hasHalfCharacters(value: Json): boolean {
+  if (typeof value === 'string') return /\p{Surrogate}/u.test(value)
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.entries(value).some(([key, item]) => hasHalfCharacters(key) || hasHalfCharacters(item))
+  )
 }
 
 function levelsOf(value: Json): number {
@@ -245,7 +256,7 @@ function levelsOf(value: Json): number {
 }
 
 function withoutSpaces<T extends string | number>(item: T): T {
-  return (typeof item === 'string' ? item.replace(/ +$/, '') : item) as T
+  return (typeof item === 'string' ? withoutSpacesAtEnd(item) : item) as T
 }
 
 function toBuffer(bytes: Uint8Array): Uint8Array {

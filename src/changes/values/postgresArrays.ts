@@ -103,24 +103,44 @@ function quoteItem(text: string, delimiter: string): string {
   return isBare ? text : `"${text.replace(/["\\]/g, '\\$&')}"`
 }
 
+// Not a regular expression: an item may be longer than an engine's stack allows one to be.
+function endOfQuoted(text: string, start: number): number | undefined {
+  for (let i = start + 1; i < text.length; i++) {
+    if (text[i] === '\\') i++
+    else if (text[i] === '"') return i
+  }
+  return
+}
+
 function parseArray(text: string, delimiter: string): Nested | undefined {
-  const token = new RegExp(`"((?:[^"\\\\]|\\\\.)*)"|[{}${delimiter}]|(?:[^"{}${delimiter}\\\\]|\\\\.)+`, 'gsy')
-  token.lastIndex = /^(?:\[-?\d+:-?\d+\])+=/.exec(text)?.[0].length ?? 0
+  const bounds = /^(?:\[-?\d+:-?\d+\])+=/.exec(text)?.[0].length ?? 0
   const root: Nested = []
   const open: Nested[] = [root]
-  for (let match = token.exec(text); match; match = token.exec(text)) {
-    const [found, quoted] = match
-    const list = open.at(-1) as Nested
-    if (found === '{') {
-      const inner: Nested = []
-      list.push(inner)
-      open.push(inner)
-    } else if (found === '}') open.pop()
-    else if (quoted !== undefined) list.push(quoted.replace(/\\(.)/gs, '$1'))
-    else if (found !== delimiter) list.push(found === 'NULL' ? null : found.replace(/\\(.)/gs, '$1'))
-    if (open.length === 0) return undefined
-    // the end resets it
-    if (token.lastIndex === text.length) break
+  const special = new RegExp(`[{}"${delimiter}]`, 'g')
+  for (let place = bounds; place < text.length; ) {
+    const list = open.at(-1)
+    if (!list) return undefined
+    const character = text[place] as string
+    if (character === '"') {
+      const end = endOfQuoted(text, place)
+      if (end === undefined) return undefined
+      list.push(text.slice(place + 1, end).replace(/\\(.)/gs, '$1'))
+      place = end + 1
+    } else if ('{}'.includes(character) || character === delimiter) {
+      if (character === '}') open.pop()
+      else if (character === '{') {
+        const inner: Nested = []
+        list.push(inner)
+        open.push(inner)
+      }
+      place++
+    } else {
+      special.lastIndex = place
+      const end = special.exec(text)?.index ?? text.length
+      const found = text.slice(place, end)
+      list.push(found === 'NULL' ? null : found)
+      place = end
+    }
   }
   const [array] = root
   return open.length === 1 && Array.isArray(array) && root.length === 1 ? array : undefined

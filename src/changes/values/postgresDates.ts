@@ -1,5 +1,5 @@
-import { type ColumnType, textOf } from './columnType.js'
-import { toIsoDateTime, toPlainDate, toPlainTime } from './dates.js'
+import { bounded, type ColumnType, textOf } from './columnType.js'
+import { LONGEST_DATE, toIsoDateTime, toPlainDate, toPlainTime } from './dates.js'
 
 /** What the pg driver is told about dates, by the application. */
 export interface DriverDates {
@@ -18,56 +18,67 @@ const latest = Date.parse('9999-12-31T23:59:59.999Z')
 // to_json writes ISO 8601 whatever DateStyle says, and, unlike to_char, infinity and years B.C.
 const asJson = (expression: string) => `CAST(to_json(${expression}) AS text)`
 
-export const timestamptzType = (precision: number | null | undefined): ColumnType => ({
-  read: expression => asJson(`${expression} AT TIME ZONE 'UTC'`),
-  placeholder: '?',
-  isDate: true,
-  toWire: cell => dateTimeOf(cell, isoOf),
-  fromWire(value, reject) {
-    if (isInfinite(value)) return value
-    const time = timeOf(value, precision) ?? reject('is not a date with time')
-    return spellDateTime(new Date(time), '+00')
-  },
-})
+export const timestamptzType = (precision: number | null | undefined): ColumnType =>
+  bounded(
+    {
+      read: expression => asJson(`${expression} AT TIME ZONE 'UTC'`),
+      placeholder: '?',
+      isDate: true,
+      toWire: cell => dateTimeOf(cell, isoOf),
+      fromWire(value, reject) {
+        if (isInfinite(value)) return value
+        const time = timeOf(value, precision) ?? reject('is not a date with time')
+        return spellDateTime(new Date(time), '+00')
+      },
+    },
+    LONGEST_DATE,
+  )
 
 /**
  * A `timestamp` has no zone. The pg driver writes the clock of the process into it and reads it as such, so that it is
  * a moment for as long as the process keeps its zone; here it is the same moment. The driver's own parser reads it,
  * since applications replace that one to have UTC in the column.
  */
-export const timestampType = (precision: number | null | undefined, driver: DriverDates): ColumnType => ({
-  read: asJson,
-  placeholder: '?',
-  isDate: true,
-  toWire: cell =>
-    dateTimeOf(cell, text => {
-      const parsed = driver.parse(text)
-      const date = typeof parsed === 'string' ? new Date(parsed) : parsed
-      return date instanceof Date ? isoOfDate(date) : undefined
-    }),
-  fromWire(value, reject) {
-    if (isInfinite(value)) return value
-    const date = new Date(timeOf(value, precision) ?? reject('is not a date with time'))
-    return spellDateTime(driver.writesUtc ? date : withClockInUtc(date), '')
-  },
-})
+export const timestampType = (precision: number | null | undefined, driver: DriverDates): ColumnType =>
+  bounded(
+    {
+      read: asJson,
+      placeholder: '?',
+      isDate: true,
+      toWire: cell =>
+        dateTimeOf(cell, text => {
+          const parsed = driver.parse(text)
+          const date = typeof parsed === 'string' ? new Date(parsed) : parsed
+          return date instanceof Date ? isoOfDate(date) : undefined
+        }),
+      fromWire(value, reject) {
+        if (isInfinite(value)) return value
+        const date = new Date(timeOf(value, precision) ?? reject('is not a date with time'))
+        return spellDateTime(driver.writesUtc ? date : withClockInUtc(date), '')
+      },
+    },
+    LONGEST_DATE,
+  )
 
-export const dateType: ColumnType = {
-  read: asJson,
-  placeholder: '?',
-  isDate: true,
-  toWire(cell) {
-    if (cell instanceof Date) return Number.isNaN(cell.getTime()) ? String(cell) : withClockInUtc(cell).toISOString().replace(/T.*/, '')
-    const text = bare(cell)
-    const date = toPlainDate(text)
-    return date === undefined ? text : plainDate(date)
+export const dateType = bounded(
+  {
+    read: asJson,
+    placeholder: '?',
+    isDate: true,
+    toWire(cell) {
+      if (cell instanceof Date) return Number.isNaN(cell.getTime()) ? String(cell) : withClockInUtc(cell).toISOString().replace(/T.*/, '')
+      const text = bare(cell)
+      const date = toPlainDate(text)
+      return date === undefined ? text : plainDate(date)
+    },
+    fromWire(value, reject) {
+      if (isInfinite(value)) return value
+      const date = typeof value === 'string' || typeof value === 'number' ? toPlainDate(value) : undefined
+      return withEra(plainDate(date ?? reject('is not a date')))
+    },
   },
-  fromWire(value, reject) {
-    if (isInfinite(value)) return value
-    const date = typeof value === 'string' || typeof value === 'number' ? toPlainDate(value) : undefined
-    return withEra(plainDate(date ?? reject('is not a date')))
-  },
-}
+  LONGEST_DATE,
+)
 
 /** `10:00:00`, its fraction of a second where there is one. What names a zone is taken without it, as the server does. */
 export const timeType = (precision: number | null | undefined): ColumnType => spelledTime(text => spellTime(text, precision))
@@ -81,12 +92,13 @@ export const timetzType = (precision: number | null | undefined): ColumnType =>
   })
 
 function spelledTime(spell: (text: string) => string | undefined): ColumnType {
-  return {
+  const type: ColumnType = {
     read: expression => `CAST(${expression} AS text)`,
     placeholder: '?',
     toWire: cell => spell(textOf(cell)) ?? textOf(cell),
     fromWire: (value, reject) => (typeof value === 'string' ? spell(value) : undefined) ?? reject('is not a time'),
   }
+  return bounded(type, LONGEST_DATE)
 }
 
 /** A date with time for the inside of a range, in UTC or as it is. */

@@ -1,4 +1,5 @@
-import { type ColumnType, textOf } from './columnType.js'
+import { bounded, type ColumnType, textOf } from './columnType.js'
+import { LONGEST_DATE } from './dates.js'
 import { viewOfHex } from './postgresNumbers.js'
 
 interface Interval {
@@ -16,7 +17,7 @@ const smallest = { months: -(2n ** 31n), days: -(2n ** 31n), micros: 1n - 2n ** 
 export function intervalType(precision: number | null | undefined): ColumnType {
   const step = 10n ** BigInt(6 - Math.min(precision ?? 6, 6))
   const stored = (interval: Interval) => ({ ...interval, micros: roundTo(interval.micros, step) })
-  return {
+  const type: ColumnType = {
     // its bytes, whatever IntervalStyle says
     read: expression => `'h' || encode(interval_send(${expression}), 'hex')`,
     placeholder: '?',
@@ -30,6 +31,7 @@ export function intervalType(precision: number | null | undefined): ColumnType {
       return spell(within(stored(interval)) ?? reject('is out of range'))
     },
   }
+  return bounded(type, LONGEST_DATE)
 }
 
 function spell({ months, days, micros }: Interval): string {

@@ -1,5 +1,5 @@
 import type { Json } from '../../protocol/messages.js'
-import { type ColumnType, type Reject, textOf } from './columnType.js'
+import { bounded, type ColumnType, type Reject, refuseRounded, textOf } from './columnType.js'
 import { integerType } from './sqliteNumbers.js'
 
 const decimalForm = /^([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:e([+-]?\d{1,6}))?$/i
@@ -75,7 +75,7 @@ function roundToEven(single: number, digits: number): string {
 /** Decimals, spelled as the column spells them: with the digits of its scale, or those they were written with. */
 export function numericType(precision: number | null | undefined, scale: number | undefined): ColumnType {
   const spell = (value: unknown) => spellDecimal(String(value), precision ? (scale ?? 0) : undefined)
-  return {
+  const type: ColumnType = {
     read: expression => `CAST(${expression} AS text)`,
     placeholder: '?',
     toWire: cell => spell(textOf(cell)) ?? textOf(cell),
@@ -87,10 +87,11 @@ export function numericType(precision: number | null | undefined, scale: number 
       return text
     },
   }
+  return bounded(type, mostDigits + largestScale + 10)
 }
 
 /** Money, in units of the currency. The server spells it in its own way (lc_monetary), and reads it in this one unless its decimal sign is a comma. */
-export const moneyType: ColumnType = {
+const money: ColumnType = {
   read: expression => `CAST(CAST(${expression} AS numeric) AS text)`,
   placeholder: '?',
   toWire(cell) {
@@ -104,6 +105,7 @@ export const moneyType: ColumnType = {
     return cents > largestMoney || cents < -largestMoney ? reject('is out of range') : text
   },
 }
+export const moneyType = bounded(money, 1_000)
 
 /** Money as a server without a language writes it. */
 export function dollars(text: string): string {
@@ -111,6 +113,7 @@ export function dollars(text: string): string {
 }
 
 function decimalOf(value: Json, spell: (value: unknown) => string | undefined, reject: Reject): string {
+  refuseRounded(value, reject)
   const isDecimal = (typeof value === 'number' && Number.isFinite(value)) || (typeof value === 'string' && decimalForm.test(value))
   return isDecimal ? (spell(value) ?? reject('is out of range')) : reject('is not a decimal number')
 }
@@ -131,8 +134,16 @@ function roundDecimals(integer: string, decimals: string, scale: number): [strin
   if (decimals.length <= scale) return [integer, decimals.padEnd(scale, '0')]
   const kept = integer + decimals.slice(0, scale)
   if (decimals.charAt(scale) < '5') return [integer, decimals.slice(0, scale)]
-  const raised = (BigInt(kept || '0') + 1n).toString().padStart(kept.length, '0')
+  const raised = increment(kept)
   return [raised.slice(0, raised.length - scale), raised.slice(raised.length - scale)]
+}
+
+// not as a BigInt, for which it takes the square of its length
+function increment(digits: string): string {
+  let place = digits.length
+  while (place > 0 && digits[place - 1] === '9') place--
+  const zeros = '0'.repeat(digits.length - place)
+  return place === 0 ? `1${zeros}` : digits.slice(0, place - 1) + (Number(digits[place - 1]) + 1) + zeros
 }
 
 function signed(isNegative: boolean, integer: string, decimals: string): string {

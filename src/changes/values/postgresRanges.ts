@@ -15,7 +15,17 @@ interface Bound {
 
 const asJson = (expression: string) => `CAST(to_json(${expression}) AS text)`
 
-const rangeForm = /^([[(])\s*("[^"\\]*"|[^"\\,()[\]]*?)\s*,\s*("[^"\\]*"|[^"\\,()[\]]*?)\s*([\])])$/
+/** A range as it is written; not told by one regular expression, which would try each of many spaces. */
+function partsOf(text: string): { open: string; low: string; high: string; close: string } | undefined {
+  const [open = '', close = ''] = [text[0], text.at(-1)]
+  const items = text
+    .slice(1, -1)
+    .split(',')
+    .map(item => item.trim())
+  const [low, high] = items.map(item => (/^"[^"\\]*"$/.test(item) ? item.slice(1, -1) : /["\\()[\]]/.test(item) ? undefined : item))
+  if (!'[('.includes(open) || !'])'.includes(close) || text.length < 3 || items.length !== 2) return
+  return low === undefined || high === undefined ? undefined : { open, low, high, close }
+}
 
 function integers(bits: 32 | 64): Bound {
   const limit = 2n ** BigInt(bits - 1)
@@ -82,9 +92,10 @@ function readRange({ read }: Bound): (expression: string) => string {
 
 function spellRange(text: string, bound: Bound): string | undefined {
   if (/^\s*empty\s*$/i.test(text)) return 'empty'
-  const [match, open = '', first = '', last = '', close = ''] = rangeForm.exec(text.trim()) ?? []
-  if (!match) return undefined
-  const [low, high] = [first, last].map(item => (item === '' ? '' : bound.spell(item.replace(/"/g, ''))))
+  const parts = partsOf(text.trim())
+  if (!parts) return undefined
+  const { open, close } = parts
+  const [low, high] = [parts.low, parts.high].map(item => (item === '' ? '' : bound.spell(item)))
   if (low === undefined || high === undefined) return undefined
   const order = low && high ? bound.compare(low, high) : -1
   if (order > 0) return undefined
@@ -104,8 +115,9 @@ function countedRange(open: string, low: string, high: string, close: string, bo
 }
 
 function spellRanges(text: string, bound: Bound): string | undefined {
-  const inside = /^\s*\{\s*(.*?)\s*\}\s*$/s.exec(text)?.[1]
-  if (inside === undefined) return undefined
+  const list = text.trim()
+  if (!list.startsWith('{') || !list.endsWith('}') || list.length < 2) return undefined
+  const inside = list.slice(1, -1).trim()
   if (inside === '') return '{}'
   const form = /(empty|[[(][^\])]*[\])])\s*(,|$)\s*/gy
   const ranges: string[] = []
@@ -123,10 +135,7 @@ function spellRanges(text: string, bound: Bound): string | undefined {
 
 // the server sorts them and makes one of those that touch
 function unite(ranges: string[], bound: Bound): string[] {
-  const parts = ranges.map(range => {
-    const [, open = '', low = '', high = '', close = ''] = rangeForm.exec(range) ?? []
-    return { open, low: low.replace(/"/g, ''), high: high.replace(/"/g, ''), close }
-  })
+  const parts = ranges.flatMap(range => partsOf(range) ?? [])
   type Part = (typeof parts)[number]
   const compareLow = (a: Part, b: Part) => (a.low && b.low ? bound.compare(a.low, b.low) : Number(a.low !== '') - Number(b.low !== ''))
   const compareHigh = (a: Part, b: Part) =>

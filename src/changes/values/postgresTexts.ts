@@ -1,20 +1,24 @@
 import type { Json } from '../../protocol/messages.js'
 import { decodeBase64, encodeBase64 } from './base64.js'
-import { bytesOf, type ColumnType, type Reject, textOf } from './columnType.js'
+import { bounded, bytesOf, type ColumnType, type Reject, textOf, withoutSpacesAtEnd } from './columnType.js'
+import { decodeHex, encodeHex } from './hex.js'
 import { jsonType, textType } from './texts.js'
 
 export const readAsText = (expression: string) => `CAST(${expression} AS text)`
 
 const anyText = textType(undefined)
+// engines take the stack for what repeats in a regular expression, and end a few times beyond this
+const LONGEST = 1_000_000
 
 /** A type that travels as the text that the server writes. `spell` gives that text, undefined for what the server would refuse. */
 export function spelled(name: string, spell: (text: string) => string | undefined, read = readAsText): ColumnType {
-  return {
+  const type: ColumnType = {
     read,
     placeholder: '?',
     toWire: cell => spell(textOf(cell)) ?? textOf(cell),
     fromWire: (value, reject) => spell(anyText.fromWire(value, reject) as string) ?? reject(`is not ${name}`),
   }
+  return bounded(type, LONGEST)
 }
 
 export function postgresText(length: number | undefined): ColumnType {
@@ -24,12 +28,11 @@ export function postgresText(length: number | undefined): ColumnType {
 /** `char(n)`, without the blanks that the server fills it up with: other databases do not, and they do not count in comparisons. */
 export function charType(length: number): ColumnType {
   const type = textType(length)
-  const trim = (text: string) => text.replace(/ +$/, '')
   return {
     read: readAsText,
     placeholder: '?',
-    toWire: cell => trim(textOf(cell)),
-    fromWire: (value, reject) => type.fromWire(typeof value === 'string' ? trim(value) : value, reject),
+    toWire: cell => withoutSpacesAtEnd(textOf(cell)),
+    fromWire: (value, reject) => type.fromWire(typeof value === 'string' ? withoutSpacesAtEnd(value) : value, reject),
   }
 }
 
@@ -41,14 +44,11 @@ export const byteaType: ColumnType = {
     const bytes = bytesOf(cell)
     if (bytes) return encodeBase64(bytes)
     const text = textOf(cell)
-    if (!/^\\x(?:[0-9a-f]{2})*$/i.test(text)) return encodeBase64(new TextEncoder().encode(text))
-    return encodeBase64(Uint8Array.from(text.slice(2).match(/../g) ?? [], byte => Number.parseInt(byte, 16)))
+    return encodeBase64((text.startsWith('\\x') ? decodeHex(text, 2) : undefined) ?? new TextEncoder().encode(text))
   },
   fromWire(value, reject) {
     const bytes = (typeof value === 'string' ? decodeBase64(value) : undefined) ?? reject('is not base64')
-    let hex = '\\x'
-    for (const byte of bytes) hex += byte.toString(16).padStart(2, '0')
-    return hex
+    return `\\x${encodeHex(bytes)}`
   },
 }
 

@@ -1,4 +1,5 @@
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
+import { isBinary } from './binary.js'
 import type { ColumnType } from './columnType.js'
 import { arrayOf, type ItemType, replaceItems } from './postgresArrays.js'
 import { dateType, timestampType, timestamptzType, timeType, timetzType } from './postgresDates.js'
@@ -48,6 +49,7 @@ const bySession = (type: ColumnType, oid?: number, arrayOid?: number): PostgresT
 function itemType(column: ColumnMetadata, pg: Pg): PostgresType {
   const { precision, scale } = column
   const length = Number(column.length) || undefined
+  if (isBinary(column.type)) return bySession(texts.byteaType, 17, 1001)
   switch (column.type) {
     case 'int2':
     case 'smallint':

@@ -1,7 +1,9 @@
-import { type ColumnType, textOf } from './columnType.js'
+import { bounded, type ColumnType, refuseRounded, textOf } from './columnType.js'
 
 const integerForm = /^-?(?:0|[1-9]\d*)$/
 const decimalForm = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i
+// a double has 309 digits before the point, and as many zeros behind it
+const LONGEST = 1_000
 const smallest = -(2n ** 63n)
 const largest = 2n ** 63n - 1n
 
@@ -11,10 +13,13 @@ const exact = (expression: string) =>
   `THEN CAST(${expression} AS TEXT) ELSE ${expression} END`
 
 /** 64-bit integers: numbers, and strings beyond 2^53. SQLite keeps fractions in such a column as well, and TypeORM calls every number "integer". */
-export const integerType: ColumnType = {
+const sqliteInteger: ColumnType = {
   read: exact,
   placeholder: '?',
   toWire(cell) {
+    // of an entity
+    if (typeof cell === 'number' && Number.isInteger(cell) && !Number.isSafeInteger(cell) && Math.abs(cell) < 2 ** 63)
+      return String(BigInt(cell))
     if (typeof cell === 'number') return finiteOrName(cell)
     const text = textOf(cell)
     return integerForm.test(text) && Number.isSafeInteger(Number(text)) ? Number(text) : text
@@ -23,10 +28,11 @@ export const integerType: ColumnType = {
     if (typeof value === 'string') return integerForm.test(value) ? integerParameter(BigInt(value), reject) : reject('is not an integer')
     if (typeof value !== 'number' || Number.isNaN(value)) return reject('is not a number')
     if (Number.isSafeInteger(value)) return value + 0
-    if (!Number.isFinite(value)) return reject('is out of range')
-    return Number.isInteger(value) ? integerParameter(BigInt(value), reject) : value
+    refuseRounded(value, reject)
+    return Number.isInteger(value) || !Number.isFinite(value) ? reject('is out of range') : value
   },
 }
+export const integerType = bounded(sqliteInteger, LONGEST)
 
 /** Floating point: numbers, and "Infinity" and "-Infinity", for which JSON has no number. */
 export const realType: ColumnType = {
@@ -42,7 +48,7 @@ export const realType: ColumnType = {
 /** Decimals: strings, since other databases hold more digits than a double. SQLite itself holds them as 64-bit integer or double. */
 export function decimalType(precision: number | null | undefined, scale: number | undefined): ColumnType {
   const limit = precision ? 10 ** (precision - (scale ?? 0)) : Number.POSITIVE_INFINITY
-  return {
+  const type: ColumnType = {
     read: exact,
     placeholder: '?',
     toWire(cell) {
@@ -55,6 +61,7 @@ export function decimalType(precision: number | null | undefined, scale: number 
     fromWire(value, reject) {
       const infinite = infinity(value)
       if (infinite !== undefined) return infinite
+      refuseRounded(value, reject)
       const text = typeof value === 'number' ? String(value) : value
       if (typeof text !== 'string' || !decimalForm.test(text)) return reject('is not a decimal number')
       const parameter = decimalParameter(text)
@@ -62,6 +69,7 @@ export function decimalType(precision: number | null | undefined, scale: number 
       return Math.abs(Number(parameter)) >= limit ? reject(`has more than ${precision} digits`) : parameter
     },
   }
+  return bounded(type, LONGEST)
 }
 
 function decimalParameter(text: string): number | string {

@@ -1,8 +1,9 @@
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import type { Json } from '../../protocol/messages.js'
 import { decodeBase64, encodeBase64 } from './base64.js'
-import { bytesOf, type ColumnType, textOf } from './columnType.js'
-import { toIsoDateTime, toPlainDate, toPlainTime } from './dates.js'
+import { isBinary } from './binary.js'
+import { bounded, bytesOf, type ColumnType, textOf } from './columnType.js'
+import { LONGEST_DATE, toIsoDateTime, toPlainDate, toPlainTime } from './dates.js'
 import { decimalType, integerType, realType } from './sqliteNumbers.js'
 import { arrayType, enumType, jsonbType, jsonType, textType } from './texts.js'
 
@@ -10,7 +11,7 @@ const asItIs = { read: (expression: string) => expression, placeholder: '?' }
 
 /** How a column's values travel from and to SQLite, whatever its driver. */
 export function sqliteType(column: ColumnMetadata): ColumnType {
-  if (isBinary(column.type)) return blobType(Number(column.length) || undefined)
+  if (column.type === 'blob' || isBinary(column.type)) return blobType(Number(column.length) || undefined)
   switch (column.type) {
     case 'boolean':
     case Boolean:
@@ -57,10 +58,6 @@ export function sqliteType(column: ColumnMetadata): ColumnType {
   }
 }
 
-function isBinary(type: ColumnMetadata['type']): boolean {
-  return type === 'blob' || (typeof type === 'function' && ((type as unknown) === Uint8Array || type.prototype instanceof Uint8Array))
-}
-
 const booleanType: ColumnType = {
   ...asItIs,
   toWire: cell => (typeof cell === 'number' || typeof cell === 'boolean' ? Boolean(cell) : !/^(|0|f|false|n|no|off)$/i.test(textOf(cell))),
@@ -72,31 +69,40 @@ const booleanType: ColumnType = {
   },
 }
 
-const dateTimeType: ColumnType = {
-  ...asItIs,
-  isDate: true,
-  toWire: cell => toIsoDateTime(typeof cell === 'number' ? cell : textOf(cell)) ?? textOrNumber(cell),
-  fromWire(value, reject) {
-    const date = typeof value === 'string' || typeof value === 'number' ? toIsoDateTime(value) : undefined
-    return date === undefined ? reject('is not a date with time') : date.replace('T', ' ').slice(0, -1)
+const dateTimeType = bounded(
+  {
+    ...asItIs,
+    isDate: true,
+    toWire: cell => toIsoDateTime(typeof cell === 'number' ? cell : textOf(cell)) ?? textOrNumber(cell),
+    fromWire(value, reject) {
+      const date = typeof value === 'string' || typeof value === 'number' ? toIsoDateTime(value) : undefined
+      return date === undefined ? reject('is not a date with time') : date.replace('T', ' ').slice(0, -1)
+    },
   },
-}
+  LONGEST_DATE,
+)
 
-const dateType: ColumnType = {
-  ...asItIs,
-  isDate: true,
-  toWire: textOf,
-  fromWire(value, reject) {
-    const date = typeof value === 'string' || typeof value === 'number' ? toPlainDate(value) : undefined
-    return date ?? reject('is not a date')
+const dateType = bounded(
+  {
+    ...asItIs,
+    isDate: true,
+    toWire: textOf,
+    fromWire(value, reject) {
+      const date = typeof value === 'string' || typeof value === 'number' ? toPlainDate(value) : undefined
+      return date ?? reject('is not a date')
+    },
   },
-}
+  LONGEST_DATE,
+)
 
-const timeType: ColumnType = {
-  ...asItIs,
-  toWire: textOf,
-  fromWire: (value, reject) => (typeof value === 'string' ? toPlainTime(value) : undefined) ?? reject('is not a time'),
-}
+const timeType = bounded(
+  {
+    ...asItIs,
+    toWire: textOf,
+    fromWire: (value, reject) => (typeof value === 'string' ? toPlainTime(value) : undefined) ?? reject('is not a time'),
+  },
+  LONGEST_DATE,
+)
 
 function blobType(length: number | undefined): ColumnType {
   return {

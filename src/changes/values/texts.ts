@@ -18,7 +18,7 @@ export function textType(length: number | undefined): ColumnType {
     fromWire(value, reject) {
       const text = wellFormed(value, reject)
       // in characters, as databases count, not in UTF-16 units
-      const tooLong = length !== undefined && text.length > length && [...text].length > length
+      const tooLong = length !== undefined && text.length > length && (text.length > 2 * length || [...text].length > length)
       return tooLong ? reject(`is longer than ${length} characters`) : text
     },
   }
