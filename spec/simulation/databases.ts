@@ -7,49 +7,21 @@ import { join } from 'node:path'
 import Koa from 'koa'
 import libsql from 'libsql'
 import inject from 'light-my-request'
-import { Column, DataSource, type DataSourceOptions, Entity, ManyToOne, PrimaryColumn, type Relation, TableColumn } from 'typeorm'
+import { DataSource, type DataSourceOptions, TableColumn } from 'typeorm'
 import { syncRoutes } from '../../server-koa/index.js'
 import type { ChangeLog } from '../../src/changes/changeLog.js'
 import { connectionOf } from '../../src/changes/database/connection.js'
 import { cellsOf, type Row, type Step } from '../../src/changes/database/database.js'
 import { changeSchema } from '../../src/changes/setUp.js'
-import { enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { withSync } from '../../src/entity/withSync.js'
 import { OtherDatabase, type OtherKind } from './otherDatabase.js'
+import { entitiesOf, type Schema, type TableSpec } from './schemas.js'
 
 // in memory where there is a file system there: what is durable is not what is tried here
 const FOLDER = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
-export const RELATIONS = ['none', 'CASCADE', 'RESTRICT', 'SET NULL'] as const
-export type RelationKind = (typeof RELATIONS)[number]
-
-export const IDS = ['x', 'y', 'z', 'w', 'v'] as const
-export const PROPERTIES = ['a', 'b', 'c'] as const
-
-// `key`: a column that MySQL can index
-function entitiesOf(relation: RelationKind, key: 'text' | 'varchar') {
-  @Entity('item')
-  class Item {
-    @PrimaryColumn(key) id!: string
-    @Column('text', { nullable: true }) a!: string | null
-    @Column('text', { nullable: true }) b!: string | null
-    @Column('text', { nullable: true }) c!: string | null
-  }
-  enableSync(Item, '/items')
-  if (relation === 'none') return [Item]
-
-  @Entity('part')
-  class Part {
-    @PrimaryColumn(key) id!: string
-    @Column('text', { nullable: true }) a!: string | null
-    @Column('text', { nullable: true }) b!: string | null
-    @Column('text', { nullable: true }) c!: string | null
-    @ManyToOne(() => Item, { onDelete: relation as 'CASCADE', nullable: true }) item!: Relation<Item> | null
-  }
-  enableSync(Part, '/parts')
-  return [Item, Part]
-}
+export { IDS, PROPERTIES, RELATIONS, type RelationKind } from './schemas.js'
 
 /** Who runs at the moment: a step of somebody's waits until the scheduler lets it go. */
 export interface Turn {
@@ -85,7 +57,9 @@ export class SimulatedDatabase {
 
   private constructor(
     public name: string,
-    readonly relation: RelationKind,
+    readonly schema: Schema,
+    /** It has not yet the column that the schema gains. */
+    readonly lacksGained: boolean,
     readonly dataSource: DataSource,
     /** Undefined: it is SQLite. */
     readonly other: OtherDatabase | undefined,
@@ -93,25 +67,31 @@ export class SimulatedDatabase {
 
   static async open(
     name: string,
-    relation: RelationKind,
+    schema: Schema,
     kind: 'sqljs' | 'libsql' | OtherKind,
     wallClock: string,
+    { lacksGained = false, before }: { lacksGained?: boolean; before?: SimulatedDatabase } = {},
   ): Promise<SimulatedDatabase> {
-    const entities = entitiesOf(relation, kind === 'mysql' ? 'varchar' : 'text')
-    const other = kind === 'postgres' || kind === 'mysql' ? new OtherDatabase(kind) : undefined
+    const entities = entitiesOf(schema, kind === 'mysql' ? 'varchar' : 'text', lacksGained)
+    const other = kind === 'postgres' || kind === 'mysql' ? (before?.other ?? new OtherDatabase(kind)) : undefined
+    const bytes = before && kind === 'sqljs' ? (before.dataSource.driver as unknown as { export(): Uint8Array }).export() : undefined
+    const file =
+      (before?.dataSource.options.database as string | undefined) ??
+      (kind === 'libsql' ? join(mkdtempSync(join(FOLDER, 'sync-')), 'db') : '')
+    if (before) await before.dataSource.destroy()
     const dataSource = other
       ? new DataSource({ ...other.options, entities, synchronize: true } as DataSourceOptions)
       : kind === 'sqljs'
-        ? new DataSource({ type: 'sqljs', entities, synchronize: true })
+        ? new DataSource({ type: 'sqljs', entities, synchronize: true, ...(bytes && { database: bytes }) })
         : new DataSource({
             type: 'better-sqlite3',
             driver: libsql,
-            database: join(mkdtempSync(join(FOLDER, 'sync-')), 'db'),
+            database: file,
             enableWAL: true,
             entities,
             synchronize: true,
           })
-    const database = new SimulatedDatabase(name, relation, dataSource, other)
+    const database = new SimulatedDatabase(name, schema, lacksGained, dataSource, other)
     withSync(dataSource, {
       wallClock,
       // where a connection has to be made first, on a busy machine, a short one would be used up now and then
@@ -127,32 +107,67 @@ export class SimulatedDatabase {
       },
     })
     if (other) {
-      await database.#setUpOther(other)
+      await database.#setUpOther(other, before !== undefined)
       return database
     }
     await dataSource.initialize()
-    // a rule of the server's: a value that ends so is refused
-    for (const { table } of database.log.collections)
-      for (const event of ['INSERT', 'UPDATE'])
-        database.run(`CREATE TRIGGER rule_${table.name}_${event} BEFORE ${event} ON ${table.name}
-          WHEN NEW.c LIKE '%!' AND (SELECT refuses FROM rule) BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`)
-    database.run('CREATE TABLE rule (refuses INTEGER)')
-    database.run('CREATE TABLE wall (time INTEGER)')
-    database.run('INSERT INTO wall VALUES (0)')
+    database.#addTriggers()
+    if (!before) {
+      database.run('CREATE TABLE rule (refuses INTEGER)')
+      database.run('CREATE TABLE wall (time INTEGER)')
+      database.run('INSERT INTO wall VALUES (0)')
+    }
     // sql.js would look up and open its journal in a file system of its own with every step
     for (const pragma of ['synchronous = OFF', ...(kind === 'sqljs' ? ['journal_mode = MEMORY', 'locking_mode = EXCLUSIVE'] : [])])
       database.run(`PRAGMA ${pragma}`)
     return database
   }
 
-  async #setUpOther(other: OtherDatabase): Promise<void> {
+  /** The application's own, on SQLite: TypeORM forgets them where it rebuilds a table. */
+  #addTriggers(): void {
+    const refuses = '(SELECT refuses FROM rule)'
+    for (const { table } of this.log.collections)
+      for (const event of ['INSERT', 'UPDATE']) {
+        // a rule of the server's: a value that ends so is refused
+        this.run(`CREATE TRIGGER IF NOT EXISTS rule_${table.name}_${event} BEFORE ${event} ON ${table.name}
+          WHEN NEW.c LIKE '%!' AND ${refuses} BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`)
+        if (this.schema.trigger === 'touch' && this.isAuthority)
+          this.run(`CREATE TRIGGER IF NOT EXISTS touch_${table.name}_${event} AFTER ${event === 'UPDATE' ? 'UPDATE OF a' : event} ON ${table.name}
+            BEGIN UPDATE ${table.name} SET t = 'of ' || NEW.a WHERE id = NEW.id AND t IS NOT 'of ' || NEW.a; END`)
+      }
+    if (this.schema.trigger === 'skip' && this.isAuthority)
+      this.run(`CREATE TRIGGER IF NOT EXISTS keep_item BEFORE DELETE ON item
+        WHEN ${refuses} BEGIN UPDATE item SET t = 'removed' WHERE id = OLD.id; SELECT RAISE(IGNORE); END`)
+  }
+
+  /** It reads from no other: only such a one has a word of its own about what it stores. */
+  get isAuthority(): boolean {
+    return /^[STU]/.test(this.name)
+  }
+
+  async #setUpOther(other: OtherDatabase, isThere: boolean): Promise<void> {
     // the triggers of the set-up name it
-    this.run('CREATE TABLE wall (time BIGINT NOT NULL)')
-    this.run('INSERT INTO wall VALUES (0)')
+    if (!isThere) {
+      this.run('CREATE TABLE wall (time BIGINT NOT NULL)')
+      this.run('INSERT INTO wall VALUES (0)')
+    }
     await this.dataSource.initialize()
+    if (isThere) return
     this.run('CREATE TABLE rule (refuses INTEGER)')
-    for (const { table } of this.log.collections) other.addRule(table.name)
+    for (const { table } of this.log.collections) other.addTriggers(table.name, this.schema)
     other.forgetDurability([...this.#allTables, 'wall', 'rule'].reverse())
+  }
+
+  async close(): Promise<void> {
+    await this.dataSource.destroy()
+    this.other?.drop()
+  }
+
+  /** The application comes with a column more: it begins anew, on the same data. */
+  grow(wallClock: string): Promise<SimulatedDatabase> {
+    const { type } = this.dataSource.options
+    const kind = this.other?.kind ?? (type === 'sqljs' ? 'sqljs' : 'libsql')
+    return SimulatedDatabase.open(this.name, this.schema, kind, wallClock, { before: this })
   }
 
   get log(): ChangeLog {
@@ -160,11 +175,20 @@ export class SimulatedDatabase {
   }
 
   get tables(): string[] {
-    return this.relation === 'none' ? ['item'] : ['item', 'part']
+    return this.schema.tables.map(t => t.name)
   }
 
   tableOf(id: string): string {
-    return this.relation !== 'none' && (id === 'w' || id === 'v') ? 'part' : 'item'
+    return this.specOf(id).name
+  }
+
+  specOf(id: string): TableSpec {
+    return this.schema.tables.find(t => t.ids.includes(id)) as TableSpec
+  }
+
+  /** Is it a property that the database does not have yet? */
+  lacks(property: string): boolean {
+    return this.lacksGained && property === this.schema.gained
   }
 
   run(sql: string, ...values: unknown[]): Row[] {
@@ -176,10 +200,12 @@ export class SimulatedDatabase {
     await changeSchema(this.log, async () => {
       const runner = this.dataSource.createQueryRunner()
       await runner.beforeMigration() // foreign keys off: dropping a table would cascade
-      await runner.addColumn('item', new TableColumn({ name: 'spare', type: 'text', isNullable: true }))
-      await runner.dropColumn('item', 'spare')
+      const { name } = this.schema.tables[0] as TableSpec
+      await runner.addColumn(name, new TableColumn({ name: 'spare', type: 'text', isNullable: true }))
+      await runner.dropColumn(name, 'spare')
       await runner.afterMigration()
       if (this.other) await runner.release()
+      else this.#addTriggers()
     })
   }
 

@@ -11,10 +11,14 @@ import type { Conflict, ConflictUpdate } from '../../src/sync/handlers.js'
 import { ReportBuilder } from '../../src/sync/report.js'
 import { sync } from '../../src/sync/sync.js'
 import { createTransport } from '../../src/sync/transport.js'
-import { type Dump, IDS, PROPERTIES, RELATIONS, type RelationKind, running, SimulatedDatabase, type Turn } from './databases.js'
+import { Application } from './application.js'
+import { type Dump, PROPERTIES, RELATIONS, running, SimulatedDatabase, type Turn } from './databases.js'
+import { drawFeatures, type Features } from './features.js'
+import { callJournal, type KnownRow } from './journalCalls.js'
 import { type Cells, cellsOf, isGone, isSame, Oracle, type Value } from './oracle.js'
 import type { OtherKind } from './otherDatabase.js'
 import { Random } from './random.js'
+import { numbersOf, OLD_SCHEMAS, referencesOf, type Schema } from './schemas.js'
 
 export const TOPOLOGIES = {
   star: [
@@ -79,6 +83,32 @@ export const STATES = [
   'two collections at once',
   'clock set',
   'schema changed',
+  'unique values exchanged',
+  'unique values exchanged in one push',
+  'removed and made anew with its unique values',
+  'not-unique refused',
+  'not-unique told again',
+  'not-unique waited',
+  'mutual references waited',
+  'moved in a tree',
+  'parents in a circle',
+  'removal took others along on the server',
+  'column gained',
+  'column gained by a server',
+  'property unknown to the server',
+  'unknown property pushed later',
+  'property unknown to the device',
+  'column changed by a trigger',
+  'removal skipped by a trigger',
+  'journal: giveUp',
+  'journal: decide',
+  'journal: remove',
+  'journal: retry',
+  'journal: undo',
+  'journal call during a push',
+  'journal call on a row with others',
+  'two journal calls at once',
+  'at rest with something in the journal',
 ] as const
 
 /** What a run comes across besides, where the servers are on another database than SQLite. */
@@ -116,19 +146,35 @@ interface Request {
   readonly from: string
 }
 
+const WALL = '(SELECT time FROM wall)'
 const pool = new Map<string, SimulatedDatabase>()
-async function database(name: string, relation: RelationKind, kind: ServerKind, number: number): Promise<SimulatedDatabase> {
+async function database(name: string, schema: Schema, lacksGained: boolean, kind: ServerKind, number: number): Promise<SimulatedDatabase> {
   const isOther = kind !== 'sqlite' && !name.startsWith('d')
+  const type = isOther ? kind : name.startsWith('d') ? 'sqljs' : 'libsql'
+  // what gains a column is another one afterwards
+  if (schema.gained) return SimulatedDatabase.open(name, schema, type, WALL, { lacksGained })
   // connections are few: the servers of all topologies share their databases
-  const key = `${relation} ${isOther ? number : name}`
+  const key = `${schema.name} ${isOther ? number : name}`
   let known = pool.get(key)
   if (!known) {
-    const type = isOther ? kind : name.startsWith('d') ? 'sqljs' : 'libsql'
-    known = await SimulatedDatabase.open(name, relation, type, '(SELECT time FROM wall)')
+    known = await SimulatedDatabase.open(name, schema, type, WALL)
+    pool.set(key, known)
+    await closeLongUnused(isOther)
+  } else {
+    pool.delete(key)
     pool.set(key, known)
   }
   known.name = name
   return known
+}
+
+/** Connections are few. */
+async function closeLongUnused(isOther: boolean): Promise<void> {
+  const others = [...pool].filter(([, db]) => db.other)
+  if (!isOther || others.length <= 6) return
+  const [key, db] = others[0] as [string, SimulatedDatabase]
+  pool.delete(key)
+  await db.close()
 }
 
 /** Runs the history of a seed. */
@@ -138,8 +184,10 @@ export async function history(
   trace: (line: string) => void = () => {},
   steps = 300,
   kind: ServerKind = 'sqlite',
+  wanted: Partial<Features> = {},
 ): Promise<Outcome> {
   const random = new Random(seed)
+  const features = { ...drawFeatures(seed, topology, kind), ...wanted }
   const { chance, pick } = random
   const reached = new Set<string>()
   const weight = () => (chance(0.5) ? 0 : random.next()) // half of the faults are off in any one history: a fixed mix misses rare bugs
@@ -164,6 +212,8 @@ export async function history(
     schema: weight() * 0.005,
   }
   const relation = pick(RELATIONS)
+  const schema = features.schema ?? OLD_SCHEMAS[relation]
+  const IDS = schema.ids
   const pageSize = pick([1, 2, 3, 3, 50])
   const batchSize = pick([1, 2, 3, 3, 50])
   const oracle = new Oracle(trace)
@@ -194,12 +244,18 @@ export async function history(
 
   function rollback(db: SimulatedDatabase): void {
     db.run('ROLLBACK')
-    for (const key of seen.keys()) if (key.startsWith(db.name)) seen.delete(key) // it does not count as a write
+    forgetSeen(db) // it does not count as a write
+  }
+
+  function forgetSeen(db: SimulatedDatabase): void {
+    for (const key of seen.keys()) if (key.startsWith(db.name)) seen.delete(key)
   }
 
   function snapshot(db: SimulatedDatabase): Map<string, Value> {
     const { rows, tombstones } = remembered(db, '', () => ({
-      rows: db.tables.flatMap(table => db.run(`SELECT id, a, b, c FROM ${table}`)),
+      rows: db.tables.flatMap(table =>
+        db.run(`SELECT id, ${PROPERTIES.map(p => (db.lacks(p) ? `NULL AS ${p}` : p)).join(', ')} FROM ${table}`),
+      ),
       tombstones: db.run('SELECT id FROM sync_tombstone'),
     }))
     const values = new Map<string, Value>()
@@ -213,9 +269,60 @@ export async function history(
   }
   const removalsOf = (name: string) => removals.get(name) ?? removals.set(name, new Map()).get(name)!
 
+  // ------------------------------------------------------------ which rows need which
+
+  /** The parents of each row, as the rows stand. */
+  function parentsIn(db: SimulatedDatabase): Map<string, string[]> {
+    return remembered(db, 'parents', () => {
+      const parents = new Map<string, string[]>()
+      for (const spec of schema.tables) {
+        const columns = referencesOf(spec).map(r => `"${r.column}"`)
+        if (!columns.length) continue
+        for (const { id, ...keys } of db.run(`SELECT id, ${columns.join(', ')} FROM ${spec.name}`))
+          parents.set(
+            String(id),
+            Object.values(keys).flatMap(key => (key === null ? [] : String(key))),
+          )
+      }
+      return parents
+    })
+  }
+
+  /** Of rows that are gone, one by whose removal this one may have gone along. */
+  function goneAbove(
+    id: string,
+    gone: readonly string[],
+    parents: ReadonlyMap<string, readonly string[]>,
+    path = new Set<string>(),
+  ): string | undefined {
+    path.add(id)
+    for (const parent of parents.get(id) ?? []) {
+      if (path.has(parent) || !gone.includes(parent)) continue
+      return goneAbove(parent, gone, parents, path) ?? parent
+    }
+    return undefined
+  }
+
+  function isConnected(id: string, others: ReadonlyMap<string, unknown>, ...graphs: ReadonlyMap<string, readonly string[]>[]): boolean {
+    const found = new Set([id])
+    for (let size = 0; size !== found.size; ) {
+      size = found.size
+      for (const graph of graphs)
+        for (const [child, parents] of graph)
+          for (const parent of parents) if (found.has(child) || found.has(parent)) found.add(child).add(parent)
+    }
+    return [...found].some(each => others.has(each))
+  }
+
   // ------------------------------------------------------------ the application
 
+  const application = new Application({ random, oracle, odds, reached, servers, snapshot, removalsOf, forgetSeen })
+
   function writeRow(db: SimulatedDatabase, id: string): void {
+    if (schema.isWide) {
+      application.write(db, id)
+      return
+    }
     const { name } = db
     const old = snapshot(db).get(id) ?? null
     const needsParent = db.tableOf(id) === 'part'
@@ -282,7 +389,12 @@ export async function history(
       reached.add('transaction rolled back')
       return
     }
-    if (chance(odds.bulk)) {
+    if (schema.isWide) {
+      db.run('BEGIN')
+      for (const id of chance(odds.bulk) ? IDS : [pick(IDS)]) writeRow(db, id)
+      db.run('COMMIT')
+      lookAtTree(db)
+    } else if (chance(odds.bulk)) {
       db.run('BEGIN')
       for (const id of IDS) writeRow(db, id)
       db.run('COMMIT')
@@ -291,7 +403,22 @@ export async function history(
     save(db)
   }
 
+  function lookAtTree(db: SimulatedDatabase): void {
+    if (!schema.name.startsWith('tree')) return
+    reached.add('moved in a tree')
+    const parents = parentsIn(db)
+    for (const id of IDS) {
+      const path = new Set<string>()
+      for (let at: string | undefined = id; at !== undefined && !path.has(at); at = parents.get(at)?.[0]) path.add(at)
+      if ([...path].some(each => parents.get(each)?.some(p => path.has(p) && p === id))) reached.add('parents in a circle')
+    }
+  }
+
   function writeWhatNeverWas(db: SimulatedDatabase): void {
+    if (schema.isWide) {
+      for (const { name } of schema.tables) db.run(`UPDATE ${name} SET a = 'never', c = 'never'`)
+      return
+    }
     db.run(`UPDATE item SET a = 'never', b = 'never'`)
     db.run(`DELETE FROM item WHERE id = 'y'`)
     db.run(`INSERT INTO item (id, a) SELECT 'z', 'never' FROM (SELECT 1 AS one) d WHERE NOT EXISTS (SELECT 1 FROM item WHERE id = 'z')`)
@@ -372,6 +499,7 @@ export async function history(
     }
     const isFaulty = db.other !== undefined && faults && chance(odds.fault * 3)
     if (isFaulty) injectFault(db)
+    const numbersBefore = method === 'POST' ? numbersIn(db) : undefined
     const answer = await beside(db, 'transaction beside a request', look, () => running.exit(() => db.handler(method, path, headers, body)))
     if (isFaulty) endFault(db)
     // the key is random, and a history is not
@@ -381,7 +509,9 @@ export async function history(
       const old = before.get(id) ?? null
       let value: Value = after.get(id) ?? null
       if (isGone(value)) {
-        const token = request.removals.get(id) ?? oracle.token(`${server}k`, request.removals.get('x'), ...cellsOf(request.sees.get(id)))
+        const reaching = schema.isWide ? [...request.removals.values()] : [request.removals.get('x')]
+        const token = request.removals.get(id) ?? oracle.token(`${server}k`, ...reaching, ...cellsOf(request.sees.get(id)))
+        if (!request.removals.has(id)) reached.add('removal took others along on the server')
         removalsOf(server).set(id, token)
         value = { removed: token }
       }
@@ -394,6 +524,7 @@ export async function history(
       })
     }
     if (method === 'POST') {
+      if (schema.isWide) lookAtPush(db, request, answer, numbersBefore, after)
       if (answer.headers['idempotency-replayed']) reached.add('replayed')
       if (answer.status === 422) reached.add(/children-unseen/.test(answer.body) ? 'removal refused for rows not seen' : 'refused')
       if (answer.status === 409 && body === '[]') reached.add('retry across a collection change')
@@ -421,6 +552,66 @@ export async function history(
       status: answer.status,
       headers: answer.headers as Record<string, string>,
     })
+  }
+
+  function numbersIn(db: SimulatedDatabase): Map<string, string> | undefined {
+    if (!schema.tables.some(t => numbersOf(t).length)) return
+    return remembered(db, 'numbers', () => {
+      const numbers = new Map<string, string>()
+      for (const spec of schema.tables) {
+        const columns = numbersOf(spec).map(c => c.column)
+        if (!columns.length) continue
+        for (const { id, ...values } of db.run(`SELECT id, ${columns.map(c => `"${c}"`).join(', ')} FROM ${spec.name}`))
+          numbers.set(String(id), JSON.stringify(Object.values(values)))
+      }
+      return numbers
+    })
+  }
+
+  const notUnique = new Map<string, unknown>() // client + server + id → what was refused
+  const unknownTold = new Set<string>() // values that a server had no column for
+
+  function lookAtPush(
+    db: SimulatedDatabase,
+    { from, server, body, removals: removed }: Request,
+    answer: { status: number; body: string },
+    numbersBefore: Map<string, string> | undefined,
+    after: Map<string, Value>,
+  ): void {
+    const rows: Record<string, unknown>[] = JSON.parse(body ?? '[]')
+    if (answer.status === 422)
+      for (const { id, code } of JSON.parse(answer.body).errors) {
+        if (code !== 'not-unique') continue
+        reached.add('not-unique refused')
+        const row = rows.find(r => r.id === id)
+        notUnique.set(from + server + id, JSON.stringify({ ...row, _partial: undefined }))
+      }
+    if (answer.status !== 200) return
+    for (const row of rows) {
+      const key = `${from}${server}${row.id}`
+      if (notUnique.get(key) === JSON.stringify({ ...row, _partial: undefined })) reached.add('not-unique told again')
+      notUnique.delete(key)
+      const { gained } = schema
+      if (!gained || typeof row[gained] !== 'string') continue
+      if (db.lacks(gained)) {
+        reached.add('property unknown to the server')
+        unknownTold.add(row[gained])
+      } else if (unknownTold.has(row[gained])) reached.add('unknown property pushed later')
+    }
+    const numbers = numbersIn(db)
+    if (numbers && numbersBefore)
+      for (const [id, mine] of numbersBefore)
+        for (const [other, theirs] of numbersBefore)
+          if (id < other && mine !== theirs && numbers.get(id) === theirs && numbers.get(other) === mine)
+            reached.add('unique values exchanged in one push')
+    // a server that keeps what was to be removed has seen the removal
+    for (const [id, token] of removed) {
+      const value = after.get(id)
+      if (!value || isGone(value) || schema.trigger !== 'skip') continue
+      reached.add('removal skipped by a trigger')
+      for (const t of cellsOf(value)) oracle.inherit(t, token)
+    }
+    if (schema.trigger === 'touch' && rows.some(r => typeof r.a === 'string')) reached.add('column changed by a trigger')
   }
 
   // ------------------------------------------------------------ processes
@@ -571,7 +762,7 @@ export async function history(
             pull: (...question) => this.#ask(() => transport.pull(...question)),
             push: (...told) => this.#ask(() => transport.push(...told)),
           },
-          handler: (conflicts, updates) => this.#handle(conflicts, updates),
+          handler: asks ? (conflicts, updates) => this.#handle(conflicts, updates) : undefined,
           pageSize,
           batchSize,
           rounds: 12,
@@ -649,6 +840,9 @@ export async function history(
         const page = new Map<string, Value>()
         const sweepToken = new Map<string, string>()
         const theirs = removalsOf(this.server)
+        const lacked =
+          schema.gained && updates.some(u => u[schema.gained as string] && world.get(this.client)?.lacks(schema.gained as string))
+        if (lacked) reached.add('property unknown to the device')
         for (const { id, _removed, a, b, c } of updates)
           page.set(String(id), _removed ? { removed: theirs.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
         if (full)
@@ -676,12 +870,11 @@ export async function history(
   let violation: unknown
   const journalRemovals = new Map<string, string>() // client + server + id → token of a removal that waits in the journal
 
+  const cellsFrom = ({ a, b, c }: Readonly<Record<string, unknown>>) => ({ a, b, c }) as Cells
+
   /** What is known of each row and of what the server has: the base, and the server's version where it waits (null: removed there). */
-  function lookAt(
-    db: SimulatedDatabase,
-    server: string,
-  ): Map<string, { base: 'gone' | 'row' | undefined; waiting: Cells | null | undefined }> {
-    const states = new Map<string, { base: 'gone' | 'row' | undefined; waiting: Cells | null | undefined }>()
+  function lookAt(db: SimulatedDatabase, server: string): Map<string, KnownRow> {
+    const states = new Map<string, KnownRow>()
     for (const collection of db.log.collections) {
       const remote = db.run('SELECT id FROM sync_remote WHERE collection = ? AND server = ?', collection.name, `http://${server}`)[0]
       const exchange = remote && db.look(openExchange(db.log, collection, Number(remote.id)))
@@ -691,8 +884,8 @@ export async function history(
         const base = baseOf(exchange.remote, state)
         const theirs = state.waiting?.theirs
         states.set(id, {
-          base: base === undefined ? undefined : base === null ? 'gone' : 'row',
-          waiting: theirs ? ({ a: theirs.a, b: theirs.b, c: theirs.c } as Cells) : theirs,
+          base: base === undefined ? undefined : base === null ? 'gone' : cellsFrom(base),
+          waiting: theirs ? cellsFrom(theirs) : theirs,
         })
       }
     }
@@ -714,11 +907,15 @@ export async function history(
       writes = db.writes
     }
     const { remoteId } = p
+    const parents = schema.isWide ? parentsIn(db) : undefined
     const known = remembered(db, p.server, () => lookAt(db, p.server))
     const states = new Map(
       [...known].map(([id, { base, waiting }]) => {
         const removed = { removed: journalRemovals.get(`${p.client}${p.server}${id}`) ?? 'unknown' }
-        return [id, { base, theirs: waiting === undefined ? undefined : (waiting ?? removed) }] as const
+        return [
+          id,
+          { base: base && base !== 'gone' ? 'row' : base, theirs: waiting === undefined ? undefined : (waiting ?? removed) },
+        ] as const
       }),
     )
     const told = JSON.stringify(db.run('SELECT told_stamp, told_id FROM sync_remote WHERE id = ?', remoteId))
@@ -738,6 +935,7 @@ export async function history(
     const applied = new Map([...(decided ?? [])].filter(([id]) => !stillWaiting.has(id)))
     if (decided && (applied.size || p.kind !== 'step')) p.decided = undefined // a step that found the database busy comes again
     const gone = changed.filter(id => isGone(after.get(id)))
+    if (schema.isWide) lookAtWaiting(db)
     for (const id of IDS) {
       const old = before.get(id) ?? null
       let value: Value = after.get(id) ?? null
@@ -746,14 +944,14 @@ export async function history(
         p.page.get(id) ?? state?.theirs ?? (isGone(value) && p.sweepToken.has(id) ? { removed: p.sweepToken.get(id) as string } : undefined)
       const decision = applied.get(id)
       const isChanged = changed.includes(id)
-      const byParent =
-        isChanged && isGone(value) && id !== 'x' && gone.includes('x') && db.tableOf(id) === 'part' && !(theirs && isGone(theirs))
+      const above = parents ? goneAbove(id, gone, parents) : id !== 'x' && gone.includes('x') && db.tableOf(id) === 'part' ? 'x' : undefined
+      const byParent = isChanged && isGone(value) && above !== undefined && !(theirs && isGone(theirs))
       if (value && isGone(value) && (isChanged || value.removed === 'unknown')) {
         const heard = theirs && isGone(theirs) ? theirs.removed : undefined
         const token =
           decision?.removal ??
           heard ??
-          (byParent ? removalsOf(p.client).get('x') : undefined) ??
+          (byParent ? removalOf(above, p, states, applied) : undefined) ??
           (isChanged ? undefined : oracle.lastRemoval.get(p.client + id)) ??
           oracle.token('n')
         removalsOf(p.client).set(id, token)
@@ -763,7 +961,9 @@ export async function history(
         oracle.inherit(value.removed, theirs.removed)
         oracle.inherit(theirs.removed, value.removed)
       }
-      const isDecided = decision !== undefined || (isChanged && applied.size > 0 && relatedTo(id, applied))
+      const isDecided =
+        decision !== undefined ||
+        (isChanged && applied.size > 0 && (parents ? isConnected(id, applied, parents, parentsIn(db)) : relatedTo(id, applied)))
       if (!isChanged && !decision && !p.page.has(id)) continue
       oracle.observe({
         database: p.client,
@@ -784,6 +984,26 @@ export async function history(
     }
     tellEnd(p)
   }
+  /** What the removal of a row is called by which others went along; whichever of them is looked at first. */
+  function removalOf(
+    id: string,
+    p: Process,
+    states: ReadonlyMap<string, { theirs: Value | undefined }>,
+    applied: ReadonlyMap<string, { removal?: string | undefined }>,
+  ): string | undefined {
+    if (!schema.isWide) return removalsOf(p.client).get(id)
+    const theirs = p.page.get(id) ?? states.get(id)?.theirs
+    return applied.get(id)?.removal ?? (theirs && isGone(theirs) ? theirs.removed : undefined) ?? p.sweepToken.get(id)
+  }
+
+  function lookAtWaiting(db: SimulatedDatabase): void {
+    for (const { reason } of db.run('SELECT reason FROM sync_conflict')) {
+      if (reason === 'not-unique') reached.add('not-unique waited')
+      if (reason === 'parent-missing' && schema.name.startsWith('mutual')) reached.add('mutual references waited')
+    }
+    lookAtTree(db)
+  }
+
   function tellEnd(p: Process): void {
     if (violation) throw violation
     if (p.result === undefined) return
@@ -815,6 +1035,10 @@ export async function history(
           continue
         }
         decided.set(conflict.id, { theirs })
+        if (schema.isWide && !faults && tries > 5 && !isGone(mine) && !isGone(theirs)) {
+          conflict.takeRemote()
+          continue
+        }
         if (isGone(mine) || isGone(theirs)) {
           const takesRemote = chance(0.5)
           if (takesRemote) {
@@ -825,6 +1049,12 @@ export async function history(
         }
         const update: ConflictUpdate = { id: conflict.id }
         for (const property of conflict.properties) {
+          if (!(PROPERTIES as readonly string[]).includes(property) && schema.isWide) {
+            const sides = [conflict.local, conflict.remote].map(row => (row as Record<string, unknown>)[property] ?? null)
+            const [s, t] = sides.map(side => JSON.stringify(side)) as [string, string]
+            update[property] = topology === 'two' ? sides[s < t ? 1 : 0] : pick(sides)
+            continue
+          }
           const prop = property as 'a'
           // with two servers the answer has to be the same wherever it is given
           update[prop] =
@@ -842,7 +1072,7 @@ export async function history(
 
   async function run(): Promise<Outcome> {
     for (const name of names) {
-      const db = await database(name, relation, kind, [...servers].indexOf(name))
+      const db = await database(name, schema, features.late.has(name), kind, [...servers].indexOf(name))
       world.set(name, db)
       db.empty(`c${++collections}`)
       db.run('UPDATE wall SET time = 0')
@@ -850,7 +1080,11 @@ export async function history(
       db.run('INSERT INTO rule VALUES (?)', servers.has(name) ? 1 : 0)
       removals.set(name, new Map())
       // some databases hold rows from before they were synced
-      if (chance(0.3)) for (const id of IDS) if (chance(0.5)) writeRow(db, id)
+      if (chance(0.3)) {
+        if (schema.isWide) db.run('BEGIN')
+        for (const id of IDS) if (chance(0.5)) writeRow(db, id)
+        if (schema.isWide) db.run('COMMIT')
+      }
     }
     for (const [client, server] of links) openRemotesOf(client, server)
     for (const db of world.values()) {
@@ -885,7 +1119,8 @@ export async function history(
       let p = processes.get(id)
       if (!p) {
         const remote = db.run('SELECT id FROM sync_remote WHERE collection = ? AND server = ?', collection.name, `http://${server}`)[0]
-        p = new Process(client, server, collection, Number(remote?.id))
+        const own = db.log.collections.find(c => c.name === collection.name) as Collection
+        p = new Process(client, server, own, Number(remote?.id))
         processes.set(id, p)
         if ([...processes.values()].some(q => q !== p && q.client === client && q.server === server && q.isAlive))
           reached.add('two collections at once')
@@ -905,8 +1140,37 @@ export async function history(
       return p.result
     }
 
+    const lacking = [...features.late].filter(name => world.has(name))
+    async function grow(name: string): Promise<void> {
+      stop(name)
+      const db = world.get(name) as SimulatedDatabase
+      if (openTransactions.delete(name)) rollback(db)
+      const grown = await db.grow(WALL)
+      world.set(name, grown)
+      forgetSeen(grown)
+      // a backup of before is another matter
+      backups.delete(name)
+      grown.onSave = () => save(grown)
+      save(grown)
+      trace(`GROWN ${name}`)
+      reached.add(servers.has(name) ? 'column gained by a server' : 'column gained')
+    }
+    const journalUse = {
+      ...{ random, oracle, reached, trace, snapshot, removalsOf },
+      lookAt: (db: SimulatedDatabase) => links.filter(([client]) => client === db.name).map(([, server]) => lookAt(db, server)),
+      waitingRemovals: (db: SimulatedDatabase, id: string) =>
+        links.flatMap(([client, server]) => (client === db.name ? (journalRemovals.get(client + server + id) ?? []) : [])),
+    }
+
     for (let i = 0; i < steps; i++) {
-      if (chance(odds.write)) {
+      if (lacking.length && chance(0.015)) {
+        await grow(lacking.splice(Math.floor(random.next() * lacking.length), 1)[0] as string)
+      } else if (features.journal && chance(features.journal)) {
+        const db = world.get(pick([...clients])) as SimulatedDatabase
+        if (openTransactions.has(db.name)) continue
+        await callJournal(db, journalUse)
+        save(db)
+      } else if (chance(odds.write)) {
         const name = pick(names)
         if (!servers.has(name) || chance(odds.hostWrite * 10)) write(world.get(name) as SimulatedDatabase)
       } else if (openTransactions.size && chance(0.3)) {
@@ -994,20 +1258,24 @@ export async function history(
     for (const name of openTransactions) rollback(world.get(name) as SimulatedDatabase)
     openTransactions.clear()
     for (const db of world.values()) db.fault = undefined
+    for (const name of lacking.splice(0)) await grow(name)
     const all = [...world.values()]
-    const rowsOf = (db: SimulatedDatabase) =>
-      JSON.stringify(db.tables.map(t => db.run(`SELECT id, a, b, c${t === 'part' ? ', "itemId"' : ''} FROM ${t} ORDER BY id`)))
+    const columnsOf = new Map(schema.tables.map(t => [t.name, ['id', ...PROPERTIES, ...t.extras.map(e => `"${e.column}"`)].join(', ')]))
+    const rowsOf = (db: SimulatedDatabase) => JSON.stringify(db.tables.map(t => db.run(`SELECT ${columnsOf.get(t)} FROM ${t} ORDER BY id`)))
     const isEqual = () => new Set(all.map(rowsOf)).size === 1
     const finish = async (pair: (typeof pairs)[number]) => {
       let result: string | undefined
       for (let guard = 0; result === undefined && guard < 5_000; guard++) result = await advance(pair)
       return result ?? 'never ends'
     }
+    const problems: string[] = []
+    if (features.rest) problems.push(...(await rest(finish)))
     let results: string[] = []
     let wasQuiet = false
     let rounds = 0
     for (; rounds < 30; rounds++) {
       for (const name of clients) mend(world.get(name) as SimulatedDatabase)
+      tries = rounds
       results = []
       told = 0
       // what one server has is told to the other in the same round, as syncAll does
@@ -1018,7 +1286,6 @@ export async function history(
       if (isQuiet && wasQuiet) break
       wasQuiet = isQuiet
     }
-    const problems: string[] = []
     if (!isEqual()) problems.push(`diverged: ${all.map(db => db.name + rowsOf(db)).join(' ')}`)
     if (results.some(r => r !== 'ok')) problems.push(`ends with ${results}`)
     if (told) problems.push(`after ${rounds} rounds ${told} rows are told again`)
@@ -1041,8 +1308,81 @@ export async function history(
       db.look(openRemote(db.log.database, collection, `http://${server}`, `http://${server}/${collection.name}s`))
   }
 
+  let asks = true
+  /** A mixture of both sides may be nothing that the database takes, again and again; then the server's is taken. */
+  let tries = 0
+
+  /** Without anybody who decides, and with nothing mended: what still differs between two databases stands in a journal. */
+  async function rest(finish: (pair: { client: string; server: string; collection: Collection }) => Promise<string>): Promise<string[]> {
+    asks = false
+    let isStill = false
+    const pairs = links.flatMap(([client, server]) =>
+      (world.get(client) as SimulatedDatabase).log.collections.map(collection => ({ client, server, collection })),
+    )
+    const problems: string[] = []
+    for (let round = 0; round < 12 && !isStill; round++) {
+      const before = [...world.values()].map(rowsIn)
+      const was = told
+      for (const client of clients) for (const pair of pairs) if (pair.client === client) await finish(pair)
+      // what is refused for other rows' sake is told again by every sync
+      isStill = [...world.values()].every((db, i) => rowsIn(db) === before[i]) && (told === was || round > 8)
+    }
+    if (!isStill) problems.push('never comes to rest while nobody decides')
+    for (const [client, server] of links) {
+      const [mine, theirs] = [world.get(client), world.get(server)] as [SimulatedDatabase, SimulatedDatabase]
+      for (const spec of schema.tables) {
+        const [own, other] = [mine, theirs].map(
+          db => new Map(db.run(`SELECT * FROM ${spec.name}`).map(row => [String(row.id), describe(row)])),
+        )
+        const noted = new Set(
+          mine
+            .run(
+              `SELECT n.id FROM (SELECT remote, id FROM sync_conflict UNION SELECT remote, id FROM sync_rejection) n JOIN sync_remote r ON r.id = n.remote
+                WHERE r.server = ? AND r.collection = ?`,
+              ...[`http://${server}`, spec.name],
+            )
+            .map(row => String(row.id)),
+        )
+        if (noted.size) reached.add('at rest with something in the journal')
+        for (const id of spec.ids)
+          if (own?.get(id) !== other?.get(id) && !noted.has(id))
+            problems.push(`at rest ${id} is ${own?.get(id)} on ${client}, ${other?.get(id)} on ${server}, and stands in no journal`)
+      }
+    }
+    asks = true
+    return problems
+  }
+
+  const describe = (row: Readonly<Record<string, unknown>>) =>
+    JSON.stringify(Object.entries(row).filter(([name]) => name !== '_lastChange'))
+  const rowsIn = (db: SimulatedDatabase) => JSON.stringify(schema.tables.map(t => db.run(`SELECT * FROM ${t.name} ORDER BY id`)))
+
+  // a unique value that two rows want goes to one of them
+  function mendUnique(db: SimulatedDatabase): void {
+    const refused = db.run("SELECT id FROM sync_rejection WHERE code = 'not-unique'").map(row => String(row.id))
+    const holders = db.run("SELECT id, theirs FROM sync_conflict WHERE reason = 'not-unique' AND theirs IS NOT NULL").flatMap(row => {
+      const theirs = JSON.parse(String(row.theirs)) as Record<string, unknown>
+      const spec = db.specOf(String(row.id))
+      const keys = [...spec.extras.flatMap(e => ('unique' in e && e.unique ? [[e.column]] : [])), ...spec.together]
+      return keys.flatMap(columns => {
+        if (columns.some(c => theirs[c] === null || theirs[c] === undefined)) return []
+        const where = columns.map(c => `"${c}" = ?`).join(' AND ')
+        return db
+          .run(`SELECT id FROM ${spec.name} WHERE ${where} AND id <> ?`, ...columns.map(c => theirs[c]), row.id)
+          .map(r => String(r.id))
+      })
+    })
+    const ids = new Set([...refused, ...holders])
+    if (!ids.size) return
+    db.run('BEGIN')
+    for (const id of ids) if (!isGone(snapshot(db).get(id))) application.free(db, id)
+    db.run('COMMIT')
+    save(db)
+  }
+
   // what a server refused, the application writes anew
   function mend(db: SimulatedDatabase): void {
+    if (schema.isWide) mendUnique(db)
     for (const [id, value] of snapshot(db)) {
       if (isGone(value) || !value || !String((value as Cells).c).endsWith('!')) continue
       const old = value as Cells
@@ -1099,5 +1439,6 @@ export async function history(
       if (db.other || openTransactions.has(db.name)) db.run('ROLLBACK')
     }
     openTransactions.clear()
+    if (schema.gained) for (const db of world.values()) await db.close()
   }
 }

@@ -1,6 +1,7 @@
 // The oracle knows the ancestry of every value: each value that somebody writes is a new token, and remembers which tokens its writer saw.
 // No database may drop a value whose successor it does not store, unless a handler saw both.
 
+/** Where a database lacks a column there is nothing (null). */
 export type Cells = { a: string; b: string; c: string }
 /** A row, the token of its removal, or nothing: it never was here. */
 export type Value = Cells | { removed: string } | null
@@ -9,7 +10,7 @@ const PROPERTIES = ['a', 'b', 'c'] as const
 
 export const isGone = (value: Value | undefined): value is { removed: string } | null | undefined => !value || 'removed' in value
 export const cellsOf = (value: Value | undefined): string[] =>
-  !value ? [] : 'removed' in value ? [value.removed] : PROPERTIES.map(p => value[p])
+  !value ? [] : 'removed' in value ? [value.removed] : PROPERTIES.flatMap(p => value[p] ?? [])
 export const isSame = (x: Value, y: Value): boolean =>
   isGone(x) || isGone(y) ? isGone(x) && isGone(y) : PROPERTIES.every(p => x[p] === y[p])
 
@@ -51,7 +52,7 @@ export class Oracle {
   }
 
   inherit(token: string | undefined, before: string | undefined): void {
-    if (token !== undefined && before !== undefined && before !== token) this.#ancestors.get(token)?.add(before)
+    if (token && before && before !== token) this.#ancestors.get(token)?.add(before)
   }
 
   /** Is the token the same as the other, or made by someone who saw it? */
@@ -119,9 +120,9 @@ export class Oracle {
       }
       return
     }
-    if (isGone(old)) return PROPERTIES.map(p => (value as Cells)[p]).every(t => this.isAfter(t, old.removed)) ? undefined : old.removed
-    if (isGone(value)) return PROPERTIES.map(p => old[p]).find(t => !value || !this.isAfter(value.removed, t))
-    return PROPERTIES.map(p => [old[p], value[p]] as const).find(([o, t]) => !this.isAfter(t, o))?.[0]
+    if (isGone(old)) return cellsOf(value).every(t => this.isAfter(t, old.removed)) ? undefined : old.removed
+    if (isGone(value)) return cellsOf(old).find(t => !value || !this.isAfter(value.removed, t))
+    return PROPERTIES.map(p => [old[p], value[p]] as const).find(([o, t]) => o && !(t && this.isAfter(t, o)))?.[0]
   }
 
   /** What an application wrote and is in no final row, nor known to whoever made what stands there. */
@@ -132,7 +133,7 @@ export class Oracle {
       const values = finals(id).filter(v => v !== null)
       const rows = values.filter(v => !isGone(v)) as Cells[]
       const heirs = rows.length
-        ? rows.flatMap(v => (property === 'removed' ? cellsOf(v) : [v[property]]))
+        ? rows.flatMap(v => (property === 'removed' ? cellsOf(v) : (v[property] ?? [])))
         : [...values.flatMap(cellsOf), ...databases.flatMap(name => this.lastRemoval.get(name + id) ?? [])]
       if (!heirs.some(x => this.isAfter(x, token)) && ![...this.neverTold].some(r => this.isAfter(r, token)))
         problems.push(`${token} of ${id} is in no final row`)

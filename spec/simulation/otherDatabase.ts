@@ -11,6 +11,7 @@ import type { Row } from '../../src/changes/database/database.js'
 import { literal, textOf } from '../../src/changes/database/mysql-connection.js'
 import { numbered } from '../../src/changes/database/postgres-step.js'
 import type { Dump } from './databases.js'
+import type { Schema } from './schemas.js'
 import { closeNow, runNow, type Statement } from './synchronous.js'
 
 export const OTHER_KINDS = ['postgres', 'mysql'] as const
@@ -79,19 +80,28 @@ export class OtherDatabase {
     return this.kind === 'mysql' ? { sql: textOf(sql, values) } : { sql: numbered(sql), values }
   }
 
-  /** A value that ends so is refused, where the table `rule` says that this is a server. */
-  addRule(table: string): void {
+  /** A value that ends so is refused, where the table `rule` says that this is a server; and what else the schema's servers do themselves. */
+  addTriggers(table: string, { trigger }: Schema): void {
     const isBad = "NEW.c LIKE '%!' AND (SELECT refuses FROM rule) = 1"
+    const [touches, keeps] = [trigger === 'touch', trigger === 'skip']
     const statements =
       this.kind === 'postgres'
         ? [
-            `CREATE OR REPLACE FUNCTION rule() RETURNS trigger LANGUAGE plpgsql AS
-              $$ BEGIN IF ${isBad} THEN RAISE EXCEPTION 'rule'; END IF; RETURN NEW; END $$`,
-            `CREATE TRIGGER rule BEFORE INSERT OR UPDATE ON ${table} FOR EACH ROW EXECUTE FUNCTION rule()`,
+            `CREATE OR REPLACE FUNCTION rule_${table}() RETURNS trigger LANGUAGE plpgsql AS
+              $$ BEGIN IF ${isBad} THEN RAISE EXCEPTION 'rule'; END IF; ${touches ? "NEW.t := 'of ' || NEW.a;" : ''} RETURN NEW; END $$`,
+            `CREATE TRIGGER rule BEFORE INSERT OR UPDATE ON ${table} FOR EACH ROW EXECUTE FUNCTION rule_${table}()`,
+            ...(keeps
+              ? [
+                  `CREATE OR REPLACE FUNCTION keep_${table}() RETURNS trigger LANGUAGE plpgsql AS
+                    $$ BEGIN IF (SELECT refuses FROM rule) = 1 THEN UPDATE ${table} SET t = 'removed' WHERE id = OLD.id; RETURN NULL; END IF; RETURN OLD; END $$`,
+                  `CREATE TRIGGER keep BEFORE DELETE ON ${table} FOR EACH ROW EXECUTE FUNCTION keep_${table}()`,
+                ]
+              : []),
           ]
         : ['INSERT', 'UPDATE'].map(
             event => `CREATE TRIGGER rule_${table}_${event} BEFORE ${event} ON ${table} FOR EACH ROW
-              BEGIN IF ${isBad} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'rule'; END IF; END`,
+              BEGIN IF ${isBad} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'rule'; END IF;
+              ${touches ? "SET NEW.t = CONCAT('of ', NEW.a);" : ''} END`,
           )
     runNow(this.#url, ...statements.map(sql => ({ sql })))
   }

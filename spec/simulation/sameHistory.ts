@@ -35,6 +35,7 @@ import { TOPOLOGIES, type Topology } from './history.js'
 import type { Contested, Get, Page, Post, Posted, Value } from './model.js'
 import * as model from './model.js'
 import { Random } from './random.js'
+import { OLD_SCHEMAS } from './schemas.js'
 
 const OPERATIONS = 40
 const ROWS = 3 // in a page, and in a push, as in the model
@@ -147,7 +148,7 @@ const pool = new Map<string, SimulatedDatabase>()
 async function database(name: string): Promise<SimulatedDatabase> {
   const known = pool.get(name)
   if (known) return known
-  const opened = await SimulatedDatabase.open(name, 'none', name.startsWith('d') ? 'sqljs' : 'libsql', '(SELECT time FROM wall)')
+  const opened = await SimulatedDatabase.open(name, OLD_SCHEMAS.none, name.startsWith('d') ? 'sqljs' : 'libsql', '(SELECT time FROM wall)')
   pool.set(name, opened)
   return opened
 }

@@ -1,11 +1,13 @@
 // Runs random histories of the shipped code.
 //   npm run simulate -- [--schedules N] [--seed S] [--topology star,relay,two] [--steps N] [--trace] [--workers N] [--show N]
 //     [--database sqlite|postgres|mysql]: what the servers are on; where POSTGRES_URL or MYSQL_URL says, or on this machine
+//     [--schema NAME] [--journal ODDS] [--rest yes|no] [--late S,d1]: features that every history is to have, instead of those that its seed draws
 
 import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import 'reflect-metadata'
+import { type Features, schemaNamed } from './features.js'
 import { history, OTHER_STATES, type ServerKind, STATES, TOPOLOGIES, type Topology } from './history.js'
 
 const option = (name: string, otherwise: string): string => {
@@ -18,6 +20,15 @@ const steps = Number(option('steps', '300'))
 const show = Number(option('show', '5'))
 const topologies = option('topology', 'star,relay,two').split(',') as Topology[]
 const database = option('database', 'sqlite') as ServerKind
+const has = (name: string) => process.argv.includes(`--${name}`)
+const schema = schemaNamed(option('schema', ''))
+if (has('schema') && !schema) throw new Error(`There is no schema ${option('schema', '')}.`)
+const wanted: Partial<Features> = {
+  ...(schema && { schema }),
+  ...(has('journal') && { journal: Number(option('journal', '0')) }),
+  ...(has('rest') && { rest: option('rest', 'yes') === 'yes' }),
+  ...(has('late') && { late: new Set(option('late', '').split(',')) }),
+}
 if (!['sqlite', 'postgres', 'mysql'].includes(database)) throw new Error(`There is no database ${database}.`)
 
 interface Told {
@@ -30,7 +41,7 @@ interface Told {
 
 async function runOne(seed: number, topology: Topology, trace?: (line: string) => void): Promise<Told> {
   try {
-    const { problems, reached, rounds } = await history(seed, topology, trace, steps, database)
+    const { problems, reached, rounds } = await history(seed, topology, trace, steps, database, wanted)
     return { seed, topology, problems, reached: [...reached], rounds }
   } catch (error) {
     const text =

@@ -1,0 +1,45 @@
+// What a history has besides the small world of old, drawn by its seed apart from all else: a seed of old without any of it runs as it always did.
+
+import type { ServerKind, Topology } from './history.js'
+import { Random } from './random.js'
+import { type Schema, WIDE_SCHEMAS } from './schemas.js'
+
+/** Schemas that fail for want of a remedy in the engine; to be switched on with it. */
+const WITHOUT_REMEDY: readonly string[] = ['mutual', 'tree CASCADE', 'touched', 'kept', 'gaining']
+const JOURNAL_IS_SAFE = false
+const REST_IS_TOLD = true
+
+export interface Features {
+  /** Undefined: one of the small ones of old. */
+  readonly schema: Schema | undefined
+  /** How often somebody calls the journal of a device. */
+  readonly journal: number
+  /** Before anything is decided and mended in the end, it comes to rest once without: what differs then stands in a journal. */
+  readonly rest: boolean
+  /** Databases that gain a column only later. */
+  readonly late: ReadonlySet<string>
+}
+
+const OLD_SHARE = 0.4
+
+export function drawFeatures(seed: number, topology: Topology, kind: ServerKind): Features {
+  const random = new Random(Math.imul(seed, 0x9e3779b1) ^ (topology.length << 16))
+  const { chance, pick } = random
+  if (chance(OLD_SHARE)) return { schema: undefined, journal: 0, rest: false, late: new Set() }
+  const schema = chance(0.8) ? pick(WIDE_SCHEMAS) : undefined
+  const journal = chance(0.4) ? random.next() * 0.06 : 0
+  const rest = chance(0.4)
+  const names = pick([['S', 'U'], ['S', 'T', 'R', 'U'], ['d1'], ['d1', 'd3'], ['d1', 'S'], ['d2', 'R'], ['T']])
+  const isTried =
+    schema === undefined ||
+    !(WITHOUT_REMEDY.includes(schema.name) || (kind !== 'sqlite' && schema.trigger && (kind === 'mysql' || topology === 'relay')))
+  return {
+    schema: isTried ? schema : undefined,
+    journal: JOURNAL_IS_SAFE ? journal : 0,
+    rest: REST_IS_TOLD && rest,
+    late: new Set(schema?.gained ? names : []),
+  }
+}
+
+/** A schema by its name, for a history that is to have it. */
+export const schemaNamed = (name: string): Schema | undefined => WIDE_SCHEMAS.find(s => s.name === name)
