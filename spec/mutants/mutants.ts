@@ -1671,7 +1671,7 @@ const onTheServer: Mutant[] = [
     name: 'slow-bodies',
     hazard: 'attacks: slow bodies',
     file: 'server-koa/body.ts',
-    find: "      () => end(new Problem(408, 'The body took too long to arrive.', { headers: { Connection: 'close' } })),",
+    find: "      () => end(new Problem(408, 'The body took too long to arrive.', { headers: lastOnConnection(ctx) })),",
     replace: '      () => {},',
     by: [http],
   },
