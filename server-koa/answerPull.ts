@@ -16,6 +16,8 @@ export interface PullLimits {
   readonly pageSize: number
   /** The most that a client gets that asks for pages. */
   readonly largestPage: number
+  /** Bytes of values that are read at a time, and that a client gets that asks for pages; a row that is larger comes alone. */
+  readonly pageBytes: number
   /** Milliseconds after which a client that takes nothing of its answer is left. */
   readonly requestTimeout: number
 }
@@ -26,7 +28,7 @@ const SMALL = 400
 export async function answerPull(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PullLimits) {
   const query = readPullQuery(ctx.query)
   const read = (q: PullQuery & { ifNoneMatch?: string }, limit: number) =>
-    log.database.step(() => readPage(log, collection, q, limit), { readOnly: true })
+    log.database.step(() => readPage(log, collection, q, limit, limits.pageBytes), { readOnly: true })
 
   const limit = query.limit === undefined ? Number.POSITIVE_INFINITY : Math.min(query.limit, limits.largestPage)
   const atOnce = Math.min(limit, limits.pageSize)
@@ -43,7 +45,7 @@ export async function answerPull(ctx: Context, log: ChangeLog, collection: Colle
     return
   }
   const readAfter = async (page: PullAnswer, left: number) => (await read(nextQuery(query, answer, page), Math.min(left, atOnce))).answer
-  const stream = streamAnswer(answer, readAfter, write, limit)
+  const stream = streamAnswer(answer, readAfter, write, { limit, bytes: query.limit === undefined ? limit : limits.pageBytes })
   stream.once('error', error => {
     // a middleware that compresses stands between the two, and passes on neither this end nor the other
     if (ctx.body !== stream) report(ctx, error)

@@ -3,7 +3,7 @@
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
 import type { Clock, Step } from '../src/changes/database/database.js'
-import { LAST, type Place, readChanges, readLastChange } from '../src/changes/rows.js'
+import { LAST, type Place, readChangePage, readLastChange } from '../src/changes/rows.js'
 import { BadRequestError, LaggingReplicaError } from '../src/errors.js'
 import type { PullAnswer, PullQuery, Reset } from '../src/protocol/messages.js'
 
@@ -13,12 +13,13 @@ export interface PullPage {
   readonly etag: string
 }
 
-/** Reads one page of an answer, clock and rows in one snapshot. Throws BadRequestError for a token that is none. */
+/** Reads one page of an answer, of so many updates and bytes at most, clock and rows in one snapshot. Throws BadRequestError for a token that is none. */
 export function* readPage(
   { database }: ChangeLog,
   collection: Collection,
   query: PullQuery & { readonly ifNoneMatch?: string },
   limit: number,
+  bytes: number,
 ): Step<PullPage> {
   const clock = yield* database.clock()
   const token = query.after === undefined ? undefined : readToken(query.after)
@@ -33,8 +34,7 @@ export function* readPage(
   // A full answer begins here; removals after that are told. A difference tells all of them.
   const start = token && !reset ? token.start : since === 0 ? clock.now : undefined
   const above: Place = token && !reset ? token : { stamp: since, id: LAST }
-  const found = yield* readChanges(database, collection, { above, limit: limit + 1, removalsAbove: start })
-  const updates = found.slice(0, limit)
+  const { changes: updates, more } = yield* readChangePage(database, collection, { above, limit, removalsAbove: start, bytes })
   const last = updates.at(-1)
   return {
     etag,
@@ -44,7 +44,7 @@ export function* readPage(
       updates,
       ...(start !== undefined && { full: true }),
       ...(reset && { reset }),
-      ...(found.length > limit && last && { next: writeToken({ stamp: last.stamp, id: last.id, start }) }),
+      ...(more && last && { next: writeToken({ stamp: last.stamp, id: last.id, start }) }),
     },
   }
 }

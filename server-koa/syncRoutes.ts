@@ -21,7 +21,14 @@ export interface SyncRoutesOptions extends Partial<PullLimits>, Partial<PushLimi
 
 type Limits = PullLimits & PushLimits
 
-const LIMITS: Limits = { rows: 10_000, bytes: 10 * 1024 * 1024, pageSize: 1_000, largestPage: 10_000, requestTimeout: 30_000 }
+const LIMITS: Limits = {
+  rows: 10_000,
+  bytes: 10 * 1024 * 1024,
+  pageSize: 1_000,
+  largestPage: 10_000,
+  pageBytes: 4 * 1024 * 1024,
+  requestTimeout: 30_000,
+}
 const METHODS = 'GET, HEAD, POST'
 const VARY = ['Accept', 'Accept-Encoding', 'Authorization']
 const EXPOSED = ['ETag', 'Retry-After', 'Idempotency-Replayed']

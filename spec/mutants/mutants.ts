@@ -25,6 +25,7 @@ const servers = 'spec/hazards/servers.spec.ts'
 const values = 'spec/hazards/values.spec.ts'
 const http = 'spec/server-koa/http.spec.ts'
 const http2 = 'spec/server-koa/http2.spec.ts'
+const largeRows = 'spec/server-koa/largeRows.spec.ts'
 const attacks = 'spec/server-koa/attacks.spec.ts'
 const streams = 'spec/server-koa/stream.spec.ts'
 const maintenance = 'spec/server-koa/maintenance.spec.ts'
@@ -67,6 +68,30 @@ const orderAndCursors: Mutant[] = [
     find: '      now: clock.now,',
     replace: '      now: Date.now(),',
     by: [http, 'simulation'],
+  },
+  {
+    name: 'pages-without-a-limit-in-bytes',
+    hazard: 'pages and batches are counted in rows, and rows are megabytes',
+    file: 'server-koa/pull.ts',
+    find: 'limit, removalsAbove: start, bytes })',
+    replace: 'limit, removalsAbove: start, bytes: Number(bytes < 0) || Number.POSITIVE_INFINITY })',
+    by: [largeRows],
+  },
+  {
+    name: 'removals-behind-a-page-cut-by-bytes',
+    hazard: 'pages and batches are counted in rows, and rows are megabytes',
+    file: 'src/changes/rows.ts',
+    find: 'last ? changes.indexOf(last) + 1 : limit)',
+    replace: 'last ? changes.length : limit)',
+    by: [largeRows],
+  },
+  {
+    name: 'answers-with-a-limit-go-on',
+    hazard: 'pages and batches are counted in rows, and rows are megabytes',
+    file: 'server-koa/stream.ts',
+    find: ' || sent >= bytes) break',
+    replace: ') break',
+    by: [largeRows],
   },
   {
     name: 'page-ends-between-stamps',

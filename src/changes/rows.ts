@@ -94,36 +94,91 @@ export interface Changes {
 }
 
 /** What changed, in the order of changes. Keyset: a page may end inside a stamp. */
-export function* readChanges(
+export function* readChanges(database: Database, collection: Collection, changes: Changes): Step<Required<Update>[]> {
+  return (yield* readChangePage(database, collection, changes)).changes
+}
+
+/** A part of what changed, and whether more is waiting behind it. */
+export interface ChangePage {
+  readonly changes: Required<Update>[]
+  readonly more: boolean
+}
+
+/** What changed, in the order of changes, as much as there is room for: `limit` rows, and where `bytes` are given so many, though one row at least. */
+export function* readChangePage(
   database: Database,
   collection: Collection,
-  { above, limit, removalsAbove = 0, newsFor }: Changes,
-): Step<Required<Update>[]> {
+  { above, limit, removalsAbove = 0, newsFor, bytes }: Changes & { readonly bytes?: number },
+): Step<ChangePage> {
   const { table } = collection
   const id = database.id(table, 'x')
   const isNews = (stamp: string) =>
     newsFor === undefined ? '' : `AND NOT EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = ? AND m.stamp = ${stamp})`
   const news = newsFor === undefined ? [] : [newsFor]
-  const page = database.cutsPages ? yield* cutPage(collection, above, limit, isNews('x."_lastChange"'), news) : { sql: '', values: [] }
+  const cut = database.cutsPages ? yield* cutPage(collection, above, limit + 1, isNews('x."_lastChange"'), news) : { sql: '', values: [] }
+  const where = `WHERE (x."_lastChange", ${id}) > (?, ?) ${cut.sql} ${isNews('x."_lastChange"')} ORDER BY x."_lastChange", ${id} LIMIT ?`
+  const values = [above.stamp, above.id, ...cut.values, ...news]
+  const fits = yield* countFitting(database, collection, where, values, limit, bytes)
   const rows = yield* queryCells(
-    `SELECT ${id} AS id, x."_lastChange" AS stamp${columnsSql(collection, 'x')}
-       FROM ${quote(table.name)} x
-      WHERE (x."_lastChange", ${id}) > (?, ?) ${page.sql} ${isNews('x."_lastChange"')}
-      ORDER BY x."_lastChange", ${id} LIMIT ?`,
-    ...[above.stamp, above.id, ...page.values, ...news, limit],
+    `SELECT ${id} AS id, x."_lastChange" AS stamp${columnsSql(collection, 'x')} FROM ${quote(table.name)} x ${where}`,
+    ...[...values, fits ?? limit + 1],
   )
   const tombstones = yield* query(
     `SELECT t.id AS id, t.stamp AS stamp
        FROM sync_tombstone t
       WHERE t.collection = ? AND (t.stamp, t.id) > (?, ?) AND t.stamp > ? ${isNews('t.stamp')}
       ORDER BY t.stamp, t.id LIMIT ?`,
-    ...[collection.name, above.stamp, above.id, Math.max(removalsAbove, above.stamp - 1), ...news, limit], // the index knows stamps
+    ...[collection.name, above.stamp, above.id, Math.max(removalsAbove, above.stamp - 1), ...news, limit + 1], // the index knows stamps
   )
   const changes = rows.map(row => ({ id: String(row[0]), stamp: Number(row[1]), value: readRow(collection, row, 2) as WireRow | null }))
-  if (!tombstones.length) return changes
-  changes.push(...tombstones.map(row => ({ id: String(row.id), stamp: Number(row.stamp), value: null })))
-  return changes.sort((x, y) => x.stamp - y.stamp || compareIds(x.id, y.id)).slice(0, limit)
+  const last = fits === undefined ? undefined : changes.at(-1)
+  if (tombstones.length) {
+    changes.push(...tombstones.map(row => ({ id: String(row.id), stamp: Number(row.stamp), value: null })))
+    changes.sort((x, y) => x.stamp - y.stamp || compareIds(x.id, y.id))
+  }
+  // behind the last row that was read there are others, and no removal may come before them
+  const end = Math.min(limit, last ? changes.indexOf(last) + 1 : limit)
+  return { changes: changes.slice(0, end), more: last !== undefined || changes.length > end }
 }
+
+/** How many rows the last page had room for, of collections whose pages end by their bytes: some databases read a value to measure it. */
+const roomFor = new WeakMap<Collection, number>()
+
+/** How many of the next rows there is room for, one at least; undefined where all that are left have it, or where nobody asks. */
+function* countFitting(
+  database: Database,
+  collection: Collection,
+  where: string,
+  values: readonly unknown[],
+  limit: number,
+  bytes = Number.POSITIVE_INFINITY,
+): Step<number | undefined> {
+  const large = bytes < Number.POSITIVE_INFINITY ? collection.columns.filter(c => !isSmall(c.declared)) : []
+  if (!large.length) return
+  const most = Math.min(limit, roomFor.get(collection) ?? limit)
+  const sizes = large.map(c => `coalesce(${database.size(`x.${quote(c.column)}`, c.declared)}, 0)`)
+  const found = yield* queryCells(
+    `SELECT ${sizes.join(' + ')} AS size FROM ${quote(collection.table.name)} x ${where}`,
+    ...values,
+    most + 1,
+  )
+  let [fits, sum] = [0, 0]
+  for (const [size] of found) {
+    sum += Number(size)
+    if (fits === most || (fits > 0 && sum > bytes)) break
+    fits++
+  }
+  if (sum > bytes) roomFor.set(collection, 2 * fits)
+  else if (most < limit) roomFor.set(collection, 2 * most)
+  else roomFor.delete(collection)
+  return fits < found.length ? fits : undefined
+}
+
+// Numbers, dates, and short texts: thousands of them are no matter.
+const SMALL =
+  /^((unsigned big |tiny|small|medium|big)?int(eger|\d)?\b|bool|real|float|double|date|time|year|uuid|money|enum|set\b|inet|cidr|macaddr|interval)|\((\d{1,3}|\d+,\d+)\)$/i
+
+const isSmall = (declared: string) => SMALL.test(declared) && !/( array|\])$/.test(declared)
 
 // Rows up to the stamp at which the page is full, were there none left of the stamp where it begins.
 function* cutPage({ table }: Collection, { stamp }: Place, limit: number, isNews: string, news: readonly number[]) {

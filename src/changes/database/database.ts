@@ -117,6 +117,8 @@ export interface Database {
   list(ids: Iterable<string>): unknown
   /** SQL for «expression, as text». */
   text(expression: string): string
+  /** SQL for the bytes that a value of a column has, found without reading it where that can be had. `declared` is the column's type. */
+  size(expression: string, declared: string): string
   /** No index gives rows in the order of (stamp, id): the stamp at which a page ends is looked up first, and only those up to it are sorted. */
   readonly cutsPages?: boolean
   /** A statement as somebody would type it, where its text here is not the database's own. */

@@ -492,6 +492,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     among: (_table, alias, column) => `${alias}.${quote(column)} IN (?)`,
     list: ids => [...ids],
     text: asText,
+    size: expression => `LENGTH(${expression})`,
     cutsPages: true,
     textOf,
 

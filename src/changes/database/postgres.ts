@@ -27,6 +27,12 @@ const TIMELINE = `CASE WHEN pg_is_in_recovery()
   THEN upper(lpad(to_hex((SELECT timeline_id FROM pg_control_checkpoint())), 8, '0'))
   ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END`
 
+// The lengths of texts and bytes are known without fetching the value, and so is that of another type, unless it is compressed.
+const sizeOf = (expression: string, declared: string) =>
+  /^(text|varchar|character|char|citext|bytea)(?!.* array$)/i.test(declared)
+    ? `octet_length(${expression})`
+    : `CASE WHEN pg_column_compression(${expression}) IS NULL THEN pg_column_size(${expression}) ELSE octet_length(CAST(${expression} AS text)) END`
+
 /**
  * A change of the schema keeps the steps of this process waiting; those of other processes go on. Let them wait for a migration by other
  * means, or take what they write meanwhile for changed once more.
@@ -291,6 +297,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     },
     list: ids => [...ids],
     text: expression => `(CAST(${expression} AS text) COLLATE "C")`,
+    size: sizeOf,
 
     insertRows,
 

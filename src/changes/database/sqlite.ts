@@ -291,6 +291,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     among: (_table, alias, column) => `${alias}.${quote(column)} IN (SELECT value FROM json_each(?))`,
     list: ids => JSON.stringify([...ids]),
     text: expression => `CAST(${expression} AS TEXT)`,
+    size: expression => `octet_length(${expression})`,
 
     *insertRows(into, columns, rows) {
       const triggers = rows.length < MANY ? [] : yield* insertTriggers(into)
