@@ -4,8 +4,18 @@ import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
 import { attempt, type Clock, first, type Step, Undo } from '../src/changes/database/database.js'
 import { hasRemotes } from '../src/changes/remotes.js'
-import { isAnyRemoved, readVersions, type Version } from '../src/changes/rows.js'
-import { attemptOrPark, type Dependent, findOrphans, insertNew, readDependents, storeVersions, type Write } from '../src/changes/store.js'
+import { isAnyRemoved, NEVER, readVersions, type Version } from '../src/changes/rows.js'
+import { deleteStaying, readStaying } from '../src/changes/skipped.js'
+import {
+  attemptOrPark,
+  type Dependent,
+  findOrphans,
+  insertNew,
+  keepReplaced,
+  readDependents,
+  storeVersions,
+  type Write,
+} from '../src/changes/store.js'
 import { equalValues } from '../src/changes/values.js'
 import { ConstraintError, ValueError } from '../src/errors.js'
 import type { PushAnswer, PushedRow, Refusal, Reset, StaleAnswer, WireRow } from '../src/protocol/messages.js'
@@ -87,11 +97,17 @@ function* storeBirths({ database }: ChangeLog, collection: Collection, rows: rea
 
 function* storeRows(log: ChangeLog, collection: Collection, { rows, since, seen }: Push, clock: Clock): Step<PushOutcome> {
   const born = yield* storeBirths(log, collection, rows)
-  if (born !== undefined) return stored(born, clock, yield* isStoredAsPosted(log, collection, rows))
+  if (born !== undefined) return stored(born, clock, yield* isStoredAsPosted(log, collection, rows, () => NEVER))
   const ids = rows.map(r => r.id)
   const versions = yield* readVersions(log.database, collection, ids)
   const versionOf = (id: string): Version => versions.get(id) ?? { value: null, stamp: 0 }
-  const reached = yield* readReached(log, collection, rows, versionOf)
+  const staying = yield* readStaying(
+    log.database,
+    collection,
+    rows.filter(r => r.value === null && versionOf(r.id).value !== null).map(r => r.id),
+  )
+  const going = rows.filter(r => !staying.has(r.id))
+  const reached = yield* readReached(log, collection, going, versionOf)
 
   // what the sender has not seen, of the rows posted and of those that a removal takes along (law 9)
   const stale = since === undefined ? [] : ids.filter(id => versionOf(id).stamp > since)
@@ -100,7 +116,7 @@ function* storeRows(log: ChangeLog, collection: Collection, { rows, since, seen 
     return staleAnswer(clock, new Set([...stale, ...halves]), versionOf)
   if (halves.length) return staleAnswer(clock, new Set(halves), versionOf)
 
-  const { writes, refusals } = decideWrites(collection, rows, versionOf)
+  const { writes, refusals } = decideWrites(collection, going, versionOf)
   refusals.push(...(yield* refuseByRelation(log, collection, writes, reached)))
   for (const { collection: there, old, by } of reached.changes) {
     if (old.stamp > (seen?.get(there) ?? old.stamp))
@@ -109,12 +125,19 @@ function* storeRows(log: ChangeLog, collection: Collection, { rows, since, seen 
   if (refusals.length) return { kind: 'refused', refusals: unique(refusals) }
 
   const changing = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))
-  if (!changing.length) return stored(clock.now, clock, true)
+  if (!changing.length && !staying.size) return stored(clock.now, clock, true)
   const stamp = yield* log.database.tick()
   yield* log.database.deferConstraints()
-  const failed = yield* storeAll(log, collection, reached.changes, changing, stamp)
+  const failed = changing.length ? yield* storeAll(log, collection, reached.changes, changing, stamp) : []
   if (failed.length) return { kind: 'refused', refusals: failed }
-  const isExact = !reached.changes.length && (yield* isStoredAsPosted(log, collection, rows))
+  yield* keepReplaced(
+    log,
+    collection,
+    [...staying].map(id => ({ id, old: versionOf(id), value: {} })),
+    undefined,
+  )
+  yield* deleteStaying(log.database, collection, [...staying], stamp)
+  const isExact = !reached.changes.length && !staying.size && (yield* isStoredAsPosted(log, collection, rows, versionOf))
   return stored(stamp, clock, isExact)
 }
 
@@ -307,6 +330,8 @@ function refusalOf(collection: Collection, id: string, { kind, column, state }: 
   const because = state === undefined ? '.' : ` (${state}).`
   if (kind === 'too-large') return { ...refusal, code: 'too-large', detail: `It is larger than the database can hold there${because}` }
   if (kind === 'not-allowed') return { ...refusal, code: 'not-allowed', detail: `The database does not let this row be written${because}` }
+  if (kind === 'skipped')
+    return { ...refusal, code: 'skipped', detail: 'Something of the application’s on the server skipped it without an error.' }
   if (kind === 'unknown') return { ...refusal, code: 'not-valid', detail: `The database fails to store it${because}` }
   return { ...refusal, code: 'not-valid', detail: `A rule of the ${kind === 'rule' ? 'application' : 'database'} forbids it${because}` }
 }
@@ -316,19 +341,32 @@ function unique(refusals: readonly Refusal[]): Refusal[] {
 }
 
 /**
- * Is every posted value stored as it was posted? Where it was rounded or normalised, or a trigger changed it, the client fetches it.
- * Where the database keeps what it is given that can be told without looking.
+ * Does each row stand there as whoever posted it has it now? Where a value was rounded or normalised, or a trigger, a default or a computed
+ * column changed another one, the client fetches it. Where the database keeps what it is given that can be told without looking.
  */
-function* isStoredAsPosted({ database }: ChangeLog, collection: Collection, rows: readonly PushedRow[]): Step<boolean> {
+function* isStoredAsPosted(
+  { database }: ChangeLog,
+  collection: Collection,
+  rows: readonly PushedRow[],
+  versionOf: (id: string) => Version,
+): Step<boolean> {
   const isKept = yield* database.keepsValues(collection.table)
-  const ids = isKept ? [] : rows.map(r => r.id)
-  const versions = yield* readVersions(database, collection, ids)
+  // a new row without a property has the column's default
+  const lacks = ({ id, value }: PushedRow) =>
+    value !== null && versionOf(id).value === null && !collection.columns.every(c => Object.hasOwn(value, c.property))
+  const versions = yield* readVersions(
+    database,
+    collection,
+    rows.filter(r => !isKept || lacks(r)).map(r => r.id),
+  )
   return rows.every(({ id, value }) => {
-    const row = isKept ? value : (versions.get(id)?.value ?? null)
-    if (value === null || row === null) return value === row
-    return collection.columns.every(
-      ({ property, canonical }) =>
-        !Object.hasOwn(value, property) || equalValues(isKept ? canonical(value[property] as never) : row[property], value[property]),
-    )
+    const now = versions.get(id)
+    if (value === null || (now === undefined && !isKept)) return value === (now?.value ?? null)
+    const old = versionOf(id).value
+    return collection.columns.every(({ property, canonical }) => {
+      const given = Object.hasOwn(value, property) ? value[property] : old?.[property]
+      if (now?.value) return equalValues(now.value[property], given ?? null)
+      return !Object.hasOwn(value, property) || equalValues(canonical(given as never), given)
+    })
   })
 }

@@ -42,14 +42,16 @@ export class DatabaseFailedError extends SyncError {
 
 /**
  * What a row breaks: a constraint of its table; a rule of the application's own (`rule`: RAISE, SIGNAL, an ERRCODE of its own); a limit of the
- * database (`too-large`); row level security (`not-allowed`). `unknown`: writing it failed, and nothing says whether the row is to blame.
+ * database (`too-large`); row level security (`not-allowed`). `skipped`: the database did not write it and said nothing, as a trigger has it.
+ * `unknown`: writing it failed, and nothing says whether the row is to blame.
  */
-export type ConstraintKind = 'unique' | 'foreign-key' | 'not-null' | 'check' | 'rule' | 'too-large' | 'not-allowed' | 'unknown'
+export type ConstraintKind = 'unique' | 'foreign-key' | 'not-null' | 'check' | 'rule' | 'too-large' | 'not-allowed' | 'skipped' | 'unknown'
 
 const REFUSALS: Partial<Record<ConstraintKind, string>> = {
   rule: 'a rule of the application forbids it',
   'too-large': 'it is larger than the database can hold there',
   'not-allowed': 'row level security does not allow it',
+  skipped: 'a trigger, a rule or a policy of the application skipped it without an error',
   unknown: 'it failed to store it',
 }
 

@@ -41,6 +41,7 @@ const photos = 'spec/stories/photos.spec.ts'
 const twoDevices = 'spec/stories/twoDevices.spec.ts'
 const oldServers = 'spec/stories/oldServer.spec.ts'
 const poison = 'spec/server-koa/poison.spec.ts'
+const triggers = 'spec/server-koa/triggers.spec.ts'
 
 // ---------------------------------------------------------------- order and cursors
 
@@ -872,7 +873,7 @@ const pushing: Mutant[] = [
     name: 'tell-what-became-of-births',
     hazard: '`since` is left out where a stored row differs from what was posted',
     file: 'server-koa/push.ts',
-    find: 'stored(born, clock, yield* isStoredAsPosted(log, collection, rows))',
+    find: 'stored(born, clock, yield* isStoredAsPosted(log, collection, rows, () => NEVER))',
     replace: 'stored(born, clock, true)',
     by: [pushes],
   },
@@ -880,8 +881,8 @@ const pushing: Mutant[] = [
     name: 'triggers-change-values',
     hazard: '`since` is left out where a stored row differs from what was posted',
     file: 'src/changes/database/sqlite.ts',
-    find: 'return (yield* first(own, table.name, `%${MARK}%`)) === undefined',
-    replace: 'return (yield* first(own, table.name, `%${MARK}%`)) !== null',
+    find: 'return (yield* first(own, table.name, `%${MARK}%`)) !== undefined',
+    replace: 'return (yield* first(own, table.name, `%${MARK}%`)) === null',
     by: [pushes],
   },
   {
@@ -1011,6 +1012,62 @@ const pushing: Mutant[] = [
     find: "if (code === '42501') return /^aclcheck/.test((error as DatabaseError).routine ?? '')",
     replace: "if (code === '42501') return true",
     by: [poison],
+  },
+  {
+    name: 'skipped-write-counts-as-stored',
+    hazard: "an application's trigger skips the write: what is acknowledged is what is stored",
+    file: 'src/changes/store.ts',
+    find: '  yield* refuseSkipped(database, collection, writes, stamp)\n',
+    replace: '',
+    by: [triggers],
+  },
+  {
+    name: 'skipped-birth-counts-as-stored',
+    hazard: "an application's trigger skips the write of a row that is new: what is acknowledged is what is stored",
+    file: 'src/changes/store.ts',
+    find: '      yield* refuseSkipped(database, collection, news, stamp)\n',
+    replace: '',
+    by: [triggers],
+  },
+  {
+    name: 'kept-row-has-a-tombstone',
+    hazard: "an application's trigger keeps the row that is removed: no tombstone beside it, and its children stay",
+    file: 'server-koa/push.ts',
+    find: 'const going = rows.filter(r => !staying.has(r.id))',
+    replace: 'const going = rows',
+    by: [triggers],
+  },
+  {
+    name: 'kept-row-is-not-told',
+    hazard: "an application's trigger keeps the row that is removed: everybody hears what became of it",
+    file: 'src/changes/skipped.ts',
+    find: "  yield* database.updateRows(table.name, ['_lastChange'], [table.key], rows)\n",
+    replace: '  void rows\n',
+    by: [triggers],
+  },
+  {
+    name: 'posted-properties-alone-are-compared',
+    hazard: "an application's trigger changes other columns of the row: the answer has no `since`",
+    file: 'server-koa/push.ts',
+    find: 'if (now?.value) return equalValues',
+    replace: 'if (now?.value) return !Object.hasOwn(value, property) || equalValues',
+    by: [triggers],
+  },
+  {
+    name: 'default-is-not-fetched',
+    hazard: 'a default gives a new row what was not posted: the answer has no `since`',
+    file: 'server-koa/push.ts',
+    find: 'rows.filter(r => !isKept || lacks(r))',
+    replace: 'rows.filter(() => !isKept)',
+    by: [triggers],
+  },
+  {
+    name: 'postgres-triggers-are-not-seen',
+    hazard: "an application's trigger skips the write (PostgreSQL)",
+    file: 'src/changes/database/postgres.ts',
+    find: 'return row?.may_skip === true',
+    replace: "return row?.may_skip === 'true'",
+    by: [triggers],
   },
   {
     name: 'definite-refusal-leaves-the-push-open',

@@ -7,6 +7,7 @@ import type { Collection } from './collection.js'
 import { attempt, type Database, query, quote, rowsOf, type Step } from './database/database.js'
 import { hasOtherRemotes, type Remote } from './remotes.js'
 import { NEVER, type Version } from './rows.js'
+import { refuseSkipped } from './skipped.js'
 
 /** A row to be written: `value` has the properties that are to be set, and for a new row all that there are; null removes it. */
 export interface Write {
@@ -71,6 +72,7 @@ export function* storeVersions(
     ['collection', 'id'],
     inserts.filter(w => w.old.stamp > 0).map(w => [collection.name, w.id]),
   )
+  yield* refuseSkipped(database, collection, writes, stamp)
 }
 
 /**
@@ -107,6 +109,7 @@ export function* insertNew(
         return list
       })
       yield* database.insertRows(table.name, [table.key, '_lastChange', ...columns], lists)
+      yield* refuseSkipped(database, collection, news, stamp)
       return stamp
     })
   } catch (error) {
@@ -177,7 +180,7 @@ function* park({ database }: ChangeLog, { table, columns }: Collection, writes: 
   }
 }
 
-function* keepReplaced(log: ChangeLog, collection: Collection, writes: readonly Write[], from: Remote | undefined): Step<void> {
+export function* keepReplaced(log: ChangeLog, collection: Collection, writes: readonly Write[], from: Remote | undefined): Step<void> {
   if (!(yield* hasOtherRemotes(collection, from?.id))) return
   const idsOf = (some: readonly Write[]) => some.map(w => w.id)
   yield* log.database.keepRows(collection.table, idsOf(writes.filter(w => w.old.value !== null)), from?.id)

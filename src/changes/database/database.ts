@@ -167,6 +167,8 @@ export interface Database {
   keepAbsences(table: Table, ids: readonly string[], except: number | undefined): Step<void>
   /** Does a row read back as it was written (`canonical` of each column)? Not where a trigger, or the database itself, may change it. */
   keepsValues(table: Table): Step<boolean>
+  /** May something of the application's (a trigger, a rule, a policy) skip a write to the table without an error? */
+  maySkip(table: Table): Step<boolean>
   /** Constraints between rows count at the end of the step. */
   deferConstraints(): Step<void>
   /** Unique columns besides the key, by index. */

@@ -633,6 +633,11 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       return false
     },
 
+    // biome-ignore lint/correctness/useYield: a trigger there can fail, no more
+    *maySkip() {
+      return false
+    },
+
     *deferConstraints() {},
 
     *uniqueColumns(table) {

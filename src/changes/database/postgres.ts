@@ -424,6 +424,19 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
       return false
     },
 
+    *maySkip({ name }) {
+      const row = yield* first(
+        `SELECT c.relrowsecurity
+             OR EXISTS (SELECT 1 FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN')
+             OR EXISTS (SELECT 1 FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+                         WHERE (g.tgrelid = c.oid OR g.tgrelid IN (SELECT t.relid FROM pg_partition_tree(c.oid) t))
+                           AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND p.prosrc NOT LIKE ?) AS may_skip
+           FROM pg_class c WHERE c.oid = to_regclass(quote_ident(?))`,
+        ...[`${MARK}%`, name],
+      )
+      return row?.may_skip === true
+    },
+
     *deferConstraints() {
       yield* query('SET CONSTRAINTS ALL DEFERRED')
     },

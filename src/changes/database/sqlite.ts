@@ -233,6 +233,14 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
 
   const copyTable = (table: Table) => quote(`sync_copy_${table.name}`)
 
+  // by a trigger, or by the conflict clause of a constraint
+  function* maySkip(table: Table): Step<boolean> {
+    const all = 'SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master'
+    const own = `SELECT 1 FROM (${all}) WHERE lower(tbl_name) = lower(?) AND
+      (type = 'trigger' AND sql NOT LIKE ? OR type = 'table' AND sql LIKE '% ON CONFLICT %') LIMIT 1`
+    return (yield* first(own, table.name, `%${MARK}%`)) !== undefined
+  }
+
   function* tick(): Step<number> {
     const row = yield* first(`UPDATE sync_clock SET now = max(${wallClock}, now + 1) RETURNING now`)
     return Number(row?.now)
@@ -419,10 +427,10 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     },
 
     *keepsValues(table) {
-      const all = 'SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master'
-      const own = `SELECT 1 FROM (${all}) WHERE type = 'trigger' AND lower(tbl_name) = lower(?) AND sql NOT LIKE ? LIMIT 1`
-      return (yield* first(own, table.name, `%${MARK}%`)) === undefined
+      return !(yield* maySkip(table))
     },
+
+    maySkip,
 
     *deferConstraints() {
       yield* query('PRAGMA defer_foreign_keys = ON')

@@ -1,0 +1,81 @@
+// Writes that the database skipped without an error: by a trigger of the application's (RETURN NULL, RAISE(IGNORE)), a rule, or a policy.
+
+import { ConstraintError } from '../errors.js'
+import type { WireRow } from '../protocol/messages.js'
+import type { Collection } from './collection.js'
+import { attempt, type Database, query, quote, type Step, Undo } from './database/database.js'
+
+interface Written {
+  readonly id: string
+  /** null: removed. */
+  readonly value: WireRow | null
+}
+
+/** Throws ConstraintError where one of these does not stand under its stamp: what was skipped must not pass for stored. */
+export function* refuseSkipped(database: Database, collection: Collection, writes: readonly Written[], stamp: number): Step<void> {
+  if (!writes.length || !(yield* database.maySkip(collection.table))) return
+  const stamps = yield* readStamps(database, collection, writes)
+  if (writes.some(({ id, value }) => stamps.get(id) !== (value === null ? undefined : stamp)))
+    throw new ConstraintError('skipped', undefined)
+}
+
+/** The ids among these whose rows stay although they are deleted, as where a trigger marks them as deleted instead. Nothing is changed. */
+export function* readStaying(database: Database, collection: Collection, ids: readonly string[]): Step<Set<string>> {
+  if (!ids.length || !(yield* database.maySkip(collection.table))) return new Set()
+  return (yield* tryToDelete(database, collection, ids)) ?? (yield* tryOneByOne(database, collection, ids))
+}
+
+function* tryOneByOne(database: Database, collection: Collection, ids: readonly string[]): Step<Set<string>> {
+  const staying = new Set<string>()
+  for (const id of ids) for (const stays of (yield* tryToDelete(database, collection, [id])) ?? []) staying.add(stays)
+  return staying
+}
+
+// Undefined where the database refuses it: that is another matter.
+function* tryToDelete(database: Database, collection: Collection, ids: readonly string[]): Step<Set<string> | undefined> {
+  let staying: Set<string> | undefined
+  try {
+    yield* attempt(function* () {
+      yield* deleteRows(database, collection, ids)
+      staying = new Set((yield* readStamps(database, collection, toWritten(ids))).keys())
+      throw new Undo()
+    })
+  } catch (error) {
+    if (error instanceof ConstraintError) return
+    if (!(error instanceof Undo)) throw error
+  }
+  return staying
+}
+
+/** Deletes rows that stay, so that the trigger does with them what it does, and stamps them: they have changed. */
+export function* deleteStaying(database: Database, collection: Collection, ids: readonly string[], stamp: number): Step<void> {
+  if (!ids.length) return
+  const { table } = collection
+  yield* deleteRows(database, collection, ids)
+  const rows = ids.map(id => [stamp, id])
+  yield* database.updateRows(table.name, ['_lastChange'], [table.key], rows)
+  yield* refuseSkipped(
+    database,
+    collection,
+    ids.map(id => ({ id, value: {} })),
+    stamp,
+  )
+}
+
+const toWritten = (ids: readonly string[]): Written[] => ids.map(id => ({ id, value: null }))
+
+function deleteRows(database: Database, { table }: Collection, ids: readonly string[]): Step<void> {
+  return database.deleteRows(
+    table.name,
+    [table.key],
+    ids.map(id => [id]),
+  )
+}
+
+function* readStamps(database: Database, { table }: Collection, writes: readonly Written[]): Step<Map<string, number>> {
+  const rows = yield* query(
+    `SELECT ${database.id(table, 'x')} AS id, x."_lastChange" AS stamp FROM ${quote(table.name)} x WHERE ${database.among(table.name, 'x', table.key)}`,
+    database.list(writes.map(w => w.id)),
+  )
+  return new Map(rows.map(row => [String(row.id), Number(row.stamp)]))
+}
