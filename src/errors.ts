@@ -102,6 +102,21 @@ export class NotWaitingError extends SyncError {
   override readonly code = 'not-waiting'
 }
 
+/**
+ * A removal in the journal would take along rows that were changed here and that the server does not have like that: `children`. Nothing was
+ * stored. Sync or move them first, or say `{ children: 'journal' }`.
+ */
+export class UnpushedChildrenError extends SyncError {
+  override readonly code = 'unpushed-children'
+  constructor(
+    message: string,
+    readonly children: readonly { readonly entity: string; readonly id: string }[],
+    details: { entity?: string } = {},
+  ) {
+    super(message, details)
+  }
+}
+
 // ---------------------------------------------------------------- protocol and transport
 
 /** A message that is not what the protocol says; `transport` makes an InvalidAnswerError of it, which knows where it came from. */

@@ -16,6 +16,6 @@ export {
   preferRemoteConflictHandler,
   resolveEach,
 } from './sync/handlers.js'
-export type { DecidedConflict, PendingChange, RefusedRow, SyncJournal, WaitingRow } from './sync/journal.js'
+export type { DecidedConflict, JournalOptions, PendingChange, RefusedRow, SyncJournal, WaitingRow } from './sync/journal.js'
 export type { SyncProgress, SyncReport } from './sync/report.js'
 export type { HeadersValue, TransportOptions } from './sync/transport.js'

@@ -3,6 +3,8 @@
 //
 // A mutant whose text is not found exactly once stops the runner: where the source moves, the list moves along.
 
+import { inTheJournal } from './journal.js'
+
 export type Finder = 'simulation' | `simulation ${'star' | 'relay' | 'two'}` | `spec/${string}.spec.ts`
 
 export interface Mutant {
@@ -2004,4 +2006,12 @@ const withOldServers: Mutant[] = [
   },
 ]
 
-export const mutants: readonly Mutant[] = [...orderAndCursors, ...pushing, ...applying, ...withOldServers, ...ofValues, ...onTheServer]
+export const mutants: readonly Mutant[] = [
+  ...orderAndCursors,
+  ...pushing,
+  ...applying,
+  ...withOldServers,
+  ...ofValues,
+  ...onTheServer,
+  ...inTheJournal,
+]

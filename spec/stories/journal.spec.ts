@@ -114,9 +114,11 @@ describe('two address books', () => {
       { id: 'c2', url, local: null },
       { id: 'c3', url, local: { name: 'Eve' } },
     ])
+    expect(await notes(bob).pendingCount()).toBe(3)
     expect(await hasLocalChanges(of(bob))).toBe(true)
     expect(await syncAll(bob)).toMatchObject({ pushed: 3 })
     expect(await notes(bob).pending()).toEqual([])
+    expect(await notes(bob).pendingCount()).toBe(0)
     expect(await hasLocalChanges(bob)).toBe(false)
     await expectDone()
   })
@@ -125,6 +127,7 @@ describe('two address books', () => {
     await of(bob).query(`UPDATE contact SET name = 'Karol' WHERE id = 'c1'`)
     await of(bob).query(`UPDATE contact SET name = 'Carol' WHERE id = 'c1'`)
     expect(await notes(bob).pending()).toEqual([])
+    expect(await hasLocalChanges(bob)).toBe(false)
     expect(await syncAll(bob)).toMatchObject({ pushed: 0 })
     await expectDone()
   })
@@ -164,6 +167,8 @@ describe('two address books', () => {
     await contest()
     await syncAll(bob)
     await notes(bob).giveUp('c1')
+    expect(await notes(bob).waiting()).toEqual([])
+    expect(await hasLocalChanges(bob)).toBe(false)
     expect(await of(bob).findOneByOrFail({ key: 'c1' })).toMatchObject({ name: 'Alice’s' })
     await expectDone()
     await contest('Alice’s other')
@@ -462,6 +467,7 @@ describe('a server with rules of its own', () => {
       { id: 'c3', code: 'not-valid', local: { name: 'Tim' } },
     ])
     expect(await notes(bob).pending()).toEqual([])
+    expect(await notes(bob).pendingCount()).toBe(0)
     expect(await hasLocalChanges(bob)).toBe(true)
     // at rest: nothing is told again by itself
     expect(await syncAll(bob)).toMatchObject({ pushed: 0, refused: 2, requests: 1 })
@@ -476,6 +482,23 @@ describe('a server with rules of its own', () => {
     expect(await syncAll(bob)).toMatchObject({ pushed: 1, refused: 1 })
     await notes(bob).giveUp('c3')
     expect(await of(bob).findOneBy({ key: 'c3' })).toBeNull()
+    await expectDone()
+  })
+
+  test('a refused row that waits can be retried while a handler is asked about it, whose decision counts', async () => {
+    await of(alice).save({ key: 'c1', name: 'Carol', age: 20, address: { street: null, city: null } })
+    await settle([alice, bob])
+    await of(bob).update('c1', { age: 3 })
+    expect(await syncAll(bob)).toMatchObject({ refused: 1 })
+    await of(alice).update('c1', { age: 30 })
+    await syncAll(alice)
+    expect(await syncAll(bob)).toMatchObject({ waiting: 1 })
+    await syncAll(bob, async conflicts => {
+      await notes(bob).retry('c1')
+      for (const conflict of conflicts) conflict.takeRemote()
+    })
+    expect(await notes(bob).waiting()).toEqual([])
+    expect(await of(bob).findOneByOrFail({ key: 'c1' })).toMatchObject({ age: 30 })
     await expectDone()
   })
 

@@ -3,7 +3,7 @@
 import { describe, jest, test } from '@jest/globals'
 import { mysqlUrl } from '../support/mysqlServer.js'
 
-const STORIES = ['./twoDevices', './oldServerRandom']
+const STORIES = ['./twoDevices', './oldServerRandom', './journalChildren']
 
 if (mysqlUrl) {
   process.env.SYNC_SERVER = 'mysql'

@@ -3,7 +3,7 @@
 import { describe, jest, test } from '@jest/globals'
 import { postgresUrl } from '../support/postgresServer.js'
 
-const STORIES = ['./twoDevices', './topology', './oldServerRandom']
+const STORIES = ['./twoDevices', './topology', './oldServerRandom', './journalChildren']
 
 if (postgresUrl) {
   process.env.SYNC_SERVER = 'postgres'

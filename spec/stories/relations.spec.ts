@@ -356,7 +356,12 @@ describe.each(EACH)('ON DELETE %s, in the journal', onDelete => {
     const projects = journal<Row>(bob.getRepository('Project'))
     expect(await projects.waiting()).toMatchObject([{ id: 'p1', reason: 'children-changed', local: { name: 'p1' }, remote: null }])
     if (stays) await projects.decide('p1', { name: 'p1, still' })
-    else await projects.giveUp('p1')
+    else {
+      await expect(projects.giveUp('p1')).rejects.toMatchObject({ code: 'unpushed-children', children: [{ entity: 'Task', id: 't1' }] })
+      await projects.giveUp('p1', { children: 'journal' })
+      const [gone] = await journal<Task>(bob.getRepository('Task')).decisions()
+      expect(gone).toMatchObject({ id: 't1', remote: null, decision: null })
+    }
     await settle([alice, bob])
     await expectEqual(databases, TABLES)
     expect(await alice.query('SELECT name FROM project')).toEqual(stays ? [{ name: 'p1, still' }] : [])

@@ -305,6 +305,17 @@ export function isAgreed(remote: Remote, state: RowState, stamp: number): boolea
   return (isUpTo(remote.told, state.id, stamp) || remote.stored.has(stamp)) && !isNoted(state, stamp)
 }
 
+/**
+ * Does the push that is under way carry a version of the row, the one that stands here or one that was replaced since? Whether the server
+ * has it is not known before the answer.
+ */
+export function isInPush({ push, told, stored }: Remote, state: RowState): boolean {
+  if (!push || state.waiting) return false // what waits is not told
+  const carries = (stamp: number) =>
+    stamp > 0 && !isUpTo(told, state.id, stamp) && isUpTo(push.limit, state.id, stamp) && !stored.has(stamp) && !isNoted(state, stamp)
+  return carries(state.version.stamp) || state.images.some(image => carries(image.stamp))
+}
+
 /** SQL for `isAgreed` of a row with its key, where nothing waits and nothing was refused; and its parameters. */
 export const agreedSql = (remote: Remote, key: string) => ({
   sql: `"_lastChange" < ? OR ("_lastChange" = ? AND ${key} <= ?) OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = ? AND m.stamp = "_lastChange")`,

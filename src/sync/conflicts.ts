@@ -13,7 +13,8 @@ import { type Conflict, type ConflictHandler, type ConflictUpdate, UPDATE_DATE }
 import { type Merge, merge } from './merge.js'
 import { takeWaiting } from './pull.js'
 import { type Session, step } from './session.js'
-import { isAutomatic, isEarly, nothingTaken, readCommonBase, removeDependents, settle } from './take.js'
+import { isAutomatic, isEarly, nothingTaken, readCommonBase, removeDependents, restore, settle } from './take.js'
+import { readUnpushed, writeUnpushed } from './unpushed.js'
 import { readWaitingChildren } from './waiting.js'
 
 /** What the handler is shown: a decision counts only if it is still so (law 3). */
@@ -276,7 +277,7 @@ export function* takeParents(exchange: Exchange, value: WireRow, stamp: StepStam
     if (state.version.value !== null) continue
     const theirs = state.waiting ? state.waiting.theirs : baseOf(there.remote, state)
     if (!theirs || !(yield* takeParents(there, theirs, stamp))) return false
-    yield* settle(there, [{ state, theirs, value: theirs }], stamp)
+    yield* restore(there, state, theirs, stamp)
   }
   return true
 }
@@ -290,18 +291,7 @@ function* takeChildren(exchange: Exchange, { id, theirs }: Contested, url: strin
   const dependents = yield* readDependents(exchange.log.database, exchange.collection, id, undefined, true)
   if (dependents.isBlocked) throw new ConstraintError('foreign-key', undefined)
   if (theirs === null && (yield* isEarly(exchange, dependents.removed))) return false
-  for (const { collection, id: child } of dependents.removed) {
-    const there = siblingOf(exchange, collection)
-    const state = there && (yield* readRowStates(there, [child])).get(child)
-    if (!there || !state || isClean(there, state)) continue
-    yield* writeDecision(there, url, {
-      id: child,
-      base: baseOf(there.remote, state),
-      local: state.version.value,
-      remote: null,
-      decision: null,
-    })
-  }
+  yield* writeUnpushed(yield* readUnpushed(exchange, dependents.removed), url)
   // where the removal is our own decision it is news, and so is what goes along
   const from = theirs === null ? exchange : { ...exchange, siblings: new Map() }
   yield* removeDependents(from, dependents, stamp)

@@ -12,7 +12,11 @@ export interface DecidedRow {
   readonly decision: WireRow | null
 }
 
-export function* writeDecision({ collection }: Exchange, url: string, { id, base, local, remote, decision }: DecidedRow): Step<void> {
+export function* writeDecision(
+  { collection }: Pick<Exchange, 'collection'>,
+  url: string,
+  { id, base, local, remote, decision }: DecidedRow,
+): Step<void> {
   yield* query(
     `INSERT INTO sync_decision (collection, row_id, url, decided_at, base, local, remote, decision) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[collection.name, id, url, Date.now(), base === undefined ? null : JSON.stringify(base)],

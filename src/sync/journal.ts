@@ -3,19 +3,20 @@
 import type { ObjectLiteral } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import { first, query, type Row, type Step } from '../changes/database/database.js'
-import { baseOf, forgetRemote, isAgreed, isHeld, type RowState, remotesOf, type WaitingReason } from '../changes/remotes.js'
-import { readChanges } from '../changes/rows.js'
+import { first, query, quote, type Row, type Step } from '../changes/database/database.js'
+import { baseOf, forgetRemote, isInPush, type RowState, remotesOf, type WaitingReason } from '../changes/remotes.js'
 import { readDependents, storeVersions } from '../changes/store.js'
-import { NotWaitingError } from '../errors.js'
+import { ConstraintError, NotWaitingError, UnpushedChildrenError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import { takeParents } from './conflicts.js'
 import { writeDecision } from './decisions.js'
 import { fromEntity, toEntity } from './entities.js'
-import { type Exchange, openExchange, readRowStates, StepStamp } from './exchange.js'
+import { type Exchange, isClean, openExchange, readRowStates, StepStamp } from './exchange.js'
 import { isSameRow } from './merge.js'
+import { hasChanges, readPending } from './pending.js'
 import { tellRowsAgain } from './refusals.js'
-import { removeDependents, settle } from './take.js'
+import { removeDependents, restore, settle } from './take.js'
+import { readUnpushed, writeUnpushed } from './unpushed.js'
 import { readWaiting } from './waiting.js'
 
 /** A change of ours that a server has not been told yet. */
@@ -58,6 +59,16 @@ export interface DecidedConflict<Entity> {
   readonly decision: Entity | null
 }
 
+export interface JournalOptions {
+  /** Settles it with this server alone, where the entity has several. */
+  readonly url?: string
+  /**
+   * Rows that were not pushed and that would be removed along, because they need the row that goes: UnpushedChildrenError unless this says
+   * `journal`. Then they go, each as a decision in the journal of its entity, which `undo` takes back.
+   */
+  readonly children?: 'journal'
+}
+
 /** The journal of an entity's sync. `url` narrows a call to one server, where the entity has several. */
 export class SyncJournal<Entity extends ObjectLiteral> {
   constructor(
@@ -67,41 +78,39 @@ export class SyncJournal<Entity extends ObjectLiteral> {
 
   /** What was changed here and not told yet; what waits or was refused is listed there. */
   async pending(url?: string): Promise<PendingChange<Entity>[]> {
-    return this.#read(url, function* (exchange) {
-      const { log, collection, remote } = exchange
-      const pending: { id: string; row: WireRow | null }[] = []
-      for (let above = remote.told; ; ) {
-        const changes = yield* readChanges(log.database, collection, { above, limit: 1_000, removalsAbove: -1, newsFor: remote.id })
-        const states = yield* readRowStates(
-          exchange,
-          changes.map(c => c.id),
-        )
-        for (const state of states.values()) {
-          const { id, version } = state
-          if (isHeld(state) || isAgreed(remote, state, version.stamp)) continue
-          const base = baseOf(remote, state)
-          if (base === undefined || !isSameRow(version.value, base)) pending.push({ id, row: version.value })
-        }
-        const last = changes.at(-1)
-        if (!last || changes.length < 1_000) break
-        above = { stamp: last.stamp, id: last.id }
-      }
-      return pending
-    }).then(found => found.map(({ id, url: from, row }) => ({ id, url: from, local: this.#entity(id, row) })))
+    const found = await this.#read(url, function* (exchange) {
+      const states: RowState[] = []
+      yield* readPending(exchange, state => states.push(state) > 0)
+      return states.map(({ id, version }) => ({ id, row: version.value }))
+    })
+    return found.map(({ id, url: from, row }) => ({ id, url: from, local: this.#entity(id, row) }))
   }
 
-  /** Is anything pending, refused, or waiting with a change of ours? */
+  /** How many rows are pending. */
+  async pendingCount(url?: string): Promise<number> {
+    const counts = await this.#read(url, function* (exchange) {
+      let count = 0
+      yield* readPending(exchange, () => ++count > 0)
+      return [{ count }]
+    })
+    return counts.reduce((sum, { count }) => sum + count, 0)
+  }
+
+  /** Is anything pending, refused, or waiting with a change of ours? Costs as much as a look at the first of it. */
   async hasLocalChanges(): Promise<boolean> {
-    if ((await this.pending()).length || (await this.refused()).length) return true
-    const rows = await this.log.database.step(
-      () =>
-        query(
-          'SELECT 1 FROM sync_conflict c JOIN sync_remote r ON r.id = c.remote WHERE r.collection = ? AND c.untold IS NOT NULL LIMIT 1',
-          this.collection.name,
-        ),
+    const { log, collection } = this
+    return log.database.step(
+      function* () {
+        const remotes = yield* remotesOf(collection)
+        for (const { id } of remotes) {
+          const exchange = yield* openExchange(log, collection, id)
+          if (exchange && (yield* hasChanges(exchange))) return true
+        }
+        // what was never synced is on no server
+        return !remotes.length && (yield* first(`SELECT 1 FROM ${quote(collection.table.name)} LIMIT 1`)) !== undefined
+      },
       { readOnly: true },
     )
-    return rows.length > 0
   }
 
   /** Rows of the servers' that could not be stored here yet, and why. */
@@ -162,56 +171,59 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /** Has a refused row told again by the next sync. Throws NotWaitingError where it was not refused. */
-  async retry(id: string, url?: string): Promise<void> {
-    await this.#settle(url, id, 'was refused by no server', function* (exchange, { rejection, version }) {
-      if (rejection?.stamp !== version.stamp) return false
-      yield* tellRowsAgain(exchange, [id])
-      return true
+  async retry(id: string, options?: string | Pick<JournalOptions, 'url'>): Promise<void> {
+    await this.#settle(options, id, 'was refused by no server', {
+      isMeant: (_, { rejection, version }) => rejection?.stamp === version.stamp,
+      *settle(exchange) {
+        yield* tellRowsAgain(exchange, [id])
+      },
     })
   }
 
   /**
    * Decides what a waiting row is to be: an entity, or null to remove it. It is told by the next sync.
-   * Throws NotWaitingError where the row does not wait, ValueError and ConstraintError where it cannot be stored.
+   * Throws NotWaitingError where the row does not wait, ValueError and ConstraintError where it cannot be stored, UnpushedChildrenError
+   * where rows would go along that were not pushed.
    */
-  async decide(id: string, winner: Partial<Entity> | null, url?: string): Promise<void> {
+  async decide(id: string, winner: Partial<Entity> | null, options?: string | JournalOptions): Promise<void> {
     const { collection } = this
-    await this.#settle(url, id, 'waits for no decision', function* (exchange, state) {
-      if (!state.waiting) return false
-      const { theirs } = state.waiting
-      const value = winner && { ...(state.version.value ?? theirs), ...fromEntity(collection, winner) }
-      yield* exchange.log.database.deferConstraints()
-      const stamp = new StepStamp(exchange)
-      yield* makeRoom(exchange, state, value, stamp)
-      yield* settle(exchange, [{ state, theirs, value }], stamp)
-      yield* noteDecision(exchange, state, theirs, value)
-      return true
+    await this.#settle(options, id, 'waits for no decision', {
+      isMeant: (_, { waiting }) => waiting !== undefined,
+      *settle(exchange, state, { children }) {
+        const theirs = state.waiting?.theirs ?? null
+        const value = winner && { ...(state.version.value ?? theirs), ...fromEntity(collection, winner) }
+        yield* storeDecision(exchange, state, theirs, value, children)
+      },
     })
   }
 
   /**
-   * Gives up our change of a row that is pending, waits or was refused: it becomes what the server has.
-   * Throws NotWaitingError where there is none, or where it is not known what the server has; then sync first.
+   * Gives up our change of a row that is pending, waits or was refused: it becomes what the server has. What a push without an answer
+   * carries may have arrived: then this is told by the next sync, as an edit that takes the change back.
+   * Throws NotWaitingError where there is none, or where it is not known what the server has; then sync first. Throws
+   * UnpushedChildrenError where rows would go along that were not pushed.
    */
-  async giveUp(id: string, url?: string): Promise<void> {
-    await this.#settle(url, id, 'has no change of ours to give up', function* (exchange, state) {
-      if (isAgreed(exchange.remote, state, state.version.stamp) && !state.waiting) return false
-      const theirs = state.waiting ? state.waiting.theirs : baseOf(exchange.remote, state)
-      if (theirs === undefined) return false
-      yield* exchange.log.database.deferConstraints()
-      const stamp = new StepStamp(exchange)
-      yield* makeRoom(exchange, state, theirs, stamp)
-      yield* settle(exchange, [{ state, theirs, value: theirs }], stamp)
-      yield* noteDecision(exchange, state, theirs, theirs)
-      return true
+  async giveUp(id: string, options?: string | JournalOptions): Promise<void> {
+    const before = ({ remote }: Exchange, state: RowState) => (state.waiting ? state.waiting.theirs : baseOf(remote, state))
+    await this.#settle(options, id, 'has no change of ours to give up', {
+      isMeant(exchange, state) {
+        const theirs = before(exchange, state)
+        if (theirs === undefined || (isClean(exchange, state) && !state.waiting)) return false
+        return !isInPush(exchange.remote, state) || !isSameRow(state.version.value, theirs) // it was given up already
+      },
+      *settle(exchange, state, { children }) {
+        const theirs = before(exchange, state)
+        if (theirs !== undefined) yield* storeDecision(exchange, state, theirs, theirs, children)
+      },
     })
   }
 
   /**
    * Brings back the side that a decision put aside, as a change of ours that the next sync tells: the local one where the remote one was
-   * taken, else the remote one; or the side that is named. Throws NotWaitingError where there is no such decision, or the row moved on since.
+   * taken, else the remote one; or the side that is named. Throws NotWaitingError where there is no such decision, or the row moved on
+   * since, ConstraintError where it needs a row that is not there, UnpushedChildrenError as `decide` does.
    */
-  async undo(decisionId: number, side?: 'local' | 'remote' | 'base'): Promise<void> {
+  async undo(decisionId: number, side?: 'local' | 'remote' | 'base', { children }: Pick<JournalOptions, 'children'> = {}): Promise<void> {
     const { log, collection } = this
     await log.database.step(function* () {
       const row = yield* first('SELECT * FROM sync_decision WHERE id = ? AND collection = ?', decisionId, collection.name)
@@ -222,17 +234,15 @@ export class SyncJournal<Entity extends ObjectLiteral> {
         side === 'base' ? base : side === 'local' || (side === undefined && isSameRow(decision ?? null, remote ?? null)) ? local : remote
       yield* log.database.deferConstraints()
       const exchange = yield* openExchange(log, collection, (yield* remotesOf(collection))[0]?.id ?? -1)
-      const version = exchange && (yield* readRowStates(exchange, [id])).get(id)?.version
-      if (!version || !isSameRow(version.value, decision ?? null)) {
+      const state = exchange && (yield* readRowStates(exchange, [id])).get(id)
+      if (!state || !isSameRow(state.version.value, decision ?? null)) {
         throw new NotWaitingError(`${collection.entity} ${id} has changed since; edit it instead of undoing decision ${decisionId}.`, {
           entity: collection.entity,
         })
       }
       const value = chosen ?? null
-      const alone = { ...exchange, siblings: new Map() } // what an undo takes along is news for everybody
-      if (value === null && version.value !== null)
-        yield* removeDependents(alone, yield* readDependents(log.database, collection, id), new StepStamp(alone))
-      yield* storeVersions(log, collection, [{ id, old: version, value }], yield* log.database.tick())
+      if (value === null) yield* removeFamily(exchange, state, { isOurs: true, children }, new StepStamp(exchange))
+      yield* storeVersions(log, collection, [{ id, old: state.version, value }], yield* log.database.tick())
       yield* query('DELETE FROM sync_decision WHERE id = ?', decisionId)
     })
     await log.database.save()
@@ -291,41 +301,90 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     )
   }
 
-  async #settle(
-    url: string | undefined,
-    id: string,
-    otherwise: string,
-    body: (exchange: Exchange, state: RowState) => Step<boolean>,
-  ): Promise<void> {
+  /** Settles a row with each server that is meant; which that are is looked at first, for what the first one changes is news for the next. */
+  async #settle(options: string | JournalOptions = {}, id: string, otherwise: string, { isMeant, settle }: Settling): Promise<void> {
     const { log, collection } = this
+    const chosen = typeof options === 'string' ? { url: options } : options
     await log.database.step(function* () {
-      let settled = false
+      const meant: number[] = []
       for (const remote of yield* remotesOf(collection)) {
-        if (url !== undefined && remote.url !== url) continue
+        if (chosen.url !== undefined && remote.url !== chosen.url) continue
         const exchange = yield* openExchange(log, collection, remote.id)
         const state = exchange && (yield* readRowStates(exchange, [id])).get(id)
-        if (exchange && state && (yield* body(exchange, state))) settled = true
+        if (exchange && state && isMeant(exchange, state)) meant.push(remote.id)
       }
-      if (!settled) throw new NotWaitingError(`${collection.entity} ${id} ${otherwise}.`, { entity: collection.entity })
+      if (!meant.length) throw new NotWaitingError(`${collection.entity} ${id} ${otherwise}.`, { entity: collection.entity })
+      for (const remoteId of meant) {
+        const exchange = yield* openExchange(log, collection, remoteId)
+        const state = exchange && (yield* readRowStates(exchange, [id])).get(id)
+        if (exchange && state) yield* settle(exchange, state, chosen)
+      }
     })
     await log.database.save()
   }
 }
 
-function noteDecision(exchange: Exchange, state: RowState, remote: WireRow | null, decision: WireRow | null): Step<void> {
-  const { id, version } = state
-  return writeDecision(exchange, exchange.remote.url, { id, base: baseOf(exchange.remote, state), local: version.value, remote, decision })
+interface Settling {
+  isMeant(exchange: Exchange, state: RowState): boolean
+  settle(exchange: Exchange, state: RowState, options: JournalOptions): Step<void>
 }
 
-/** A row takes along the parent that was removed here; a removal its children, those too that forbid one which waits for this word. */
-function* makeRoom(exchange: Exchange, { id, version, waiting }: RowState, value: WireRow | null, stamp: StepStamp): Step<void> {
+/** Stores what was decided about a row; what it needs comes along, and what needs it goes. */
+function* storeDecision(
+  exchange: Exchange,
+  state: RowState,
+  theirs: WireRow | null,
+  value: WireRow | null,
+  children: JournalOptions['children'],
+): Step<void> {
+  const { log, remote } = exchange
+  const { id, version } = state
+  yield* log.database.deferConstraints()
+  const stamp = new StepStamp(exchange)
+  const base = baseOf(remote, state)
   if (value !== null) yield* takeParents(exchange, value, stamp)
-  else if (version.value !== null)
-    yield* removeDependents(
-      exchange,
-      yield* readDependents(exchange.log.database, exchange.collection, id, undefined, waiting !== undefined),
-      stamp,
+  else yield* removeFamily(exchange, state, { isOurs: theirs !== null || isInPush(remote, state), children }, stamp)
+  if (value === theirs) yield* restore(exchange, state, theirs, stamp)
+  else yield* settle(exchange, [{ state, theirs, value }], stamp)
+  yield* writeDecision(exchange, remote.url, { id, base, local: version.value, remote: theirs, decision: value })
+}
+
+/**
+ * Removes what the removal of a row takes along, those too that forbid one which waits for this word. `isOurs`: the server has not removed
+ * it, so that what goes along is news as well. What was not pushed goes where the caller says so, and is kept in the journal.
+ */
+function* removeFamily(
+  exchange: Exchange,
+  { id, version, waiting }: RowState,
+  { isOurs, children }: { isOurs: boolean; children: JournalOptions['children'] },
+  stamp: StepStamp,
+): Step<void> {
+  const { log, collection, remote } = exchange
+  if (version.value === null) return
+  const takesAll = waiting !== undefined || children === 'journal'
+  const dependents = yield* readDependents(log.database, collection, id, undefined, takesAll)
+  if (dependents.isBlocked) throw new ConstraintError('foreign-key', undefined)
+  const unpushed = yield* readUnpushed(exchange, [...dependents.removed, ...dependents.forbidding])
+  if (children !== 'journal') {
+    const lost = new Map(
+      unpushed.map(({ collection: there, state }) => [`${there.name} ${state.id}`, { entity: there.entity, id: state.id }]),
     )
+    for (const row of dependents.forbidding) lost.set(`${row.collection.name} ${row.id}`, { entity: row.collection.entity, id: row.id })
+    if (lost.size) refuseChildren(collection, id, [...lost.values()])
+  }
+  yield* writeUnpushed(unpushed, remote.url)
+  yield* removeDependents(isOurs ? { ...exchange, siblings: new Map() } : exchange, dependents, stamp)
+}
+
+function refuseChildren({ entity }: Collection, id: string, children: readonly { entity: string; id: string }[]): never {
+  const some = children.slice(0, 3).map(c => `${c.entity} ${c.id}`)
+  if (children.length > some.length) some.push('…')
+  throw new UnpushedChildrenError(
+    `${entity} ${id} cannot be removed here: ${children.length} ${children.length === 1 ? 'row needs' : 'rows need'} it and would go too ` +
+      `(${some.join(', ')}). Sync or move them first, or say { children: 'journal' }: then the journals of their entities bring them back.`,
+    children,
+    { entity },
+  )
 }
 
 const parse = (cell: unknown): WireRow | null | undefined => (cell === null || cell === undefined ? undefined : JSON.parse(String(cell)))

@@ -10,6 +10,7 @@ import {
   hasOtherRemotes,
   isAnythingKnown,
   isHeld,
+  isInPush,
   keepImages,
   type RowState,
   readKinds,
@@ -272,6 +273,16 @@ function reasonOf(error: unknown): WaitingReason | undefined {
   return error.kind === 'unique' ? 'not-unique' : error.kind === 'foreign-key' ? 'parent-missing' : 'not-valid'
 }
 
+/**
+ * Gives a row back the version that both sides last knew. While an open push carries another one, nobody knows which the server has: it is
+ * stored as an edit, and told if the push counted.
+ */
+export function* restore(exchange: Exchange, state: RowState, theirs: WireRow | null, stamp: StepStamp): Step<void> {
+  const { log, collection, remote } = exchange
+  if (!isInPush(remote, state)) yield* settle(exchange, [{ state, theirs, value: theirs }], stamp)
+  else yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: theirs }], yield* log.database.tick())
+}
+
 /** Stores decided rows. What is the server's is no news for it; what has something of its own to tell gets a fresh stamp (law 6). */
 export function* settle(
   exchange: Exchange,
@@ -409,8 +420,9 @@ export function* removeDependents(
   }
   for (const { collection, id } of removed) {
     const there = siblingOf(exchange, collection)
-    const { version: old } = (yield* readRowStates(there ?? { ...exchange, collection }, [id])).get(id) as RowState
-    const isNews = staying.has(`${collection.name}\n${id}`)
+    const state = (yield* readRowStates(there ?? { ...exchange, collection }, [id])).get(id) as RowState
+    const { version: old } = state
+    const isNews = staying.has(`${collection.name}\n${id}`) || (there !== undefined && isInPush(there.remote, state))
     const under = isNews ? yield* log.database.tick() : yield* stamp.take()
     yield* storeVersions(log, collection, [{ id, old, value: null }], under, isNews ? undefined : there?.remote)
   }

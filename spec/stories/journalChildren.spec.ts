@@ -1,0 +1,160 @@
+// What the journal removes may be needed by rows that were never pushed: nothing of that goes without a word.
+
+import 'reflect-metadata'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { type DataSource, EntitySchema } from 'typeorm'
+import { enableSync, hasLocalChanges, journal, syncAll, UnpushedChildrenError } from 'typeorm-sync'
+import { device, expectAtRest, expectEqual, settle, startServer } from './devices.js'
+
+interface Folder {
+  id: string
+  name: string
+}
+interface Note {
+  id: string
+  body: string
+  folder: Folder | null
+}
+
+const text = { type: 'varchar', length: 40 } as const
+
+describe.each(['CASCADE', 'RESTRICT'] as const)('notes in folders, ON DELETE %s', onDelete => {
+  const folder = new EntitySchema<Folder>({
+    name: 'Folder',
+    tableName: 'folder',
+    columns: { id: { ...text, primary: true }, name: { ...text, unique: true } },
+  })
+  const note = new EntitySchema<Note>({
+    name: 'Note',
+    tableName: 'note',
+    columns: { id: { ...text, primary: true }, body: text },
+    relations: { folder: { type: 'many-to-one', target: 'Folder', nullable: true, onDelete } },
+  })
+
+  let server: Awaited<ReturnType<typeof startServer>>
+  let alice: DataSource
+  let bob: DataSource
+  const folders = (who = bob) => journal(who.getRepository<Folder>('Folder'))
+  const notes = (who = bob) => journal(who.getRepository<Note>('Note'))
+
+  beforeEach(async () => {
+    enableSync(folder, '/folders')
+    enableSync(note, '/notes')
+    server = await startServer([folder, note])
+    alice = await device([folder, note], server.url)
+    bob = await device([folder, note], server.url)
+    await alice.getRepository('Folder').save({ id: 'shared', name: 'Shared' })
+    await settle([alice, bob])
+  })
+  afterEach(() => Promise.all([alice.destroy(), bob.destroy(), server.stop()]))
+
+  /** Alice has made a folder of that name; Bob's, which the server refuses, has three hours of work in it. */
+  async function refuse(): Promise<void> {
+    await alice.getRepository('Folder').save({ id: 'a', name: 'Inbox' })
+    await syncAll(alice)
+    await bob.getRepository('Folder').save({ id: 'b', name: 'Inbox' })
+    await bob.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'b' } })
+    await syncAll(bob)
+    expect(await folders().refused()).toMatchObject([{ id: 'b', code: 'not-unique' }])
+  }
+
+  test('a refused folder is not given up while a note in it was never pushed', async () => {
+    await refuse()
+    const error = await folders()
+      .giveUp('b')
+      .catch(e => e)
+    expect(error).toBeInstanceOf(UnpushedChildrenError)
+    expect(error).toMatchObject({ entity: 'Folder', children: [{ entity: 'Note', id: 'n' }] })
+    expect(error.message).toContain('1 row needs it')
+    expect(await bob.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
+    expect(await folders().refused()).toMatchObject([{ id: 'b' }])
+    await bob.query(`UPDATE note SET "folderId" = 'shared'`)
+    await folders().giveUp('b')
+    await settle([bob, alice])
+    await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
+    expect(await alice.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
+    await expectAtRest([alice, bob])
+  })
+
+  test('or the note goes to the journal, which brings it back', async () => {
+    await refuse()
+    await folders().giveUp('b', { children: 'journal' })
+    expect(await bob.query('SELECT id FROM note')).toEqual([])
+    const [gone] = await notes().decisions()
+    expect(gone).toMatchObject({ id: 'n', local: { body: 'three hours of work' }, remote: null, decision: null })
+    await settle([bob, alice])
+    await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
+    // its folder is not there any more: it comes back once another one has its id, or that decision was undone
+    await expect(notes().undo(Number(gone?.decisionId))).rejects.toMatchObject({ code: 'constraint', kind: 'foreign-key' })
+    await alice.getRepository('Folder').delete('a')
+    await settle([bob, alice])
+    const [folderGone] = await folders().decisions()
+    await folders().undo(Number(folderGone?.decisionId), 'local')
+    await notes().undo(Number(gone?.decisionId))
+    await settle([bob, alice])
+    await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
+    expect(await alice.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
+  })
+
+  test('a conflict is not decided to be a removal while a note in the folder was never pushed', async () => {
+    await alice.getRepository('Folder').update('shared', { name: 'Alice’s' })
+    await bob.getRepository('Folder').update('shared', { name: 'Bob’s' })
+    await bob.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'shared' } })
+    await bob.getRepository('Note').save({ id: 'other', body: 'in no folder', folder: null })
+    await syncAll(alice)
+    await syncAll(bob.getRepository('Folder'))
+    await expect(folders().decide('shared', null)).rejects.toThrow(UnpushedChildrenError)
+    expect(await folders().waiting()).toMatchObject([{ id: 'shared', reason: 'contested' }])
+    await folders().decide('shared', null, { children: 'journal' })
+    expect(await notes().decisions()).toMatchObject([{ id: 'n', decision: null }])
+    await settle([bob, alice])
+    await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
+    expect(await alice.query('SELECT id FROM note')).toEqual([{ id: 'other' }])
+  })
+
+  test('nor is a decision undone that brought the folder back', async () => {
+    await alice.getRepository('Folder').update('shared', { name: 'Alice’s' })
+    await bob.getRepository('Folder').delete('shared')
+    await syncAll(alice)
+    await syncAll(bob, conflicts => {
+      for (const conflict of conflicts) conflict.takeRemote()
+    })
+    await bob.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'shared' } })
+    const [decision] = await folders().decisions()
+    await expect(folders().undo(Number(decision?.decisionId))).rejects.toThrow(UnpushedChildrenError)
+    await folders().undo(Number(decision?.decisionId), undefined, { children: 'journal' })
+    expect(await notes().decisions()).toMatchObject([{ id: 'n', decision: null }])
+    await settle([bob, alice])
+    await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
+  })
+
+  test('a removal that was decided and that the server refuses takes no row away for good', async () => {
+    await bob.getRepository('Note').save({ id: 'n', body: 'pushed', folder: { id: 'shared' } })
+    await settle([bob, alice])
+    await alice.getRepository('Folder').update('shared', { name: 'Alice’s' })
+    await bob.getRepository('Folder').update('shared', { name: 'Bob’s' })
+    await syncAll(alice)
+    await syncAll(bob)
+    await folders().decide('shared', null)
+    // what went along is told as well, or was given up with it
+    expect(await notes().pending()).toMatchObject([{ id: 'n', local: null }])
+    await folders().giveUp('shared')
+    await settle([bob, alice])
+    await notes()
+      .giveUp('n')
+      .catch(() => {})
+    await settle([bob, alice])
+    await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
+  })
+
+  test('an edit of a folder whose removal waits is a local change', async () => {
+    await bob.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'shared' } })
+    await alice.getRepository('Folder').delete('shared')
+    await syncAll(alice)
+    await syncAll(bob.getRepository('Folder'))
+    expect(await folders().waiting()).toMatchObject([{ id: 'shared', reason: 'children-changed' }])
+    expect(await hasLocalChanges(bob.getRepository('Folder'))).toBe(false)
+    await bob.getRepository('Folder').update('shared', { name: 'Edited' })
+    expect(await hasLocalChanges(bob.getRepository('Folder'))).toBe(true)
+  })
+})

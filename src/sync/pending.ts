@@ -1,0 +1,63 @@
+// What was changed here and not pushed yet.
+
+import { first, query, type Step } from '../changes/database/database.js'
+import { baseOf, isAgreed, isHeld, type Remote, type RowState, readStates } from '../changes/remotes.js'
+import { readChanges } from '../changes/rows.js'
+import { type Exchange, isClean, readRowStates } from './exchange.js'
+import { isSameRow } from './merge.js'
+import { StepSize } from './session.js'
+
+/**
+ * Is it something else than what the server has? What waits or was refused is listed there. A row that is as it was before a push without
+ * an answer is pending as well where that push carries another version of it.
+ */
+function isPending(remote: Remote, state: RowState): boolean {
+  const { version, images } = state
+  if (isHeld(state) || isAgreed(remote, state, version.stamp)) return false
+  const base = baseOf(remote, state)
+  if (base === undefined || !isSameRow(version.value, base)) return true
+  return remote.push !== null && images.some(image => !isAgreed(remote, state, image.stamp) && !isSameRow(version.value, image.value))
+}
+
+/** Reads what is pending, in the order of changes, until `take` gives false. Pages begin with a row and grow: a row may be megabytes. */
+export function* readPending(exchange: Exchange, take: (state: RowState) => boolean): Step<void> {
+  const { log, collection, remote } = exchange
+  const size = new StepSize({ rows: 1, largest: 1_000 })
+  for (let above = remote.told; ; ) {
+    const [limit, start] = [size.rows, performance.now()]
+    const changes = yield* readChanges(log.database, collection, { above, limit, removalsAbove: -1, newsFor: remote.id })
+    const versions = new Map(changes.map(c => [c.id, c]))
+    const states = yield* readStates(log.database, collection, remote, [...versions.keys()], versions)
+    for (const state of states.values()) if (isPending(remote, state) && !take(state)) return
+    const last = changes.at(-1)
+    if (!last || changes.length < limit) return
+    above = { stamp: last.stamp, id: last.id }
+    size.took(changes.length, performance.now() - start)
+  }
+}
+
+/** Is there anything of ours that the server lacks: pending, refused, or behind a row that waits? Reads up to the first of it. */
+export function* hasChanges(exchange: Exchange): Step<boolean> {
+  const { remote } = exchange
+  if (yield* first('SELECT 1 FROM sync_conflict WHERE remote = ? AND untold IS NOT NULL LIMIT 1', remote.id)) return true
+  const isRefused = ({ rejection, version }: RowState) => rejection?.stamp === version.stamp
+  if (yield* isAny(exchange, 'sync_rejection', isRefused)) return true
+  // a row that waits may have been edited since
+  if (yield* isAny(exchange, 'sync_conflict', state => state.version.stamp > 0 && !isClean(exchange, state))) return true
+  let found = false
+  yield* readPending(exchange, () => {
+    found = true
+    return false
+  })
+  return found
+}
+
+function* isAny(exchange: Exchange, table: 'sync_conflict' | 'sync_rejection', is: (state: RowState) => boolean): Step<boolean> {
+  for (let after = '', limit = 1; ; limit = Math.min(limit * 4, 256)) {
+    const rows = yield* query(`SELECT id FROM ${table} WHERE remote = ? AND id > ? ORDER BY id LIMIT ?`, exchange.remote.id, after, limit)
+    const ids = rows.map(row => String(row.id))
+    for (const state of (yield* readRowStates(exchange, ids)).values()) if (is(state)) return true
+    if (ids.length < limit) return false
+    after = ids.at(-1) as string
+  }
+}

@@ -1,0 +1,58 @@
+// Rows that a removal takes along though the server does not have them as they are here: in the journal they can be read, and brought back.
+
+import type { Collection } from '../changes/collection.js'
+import type { Step } from '../changes/database/database.js'
+import { baseOf, type RowState, remotesOf } from '../changes/remotes.js'
+import type { Dependent } from '../changes/store.js'
+import { writeDecision } from './decisions.js'
+import { type Exchange, isClean, openExchange, readRowStates, siblingOf } from './exchange.js'
+
+export interface Unpushed {
+  readonly collection: Collection
+  readonly state: RowState
+  /** The server that lacks it; undefined where its entity was never synced. */
+  readonly exchange: Exchange | undefined
+}
+
+/** Those among the rows that a server lacks as they are here. */
+export function* readUnpushed(exchange: Exchange, dependents: readonly Dependent[]): Step<Unpushed[]> {
+  const ids = new Map<Collection, string[]>()
+  for (const { collection, id } of dependents) ids.set(collection, [...(ids.get(collection) ?? []), id])
+  const unpushed: Unpushed[] = []
+  for (const [collection, some] of ids) {
+    const found = new Map<string, Unpushed>()
+    const own = siblingOf(exchange, collection)
+    const exchanges = own ? [own] : yield* readExchanges(exchange, collection)
+    for (const there of exchanges)
+      for (const state of (yield* readRowStates(there, some)).values())
+        if (!isClean(there, state) && !found.has(state.id)) found.set(state.id, { collection, state, exchange: there })
+    if (!exchanges.length)
+      for (const state of (yield* readRowStates({ ...exchange, collection }, some)).values())
+        found.set(state.id, { collection, state, exchange: undefined })
+    unpushed.push(...found.values())
+  }
+  return unpushed
+}
+
+/** An entity that is not synced with this server may be with another. */
+function* readExchanges({ log }: Exchange, collection: Collection): Step<Exchange[]> {
+  const exchanges: Exchange[] = []
+  for (const remote of yield* remotesOf(collection)) {
+    const exchange = yield* openExchange(log, collection, remote.id)
+    if (exchange) exchanges.push(exchange)
+  }
+  return exchanges
+}
+
+/** Notes that they go, so that each can be brought back. */
+export function* writeUnpushed(unpushed: readonly Unpushed[], url: string): Step<void> {
+  for (const { collection, state, exchange } of unpushed) {
+    yield* writeDecision({ collection }, exchange?.remote.url ?? url, {
+      id: state.id,
+      base: exchange && baseOf(exchange.remote, state),
+      local: state.version.value,
+      remote: null,
+      decision: null,
+    })
+  }
+}
