@@ -37,6 +37,7 @@ const capture = 'spec/changes/capture.spec.ts'
 const schema = 'spec/changes/schema.spec.ts'
 const steps = 'spec/changes/step.spec.ts'
 const bytewise = 'spec/changes/rows.spec.ts'
+const schemas = 'spec/changes/postgresSchemas.spec.ts'
 const everyValue = 'spec/changes/values.spec.ts'
 const lengths = 'spec/changes/values/lengths.spec.ts'
 const photos = 'spec/stories/photos.spec.ts'
@@ -1719,6 +1720,30 @@ const ofValues: Mutant[] = [
 // ---------------------------------------------------------------- attacks on the server
 
 const onTheServer: Mutant[] = [
+  {
+    name: 'schemas-share-our-tables',
+    hazard: 'two schemas of one PostgreSQL database share our tables through the search path',
+    file: 'src/changes/database/postgres-tables.ts',
+    find: "`to_regclass(quote_ident(current_schema()) || '.' || quote_ident(${name}))`",
+    replace: '`to_regclass(quote_ident(${name}))`',
+    by: [schemas],
+  },
+  {
+    name: 'the-path-of-the-session-decides',
+    hazard: 'our tables live in the schema of the data source, by its name',
+    file: 'src/changes/database/postgres-step.ts',
+    find: "const first = schema === undefined ? '' :",
+    replace: "const first = schema !== '' ? '' :",
+    by: [schemas],
+  },
+  {
+    name: 'a-step-silences-other-schemas',
+    hazard: 'two data sources on two schemas do not see each other',
+    file: 'src/changes/database/postgres-triggers.ts',
+    find: 'IS DISTINCT FROM ${text(place.suffix)})`',
+    replace: "IS NOT DISTINCT FROM '')`",
+    by: [schemas],
+  },
   {
     name: 'public-by-silence',
     hazard: 'attacks: without a scope the middleware must be told so, otherwise it refuses to start',

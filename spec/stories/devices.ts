@@ -22,7 +22,10 @@ export const testOfTrees = process.env.SYNC_DEVICE === 'mysql' ? () => {} : test
 export type Entities = NonNullable<DataSourceOptions['entities']>
 
 export async function startServer(entities: Entities, { before = [] as Koa.Middleware[], options = {} as WithSyncOptions } = {}) {
-  const dataSource = await serverDatabase(entities, options)
+  return startServerOn(await serverDatabase(entities, options), before)
+}
+
+export async function startServerOn(dataSource: DataSource, before: readonly Koa.Middleware[] = []) {
   const app = new Koa()
   app.silent = true
   for (const middleware of before) app.use(middleware)

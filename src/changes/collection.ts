@@ -56,6 +56,12 @@ export function describeCollections(
       const [column, referenced] = [key.columns[0], key.referencedColumns[0]]
       const [child, parent] = [byTable.get(metadata.tableName), byTable.get(key.referencedEntityMetadata.tableName)]
       if (!column || !referenced || (child === undefined && parent === undefined)) continue
+      const other = key.referencedEntityMetadata
+      if (other.schema !== metadata.schema || other.database !== metadata.database)
+        refuseEntity(
+          metadata.name,
+          `its foreign key ${column.propertyName} leads to ${other.tablePath}, in another schema or database than ${metadata.tablePath}; keep them in one.`,
+        )
       if (key.columns.length > 1)
         refuseEntity(
           metadata.name,

@@ -63,7 +63,7 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
   function changeLog(): ChangeLog {
     if (current) return current
     const synced = syncedEntities(dataSource).map(({ metadata, options: { omit = [] } }) => ({ metadata, omit }))
-    for (const { metadata } of synced) refuseAttached(metadata)
+    for (const { metadata } of synced) refuseAttached(dataSource, metadata)
     current = { dataSource, database: openDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
     return current
   }
@@ -133,11 +133,14 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
 const NOT_SET_UP =
   'The tables and triggers of the change log are missing or outdated, and this data source has { setUp: false }: run what setUpStatements(dataSource) says.'
 
-// Triggers of one database cannot write into another.
-function refuseAttached({ name, tableName, tablePath }: EntityMetadata): void {
-  if (tablePath === tableName) return
+// Our tables are beside those of the entities: triggers of one database cannot write into another, and a schema has a clock of its own.
+function refuseAttached({ driver }: DataSource, { name, tablePath, database, schema }: EntityMetadata): void {
+  const own = driver as { database?: string | undefined; schema?: string | undefined }
+  const isElsewhere = (schema !== undefined && schema !== own.schema) || (database !== undefined && database !== own.database)
+  if (!isElsewhere) return
   throw new SyncConfigurationError(
-    `${name} cannot be synced: its table ${tablePath} is in a database or schema of its own; keep it in the data source's.`,
+    `${name} cannot be synced: its table ${tablePath} is in a database or schema of its own. Keep it in the data source's, or give it a data source ` +
+      `with that schema (new DataSource({ schema: '…' })); each schema keeps account of its own changes.`,
     { entity: name },
   )
 }

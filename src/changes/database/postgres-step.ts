@@ -7,6 +7,7 @@ import type { DataSource, QueryRunner } from 'typeorm'
 import { DatabaseBusyError, DatabaseFailedError, SyncSchemaError } from '../../errors.js'
 import { cellsOf, type Database, type DatabaseOptions, type Row, type Step, type StepOptions } from './database.js'
 import { codeOf, constraintError, failure, isConnectionLost, isTransient, SAFE, unreachable } from './postgres-errors.js'
+import { classOf, markStep } from './postgres-tables.js'
 import { delay, SchemaChanges } from './schemaChanges.js'
 
 /** What of pg's client a step uses. */
@@ -62,18 +63,27 @@ export function postgresSteps(
     return state.value
   }
 
+  // Whatever the session's path names first: our tables and the entities' are those of the data source's own schema. Types and operators of
+  // extensions are found where the session finds them.
+  function inSchema(): string {
+    const { schema } = dataSource.driver as { schema?: string }
+    const first = schema === undefined ? '' : `quote_ident('${schema.replaceAll("'", "''")}') || ', ' || `
+    return `SELECT set_config('search_path', ${first}current_setting('search_path'), true)`
+  }
+
   async function begin(client: Client, { readOnly, durable, setUp, unmarked = setUp }: StepOptions, left: number): Promise<void> {
-    if (readOnly) return void (await execute(client, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'))
+    if (readOnly) return void (await execute(client, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${inSchema()}`))
     const opening = [
       'BEGIN ISOLATION LEVEL READ COMMITTED',
       `SET LOCAL lock_timeout = ${Math.max(1, Math.ceil(left))}`,
-      `SELECT set_config('typeorm_sync.step', 'on', true)`,
+      inSchema(),
+      markStep(true),
       // never less than the session has
       ...(durable ? [`SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`] : []),
     ]
     if (!unmarked) return void (await execute(client, [...opening, LOCK_CLOCK].join('; ')))
     await execute(client, [...opening, `SELECT pg_advisory_xact_lock(${SET_UP_LOCK})`].join('; '))
-    const [found] = await execute(client, `SELECT to_regclass('sync_clock') IS NOT NULL AS clock, pg_is_in_recovery() AS replica`)
+    const [found] = await execute(client, `SELECT ${classOf(`'sync_clock'`)} IS NOT NULL AS clock, pg_is_in_recovery() AS replica`)
     if (found?.clock && !found.replica) await execute(client, LOCK_CLOCK)
     if (!found?.clock && found?.replica)
       throw new SyncSchemaError('The primary of this replica keeps no change log yet; initialise a data source on it first.')

@@ -4,6 +4,15 @@
 
 import { query, type Step } from './database.js'
 
+/** SQL for the table of a name in the schema that comes first in a step's path, the data source's own; null where it has none. */
+export const classOf = (name: string) => `to_regclass(quote_ident(current_schema()) || '.' || quote_ident(${name}))`
+
+/** SQL that tells the schemas of a database apart. */
+export const SUFFIX = 'substr(md5(current_schema()), 1, 8)'
+
+/** Lets the triggers of this schema keep still until the transaction ends, or act again; those of another one act. */
+export const markStep = (isOurs: boolean) => `SELECT set_config('typeorm_sync.step', ${isOurs ? SUFFIX : "''"}, true)`
+
 /** By name: what is there already needs no right to create, and no lock. */
 export const TABLES: Readonly<Record<string, string>> = {
   sync_clock: `CREATE TABLE IF NOT EXISTS sync_clock (
@@ -117,7 +126,7 @@ export function* readColumns(table: string): Step<Map<string, ColumnInfo>> {
        LEFT JOIN pg_collation co ON co.oid = a.attcollation
        LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace
        LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated = ''
-      WHERE a.attrelid = to_regclass(quote_ident(?)) AND a.attnum > 0 AND NOT a.attisdropped
+      WHERE a.attrelid = ${classOf('?')} AND a.attnum > 0 AND NOT a.attisdropped
       ORDER BY a.attnum`,
     table,
   )

@@ -23,8 +23,6 @@ export interface Place {
 /** What a function begins with that is ours, and of which version. */
 export const MARK = '/* typeorm-sync '
 
-const NOT_OURS = `WHEN (current_setting('typeorm_sync.step', true) IS DISTINCT FROM 'on')`
-
 /** SQL for the key of a row as an id. */
 export const idOf = (table: Table, alias: string) => `(CAST(${alias}.${quote(table.key)} AS text) COLLATE "C")`
 
@@ -81,6 +79,8 @@ export function captureOf(table: Table, place: Place, wallClock: string): Captur
       WHERE t.collection = ${collection} AND t.id = ${idOf(table, 'n')} AND ${isThere('n')}`
   const keysIn = (one: string, notIn: string) => `(SELECT ${key} FROM ${one} EXCEPT SELECT ${key} FROM ${notIn})`
 
+  // another schema's step may write here, by a trigger of the application
+  const notOurs = `WHEN (current_setting('typeorm_sync.step', true) IS DISTINCT FROM ${text(place.suffix)})`
   const tick = `DECLARE taken bigint;
   BEGIN
     -- the setting is empty where an earlier transaction of the session had one; a savepoint that is rolled back takes it back with the tick
@@ -149,9 +149,9 @@ export function captureOf(table: Table, place: Place, wallClock: string): Captur
     const functionName = shortName(isShared ? `sync_${event.replace('~', '')}` : `sync_${event}_${table.name}`)
     const procedure = `${schema}.${quote(functionName)}()`
     const sql = `CREATE OR REPLACE TRIGGER ${quote(trigger)} ${head} ON ${name} ${transitions[event] ?? ''}
-      FOR EACH ${event === '~stamp' ? 'ROW' : 'STATEMENT'} ${NOT_OURS} EXECUTE FUNCTION ${procedure}`
+      FOR EACH ${event === '~stamp' ? 'ROW' : 'STATEMENT'} ${notOurs} EXECUTE FUNCTION ${procedure}`
     // the same for every table, where the function is
-    const version = fingerprint(JSON.stringify([head, NOT_OURS, options, body]))
+    const version = fingerprint(JSON.stringify([head, notOurs, options, body]))
     return { trigger, procedure, body, options, sql, version }
   })
   return {

@@ -17,7 +17,7 @@ import {
 import { shortName } from './names.js'
 import { codeOf } from './postgres-errors.js'
 import { postgresSteps } from './postgres-step.js'
-import { type ColumnInfo, readColumns, TABLES } from './postgres-tables.js'
+import { type ColumnInfo, classOf, markStep, readColumns, SUFFIX, TABLES } from './postgres-tables.js'
 import { type Capture, captureOf, idOf, keepAbsence, keepImage, MARK, type Place } from './postgres-triggers.js'
 
 const NOW = '(SELECT now FROM sync_clock)'
@@ -88,10 +88,10 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
 
   function* presentTriggers(tables: readonly Table[]): Step<Map<string, Present>> {
     const rows = yield* query(
-      `SELECT w.name AS name, n.nspname AS table_schema, current_schema() AS schema, substr(md5(current_schema()), 1, 8) AS suffix,
+      `SELECT w.name AS name, n.nspname AS table_schema, current_schema() AS schema, ${SUFFIX} AS suffix,
               t.tgname AS trigger, CASE WHEN t.tgenabled IN ('O', 'A') THEN t.version ELSE '' END AS version
          FROM unnest(CAST(? AS text[])) AS w(name)
-         JOIN pg_class c ON c.oid = to_regclass(quote_ident(w.name))
+         JOIN pg_class c ON c.oid = ${classOf('w.name')}
          JOIN pg_namespace n ON n.oid = c.relnamespace
          LEFT JOIN (SELECT g.tgrelid, g.tgname, g.tgenabled, substring(p.prosrc FROM '^/\\* typeorm-sync ([0-9a-f]+) \\*/') AS version
                       FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid WHERE NOT g.tgisinternal) t
@@ -336,12 +336,12 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     tick,
 
     *mark(isOurs) {
-      yield* query(`SELECT set_config('typeorm_sync.step', '${isOurs ? 'on' : 'off'}', true)`)
+      yield* query(markStep(isOurs))
     },
 
     *createTables() {
       const missing = yield* query(
-        'SELECT w.name AS name FROM unnest(CAST(? AS text[])) AS w(name) WHERE to_regclass(quote_ident(w.name)) IS NULL',
+        `SELECT w.name AS name FROM unnest(CAST(? AS text[])) AS w(name) WHERE ${classOf('w.name')} IS NULL`,
         Object.keys(TABLES),
       )
       // in their order: a table before its index
@@ -447,7 +447,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
            FROM pg_index i
            CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(attnum, position)
            JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-          WHERE i.indrelid = to_regclass(quote_ident(?)) AND i.indisunique AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
+          WHERE i.indrelid = ${classOf('?')} AND i.indisunique AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
           ORDER BY i.indexrelid, k.position`,
         table.name,
       )
