@@ -157,21 +157,23 @@ function* countFitting(
   if (!large.length) return
   const most = Math.min(limit, roomFor.get(collection) ?? limit)
   const sizes = large.map(c => `coalesce(${database.size(`x.${quote(c.column)}`, c.declared)}, 0)`)
-  const found = yield* queryCells(
-    `SELECT ${sizes.join(' + ')} AS size FROM ${quote(collection.table.name)} x ${where}`,
-    ...values,
-    most + 1,
-  )
+  const list = `SELECT ${sizes.join(' + ')} AS size FROM ${quote(collection.table.name)} x ${where}`
+  const whole = yield* first(`SELECT count(*) AS found, sum(v.size) AS size FROM (${list}) v`, ...values, most + 1)
+  const found = Number(whole?.found)
+  if (Number(whole?.size) <= bytes) {
+    if (most < limit) roomFor.set(collection, 2 * most)
+    else roomFor.delete(collection)
+    return found > most ? most : undefined
+  }
+  // one by one only where it matters: a list of a thousand costs a driver more than their sum
   let [fits, sum] = [0, 0]
-  for (const [size] of found) {
+  for (const [size] of yield* queryCells(list, ...values, most + 1)) {
     sum += Number(size)
     if (fits === most || (fits > 0 && sum > bytes)) break
     fits++
   }
-  if (sum > bytes) roomFor.set(collection, 2 * fits)
-  else if (most < limit) roomFor.set(collection, 2 * most)
-  else roomFor.delete(collection)
-  return fits < found.length ? fits : undefined
+  roomFor.set(collection, 2 * fits)
+  return fits < found ? fits : undefined
 }
 
 // Numbers, dates, and short texts: thousands of them are no matter.
