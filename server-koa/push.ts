@@ -3,19 +3,11 @@
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
 import { attempt, type Clock, first, type Step, Undo } from '../src/changes/database/database.js'
+import { type Dependent, type Link, nameOf, reaching, readDependents } from '../src/changes/dependents.js'
 import { hasRemotes } from '../src/changes/remotes.js'
 import { isAnyRemoved, NEVER, readVersions, type Version } from '../src/changes/rows.js'
 import { deleteStaying, readStaying } from '../src/changes/skipped.js'
-import {
-  attemptOrPark,
-  type Dependent,
-  findOrphans,
-  insertNew,
-  keepReplaced,
-  readDependents,
-  storeVersions,
-  type Write,
-} from '../src/changes/store.js'
+import { attemptOrPark, findOrphans, insertNew, keepReplaced, storeTogether, storeVersions, type Write } from '../src/changes/store.js'
 import { equalValues } from '../src/changes/values.js'
 import { ConstraintError, ValueError } from '../src/errors.js'
 import type { PushAnswer, PushedRow, Refusal, Reset, StaleAnswer, WireRow } from '../src/protocol/messages.js'
@@ -118,10 +110,9 @@ function* storeRows(log: ChangeLog, collection: Collection, { rows, since, seen 
 
   const { writes, refusals } = decideWrites(collection, going, versionOf)
   refusals.push(...(yield* refuseByRelation(log, collection, writes, reached)))
-  for (const { collection: there, old, by } of reached.changes) {
-    if (old.stamp > (seen?.get(there) ?? old.stamp))
-      refusals.push({ id: by, code: 'children-unseen', detail: 'It would take along rows that the sender has not seen.' })
-  }
+  const unseen = reached.changes.filter(({ collection: there, old }) => old.stamp > (seen?.get(there) ?? old.stamp))
+  for (const id of reached.removalsOf(unseen.flatMap(row => row.parents)))
+    refusals.push({ id, code: 'children-unseen', detail: 'It would take along rows that the sender has not seen.' })
   if (refusals.length) return { kind: 'refused', refusals: unique(refusals) }
 
   const changing = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))
@@ -184,54 +175,62 @@ function decideWrites(
 
 // ---------------------------------------------------------------- foreign keys
 
-/** A row that was not posted and that a posted removal changes. */
+/** A row that was not posted and that posted removals change. */
 interface Reached extends Dependent {
   readonly old: Version
-  /** The posted removal. */
-  readonly by: string
   /** What is set; null: removed. */
   readonly value: WireRow | null
+  /** Those that take it along. */
+  readonly parents: readonly Dependent[]
 }
 
 interface Reach {
   /** Those that depend on others first. */
   readonly changes: readonly Reached[]
+  /** The posted removals that take along one of these. */
+  readonly removalsOf: (rows: readonly Dependent[]) => string[]
   /** Posted removals that rows forbid. */
   readonly forbidden: readonly string[]
 }
 
+const NOTHING_REACHED: Reach = { changes: [], removalsOf: () => [], forbidden: [] }
+
 function* readReached(log: ChangeLog, collection: Collection, rows: readonly PushedRow[], versionOf: (id: string) => Version): Step<Reach> {
-  const removals = rows.filter(r => r.value === null && versionOf(r.id).value !== null)
-  if (!collection.children.length || !removals.length) return { changes: [], forbidden: [] }
+  const removals = rows.filter(r => r.value === null && versionOf(r.id).value !== null).map(r => r.id)
+  if (!collection.children.length || !removals.length) return NOTHING_REACHED
   const posted = new Map(rows.map(r => [r.id, r]))
   // a posted child that names another parent does not go with the old one
-  const going = new Set(rows.filter(r => r.value === null).map(r => r.id))
-  const changes = new Map<string, Reached>()
-  const forbidden: string[] = []
-  for (const { id } of removals) {
-    const { removed, cleared, forbidding, isBlocked } = yield* readDependents(log.database, collection, id, going)
-    const moves = (d: Dependent) => d.collection === collection && movesAway(collection, posted.get(d.id), id)
-    if (isBlocked || forbidding.some(d => !moves(d))) forbidden.push(id)
-    for (const { collection: there, id: child } of removed)
-      if (!moves({ collection: there, id: child })) yield* reach(there, child, null, id)
-    for (const { collection: there, id: child, property } of cleared)
-      if (!moves({ collection: there, id: child })) yield* reach(there, child, { [property]: null }, id)
+  const leaves = (row: Dependent, { property, key }: Link) => {
+    const value = row.collection === collection ? posted.get(row.id)?.value : undefined
+    return !!value && Object.hasOwn(value, property) && value[property] !== key
   }
-  return { changes: [...changes.values()], forbidden }
-
-  function* reach(there: Collection, id: string, value: WireRow | null, by: string): Step<void> {
-    const old = (yield* readVersions(log.database, there, [id])).get(id)
-    const before = changes.get(`${there.name} ${id}`)
-    if (!old || before?.value === null) return
-    changes.set(`${there.name} ${id}`, { collection: there, id, old, by, value: value && { ...before?.value, ...value } })
+  const dependents = yield* readDependents(log.database, collection, removals, { leaves })
+  const removalsOf = (some: readonly Dependent[]) => {
+    const names = reaching(dependents, some)
+    return removals.filter(id => names.has(nameOf({ collection, id })))
+  }
+  const changes = new Map<string, Omit<Reached, 'old'>>()
+  // cleared while their parents stand: what stood there is kept
+  for (const { collection: there, id, property, parent } of dependents.cleared) {
+    const row = { collection: there, id }
+    const known = changes.get(nameOf(row))
+    changes.set(nameOf(row), { ...row, value: { ...known?.value, [property]: null }, parents: [...(known?.parents ?? []), parent] })
+  }
+  for (const { by, ...row } of dependents.removed) changes.set(nameOf(row), { ...row, value: null, parents: by.map(link => link.parent) })
+  return {
+    changes: yield* withVersions(log, [...changes.values()]),
+    removalsOf,
+    forbidden: removalsOf([...dependents.forbidding.map(f => f.parent), ...dependents.blocked]),
   }
 }
 
-function movesAway(collection: Collection, row: PushedRow | undefined, parent: string): boolean {
-  if (!row?.value) return false
-  return collection.parents.some(
-    r => r.parent === collection && Object.hasOwn(row.value as WireRow, r.property) && (row.value as WireRow)[r.property] !== parent,
-  )
+function* withVersions({ database }: ChangeLog, changes: readonly Omit<Reached, 'old'>[]): Step<Reached[]> {
+  const versions = new Map<Collection, Map<string, Version>>()
+  for (const there of new Set(changes.map(c => c.collection))) {
+    const ids = changes.filter(c => c.collection === there).map(c => c.id)
+    versions.set(there, yield* readVersions(database, there, ids))
+  }
+  return changes.map(change => ({ ...change, old: versions.get(change.collection)?.get(change.id) ?? NEVER }))
 }
 
 function* refuseByRelation(log: ChangeLog, collection: Collection, writes: readonly Write[], reached: Reach): Step<Refusal[]> {
@@ -272,7 +271,10 @@ function* storeAll(
       undefined,
       isKept,
     )
-    for (const { collection: there, id, old, value } of reached) yield* storeVersions(log, there, [{ id, old, value }], stamp)
+    yield* storeTogether(
+      log,
+      reached.map(row => ({ ...row, stamp, from: undefined })),
+    )
     yield* storeVersions(
       log,
       collection,

@@ -75,6 +75,30 @@ export function* storeVersions(
   yield* refuseSkipped(database, collection, writes, stamp)
 }
 
+/** A write with everything that it needs. */
+export interface Change extends Write {
+  readonly collection: Collection
+  readonly stamp: number
+  readonly from: Remote | undefined
+}
+
+/**
+ * Writes changes of several collections, given so that those that depend on others come first. All of a collection go at once, where collections
+ * do not need each other in a ring.
+ */
+export function* storeTogether(log: ChangeLog, changes: readonly Change[]): Step<void> {
+  const place = new Map(log.collections.map((c, i) => [c, i]))
+  const placeOf = (c: Collection) => place.get(c) ?? -1
+  const isRing = log.collections.some(c => c.parents.some(({ parent }) => parent && parent !== c && placeOf(parent) > placeOf(c)))
+  const ordered = isRing ? changes : [...changes].sort((x, y) => placeOf(y.collection) - placeOf(x.collection))
+  for (let i = 0; i < ordered.length; ) {
+    const { collection, stamp, from } = ordered[i] as Change
+    const start = i
+    while (ordered[i]?.collection === collection && ordered[i]?.stamp === stamp && ordered[i]?.from === from) i++
+    yield* storeVersions(log, collection, ordered.slice(start, i), stamp, from)
+  }
+}
+
 /**
  * Inserts rows of which nothing is known here, without looking whether they are there: most that come for the first time are not. Gives the
  * stamp; undefined, and nothing is stored, where one of them is there, lacks a column, needs a row that is not there, or is not taken as it is.
@@ -203,76 +227,7 @@ function groupByColumns(collection: Collection, writes: readonly Write[]) {
   return groups.values()
 }
 
-// ---------------------------------------------------------------- what a removal takes along
-
-/** A row that a removal reaches by a foreign key. */
-export interface Dependent {
-  readonly collection: Collection
-  readonly id: string
-}
-
-/** What a removal takes along: the engine does it itself, row by row, with stamps, before the parent goes. */
-export interface Dependents {
-  /** ON DELETE CASCADE: removed as well, those that depend on others first; by this property, with this row. */
-  readonly removed: readonly (Dependent & { readonly property: string; readonly key: string; readonly parent: Dependent })[]
-  /** ON DELETE SET NULL: these properties become null. */
-  readonly cleared: readonly (Dependent & { readonly property: string; readonly key: string })[]
-  /** ON DELETE RESTRICT or NO ACTION: rows that forbid the removal. */
-  readonly forbidding: readonly Dependent[]
-  /** Rows of an entity that is not synced forbid it. */
-  readonly isBlocked: boolean
-}
-
-/**
- * Reads what the removal of a row would take along; `going` are ids of the collection that go in the same step anyway.
- * With `takesAll` what forbids the removal is to go as well.
- */
-export function* readDependents(
-  database: Database,
-  collection: Collection,
-  id: string,
-  going: ReadonlySet<string> = new Set(),
-  takesAll = false,
-): Step<Dependents> {
-  const removed = new Map<string, Dependents['removed'][number]>()
-  const cleared: (Dependent & { property: string; key: string })[] = []
-  const forbidding: Dependent[] = []
-  let isBlocked = false
-  const visited = new Set<string>()
-  const isGoing = (c: Collection, row: string) => visited.has(`${c.name}\n${row}`) || (c === collection && going.has(row))
-
-  function* visit(parent: Collection, key: string): Step<void> {
-    visited.add(`${parent.name}\n${key}`)
-    for (const reference of parent.children) {
-      const { child, childTable, childColumn, parentTable, parentColumn, onDelete, property } = reference
-      const rows = yield* query(
-        `SELECT ${child ? database.id(child.table, 'x') : '1'} AS id, ${database.text(`x.${quote(childColumn)}`)} AS reference FROM ${quote(childTable)} x
-          WHERE x.${quote(childColumn)} = (SELECT p.${quote(parentColumn)} FROM ${quote(parentTable)} p WHERE p.${quote(parent.table.key)} = ?)
-          ${child ? '' : onDelete === 'RESTRICT' ? 'LIMIT 1' : 'LIMIT 0'}`,
-        key,
-      )
-      for (const row of rows) {
-        const childId = String(row.id)
-        if (!child) isBlocked = true
-        else if (isGoing(child, childId)) continue
-        else if (onDelete === 'RESTRICT' && !takesAll) forbidding.push({ collection: child, id: childId })
-        else if (onDelete === 'SET NULL') cleared.push({ collection: child, id: childId, property, key: String(row.reference) })
-        else {
-          yield* visit(child, childId)
-          const by = { property, key: String(row.reference), parent: { collection: parent, id: key } }
-          removed.set(`${child.name}\n${childId}`, { collection: child, id: childId, ...by })
-        }
-      }
-    }
-  }
-  yield* visit(collection, id)
-  return {
-    removed: [...removed.values()],
-    cleared: cleared.filter(c => !removed.has(`${c.collection.name}\n${c.id}`) && !(c.collection === collection && c.id === id)),
-    forbidding,
-    isBlocked,
-  }
-}
+// ---------------------------------------------------------------- what rows need
 
 /** The rows among these that lack a row which they need, as (id, property); `present` are ids of the collection that are stored along. */
 export function* findOrphans(

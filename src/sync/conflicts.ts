@@ -2,8 +2,9 @@
 
 import type { Reference } from '../changes/collection.js'
 import { attempt, type Step } from '../changes/database/database.js'
+import { nameOf, readDependents } from '../changes/dependents.js'
 import { baseOf, type RowState } from '../changes/remotes.js'
-import { findOrphans, readDependents } from '../changes/store.js'
+import { findOrphans } from '../changes/store.js'
 import { ConflictHandlerError, ConstraintError, ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import { writeDecision } from './decisions.js'
@@ -12,8 +13,9 @@ import { type Exchange, isClean, readRowStates, StepStamp, siblingOf } from './e
 import { type Conflict, type ConflictHandler, type ConflictUpdate, UPDATE_DATE } from './handlers.js'
 import { type Merge, merge } from './merge.js'
 import { takeWaiting } from './pull.js'
+import { readEarly, readStatesOf, removeDependents } from './removals.js'
 import { type Session, step } from './session.js'
-import { isAutomatic, isEarly, nothingTaken, readCommonBase, removeDependents, restore, settle } from './take.js'
+import { isAutomatic, nothingTaken, readCommonBase, restore, settle } from './take.js'
 import { readUnpushed, writeUnpushed } from './unpushed.js'
 import { readWaitingChildren } from './waiting.js'
 
@@ -103,12 +105,15 @@ function sidesOf(
 
 function* readFamily(exchange: Exchange, { id, version }: RowState): Step<Pick<Contested, 'family' | 'children'>> {
   if (version.value === null || !exchange.collection.children.length) return { family: '', children: [] }
-  const { removed, cleared, forbidding } = yield* readDependents(exchange.log.database, exchange.collection, id)
+  const { removed, cleared, forbidding } = yield* readDependents(exchange.log.database, exchange.collection, [id])
+  const rows = [...new Map([...removed, ...cleared, ...forbidding].map(row => [nameOf(row), row])).values()]
+  const stateOf = yield* readStatesOf(exchange, rows)
   const children: { entity: string; id: string }[] = []
   const family: string[] = []
-  for (const { collection, id: child } of [...removed, ...cleared, ...forbidding]) {
+  for (const row of rows) {
+    const { collection, id: child } = row
     const there = siblingOf(exchange, collection)
-    const state = (yield* readRowStates(there ?? { ...exchange, collection }, [child])).get(child) as RowState
+    const state = stateOf(row)
     family.push(`${collection.name} ${child} ${state.version.stamp}`)
     if (there && !isClean(there, state)) children.push({ entity: collection.entity, id: child })
   }
@@ -288,9 +293,9 @@ export function* takeParents(exchange: Exchange, value: WireRow, stamp: StepStam
  */
 function* takeChildren(exchange: Exchange, { id, theirs }: Contested, url: string, stamp: StepStamp): Step<boolean> {
   // where ON DELETE forbids it the children that were shown go as well, or the decision could never be stored
-  const dependents = yield* readDependents(exchange.log.database, exchange.collection, id, undefined, true)
-  if (dependents.isBlocked) throw new ConstraintError('foreign-key', undefined)
-  if (theirs === null && (yield* isEarly(exchange, dependents.removed))) return false
+  const dependents = yield* readDependents(exchange.log.database, exchange.collection, [id], { takesAll: true })
+  if (dependents.blocked.length) throw new ConstraintError('foreign-key', undefined)
+  if (theirs === null && (yield* readEarly(exchange, dependents.removed)).length) return false
   yield* writeUnpushed(yield* readUnpushed(exchange, dependents.removed), url)
   // where the removal is our own decision it is news, and so is what goes along
   const from = theirs === null ? exchange : { ...exchange, siblings: new Map() }

@@ -4,8 +4,9 @@ import type { ObjectLiteral } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
 import { first, query, quote, type Row, type Step } from '../changes/database/database.js'
+import { readDependents } from '../changes/dependents.js'
 import { baseOf, forgetRemote, isInPush, type RowState, remotesOf, type WaitingReason } from '../changes/remotes.js'
-import { readDependents, storeVersions } from '../changes/store.js'
+import { storeVersions } from '../changes/store.js'
 import { ConstraintError, NotWaitingError, UnpushedChildrenError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import { takeParents } from './conflicts.js'
@@ -15,7 +16,8 @@ import { type Exchange, isClean, openExchange, readRowStates, StepStamp } from '
 import { isSameRow } from './merge.js'
 import { hasChanges, readPending } from './pending.js'
 import { tellRowsAgain } from './refusals.js'
-import { removeDependents, restore, settle } from './take.js'
+import { removeDependents } from './removals.js'
+import { restore, settle } from './take.js'
 import { readUnpushed, writeUnpushed } from './unpushed.js'
 import { readWaiting } from './waiting.js'
 
@@ -362,8 +364,8 @@ function* removeFamily(
   const { log, collection, remote } = exchange
   if (version.value === null) return
   const takesAll = waiting !== undefined || children === 'journal'
-  const dependents = yield* readDependents(log.database, collection, id, undefined, takesAll)
-  if (dependents.isBlocked) throw new ConstraintError('foreign-key', undefined)
+  const dependents = yield* readDependents(log.database, collection, [id], { takesAll })
+  if (dependents.blocked.length) throw new ConstraintError('foreign-key', undefined)
   const unpushed = yield* readUnpushed(exchange, [...dependents.removed, ...dependents.forbidding])
   if (children !== 'journal') {
     const lost = new Map(

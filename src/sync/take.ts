@@ -2,6 +2,7 @@
 
 import type { Collection } from '../changes/collection.js'
 import { attempt, quote, type Step, Undo } from '../changes/database/database.js'
+import { nameOf, readDependents } from '../changes/dependents.js'
 import {
   agreedSql,
   baseOf,
@@ -17,20 +18,12 @@ import {
   type WaitingReason,
 } from '../changes/remotes.js'
 import { NEVER, readVersions } from '../changes/rows.js'
-import {
-  attemptOrPark,
-  type Dependent,
-  type Dependents,
-  findOrphans,
-  insertNew,
-  readDependents,
-  storeVersions,
-  type Write,
-} from '../changes/store.js'
+import { attemptOrPark, findOrphans, insertNew, storeVersions, type Write } from '../changes/store.js'
 import { ConstraintError, ValueError } from '../errors.js'
 import type { Update, WireRow } from '../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
 import { isSameRow, merge } from './merge.js'
+import { removeDependents, whyNotYet } from './removals.js'
 import { type Known, knownOf } from './undecided.js'
 import { forgetWaiting, writeWaiting } from './waiting.js'
 
@@ -336,107 +329,41 @@ export function* settle(
 // ---------------------------------------------------------------- removals
 
 function* takeRemovals(exchange: Exchange, taken: Taken, removals: readonly Candidate[], stamp: StepStamp): Step<void> {
-  if (!exchange.collection.children.length) return yield* settleOrWait(exchange, taken, removals, stamp)
-  // as often as it takes: a tree goes from its leaves
-  for (let left = removals, before = -1; left.length && left.length !== before; ) {
-    before = left.length
-    const stuck: Candidate[] = []
-    for (const removal of left) {
-      const reason = removal.state.version.value === null ? undefined : yield* whyNotYet(exchange, removal.state.id)
-      if (reason === 'children-changed') yield* wait(exchange, taken, removal.state, removal.theirs, reason)
-      else if (reason) stuck.push(removal)
-      else {
-        const waiting = taken.waiting.size
-        yield* removeOrWait(exchange, taken, removal, stamp)
-        if (taken.waiting.size > waiting) stuck.push(removal)
-      }
-    }
-    left = stuck
-    if (left.length === before) for (const { state, theirs } of left) yield* wait(exchange, taken, state, theirs, 'children-exist')
-    else for (const { state } of left) taken.waiting.delete(state.id)
+  const { log, collection } = exchange
+  const present = removals.filter(r => r.state.version.value !== null)
+  if (!collection.children.length || !present.length) return yield* settleOrWait(exchange, taken, removals, stamp)
+  const ids = present.map(r => r.state.id)
+  const why = yield* whyNotYet(exchange, yield* readDependents(log.database, collection, ids))
+  const ready: Candidate[] = []
+  for (const removal of removals) {
+    const reason = why.get(nameOf({ collection, id: removal.state.id }))
+    if (reason) yield* wait(exchange, taken, removal.state, removal.theirs, reason)
+    else ready.push(removal)
   }
+  yield* removeOrWait(exchange, taken, ready, stamp)
 }
 
-/** Law 9: a removal speaks for what the remover saw. */
-function* whyNotYet(exchange: Exchange, id: string): Step<'children-changed' | 'children-exist' | undefined> {
-  const { removed, cleared, forbidding, isBlocked } = yield* readDependents(exchange.log.database, exchange.collection, id)
-  for (const dependent of [...removed, ...forbidding]) {
-    const there = siblingOf(exchange, dependent.collection)
-    if (there && !isClean(there, (yield* readRowStates(there, [dependent.id])).get(dependent.id) as RowState)) return 'children-changed'
-  }
-  for (const { collection, id: child, property, key } of cleared) {
-    const there = siblingOf(exchange, collection)
-    if (!there) continue
-    const state = (yield* readRowStates(there, [child])).get(child) as RowState
-    if (!isClean(there, state) && baseOf(there.remote, state)?.[property] !== key) return 'children-changed'
-  }
-  return forbidding.length || isBlocked || (yield* isEarly(exchange, removed)) ? 'children-exist' : undefined
-}
-
-/**
- * Our children may be older than the removal of their parent: one that had moved away there would go with all that hangs on it, which nobody
- * tells again. So the removal waits for those that the server's cascade made; a server of 2011 need not tell them.
- */
-export function* isEarly(exchange: Exchange, children: readonly Dependent[]): Step<boolean> {
-  if (exchange.remote.serverCollection === null) return false
-  for (const { collection, id } of children) {
-    const there = siblingOf(exchange, collection)
-    const state = there && (yield* readRowStates(there, [id])).get(id)
-    if (there && state && isClean(there, state) && state.waiting?.theirs !== null) return true
-  }
-  return false
-}
-
-function* removeOrWait(exchange: Exchange, taken: Taken, removal: Candidate, stamp: StepStamp): Step<void> {
-  const dependents = yield* readDependents(exchange.log.database, exchange.collection, removal.state.id)
+// Halves, for usually there is none that the database does not take, and seldom more than a few.
+function* removeOrWait(exchange: Exchange, taken: Taken, removals: readonly Candidate[], stamp: StepStamp): Step<void> {
+  const { log, collection } = exchange
+  const [only] = removals
+  if (!only) return
   yield* stamp.take()
+  const ids = removals.map(r => r.state.id)
   try {
     yield* attempt(function* () {
-      yield* removeDependents(exchange, dependents, stamp)
-      const fresh = (yield* readRowStates(exchange, [removal.state.id])).get(removal.state.id) as RowState // its own tree may have reached it
-      yield* settle(exchange, [{ ...removal, state: fresh }], stamp)
+      yield* removeDependents(exchange, yield* readDependents(log.database, collection, ids), stamp)
+      // their own trees may have reached them
+      const states = yield* readRowStates(exchange, ids)
+      const fresh = removals.map(removal => ({ ...removal, state: states.get(removal.state.id) as RowState }))
+      yield* settle(exchange, fresh, stamp)
     })
-    taken.stored++
+    taken.stored += removals.length
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error
-    yield* wait(exchange, taken, removal.state, removal.theirs, 'children-exist')
-  }
-}
-
-/** What the server's own cascade has done as well is no news for it; a row that it has under another parent was not reached by that. */
-export function* removeDependents(
-  exchange: Exchange,
-  { removed, cleared }: Pick<Dependents, 'removed' | 'cleared'>,
-  stamp: StepStamp,
-): Step<void> {
-  const { log } = exchange
-  const staying = new Set<string>()
-  // parents first: what hangs on a row that stays there stays as well
-  for (const { collection, id, property, key, parent } of [...removed].reverse()) {
-    const there = siblingOf(exchange, collection)
-    const base = there && baseOf(there.remote, (yield* readRowStates(there, [id])).get(id) as RowState)
-    if (!there || base === undefined || (base && (base[property] !== key || staying.has(`${parent.collection.name}\n${parent.id}`))))
-      staying.add(`${collection.name}\n${id}`)
-  }
-  for (const { collection, id } of removed) {
-    const there = siblingOf(exchange, collection)
-    const state = (yield* readRowStates(there ?? { ...exchange, collection }, [id])).get(id) as RowState
-    const { version: old } = state
-    const isNews = staying.has(`${collection.name}\n${id}`) || (there !== undefined && isInPush(there.remote, state))
-    const under = isNews ? yield* log.database.tick() : yield* stamp.take()
-    yield* storeVersions(log, collection, [{ id, old, value: null }], under, isNews ? undefined : there?.remote)
-  }
-  for (const { collection, id, property } of cleared) {
-    const there = siblingOf(exchange, collection)
-    const state = (yield* readRowStates(there ?? { ...exchange, collection }, [id])).get(id) as RowState
-    const isNews = !there || !isClean(there, state)
-    const under = there && !isNews ? yield* stamp.take() : yield* log.database.tick()
-    yield* storeVersions(
-      log,
-      collection,
-      [{ id, old: state.version, value: { [property]: null } }],
-      under,
-      isNews ? undefined : there.remote,
-    )
+    if (removals.length === 1) return yield* wait(exchange, taken, only.state, only.theirs, 'children-exist')
+    const middle = removals.length >> 1
+    yield* removeOrWait(exchange, taken, removals.slice(0, middle), stamp)
+    yield* removeOrWait(exchange, taken, removals.slice(middle), stamp)
   }
 }

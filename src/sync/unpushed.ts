@@ -2,8 +2,8 @@
 
 import type { Collection } from '../changes/collection.js'
 import type { Step } from '../changes/database/database.js'
+import type { Dependent } from '../changes/dependents.js'
 import { baseOf, type RowState, remotesOf } from '../changes/remotes.js'
-import type { Dependent } from '../changes/store.js'
 import { writeDecision } from './decisions.js'
 import { type Exchange, isClean, openExchange, readRowStates, siblingOf } from './exchange.js'
 
@@ -17,7 +17,11 @@ export interface Unpushed {
 /** Those among the rows that a server lacks as they are here. */
 export function* readUnpushed(exchange: Exchange, dependents: readonly Dependent[]): Step<Unpushed[]> {
   const ids = new Map<Collection, string[]>()
-  for (const { collection, id } of dependents) ids.set(collection, [...(ids.get(collection) ?? []), id])
+  for (const { collection, id } of dependents) {
+    const some = ids.get(collection)
+    if (some) some.push(id)
+    else ids.set(collection, [id])
+  }
   const unpushed: Unpushed[] = []
   for (const [collection, some] of ids) {
     const found = new Map<string, Unpushed>()

@@ -1,0 +1,154 @@
+// What a removal takes along by foreign keys: the engine does it itself, with stamps, before the parent goes. Read level by level, each
+// reference of a level with one statement, however many rows there are.
+
+import type { Collection, Reference } from './collection.js'
+import { type Database, query, quote, type Step } from './database/database.js'
+
+/** A row that a removal reaches by a foreign key. */
+export interface Dependent {
+  readonly collection: Collection
+  readonly id: string
+}
+
+/** By which reference a row depends on another one that goes. */
+export interface Link {
+  readonly property: string
+  readonly key: string
+  readonly parent: Dependent
+}
+
+export interface Dependents {
+  /** ON DELETE CASCADE: removed as well, those that depend on others first. `by` are all that take the row along. */
+  readonly removed: readonly (Dependent & { readonly by: readonly Link[] })[]
+  /** ON DELETE SET NULL: these properties become null. */
+  readonly cleared: readonly (Dependent & Link)[]
+  /** ON DELETE RESTRICT or NO ACTION: rows that forbid the removal of their parent. */
+  readonly forbidding: readonly (Dependent & Pick<Link, 'parent'>)[]
+  /** Rows that are needed by a row of an entity that is not synced. */
+  readonly blocked: readonly Dependent[]
+  /** Of every row that goes, by name: all that take it along, those among them that were asked about. */
+  readonly links: ReadonlyMap<string, readonly Link[]>
+}
+
+export const nameOf = ({ collection, id }: Dependent) => `${collection.name}\n${id}`
+
+interface Options {
+  /** What forbids the removal is to go as well. */
+  readonly takesAll?: boolean
+  /** Does the row move to another parent in the same step? */
+  readonly leaves?: (row: Dependent, link: Link) => boolean
+}
+
+/** Reads what the removals of these rows would take along. */
+export function* readDependents(
+  database: Database,
+  collection: Collection,
+  ids: readonly string[],
+  { takesAll = false, leaves = () => false }: Options = {},
+): Step<Dependents> {
+  const roots = ids.map(id => ({ collection, id }))
+  const links = new Map<string, Link[]>(roots.map(root => [nameOf(root), []]))
+  const removed = new Map<string, Dependent & { by: Link[] }>()
+  const cleared: (Dependent & Link)[] = []
+  const forbidding: (Dependent & Pick<Link, 'parent'>)[] = []
+  const blocked: Dependent[] = []
+
+  for (let level: Dependent[] = roots; level.length; ) {
+    const next: Dependent[] = []
+    for (const [parent, parentIds] of byCollection(level)) {
+      for (const reference of parent.children) {
+        const { child, property, onDelete } = reference
+        for (const { id, key, parentId } of yield* readChildren(database, parent, reference, parentIds)) {
+          const link: Link = { property, key, parent: { collection: parent, id: parentId } }
+          if (!child) {
+            blocked.push(link.parent)
+            continue
+          }
+          const row = { collection: child, id }
+          const known = links.get(nameOf(row))
+          if (leaves(row, link)) continue
+          if (known) known.push(link)
+          else if (onDelete === 'SET NULL') cleared.push({ ...row, ...link })
+          else if (onDelete === 'RESTRICT' && !takesAll) forbidding.push({ ...row, parent: link.parent })
+          else {
+            const by = [link]
+            links.set(nameOf(row), by)
+            removed.set(nameOf(row), { ...row, by })
+            next.push(row)
+          }
+        }
+      }
+    }
+    level = next
+  }
+  const stays = (row: Dependent) => !links.has(nameOf(row))
+  return { removed: childrenFirst(removed), cleared: cleared.filter(stays), forbidding: forbidding.filter(stays), blocked, links }
+}
+
+function* readChildren(
+  database: Database,
+  parent: Collection,
+  { child, childTable, childColumn, parentTable, parentColumn, onDelete }: Reference,
+  parentIds: readonly string[],
+): Step<{ id: string; key: string; parentId: string }[]> {
+  if (!child && onDelete !== 'RESTRICT') return []
+  const cells = child
+    ? `${database.id(child.table, 'x')} AS id, ${database.text(`x.${quote(childColumn)}`)} AS reference`
+    : "DISTINCT '' AS id, '' AS reference"
+  const rows = yield* query(
+    `SELECT ${cells}, ${database.id(parent.table, 'p')} AS parent
+       FROM ${quote(parentTable)} p JOIN ${quote(childTable)} x ON x.${quote(childColumn)} = p.${quote(parentColumn)}
+      WHERE ${database.among(parentTable, 'p', parent.table.key)}`,
+    database.list(parentIds),
+  )
+  return rows.map(row => ({ id: String(row.id), key: String(row.reference), parentId: String(row.parent) }))
+}
+
+function byCollection(rows: readonly Dependent[]): Map<Collection, string[]> {
+  const groups = new Map<Collection, string[]>()
+  for (const { collection, id } of rows) {
+    const group = groups.get(collection)
+    if (group) group.push(id)
+    else groups.set(collection, [id])
+  }
+  return groups
+}
+
+/** A row may hang on several: it goes before the last of them. In a ring somebody has to be first. */
+function childrenFirst<R extends Dependent & { readonly by: readonly Link[] }>(removed: ReadonlyMap<string, R>): R[] {
+  const children = new Map<string, R[]>()
+  const parents = new Map<R, number>()
+  // turned round at the end: brothers stay in their order
+  const rows = [...removed.values()].reverse()
+  for (const row of rows) {
+    let count = 0
+    for (const { parent } of row.by) {
+      const name = nameOf(parent)
+      if (!removed.has(name)) continue
+      count++
+      const group = children.get(name)
+      if (group) group.push(row)
+      else children.set(name, [row])
+    }
+    parents.set(row, count)
+  }
+  const ordered = new Set(rows.filter(row => parents.get(row) === 0))
+  // a set that grows is walked to its end
+  for (const row of ordered) {
+    for (const child of children.get(nameOf(row)) ?? []) {
+      const left = (parents.get(child) as number) - 1
+      parents.set(child, left)
+      if (left === 0) ordered.add(child)
+    }
+  }
+  for (const row of removed.values()) ordered.add(row)
+  return [...ordered].reverse()
+}
+
+/** The names of the rows that go and take along one of these, and of these. */
+export function reaching({ links }: Pick<Dependents, 'links'>, rows: readonly Dependent[]): Set<string> {
+  const names = new Set(rows.map(nameOf))
+  // a set that grows is walked to its end
+  for (const name of names) for (const { parent } of links.get(name) ?? []) names.add(nameOf(parent))
+  return names
+}

@@ -1,0 +1,105 @@
+// What removals take along on this side: whether they may, and how. Each reads and writes sets of rows, however many there are.
+
+import type { Collection } from '../changes/collection.js'
+import type { Step } from '../changes/database/database.js'
+import { type Dependent, type Dependents, type Link, nameOf, reaching } from '../changes/dependents.js'
+import { baseOf, isInPush, type RowState } from '../changes/remotes.js'
+import { type Change, storeTogether } from '../changes/store.js'
+import type { WireRow } from '../protocol/messages.js'
+import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
+
+/** Why a removal cannot be stored yet. */
+export type Obstacle = 'children-changed' | 'children-exist'
+
+/** Reads the states of rows of several collections; those that this server does not sync have no more than their version. */
+export function* readStatesOf(exchange: Exchange, rows: readonly Dependent[]): Step<(row: Dependent) => RowState> {
+  const ids = new Map<Collection, Set<string>>()
+  for (const { collection, id } of rows) {
+    const some = ids.get(collection)
+    if (some) some.add(id)
+    else ids.set(collection, new Set([id]))
+  }
+  const states = new Map<Collection, Map<string, RowState>>()
+  for (const [collection, some] of ids)
+    states.set(collection, yield* readRowStates(siblingOf(exchange, collection) ?? { ...exchange, collection }, [...some]))
+  return ({ collection, id }) => states.get(collection)?.get(id) as RowState
+}
+
+const parentOf = ({ parent }: Pick<Link, 'parent'>) => parent
+
+/** Law 9: a removal speaks for what the remover saw. Why removals cannot be stored yet, by the names of their rows. */
+export function* whyNotYet(exchange: Exchange, dependents: Dependents): Step<Map<string, Obstacle>> {
+  const { removed, cleared, forbidding, blocked } = dependents
+  const stateOf = yield* readStatesOf(exchange, [...removed, ...cleared, ...forbidding])
+  const isChanged = (row: Dependent) => {
+    const there = siblingOf(exchange, row.collection)
+    return there !== undefined && !isClean(there, stateOf(row))
+  }
+  const isMoved = (row: Dependent & Link) => {
+    const there = siblingOf(exchange, row.collection)
+    return there !== undefined && baseOf(there.remote, stateOf(row))?.[row.property] !== row.key
+  }
+  const changed = [
+    ...removed.filter(isChanged),
+    ...forbidding.filter(isChanged).map(parentOf),
+    ...cleared.filter(row => isChanged(row) && isMoved(row)).map(parentOf),
+  ]
+  const existing = [...forbidding.map(parentOf), ...blocked, ...(yield* readEarly(exchange, removed))]
+  const why = new Map<string, Obstacle>()
+  for (const name of reaching(dependents, existing)) why.set(name, 'children-exist')
+  for (const name of reaching(dependents, changed)) why.set(name, 'children-changed')
+  return why
+}
+
+/**
+ * Our children may be older than the removal of their parent: one that had moved away there would go with all that hangs on it, which nobody
+ * tells again. So the removal waits for those that the server's cascade made; a server of 2011 need not tell them. Gives those that it waits for.
+ */
+export function* readEarly(exchange: Exchange, children: readonly Dependent[]): Step<Dependent[]> {
+  if (exchange.remote.serverCollection === null || !children.length) return []
+  const stateOf = yield* readStatesOf(exchange, children)
+  return children.filter(row => {
+    const there = siblingOf(exchange, row.collection)
+    const state = stateOf(row)
+    return there !== undefined && isClean(there, state) && state.waiting?.theirs !== null
+  })
+}
+
+/** What the server's own cascade has done as well is no news for it; a row that it has under another parent was not reached by that. */
+export function* removeDependents(
+  exchange: Exchange,
+  { removed, cleared }: Pick<Dependents, 'removed' | 'cleared'>,
+  stamp: StepStamp,
+): Step<void> {
+  if (!removed.length && !cleared.length) return
+  const { log } = exchange
+  const stateOf = yield* readStatesOf(exchange, [...removed, ...cleared])
+  const staying = new Set<string>()
+  // parents first: what hangs on a row that stays there stays as well
+  for (const row of [...removed].reverse()) {
+    const there = siblingOf(exchange, row.collection)
+    const base = there && baseOf(there.remote, stateOf(row))
+    const isTaken = ({ property, key, parent }: Link) => base?.[property] === key && !staying.has(nameOf(parent))
+    if (!there || base === undefined || (base && !row.by.some(isTaken))) staying.add(nameOf(row))
+  }
+  const values = new Map<string, { row: Dependent; value: WireRow | null; isNews: boolean }>()
+  for (const { property, ...row } of cleared) {
+    const there = siblingOf(exchange, row.collection)
+    const value = { ...values.get(nameOf(row))?.value, [property]: null }
+    values.set(nameOf(row), { row, value, isNews: !there || !isClean(there, stateOf(row)) })
+  }
+  for (const row of removed) {
+    const there = siblingOf(exchange, row.collection)
+    const isNews = staying.has(nameOf(row)) || (there !== undefined && isInPush(there.remote, stateOf(row)))
+    values.set(nameOf(row), { row, value: null, isNews })
+  }
+  const all = [...values.values()]
+  const agreed = all.some(({ isNews }) => !isNews) ? yield* stamp.take() : 0
+  const news = all.some(({ isNews }) => isNews) ? yield* log.database.tick() : 0
+  const changes = all.map(({ row: { collection, id }, value, isNews }): Change => {
+    const from = isNews ? undefined : siblingOf(exchange, collection)?.remote
+    return { collection, id, old: stateOf({ collection, id }).version, value, stamp: isNews ? news : agreed, from }
+  })
+  // what stays there hangs below what does not
+  yield* storeTogether(log, [...changes.filter(c => c.stamp === news), ...changes.filter(c => c.stamp !== news)])
+}
