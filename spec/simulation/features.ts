@@ -8,6 +8,7 @@ import { type Schema, WIDE_SCHEMAS } from './schemas.js'
 const WITHOUT_REMEDY: readonly string[] = ['mutual', 'tree CASCADE', 'touched', 'kept', 'gaining']
 const JOURNAL_IS_SAFE = false
 const REST_IS_TOLD = true
+const PUSH_IS_WHOLE = false
 
 export interface Features {
   /** Undefined: one of the small ones of old. */
@@ -16,6 +17,8 @@ export interface Features {
   readonly journal: number
   /** Before anything is decided and mended in the end, it comes to rest once without: what differs then stands in a journal. */
   readonly rest: boolean
+  /** What is valid as a whole is stored as a whole: no row is refused for a unique value that nobody would have had. */
+  readonly valid: boolean
   /** Databases that gain a column only later. */
   readonly late: ReadonlySet<string>
 }
@@ -25,7 +28,7 @@ const OLD_SHARE = 0.4
 export function drawFeatures(seed: number, topology: Topology, kind: ServerKind): Features {
   const random = new Random(Math.imul(seed, 0x9e3779b1) ^ (topology.length << 16))
   const { chance, pick } = random
-  if (chance(OLD_SHARE)) return { schema: undefined, journal: 0, rest: false, late: new Set() }
+  if (chance(OLD_SHARE)) return { schema: undefined, journal: 0, rest: false, valid: false, late: new Set() }
   const schema = chance(0.8) ? pick(WIDE_SCHEMAS) : undefined
   const journal = chance(0.4) ? random.next() * 0.06 : 0
   const rest = chance(0.4)
@@ -37,6 +40,7 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
     schema: isTried ? schema : undefined,
     journal: JOURNAL_IS_SAFE ? journal : 0,
     rest: REST_IS_TOLD && rest,
+    valid: PUSH_IS_WHOLE,
     late: new Set(schema?.gained ? names : []),
   }
 }

@@ -18,7 +18,8 @@ import { callJournal, type KnownRow } from './journalCalls.js'
 import { type Cells, cellsOf, isGone, isSame, Oracle, type Value } from './oracle.js'
 import type { OtherKind } from './otherDatabase.js'
 import { Random } from './random.js'
-import { numbersOf, OLD_SCHEMAS, referencesOf, type Schema } from './schemas.js'
+import { keysOf, refusedInVain } from './refusals.js'
+import { numbersOf, OLD_SCHEMAS, referencesOf, type Schema, type TableSpec } from './schemas.js'
 
 export const TOPOLOGIES = {
   star: [
@@ -500,6 +501,11 @@ export async function history(
     const isFaulty = db.other !== undefined && faults && chance(odds.fault * 3)
     if (isFaulty) injectFault(db)
     const numbersBefore = method === 'POST' ? numbersIn(db) : undefined
+    const spec = schema.tables.find(t => path.startsWith(`/${t.name}s?`) || path === `/${t.name}s`)
+    const rowsBefore =
+      numbersBefore && spec && keysOf(spec).length && !isFaulty
+        ? remembered(db, spec.name, () => db.run(`SELECT * FROM ${spec.name}`))
+        : undefined
     const answer = await beside(db, 'transaction beside a request', look, () => running.exit(() => db.handler(method, path, headers, body)))
     if (isFaulty) endFault(db)
     // the key is random, and a history is not
@@ -525,6 +531,13 @@ export async function history(
     }
     if (method === 'POST') {
       if (schema.isWide) lookAtPush(db, request, answer, numbersBefore, after)
+      if (answer.status === 422 && spec && rowsBefore && features.valid) {
+        const pushed: Record<string, unknown>[] = JSON.parse(body ?? '[]')
+        // a removal that reaches others lets go of more than its own values
+        const isPlain = !pushed.some(row => row._removed) || !schema.tables.some(t => referencesOf(t).length)
+        const vain = isPlain ? refusedInVain(spec, rowsBefore, pushed, JSON.parse(answer.body).errors) : []
+        if (vain.length) throw new Error(`${server} refused ${vain} in vain: ${body} over ${JSON.stringify(rowsBefore)} ${answer.body}`)
+      }
       if (answer.headers['idempotency-replayed']) reached.add('replayed')
       if (answer.status === 422) reached.add(/children-unseen/.test(answer.body) ? 'removal refused for rows not seen' : 'refused')
       if (answer.status === 409 && body === '[]') reached.add('retry across a collection change')
@@ -1344,6 +1357,12 @@ export async function history(
             .map(row => String(row.id)),
         )
         if (noted.size) reached.add('at rest with something in the journal')
+        if (features.valid && keysOf(spec).length)
+          problems.push(
+            ...inVain(mine, theirs, spec).map(
+              id => `at rest ${id} waits on ${client}, or is refused by ${server}, for a value that nobody has`,
+            ),
+          )
         for (const id of spec.ids)
           if (own?.get(id) !== other?.get(id) && !noted.has(id))
             problems.push(`at rest ${id} is ${own?.get(id)} on ${client}, ${other?.get(id)} on ${server}, and stands in no journal`)
@@ -1351,6 +1370,27 @@ export async function history(
     }
     asks = true
     return problems
+  }
+
+  /** Rows that wait, or were refused, for a unique value that no row has any more. */
+  function inVain(mine: SimulatedDatabase, theirs: SimulatedDatabase, spec: TableSpec): string[] {
+    const rowsIn = (db: SimulatedDatabase) => db.run(`SELECT * FROM ${spec.name}`)
+    const of = `JOIN sync_remote r ON r.id = n.remote WHERE r.server = ? AND r.collection = ? AND`
+    const link = [`http://${theirs.name}`, spec.name]
+    type Row = Readonly<Record<string, unknown>>
+    // what waits may be put together of both sides
+    const isHeld = (row: Row, rows: readonly Row[]) => {
+      const own = rows.find(r => r.id === row.id)
+      return keysOf(spec).some(columns =>
+        rows.some(r => r !== own && columns.every(c => (r[c] ?? null) !== null && (r[c] === row[c] || r[c] === own?.[c]))),
+      )
+    }
+    const waiting = mine.run(`SELECT n.id, n.theirs FROM sync_conflict n ${of} n.reason = 'not-unique' AND n.theirs IS NOT NULL`, ...link)
+    const refused = new Set(mine.run(`SELECT n.id FROM sync_rejection n ${of} n.code = 'not-unique'`, ...link).map(row => row.id))
+    return [
+      ...waiting.map(({ id, theirs }) => ({ ...JSON.parse(String(theirs)), id })).filter(row => !isHeld(row, rowsIn(mine))),
+      ...rowsIn(mine).filter(row => refused.has(row.id) && !isHeld(row, rowsIn(theirs))),
+    ].map(row => String(row.id))
   }
 
   const describe = (row: Readonly<Record<string, unknown>>) =>
@@ -1363,8 +1403,7 @@ export async function history(
     const holders = db.run("SELECT id, theirs FROM sync_conflict WHERE reason = 'not-unique' AND theirs IS NOT NULL").flatMap(row => {
       const theirs = JSON.parse(String(row.theirs)) as Record<string, unknown>
       const spec = db.specOf(String(row.id))
-      const keys = [...spec.extras.flatMap(e => ('unique' in e && e.unique ? [[e.column]] : [])), ...spec.together]
-      return keys.flatMap(columns => {
+      return keysOf(spec).flatMap(columns => {
         if (columns.some(c => theirs[c] === null || theirs[c] === undefined)) return []
         const where = columns.map(c => `"${c}" = ?`).join(' AND ')
         return db

@@ -1,0 +1,47 @@
+// What a server may say no to: a unique value that another row has once the whole push is stored. What is valid as a whole is stored as a whole.
+
+import type { TableSpec } from './schemas.js'
+
+type Row = Readonly<Record<string, unknown>>
+
+/** The columns that are unique, alone or together. */
+export const keysOf = ({ extras, together }: TableSpec): (readonly string[])[] => [
+  ...extras.flatMap(e => ('unique' in e && e.unique ? [[e.column]] : [])),
+  ...together,
+]
+
+/**
+ * The rows of a push that were refused for a unique value which no other row would have had: `before` are the server's rows, `pushed` those of the
+ * push, `refused` what it said no to.
+ */
+export function refusedInVain(
+  spec: TableSpec,
+  before: readonly Row[],
+  pushed: readonly Row[],
+  refused: readonly { readonly id: string; readonly code: string }[],
+): string[] {
+  const old = new Map(before.map(row => [String(row.id), row]))
+  const posted = new Map(pushed.map(row => [String(row.id), row]))
+  // whoever is refused stays as he was, and so keeps what others wanted
+  const out = new Set(refused.filter(r => r.code !== 'not-unique').map(r => r.id))
+  for (let size = -1; size !== out.size; ) {
+    size = out.size
+    const rows = new Map(old)
+    for (const [id, row] of posted) {
+      if (out.has(id)) continue
+      if (row._removed) rows.delete(id)
+      else rows.set(id, { ...old.get(id), ...row })
+    }
+    for (const columns of keysOf(spec)) {
+      const holders = new Map<string, string[]>()
+      for (const [id, row] of rows) {
+        const values = columns.map(c => row[c] ?? null)
+        if (values.includes(null)) continue
+        const key = JSON.stringify(values)
+        holders.set(key, [...(holders.get(key) ?? []), id])
+      }
+      for (const ids of holders.values()) if (ids.length > 1) for (const id of ids) if (posted.has(id)) out.add(id)
+    }
+  }
+  return refused.filter(r => r.code === 'not-unique' && !out.has(r.id)).map(r => r.id)
+}
