@@ -125,7 +125,7 @@ export class SimulatedDatabase {
 
   /** The application's own, on SQLite: TypeORM forgets them where it rebuilds a table. */
   #addTriggers(): void {
-    const refuses = '(SELECT refuses FROM rule)'
+    const refuses = '(SELECT refuses FROM rule) = 1'
     for (const { table } of this.log.collections)
       for (const event of ['INSERT', 'UPDATE']) {
         // a rule of the server's: a value that ends so is refused
@@ -133,7 +133,7 @@ export class SimulatedDatabase {
           WHEN NEW.c LIKE '%!' AND ${refuses} BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`)
         if (this.schema.trigger === 'touch' && this.isAuthority)
           this.run(`CREATE TRIGGER IF NOT EXISTS touch_${table.name}_${event} AFTER ${event === 'UPDATE' ? 'UPDATE OF a' : event} ON ${table.name}
-            BEGIN UPDATE ${table.name} SET t = 'of ' || NEW.a WHERE id = NEW.id AND t IS NOT 'of ' || NEW.a; END`)
+            WHEN ${refuses} BEGIN UPDATE ${table.name} SET t = 'of ' || NEW.a WHERE id = NEW.id AND t IS NOT 'of ' || NEW.a; END`)
       }
     if (this.schema.trigger === 'skip' && this.isAuthority)
       this.run(`CREATE TRIGGER IF NOT EXISTS keep_item BEFORE DELETE ON item
@@ -267,6 +267,7 @@ export class SimulatedDatabase {
     }
     this.run('PRAGMA foreign_keys = OFF')
     this.run('BEGIN')
+    this.run('UPDATE rule SET refuses = -refuses') // the application's triggers are still
     this.run('UPDATE sync_clock SET step = 1')
     for (const table of this.#allTables) if (table !== 'sync_clock') this.run(`DELETE FROM ${table}`)
     for (const [table, { columns, rows }] of dump) {
@@ -282,6 +283,7 @@ export class SimulatedDatabase {
       cell('collection'),
       cell('horizon'),
     )
+    this.run('UPDATE rule SET refuses = -refuses')
     this.run('COMMIT')
     this.run('PRAGMA foreign_keys = ON')
   }

@@ -1336,7 +1336,8 @@ export async function history(
     for (let round = 0; round < 12 && !isStill; round++) {
       const before = [...world.values()].map(rowsIn)
       const was = told
-      for (const client of clients) for (const pair of pairs) if (pair.client === client) await finish(pair)
+      for (const client of clients)
+        for (const pair of topology === 'two' ? [...pairs, ...pairs] : pairs) if (pair.client === client) await finish(pair)
       // what is refused for other rows' sake is told again by every sync
       isStill = [...world.values()].every((db, i) => rowsIn(db) === before[i]) && (told === was || round > 8)
     }

@@ -101,7 +101,7 @@ export class OtherDatabase {
         : ['INSERT', 'UPDATE'].map(
             event => `CREATE TRIGGER rule_${table}_${event} BEFORE ${event} ON ${table} FOR EACH ROW
               BEGIN IF ${isBad} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'rule'; END IF;
-              ${touches ? "SET NEW.t = CONCAT('of ', NEW.a);" : ''} END`,
+              ${touches ? "IF @restores IS NULL THEN SET NEW.t = CONCAT('of ', NEW.a); END IF;" : ''} END`,
           )
     runNow(this.#url, ...statements.map(sql => ({ sql })))
   }
@@ -150,8 +150,8 @@ export class OtherDatabase {
           ],
         ]
       : [
-          ['SET foreign_key_checks = 0, @sync_step = 1', 'START TRANSACTION'],
-          ['COMMIT', 'SET foreign_key_checks = 1, @sync_step = NULL'],
+          ['SET foreign_key_checks = 0, @sync_step = 1, @restores = 1', 'START TRANSACTION'],
+          ['COMMIT', 'SET foreign_key_checks = 1, @sync_step = NULL, @restores = NULL'],
         ]
     this.writes++
     runNow(this.#url, { sql: [...(frame[0] as string[]), ...statements, ...(frame[1] as string[])].join(';\n') })
