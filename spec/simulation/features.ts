@@ -5,8 +5,8 @@ import { Random } from './random.js'
 import { type Schema, WIDE_SCHEMAS } from './schemas.js'
 
 /** Schemas that fail for want of a remedy in the engine; to be switched on with it. */
-const WITHOUT_REMEDY: readonly string[] = ['mutual', 'tree CASCADE', 'gaining']
-const JOURNAL_IS_SAFE = false
+const WITHOUT_REMEDY: readonly string[] = ['mutual', 'mutual, loose', 'tree CASCADE', 'tree SET NULL', 'tree RESTRICT', 'gaining']
+const JOURNAL_IS_SAFE = true
 const REST_IS_TOLD = true
 const PUSH_IS_WHOLE = false
 
@@ -41,7 +41,7 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
     journal: JOURNAL_IS_SAFE ? journal : 0,
     rest: REST_IS_TOLD && rest,
     valid: PUSH_IS_WHOLE,
-    late: new Set(schema?.gained ? names : []),
+    late: new Set(isTried && schema?.gained ? names : []),
   }
 }
 

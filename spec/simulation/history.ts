@@ -1273,8 +1273,6 @@ export async function history(
     for (const db of world.values()) db.fault = undefined
     for (const name of lacking.splice(0)) await grow(name)
     const all = [...world.values()]
-    const columnsOf = new Map(schema.tables.map(t => [t.name, ['id', ...PROPERTIES, ...t.extras.map(e => `"${e.column}"`)].join(', ')]))
-    const rowsOf = (db: SimulatedDatabase) => JSON.stringify(db.tables.map(t => db.run(`SELECT ${columnsOf.get(t)} FROM ${t} ORDER BY id`)))
     const isEqual = () => new Set(all.map(rowsOf)).size === 1
     const finish = async (pair: (typeof pairs)[number]) => {
       let result: string | undefined
@@ -1334,12 +1332,12 @@ export async function history(
     )
     const problems: string[] = []
     for (let round = 0; round < 12 && !isStill; round++) {
-      const before = [...world.values()].map(rowsIn)
+      const before = [...world.values()].map(rowsOf)
       const was = told
       for (const client of clients)
         for (const pair of topology === 'two' ? [...pairs, ...pairs] : pairs) if (pair.client === client) await finish(pair)
       // what is refused for other rows' sake is told again by every sync
-      isStill = [...world.values()].every((db, i) => rowsIn(db) === before[i]) && (told === was || round > 8)
+      isStill = [...world.values()].every((db, i) => rowsOf(db) === before[i]) && (told === was || round > 8)
     }
     if (!isStill) problems.push('never comes to rest while nobody decides')
     for (const [client, server] of links) {
@@ -1396,7 +1394,9 @@ export async function history(
 
   const describe = (row: Readonly<Record<string, unknown>>) =>
     JSON.stringify(Object.entries(row).filter(([name]) => name !== '_lastChange'))
-  const rowsIn = (db: SimulatedDatabase) => JSON.stringify(schema.tables.map(t => db.run(`SELECT * FROM ${t.name} ORDER BY id`)))
+  const columnsOf = new Map(schema.tables.map(t => [t.name, ['id', ...PROPERTIES, ...t.extras.map(e => `"${e.column}"`)].join(', ')]))
+  /** All that an application sees. */
+  const rowsOf = (db: SimulatedDatabase) => JSON.stringify(db.tables.map(t => db.run(`SELECT ${columnsOf.get(t)} FROM ${t} ORDER BY id`)))
 
   // a unique value that two rows want goes to one of them
   function mendUnique(db: SimulatedDatabase): void {
