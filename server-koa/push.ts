@@ -11,6 +11,7 @@ import { attemptOrPark, findOrphans, insertNew, keepReplaced, storeTogether, sto
 import { equalValues } from '../src/changes/values.js'
 import { ConstraintError, ValueError } from '../src/errors.js'
 import type { PushAnswer, PushedRow, Refusal, Reset, StaleAnswer, WireRow } from '../src/protocol/messages.js'
+import { readUnseenCircle } from './circles.js'
 import { ignoredProperties } from './ignored.js'
 
 export interface Push {
@@ -109,6 +110,8 @@ function* storeRows(log: ChangeLog, collection: Collection, { rows, since, seen 
   if (halves.length) return staleAnswer(clock, new Set(halves), versionOf)
 
   const { writes, refusals } = decideWrites(collection, going, versionOf)
+  const circle = since === undefined ? new Map<string, Version>() : yield* readUnseenCircle(log.database, collection, writes, since)
+  if (circle.size) return staleAnswer(clock, new Set(circle.keys()), id => circle.get(id) ?? NEVER)
   refusals.push(...(yield* refuseByRelation(log, collection, writes, reached)))
   const unseen = reached.changes.filter(({ collection: there, old }) => old.stamp > (seen?.get(there) ?? old.stamp))
   for (const id of reached.removalsOf(unseen.flatMap(row => row.parents)))

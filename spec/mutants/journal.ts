@@ -5,6 +5,7 @@ import type { Mutant } from './mutants.js'
 
 const journal = 'spec/stories/journal.spec.ts'
 const journalMoments = 'spec/stories/journalMoments.spec.ts'
+const circles = 'spec/stories/circles.spec.ts'
 const journalChildren = 'spec/stories/journalChildren.spec.ts'
 
 export const inTheJournal: Mutant[] = [
@@ -71,5 +72,77 @@ export const inTheJournal: Mutant[] = [
     find: 'state.version.stamp > 0 && !isClean(exchange, state)',
     replace: 'false',
     by: [journalChildren],
+  },
+  {
+    name: 'circles-are-stored',
+    hazard: 'two devices move two folders into each other: one conflict for the knot',
+    file: 'src/sync/moves.ts',
+    find: '      contested.add(circle',
+    replace: '      if (circle.length < 0) contested.add(circle',
+    by: [circles],
+  },
+  {
+    name: 'every-circle-is-contested',
+    hazard: 'a circle that one side has made is no conflict',
+    file: 'src/sync/moves.ts',
+    find: '      if (!(yield* readOwnMoves(exchange, tree, others)).length) continue',
+    replace: '      yield* readOwnMoves(exchange, tree, others)',
+    by: [circles],
+  },
+  {
+    name: 'held-moves-are-nothing-of-ours',
+    hazard: 'a move that is held back closes a circle as well as one that is to be told',
+    file: 'src/sync/moves.ts',
+    find: '  return waiting || refused\n',
+    replace: '  return waiting && !refused\n',
+    by: [circles],
+  },
+  {
+    name: 'moves-are-told-meanwhile',
+    hazard: 'while the knot waits for a word, our move would tie it on the server',
+    file: 'src/sync/push.ts',
+    find: '  yield* holdMoves(exchange)\n',
+    replace: '',
+    by: [circles],
+  },
+  {
+    name: 'both-moves-are-taken',
+    hazard: 'whoever takes the server’s move gives up ours, which would close a circle with it',
+    file: 'src/sync/conflicts.ts',
+    find: '        yield* giveUpMoves(exchange, id, value)\n',
+    replace: '',
+    by: [circles],
+  },
+  {
+    name: 'journal-takes-both-moves',
+    hazard: 'whoever takes the server’s move gives up ours, which would close a circle with it',
+    file: 'src/sync/journal.ts',
+    find: '    yield* giveUpMoves(exchange, id, value)\n',
+    replace: '',
+    by: [circles],
+  },
+  {
+    name: 'unseen-circles-are-stored',
+    hazard: 'a move that arrives between the sender’s pull and its push ties the knot on the server',
+    file: 'server-koa/circles.ts',
+    find: ' if (version.stamp > since) unseen.set(id, version)',
+    replace: ' if (version.stamp < 0) unseen.set(id, version)',
+    by: [circles],
+  },
+  {
+    name: 'own-parent-is-missing',
+    hazard: 'walks remember: a row that is its own parent',
+    file: 'src/sync/conflicts.ts',
+    find: 'new Set([`${exchange.collection.name} ${id}`])',
+    replace: 'new Set<string>()',
+    by: [circles],
+  },
+  {
+    name: 'friends-are-folders',
+    hazard: 'a self-reference that may run in circles is never contested for it',
+    file: 'src/changes/cycles.ts',
+    find: ' && !r.isCyclic',
+    replace: '',
+    by: [circles],
   },
 ]

@@ -20,6 +20,8 @@ export interface Reference {
   readonly parentTable: string
   readonly parentColumn: string
   readonly onDelete: OnDelete
+  /** A self-reference that may run in circles. */
+  readonly isCyclic: boolean
 }
 
 export interface Collection {
@@ -47,10 +49,11 @@ const RESERVED = new Set(['_lastChange', '_removed', '_partial'])
 /** Describes the synced entities of a data source. Throws SyncConfigurationError for one that cannot be synced as it is. */
 export function describeCollections(
   dataSource: DataSource,
-  synced: readonly { metadata: EntityMetadata; omit: readonly string[] }[],
+  synced: readonly { metadata: EntityMetadata; omit: readonly string[]; cyclic: readonly string[] }[],
 ): Collection[] {
   const collections = synced.map(({ metadata, omit }) => describeCollection(dataSource, metadata, omit))
   const byTable = new Map(collections.map(c => [c.name, c]))
+  const cyclic = new Map(synced.map(s => [s.metadata, s.cyclic]))
   for (const metadata of dataSource.entityMetadatas) {
     for (const key of metadata.foreignKeys) {
       const [column, referenced] = [key.columns[0], key.referencedColumns[0]]
@@ -78,6 +81,7 @@ export function describeCollections(
         parentTable: key.referencedEntityMetadata.tableName,
         parentColumn: referenced.databaseName,
         onDelete: key.onDelete === 'CASCADE' || key.onDelete === 'SET NULL' ? key.onDelete : 'RESTRICT',
+        isCyclic: cyclic.get(metadata)?.includes(column.relationMetadata?.propertyName ?? column.propertyPath) === true,
       }
       if (child && !child.parents.some(r => same(r, reference))) child.parents.push(reference)
       if (parent && !parent.children.some(r => same(r, reference))) parent.children.push(reference)

@@ -192,6 +192,7 @@ export type WaitingReason =
   | 'contested'
   | 'children-changed'
   | 'parent-removed'
+  | 'cycle'
   | 'parent-missing'
   | 'children-exist'
   | 'not-unique'

@@ -7,6 +7,11 @@ import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
 export interface EnableSyncOptions {
   /** Many-to-many relations that are knowingly left out: their links differ from device to device. */
   omit?: string[]
+  /**
+   * References of the entity to itself that may run in circles, as `friend`. Elsewhere, as with a folder's `parent`, two moves that close a
+   * circle only together are a conflict.
+   */
+  cyclic?: string[]
   /** A collection for clients of 2012 writes dates as numbers. */
   dates?: 'iso' | 'number'
 }

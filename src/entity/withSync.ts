@@ -62,7 +62,7 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
   // synchronize and migrations run inside of initialize, before it is done
   function changeLog(): ChangeLog {
     if (current) return current
-    const synced = syncedEntities(dataSource).map(({ metadata, options: { omit = [] } }) => ({ metadata, omit }))
+    const synced = syncedEntities(dataSource).map(({ metadata, options: { omit = [], cyclic = [] } }) => ({ metadata, omit, cyclic }))
     for (const { metadata } of synced) refuseAttached(dataSource, metadata)
     current = { dataSource, database: openDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
     return current

@@ -12,6 +12,7 @@ import { differences, fromEntity, toEntity } from './entities.js'
 import { type Exchange, isClean, readRowStates, StepStamp, siblingOf } from './exchange.js'
 import { type Conflict, type ConflictHandler, type ConflictUpdate, UPDATE_DATE } from './handlers.js'
 import { type Merge, merge } from './merge.js'
+import { findCircle, giveUpMoves } from './moves.js'
 import { takeWaiting } from './pull.js'
 import { readEarly, readStatesOf, removeDependents } from './removals.js'
 import { type Session, step } from './session.js'
@@ -27,7 +28,7 @@ export interface Contested {
   readonly theirs: WireRow | null
   readonly json: string | null
   readonly base: WireRow | null | undefined
-  /** The relation to a parent that was removed here; contested whoever changed it. */
+  /** The relation to a parent that was removed here, or that would close a circle here; contested whoever changed it. */
   readonly lost?: string
   /** The rows that a removal would take along, as they were. */
   readonly family: string
@@ -69,10 +70,12 @@ function* describeContested(exchange: Exchange, ids: ReadonlySet<string>): Step<
     if (!waiting) continue
     const { family, children } = yield* readFamily(exchange, state)
     const base = yield* readCommonBase(exchange, state, waiting.theirs)
-    const orphan =
-      waiting.reason === 'parent-removed' && waiting.theirs ? yield* findLostParent(exchange, state, waiting.theirs) : undefined
+    const { reason, theirs } = waiting
+    const orphan = reason === 'parent-removed' && theirs ? yield* findLostParent(exchange, state, theirs) : undefined
+    const circle = reason === 'cycle' && theirs ? yield* findCircle(exchange, id, theirs) : undefined
     contested.push({
       ...sidesOf(version.value, base, waiting.theirs, orphan),
+      ...(circle && { lost: circle.tree.property }),
       id,
       stamp: version.stamp,
       theirs: waiting.theirs,
@@ -240,14 +243,23 @@ function contestLost(merged: Merge, mine: WireRow | null, lost: string | undefin
 
 function childrenFirst({ collection }: Exchange, decisions: readonly Decision[]): Decision[] {
   const own = collection.parents.filter(r => r.parent === collection)
+  if (!own.length) return [...decisions]
   const byId = new Map(decisions.map(d => [d.contested.id, d]))
-  const depth = (d: Decision, seen = new Set<string>()): number => {
-    if (seen.has(d.contested.id)) return 0
-    seen.add(d.contested.id)
-    const parents = own.flatMap(r => byId.get(String((d.value ?? d.contested.mine ?? d.contested.theirs)?.[r.property])) ?? [])
-    return parents.length ? 1 + Math.max(...parents.map(p => depth(p, seen))) : 0
+  const parentsOf = ({ contested, value }: Decision) =>
+    own.flatMap(r => byId.get(String((value ?? contested.mine ?? contested.theirs)?.[r.property])) ?? [])
+  // parents before children, reversed; rows that need each other come in any order
+  const ordered = new Set<Decision>()
+  const entered = new Set<Decision>()
+  for (const decision of decisions) {
+    for (let path = [decision]; path.length; ) {
+      const last = path.at(-1) as Decision
+      const parents = entered.has(last) ? [] : parentsOf(last).filter(parent => !entered.has(parent))
+      entered.add(last)
+      if (parents.length) path.push(...parents)
+      else ordered.add(path.pop() as Decision)
+    }
   }
-  return own.length ? [...decisions].sort((x, y) => depth(y) - depth(x)) : [...decisions]
+  return [...ordered].reverse()
 }
 
 function* applyDecision(exchange: Exchange, { contested, value }: Decision, url: string, stamp: StepStamp): Step<void> {
@@ -257,7 +269,8 @@ function* applyDecision(exchange: Exchange, { contested, value }: Decision, url:
   try {
     yield* attempt(function* () {
       if (value !== null) {
-        if (!(yield* takeParents(exchange, value, stamp))) return
+        if (!(yield* takeParents(exchange, id, value, stamp))) return
+        yield* giveUpMoves(exchange, id, value)
       } else {
         if ((yield* readFamily(exchange, state)).family !== contested.family) return // or its children did
         if ((yield* readWaitingChildren(exchange, id)).length) return // nor does a removal stand while a child waits
@@ -272,18 +285,26 @@ function* applyDecision(exchange: Exchange, { contested, value }: Decision, url:
   }
 }
 
-/** Whoever takes the child takes its parent, which was removed here. False where there is none to take. */
-export function* takeParents(exchange: Exchange, value: WireRow, stamp: StepStamp): Step<boolean> {
-  for (const { parent, property, parentColumn } of exchange.collection.parents) {
-    const key = value[property]
-    const there = parent && siblingOf(exchange, parent)
-    if (!there || typeof key !== 'string' || parentColumn !== parent.table.key) continue
-    const state = (yield* readRowStates(there, [key])).get(key) as RowState
-    if (state.version.value !== null) continue
-    const theirs = state.waiting ? state.waiting.theirs : baseOf(there.remote, state)
-    if (!theirs || !(yield* takeParents(there, theirs, stamp))) return false
-    yield* restore(there, state, theirs, stamp)
+/** Whoever takes the child takes its parents, which were removed here. False, and nothing is stored, where there is one to be had nowhere. */
+export function* takeParents(exchange: Exchange, id: string, value: WireRow, stamp: StepStamp): Step<boolean> {
+  const missing: { there: Exchange; state: RowState; theirs: WireRow }[] = []
+  const walked = new Set([`${exchange.collection.name} ${id}`])
+  const rows = [{ from: exchange, row: value }]
+  for (const { from, row } of rows) {
+    for (const { parent, property, parentColumn } of from.collection.parents) {
+      const key = row[property]
+      const there = parent && siblingOf(from, parent)
+      if (!there || typeof key !== 'string' || parentColumn !== parent.table.key || walked.has(`${parent.name} ${key}`)) continue
+      walked.add(`${parent.name} ${key}`)
+      const state = (yield* readRowStates(there, [key])).get(key) as RowState
+      if (state.version.value !== null) continue
+      const theirs = state.waiting ? state.waiting.theirs : baseOf(there.remote, state)
+      if (!theirs) return false
+      missing.push({ there, state, theirs })
+      rows.push({ from: there, row: theirs })
+    }
   }
+  for (const { there, state, theirs } of missing.reverse()) yield* restore(there, state, theirs, stamp)
   return true
 }
 

@@ -14,6 +14,7 @@ import { writeDecision } from './decisions.js'
 import { fromEntity, toEntity } from './entities.js'
 import { type Exchange, isClean, openExchange, readRowStates, StepStamp } from './exchange.js'
 import { isSameRow } from './merge.js'
+import { giveUpMoves } from './moves.js'
 import { hasChanges, readPending } from './pending.js'
 import { tellRowsAgain } from './refusals.js'
 import { removeDependents } from './removals.js'
@@ -344,8 +345,10 @@ function* storeDecision(
   yield* log.database.deferConstraints()
   const stamp = new StepStamp(exchange)
   const base = baseOf(remote, state)
-  if (value !== null) yield* takeParents(exchange, value, stamp)
-  else yield* removeFamily(exchange, state, { isOurs: theirs !== null || isInPush(remote, state), children }, stamp)
+  if (value !== null) {
+    yield* takeParents(exchange, id, value, stamp)
+    yield* giveUpMoves(exchange, id, value)
+  } else yield* removeFamily(exchange, state, { isOurs: theirs !== null || isInPush(remote, state), children }, stamp)
   if (value === theirs) yield* restore(exchange, state, theirs, stamp)
   else yield* settle(exchange, [{ state, theirs, value }], stamp)
   yield* writeDecision(exchange, remote.url, { id, base, local: version.value, remote: theirs, decision: value })

@@ -16,6 +16,7 @@ import { RequestTimeoutError, ServerError, TooLargeError, TransportError } from 
 import type { PushAnswer, Refusal } from '../protocol/messages.js'
 import { type Batch, holdParents, isStillSo, noteUntold, readAhead, readBatch, seenBy } from './batch.js'
 import type { Exchange } from './exchange.js'
+import { holdMoves } from './moves.js'
 import { forgetOutdatedRefusals, writeRefusal } from './refusals.js'
 import { readKnown, type Session, StepSize, step } from './session.js'
 
@@ -53,6 +54,7 @@ function* preparePush(exchange: Exchange, size: StepSize, ahead?: Batch): Step<P
   const { remote } = exchange
   if (remote.push) return 'again' // another sync of this database was faster
   yield* holdParents(exchange)
+  yield* holdMoves(exchange)
   yield* noteUntold(exchange)
   const batch = ahead && (yield* isStillSo(exchange, ahead)) ? ahead : yield* readBatch(exchange, size)
   const { rows, limit, more } = batch

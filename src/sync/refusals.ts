@@ -8,7 +8,7 @@ import { type Exchange, readRowStates } from './exchange.js'
 import { type Session, step } from './session.js'
 
 export function* writeRefusal({ log, remote }: Exchange, { id, code, property, detail }: Refusal, stamp: number): Step<void> {
-  const again = ['parent-missing', 'children-exist', 'children-unseen'].includes(code) ? 1 : 0 // a matter of other rows: told again by the next sync
+  const again = ['parent-missing', 'children-exist', 'children-unseen', 'cycle'].includes(code) ? 1 : 0 // a matter of other rows: told again by the next sync
   yield* log.database.upsertRows(
     'sync_rejection',
     ['remote', 'id', 'stamp', 'code', 'property', 'detail', 'again'],

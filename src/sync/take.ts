@@ -23,6 +23,7 @@ import { ConstraintError, ValueError } from '../errors.js'
 import type { Update, WireRow } from '../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
 import { isSameRow, merge } from './merge.js'
+import { findContestedMoves } from './moves.js'
 import { removeDependents, whyNotYet } from './removals.js'
 import { type Known, knownOf } from './undecided.js'
 import { forgetWaiting, writeWaiting } from './waiting.js'
@@ -95,10 +96,13 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
 
   const orphans = yield* findOrphans(log.database, collection, rows.map(toRow))
   for (const row of rows) if (orphans.has(row.state.id)) yield* waitForParent(exchange, taken, row, orphans.get(row.state.id) as string)
+  const placed = rows.filter(r => !orphans.has(r.state.id))
+  const moves = yield* findContestedMoves(exchange, placed)
+  for (const { state, theirs } of placed) if (moves.has(state.id)) yield* wait(exchange, taken, state, theirs, 'cycle')
   yield* settleOrWait(
     exchange,
     taken,
-    rows.filter(r => !orphans.has(r.state.id)),
+    placed.filter(r => !moves.has(r.state.id)),
     stamp,
   )
   yield* takeRemovals(exchange, taken, removals, stamp)
@@ -211,7 +215,7 @@ export function normalise(
   return value
 }
 
-const ASKED: ReadonlySet<WaitingReason> = new Set(['contested', 'children-changed', 'parent-removed'])
+const ASKED: ReadonlySet<WaitingReason> = new Set(['contested', 'children-changed', 'parent-removed', 'cycle'])
 
 /** Law 7: what cannot be stored is in the journal before the cursor passes it. */
 function* wait(exchange: Exchange, taken: Taken, state: RowState, theirs: WireRow | null, reason: WaitingReason): Step<void> {

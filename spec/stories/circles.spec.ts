@@ -1,0 +1,218 @@
+// Two devices move two folders into each other: neither has made a circle, both together would.
+
+import 'reflect-metadata'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { type DataSource, EntitySchema } from 'typeorm'
+import {
+  type Conflict,
+  enableSync,
+  journal,
+  preferLocalConflictHandler,
+  preferRemoteConflictHandler,
+  resolveEach,
+  syncAll,
+} from 'typeorm-sync'
+import { device, expectAtRest, expectEqual, settle, startServer, Wire } from './devices.js'
+
+interface Folder {
+  id: string
+  name: string
+  parent: Folder | null
+}
+
+const text = { type: 'varchar', length: 40 } as const
+const schemaOf = (name: string) =>
+  new EntitySchema<Folder>({
+    name,
+    tableName: name.toLowerCase(),
+    columns: { id: { ...text, primary: true }, name: text },
+    relations: { parent: { type: 'many-to-one', target: name, nullable: true, onDelete: 'CASCADE' } },
+  })
+const folderSchema = schemaOf('Folder')
+const friendSchema = schemaOf('Friend')
+enableSync(folderSchema, '/folders')
+enableSync(friendSchema, '/friends', { cyclic: ['parent'] })
+
+let server: Awaited<ReturnType<typeof startServer>>
+let alice: DataSource
+let bob: DataSource
+let wire: Wire
+
+beforeEach(async () => {
+  server = await startServer([folderSchema, friendSchema])
+  wire = new Wire()
+  alice = await device([folderSchema, friendSchema], server.url)
+  bob = await device([folderSchema, friendSchema], server.url, { fetch: wire.fetch })
+})
+afterEach(() => Promise.all([alice.destroy(), bob.destroy(), server.stop()]))
+
+const folders = (who: DataSource) => journal(who.getRepository<Folder>('Folder'))
+const put = (who: DataSource, id: string, parent: string | null, table = 'folder') =>
+  who.query(`INSERT INTO ${table} (id, name, "parentId") VALUES (?, ?, ?)`, [id, id, parent])
+const move = (who: DataSource, id: string, parent: string | null, table = 'folder') =>
+  who.query(`UPDATE ${table} SET "parentId" = ? WHERE id = ?`, [parent, id])
+const parents = async (who: DataSource, table = 'folder') =>
+  Object.fromEntries(
+    (await who.query(`SELECT id, "parentId" FROM ${table} ORDER BY id`)).map((r: { id: string; parentId: string }) => [r.id, r.parentId]),
+  )
+
+async function expectDone(expected: Record<string, string | null>): Promise<void> {
+  await settle([bob, alice])
+  await expectEqual([server.dataSource, alice, bob], ['folder'])
+  expect(await parents(alice)).toEqual(expected)
+  await expectAtRest([alice, bob])
+}
+
+/** Alice has moved x into y, Bob y into x; Alice was faster. */
+async function tie(): Promise<void> {
+  for (const id of ['x', 'y']) await put(alice, id, null)
+  await settle([alice, bob])
+  await move(alice, 'x', 'y')
+  await move(bob, 'y', 'x')
+  await syncAll(alice)
+}
+
+describe('two folders that were moved into each other', () => {
+  test.each([
+    ['ours stays', preferLocalConflictHandler, { x: null, y: 'x' }],
+    ['theirs stays', preferRemoteConflictHandler, { x: 'y', y: null }],
+    ['both are put elsewhere', resolveEach<Folder>(() => ({ parent: null })), { x: null, y: 'x' }],
+    ['the remote one is returned', resolveEach<Folder>(c => c.remote as Folder), { x: 'y', y: null }],
+  ])('are one conflict: %s', async (_, handler, expected) => {
+    await tie()
+    const asked: Conflict<Folder>[] = []
+    const report = await syncAll(bob, (conflicts, updates, callback) => {
+      asked.push(...(conflicts as Conflict<Folder>[]))
+      return handler(conflicts as never, updates, callback)
+    })
+    expect(report).toMatchObject({ conflicts: 1, waiting: 0, refused: 0 })
+    expect(asked).toMatchObject([{ id: 'x', properties: ['parent'], local: { name: 'x' }, remote: { name: 'x' } }])
+    await expectDone(expected)
+  })
+
+  test('wait without a handler, nobody has a circle, and the journal decides', async () => {
+    await tie()
+    await syncAll(bob)
+    await syncAll(bob)
+    await syncAll(alice)
+    expect(await parents(server.dataSource)).toEqual({ x: 'y', y: null })
+    expect(await parents(bob)).toEqual({ x: null, y: 'x' })
+    expect(await folders(bob).waiting()).toMatchObject([{ id: 'x', reason: 'cycle' }])
+    expect(await folders(bob).refused()).toMatchObject([{ id: 'y', code: 'cycle', property: 'parent' }])
+    await folders(bob).decide('x', { parent: null })
+    await expectDone({ x: null, y: 'x' })
+  })
+
+  test.each([
+    ['the server’s move is taken', 'x'],
+    ['our own is given up', 'y'],
+  ])('are given up in the journal: %s', async (_, id) => {
+    await tie()
+    await syncAll(bob)
+    await folders(bob).giveUp(id)
+    if (id === 'x') expect(await folders(bob).decisions()).toMatchObject([{ id: 'x' }, { id: 'y', decision: { name: 'y' } }])
+    await expectDone({ x: 'y', y: null })
+  })
+
+  test('what was given up for it can be brought back', async () => {
+    await tie()
+    await syncAll(bob, preferRemoteConflictHandler)
+    await settle([bob, alice])
+    await move(alice, 'x', null)
+    await settle([alice, bob])
+    const decision = (await folders(bob).decisions()).find(d => d.id === 'y')
+    await folders(bob).undo(Number(decision?.decisionId), 'local')
+    await expectDone({ x: null, y: 'x' })
+  })
+
+  test('are contested as well where the other move arrives between our question and our push', async () => {
+    for (const id of ['x', 'y']) await put(alice, id, null)
+    await settle([alice, bob])
+    await move(alice, 'x', 'y')
+    await move(bob, 'y', 'x')
+    let isFirst = true
+    wire.before = async ({ method }) => {
+      if (method !== 'POST' || !isFirst) return
+      isFirst = false
+      await syncAll(alice)
+    }
+    expect(await syncAll(bob, preferLocalConflictHandler)).toMatchObject({ conflicts: 1 })
+    await expectDone({ x: null, y: 'x' })
+  })
+
+  test('by way of others, which came on other pages', async () => {
+    for (const id of ['a', 'b', 'x', 'y']) await put(alice, id, null)
+    await put(alice, 'z', 'y')
+    await settle([alice, bob])
+    await move(alice, 'x', 'b')
+    await put(alice, 'new', 'z')
+    await move(alice, 'b', 'new')
+    await move(bob, 'y', 'a')
+    await move(bob, 'a', 'x')
+    await syncAll(alice)
+    const report = await syncAll(bob, preferRemoteConflictHandler, { pageSize: 1 })
+    expect(report).toMatchObject({ conflicts: 1, waiting: 0 })
+    await expectDone({ a: null, b: 'new', new: 'z', x: 'b', y: null, z: 'y' })
+  })
+
+  test('are no conflict any more once one of them was moved on', async () => {
+    await tie()
+    await syncAll(bob)
+    await move(bob, 'y', null)
+    expect(await syncAll(bob, preferLocalConflictHandler)).toMatchObject({ conflicts: 0, waiting: 0 })
+    await expectDone({ x: 'y', y: null })
+  })
+})
+
+describe('circles that somebody wanted', () => {
+  test('a row that is its own parent, and a circle that one device has made, are stored', async () => {
+    for (const id of ['x', 'y', 'z']) await put(alice, id, null)
+    await settle([alice, bob])
+    await move(alice, 'x', 'x')
+    await move(alice, 'y', 'z')
+    await move(alice, 'z', 'y')
+    await bob.query(`UPDATE folder SET name = 'Bob’s' WHERE id = 'z'`)
+    await syncAll(alice)
+    expect(await syncAll(bob, preferLocalConflictHandler)).toMatchObject({ conflicts: 0, waiting: 0, merged: 1 })
+    await expectDone({ x: 'x', y: 'z', z: 'y' })
+  })
+
+  test('a row that is its own parent can be contested, removed and brought back', async () => {
+    await put(alice, 'x', null)
+    await settle([alice, bob])
+    await move(alice, 'x', 'x')
+    await bob.query(`DELETE FROM folder WHERE id = 'x'`)
+    await syncAll(alice)
+    await syncAll(bob, preferRemoteConflictHandler)
+    await expectDone({ x: 'x' })
+    await alice.query(`DELETE FROM folder WHERE id = 'x'`)
+    await bob.query(`UPDATE folder SET name = 'Bob’s' WHERE id = 'x'`)
+    await syncAll(bob)
+    expect(await syncAll(alice, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1 })
+    await expectDone({ x: 'x' })
+  })
+
+  test('a circle that was removed here and edited there comes back whole', async () => {
+    for (const id of ['x', 'y']) await put(alice, id, null)
+    await settle([alice, bob])
+    await move(alice, 'x', 'y')
+    await move(alice, 'y', 'x')
+    await settle([alice, bob])
+    await bob.query(`UPDATE folder SET name = 'Bob’s'`)
+    await alice.query(`DELETE FROM folder WHERE id = 'x'`)
+    await syncAll(bob)
+    await syncAll(alice, preferRemoteConflictHandler)
+    await expectDone({ x: 'y', y: 'x' })
+  })
+
+  test('friends of each other are no conflict where the relation is said to run in circles', async () => {
+    for (const id of ['x', 'y']) await put(alice, id, null, 'friend')
+    await settle([alice, bob])
+    await move(alice, 'x', 'y', 'friend')
+    await move(bob, 'y', 'x', 'friend')
+    await syncAll(alice)
+    expect(await syncAll(bob, preferLocalConflictHandler)).toMatchObject({ conflicts: 0, pushed: 1 })
+    await settle([alice, bob])
+    expect(await parents(alice, 'friend')).toEqual({ x: 'y', y: 'x' })
+  })
+})
