@@ -27,15 +27,24 @@ const DEEPEST = 500
 /** The body, decoded, and what it says as JSON. Throws a Problem: 400, 408, 413 or 415. A byte order mark of UTF-8 is passed over. */
 export async function readJson(ctx: Context, limits: BodyLimits): Promise<{ bytes: Buffer; json: unknown }> {
   checkContentType(ctx.get('Content-Type'))
-  const parsed = ctx.request as unknown as { body?: unknown; rawBody?: unknown }
-  if (parsed.body === undefined && parsed.rawBody === undefined) {
-    const bytes = await readBody(ctx, ctx.get('Content-Encoding').trim().toLowerCase(), limits)
-    return { bytes, json: parse(bytes) }
-  }
-  // a body parser of the application's was here first
-  const bytes = Buffer.from(typeof parsed.rawBody === 'string' ? parsed.rawBody : JSON.stringify(parsed.body))
+  const encoding = ctx.get('Content-Encoding').trim().toLowerCase()
+  const bytes = ctx.req.readableEnded ? readBefore(ctx) : await readBody(ctx, encoding, limits)
   if (bytes.length > limits.bytes) throw tooLarge(limits)
   return { bytes, json: parse(bytes) }
+}
+
+/** The body that a parser before us has read: one of Koa, or one of Express or Nest, into which the application is mounted. */
+function readBefore({ request, req }: Context): Buffer {
+  type Parsed = { rawBody?: unknown; body?: unknown }
+  const [ours, theirs] = [request as unknown as Parsed, req as unknown as Parsed]
+  const body = ours.rawBody ?? theirs.rawBody ?? ours.body ?? theirs.body
+  if (body === undefined)
+    throw new Problem(
+      500,
+      'A body parser before syncRoutes read the body and left it neither as `body` nor as `rawBody`. Whoever runs this server mounts syncRoutes before that parser.',
+    )
+  if (body instanceof Uint8Array) return Buffer.from(body)
+  return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body))
 }
 
 // Any other type could be sent across origins by a mere form, without a preflight.
@@ -52,7 +61,6 @@ function readBody(ctx: Context, encoding: string, limits: BodyLimits): Promise<B
   if (!plain && !Object.hasOwn(DECODERS, encoding))
     throw new Problem(415, 'The Content-Encoding is not known here.', { headers: { 'Accept-Encoding': 'gzip, deflate, br' } })
   if (Number(req.headers['content-length'] ?? 0) > limits.bytes) throw tooLarge(limits)
-  if (req.readableEnded) throw new Error('A middleware before syncRoutes read the body and left neither ctx.request.body nor rawBody.')
 
   const decoder = plain ? undefined : DECODERS[encoding]?.()
   const chunks: Buffer[] = []

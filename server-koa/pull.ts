@@ -81,7 +81,9 @@ function readToken(text: string): Token {
   try {
     const [stamp, id, start] = JSON.parse(Buffer.from(text, 'base64url').toString())
     const isStamp = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0
-    if (isStamp(stamp) && typeof id === 'string' && (start === null || isStamp(start))) return { stamp, id, start: start ?? undefined }
+    // no database has an id with a NUL or half a character, and some fail where they are asked for one
+    const isId = typeof id === 'string' && !/\0|\p{Surrogate}/u.test(id)
+    if (isStamp(stamp) && isId && (start === null || isStamp(start))) return { stamp, id, start: start ?? undefined }
   } catch {
     // it is none
   }

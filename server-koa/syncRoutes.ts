@@ -1,7 +1,7 @@
 // The middleware of a server: the synced entities of a data source, each at the path of its url.
 
 import Router from '@koa/router'
-import type { Context } from 'koa'
+import type { Context, Middleware } from 'koa'
 import type { DataSource } from 'typeorm'
 import { type ChangeLog, collectionNamed } from '../src/changes/changeLog.js'
 import { changeLogOf, type SyncedEntity, setUpAgain, syncedEntities } from '../src/entity/registry.js'
@@ -19,6 +19,11 @@ export interface SyncRoutesOptions extends Partial<PullLimits>, Partial<PushLimi
   readonly prefix?: string
 }
 
+/** A middleware of Koa; `routes()` gives the same, as a router of @koa/router does, and what another router mounts by `use`. */
+export interface SyncRoutes extends Middleware {
+  routes(): ReturnType<Router['routes']>
+}
+
 type Limits = PullLimits & PushLimits
 
 const LIMITS: Limits = {
@@ -34,11 +39,11 @@ const VARY = ['Accept', 'Accept-Encoding', 'Authorization']
 const EXPOSED = ['ETag', 'Retry-After', 'Idempotency-Replayed']
 
 /**
- * Routes that answer PROTOCOL.md for the synced entities of a data source, which may be initialised later: `app.use(syncRoutes(dataSource,
- * { public: true }).routes())`. Authentication, CORS, compression and rate limits are the application's, before these routes; body parsers
+ * A middleware that answers PROTOCOL.md for the synced entities of a data source, which may be initialised later: `app.use(syncRoutes(dataSource,
+ * { public: true }))`. Authentication, CORS, compression and rate limits are the application's, before these routes; body parsers
  * belong behind them. Throws SyncConfigurationError where nobody said that the rows are public.
  */
-export function syncRoutes(dataSource: DataSource, options: SyncRoutesOptions): Router {
+export function syncRoutes(dataSource: DataSource, options: SyncRoutesOptions): SyncRoutes {
   if (options?.public !== true)
     throw new SyncConfigurationError(
       'syncRoutes serves every row to everybody who reaches it, there are no scopes yet. If that is what you want, or your own middleware before it lets nobody else in, say so: syncRoutes(dataSource, { public: true }).',
@@ -58,7 +63,8 @@ export function syncRoutes(dataSource: DataSource, options: SyncRoutesOptions): 
       ctx.status = 204
     } else if (options.prefix) await answering(ctx, () => Promise.reject(new Problem(404, 'There is no such collection.')))
   })
-  return router
+  const routes = router.routes()
+  return Object.assign(routes as unknown as Middleware, { routes: () => routes })
 }
 
 function limitsOf(options: SyncRoutesOptions): Limits {

@@ -28,6 +28,7 @@ const values = 'spec/hazards/values.spec.ts'
 const http = 'spec/server-koa/http.spec.ts'
 const http2 = 'spec/server-koa/http2.spec.ts'
 const largeRows = 'spec/server-koa/largeRows.spec.ts'
+const routes = 'spec/server-koa/syncRoutes.spec.ts'
 const attacks = 'spec/server-koa/attacks.spec.ts'
 const streams = 'spec/server-koa/stream.spec.ts'
 const maintenance = 'spec/server-koa/maintenance.spec.ts'
@@ -1871,6 +1872,38 @@ const onTheServer: Mutant[] = [
     find: 'req.rawHeaders.filter(',
     replace: "(req.headersDistinct['idempotency-key'] ? req.rawHeaders : []).filter(",
     by: [http2],
+  },
+  {
+    name: 'tokens-with-nul',
+    hazard: 'NUL in `after` is 500 on PostgreSQL',
+    file: 'server-koa/pull.ts',
+    find: '&& !/\\0|\\p{Surrogate}/u.test(id)',
+    replace: '',
+    by: [attacks],
+  },
+  {
+    name: 'body-parsers-around',
+    hazard: 'behind Express or Nest with a body parser before it',
+    file: 'server-koa/body.ts',
+    find: 'ours.rawBody ?? theirs.rawBody ?? ours.body ?? theirs.body',
+    replace: 'ours.rawBody ?? ours.body',
+    by: [routes],
+  },
+  {
+    name: 'body-that-a-parser-left-alone',
+    hazard: 'a body parser for other bodies',
+    file: 'server-koa/body.ts',
+    find: 'ctx.req.readableEnded ? readBefore(ctx)',
+    replace: "'body' in ctx.req ? readBefore(ctx)",
+    by: [routes],
+  },
+  {
+    name: 'no-middleware-by-itself',
+    hazard: '`syncRoutes(…)` fits `app.use`',
+    file: 'server-koa/syncRoutes.ts',
+    find: 'return Object.assign(routes as unknown as Middleware, { routes: () => routes })',
+    replace: 'return router as never',
+    by: [routes],
   },
   {
     name: 'long-ids',

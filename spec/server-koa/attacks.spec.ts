@@ -192,6 +192,17 @@ describe('methods', () => {
   })
 })
 
+// tokens that say what ours do not
+const HOSTILE_TOKENS = [
+  '[1,"\\u0000",null]',
+  '[1,"a\\u0000b",1]',
+  '[1,"\\ud800",null]',
+  '[1,{},null]',
+  '[-1,"x",null]',
+  '[1,"x","y"]',
+  '[9007199254740992,"x",null]',
+]
+
 describe('queries', () => {
   test.each([
     "since=0' OR '1'='1",
@@ -204,6 +215,7 @@ describe('queries', () => {
     'after=%00',
     "after=' UNION SELECT 1",
     'after=eyJzdGFtcCI6MH0',
+    ...HOSTILE_TOKENS.map(token => `after=${Buffer.from(token).toString('base64url')}`),
     'min=NaN',
   ])('%s', async query => {
     const answer = await todo.get(`/taskChanges?${query.replaceAll(' ', '%20').replaceAll("'", '%27')}`)

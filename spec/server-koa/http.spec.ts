@@ -156,7 +156,11 @@ describe('POST', () => {
   })
 
   test('stores rows, parts of rows and removals, all under one stamp', async () => {
-    const first = await todo.post('/taskChanges', [milk, bread])
+    const rest = { done: false, dueDate: null, project: null }
+    const first = await todo.post('/taskChanges', [
+      { ...milk, ...rest },
+      { ...bread, ...rest },
+    ])
     expect(first).toMatchObject({ status: 200, json: { status: 'ok', now: expect.any(Number), since: expect.any(Number) } })
     const second = (
       await todo.post('/taskChanges', [
@@ -274,8 +278,8 @@ describe('POST', () => {
 
   test('names the properties that the server does not know, each once, and again where it comes again', async () => {
     const rows = [
-      { ...milk, _lastChange: 5, _removed: false, priority: 1 },
-      { id: 'milk2', _partial: false, name: 'More milk', priority: null, 'address.city': 'x' },
+      { ...milk, done: false, dueDate: null, project: null, _lastChange: 5, _removed: false, priority: 1 },
+      { id: 'milk2', _partial: false, name: 'More milk', done: false, dueDate: null, project: null, priority: null, 'address.city': 'x' },
       { id: 'bread', _removed: true, color: 'red' },
     ]
     const key = { 'Idempotency-Key': 'newer' }

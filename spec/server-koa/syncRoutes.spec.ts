@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { bodyParser } from '@koa/bodyparser'
 import cors from '@koa/cors'
@@ -78,6 +80,81 @@ describe('among other middleware', () => {
     expect((await todo.post('/taskChanges', [milk])).status).toBe(200)
   })
 
+  test.each<[string, (req: any, body: Buffer) => void]>([
+    ['express.json()', (req, body) => Object.assign(req, { body: JSON.parse(body.toString()) })],
+    ['express.text()', (req, body) => Object.assign(req, { body: body.toString() })],
+    ['express.raw()', (req, body) => Object.assign(req, { body })],
+    ['Nest with rawBody', (req, body) => Object.assign(req, { rawBody: body, body: 'parsed' })],
+  ])('a body parser of the application around may have been there before: %s', async (_, leave) => {
+    const isRead = await start()
+    // what Express does: its parser reads, then comes whatever is mounted
+    const handler = isRead.app.callback()
+    const server = createServer(async (req, res) => {
+      const chunks: Buffer[] = []
+      for await (const chunk of req) chunks.push(chunk)
+      leave(req, Buffer.concat(chunks))
+      handler(req, res)
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/taskChanges`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify([milk]),
+    })
+    expect(await answer.json()).toMatchObject({ status: 'ok' })
+    expect((await isRead.get('/taskChanges')).json.updates).toMatchObject([milk])
+    server.close()
+    server.closeAllConnections()
+  })
+
+  test('a body parser that leaves nothing is named, to the client and to the application', async () => {
+    const parser = async (ctx: any, next: () => Promise<void>) => {
+      for await (const _ of ctx.req);
+      await next()
+    }
+    todo = await start({ before: [parser] })
+    const answer = await todo.post('/taskChanges', [milk])
+    expect(answer).toMatchObject({
+      status: 500,
+      json: { status: 500, detail: expect.stringContaining('mounts syncRoutes before that parser') },
+    })
+    expect(todo.errors).toMatchObject([{ status: 500 }])
+  })
+
+  test('a body parser for other bodies leaves ours alone, and may say that there was none', async () => {
+    const parser = async (ctx: any, next: () => Promise<void>) => {
+      ctx.request.body = {}
+      ctx.req.body = {}
+      await next()
+    }
+    todo = await start({ before: [parser] })
+    expect((await todo.post('/taskChanges', [milk])).status).toBe(200)
+  })
+
+  test('it is a middleware itself, for an application of any type, and has routes as well', async () => {
+    todo = await start()
+    const routes = syncRoutes(todo.dataSource, { public: true })
+    const typed = new Koa<{ user: string }, { token: string }>()
+    typed.use(async (ctx, next) => {
+      ctx.state.user = ctx.token
+      await next()
+    })
+    for (const app of [
+      new Koa().use(routes),
+      new Koa().use(routes.routes()),
+      typed.use(routes),
+      new Koa().use(new Router().use('/taskChanges/..', routes).routes()),
+    ])
+      expect(app.middleware.length).toBeGreaterThan(0)
+    const app = new Koa().use(routes)
+    const server = app.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    expect((await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/taskChanges`)).status).toBe(200)
+    server.close()
+    server.closeAllConnections()
+  })
+
   test('answers are compressed, and are the same', async () => {
     todo = await start({ before: [compress({ threshold: 0 })] })
     await todo.post('/taskChanges', [milk])
@@ -91,10 +168,11 @@ describe('among other middleware', () => {
     todo = await start()
     const app = new Koa()
     app.use(new Router().use('/api', syncRoutes(todo.dataSource, { public: true }).routes()).routes())
+    app.use(new Router().use('/bare', syncRoutes(todo.dataSource, { public: true })).routes())
     const server = app.listen(0, '127.0.0.1')
     await once(server, 'listening')
-    const answer = await fetch(`http://127.0.0.1:${(server.address() as { port: number }).port}/api/taskChanges`)
-    expect(answer.status).toBe(200)
+    for (const prefix of ['/api', '/bare'])
+      expect((await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${prefix}/taskChanges`)).status).toBe(200)
     server.close()
     server.closeAllConnections()
   })
