@@ -272,6 +272,30 @@ describe.each(kinds)('on %s', kind => {
     await dataSource.destroy()
   })
 
+  test('what a migration changes that the collation of its column takes for equal is a change', async () => {
+    const Word = new EntitySchema<any>({
+      name: 'Word',
+      tableName: 'word',
+      columns: {
+        id: { type: 'text', primary: true },
+        name: { type: 'text', collation: 'NOCASE' },
+        size: { type: 'numeric', nullable: true },
+      },
+    })
+    enableSync(Word, '/words')
+    const dataSource = await open(kind, newFile(), { entities: [Word], synchronize: true })
+    await dataSource.query(`INSERT INTO word (id, name, size) VALUES ('a', 'abc', 1), ('b', 'ABC', 1)`)
+    const stamps = async () => (await dataSource.query('SELECT "_lastChange" AS stamp FROM word ORDER BY id')).map((row: any) => row.stamp)
+    const before = await stamps()
+    const louder = migration(1_600_000_000_007, async sql => {
+      await sql(`UPDATE word SET name = upper(name)`)
+    })
+    dataSource.migrations.push(new louder() as any)
+    await dataSource.runMigrations()
+    expect((await stamps()).map((stamp: number, i: number) => stamp > before[i])).toEqual([true, false])
+    await dataSource.destroy()
+  })
+
   test('a migration may synchronize', async () => {
     const dataSource: DataSource = await open(kind, newFile(), { migrations: [makeTask], migrationsRun: true })
     const nested = migration(1_600_000_000_006, () => dataSource.synchronize())

@@ -70,6 +70,18 @@ describe('refused, when the data source is initialised, is', () => {
     expect(dataSource.isInitialized).toBe(false)
   })
 
+  test.each(['_sync_id', '_SYNC_stamp', '_lastchange'])('a column with a name of ours: %s', async name => {
+    const Task = schema({ columns: { id: { type: 'uuid', primary: true }, taken: { type: 'text', name } } })
+    enableSync(Task, '/tasks')
+    await expect(open(Task).initialize()).rejects.toThrow(`Task cannot be synced: its column ${name} has a name that our own columns have`)
+  })
+
+  test.each(['sync_clock', 'sync_image_task'])('a table with a name of ours: %s', async tableName => {
+    const Task = schema({ tableName })
+    enableSync(Task, '/tasks')
+    await expect(open(Task).initialize()).rejects.toThrow(/Task cannot be synced: its table sync_\w+ has a name of our own tables/)
+  })
+
   test('not a many-to-many relation that is knowingly left out', async () => {
     const Task = schema({ relations: { tags: { type: 'many-to-many', target: 'Tag', joinTable: true } } })
     enableSync(Task, '/tasks', { omit: ['tags'] })

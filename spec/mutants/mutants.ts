@@ -39,6 +39,7 @@ const schema = 'spec/changes/schema.spec.ts'
 const steps = 'spec/changes/step.spec.ts'
 const bytewise = 'spec/changes/rows.spec.ts'
 const schemas = 'spec/changes/postgresSchemas.spec.ts'
+const ownKeys = 'spec/stories/ownKeys.spec.ts'
 const everyValue = 'spec/changes/values.spec.ts'
 const lengths = 'spec/changes/values/lengths.spec.ts'
 const photos = 'spec/stories/photos.spec.ts'
@@ -1238,6 +1239,22 @@ const pushing: Mutant[] = [
 // ---------------------------------------------------------------- apply
 
 const applying: Mutant[] = [
+  {
+    name: 'collations-hide-what-a-migration-changed',
+    hazard: 'a migration that changes only the case of a NOCASE column is not seen',
+    file: 'src/changes/database/sqlite.ts',
+    find: 'IS NOT ${other} COLLATE BINARY OR',
+    replace: 'IS NOT ${other} OR',
+    by: [schema],
+  },
+  {
+    name: 'no-parent-by-the-own-key',
+    hazard: 'an entity whose primary key is a foreign key',
+    file: 'src/changes/collection.ts',
+    find: 'isOwnKey ? (value ? id : undefined) :',
+    replace: 'isOwnKey && !value ? id :',
+    by: [ownKeys],
+  },
   {
     name: 'failed-step-is-kept',
     hazard: 'a step is atomic; law 1',

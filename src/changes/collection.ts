@@ -2,6 +2,7 @@
 
 import type { DataSource, EntityMetadata } from 'typeorm'
 import { SyncConfigurationError } from '../errors.js'
+import type { WireRow } from '../protocol/messages.js'
 import type { Table } from './database/database.js'
 import { keyCheck } from './values/keys.js'
 import { type ColumnCodec, describeColumns } from './values.js'
@@ -14,8 +15,10 @@ export interface Reference {
   readonly child: Collection | undefined
   readonly childTable: string
   readonly childColumn: string
-  /** Wire name of the key in the child. */
+  /** Wire name of the key in the child; `id` where that is its own key. */
   readonly property: string
+  /** The child's own key is the foreign key: its row has the id of the one that it needs. */
+  readonly isOwnKey: boolean
   readonly parent: Collection | undefined
   readonly parentTable: string
   readonly parentColumn: string
@@ -43,8 +46,14 @@ export interface Collection {
   readonly children: Reference[]
 }
 
+/** The key of the row that a row needs by this reference; null where it needs none, undefined where the value does not say. */
+export const keyOf = ({ isOwnKey, property }: Reference, id: string, value: WireRow | null | undefined) =>
+  isOwnKey ? (value ? id : undefined) : value?.[property]
+
 const TEXT = /^(varchar|text|uuid|char|nchar|nvarchar|character|varying character|native character|clob|character varying)$/i
 const RESERVED = new Set(['_lastChange', '_removed', '_partial'])
+const OUR_TABLES =
+  /^sync_(clock|tombstone|remote|stamp|conflict|rejection|seen|decision|push|replaced|collection|outdated|copying|(image|copy|guard)_.*)$/i
 
 /** Describes the synced entities of a data source. Throws SyncConfigurationError for one that cannot be synced as it is. */
 export function describeCollections(
@@ -72,11 +81,18 @@ export function describeCollections(
         )
       if (key.onDelete === 'DEFAULT')
         refuseEntity(metadata.name, `the foreign key ${column.propertyName} has ON DELETE SET DEFAULT; use CASCADE, SET NULL or RESTRICT.`)
+      const isOwnKey = child?.table.key === column.databaseName
+      if (isOwnKey && key.onDelete === 'SET NULL')
+        refuseEntity(
+          metadata.name,
+          `its key ${column.propertyName} is a foreign key with ON DELETE SET NULL, but a key cannot be null; use CASCADE or RESTRICT.`,
+        )
       const reference: Reference = {
         child,
         childTable: metadata.tableName,
         childColumn: column.databaseName,
-        property: child?.columns.find(c => c.column === column.databaseName)?.property ?? column.propertyPath,
+        property: isOwnKey ? 'id' : (child?.columns.find(c => c.column === column.databaseName)?.property ?? column.propertyPath),
+        isOwnKey,
         parent,
         parentTable: key.referencedEntityMetadata.tableName,
         parentColumn: referenced.databaseName,
@@ -148,7 +164,11 @@ function describeCollection(dataSource: DataSource, metadata: EntityMetadata, om
         `Leave it out knowingly with { omit: ['${relation.propertyName}'] }, or make the link an entity with a key of its own.`,
     )
   }
+  if (OUR_TABLES.test(metadata.tableName)) refuse(`its table ${metadata.tableName} has a name of our own tables; give it another one.`)
   const columns = describeColumns(metadata, dataSource)
+  // databases may take them for equal whatever the case
+  for (const { column } of columns)
+    if (/^(_sync_.*|_lastchange)$/i.test(column)) refuse(`its column ${column} has a name that our own columns have; give it another one.`)
   for (const { property } of columns) {
     if (RESERVED.has(property) || (property === 'id' && key.propertyPath !== 'id'))
       refuse(`its property ${property} has a name that the protocol uses itself.`)

@@ -3,7 +3,7 @@
 import { ConstraintError, ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
-import type { Collection } from './collection.js'
+import { type Collection, keyOf } from './collection.js'
 import { attempt, type Database, query, quote, rowsOf, type Step } from './database/database.js'
 import { hasOtherRemotes, type Remote } from './remotes.js'
 import { NEVER, type Version } from './rows.js'
@@ -238,13 +238,16 @@ export function* findOrphans(
   const orphans = new Map<string, string>()
   if (!collection.parents.length) return orphans
   const missing: { id: string; property: string; key: string }[] = []
-  for (const { property, parent, parentTable, parentColumn } of collection.parents) {
+  for (const reference of collection.parents) {
+    const { property, parent, parentTable, parentColumn } = reference
+    const neededBy = (r: (typeof rows)[number]) => keyOf(reference, r.id, r.value)
     // a row that keeps its parent has it
-    const needing = rows.filter(
-      r => Object.hasOwn(r.value, property) && r.value[property] !== null && r.old.value?.[property] !== r.value[property],
-    )
+    const needing = rows.filter(r => {
+      const key = neededBy(r)
+      return key !== undefined && key !== null && keyOf(reference, r.id, r.old.value) !== key
+    })
     if (!needing.length) continue
-    const keys = new Set(needing.map(r => String(r.value[property])))
+    const keys = new Set(needing.map(r => String(neededBy(r))))
     const found = yield* query(
       `SELECT ${database.text(`p.${quote(parentColumn)}`)} AS id FROM ${quote(parentTable)} p WHERE ${database.among(parentTable, 'p', parentColumn)}`,
       database.list(keys),
@@ -252,7 +255,7 @@ export function* findOrphans(
     for (const { id } of found) keys.delete(String(id))
     const isSelf = parent === collection && parentColumn === collection.table.key
     for (const row of needing) {
-      const key = String(row.value[property])
+      const key = String(neededBy(row))
       if (!keys.has(key)) continue
       if (isSelf) missing.push({ id: row.id, property, key })
       else orphans.set(row.id, property)

@@ -1,6 +1,6 @@
 // What a push tells: the news up to a place, as so many rows as a request has room for.
 
-import type { Collection } from '../changes/collection.js'
+import { type Collection, keyOf } from '../changes/collection.js'
 import { imagesOf, query, quote, type Step } from '../changes/database/database.js'
 import { baseOf, isAgreed, isHeld, type Remote, type RowState, readKinds, readStates } from '../changes/remotes.js'
 import { LAST, type Place, readChanges } from '../changes/rows.js'
@@ -128,9 +128,11 @@ export function* holdParents(exchange: Exchange): Step<void> {
     if (!child || !sibling) continue
     const waiting = yield* readWaiting({ ...exchange, collection: child, remote: sibling })
     const parents = new Set<string>()
-    for (const { theirs } of waiting.values())
-      for (const { property, parent } of child.parents)
-        if (parent === collection && typeof theirs?.[property] === 'string') parents.add(theirs[property])
+    for (const [childId, { theirs }] of waiting)
+      for (const reference of child.parents) {
+        const key = keyOf(reference, childId, theirs)
+        if (reference.parent === collection && typeof key === 'string') parents.add(key)
+      }
     if (child !== collection)
       for (const id of yield* readLeft({ ...exchange, collection: child, remote: sibling }, collection)) parents.add(id)
     for (const state of (yield* readRowStates(exchange, [...parents])).values()) {
@@ -149,8 +151,9 @@ export function* holdParents(exchange: Exchange): Step<void> {
 function* readLeft(exchange: Exchange, parent: Collection): Step<string[]> {
   const { log, collection, remote } = exchange
   const left: string[] = []
-  for (const { property, childColumn, parent: needed, parentColumn } of collection.parents) {
-    if (needed !== parent || parentColumn !== parent.table.key) continue
+  for (const { property, childColumn, isOwnKey, parent: needed, parentColumn } of collection.parents) {
+    // a row whose own key it is does not move
+    if (needed !== parent || parentColumn !== parent.table.key || isOwnKey) continue
     const rows = yield* query(
       `SELECT DISTINCT i._sync_id AS id
          FROM ${quote(imagesOf(collection.table))} i JOIN sync_tombstone t ON t.collection = ? AND t.id = ${log.database.text(`i.${quote(childColumn)}`)}

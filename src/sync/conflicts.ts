@@ -1,6 +1,6 @@
 // Asks the application about what is contested, outside any step, and stores what it decides.
 
-import type { Reference } from '../changes/collection.js'
+import { keyOf, type Reference } from '../changes/collection.js'
 import { attempt, type Step } from '../changes/database/database.js'
 import { nameOf, readDependents } from '../changes/dependents.js'
 import { baseOf, type RowState } from '../changes/remotes.js'
@@ -289,10 +289,11 @@ function* applyDecision(exchange: Exchange, { contested, value }: Decision, url:
 export function* takeParents(exchange: Exchange, id: string, value: WireRow, stamp: StepStamp): Step<boolean> {
   const missing: { there: Exchange; state: RowState; theirs: WireRow }[] = []
   const walked = new Set([`${exchange.collection.name} ${id}`])
-  const rows = [{ from: exchange, row: value }]
-  for (const { from, row } of rows) {
-    for (const { parent, property, parentColumn } of from.collection.parents) {
-      const key = row[property]
+  const rows = [{ from: exchange, at: id, row: value }]
+  for (const { from, at, row } of rows) {
+    for (const reference of from.collection.parents) {
+      const { parent, parentColumn } = reference
+      const key = keyOf(reference, at, row)
       const there = parent && siblingOf(from, parent)
       if (!there || typeof key !== 'string' || parentColumn !== parent.table.key || walked.has(`${parent.name} ${key}`)) continue
       walked.add(`${parent.name} ${key}`)
@@ -301,7 +302,7 @@ export function* takeParents(exchange: Exchange, id: string, value: WireRow, sta
       const theirs = state.waiting ? state.waiting.theirs : baseOf(there.remote, state)
       if (!theirs) return false
       missing.push({ there, state, theirs })
-      rows.push({ from: there, row: theirs })
+      rows.push({ from: there, at: key, row: theirs })
     }
   }
   for (const { there, state, theirs } of missing.reverse()) yield* restore(there, state, theirs, stamp)

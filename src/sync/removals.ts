@@ -79,7 +79,8 @@ export function* removeDependents(
   for (const row of [...removed].reverse()) {
     const there = siblingOf(exchange, row.collection)
     const base = there && baseOf(there.remote, stateOf(row))
-    const isTaken = ({ property, key, parent }: Link) => base?.[property] === key && !staying.has(nameOf(parent))
+    // by its own key a row is always under the same one
+    const isTaken = ({ property, key, parent }: Link) => (property === 'id' || base?.[property] === key) && !staying.has(nameOf(parent))
     if (!there || base === undefined || (base && !row.by.some(isTaken))) staying.add(nameOf(row))
   }
   const values = new Map<string, { row: Dependent; value: WireRow | null; isNews: boolean }>()

@@ -1,6 +1,6 @@
 // Takes rows from the server, in one step: each is stored, merged, or written into the journal, where it waits.
 
-import type { Collection } from '../changes/collection.js'
+import { type Collection, keyOf } from '../changes/collection.js'
 import { attempt, quote, type Step, Undo } from '../changes/database/database.js'
 import { nameOf, readDependents } from '../changes/dependents.js'
 import {
@@ -225,9 +225,9 @@ function* wait(exchange: Exchange, taken: Taken, state: RowState, theirs: WireRo
 
 // A child of a parent that was removed here is contested: whoever takes it takes the parent back. Otherwise the parent has not come yet.
 function* waitForParent(exchange: Exchange, taken: Taken, { state, theirs, value }: Candidate, property: string): Step<void> {
-  const parent = exchange.collection.parents.find(r => r.property === property)?.parent
-  const there = parent && siblingOf(exchange, parent)
-  const key = value?.[property]
+  const reference = exchange.collection.parents.find(r => r.property === property)
+  const there = reference?.parent && siblingOf(exchange, reference.parent)
+  const key = reference && keyOf(reference, state.id, value)
   const isRemovedHere = there !== undefined && typeof key === 'string' && (yield* wasRemovedHere(there, key))
   yield* wait(exchange, taken, state, theirs, isRemovedHere ? 'parent-removed' : 'parent-missing')
 }

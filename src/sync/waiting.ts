@@ -1,5 +1,6 @@
 // The journal of what waits: rows of the server's that this database has not taken yet, and why.
 
+import { keyOf } from '../changes/collection.js'
 import { query, type Step } from '../changes/database/database.js'
 import { isAgreed, type RowState, type Waiting, type WaitingReason, waitingFrom } from '../changes/remotes.js'
 import type { WireRow } from '../protocol/messages.js'
@@ -35,10 +36,11 @@ export function* readWaiting({ remote }: Exchange): Step<Map<string, Waiting>> {
 /** The rows that wait for a word about a row which they need. */
 export function* readWaitingChildren(exchange: Exchange, id: string): Step<string[]> {
   const children: string[] = []
-  for (const { child, property } of exchange.collection.children) {
+  for (const reference of exchange.collection.children) {
+    const { child } = reference
     const there = child && siblingOf(exchange, child)
     if (!there) continue
-    for (const [childId, { theirs }] of yield* readWaiting(there)) if (theirs?.[property] === id) children.push(childId)
+    for (const [childId, { theirs }] of yield* readWaiting(there)) if (keyOf(reference, childId, theirs) === id) children.push(childId)
   }
   return children
 }

@@ -251,7 +251,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     // the key was renamed: nobody can tell which row is which any more, so all of them count as changed
     if (!copied.has(table.key)) return void (yield* query(`UPDATE ${name} SET "_lastChange" = NULL`))
     const common = ['_lastChange', ...table.columns].filter(c => copied.has(c))
-    const differs = common.map(c => `x.${quote(c)} IS NOT v.${quote(c)}`).join(' OR ')
+    const differs = common.map(c => isOther(`x.${quote(c)}`, `v.${quote(c)}`)).join(' OR ')
     const idsOf = function* (sql: string) {
       return (yield* query(sql)).map(row => String(row.id))
     }
@@ -453,6 +453,10 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
 
 // A trigger that keeps still costs a call for each row, twice what the row itself costs. Where there are many the triggers go away meanwhile:
 // the step is one transaction, and one turn, so that nobody else writes without them, and a step that fails brings them back.
+/** SQL for «these two are not one value», whatever a column's collation takes for equal. */
+const isOther = (one: string, other: string) =>
+  `(${one} IS NOT ${other} COLLATE BINARY OR (typeof(${one}) <> typeof(${other}) AND (typeof(${one}) = 'text' OR typeof(${other}) = 'text')))`
+
 const MANY = 400
 
 function insertTriggers(table: string): Step<Row[]> {
