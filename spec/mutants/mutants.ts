@@ -47,6 +47,8 @@ const twoDevices = 'spec/stories/twoDevices.spec.ts'
 const oldServers = 'spec/stories/oldServer.spec.ts'
 const poison = 'spec/server-koa/poison.spec.ts'
 const triggers = 'spec/server-koa/triggers.spec.ts'
+const descendants = 'spec/hazards/descendants.spec.ts'
+const statements = 'spec/stories/statements.spec.ts'
 
 // ---------------------------------------------------------------- order and cursors
 
@@ -846,8 +848,8 @@ const pushing: Mutant[] = [
     name: 'unseen-is-not-told-again',
     hazard: 'what was refused for children that the sender has not seen is told again by the next sync; law 7',
     file: 'src/sync/refusals.ts',
-    find: ", 'children-unseen'].includes(code)",
-    replace: '].includes(code)',
+    find: ", 'children-unseen', 'cycle'].includes(code)",
+    replace: ", 'cycle'].includes(code)",
     by: [rows, 'simulation'],
   },
   {
@@ -1425,6 +1427,39 @@ const applying: Mutant[] = [
     by: [rows, 'simulation'],
   },
   {
+    name: 'unseen-grandchildren',
+    hazard: 'a posted removal cascades over grandchildren that the sender never saw; law 9',
+    file: 'src/sync/batch.ts',
+    find: '      if (child) visited.add(child)\n',
+    replace: '',
+    by: [descendants],
+  },
+  {
+    name: 'cleared-is-never-news',
+    hazard: 'an edit of a row that SET NULL clears is still to be told',
+    file: 'src/sync/removals.ts',
+    find: 'isNews: !there || !isClean(there, stateOf(row)) })',
+    replace: 'isNews: !there })',
+    by: [descendants, 'simulation'],
+  },
+  {
+    name: 'what-goes-along-is-stored-row-by-row',
+    hazard: 'a removal that takes thousands of rows along holds the clock for a minute',
+    file: 'src/changes/store.ts',
+    find: 'ordered[i]?.from === from) i++',
+    replace: 'ordered[i]?.from === from && i < start + 1) i++',
+    by: [statements],
+  },
+  {
+    name: 'what-goes-along-is-read-row-by-row',
+    hazard: 'a removal that takes thousands of rows along holds the clock for a minute',
+    file: 'src/sync/removals.ts',
+    find: '(yield* readEarly(exchange, removed))',
+    replace:
+      '(yield* (function* () {\n      const early = []\n      for (const row of removed) early.push(...(yield* readEarly(exchange, [row])))\n      return early\n    })())',
+    by: [statements],
+  },
+  {
     name: 'unseen-movers',
     hazard: "a parent's removal arrives and takes a child that was moved there here; unseen-children",
     file: 'src/sync/removals.ts',
@@ -1460,7 +1495,7 @@ const applying: Mutant[] = [
     name: 'child-without-its-parent',
     hazard: 'whoever takes the child takes the parent back; law 9',
     file: 'src/sync/conflicts.ts',
-    find: '        if (!(yield* takeParents(exchange, value, stamp))) return\n',
+    find: '        if (!(yield* takeParents(exchange, id, value, stamp))) return\n',
     replace: '',
     by: [rows, 'simulation'],
   },

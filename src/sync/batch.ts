@@ -8,7 +8,7 @@ import { dateToNumber } from '../changes/values.js'
 import { type PushedRow, type WireRow, writePushedRow } from '../protocol/messages.js'
 import { type Exchange, readRowStates } from './exchange.js'
 import { isSameRow } from './merge.js'
-import { writeRefusal } from './refusals.js'
+import { writeRefusals } from './refusals.js'
 import type { StepSize } from './session.js'
 import { readWaiting } from './waiting.js'
 
@@ -135,15 +135,15 @@ export function* holdParents(exchange: Exchange): Step<void> {
       }
     if (child !== collection)
       for (const id of yield* readLeft({ ...exchange, collection: child, remote: sibling }, collection)) parents.add(id)
-    for (const state of (yield* readRowStates(exchange, [...parents])).values()) {
-      const { id, version } = state
-      if (version.stamp === 0 || version.value !== null || isAgreed(remote, state, version.stamp) || isHeld(state)) continue
-      yield* writeRefusal(
-        exchange,
-        { id, code: 'children-exist', detail: 'Rows that need it wait for a decision, or are told first.' },
-        version.stamp,
-      )
-    }
+    const states = [...(yield* readRowStates(exchange, [...parents])).values()]
+    const held = states.filter(
+      state => state.version.stamp > 0 && state.version.value === null && !isAgreed(remote, state, state.version.stamp) && !isHeld(state),
+    )
+    const detail = 'Rows that need it wait for a decision, or are told first.'
+    yield* writeRefusals(
+      exchange,
+      held.map(({ id, version }) => ({ id, code: 'children-exist', detail, stamp: version.stamp })),
+    )
   }
 }
 

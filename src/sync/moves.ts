@@ -8,7 +8,7 @@ import { storeVersions } from '../changes/store.js'
 import type { WireRow } from '../protocol/messages.js'
 import { writeDecision } from './decisions.js'
 import { type Exchange, isClean, readRowStates } from './exchange.js'
-import { writeRefusal } from './refusals.js'
+import { writeRefusals } from './refusals.js'
 
 interface Moved {
   readonly state: RowState
@@ -101,7 +101,7 @@ export function* holdMoves(exchange: Exchange): Step<void> {
     for (const state of circle?.moves ?? []) {
       if (isHeld(state)) continue
       const detail = 'It was moved below a row that somebody else has moved below it, and that waits for a decision.'
-      yield* writeRefusal(exchange, { id: state.id, property: circle?.tree.property, code: 'cycle', detail }, state.version.stamp)
+      yield* writeRefusals(exchange, [{ id: state.id, property: circle?.tree.property, code: 'cycle', detail, stamp: state.version.stamp }])
     }
   }
 }

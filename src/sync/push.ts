@@ -17,7 +17,7 @@ import type { PushAnswer, Refusal } from '../protocol/messages.js'
 import { type Batch, holdParents, isStillSo, noteUntold, readAhead, readBatch, seenBy } from './batch.js'
 import type { Exchange } from './exchange.js'
 import { holdMoves } from './moves.js'
-import { forgetOutdatedRefusals, writeRefusal } from './refusals.js'
+import { forgetOutdatedRefusals, writeRefusals } from './refusals.js'
 import { readKnown, type Session, StepSize, step } from './session.js'
 
 /** `again`: the server has to be read first; `more`: another batch waits. */
@@ -194,7 +194,10 @@ async function setAside(session: Session, push: OpenPush, refusals: readonly Ref
   if (!known.length)
     throw new ServerError(`${url} refused rows of ${collection.entity} that it was not told.`, { url, status: 422, isDefinite: true })
   await step(session, function* (exchange) {
-    for (const refusal of known) yield* writeRefusal(exchange, refusal, told.get(refusal.id) as number)
+    yield* writeRefusals(
+      exchange,
+      known.map(refusal => ({ ...refusal, stamp: told.get(refusal.id) as number })),
+    )
   })
   report.refused += known.length
 }

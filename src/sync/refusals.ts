@@ -7,13 +7,16 @@ import type { Refusal } from '../protocol/messages.js'
 import { type Exchange, readRowStates } from './exchange.js'
 import { type Session, step } from './session.js'
 
-export function* writeRefusal({ log, remote }: Exchange, { id, code, property, detail }: Refusal, stamp: number): Step<void> {
-  const again = ['parent-missing', 'children-exist', 'children-unseen', 'cycle'].includes(code) ? 1 : 0 // a matter of other rows: told again by the next sync
+/** Notes refused rows, each with the stamp of the version that was refused. */
+export function* writeRefusals({ log, remote }: Exchange, refusals: readonly (Refusal & { readonly stamp: number })[]): Step<void> {
+  // a matter of other rows: told again by the next sync
+  const again = (code: string) => (['parent-missing', 'children-exist', 'children-unseen', 'cycle'].includes(code) ? 1 : 0)
+  if (!refusals.length) return
   yield* log.database.upsertRows(
     'sync_rejection',
     ['remote', 'id', 'stamp', 'code', 'property', 'detail', 'again'],
     ['remote', 'id'],
-    [[remote.id, id, stamp, code, property ?? null, detail, again]],
+    refusals.map(({ id, stamp, code, property, detail }) => [remote.id, id, stamp, code, property ?? null, detail, again(code)]),
   )
 }
 

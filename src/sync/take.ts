@@ -26,7 +26,7 @@ import { isSameRow, merge } from './merge.js'
 import { findContestedMoves } from './moves.js'
 import { removeDependents, whyNotYet } from './removals.js'
 import { type Known, knownOf } from './undecided.js'
-import { forgetWaiting, writeWaiting } from './waiting.js'
+import { forgetWaiting, type ToWait, writeWaiting } from './waiting.js'
 
 export interface Taken {
   /** Rows that were stored as the server has them, removals included. */
@@ -60,6 +60,7 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
 
   const rows: (Candidate & { value: WireRow })[] = []
   const removals: Candidate[] = []
+  const contested: ToWait[] = []
   for (const { id, value: given } of latest.values()) {
     const state = states.get(id) as RowState
     const base = baseOf(exchange.remote, state)
@@ -89,11 +90,12 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
     const { value, isContested } = merge(known.base, state.version.value, theirs, isAutomatic(collection))
     if (isContested) {
       if (known.base && known.isShown) yield* keepImages(log.database, collection, remote, [{ id, value: known.base }], yield* stamp.take())
-      yield* wait(exchange, taken, state, theirs, 'contested')
+      contested.push({ state, theirs, reason: 'contested' })
     } else if (value !== null) rows.push({ state, theirs, value })
     else removals.push({ state, theirs, value })
   }
 
+  yield* waitAll(exchange, taken, contested)
   const orphans = yield* findOrphans(log.database, collection, rows.map(toRow))
   for (const row of rows) if (orphans.has(row.state.id)) yield* waitForParent(exchange, taken, row, orphans.get(row.state.id) as string)
   const placed = rows.filter(r => !orphans.has(r.state.id))
@@ -164,8 +166,13 @@ export function* takeUnknown({ log, collection, remote }: Exchange, updates: rea
 export function* leaveRows(exchange: Exchange, updates: Iterable<Update>): Step<Taken> {
   const taken = nothingTaken()
   const latest = new Map([...updates].map(u => [u.id, u.value]))
-  for (const state of (yield* readRowStates(exchange, [...latest.keys()])).values())
-    yield* wait(exchange, taken, state, latest.get(state.id) ?? null, 'parent-missing')
+  const states = [...(yield* readRowStates(exchange, [...latest.keys()])).values()]
+  const reason = 'parent-missing'
+  yield* waitAll(
+    exchange,
+    taken,
+    states.map(state => ({ state, theirs: latest.get(state.id) ?? null, reason })),
+  )
   return taken
 }
 
@@ -218,10 +225,13 @@ export function normalise(
 const ASKED: ReadonlySet<WaitingReason> = new Set(['contested', 'children-changed', 'parent-removed', 'cycle'])
 
 /** Law 7: what cannot be stored is in the journal before the cursor passes it. */
-function* wait(exchange: Exchange, taken: Taken, state: RowState, theirs: WireRow | null, reason: WaitingReason): Step<void> {
-  yield* writeWaiting(exchange, state, theirs, reason)
-  taken[ASKED.has(reason) ? 'contested' : 'waiting'].add(state.id)
+function* waitAll(exchange: Exchange, taken: Taken, rows: readonly ToWait[]): Step<void> {
+  yield* writeWaiting(exchange, rows)
+  for (const { state, reason } of rows) taken[ASKED.has(reason) ? 'contested' : 'waiting'].add(state.id)
 }
+
+const wait = (exchange: Exchange, taken: Taken, state: RowState, theirs: WireRow | null, reason: WaitingReason) =>
+  waitAll(exchange, taken, [{ state, theirs, reason }])
 
 // A child of a parent that was removed here is contested: whoever takes it takes the parent back. Otherwise the parent has not come yet.
 function* waitForParent(exchange: Exchange, taken: Taken, { state, theirs, value }: Candidate, property: string): Step<void> {
@@ -339,11 +349,13 @@ function* takeRemovals(exchange: Exchange, taken: Taken, removals: readonly Cand
   const ids = present.map(r => r.state.id)
   const why = yield* whyNotYet(exchange, yield* readDependents(log.database, collection, ids))
   const ready: Candidate[] = []
+  const waiting: ToWait[] = []
   for (const removal of removals) {
     const reason = why.get(nameOf({ collection, id: removal.state.id }))
-    if (reason) yield* wait(exchange, taken, removal.state, removal.theirs, reason)
+    if (reason) waiting.push({ ...removal, reason })
     else ready.push(removal)
   }
+  yield* waitAll(exchange, taken, waiting)
   yield* removeOrWait(exchange, taken, ready, stamp)
 }
 

@@ -6,18 +6,24 @@ import { isAgreed, type RowState, type Waiting, type WaitingReason, waitingFrom 
 import type { WireRow } from '../protocol/messages.js'
 import { type Exchange, siblingOf } from './exchange.js'
 
-/** Notes the server's version of a row; our version's stamp is noted along, if that is news, for it is not told while the row waits. */
-export function* writeWaiting({ log, remote }: Exchange, state: RowState, theirs: WireRow | null, reason: WaitingReason): Step<void> {
-  const untold = isAgreed(remote, state, state.version.stamp) ? null : state.version.stamp
-  const json = theirs === null ? null : JSON.stringify(theirs)
-  const { waiting } = state
-  if (waiting && waiting.reason === reason && waiting.untold === untold && waiting.json === json) return
-  yield* log.database.upsertRows(
-    'sync_conflict',
-    ['remote', 'id', 'theirs', 'untold', 'reason'],
-    ['remote', 'id'],
-    [[remote.id, state.id, json, untold, reason]],
-  )
+/** A server's version of a row, and why it waits. */
+export interface ToWait {
+  readonly state: RowState
+  readonly theirs: WireRow | null
+  readonly reason: WaitingReason
+}
+
+/** Notes the server's versions of rows; our versions' stamps are noted along, if they are news, for they are not told while the rows wait. */
+export function* writeWaiting({ log, remote }: Exchange, rows: readonly ToWait[]): Step<void> {
+  const notes = rows.flatMap(({ state, theirs, reason }) => {
+    const untold = isAgreed(remote, state, state.version.stamp) ? null : state.version.stamp
+    const json = theirs === null ? null : JSON.stringify(theirs)
+    const { waiting } = state
+    if (waiting && waiting.reason === reason && waiting.untold === untold && waiting.json === json) return []
+    return [[remote.id, state.id, json, untold, reason]]
+  })
+  if (!notes.length) return
+  yield* log.database.upsertRows('sync_conflict', ['remote', 'id', 'theirs', 'untold', 'reason'], ['remote', 'id'], notes)
 }
 
 export function* forgetWaiting({ log, remote }: Exchange, ids: readonly string[]): Step<void> {

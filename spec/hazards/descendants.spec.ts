@@ -1,0 +1,53 @@
+// What hangs on a row that is removed: nobody's unseen row goes with it, and nobody's edit is lost over it.
+
+import { expect, test } from '@jest/globals'
+import { EntitySchema } from 'typeorm'
+import { enableSync, journal, syncAll } from 'typeorm-sync'
+import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+
+const text = { type: 'varchar' } as const
+const under = (name: string, target: string | undefined, onDelete: 'CASCADE' | 'SET NULL' = 'CASCADE') =>
+  new EntitySchema<any>({
+    ...{ name, tableName: name.toLowerCase() },
+    columns: { id: { ...text, primary: true }, name: { ...text, default: '' } },
+    relations: target ? { parent: { type: 'many-to-one', target, nullable: true, onDelete } } : {},
+  })
+const Shelf = under('Shelf', undefined)
+const Book = under('Book', 'Shelf')
+const Remark = under('Remark', 'Book')
+const Loan = under('Loan', 'Shelf', 'SET NULL')
+const entities = [Shelf, Book, Remark, Loan]
+for (const entity of entities) enableSync(entity, `/${entity.options.tableName}s`)
+
+async function library(kind: (typeof SERVERS)[number], { isLent = false } = {}) {
+  const there = await openOn(kind, entities)
+  const { url } = await serve(there)
+  const alice = await openOn('sqljs', entities, { server: url })
+  const bob = await openOn('sqljs', entities, { server: url })
+  await alice.getRepository(Shelf).insert({ id: 's' })
+  await alice.getRepository(Book).insert({ id: 'b', parent: { id: 's' } })
+  if (isLent) await alice.getRepository(Loan).insert({ id: 'l', name: 'old', parent: { id: 's' } })
+  for (const device of [alice, bob, alice]) await syncAll(device)
+  return { there, alice, bob }
+}
+
+test.each(SERVERS)('a removal whose sender has not seen a grandchild takes nothing along (%s)', async kind => {
+  const { there, alice, bob } = await library(kind)
+  await bob.getRepository(Remark).insert({ id: 'r', name: 'of Bob’s', parent: { id: 'b' } })
+  await syncAll(bob)
+  await alice.getRepository(Shelf).delete('s')
+  // the shelves alone: she knows nothing of what came to the others
+  await syncAll(alice.getRepository(Shelf))
+  expect((await journal(alice.getRepository(Shelf)).refused()).map(r => r.code)).toEqual(['children-unseen'])
+  expect(await sql(there, 'SELECT name FROM remark')).toEqual([{ name: 'of Bob’s' }])
+})
+
+test.each(SERVERS)('an edit of a row whose parent goes is told, though the row loses its parent (%s)', async kind => {
+  const { there, alice, bob } = await library(kind, { isLent: true })
+  await bob.getRepository(Shelf).delete('s')
+  await syncAll(bob)
+  await alice.getRepository(Loan).update('l', { name: 'hers' })
+  for (const device of [alice, bob]) await syncAll(device)
+  for (const each of [there, alice, bob])
+    expect(await sql(each, 'SELECT name, "parentId" AS parent FROM loan')).toEqual([{ name: 'hers', parent: null }])
+})

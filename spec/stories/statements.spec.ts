@@ -1,0 +1,128 @@
+// However many rows there are, they take the same statements: nothing is done row by row, on either side of the wire.
+
+import { describe, expect, test } from '@jest/globals'
+import { type DataSource, EntitySchema } from 'typeorm'
+import { enableSync, syncAll } from 'typeorm-sync'
+import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+
+const text = { type: 'varchar' } as const
+const cascading = (name: string, target: string, onDelete: 'CASCADE' | 'SET NULL') =>
+  new EntitySchema<any>({
+    ...{ name, tableName: name.toLowerCase() },
+    columns: { id: { ...text, primary: true }, name: text, other: { ...text, nullable: true } },
+    relations: { parent: { type: 'many-to-one', target, nullable: true, onDelete } },
+  })
+const Root = new EntitySchema<any>({
+  ...{ name: 'Root', tableName: 'root' },
+  columns: { id: { ...text, primary: true }, name: text, other: { ...text, nullable: true } },
+})
+const Twig = cascading('Twig', 'Twig', 'CASCADE')
+const Child = cascading('Child', 'Root', 'CASCADE')
+const Friend = cascading('Friend', 'Root', 'SET NULL')
+const entities = [Root, Child, Friend, Twig]
+for (const entity of entities) enableSync(entity, `/${entity.options.tableName}s`)
+
+/** How a history begins, what happens at once, and where: on the device or on the server. */
+interface Path {
+  readonly before?: (of: DataSource, n: number) => Promise<void>
+  readonly happens: (of: DataSource, n: number) => Promise<void>
+}
+
+const id = (i: number) => `r${String(i).padStart(4, '0')}`
+const fill = async (of: DataSource, table: string, n: number, parentOf?: (i: number) => string | null) => {
+  for (let i = 0; i < n; i++)
+    await sql(of, `INSERT INTO "${table}" (id, name${parentOf ? ', "parentId"' : ''}) VALUES (?, ?${parentOf ? ', ?' : ''})`, [
+      id(i),
+      'name',
+      ...(parentOf ? [parentOf(i)] : []),
+    ])
+}
+const run = (statement: string) => async (of: DataSource) => void (await sql(of, statement))
+
+const PATHS: Record<string, Path> = {
+  'new rows': { happens: (of, n) => fill(of, 'root', n) },
+  'new rows in a tree': { happens: (of, n) => fill(of, 'twig', n, i => (i ? id((i - 1) >> 1) : null)) },
+  'changed rows': { before: (of, n) => fill(of, 'root', n), happens: run(`UPDATE root SET name = 'changed'`) },
+  'changed rows with a parent': {
+    async before(of, n) {
+      await fill(of, 'root', 1)
+      await fill(of, 'child', n, () => id(0))
+    },
+    happens: run(`UPDATE child SET name = 'changed'`),
+  },
+  'removed rows': { before: (of, n) => fill(of, 'root', n), happens: run('DELETE FROM root') },
+  'a removal with children': {
+    async before(of, n) {
+      await fill(of, 'root', 1)
+      await fill(of, 'child', n, () => id(0))
+    },
+    happens: run('DELETE FROM root'),
+  },
+  'removals with a child each': {
+    async before(of, n) {
+      await fill(of, 'root', n)
+      await fill(of, 'child', n, id)
+    },
+    happens: run('DELETE FROM root'),
+  },
+  'a removal that leaves rows behind': {
+    async before(of, n) {
+      await fill(of, 'root', 1)
+      await fill(of, 'friend', n, () => id(0))
+    },
+    happens: run('DELETE FROM root'),
+  },
+  'removals that leave a row behind each': {
+    async before(of, n) {
+      await fill(of, 'root', n)
+      await fill(of, 'friend', n, id)
+    },
+    happens: run('DELETE FROM root'),
+  },
+  'the removal of a tree': {
+    before: (of, n) => fill(of, 'twig', n, i => (i ? id((i - 1) >> 1) : null)),
+    happens: run(`DELETE FROM twig WHERE id = '${id(0)}'`),
+  },
+}
+
+describe.each(SERVERS as Kind[])('with a server on %s', kind => {
+  test.each(Object.entries(PATHS))('%s', async (_, { before, happens }) => {
+    const counts: number[][] = []
+    for (const n of [12, 48]) {
+      let count = 0
+      const seen: string[] = []
+      const beforeStatement = (statement: string) => {
+        count++
+        seen.push(statement)
+      }
+      const there = await openOn(kind, entities, { beforeStatement })
+      const { url } = await serve(there)
+      const alice = await openOn('sqljs', entities, { server: url, beforeStatement })
+      const bob = await openOn('sqljs', entities, { server: url, beforeStatement })
+      await before?.(alice, n)
+      for (const device of [alice, bob, alice]) await syncAll(device)
+      const counted = async (work: () => Promise<unknown>) => {
+        count = 0
+        seen.length = 0
+        await work()
+        if (process.env.SHOW)
+          console.log(
+            n,
+            count,
+            [...seen.reduce((m, s) => m.set(s, (m.get(s) ?? 0) + 1), new Map<string, number>())].filter(([, c]) => c > 8),
+          )
+        return count
+      }
+      await happens(alice, n)
+      counts.push([await counted(() => syncAll(alice)), await counted(() => syncAll(bob))])
+      expect(await syncAll(alice)).toMatchObject({ waiting: 0, refused: 0 })
+      expect(await syncAll(bob)).toMatchObject({ waiting: 0, refused: 0 })
+    }
+    // 36 rows more
+    const [few = [], many = []] = counts
+    for (const [i, side] of ['push', 'pull'].entries()) {
+      const [x, y] = [few[i] as number, many[i] as number]
+      expect({ side, x, y, grows: y - x > 17 }).toEqual({ side, x, y, grows: false })
+    }
+  })
+})
