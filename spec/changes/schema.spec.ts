@@ -186,7 +186,7 @@ describe.each(kinds)('on %s', kind => {
     const drop = migration(1_600_000_000_003, sql => sql('ALTER TABLE task DROP COLUMN due'))
     const Narrow = taskWith({ title: name })
     const third = await open(kind, file, { entities: [Narrow], migrations: [makeTask, change, drop], migrationsRun: true })
-    expect((await imagesOf(third)).find((image: any) => image.id === 'a')).toEqual({ id: 'a', title: '' })
+    expect((await imagesOf(third)).find((image: any) => image.id === 'a')).toEqual({ id: 'a', title: 'A' })
     await expectCapture(third)
     await third.destroy()
   })

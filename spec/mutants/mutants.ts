@@ -40,6 +40,7 @@ const steps = 'spec/changes/step.spec.ts'
 const bytewise = 'spec/changes/rows.spec.ts'
 const schemas = 'spec/changes/postgresSchemas.spec.ts'
 const ownKeys = 'spec/stories/ownKeys.spec.ts'
+const renames = 'spec/stories/renames.spec.ts'
 const everyValue = 'spec/changes/values.spec.ts'
 const lengths = 'spec/changes/values/lengths.spec.ts'
 const photos = 'spec/stories/photos.spec.ts'
@@ -1241,6 +1242,46 @@ const pushing: Mutant[] = [
 // ---------------------------------------------------------------- apply
 
 const applying: Mutant[] = [
+  {
+    name: 'a-renamed-table-is-a-new-one',
+    hazard: 'a table is renamed by a migration: pending removals and base versions are looked up under the new name',
+    file: 'src/changes/renames.ts',
+    find: 'before.paths.some(path => paths.includes(path)))?.[0]',
+    replace: 'before.paths.some(path => paths.includes(path)) && false)?.[0]',
+    by: [renames],
+  },
+  {
+    name: 'a-renamed-column-is-a-new-one',
+    hazard: 'a column is renamed: a pending edit is a conflict with oneself',
+    file: 'src/changes/renames.ts',
+    find: 'if (isGone(columns[property]) && own.includes(column)) renamed.set(columns[property], column)',
+    replace: '{}',
+    by: [renames],
+  },
+  {
+    name: 'a-renamed-property-is-a-new-one',
+    hazard: 'a property is renamed on both sides: base versions survive where the migration is seen',
+    file: 'src/changes/renames.ts',
+    find: '        renamed.set(gone, column)\n        break',
+    replace: '        break',
+    by: [renames],
+  },
+  {
+    name: 'no-copy-of-a-table-that-is-about-to-be-renamed',
+    hazard: 'a migration renames a table and writes to it as well',
+    file: 'src/changes/renames.ts',
+    find: 'tables.push(isYetToCome ? { ...collection.table, was } : collection.table)',
+    replace: 'tables.push(collection.table)',
+    by: [renames],
+  },
+  {
+    name: 'a-copy-of-another-table-is-compared',
+    hazard: 'a table that is made beside the old one: nothing of the old one is told to be removed',
+    file: 'src/changes/renames.ts',
+    find: 'if ((yield* database.columnNames(copiesOf(name))).length) yield* query(`DROP TABLE',
+    replace: 'if (name === null) yield* query(`DROP TABLE',
+    by: [renames],
+  },
   {
     name: 'collations-hide-what-a-migration-changed',
     hazard: 'a migration that changes only the case of a NOCASE column is not seen',

@@ -30,6 +30,8 @@ export interface Reference {
 export interface Collection {
   /** What it is called in the bookkeeping: the table's name, for class names do not survive a minifier. */
   readonly name: string
+  /** What it is called on the wire: the paths of its urls. They survive where a migration renames the table. */
+  readonly paths: readonly string[]
   /** What people call it. */
   readonly entity: string
   readonly metadata: EntityMetadata
@@ -58,9 +60,9 @@ const OUR_TABLES =
 /** Describes the synced entities of a data source. Throws SyncConfigurationError for one that cannot be synced as it is. */
 export function describeCollections(
   dataSource: DataSource,
-  synced: readonly { metadata: EntityMetadata; omit: readonly string[]; cyclic: readonly string[] }[],
+  synced: readonly { metadata: EntityMetadata; omit: readonly string[]; cyclic: readonly string[]; urls: readonly string[] }[],
 ): Collection[] {
-  const collections = synced.map(({ metadata, omit }) => describeCollection(dataSource, metadata, omit))
+  const collections = synced.map(({ metadata, omit, urls }) => describeCollection(dataSource, metadata, omit, urls))
   const byTable = new Map(collections.map(c => [c.name, c]))
   const cyclic = new Map(synced.map(s => [s.metadata, s.cyclic]))
   for (const metadata of dataSource.entityMetadatas) {
@@ -138,7 +140,12 @@ function refuseEntity(entity: string, why: string): never {
   throw new SyncConfigurationError(`${entity} cannot be synced: ${why}`, { entity })
 }
 
-function describeCollection(dataSource: DataSource, metadata: EntityMetadata, omit: readonly string[]): Collection {
+function describeCollection(
+  dataSource: DataSource,
+  metadata: EntityMetadata,
+  omit: readonly string[],
+  urls: readonly string[],
+): Collection {
   const entity = metadata.name
   const refuse = (why: string): never => refuseEntity(entity, why)
   if (metadata.tableType === 'view' || metadata.tableType === 'junction') refuse('it is not an entity with a table of its own.')
@@ -175,6 +182,7 @@ function describeCollection(dataSource: DataSource, metadata: EntityMetadata, om
   }
   return {
     name: metadata.tableName,
+    paths: urls.map(url => new URL(url, 'http://server').pathname),
     entity,
     metadata,
     table: { name: metadata.tableName, key: key.databaseName, columns: columns.map(c => c.column) },

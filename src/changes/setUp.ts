@@ -4,6 +4,7 @@ import { SyncSchemaError } from '../errors.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
 import { attempt, type Database, query, type Row, type Step, type TableState } from './database/database.js'
+import { moveRenamed, noteNames, tablesBefore } from './renames.js'
 
 /** Brings the database in line with the synced entities. Throws SyncSchemaError where a table or column is missing. */
 export async function setUpChangeLog(log: ChangeLog): Promise<void> {
@@ -20,7 +21,14 @@ const CHANGES_NOTHING =
 
 /** The statements by which the set-up would change the database as it is now, in their order. Throws SyncSchemaError as the set-up does. */
 export function setUpStatements(log: ChangeLog): Promise<string[]> {
-  return log.database.step(() => rehearse(log.database, setUp(log, refuseMissing)), { setUp: true, readOnly: true })
+  return log.database.step(() => rehearseSetUp(log), { setUp: true, readOnly: true })
+}
+
+// What a table was called before decides what is to be made: so its renaming comes first, and alone.
+function* rehearseSetUp(log: ChangeLog): Step<string[]> {
+  const { database, collections } = log
+  const renaming = yield* rehearse(database, moveRenamed(database, collections))
+  return renaming.length ? renaming : yield* rehearse(database, setUp(log, refuseMissing))
 }
 
 // Reads are made, writes are noted.
@@ -95,12 +103,14 @@ export async function changeSchema<T>(log: ChangeLog, work: () => Promise<T>, { 
 }
 
 function* prepareSchemaChange({ database, collections }: ChangeLog, changesRows: boolean): Step<void> {
+  const tables = changesRows ? yield* tablesBefore(database, collections) : []
   yield* database.dropTriggers()
   // the copies outlive a crash: the next set-up compares and drops them
-  if (changesRows) yield* database.copyRows(tablesOf(collections))
+  if (changesRows) yield* database.copyRows(tables)
 }
 
 function* setUp({ database, collections }: ChangeLog, missing: (collection: Collection, state: TableState) => void): Step<void> {
+  if (!(yield* database.isReplica())) yield* moveRenamed(database, collections)
   const present: Collection[] = []
   const gained: Collection[] = []
   for (const collection of collections) {
@@ -122,6 +132,7 @@ function* setUp({ database, collections }: ChangeLog, missing: (collection: Coll
   yield* database.stampDifferences(tablesOf(present))
   yield* database.stampUnstamped(tablesOf(present))
   for (const collection of gained) yield* readAgain(collection)
+  yield* noteNames(database, present)
   yield* database.mark(false)
 }
 

@@ -62,7 +62,12 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
   // synchronize and migrations run inside of initialize, before it is done
   function changeLog(): ChangeLog {
     if (current) return current
-    const synced = syncedEntities(dataSource).map(({ metadata, options: { omit = [], cyclic = [] } }) => ({ metadata, omit, cyclic }))
+    const synced = syncedEntities(dataSource).map(({ metadata, urls, options: { omit = [], cyclic = [] } }) => ({
+      metadata,
+      urls,
+      omit,
+      cyclic,
+    }))
     for (const { metadata } of synced) refuseAttached(dataSource, metadata)
     current = { dataSource, database: openDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
     return current

@@ -67,7 +67,11 @@ export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
 /** A name of ours for something that belongs to a table, the same each time. */
 export const ownName = (prefix: string, table: string, longest?: number) => shortName(prefix + table, longest)
 
-export const imagesOf = (table: Table) => ownName('sync_image_', table.name)
+export const imageTableOf = (table: string) => ownName('sync_image_', table)
+export const imagesOf = (table: Table) => imageTableOf(table.name)
+
+/** The copy that is made of a table before a migration. */
+export const copiesOf = (table: string) => ownName('sync_copy_', table)
 
 /** The table behind an entity, as triggers and image tables need it. */
 export interface Table {
@@ -77,6 +81,8 @@ export interface Table {
   readonly key: string
   /** Database names of the columns that are synced, key and `_lastChange` left out. */
   readonly columns: readonly string[]
+  /** The table that holds its rows yet, before a migration renames it. */
+  readonly was?: string
 }
 
 /** A column that a statement writes, and what stands for its value there, where that is not a mere parameter. */
@@ -150,6 +156,12 @@ export interface Database {
   /** Lets triggers keep still, or act again, within a step that began before the clock was there. */
   mark(isOurs: boolean): Step<void>
   createTables(): Step<void>
+  /** The columns of a table of this database; none where it is not there. */
+  columnNames(table: string): Step<string[]>
+  /** SQL for «these two values differ», whatever a collation takes for equal. */
+  differs(one: string, other: string): string
+  /** Removes what belongs to a table that is not there any more under this name. */
+  forgetTable?(table: string): Step<void>
   /** Brings image table and triggers in line with the entity's table; `tables` are all that are synced. */
   prepareTable(table: Table, tables: readonly Table[]): Step<TableState>
   dropTriggers(): Step<void>

@@ -43,7 +43,6 @@ export interface Catalog {
 
 /** The database names its constraint after it, so its name is shorter than 64. */
 export const guardOf = (table: string) => ownName('sync_guard_', table, 56)
-export const copyOf = (table: string) => ownName('sync_copy_', table)
 
 export function* columnsOf(tables: readonly string[]): Step<Map<string, Map<string, Column>>> {
   const rows = yield* query(

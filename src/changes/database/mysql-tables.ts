@@ -85,6 +85,11 @@ export const TABLES: ReadonlyMap<string, string> = new Map(
     decision LONGTEXT,
     INDEX sync_decision_age (decided_at)
   )`,
+    sync_collection: `(
+    collection VARCHAR(64) NOT NULL PRIMARY KEY,
+    paths TEXT NOT NULL,           -- JSON: what it is called on the wire
+    properties MEDIUMTEXT NOT NULL -- JSON: columns by property
+  )`,
     sync_push: `(
     \`key\` VARCHAR(512) NOT NULL PRIMARY KEY,
     hash VARCHAR(64) NOT NULL,

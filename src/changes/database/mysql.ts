@@ -12,6 +12,7 @@ import type { DataSource } from 'typeorm'
 import { ConstraintError, DatabaseBusyError, DatabaseFailedError, SyncConfigurationError } from '../../errors.js'
 import {
   cellsOf,
+  copiesOf,
   type Database,
   type DatabaseOptions,
   first,
@@ -33,7 +34,6 @@ import {
   type Catalog,
   type Columns,
   columnsOf,
-  copyOf,
   differs,
   guardOf,
   readCatalog,
@@ -434,7 +434,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   }
 
   function* stampDifferencesOf(table: Table, copied: Columns, own: Columns): Step<void> {
-    const [name, copy, key] = [quote(table.name), quote(copyOf(table.name)), quote(table.key)]
+    const [name, copy, key] = [quote(table.name), quote(copiesOf(table.name)), quote(table.key)]
     const pins = pinned(own.values(), ['_lastChange'])
     // the key was renamed: nobody can tell which row is which any more, so all of them count as changed
     if (!copied.has(table.key)) return void (yield* query(`UPDATE ${name} SET "_lastChange" = NULL${pins}`))
@@ -557,6 +557,17 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       return { missing: undefined, ...images, triggersWereGone }
     },
 
+    *columnNames(table) {
+      known.delete(table)
+      return [...((yield* columnsOf([table])).get(table)?.keys() ?? [])]
+    },
+
+    differs: (one, other) => `NOT (CAST(${one} AS BINARY) <=> CAST(${other} AS BINARY))`,
+
+    *forgetTable(table) {
+      yield* query(`DROP TABLE IF EXISTS ${quote(guardOf(table))}`)
+    },
+
     *dropTriggers() {
       for (const triggers of (yield* readTriggers()).values())
         for (const name of triggers.keys()) yield* query(`DROP TRIGGER IF EXISTS ${quote(name)}`)
@@ -576,25 +587,26 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     },
 
     *copyRows(tables) {
-      const found = yield* columnsOf(tables.flatMap(t => [t.name, copyOf(t.name)]))
+      const found = yield* columnsOf(tables.flatMap(t => [t.was ?? t.name, copiesOf(t.name)]))
       for (const table of tables) {
+        const { was = table.name } = table
         // a copy that is there already stems from a change that was not finished: what it holds is older, and true
-        if (!found.get(table.name)?.has('_lastChange') || found.has(copyOf(table.name))) continue
+        if (!found.get(was)?.has('_lastChange') || found.has(copiesOf(table.name))) continue
         // the name comes last: half a copy would be taken for a whole one
-        const key = found.get(table.name)?.has(table.key) ? `(PRIMARY KEY (${quote(table.key)})) ` : ''
+        const key = found.get(was)?.has(table.key) ? `(PRIMARY KEY (${quote(table.key)})) ` : ''
         yield* query('DROP TABLE IF EXISTS sync_copying')
-        yield* query(`CREATE TABLE sync_copying ${key}ENGINE = InnoDB AS SELECT * FROM ${quote(table.name)}`)
-        yield* query(`RENAME TABLE sync_copying TO ${quote(copyOf(table.name))}`)
+        yield* query(`CREATE TABLE sync_copying ${key}ENGINE = InnoDB AS SELECT * FROM ${quote(was)}`)
+        yield* query(`RENAME TABLE sync_copying TO ${quote(copiesOf(table.name))}`)
       }
     },
 
     *stampDifferences(tables) {
-      const found = yield* columnsOf(tables.flatMap(t => [t.name, copyOf(t.name)]))
+      const found = yield* columnsOf(tables.flatMap(t => [t.name, copiesOf(t.name)]))
       const copies: string[] = []
       for (const table of tables) {
-        const [own, copied] = [found.get(table.name), found.get(copyOf(table.name))]
+        const [own, copied] = [found.get(table.name), found.get(copiesOf(table.name))]
         if (!copied) continue
-        copies.push(copyOf(table.name))
+        copies.push(copiesOf(table.name))
         if (own?.has('_lastChange') && own.has(table.key)) yield* stampDifferencesOf(table, copied, own)
       }
       if (!copies.length) return

@@ -97,6 +97,11 @@ export const TABLES: Readonly<Record<string, string>> = {
     answer TEXT NOT NULL,
     answered_at BIGINT NOT NULL
   )`,
+  sync_collection: `CREATE TABLE IF NOT EXISTS sync_collection (
+    collection TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    paths TEXT NOT NULL,           -- JSON: what it is called on the wire
+    properties TEXT NOT NULL       -- JSON: columns by property
+  )`,
   sync_push_age: 'CREATE INDEX IF NOT EXISTS sync_push_age ON sync_push (answered_at)',
 }
 

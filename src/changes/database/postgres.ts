@@ -3,6 +3,7 @@
 import type { DataSource } from 'typeorm'
 import {
   attempt,
+  copiesOf,
   type Database,
   type DatabaseOptions,
   first,
@@ -14,7 +15,6 @@ import {
   type Table,
   type Target,
 } from './database.js'
-import { shortName } from './names.js'
 import { codeOf } from './postgres-errors.js'
 import { postgresSteps } from './postgres-step.js'
 import { type ColumnInfo, classOf, markStep, readColumns, SUFFIX, TABLES } from './postgres-tables.js'
@@ -202,7 +202,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     if (given) yield* query(`ALTER TABLE ${images} ALTER COLUMN ${quote(column)} DROP DEFAULT`)
   }
 
-  const copyOf = (table: Table) => shortName(`sync_copy_${table.name}`)
+  const copyOf = (table: Table) => copiesOf(table.name)
 
   // Types may have changed since, and some have no equality: what is compared is their text.
   function* stampDifferencesOf(table: Table, own: ReadonlyMap<string, ColumnInfo>, copied: ReadonlyMap<string, ColumnInfo>): Step<void> {
@@ -365,6 +365,12 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
       return { missing: undefined, ...images, triggersWereGone: !intact && present.triggers.size === 0 }
     },
 
+    *columnNames(table) {
+      return [...(yield* columnsNow(table)).keys()]
+    },
+
+    differs: (one, other) => `CAST(${one} AS text) COLLATE "C" IS DISTINCT FROM CAST(${other} AS text) COLLATE "C"`,
+
     // Nothing here rebuilds a table, so they stay, and other processes may go on writing.
     *dropTriggers() {},
 
@@ -378,13 +384,14 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     *copyRows(tables) {
       yield* dropTriggers()
       for (const table of tables) {
-        const own = yield* columnsNow(table.name)
+        const { was = table.name } = table
+        const own = yield* columnsNow(was)
         if (!own.has('_lastChange')) continue
         // a copy that is there already stems from a change that was not finished: what it holds is older, and true
         if ((yield* columnsNow(copyOf(table))).size) continue
         // an enum type that a migration replaces may not be in use here
         const cells = [...own].map(([c, { isEnum }]) => (isEnum ? `CAST(${quote(c)} AS text) AS ${quote(c)}` : quote(c)))
-        yield* query(`CREATE TABLE ${quote(copyOf(table))} AS SELECT ${cells.join(', ')} FROM ${quote(table.name)}`)
+        yield* query(`CREATE TABLE ${quote(copyOf(table))} AS SELECT ${cells.join(', ')} FROM ${quote(was)}`)
       }
     },
 

@@ -90,5 +90,10 @@ export const TABLES = [
     answer TEXT NOT NULL,
     answered_at INTEGER NOT NULL
   )`,
+  `CREATE TABLE IF NOT EXISTS sync_collection (
+    collection TEXT NOT NULL PRIMARY KEY,
+    paths TEXT NOT NULL,               -- JSON: what it is called on the wire
+    properties TEXT NOT NULL           -- JSON: columns by property
+  )`,
   'CREATE INDEX IF NOT EXISTS sync_push_age ON sync_push (answered_at)',
 ]

@@ -7,6 +7,7 @@ import type { DataSource } from 'typeorm'
 import { DatabaseBusyError, DatabaseFailedError } from '../../errors.js'
 import { type Connection, connectionOf, type SqliteDriver } from './connection.js'
 import {
+  copiesOf,
   type Database,
   type DatabaseOptions,
   first,
@@ -231,7 +232,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     return { gained: table.columns.filter(c => !kept.has(c)), isNew: false }
   }
 
-  const copyTable = (table: Table) => quote(`sync_copy_${table.name}`)
+  const copyTable = (table: Table) => quote(copiesOf(table.name))
 
   // by a trigger, or by the conflict clause of a constraint
   function* maySkip(table: Table): Step<boolean> {
@@ -374,6 +375,12 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
       return { missing: undefined, ...images, triggersWereGone: present.size < expected.size }
     },
 
+    *columnNames(table) {
+      return [...(yield* columnsOf(table)).keys()]
+    },
+
+    differs: isOther,
+
     *dropTriggers() {
       for (const name of (yield* presentTriggers()).keys()) yield* query(`DROP TRIGGER ${quote(name)}`)
     },
@@ -391,14 +398,15 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     *copyRows(tables) {
       for (const table of tables) {
         // a copy that is there already stems from a change that was not finished: what it holds is older, and true
-        if ((yield* columnsOf(table.name)).has('_lastChange'))
-          yield* query(`CREATE TABLE IF NOT EXISTS ${copyTable(table)} AS SELECT * FROM ${quote(table.name)}`)
+        const { was = table.name } = table
+        if ((yield* columnsOf(was)).has('_lastChange'))
+          yield* query(`CREATE TABLE IF NOT EXISTS ${copyTable(table)} AS SELECT * FROM ${quote(was)}`)
       }
     },
 
     *stampDifferences(tables) {
       for (const table of tables) {
-        const copied = yield* columnsOf(`sync_copy_${table.name}`)
+        const copied = yield* columnsOf(copiesOf(table.name))
         if (copied.size === 0) continue
         const own = yield* columnsOf(table.name)
         if (own.has('_lastChange') && own.has(table.key)) yield* stampDifferencesOf(table, copied)
