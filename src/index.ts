@@ -6,6 +6,7 @@ export { SyncedEntity } from './entity/SyncedEntity.js'
 export { hasLocalChanges, journal, syncAll } from './entity/syncAll.js'
 export { setUpStatements, type WithSyncOptions, withSync } from './entity/withSync.js'
 export * from './errors.js'
+export type { DecideOptions, JournalOptions } from './sync/decide.js'
 export {
   type Conflict,
   type ConflictHandler,
@@ -14,8 +15,10 @@ export {
   preferNewest,
   preferNewestConflictHandler,
   preferRemoteConflictHandler,
+  type RowSides,
   resolveEach,
 } from './sync/handlers.js'
-export type { DecidedConflict, JournalOptions, PendingChange, RefusedRow, SyncJournal, WaitingRow } from './sync/journal.js'
+export type { SyncJournal } from './sync/journal.js'
+export type { DecidedConflict, PendingChange, RefusedRow, WaitingRow } from './sync/listed.js'
 export type { SyncProgress, SyncReport } from './sync/report.js'
 export type { HeadersValue, TransportOptions } from './sync/transport.js'

@@ -5,6 +5,7 @@ import type { Mutant } from './mutants.js'
 
 const journal = 'spec/stories/journal.spec.ts'
 const journalMoments = 'spec/stories/journalMoments.spec.ts'
+const sameName = 'spec/stories/sameName.spec.ts'
 const circles = 'spec/stories/circles.spec.ts'
 const journalChildren = 'spec/stories/journalChildren.spec.ts'
 
@@ -44,7 +45,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'children-go-without-a-word',
     hazard: '`giveUp` and `decide(id, null)` of a parent with children that were never pushed',
-    file: 'src/sync/journal.ts',
+    file: 'src/sync/decide.ts',
     find: '    if (lost.size) refuseChildren(',
     replace: '    if (false) refuseChildren(',
     by: [journalChildren],
@@ -52,7 +53,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'children-go-unwritten',
     hazard: 'whatever takes rows along that were never pushed leaves a decision that can be undone',
-    file: 'src/sync/journal.ts',
+    file: 'src/sync/decide.ts',
     find: '  yield* writeUnpushed(unpushed, remote.url)\n',
     replace: '',
     by: [journalChildren],
@@ -60,7 +61,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'own-removal-is-the-servers',
     hazard: 'what goes along with a removal that the server has not made is news as well',
-    file: 'src/sync/journal.ts',
+    file: 'src/sync/decide.ts',
     find: 'isOurs ? { ...exchange, siblings: new Map() } : exchange',
     replace: 'exchange',
     by: [journalChildren],
@@ -116,7 +117,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'journal-takes-both-moves',
     hazard: 'whoever takes the server’s move gives up ours, which would close a circle with it',
-    file: 'src/sync/journal.ts',
+    file: 'src/sync/decide.ts',
     find: '    yield* giveUpMoves(exchange, id, value)\n',
     replace: '',
     by: [circles],
@@ -144,5 +145,45 @@ export const inTheJournal: Mutant[] = [
     find: ' && !r.isCyclic',
     replace: '',
     by: [circles],
+  },
+  {
+    name: 'holder-is-not-named',
+    hazard: 'a conflict about a unique value names the property and the row that holds it',
+    file: 'src/sync/holders.ts',
+    find: '    if (columns.length !== index.length) continue',
+    replace: '    if (columns.length) continue',
+    by: [sameName],
+  },
+  {
+    name: 'holder-of-ours-is-not-named',
+    hazard: 'a refusal for a unique value names the row of the server’s that has it',
+    file: 'src/sync/listed.ts',
+    find: 'id !== state.id && has(theirs)',
+    replace: 'id === state.id && has(theirs)',
+    by: [sameName],
+  },
+  {
+    name: 'replaced-row-keeps-its-values',
+    hazard: 'two rows that mean the same are made one, though they have one unique value',
+    file: 'src/sync/decide.ts',
+    find: '  if (Object.keys(parked).length) yield*',
+    replace: '  if (Object.keys(parked).length < 0) yield*',
+    by: [sameName],
+  },
+  {
+    name: 'replaced-row-takes-its-children',
+    hazard: 'two rows that mean the same are made one, with the rows that need either',
+    file: 'src/sync/decide.ts',
+    find: '    if (writes.length) yield* storeVersions(log, child',
+    replace: '    if (writes.length < 0) yield* storeVersions(log, child',
+    by: [sameName],
+  },
+  {
+    name: 'replaced-row-is-forgotten',
+    hazard: 'a row that was replaced can be read, and brought back, in the journal',
+    file: 'src/sync/decide.ts',
+    find: 'base: baseOf(remote, replaced), local: version.value',
+    replace: 'base: null, local: null',
+    by: [sameName],
   },
 ]

@@ -5,7 +5,7 @@ import { type Database, query, quote, type Step } from './database/database.js'
 
 /** The references of a collection to itself in which a circle is a mistake. */
 export const treesOf = (collection: Collection): Reference[] =>
-  collection.parents.filter(r => r.parent === collection && r.parentColumn === collection.table.key && !r.isCyclic)
+  collection.parents.filter(r => r.parent === collection && r.parentColumn === collection.table.key && !r.isCyclic && !r.isOwnKey)
 
 /**
  * The circles that `starts` are part of, were rows stored as `after` says: the key of the row that each needs. All of them are walked

@@ -1,9 +1,9 @@
 // Asks the application about what is contested, outside any step, and stores what it decides.
 
-import { keyOf, type Reference } from '../changes/collection.js'
+import { type Collection, keyOf, type Reference } from '../changes/collection.js'
 import { attempt, type Step } from '../changes/database/database.js'
 import { nameOf, readDependents } from '../changes/dependents.js'
-import { baseOf, type RowState } from '../changes/remotes.js'
+import { baseOf, isInPush, type RowState, type WaitingReason } from '../changes/remotes.js'
 import { findOrphans } from '../changes/store.js'
 import { ConflictHandlerError, ConstraintError, ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
@@ -16,13 +16,14 @@ import { findCircle, giveUpMoves } from './moves.js'
 import { takeWaiting } from './pull.js'
 import { readEarly, readStatesOf, removeDependents } from './removals.js'
 import { type Session, step } from './session.js'
-import { isAutomatic, nothingTaken, readCommonBase, restore, settle } from './take.js'
+import { type Candidate, isAutomatic, nothingTaken, readCommonBase, restore, settle } from './take.js'
 import { readUnpushed, writeUnpushed } from './unpushed.js'
 import { readWaitingChildren } from './waiting.js'
 
 /** What the handler is shown: a decision counts only if it is still so (law 3). */
 export interface Contested {
   readonly id: string
+  readonly reason: WaitingReason
   readonly mine: WireRow | null
   readonly stamp: number
   readonly theirs: WireRow | null
@@ -63,7 +64,7 @@ export async function decideConflicts(session: Session): Promise<void> {
   report.tell('conflicts')
 }
 
-function* describeContested(exchange: Exchange, ids: ReadonlySet<string>): Step<Contested[]> {
+export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>): Step<Contested[]> {
   const contested: Contested[] = []
   for (const state of (yield* readRowStates(exchange, [...ids])).values()) {
     const { id, version, waiting } = state
@@ -77,6 +78,7 @@ function* describeContested(exchange: Exchange, ids: ReadonlySet<string>): Step<
       ...sidesOf(version.value, base, waiting.theirs, orphan),
       ...(circle && { lost: circle.tree.property }),
       id,
+      reason,
       stamp: version.stamp,
       theirs: waiting.theirs,
       json: waiting.json,
@@ -200,8 +202,8 @@ function question(
   collection: Session['collection'],
   contested: Contested,
 ): { conflict: Conflict; decide(updates: ConflictUpdate[]): Decision[] } {
-  const { id, mine, theirs, base, children, lost } = contested
-  const merged = contestLost(merge(base, mine, theirs, isAutomatic(collection)), mine, lost)
+  const { id, reason, mine, theirs, base, children } = contested
+  const merged = mergeOf(collection, contested)
   const entityOf = (row: WireRow | null) => row && toEntity(collection, id, row)
   const local = entityOf(mine)
   const shown = local && fromEntity(collection, local)
@@ -213,6 +215,7 @@ function question(
     remote: entityOf(theirs),
     base: base && toEntity(collection, id, base),
     properties: merged.properties,
+    reason,
     children,
     takeRemote: () => {
       isRemote = true
@@ -233,6 +236,12 @@ function question(
     },
   }
 }
+
+const mergeOf = (collection: Collection, { base, mine, theirs, lost }: Contested) =>
+  contestLost(merge(base, mine, theirs, isAutomatic(collection)), mine, lost)
+
+/** What is contested of a row. */
+export const propertiesOf = (collection: Collection, contested: Contested) => mergeOf(collection, contested).properties
 
 function contestLost(merged: Merge, mine: WireRow | null, lost: string | undefined): Merge {
   if (lost === undefined || mine === null || merged.value === null || merged.properties.includes(lost)) return merged
@@ -268,15 +277,17 @@ function* applyDecision(exchange: Exchange, { contested, value }: Decision, url:
   if (state.version.stamp !== contested.stamp || !state.waiting || state.waiting.json !== contested.json) return // it moved: asked again later
   try {
     yield* attempt(function* () {
+      let parents: readonly Candidate[] | undefined = []
       if (value !== null) {
-        if (!(yield* takeParents(exchange, id, value, stamp))) return
+        parents = yield* takeParents(exchange, id, value, stamp)
+        if (!parents) return
         yield* giveUpMoves(exchange, id, value)
       } else {
         if ((yield* readFamily(exchange, state)).family !== contested.family) return // or its children did
         if ((yield* readWaitingChildren(exchange, id)).length) return // nor does a removal stand while a child waits
         if (state.version.value !== null && !(yield* takeChildren(exchange, contested, url, stamp))) return
       }
-      yield* settle(exchange, [{ state, theirs: contested.theirs, value }], stamp)
+      yield* settle(exchange, [...parents, { state, theirs: contested.theirs, value }], stamp)
       yield* writeDecision(exchange, url, { id, base: contested.base, local: contested.mine, remote: contested.theirs, decision: value })
     })
   } catch (error) {
@@ -285,8 +296,11 @@ function* applyDecision(exchange: Exchange, { contested, value }: Decision, url:
   }
 }
 
-/** Whoever takes the child takes its parents, which were removed here. False, and nothing is stored, where there is one to be had nowhere. */
-export function* takeParents(exchange: Exchange, id: string, value: WireRow, stamp: StepStamp): Step<boolean> {
+/**
+ * Whoever takes the child takes its parents, which were removed here. Gives those of its own collection: they are stored together with it,
+ * for rows may need each other. Undefined, and nothing is stored, where there is one to be had nowhere.
+ */
+export function* takeParents(exchange: Exchange, id: string, value: WireRow, stamp: StepStamp): Step<readonly Candidate[] | undefined> {
   const missing: { there: Exchange; state: RowState; theirs: WireRow }[] = []
   const walked = new Set([`${exchange.collection.name} ${id}`])
   const rows = [{ from: exchange, at: id, row: value }]
@@ -300,13 +314,17 @@ export function* takeParents(exchange: Exchange, id: string, value: WireRow, sta
       const state = (yield* readRowStates(there, [key])).get(key) as RowState
       if (state.version.value !== null) continue
       const theirs = state.waiting ? state.waiting.theirs : baseOf(there.remote, state)
-      if (!theirs) return false
+      if (!theirs) return
       missing.push({ there, state, theirs })
       rows.push({ from: there, at: key, row: theirs })
     }
   }
-  for (const { there, state, theirs } of missing.reverse()) yield* restore(there, state, theirs, stamp)
-  return true
+  const own: Candidate[] = []
+  for (const { there, state, theirs } of missing.reverse()) {
+    if (there.collection === exchange.collection && !isInPush(there.remote, state)) own.push({ state, theirs, value: theirs })
+    else yield* restore(there, state, theirs, stamp)
+  }
+  return own
 }
 
 /**

@@ -1,13 +1,14 @@
 // Conflict handlers: what an application is asked with, and the usual answers.
 
 import type { ObjectLiteral } from 'typeorm'
+import type { WaitingReason } from '../changes/remotes.js'
 
-/** A row that both sides changed, so that nobody but the application can say what it should be. */
-export interface Conflict<Entity extends ObjectLiteral = ObjectLiteral> {
+/** A row with both its sides, as a handler is asked about it and as the journal lists it. */
+export interface RowSides<Entity extends ObjectLiteral = ObjectLiteral> {
   /** Name of the entity. */
   readonly entity: string
   readonly id: string
-  /** Our side, a copy; null: removed here. What is assigned to it counts as decided. */
+  /** Our side; null: removed here, or never there. */
   readonly local: Entity | null
   /** The server's side; null: removed there. */
   readonly remote: Entity | null
@@ -15,6 +16,12 @@ export interface Conflict<Entity extends ObjectLiteral = ObjectLiteral> {
   readonly base: Entity | null | undefined
   /** The properties that both sides changed, each in its own way; none where one side is null. Of an embedded entity the path (`address.city`). */
   readonly properties: readonly string[]
+}
+
+/** A row that both sides changed, so that nobody but the application can say what it should be. What is assigned to `local` counts as decided. */
+export interface Conflict<Entity extends ObjectLiteral = ObjectLiteral> extends RowSides<Entity> {
+  /** `contested`, or `children-changed`, `parent-removed`, `cycle`: a matter of other rows. */
+  readonly reason: WaitingReason
   /** Rows that were changed here and that the server's removal of this one takes along. */
   readonly children: readonly { readonly entity: string; readonly id: string }[]
   /** Takes the server's side, whole; also where a side is null. */

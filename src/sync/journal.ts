@@ -3,74 +3,27 @@
 import type { ObjectLiteral } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import { first, query, quote, type Row, type Step } from '../changes/database/database.js'
-import { readDependents } from '../changes/dependents.js'
-import { baseOf, forgetRemote, isInPush, type RowState, remotesOf, type WaitingReason } from '../changes/remotes.js'
+import { first, query, quote, type Step } from '../changes/database/database.js'
+import { baseOf, forgetRemote, isInPush, type RowState, remotesOf } from '../changes/remotes.js'
 import { storeVersions } from '../changes/store.js'
-import { ConstraintError, NotWaitingError, UnpushedChildrenError } from '../errors.js'
-import type { WireRow } from '../protocol/messages.js'
-import { takeParents } from './conflicts.js'
-import { writeDecision } from './decisions.js'
-import { fromEntity, toEntity } from './entities.js'
+import { NotWaitingError } from '../errors.js'
+import { type DecideOptions, type JournalOptions, removeFamily, storeDecision } from './decide.js'
+import { fromEntity } from './entities.js'
 import { type Exchange, isClean, openExchange, readRowStates, StepStamp } from './exchange.js'
+import {
+  type DecidedConflict,
+  decidedConflict,
+  listRefused,
+  listWaiting,
+  type PendingChange,
+  parseRow,
+  pendingChange,
+  type RefusedRow,
+  type WaitingRow,
+} from './listed.js'
 import { isSameRow } from './merge.js'
-import { giveUpMoves } from './moves.js'
 import { hasChanges, readPending } from './pending.js'
 import { tellRowsAgain } from './refusals.js'
-import { removeDependents } from './removals.js'
-import { restore, settle } from './take.js'
-import { readUnpushed, writeUnpushed } from './unpushed.js'
-import { readWaiting } from './waiting.js'
-
-/** A change of ours that a server has not been told yet. */
-export interface PendingChange<Entity> {
-  readonly id: string
-  readonly url: string
-  /** null: removed. */
-  readonly local: Entity | null
-}
-
-/** A row of a server's that is not stored here yet. */
-export interface WaitingRow<Entity> {
-  readonly id: string
-  readonly url: string
-  /** `contested` and `children-changed` wait for a conflict handler, the others for what the database needs first. */
-  readonly reason: WaitingReason
-  readonly local: Entity | null
-  readonly remote: Entity | null
-}
-
-/** A row of ours that a server refused; it is told again when it was changed, or by `retry`. */
-export interface RefusedRow<Entity> {
-  readonly id: string
-  readonly url: string
-  readonly code: string
-  readonly property: string | undefined
-  readonly detail: string
-  readonly local: Entity | null
-}
-
-/** A conflict that was decided, by a handler or in the journal. */
-export interface DecidedConflict<Entity> {
-  readonly decisionId: number
-  readonly id: string
-  readonly url: string
-  readonly decidedAt: Date
-  readonly base: Entity | null | undefined
-  readonly local: Entity | null
-  readonly remote: Entity | null
-  readonly decision: Entity | null
-}
-
-export interface JournalOptions {
-  /** Settles it with this server alone, where the entity has several. */
-  readonly url?: string
-  /**
-   * Rows that were not pushed and that would be removed along, because they need the row that goes: UnpushedChildrenError unless this says
-   * `journal`. Then they go, each as a decision in the journal of its entity, which `undo` takes back.
-   */
-  readonly children?: 'journal'
-}
 
 /** The journal of an entity's sync. `url` narrows a call to one server, where the entity has several. */
 export class SyncJournal<Entity extends ObjectLiteral> {
@@ -81,12 +34,11 @@ export class SyncJournal<Entity extends ObjectLiteral> {
 
   /** What was changed here and not told yet; what waits or was refused is listed there. */
   async pending(url?: string): Promise<PendingChange<Entity>[]> {
-    const found = await this.#read(url, function* (exchange) {
+    return this.#read(url, function* (exchange) {
       const states: RowState[] = []
       yield* readPending(exchange, state => states.push(state) > 0)
-      return states.map(({ id, version }) => ({ id, row: version.value }))
+      return states.map(state => pendingChange<Entity>(exchange, state))
     })
-    return found.map(({ id, url: from, row }) => ({ id, url: from, local: this.#entity(id, row) }))
   }
 
   /** How many rows are pending. */
@@ -118,43 +70,12 @@ export class SyncJournal<Entity extends ObjectLiteral> {
 
   /** Rows of the servers' that could not be stored here yet, and why. */
   async waiting(url?: string): Promise<WaitingRow<Entity>[]> {
-    const found = await this.#read(url, function* (exchange) {
-      const waiting = yield* readWaiting(exchange)
-      const states = yield* readRowStates(exchange, [...waiting.keys()])
-      return [...waiting].map(([id, { theirs, reason }]) => ({ id, reason, theirs, mine: states.get(id)?.version.value ?? null }))
-    })
-    return found.map(({ id, url: from, reason, mine, theirs }) => ({
-      id,
-      url: from,
-      reason,
-      local: this.#entity(id, mine),
-      remote: this.#entity(id, theirs),
-    }))
+    return this.#read(url, exchange => listWaiting<Entity>(exchange))
   }
 
   /** Rows that servers refused, and why. */
   async refused(url?: string): Promise<RefusedRow<Entity>[]> {
-    const found = await this.#read(url, function* (exchange) {
-      const rows = yield* query('SELECT id, code, property, detail FROM sync_rejection WHERE remote = ? ORDER BY id', exchange.remote.id)
-      const states = yield* readRowStates(
-        exchange,
-        rows.map(r => String(r.id)),
-      )
-      return rows.flatMap(row => {
-        const { id, version, rejection } = states.get(String(row.id)) as RowState
-        if (rejection?.stamp !== version.stamp) return [] // it has moved on, and is told again
-        return [
-          {
-            id,
-            code: String(row.code),
-            property: row.property === null ? undefined : String(row.property),
-            detail: String(row.detail ?? ''),
-            mine: version.value,
-          },
-        ]
-      })
-    })
-    return found.map(({ mine, ...refusal }) => ({ ...refusal, local: this.#entity(refusal.id, mine) }))
+    return this.#read(url, exchange => listRefused<Entity>(exchange))
   }
 
   /** Decided conflicts, the newest first. */
@@ -163,7 +84,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
       () => query('SELECT * FROM sync_decision WHERE collection = ? ORDER BY id DESC LIMIT ?', this.collection.name, limit),
       { readOnly: true },
     )
-    return rows.map(row => this.#decision(row))
+    return rows.map(row => decidedConflict<Entity>(this.collection, row))
   }
 
   /** Forgets decisions that are older than so many milliseconds. */
@@ -184,18 +105,19 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /**
-   * Decides what a waiting row is to be: an entity, or null to remove it. It is told by the next sync.
+   * Decides what a waiting row is to be: an entity, or null to remove it. It is told by the next sync. Where a unique value is taken
+   * (`not-unique`), other values keep both rows, and `{ replaces: holder }` makes one of two that mean the same.
    * Throws NotWaitingError where the row does not wait, ValueError and ConstraintError where it cannot be stored, UnpushedChildrenError
    * where rows would go along that were not pushed.
    */
-  async decide(id: string, winner: Partial<Entity> | null, options?: string | JournalOptions): Promise<void> {
+  async decide(id: string, winner: Partial<Entity> | null, options?: string | DecideOptions): Promise<void> {
     const { collection } = this
     await this.#settle(options, id, 'waits for no decision', {
       isMeant: (_, { waiting }) => waiting !== undefined,
-      *settle(exchange, state, { children }) {
+      *settle(exchange, state, chosen) {
         const theirs = state.waiting?.theirs ?? null
         const value = winner && { ...(state.version.value ?? theirs), ...fromEntity(collection, winner) }
-        yield* storeDecision(exchange, state, theirs, value, children)
+        yield* storeDecision(exchange, state, theirs, value, chosen)
       },
     })
   }
@@ -214,9 +136,9 @@ export class SyncJournal<Entity extends ObjectLiteral> {
         if (theirs === undefined || (isClean(exchange, state) && !state.waiting)) return false
         return !isInPush(exchange.remote, state) || !isSameRow(state.version.value, theirs) // it was given up already
       },
-      *settle(exchange, state, { children }) {
+      *settle(exchange, state, chosen) {
         const theirs = before(exchange, state)
-        if (theirs !== undefined) yield* storeDecision(exchange, state, theirs, theirs, children)
+        if (theirs !== undefined) yield* storeDecision(exchange, state, theirs, theirs, chosen)
       },
     })
   }
@@ -231,7 +153,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     await log.database.step(function* () {
       const row = yield* first('SELECT * FROM sync_decision WHERE id = ? AND collection = ?', decisionId, collection.name)
       if (!row) throw new NotWaitingError(`There is no decision ${decisionId} about ${collection.entity}.`, { entity: collection.entity })
-      const [base, local, remote, decision] = [row.base, row.local, row.remote, row.decision].map(parse)
+      const [base, local, remote, decision] = [row.base, row.local, row.remote, row.decision].map(parseRow)
       const id = String(row.row_id)
       const chosen =
         side === 'base' ? base : side === 'local' || (side === undefined && isSameRow(decision ?? null, remote ?? null)) ? local : remote
@@ -266,37 +188,15 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     await log.database.save()
   }
 
-  #entity(id: string, row: WireRow | null): Entity | null {
-    return row && (toEntity(this.collection, id, row) as Entity)
-  }
-
-  #decision(row: Row): DecidedConflict<Entity> {
-    const id = String(row.row_id)
-    const entity = (cell: unknown) => {
-      const value = parse(cell)
-      return value ? this.#entity(id, value) : null
-    }
-    return {
-      decisionId: Number(row.id),
-      id,
-      url: String(row.url),
-      decidedAt: new Date(Number(row.decided_at)),
-      base: row.base === null ? undefined : entity(row.base),
-      local: entity(row.local),
-      remote: entity(row.remote),
-      decision: entity(row.decision),
-    }
-  }
-
-  async #read<T extends object>(url: string | undefined, body: (exchange: Exchange) => Step<T[]>): Promise<(T & { url: string })[]> {
+  async #read<T>(url: string | undefined, body: (exchange: Exchange) => Step<T[]>): Promise<T[]> {
     const { log, collection } = this
     return log.database.step(
       function* () {
-        const found: (T & { url: string })[] = []
+        const found: T[] = []
         for (const remote of yield* remotesOf(collection)) {
           if (url !== undefined && remote.url !== url) continue
           const exchange = yield* openExchange(log, collection, remote.id)
-          if (exchange) for (const item of yield* body(exchange)) found.push({ ...item, url: remote.url })
+          if (exchange) for (const item of yield* body(exchange)) found.push(item)
         }
         return found
       },
@@ -305,7 +205,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /** Settles a row with each server that is meant; which that are is looked at first, for what the first one changes is news for the next. */
-  async #settle(options: string | JournalOptions = {}, id: string, otherwise: string, { isMeant, settle }: Settling): Promise<void> {
+  async #settle(options: string | DecideOptions = {}, id: string, otherwise: string, { isMeant, settle }: Settling): Promise<void> {
     const { log, collection } = this
     const chosen = typeof options === 'string' ? { url: options } : options
     await log.database.step(function* () {
@@ -329,67 +229,5 @@ export class SyncJournal<Entity extends ObjectLiteral> {
 
 interface Settling {
   isMeant(exchange: Exchange, state: RowState): boolean
-  settle(exchange: Exchange, state: RowState, options: JournalOptions): Step<void>
+  settle(exchange: Exchange, state: RowState, options: DecideOptions): Step<void>
 }
-
-/** Stores what was decided about a row; what it needs comes along, and what needs it goes. */
-function* storeDecision(
-  exchange: Exchange,
-  state: RowState,
-  theirs: WireRow | null,
-  value: WireRow | null,
-  children: JournalOptions['children'],
-): Step<void> {
-  const { log, remote } = exchange
-  const { id, version } = state
-  yield* log.database.deferConstraints()
-  const stamp = new StepStamp(exchange)
-  const base = baseOf(remote, state)
-  if (value !== null) {
-    yield* takeParents(exchange, id, value, stamp)
-    yield* giveUpMoves(exchange, id, value)
-  } else yield* removeFamily(exchange, state, { isOurs: theirs !== null || isInPush(remote, state), children }, stamp)
-  if (value === theirs) yield* restore(exchange, state, theirs, stamp)
-  else yield* settle(exchange, [{ state, theirs, value }], stamp)
-  yield* writeDecision(exchange, remote.url, { id, base, local: version.value, remote: theirs, decision: value })
-}
-
-/**
- * Removes what the removal of a row takes along, those too that forbid one which waits for this word. `isOurs`: the server has not removed
- * it, so that what goes along is news as well. What was not pushed goes where the caller says so, and is kept in the journal.
- */
-function* removeFamily(
-  exchange: Exchange,
-  { id, version, waiting }: RowState,
-  { isOurs, children }: { isOurs: boolean; children: JournalOptions['children'] },
-  stamp: StepStamp,
-): Step<void> {
-  const { log, collection, remote } = exchange
-  if (version.value === null) return
-  const takesAll = waiting !== undefined || children === 'journal'
-  const dependents = yield* readDependents(log.database, collection, [id], { takesAll })
-  if (dependents.blocked.length) throw new ConstraintError('foreign-key', undefined)
-  const unpushed = yield* readUnpushed(exchange, [...dependents.removed, ...dependents.forbidding])
-  if (children !== 'journal') {
-    const lost = new Map(
-      unpushed.map(({ collection: there, state }) => [`${there.name} ${state.id}`, { entity: there.entity, id: state.id }]),
-    )
-    for (const row of dependents.forbidding) lost.set(`${row.collection.name} ${row.id}`, { entity: row.collection.entity, id: row.id })
-    if (lost.size) refuseChildren(collection, id, [...lost.values()])
-  }
-  yield* writeUnpushed(unpushed, remote.url)
-  yield* removeDependents(isOurs ? { ...exchange, siblings: new Map() } : exchange, dependents, stamp)
-}
-
-function refuseChildren({ entity }: Collection, id: string, children: readonly { entity: string; id: string }[]): never {
-  const some = children.slice(0, 3).map(c => `${c.entity} ${c.id}`)
-  if (children.length > some.length) some.push('…')
-  throw new UnpushedChildrenError(
-    `${entity} ${id} cannot be removed here: ${children.length} ${children.length === 1 ? 'row needs' : 'rows need'} it and would go too ` +
-      `(${some.join(', ')}). Sync or move them first, or say { children: 'journal' }: then the journals of their entities bring them back.`,
-    children,
-    { entity },
-  )
-}
-
-const parse = (cell: unknown): WireRow | null | undefined => (cell === null || cell === undefined ? undefined : JSON.parse(String(cell)))

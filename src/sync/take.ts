@@ -40,7 +40,7 @@ export interface Taken {
 }
 
 /** A row with both sides and what they have in common. */
-interface Candidate {
+export interface Candidate {
   readonly state: RowState
   readonly theirs: WireRow | null
   readonly value: WireRow | null

@@ -1,0 +1,151 @@
+// Stores what the application decides about a row in the journal.
+
+import type { Collection } from '../changes/collection.js'
+import { query, quote, type Step } from '../changes/database/database.js'
+import { readDependents } from '../changes/dependents.js'
+import { baseOf, isInPush, type RowState } from '../changes/remotes.js'
+import { readVersions } from '../changes/rows.js'
+import { storeVersions } from '../changes/store.js'
+import { ConstraintError, NotWaitingError, UnpushedChildrenError } from '../errors.js'
+import type { WireRow } from '../protocol/messages.js'
+import { takeParents } from './conflicts.js'
+import { writeDecision } from './decisions.js'
+import { type Exchange, readRowStates, StepStamp } from './exchange.js'
+import { giveUpMoves } from './moves.js'
+import { removeDependents } from './removals.js'
+import { type Candidate, restore, settle } from './take.js'
+import { readUnpushed, writeUnpushed } from './unpushed.js'
+
+export interface JournalOptions {
+  /** Settles it with this server alone, where the entity has several. */
+  readonly url?: string
+  /**
+   * Rows that were not pushed and that would be removed along, because they need the row that goes: UnpushedChildrenError unless this says
+   * `journal`. Then they go, each as a decision in the journal of its entity, which `undo` takes back.
+   */
+  readonly children?: 'journal'
+}
+
+export interface DecideOptions extends JournalOptions {
+  /**
+   * The id of a row that means the same, such as the `holder` of a unique value: it goes, and the rows that need it need the decided one
+   * instead.
+   */
+  readonly replaces?: string
+}
+
+/** Stores what was decided about a row; what it needs comes along, and what needs it goes. */
+export function* storeDecision(
+  exchange: Exchange,
+  state: RowState,
+  theirs: WireRow | null,
+  value: WireRow | null,
+  { children, replaces }: DecideOptions = {},
+): Step<void> {
+  const { log, remote } = exchange
+  const { id, version } = state
+  yield* log.database.deferConstraints()
+  const stamp = new StepStamp(exchange)
+  const base = baseOf(remote, state)
+  let parents: readonly Candidate[] = []
+  if (value !== null) {
+    parents = (yield* takeParents(exchange, id, value, stamp)) ?? []
+    yield* giveUpMoves(exchange, id, value)
+  } else yield* removeFamily(exchange, state, { isOurs: theirs !== null || isInPush(remote, state), children }, stamp)
+  const replaced = replaces === undefined ? undefined : yield* release(exchange, replaces)
+  if (value === theirs && isInPush(remote, state)) {
+    yield* settle(exchange, parents, stamp)
+    yield* restore(exchange, state, theirs, stamp)
+  } else yield* settle(exchange, [...parents, { state, theirs, value }], stamp)
+  if (replaced) yield* replace(exchange, replaced, id, children, stamp)
+  yield* writeDecision(exchange, remote.url, { id, base, local: version.value, remote: theirs, decision: value })
+}
+
+/**
+ * Removes what the removal of a row takes along, those too that forbid one which waits for this word. `isOurs`: the server has not removed
+ * it, so that what goes along is news as well. What was not pushed goes where the caller says so, and is kept in the journal.
+ */
+export function* removeFamily(
+  exchange: Exchange,
+  { id, version, waiting }: RowState,
+  { isOurs, children }: { isOurs: boolean; children: JournalOptions['children'] },
+  stamp: StepStamp,
+): Step<void> {
+  const { log, collection, remote } = exchange
+  if (version.value === null) return
+  const takesAll = waiting !== undefined || children === 'journal'
+  const dependents = yield* readDependents(log.database, collection, [id], { takesAll })
+  if (dependents.blocked.length) throw new ConstraintError('foreign-key', undefined)
+  const unpushed = yield* readUnpushed(exchange, [...dependents.removed, ...dependents.forbidding])
+  if (children !== 'journal') {
+    const lost = new Map(
+      unpushed.map(({ collection: there, state }) => [`${there.name} ${state.id}`, { entity: there.entity, id: state.id }]),
+    )
+    for (const row of dependents.forbidding) lost.set(`${row.collection.name} ${row.id}`, { entity: row.collection.entity, id: row.id })
+    if (lost.size) refuseChildren(collection, id, [...lost.values()])
+  }
+  yield* writeUnpushed(unpushed, remote.url)
+  yield* removeDependents(isOurs ? { ...exchange, siblings: new Map() } : exchange, dependents, stamp)
+}
+
+function refuseChildren({ entity }: Collection, id: string, children: readonly { entity: string; id: string }[]): never {
+  const some = children.slice(0, 3).map(c => `${c.entity} ${c.id}`)
+  if (children.length > some.length) some.push('…')
+  throw new UnpushedChildrenError(
+    `${entity} ${id} cannot be removed here: ${children.length} ${children.length === 1 ? 'row needs' : 'rows need'} it and would go too ` +
+      `(${some.join(', ')}). Sync or move them first, or say { children: 'journal' }: then the journals of their entities bring them back.`,
+    children,
+    { entity },
+  )
+}
+
+/** Lets a row that is about to go let go of its unique values, while the rows that need it are still there. */
+function* release({ log, collection, remote, siblings }: Exchange, id: string): Step<RowState> {
+  const { database } = log
+  const state = (yield* readRowStates({ log, collection, remote, siblings }, [id])).get(id) as RowState
+  const { value } = state.version
+  if (value === null) throw new NotWaitingError(`There is no ${collection.entity} ${id} to be replaced.`, { entity: collection.entity })
+  const unique = new Set((yield* database.uniqueColumns(collection.table)).flat())
+  const parked: WireRow = {}
+  for (const { column, property, nullable } of collection.columns) {
+    if (!unique.has(column) || value[property] === null) continue
+    const random = globalThis.crypto.getRandomValues(new Uint32Array(1))[0] as number
+    parked[property] = nullable ? null : typeof value[property] === 'number' ? -(random % 30_000) - 1 : random.toString(36)
+  }
+  if (Object.keys(parked).length) yield* storeVersions(log, collection, [{ id, old: state.version, value: parked }], yield* database.tick())
+  return state
+}
+
+/**
+ * Moves the rows that need one to another one, and removes it: all of that is news, and the journal can bring the row back. A row whose own
+ * key is that of the row which goes cannot be moved.
+ */
+function* replace(exchange: Exchange, replaced: RowState, by: string, children: JournalOptions['children'], stamp: StepStamp): Step<void> {
+  const { log, collection, remote } = exchange
+  const { database } = log
+  const { id, version } = replaced
+  for (const { child, childTable, childColumn, property, isOwnKey, parentColumn } of collection.children) {
+    if (parentColumn !== collection.table.key || isOwnKey) continue
+    if (!child) {
+      yield* query(`UPDATE ${quote(childTable)} SET ${quote(childColumn)} = ? WHERE ${quote(childColumn)} = ?`, by, id)
+      continue
+    }
+    const rows = yield* query(
+      `SELECT ${database.id(child.table, 'x')} AS id FROM ${quote(childTable)} x WHERE x.${quote(childColumn)} = ?`,
+      id,
+    )
+    const versions = yield* readVersions(
+      database,
+      child,
+      rows.map(row => String(row.id)),
+    )
+    const writes = [...versions].map(([row, old]) => ({ id: row, old, value: { [property]: by } }))
+    if (writes.length) yield* storeVersions(log, child, writes, yield* database.tick())
+  }
+  const old = (yield* readVersions(database, collection, [id])).get(id) ?? version
+  yield* removeFamily(exchange, { ...replaced, version: old }, { isOurs: true, children }, stamp)
+  yield* storeVersions(log, collection, [{ id, old, value: null }], yield* database.tick())
+  yield* writeDecision(exchange, remote.url, {
+    ...{ id, base: baseOf(remote, replaced), local: version.value, remote: null, decision: null },
+  })
+}

@@ -1,0 +1,129 @@
+// The rows of the journal, as it lists them.
+
+import type { ObjectLiteral } from 'typeorm'
+import type { Collection } from '../changes/collection.js'
+import { query, type Row, type Step } from '../changes/database/database.js'
+import { baseOf, type RowState, type WaitingReason } from '../changes/remotes.js'
+import { equalValues } from '../changes/values.js'
+import type { WireRow } from '../protocol/messages.js'
+import { describeContested, propertiesOf } from './conflicts.js'
+import { toEntity } from './entities.js'
+import { type Exchange, readRowStates } from './exchange.js'
+import type { RowSides } from './handlers.js'
+import { readHolders } from './holders.js'
+import { merge } from './merge.js'
+import { isAutomatic } from './take.js'
+import { readWaiting } from './waiting.js'
+
+/** A change of ours that a server has not been told yet. */
+export interface PendingChange<Entity> {
+  /** Name of the entity. */
+  readonly entity: string
+  readonly id: string
+  readonly url: string
+  /** null: removed. */
+  readonly local: Entity | null
+  /** What the server has; null: nothing; undefined: it is not known. */
+  readonly base: Entity | null | undefined
+}
+
+/** A row of a server's that is not stored here yet. `properties` are what it waits for, where that is known. */
+export interface WaitingRow<Entity extends ObjectLiteral> extends RowSides<Entity> {
+  readonly url: string
+  /** `contested`, `children-changed`, `parent-removed` and `cycle` wait for a conflict handler, the others for what the database needs first. */
+  readonly reason: WaitingReason
+  /** Rows that were changed here and that the server's removal of this one takes along. */
+  readonly children: readonly { readonly entity: string; readonly id: string }[]
+  /** The id of the row that has the value of `properties` here, where the reason is `not-unique`. */
+  readonly holder: string | undefined
+}
+
+/** A row of ours that a server refused; it is told again when it was changed, or by `retry`. */
+export interface RefusedRow<Entity> extends PendingChange<Entity> {
+  readonly code: string
+  readonly property: string | undefined
+  readonly detail: string
+  /** The id of the server's row that has the value of `property`, where it waits here. */
+  readonly holder: string | undefined
+}
+
+/** A conflict that was decided, by a handler or in the journal. */
+export interface DecidedConflict<Entity extends ObjectLiteral> extends RowSides<Entity> {
+  readonly decisionId: number
+  readonly url: string
+  readonly decidedAt: Date
+  readonly decision: Entity | null
+}
+
+const entityOf = <Entity>(collection: Collection, id: string, row: WireRow | null) => row && (toEntity(collection, id, row) as Entity)
+
+const baseEntity = <Entity>(collection: Collection, id: string, base: WireRow | null | undefined) =>
+  base === undefined ? undefined : entityOf<Entity>(collection, id, base)
+
+export function pendingChange<Entity>({ collection, remote }: Exchange, state: RowState): PendingChange<Entity> {
+  const { id, version } = state
+  return {
+    ...{ entity: collection.entity, id, url: remote.url, local: entityOf<Entity>(collection, id, version.value) },
+    base: baseEntity<Entity>(collection, id, baseOf(remote, state)),
+  }
+}
+
+export function* listWaiting<Entity extends ObjectLiteral>(exchange: Exchange): Step<WaitingRow<Entity>[]> {
+  const { collection, remote } = exchange
+  const rows = yield* describeContested(exchange, new Set((yield* readWaiting(exchange)).keys()))
+  const unique = rows.flatMap(row => (row.reason === 'not-unique' && row.theirs ? [{ id: row.id, value: row.theirs }] : []))
+  const holders = yield* readHolders(exchange, unique)
+  return rows.map(row => ({
+    entity: collection.entity,
+    id: row.id,
+    url: remote.url,
+    reason: row.reason,
+    local: entityOf<Entity>(collection, row.id, row.mine),
+    remote: entityOf<Entity>(collection, row.id, row.theirs),
+    base: baseEntity<Entity>(collection, row.id, row.base),
+    properties: holders.get(row.id)?.properties ?? propertiesOf(collection, row),
+    children: row.children,
+    holder: holders.get(row.id)?.holder,
+  }))
+}
+
+export function* listRefused<Entity>(exchange: Exchange): Step<RefusedRow<Entity>[]> {
+  const { remote } = exchange
+  const rows = yield* query('SELECT id, code, property, detail FROM sync_rejection WHERE remote = ? ORDER BY id', remote.id)
+  const states = yield* readRowStates(
+    exchange,
+    rows.map(row => String(row.id)),
+  )
+  const waiting = rows.some(row => row.code === 'not-unique') ? [...(yield* readWaiting(exchange))] : []
+  return rows.flatMap(row => {
+    const state = states.get(String(row.id)) as RowState
+    const { version, rejection } = state
+    if (rejection?.stamp !== version.stamp) return [] // it has moved on, and is told again
+    const code = String(row.code)
+    const property = row.property === null ? undefined : String(row.property)
+    const has = (theirs: WireRow | null) =>
+      code === 'not-unique' && property !== undefined && theirs !== null && equalValues(theirs[property], version.value?.[property])
+    const holder = waiting.find(([id, { theirs }]) => id !== state.id && has(theirs))?.[0]
+    return [{ ...pendingChange<Entity>(exchange, state), code, property, detail: String(row.detail ?? ''), holder }]
+  })
+}
+
+export function decidedConflict<Entity extends ObjectLiteral>(collection: Collection, row: Row): DecidedConflict<Entity> {
+  const id = String(row.row_id)
+  const [base, local, remote, decision] = [row.base, row.local, row.remote, row.decision].map(parseRow)
+  return {
+    decisionId: Number(row.id),
+    entity: collection.entity,
+    id,
+    url: String(row.url),
+    decidedAt: new Date(Number(row.decided_at)),
+    base: base && entityOf<Entity>(collection, id, base),
+    local: entityOf<Entity>(collection, id, local ?? null),
+    remote: entityOf<Entity>(collection, id, remote ?? null),
+    decision: entityOf<Entity>(collection, id, decision ?? null),
+    properties: merge(base, local ?? null, remote ?? null, isAutomatic(collection)).properties,
+  }
+}
+
+export const parseRow = (cell: unknown): WireRow | null | undefined =>
+  cell === null || cell === undefined ? undefined : JSON.parse(String(cell))
