@@ -1847,6 +1847,22 @@ const onTheServer: Mutant[] = [
     by: ['spec/server-koa/syncRoutes.spec.ts', attacks],
   },
   {
+    name: 'deep-json-of-a-row',
+    hazard: 'one bad row blocks the queue for ever: a row that is nested deep is refused by name',
+    file: 'src/protocol/checks.ts',
+    find: '      const deep = deepProperty(row)\n',
+    replace: '      const deep = undefined as string | undefined\n',
+    by: [poison],
+  },
+  {
+    name: 'deep-json-is-sent',
+    hazard: 'one bad row blocks the queue for ever: a device sets aside what is nested too deep',
+    file: 'src/sync/batch.ts',
+    find: 'const property = row.value && deepProperty(row.value)',
+    replace: 'const property = undefined as string | undefined',
+    by: [poison],
+  },
+  {
     name: 'deep-json',
     hazard: 'attacks: deep JSON (100,000 levels)',
     file: 'server-koa/body.ts',

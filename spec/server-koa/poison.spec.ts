@@ -93,6 +93,44 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
   })
 })
 
+const Doc = new EntitySchema<any>({
+  ...{ name: 'Doc', tableName: 'doc' },
+  columns: { id: { type: 'varchar', primary: true }, tree: { type: 'simple-json' } },
+})
+enableSync(Doc, '/docs')
+function nested(levels: number): unknown {
+  let tree: unknown = 1
+  for (let i = 0; i < levels; i++) tree = [tree]
+  return tree
+}
+
+test('JSON that is nested deep is refused by its row, and by nothing else', async () => {
+  const there = await openOn('libsql', [Doc])
+  const { post, url } = await serve(there)
+  // JSON.stringify does it as deep as that here, not much deeper
+  const deep = { id: 'b', tree: nested(2_000) }
+  const answer = await post('/docs', [{ id: 'a', tree: nested(600) }, deep])
+  expect([answer.status, answer.json.errors]).toMatchObject([422, [{ id: 'b', property: 'tree', code: 'not-valid' }]])
+  expect((await post('/docs', [deep, deep])).status).toBe(422)
+  const alice = await openOn('sqljs', [Doc], { server: url, fetch: wire })
+  await alice.getRepository(Doc).insert({ id: 'a', tree: nested(600) })
+  await alice.getRepository(Doc).insert({ id: 'c', tree: 1 })
+  // deeper than JSON.stringify goes
+  await alice.query('INSERT INTO doc (id, tree) VALUES (?, ?)', ['b', `${'['.repeat(20_000)}${']'.repeat(20_000)}`])
+  await syncAll(alice)
+  expect(await there.query('SELECT id FROM doc ORDER BY id')).toEqual([{ id: 'a' }, { id: 'c' }])
+  const refused = await alice.query('SELECT id, code, property FROM sync_rejection')
+  expect(refused).toEqual([{ id: 'b', code: 'not-valid', property: 'tree' }])
+  expect(bodies.every(body => !body.includes('"b"'))).toBe(true)
+  expect(await syncAll(alice)).toMatchObject({ pushed: 0 })
+})
+
+const bodies: string[] = []
+const wire: typeof fetch = (input, init) => {
+  if (init?.body) bodies.push(String(init.body))
+  return fetch(input, init)
+}
+
 test('RAISE(ROLLBACK) ends the whole step: nothing after it is stored by itself', async () => {
   for (const kind of ['libsql', 'sqljs'] as const) {
     const there = await openOn(kind, [Memo])

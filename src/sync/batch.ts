@@ -5,7 +5,8 @@ import { imagesOf, query, quote, type Step } from '../changes/database/database.
 import { baseOf, isAgreed, isHeld, type Remote, type RowState, readKinds, readStates } from '../changes/remotes.js'
 import { LAST, type Place, readChanges } from '../changes/rows.js'
 import { dateToNumber } from '../changes/values.js'
-import { type PushedRow, type WireRow, writePushedRow } from '../protocol/messages.js'
+import { deepProperty, TOO_DEEP } from '../protocol/depth.js'
+import { type PushedRow, type Refusal, type WireRow, writePushedRow } from '../protocol/messages.js'
 import { type Exchange, readRowStates } from './exchange.js'
 import { isSameRow } from './merge.js'
 import { writeRefusals } from './refusals.js'
@@ -29,13 +30,20 @@ export interface Batch {
 const LARGEST_BODY = 1_000_000
 
 /** Reads what is to be told next. */
-export function* readBatch(exchange: Exchange, size: StepSize): Step<Batch> {
+export function readBatch(exchange: Exchange, size: StepSize): Step<Batch> {
+  return read(exchange, size, false) as Step<Batch>
+}
+
+function* read(exchange: Exchange, size: StepSize, isReadOnly: boolean): Step<Batch | undefined> {
   const { log, remote } = exchange
   const start = performance.now()
   const most = Math.max(1, Math.min(size.rows, remote.batch ?? size.rows))
   const news = yield* readNews(exchange, most + 1)
   const { now } = yield* log.database.clock()
-  const { rows, texts, taken } = describeBatch(exchange, news.slice(0, most))
+  const { rows, texts, taken, deep } = describeBatch(exchange, news.slice(0, most))
+  if (isReadOnly && deep.length) return
+  // no server would take them, and JSON cannot be made of them
+  yield* writeRefusals(exchange, deep)
   const batch = news.slice(0, taken)
   const more = news.length > taken
   const last = batch.at(-1)
@@ -51,7 +59,7 @@ export function* readBatch(exchange: Exchange, size: StepSize): Step<Batch> {
 export function* readAhead(exchange: Exchange, size: StepSize): Step<Batch | undefined> {
   const { remote } = exchange
   if (!remote.push || (yield* isAnyHeld(exchange))) return
-  return yield* readBatch({ ...exchange, remote: { ...remote, told: remote.push.limit } }, size)
+  return yield* read({ ...exchange, remote: { ...remote, told: remote.push.limit } }, size, true)
 }
 
 /** Does a batch that was read ahead still tell what stands here? Whatever changed a row since has moved the clock. */
@@ -65,21 +73,30 @@ function* isAnyHeld({ collection, remote }: Exchange): Step<boolean> {
 }
 
 /** What is told of so many of these as a push has room for. */
-function describeBatch({ collection, remote }: Exchange, news: readonly RowState[]): { rows: PushedRow[]; texts: string[]; taken: number } {
+function describeBatch(
+  { collection, remote }: Exchange,
+  news: readonly RowState[],
+): { rows: PushedRow[]; texts: string[]; taken: number; deep: (Refusal & { stamp: number })[] } {
   const rows: PushedRow[] = []
   const texts: string[] = []
+  const deep: (Refusal & { stamp: number })[] = []
   const encoder = new TextEncoder()
   let bytes = 0
   for (const [taken, state] of news.entries()) {
     const row = describePush(collection, remote, state)
     if (!row) continue
+    const property = row.value && deepProperty(row.value)
+    if (property) {
+      deep.push({ id: row.id, property, code: 'not-valid', detail: TOO_DEEP, stamp: state.version.stamp })
+      continue
+    }
     const text = JSON.stringify(writeFor(remote, collection, row))
     bytes += encoder.encode(text).length + 1
-    if (rows.length && bytes > LARGEST_BODY) return { rows, texts, taken }
+    if (rows.length && bytes > LARGEST_BODY) return { rows, texts, taken, deep }
     rows.push(row)
     texts.push(text)
   }
-  return { rows, texts, taken: news.length }
+  return { rows, texts, taken: news.length, deep }
 }
 
 /** The news up to a number of rows, in the order of changes; what waits or was refused is not told. */

@@ -1,3 +1,4 @@
+import { DEEPEST, isDeeperThan } from '../../protocol/depth.js'
 import type { Json } from '../../protocol/messages.js'
 import { bytesOf, type ColumnType, type Reject, textOf } from './columnType.js'
 
@@ -7,9 +8,6 @@ const asText = {
     `CASE WHEN unicode(${expression}) = 65279 OR instr(${expression}, char(0)) THEN CAST(${expression} AS BLOB) ELSE ${expression} END`,
   placeholder: '?',
 }
-
-// SQLite's own limit for JSONB
-const deepestJson = 1000
 
 export function textType(length: number | undefined): ColumnType {
   return {
@@ -87,18 +85,8 @@ function jsonOf(cell: unknown): Json {
 }
 
 function jsonText(value: Json, reject: Reject): string {
-  if (isDeeperThan(value, deepestJson)) return reject(`is nested deeper than ${deepestJson} levels`)
+  if (isDeeperThan(value, DEEPEST)) return reject(`is nested deeper than ${DEEPEST} levels`)
   return JSON.stringify(value) ?? reject('is not JSON')
-}
-
-// not recursive, since depth is what it is about
-function isDeeperThan(value: Json, limit: number): boolean {
-  let level: Json[] = [value]
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > limit) return true
-    level = level.flatMap(item => (typeof item === 'object' && item !== null ? Object.values(item) : []))
-  }
-  return false
 }
 
 function splitAtCommas(text: string): string[] {
