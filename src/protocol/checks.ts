@@ -2,7 +2,7 @@
 // Rows are not copied: `value` is the parsed object itself, the envelope's names included, so read it by the names of columns, with `Object.hasOwn`.
 
 import { BadRequestError, MalformedAnswerError } from '../errors.js'
-import { deepProperty, TOO_DEEP } from './depth.js'
+import { deepProperty } from './depth.js'
 import type { PullAnswer, PullQuery, PushAnswer, PushedRow, Refusal, Reset, StaleAnswer, Update, WireRow } from './messages.js'
 
 // ---------------------------------------------------------------- what the client receives
@@ -157,11 +157,7 @@ export function readPushedRows(body: unknown): { rows: PushedRow[]; refusals: Re
     const mark = ['_removed', '_partial'].find(name => !isMark(own(row, name)))
     if (mark) refusals.push({ id, property: mark, code: 'not-valid', detail: `${mark} is neither true nor false.` })
     else if (own(row, '_removed') === true) rows.push({ id, value: null, partial: false })
-    else {
-      const deep = deepProperty(row)
-      if (deep !== undefined) refusals.push({ id, property: deep, code: 'not-valid', detail: TOO_DEEP })
-      else rows.push({ id, value: row, partial: own(row, '_partial') === true })
-    }
+    else rows.push({ id, value: row, partial: own(row, '_partial') === true })
   }
   return { rows, refusals }
 }
