@@ -44,6 +44,7 @@ export function* readPage(
       updates,
       ...(start !== undefined && { full: true }),
       ...(reset && { reset }),
+      ...(query.properties && { properties: query.properties.filter(p => collection.column.has(p)) }),
       ...(more && last && { next: writeToken({ stamp: last.stamp, id: last.id, start }) }),
     },
   }

@@ -31,8 +31,8 @@ async function* pieces(
   write: WriteUpdate,
   { limit, bytes }: Most,
 ): AsyncGenerator<string> {
-  const { collection, full, reset } = firstPage
-  const head = JSON.stringify({ collection, full, reset }).slice(1, -1)
+  const { collection, full, reset, properties } = firstPage
+  const head = JSON.stringify({ collection, full, reset, properties }).slice(1, -1)
   let text = `{${head}${head && ','}"updates":[`
   let page = firstPage
   let comma = ''

@@ -45,6 +45,7 @@ const everyValue = 'spec/changes/values.spec.ts'
 const lengths = 'spec/changes/values/lengths.spec.ts'
 const photos = 'spec/stories/photos.spec.ts'
 const twoDevices = 'spec/stories/twoDevices.spec.ts'
+const versions = 'spec/stories/versions.spec.ts'
 const oldServers = 'spec/stories/oldServer.spec.ts'
 const poison = 'spec/server-koa/poison.spec.ts'
 const triggers = 'spec/server-koa/triggers.spec.ts'
@@ -267,16 +268,16 @@ const orderAndCursors: Mutant[] = [
     name: 'reset-keeps-stamps',
     hazard: 'a reset forgets everything that was agreed; law 11',
     file: 'src/changes/remotes.ts',
-    find: "for (const table of ['sync_stamp', 'sync_conflict', 'sync_rejection', 'sync_seen'])",
-    replace: "for (const table of ['sync_conflict', 'sync_rejection', 'sync_seen'])",
+    find: "for (const table of ['sync_stamp', 'sync_conflict', 'sync_rejection', 'sync_ignored', 'sync_seen'])",
+    replace: "for (const table of ['sync_conflict', 'sync_rejection', 'sync_ignored', 'sync_seen'])",
     by: [cursors, 'simulation'],
   },
   {
     name: 'reset-keeps-conflicts',
     hazard: 'a reset forgets everything that was agreed; law 11',
     file: 'src/changes/remotes.ts',
-    find: "for (const table of ['sync_stamp', 'sync_conflict', 'sync_rejection', 'sync_seen'])",
-    replace: "for (const table of ['sync_stamp', 'sync_rejection', 'sync_seen'])",
+    find: "for (const table of ['sync_stamp', 'sync_conflict', 'sync_rejection', 'sync_ignored', 'sync_seen'])",
+    replace: "for (const table of ['sync_stamp', 'sync_rejection', 'sync_ignored', 'sync_seen'])",
     by: [cursors, 'simulation'],
   },
   {
@@ -2088,6 +2089,59 @@ const onTheServer: Mutant[] = [
   },
 ]
 
+// ---------------------------------------------------------------- versions that differ
+
+const withOtherVersions: Mutant[] = [
+  {
+    name: 'ignored-is-forgotten',
+    hazard: "a newer client's property is unknown to the server, acknowledged, and later overwritten",
+    file: 'src/sync/push.ts',
+    find: '  yield* noteIgnoredOf(exchange, rows, answer.ignored)\n',
+    replace: '',
+    by: [versions],
+  },
+  {
+    name: 'ignored-is-base',
+    hazard: 'no version that a server knows has a property which it ignored',
+    file: 'src/changes/remotes.ts',
+    find: 'return base && ignored.length ? withoutIgnored(base, ignored) : base',
+    replace: 'return base && ignored.length < 0 ? withoutIgnored(base, ignored) : base',
+    by: [versions],
+  },
+  {
+    name: 'ignored-is-overwritten',
+    hazard: 'what another client wrote to a property that the server ignored of ours does not win without a conflict',
+    file: 'src/sync/take.ts',
+    find: 'const isWhole = !collection.parents.length && !state.ignored.length',
+    replace: 'const isWhole = !collection.parents.length',
+    by: [versions],
+  },
+  {
+    name: 'ignored-is-never-asked-about',
+    hazard: 'a client pushes what a server ignored when the server has a column for it',
+    file: 'src/sync/pull.ts',
+    find: 'asked.pulling || asked.push || ignored.length ? null',
+    replace: 'asked.pulling || asked.push ? null',
+    by: [versions],
+  },
+  {
+    name: 'ignored-stays-noted',
+    hazard: 'what the server has said of a property, it has a column for',
+    file: 'src/sync/take.ts',
+    find: '  yield* forgetIgnored(log.database, remote.id, known)\n',
+    replace: '',
+    by: [versions],
+  },
+  {
+    name: 'pending-forgets-ignored',
+    hazard: 'the journal lists what the server has ignored',
+    file: 'src/sync/pending.ts',
+    find: '  yield* readIgnoredRows(exchange, take)\n',
+    replace: '',
+    by: [versions],
+  },
+]
+
 // ---------------------------------------------------------------- servers of 2011
 
 const withOldServers: Mutant[] = [
@@ -2177,6 +2231,7 @@ export const mutants: readonly Mutant[] = [
   ...orderAndCursors,
   ...pushing,
   ...applying,
+  ...withOtherVersions,
   ...withOldServers,
   ...ofValues,
   ...onTheServer,

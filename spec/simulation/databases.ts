@@ -39,6 +39,7 @@ const OUR_TABLES = [
   'sync_stamp',
   'sync_conflict',
   'sync_rejection',
+  'sync_ignored',
   'sync_seen',
   'sync_decision',
   'sync_push',

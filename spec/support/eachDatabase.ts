@@ -1,7 +1,10 @@
 // The same server on each kind of database that is there, with a device beside it: for what a spec says of all of them.
 
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach } from '@jest/globals'
 import Koa from 'koa'
 import libsql from 'libsql'
@@ -36,9 +39,24 @@ async function optionsOf(kind: Kind): Promise<DataSourceOptions> {
   return postgres.optionsOn(name, {})
 }
 
+/** A database that can be opened again, by another version of the application. */
+export async function databaseOn(kind: Kind): Promise<DataSourceOptions> {
+  if (kind !== 'libsql') return optionsOf(kind)
+  const folder = mkdtempSync(join(tmpdir(), 'each-'))
+  open.push(async () => rmSync(folder, { recursive: true }))
+  return { type: 'better-sqlite3', driver: libsql, database: join(folder, 'db') }
+}
+
 /** A database of its own, gone after the test. */
 export async function openOn(kind: Kind, entities: DataSourceOptions['entities'], sync: WithSyncOptions = {}): Promise<DataSource> {
-  const options = await optionsOf(kind)
+  return openIn(await optionsOf(kind), entities, sync)
+}
+
+export async function openIn(
+  options: DataSourceOptions,
+  entities: DataSourceOptions['entities'],
+  sync: WithSyncOptions = {},
+): Promise<DataSource> {
   const dataSource = withSync(new DataSource({ ...options, entities, synchronize: true } as DataSourceOptions), { retries: 0, ...sync })
   open.unshift(async () => dataSource.isInitialized && (await dataSource.destroy()))
   return dataSource.initialize()

@@ -3,6 +3,7 @@
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
 import { type Database, first, imagesOf, query, queryCells, quote, type Row, type Step } from './database/database.js'
+import { readIgnored, withoutIgnored } from './ignored.js'
 import { columnsSql, isAnyRemoved, isUpTo, LAST, type Place, readRow, type Version } from './rows.js'
 
 /** A push that is under way, or whose answer never came. */
@@ -211,6 +212,8 @@ export interface RowState {
   readonly rejection: Rejection | undefined
   /** Kept versions, newest first. */
   readonly images: readonly Version[]
+  /** The properties whose values this server has ignored: no version that it knows has them. */
+  readonly ignored: readonly string[]
 }
 
 /** Reads the state of rows; `versions` are those of the same step. */
@@ -222,7 +225,7 @@ export function* readStates(
   versions: ReadonlyMap<string, Version>,
 ): Step<Map<string, RowState>> {
   const there = yield* readKinds(collection, remote)
-  const list = there.waiting || there.refused || there.images ? database.list(ids) : undefined
+  const list = there.waiting || there.refused || there.images || there.ignored ? database.list(ids) : undefined
   const waiting = new Map<string, Waiting>()
   if (there.waiting) {
     const rows = yield* query(
@@ -259,6 +262,7 @@ export function* readStates(
     }
     for (const kept of images.values()) if (kept.length > 1) kept.sort((x, y) => y.stamp - x.stamp)
   }
+  const ignored = there.ignored ? yield* readIgnored(database, remote.id, list) : undefined
   return new Map(
     ids.map(id => [
       id,
@@ -268,6 +272,7 @@ export function* readStates(
         waiting: waiting.get(id),
         rejection: rejections.get(id),
         images: images.get(id) ?? [],
+        ignored: ignored?.get(id) ?? [],
       },
     ]),
   )
@@ -280,14 +285,18 @@ export function* isAnythingKnown(collection: Collection, remote: Remote): Step<b
 }
 
 /** What the database keeps for a server: usually there is none of it. */
-export function* readKinds({ table }: Collection, { id }: Remote): Step<{ waiting: boolean; refused: boolean; images: boolean }> {
+export function* readKinds({ table }: Collection, { id }: Remote): Step<Record<'waiting' | 'refused' | 'images' | 'ignored', boolean>> {
   const row = yield* first(
     `SELECT EXISTS (SELECT 1 FROM sync_conflict WHERE remote = ?1) AS waiting,
             EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ?1) AS refused,
-            EXISTS (SELECT 1 FROM ${quote(imagesOf(table))} WHERE _sync_remote = ?1) AS images`,
+            EXISTS (SELECT 1 FROM ${quote(imagesOf(table))} WHERE _sync_remote = ?1) AS images,
+            EXISTS (SELECT 1 FROM sync_ignored WHERE remote = ?1) AS ignored`,
     id,
   )
-  return { waiting: Boolean(row?.waiting), refused: Boolean(row?.refused), images: Boolean(row?.images) }
+  return {
+    ...{ waiting: Boolean(row?.waiting), refused: Boolean(row?.refused) },
+    ...{ images: Boolean(row?.images), ignored: Boolean(row?.ignored) },
+  }
 }
 
 export function waitingFrom(row: Row): Waiting {
@@ -325,9 +334,10 @@ export const agreedSql = (remote: Remote, key: string) => ({
 
 /** The last version that both sides know; undefined where there is none. What we never had is unchanged. */
 export function baseOf(remote: Remote, state: RowState): WireRow | null | undefined {
-  const { version } = state
-  if (version.stamp === 0 || isAgreed(remote, state, version.stamp)) return version.value
-  return state.images.find(image => isAgreed(remote, state, image.stamp))?.value
+  const { version, images, ignored } = state
+  const isBase = version.stamp === 0 || isAgreed(remote, state, version.stamp)
+  const base = isBase ? version.value : images.find(image => isAgreed(remote, state, image.stamp))?.value
+  return base && ignored.length ? withoutIgnored(base, ignored) : base
 }
 
 export const isUndecided = ({ push }: Remote) => push?.key === UNDECIDED
@@ -452,7 +462,7 @@ export function* resetRemote(collection: Collection, remote: Remote, serverColle
   })
   remote.told = { stamp: -1, id: '' }
   ;(remote.stored as Set<number>).clear()
-  for (const table of ['sync_stamp', 'sync_conflict', 'sync_rejection', 'sync_seen'])
+  for (const table of ['sync_stamp', 'sync_conflict', 'sync_rejection', 'sync_ignored', 'sync_seen'])
     yield* query(`DELETE FROM ${table} WHERE remote = ?`, remote.id)
   yield* query(`DELETE FROM ${quote(imagesOf(collection.table))} WHERE _sync_remote = ?`, remote.id)
   yield* writeRemote(remote)

@@ -17,6 +17,7 @@ export function readPullAnswer(body: unknown): PullAnswer {
     ...optional(answer, 'next', isText, 'a text'),
     ...optional(answer, 'full', isBoolean, 'true or false'),
     ...optional(answer, 'reset', isReset, 'a known reason'),
+    ...optional(answer, 'properties', isTexts, 'a list of properties'),
   }
 }
 
@@ -184,7 +185,7 @@ function whyNoId(id: unknown): string | undefined {
 
 type Query = Record<string, string | string[] | undefined>
 
-const PARAMETERS = ['since', 'limit', 'after', 'min', 'collection', 'seen', 'idempotency-key']
+const PARAMETERS = ['since', 'limit', 'after', 'min', 'collection', 'seen', 'properties', 'idempotency-key']
 
 /** Throws BadRequestError for a name that looks like one of the protocol's and is none; others, such as a cache buster's, are passed over. */
 function checkNames(query: Query): void {
@@ -206,6 +207,7 @@ export function readPullQuery(query: Query): PullQuery {
     ...given('after', textOf(query, 'after')),
     ...given('min', numberOf(query, 'min')),
     ...given('collection', textOf(query, 'collection')),
+    ...given('properties', propertiesOf(query)),
   }
 }
 
@@ -218,6 +220,12 @@ export function readPushQuery(query: Query): { since?: number; collection?: stri
     ...given('seen', seenOf(query)),
     ...given('key', textOf(query, 'idempotency-key')),
   }
+}
+
+function propertiesOf(query: Query): string[] | undefined {
+  return textOf(query, 'properties')
+    ?.split(',')
+    .map(property => property.replaceAll('%2C', ','))
 }
 
 // «12:/taskChanges,7:/noteChanges»: how far collections were read, by their paths

@@ -27,6 +27,8 @@ export interface PullQuery {
   readonly min?: number
   /** The collection id that the client knows. */
   readonly collection?: string
+  /** Properties that a server has ignored: has it a column for them now? */
+  readonly properties?: readonly string[]
 }
 
 export interface PullAnswer {
@@ -39,6 +41,8 @@ export interface PullAnswer {
   /** The answer tells everything from the beginning, and what it lacks is gone. */
   readonly full?: boolean
   readonly reset?: Reset
+  /** Those among the properties that were asked for which there is a column; absent where none was asked for. */
+  readonly properties?: readonly string[]
 }
 
 /** A row of a POST: `value` holds all properties, or, where `partial`, those that changed; null for a removal. */

@@ -4,11 +4,10 @@ import { type Collection, keyOf } from '../changes/collection.js'
 import { imagesOf, query, quote, type Step } from '../changes/database/database.js'
 import { baseOf, isAgreed, isHeld, type Remote, type RowState, readKinds, readStates } from '../changes/remotes.js'
 import { LAST, type Place, readChanges } from '../changes/rows.js'
-import { dateToNumber } from '../changes/values.js'
+import { dateToNumber, equalValues } from '../changes/values.js'
 import { deepProperty, TOO_DEEP } from '../protocol/depth.js'
 import { type PushedRow, type Refusal, type WireRow, writePushedRow } from '../protocol/messages.js'
 import { type Exchange, readRowStates } from './exchange.js'
-import { isSameRow } from './merge.js'
 import { writeRefusals } from './refusals.js'
 import type { StepSize } from './session.js'
 import { readWaiting } from './waiting.js'
@@ -213,13 +212,13 @@ function describePush({ columns }: Collection, remote: Remote, state: RowState):
   const { value } = version
   if (value === null) return base === null ? undefined : { id, value: null, partial: false } // made and removed here: never mind
   if (!base) return { id, value, partial: false }
-  if (isSameRow(value, base)) return
-  // a server of 2011 would make a row of the part where it has none
-  if (remote.serverCollection === null) return { id, value, partial: false }
   const changed: WireRow = {}
   for (const { property } of columns)
-    if (Object.hasOwn(value, property) && !isSameRow({ p: value[property] as never }, { p: base[property] as never }))
+    if (Object.hasOwn(value, property) && !(Object.hasOwn(base, property) && equalValues(value[property], base[property])))
       changed[property] = value[property] as never
+  if (!Object.keys(changed).length) return
+  // a server of 2011 would make a row of the part where it has none
+  if (remote.serverCollection === null) return { id, value, partial: false }
   return { id, value: changed, partial: true }
 }
 

@@ -25,6 +25,8 @@ export interface PendingChange<Entity> {
   readonly local: Entity | null
   /** What the server has; null: nothing; undefined: it is not known. */
   readonly base: Entity | null | undefined
+  /** Properties for which the server has no column yet: it has ignored their values, and gets them when it has. Absent where there are none. */
+  readonly ignored?: readonly string[]
 }
 
 /** A row of a server's that is not stored here yet. `properties` are what it waits for, where that is known. */
@@ -62,7 +64,9 @@ const baseEntity = <Entity>(collection: Collection, id: string, base: WireRow | 
 
 export function pendingChange<Entity>({ collection, remote }: Exchange, state: RowState): PendingChange<Entity> {
   const { id, version } = state
+  const ignored = state.ignored.filter(property => collection.column.has(property))
   return {
+    ...(ignored.length && { ignored }),
     ...{ entity: collection.entity, id, url: remote.url, local: entityOf<Entity>(collection, id, version.value) },
     base: baseEntity<Entity>(collection, id, baseOf(remote, state)),
   }

@@ -1,6 +1,7 @@
 // What was changed here and not pushed yet.
 
 import { first, query, type Step } from '../changes/database/database.js'
+import { readIgnoredIds, readIgnoredProperties } from '../changes/ignored.js'
 import { baseOf, isAgreed, isHeld, type Remote, type RowState, readStates } from '../changes/remotes.js'
 import { readChanges } from '../changes/rows.js'
 import { type Exchange, isClean, readRowStates } from './exchange.js'
@@ -12,8 +13,9 @@ import { StepSize } from './session.js'
  * an answer is pending as well where that push carries another version of it.
  */
 function isPending(remote: Remote, state: RowState): boolean {
-  const { version, images } = state
+  const { version, images, ignored } = state
   if (isHeld(state) || isAgreed(remote, state, version.stamp)) return false
+  if (ignored.length && version.value !== null) return true
   const base = baseOf(remote, state)
   if (base === undefined || !isSameRow(version.value, base)) return true
   return remote.push !== null && images.some(image => !isAgreed(remote, state, image.stamp) && !isSameRow(version.value, image.value))
@@ -30,9 +32,23 @@ export function* readPending(exchange: Exchange, take: (state: RowState) => bool
     const states = yield* readStates(log.database, collection, remote, [...versions.keys()], versions)
     for (const state of states.values()) if (isPending(remote, state) && !take(state)) return
     const last = changes.at(-1)
-    if (!last || changes.length < limit) return
+    if (!last || changes.length < limit) break
     above = { stamp: last.stamp, id: last.id }
     size.took(changes.length, performance.now() - start)
+  }
+  yield* readIgnoredRows(exchange, take)
+}
+
+/** Reads rows of which nothing is pending but values that the server has ignored. */
+function* readIgnoredRows(exchange: Exchange, take: (state: RowState) => boolean): Step<void> {
+  const { remote, log, collection } = exchange
+  const properties = yield* readIgnoredProperties(collection, log.database, remote.id)
+  for (let above = '', limit = 1; properties.length; limit = Math.min(limit * 4, 256)) {
+    const ids = yield* readIgnoredIds(remote.id, properties, above, limit)
+    for (const state of (yield* readRowStates(exchange, ids)).values())
+      if (state.version.value !== null && !isHeld(state) && isAgreed(remote, state, state.version.stamp) && !take(state)) return
+    if (ids.length < limit) return
+    above = ids.at(-1) as string
   }
 }
 

@@ -24,8 +24,11 @@ interface Ahead {
   cursor: string | undefined
 }
 
-/** Reads until all is read; `known` is what is known of the server at this moment, where that was read just now. */
-export async function pull(session: Session, known?: Remote): Promise<void> {
+/**
+ * Reads until all is read; `known` is what is known of the server at this moment, where that was read just now. Asks along whether it has a
+ * column for properties that it has ignored, and gives those for which it has.
+ */
+export async function pull(session: Session, ignored: readonly string[], known?: Remote): Promise<readonly string[]> {
   const { transport, url, report, pageSize, signal } = session
   signal?.throwIfAborted() // what was aborted before is not heard of
   const end = new AbortController()
@@ -34,20 +37,25 @@ export async function pull(session: Session, known?: Remote): Promise<void> {
   let limit = Math.min(FIRST_PAGE, pageSize)
   const ask = (question: PullQuery, etag: string | null) => {
     report.requests++
-    return transport.pull(url, { ...question, limit }, etag, end.signal)
+    return transport.pull(url, { ...question, limit, ...(ignored.length && { properties: ignored }) }, etag, end.signal)
   }
   const size = new StepSize()
   let ahead: Ahead | undefined
+  let gained: readonly string[] = []
   try {
     for (let complete = false; !complete; known = undefined) {
       const asked: Remote = known ?? (await readKnown(session))
-      if (asked.push && !isUndecided(asked)) return // another sync of this database has begun to tell
+      if (asked.push && !isUndecided(asked)) return gained // another sync of this database has begun to tell
       const question = questionOf(asked)
       const isAhead: boolean = ahead?.cursor === cursorOf(asked) && JSON.stringify(ahead.question) === JSON.stringify(question)
-      const pulled: Pulled = await (ahead && isAhead ? ahead.pulled : ask(question, asked.pulling || asked.push ? null : asked.etag))
+      const pulled: Pulled = await (ahead && isAhead
+        ? ahead.pulled
+        : ask(question, asked.pulling || asked.push || ignored.length ? null : asked.etag))
       report.received += pulled.bytes
-      if (!pulled.answer) return
+      if (!pulled.answer) return gained
       checkAnswer(session, question, pulled.answer)
+      gained = pulled.answer.properties?.filter(p => ignored.includes(p)) ?? gained
+      report.unknownHere = unknownProperties(session, report.unknownHere, pulled.answer.updates)
       limit = Math.min(limit * 2, pageSize)
       const next = nextQuestion(question, pulled.answer)
       ahead = next && { question: next, pulled: ask(next, null), cursor: undefined }
@@ -57,10 +65,20 @@ export async function pull(session: Session, known?: Remote): Promise<void> {
       if (ahead) ahead.cursor = stored.cursor
       report.tell('pull')
     }
+    return gained
   } finally {
     signal?.removeEventListener('abort', abort)
     end.abort()
   }
+}
+
+const ENVELOPE = new Set(['id', '_lastChange', '_removed', '_partial'])
+
+// Rows of a collection have the same properties: one at each end of a page says which.
+function unknownProperties({ collection }: Session, known: readonly string[], updates: readonly Update[]): readonly string[] {
+  const names = [updates[0], updates.at(-1)].flatMap(update => Object.keys(update?.value ?? {}))
+  const unknown = names.filter(p => !collection.column.has(p) && !ENVELOPE.has(p))
+  return unknown.length ? [...new Set([...known, ...unknown])].sort() : known
 }
 
 /** Milliseconds by which a server of 2011 is asked again: it may read its clock after its rows, or store rows after their stamps. */

@@ -1,6 +1,6 @@
 // Tells the server what changed here, in batches: each is a push of its own, written down before it is sent (law 5).
 
-import { first, imagesOf, quote, type Step } from '../changes/database/database.js'
+import { imagesOf, query, quote, type Step } from '../changes/database/database.js'
 import {
   dropTentativeImages,
   forgetStored,
@@ -11,11 +11,12 @@ import {
   UNDECIDED,
   writeRemote,
 } from '../changes/remotes.js'
-import type { Place } from '../changes/rows.js'
+import { type Place, readVersions } from '../changes/rows.js'
 import { RequestTimeoutError, ServerError, TooLargeError, TransportError } from '../errors.js'
-import type { PushAnswer, Refusal } from '../protocol/messages.js'
+import type { PushAnswer, PushedRow, Refusal } from '../protocol/messages.js'
 import { type Batch, holdParents, isStillSo, noteUntold, readAhead, readBatch, seenBy } from './batch.js'
 import type { Exchange } from './exchange.js'
+import { noteIgnoredOf } from './ignored.js'
 import { holdMoves } from './moves.js'
 import { forgetOutdatedRefusals, writeRefusals } from './refusals.js'
 import { readKnown, type Session, StepSize, step } from './session.js'
@@ -90,8 +91,9 @@ async function sendPush(session: Session, prepared: Prepared, size: StepSize): P
     report.received += answer.bytes
     if (answer.kind === 'stored' && !answer.answer.empty) {
       const next = await step(session, function* (exchange) {
-        if (!(yield* acknowledgePush(exchange, session, push, answer.answer, more))) return
-        return more ? yield* preparePush(exchange, size, ahead) : 'done'
+        if (!(yield* acknowledgePush(exchange, session, push, answer.answer, rows, more))) return
+        // what was read ahead knows nothing of what the server has just ignored
+        return more ? yield* preparePush(exchange, size, answer.answer.ignored?.length ? undefined : ahead) : 'done'
       })
       if (next) report.pushed += rows.length
       report.tell('push')
@@ -132,10 +134,18 @@ function* shrinkBatch({ remote }: Exchange, rows: number): Step<void> {
 // ---------------------------------------------------------------- its end
 
 /** Acknowledging is one assignment; false where another sync has ended this push meanwhile, with the rows that it told. */
-function* acknowledgePush(exchange: Exchange, { batchSize }: Session, push: OpenPush, answer: PushAnswer, more = false): Step<boolean> {
+function* acknowledgePush(
+  exchange: Exchange,
+  { batchSize }: Session,
+  push: OpenPush,
+  answer: PushAnswer,
+  rows: readonly PushedRow[],
+  more = false,
+): Step<boolean> {
   const { remote } = exchange
   if (remote.push?.key !== push.key) return false
   if (remote.batch !== null) remote.batch = remote.batch * 2 < batchSize ? remote.batch * 2 : null
+  yield* noteIgnoredOf(exchange, rows, answer.ignored)
   yield* acknowledge(exchange, push.limit, answer, more)
   return true
 }
@@ -154,10 +164,10 @@ function* acknowledge(exchange: Exchange, limit: Place, answer?: PushAnswer, mor
   if (!more) yield* pruneImages(log.database, collection, remote) // it looks at all of them
 }
 
-/** How many rows an unanswered push tells; what was changed since counts along, for its image stands for it. */
-function* countTold({ log, collection, remote }: Exchange, limit: Place): Step<number> {
-  const row = yield* first(
-    `SELECT count(*) AS told FROM (
+/** The rows that an unanswered push tells, as they are now; what was changed since counts along, for its image stands for it. */
+function* readTold({ log, collection, remote }: Exchange, limit: Place): Step<PushedRow[]> {
+  const told = yield* query(
+    `SELECT DISTINCT v.id FROM (
        SELECT ${log.database.id(collection.table, 'x')} AS id, x."_lastChange" AS stamp FROM ${quote(collection.name)} x
        UNION SELECT t.id, t.stamp FROM sync_tombstone t WHERE t.collection = ?1
        UNION SELECT i._sync_id, i._sync_stamp FROM ${quote(imagesOf(collection.table))} i WHERE i._sync_remote = ?2) v
@@ -165,7 +175,9 @@ function* countTold({ log, collection, remote }: Exchange, limit: Place): Step<n
         AND NOT EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = ?2 AND m.stamp = v.stamp)`,
     ...[collection.name, remote.id, remote.told.stamp, remote.told.id, limit.stamp, limit.id],
   )
-  return Number(row?.told)
+  const ids = told.map(row => String(row.id))
+  const versions = yield* readVersions(log.database, collection, ids)
+  return ids.map(id => ({ id, value: versions.get(id)?.value ?? null, partial: false }))
 }
 
 function endPush(session: Session, push: OpenPush, batch?: number): Promise<void> {
@@ -217,8 +229,8 @@ export async function finishPush(session: Session): Promise<void> {
     const answer = await transport.push(url, '[]', { since: push.since, collection: serverCollection, key: push.key, retry: true }, signal)
     report.received += answer.bytes
     if (answer.kind === 'stored' && answer.replayed && !answer.answer.empty) {
-      const rows = await step(session, exchange => countTold(exchange, push.limit), { readOnly: true })
-      if (await step(session, exchange => acknowledgePush(exchange, session, push, answer.answer))) report.pushed += rows
+      const rows = await step(session, exchange => readTold(exchange, push.limit), { readOnly: true })
+      if (await step(session, exchange => acknowledgePush(exchange, session, push, answer.answer, rows))) report.pushed += rows.length
     } else await endPush(session, push)
   } catch (error) {
     if (!(error instanceof TransportError && error.isDefinite)) throw error

@@ -1,6 +1,7 @@
 // How a collection and a server stand, at a look: what a sync has to do, and what it leaves behind.
 
 import { first, imagesOf, quote, type Step } from '../changes/database/database.js'
+import { readIgnoredProperties } from '../changes/ignored.js'
 import { isAllTold, type Remote } from '../changes/remotes.js'
 import type { Exchange } from './exchange.js'
 import { type Session, step } from './session.js'
@@ -17,6 +18,8 @@ export interface Standing {
   readonly waiting: number
   /** Rows of ours that the server has refused. */
   readonly refused: number
+  /** Properties of ours for which the server has no column, so that their values are not pushed. */
+  readonly ignored: readonly string[]
 }
 
 export function readStanding(session: Session): Promise<Standing> {
@@ -28,6 +31,7 @@ export function* standingOf({ log, collection, remote, siblings }: Exchange): St
     `SELECT (SELECT count(*) FROM sync_conflict WHERE remote = ?1) AS waiting,
             (SELECT count(*) FROM sync_rejection WHERE remote = ?1) AS refused,
             EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ?1 AND again = 1) AS again,
+            EXISTS (SELECT 1 FROM sync_ignored WHERE remote = ?1) AS ignored,
             EXISTS (SELECT 1 FROM ${quote(imagesOf(collection.table))} WHERE _sync_remote = ?1) AS images`,
     remote.id,
   )
@@ -38,5 +42,6 @@ export function* standingOf({ log, collection, remote, siblings }: Exchange): St
   const { now } = yield* log.database.clock()
   // images that are no base any more go with the end of a push
   const isTold = isAllTold(remote, now) && remote.stored.size === 0 && !(row?.images && !waiting && !refused)
-  return { remote, waits, again: Boolean(row?.again), isAllTold: isTold, waiting, refused }
+  const ignored = row?.ignored ? yield* readIgnoredProperties(collection, log.database, remote.id) : []
+  return { remote, waits, again: Boolean(row?.again), isAllTold: isTold, waiting, refused, ignored }
 }

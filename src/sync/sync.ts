@@ -2,6 +2,7 @@
 
 import { SyncContentionError } from '../errors.js'
 import { decideConflicts } from './conflicts.js'
+import { pushIgnored } from './ignored.js'
 import { pull } from './pull.js'
 import { finishPush, push } from './push.js'
 import { tellAgain } from './refusals.js'
@@ -22,7 +23,8 @@ export async function sync(session: Session, standing?: Standing): Promise<SyncR
       if (isOpen) await finishPush(session)
       const isRefused = round === 0 && before.again
       if (isRefused) await tellAgain(session)
-      await pull(session, isOpen || isRefused ? undefined : before.remote)
+      const gained = await pull(session, before.ignored, isOpen || isRefused ? undefined : before.remote)
+      if (gained.length) await pushIgnored(session, gained)
       let after = await readStanding(session)
       if (after.waits) {
         await decideConflicts(session)
@@ -30,8 +32,8 @@ export async function sync(session: Session, standing?: Standing): Promise<SyncR
       }
       const pushed = report.pushed
       if (after.isAllTold || (await push(session)) === 'done') {
-        const { waiting, refused } = after.isAllTold ? after : await readStanding(session)
-        Object.assign(report, { waiting, refused })
+        const { waiting, refused, ignored } = after.isAllTold ? after : await readStanding(session)
+        Object.assign(report, { waiting, refused, unknownThere: ignored })
         break
       }
       if (report.pushed > pushed) round = -1 // it gets further: the others' changes are no reason to give up

@@ -3,6 +3,7 @@
 import { type Collection, keyOf } from '../changes/collection.js'
 import { attempt, quote, type Step, Undo } from '../changes/database/database.js'
 import { nameOf, readDependents } from '../changes/dependents.js'
+import { forgetIgnored } from '../changes/ignored.js'
 import {
   agreedSql,
   baseOf,
@@ -66,7 +67,7 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
     const base = baseOf(exchange.remote, state)
     let theirs: WireRow | null
     try {
-      theirs = given === null ? null : normalise(collection, id, given, base, state.version.value)
+      theirs = given === null ? null : normalise(collection, id, given, base, state)
     } catch (error) {
       if (!(error instanceof ValueError)) throw error
       yield* wait(exchange, taken, state, given, 'not-valid')
@@ -78,7 +79,8 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
       continue
     }
     // we know nothing that the server does not know, and removed nothing that it could hang on
-    if (theirs !== null && state.version.value !== null && !collection.parents.length && isClean(exchange, state) && !isHeld(state)) {
+    const isWhole = !collection.parents.length && !state.ignored.length
+    if (theirs !== null && state.version.value !== null && isWhole && isClean(exchange, state) && !isHeld(state)) {
       rows.push({ state, theirs, value: theirs })
       continue
     }
@@ -120,8 +122,8 @@ function* takeUnread(exchange: Exchange, left: Map<string, Update>, taken: Taken
   const { columns, table, parents } = collection
   const { database } = log
   if (!database.updateRowsWhere || parents.some(r => r.parent === collection) || !columns.length || !left.size) return
-  const { waiting, refused } = yield* readKinds(collection, remote)
-  if (waiting || refused || (yield* hasOtherRemotes(collection, remote.id))) return
+  const { waiting, refused, ignored } = yield* readKinds(collection, remote)
+  if (waiting || refused || ignored || (yield* hasOtherRemotes(collection, remote.id))) return
   const whole = [...left.values()].filter((u): u is Update & { value: WireRow } => u.value !== null && isWhole(collection, u.id, u.value))
   const orphans = yield* findOrphans(
     database,
@@ -208,7 +210,7 @@ export function normalise(
   id: string,
   given: WireRow,
   base: WireRow | null | undefined,
-  mine: WireRow | null,
+  { version: { value: mine }, ignored }: RowState,
 ): WireRow {
   const refusal = collection.refuseKey(id)
   if (refusal) throw new ValueError(collection.entity, collection.keyProperty, refusal)
@@ -217,7 +219,7 @@ export function normalise(
     const { property } = column
     if (Object.hasOwn(given, property)) value[property] = column.toWire(column.fromWire(given[property] as never))
     else if (base && Object.hasOwn(base, property)) value[property] = base[property] as never
-    else if (mine && Object.hasOwn(mine, property)) value[property] = mine[property] as never
+    else if (mine && Object.hasOwn(mine, property) && !ignored.includes(property)) value[property] = mine[property] as never
   }
   return value
 }
@@ -308,6 +310,12 @@ export function* settle(
     else if (state.images.length) settled.push(state)
   }
   yield* forgetImages(log.database, collection, remote, settled)
+  // what the server has said of a property, it has a column for
+  const known = decided.map(({ state: { id, ignored }, theirs: row }) => ({
+    id,
+    properties: ignored.filter(p => !row || Object.hasOwn(row, p)),
+  }))
+  yield* forgetIgnored(log.database, remote.id, known)
   yield* forgetWaiting(
     exchange,
     decided.filter(d => d.state.waiting).map(d => d.state.id),

@@ -43,9 +43,16 @@ export function createTransport(options: TransportOptions = {}): Transport {
   const ask = createAsk(options)
 
   return {
-    async pull(url, { since, limit, after, min, collection }, etag, signal) {
+    async pull(url, { since, limit, after, min, collection, properties }, etag, signal) {
       const headers = { accept: 'application/json', ...(etag !== null && { 'if-none-match': etag }) }
-      const address = withQuery(url, { since, limit, after, min, collection })
+      const address = withQuery(url, {
+        since,
+        limit,
+        after,
+        min,
+        collection,
+        properties: properties?.map(p => p.replaceAll(',', '%2C')).join(','),
+      })
       const reply = await ask({ method: 'GET', url: address, headers, mayRetry: true }, signal)
       const { bytes } = reply
       const newEtag = reply.headers.get('etag')

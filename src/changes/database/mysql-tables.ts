@@ -68,6 +68,12 @@ export const TABLES: ReadonlyMap<string, string> = new Map(
     again INTEGER NOT NULL,        -- told again by the next sync
     PRIMARY KEY (remote, id)
   )`,
+    sync_ignored: `(
+    remote BIGINT NOT NULL,
+    id ${ID} NOT NULL,
+    property VARCHAR(250) NOT NULL, -- the server has no column for it: its value is not pushed
+    PRIMARY KEY (remote, id, property)
+  )`,
     sync_seen: `(
     remote BIGINT NOT NULL,
     id ${ID} NOT NULL,

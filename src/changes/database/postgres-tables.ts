@@ -74,6 +74,12 @@ export const TABLES: Readonly<Record<string, string>> = {
     again SMALLINT NOT NULL,       -- told again by the next sync
     PRIMARY KEY (remote, id)
   )`,
+  sync_ignored: `CREATE TABLE IF NOT EXISTS sync_ignored (
+    remote BIGINT NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    property TEXT COLLATE "C" NOT NULL, -- the server has no column for it: its value is not pushed
+    PRIMARY KEY (remote, id, property)
+  )`,
   sync_seen: `CREATE TABLE IF NOT EXISTS sync_seen (
     remote BIGINT NOT NULL,
     id TEXT COLLATE "C" NOT NULL,

@@ -67,6 +67,12 @@ export const TABLES = [
     again INTEGER NOT NULL,        -- told again by the next sync
     PRIMARY KEY (remote, id)
   ) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS sync_ignored (
+    remote INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    property TEXT NOT NULL,        -- the server has no column for it: its value is not pushed
+    PRIMARY KEY (remote, id, property)
+  ) WITHOUT ROWID`,
   `CREATE TABLE IF NOT EXISTS sync_seen (
     remote INTEGER NOT NULL,
     id TEXT NOT NULL,

@@ -1,0 +1,39 @@
+// Pushes values that a server has ignored, once it says that it has a column for them.
+
+import type { Step } from '../changes/database/database.js'
+import { noteIgnored, readIgnoredIds } from '../changes/ignored.js'
+import { baseOf, isAgreed, keepImages } from '../changes/remotes.js'
+import { storeVersions } from '../changes/store.js'
+import type { PushedRow } from '../protocol/messages.js'
+import { type Exchange, readRowStates, StepStamp } from './exchange.js'
+import { type Session, step } from './session.js'
+
+const ROWS = 500
+
+/** Notes what the server has ignored of a push. */
+export function* noteIgnoredOf({ log, remote }: Exchange, rows: readonly PushedRow[], ignored: readonly string[] = []): Step<void> {
+  const pushed = rows.map(({ id, value }) => ({ id, properties: ignored.filter(p => value !== null && Object.hasOwn(value, p)) }))
+  yield* noteIgnored(log.database, remote.id, pushed)
+}
+
+/** Gives rows a fresh stamp whose values of these properties the server has ignored, and would not now: they are pushed again. */
+export async function pushIgnored(session: Session, properties: readonly string[]): Promise<void> {
+  for (let above: string | undefined = ''; above !== undefined; ) {
+    const from: string = above
+    above = await step(session, function* (exchange) {
+      const { log, collection, remote } = exchange
+      const ids = yield* readIgnoredIds(remote.id, properties, from, ROWS)
+      const states = [...(yield* readRowStates(exchange, ids)).values()]
+      // what is pending takes them along
+      const told = states.filter(s => s.version.value !== null && !s.waiting && isAgreed(remote, s, s.version.stamp))
+      if (told.length) {
+        const stamp = yield* new StepStamp(exchange).take()
+        const images = told.map(s => ({ id: s.id, value: baseOf(remote, s) ?? null }))
+        const writes = told.map(s => ({ id: s.id, old: s.version, value: s.version.value }))
+        yield* storeVersions(log, collection, writes, yield* log.database.tick(), remote)
+        yield* keepImages(log.database, collection, remote, images, stamp)
+      }
+      return ids.length < ROWS ? undefined : ids.at(-1)
+    })
+  }
+}
