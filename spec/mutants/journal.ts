@@ -186,4 +186,28 @@ export const inTheJournal: Mutant[] = [
     replace: 'base: null, local: null',
     by: [sameName],
   },
+  {
+    name: 'all-is-read-for-a-yes',
+    hazard: 'hasLocalChanges loads everything that is pending',
+    file: 'src/sync/pending.ts',
+    find: 'new StepSize({ rows: 1, largest: 1_000 })',
+    replace: 'new StepSize({ rows: 1_000, largest: 1_000 })',
+    by: [journal],
+  },
+  {
+    name: 'settled-with-every-server',
+    hazard: 'a change is given up for the server that was not told, and the one that was is told so',
+    file: 'src/sync/journal.ts',
+    find: ' && isMeant(exchange, state)) meant.push(',
+    replace: ') meant.push(',
+    by: ['spec/stories/topology.spec.ts'],
+  },
+  {
+    name: 'walks-forget',
+    hazard: 'walks up a tree are linear, and end where a circle begins',
+    file: 'src/changes/cycles.ts',
+    find: '    for (const id of ids) done.add(id)\n',
+    replace: '',
+    by: ['spec/changes/cycles.spec.ts'],
+  },
 ]

@@ -177,6 +177,24 @@ describe('an entity with two servers', () => {
     await expectAtRest([here, there])
   })
 
+  test('a change that one server was told is given up for the other, and the first one is told so', async () => {
+    const world = await pair()
+    const { alice, here, databases } = world
+    await put(here, 'h', 'here')
+    await quiet(world)
+    const [first = '', second = ''] = (await journal(of(alice)).servers()).map(s => s.url)
+    for (const told of [first, second]) {
+      await of(alice).update('h', { text: 'edited' })
+      await syncAll(of(alice), undefined, { url: told })
+      await journal(of(alice)).giveUp('h')
+      expect(await texts(alice)).toEqual({ h: 'here' })
+      expect((await journal(of(alice)).pending()).map(p => p.url)).toEqual([told])
+      await quiet(world)
+      await expectEqual(databases, ['note'])
+      expect(await texts(alice)).toEqual({ h: 'here' })
+    }
+  })
+
   test('a removal at one server is one at the other, and no old copy brings the row back', async () => {
     const world = await pair()
     const { alice, bob, here, there, databases } = world

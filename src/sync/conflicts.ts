@@ -64,12 +64,13 @@ export async function decideConflicts(session: Session): Promise<void> {
   report.tell('conflicts')
 }
 
-export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>): Step<Contested[]> {
+/** `isListed`: children are read of removals alone, for no decision is compared with them. */
+export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>, isListed = false): Step<Contested[]> {
   const contested: Contested[] = []
   for (const state of (yield* readRowStates(exchange, [...ids])).values()) {
     const { id, version, waiting } = state
     if (!waiting) continue
-    const { family, children } = yield* readFamily(exchange, state)
+    const { family, children } = isListed && waiting.theirs ? { family: '', children: [] } : yield* readFamily(exchange, state)
     const base = yield* readCommonBase(exchange, state, waiting.theirs)
     const { reason, theirs } = waiting
     const orphan = reason === 'parent-removed' && theirs ? yield* findLostParent(exchange, state, theirs) : undefined

@@ -74,7 +74,7 @@ export function pendingChange<Entity>({ collection, remote }: Exchange, state: R
 
 export function* listWaiting<Entity extends ObjectLiteral>(exchange: Exchange): Step<WaitingRow<Entity>[]> {
   const { collection, remote } = exchange
-  const rows = yield* describeContested(exchange, new Set((yield* readWaiting(exchange)).keys()))
+  const rows = yield* describeContested(exchange, new Set((yield* readWaiting(exchange)).keys()), true)
   const unique = rows.flatMap(row => (row.reason === 'not-unique' && row.theirs ? [{ id: row.id, value: row.theirs }] : []))
   const holders = yield* readHolders(exchange, unique)
   return rows.map(row => ({
