@@ -1,14 +1,15 @@
 // A to-do list. The same classes serve the client and the server.
 
 import 'reflect-metadata'
-import { Column, Entity, ManyToOne, OneToMany, PrimaryGeneratedColumn, type Relation } from 'typeorm'
+import { Column, Entity, ManyToOne, OneToMany, PrimaryColumn, type Relation } from 'typeorm'
 import { EnableSync, SyncedEntity } from 'typeorm-sync'
 
-// Tables are named here because a minifier may rename classes.
+// Tables are named here because a minifier may rename classes. A key is a text, so that any id may come, those of clients of 2012 and of curl as
+// well; a row that is saved without one gets a UUID.
 @Entity('project')
 @EnableSync('/projectChanges')
 export class Project extends SyncedEntity {
-  @PrimaryGeneratedColumn('uuid')
+  @PrimaryColumn('varchar', { length: 255 })
   id!: string
 
   @Column()
@@ -24,7 +25,7 @@ export class Project extends SyncedEntity {
 @Entity('task')
 @EnableSync('/taskChanges')
 export class Task extends SyncedEntity {
-  @PrimaryGeneratedColumn('uuid')
+  @PrimaryColumn('varchar', { length: 255 })
   id!: string
 
   @Column()

@@ -2016,6 +2016,22 @@ const onTheServer: Mutant[] = [
     by: [routes],
   },
   {
+    name: 'keys-that-nobody-makes',
+    hazard: 'a text key that any id fits, made where it is left out',
+    file: 'src/entity/newKeys.ts',
+    find: 'if (entity && (key.getEntityValue(entity) ?? undefined) === undefined)',
+    replace: 'if (entity === key)',
+    by: ['spec/entity/newKeys.spec.ts'],
+  },
+  {
+    name: 'keys-of-others-are-made',
+    hazard: 'a key that is a foreign key is not made',
+    file: 'src/entity/newKeys.ts',
+    find: ' || key.referencedColumn',
+    replace: '',
+    by: ['spec/entity/newKeys.spec.ts'],
+  },
+  {
     name: 'long-ids',
     hazard: 'attacks: 10 kB ids',
     file: 'src/protocol/checks.ts',

@@ -1,9 +1,12 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { type Server, startServer } from '../../examples/server.js'
+import { SERVERS } from '../support/eachDatabase.js'
+import * as mysql from '../support/mysqlDatabase.js'
+import * as postgres from '../support/postgresDatabase.js'
 
 let folder: string
 let server: Server
@@ -57,3 +60,46 @@ test('the example server lets a running request end before it stops', async () =
   expect(answer).toMatch(/^HTTP\/1.1 200 /)
   await stopped
 })
+
+// what PROTOCOL.md shows, whatever the database
+const PROTOCOL = readFileSync(join(__dirname, '../../PROTOCOL.md'), 'utf8')
+const shown = (request: string): any[] => JSON.parse(new RegExp(`^${request}[^[]*(\\[[^]*?\\])\\n\\n200 OK`, 'm').exec(PROTOCOL)?.[1] ?? '')
+
+test.each(SERVERS.filter(kind => kind !== 'libsql'))('what PROTOCOL.md shows works as it stands there (%s)', async kind => {
+  await server.stop()
+  const place = kind === 'postgres' ? await postgres.newDatabase('example') : await mysql.newDatabase('example')
+  const name = typeof place === 'string' ? place : place.name
+  const { url } = (typeof place === 'string' ? postgres.optionsOn(name, {}) : mysql.optionsOn(name)) as { url: string }
+  try {
+    server = await startServer({ port: 0, database: url })
+    await expectShown()
+    await server.stop()
+    // and over a restart, with the schema as it is
+    server = await startServer({ port: 0, database: url })
+    expect(await (await fetch(`${server.url}/taskChanges`)).json()).toMatchObject({ updates: expect.arrayContaining([expect.anything()]) })
+  } finally {
+    await server.stop()
+    if (typeof place === 'string') await postgres.dropDatabases(name)
+    else await place.drop()
+  }
+})
+
+test('what PROTOCOL.md shows works as it stands there (libsql)', async () => {
+  await expectShown()
+  await server.stop()
+})
+
+async function expectShown(): Promise<void> {
+  const rows = shown('POST /taskChanges')
+  expect(rows).toHaveLength(3)
+  // those that are there already, of which one is about to go
+  const before = rows.filter(row => row._partial || row._removed).map(({ id }) => ({ id, name: 'Main project' }))
+  expect((await post(before)).status).toBe(200)
+  const { now } = (await (await fetch(`${server.url}/taskChanges`)).json()) as { now: number }
+  const answer = await post(rows)
+  expect(await answer.json()).toMatchObject({ status: 'ok' })
+  const { updates } = (await (await fetch(`${server.url}/taskChanges?since=${now}`)).json()) as { updates: { id: string }[] }
+  expect(new Map(updates.map(update => [update.id, update]))).toEqual(
+    new Map(rows.map(({ _partial, ...row }) => [row.id, expect.objectContaining(row)])),
+  )
+}

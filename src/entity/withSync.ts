@@ -10,6 +10,7 @@ import { teachBinary } from '../changes/values/binary.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
 import { type ClientOptions, noteClient, openRemotes } from './client.js'
 import { isHttpUrl } from './enableSync.js'
+import { makeNewKeys } from './newKeys.js'
 import { lacksSchema, noteChangeLog, noteDataSource, syncedEntities } from './registry.js'
 
 export interface WithSyncOptions extends DatabaseOptions, ClientOptions {
@@ -98,7 +99,12 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
       if (!dataSource.isInitialized) current = undefined
       const initialised = await initialize.call(this)
       try {
-        await begin(changeLog())
+        const log = changeLog()
+        makeNewKeys(
+          dataSource,
+          log.collections.map(c => c.metadata),
+        )
+        await begin(log)
       } catch (error) {
         await this.destroy()
         throw error
