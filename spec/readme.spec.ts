@@ -172,6 +172,45 @@ test('the browser’s database is kept by the syncs, and opened again', async ()
   await Promise.all([browser.destroy(), again.destroy()])
 })
 
+test('a setting that two devices make is one row', async () => {
+  const { Setting } = modules['setting.ts']
+  const open = async (options: object) => {
+    const dataSource = withSync(new DataSource({ type: 'sqljs', entities: [Setting], synchronize: true }), options)
+    return await dataSource.initialize()
+  }
+  const database = await open({})
+  const listening = new Koa().use(server.syncRoutes(database, { public: true }).routes()).listen(0)
+  await once(listening, 'listening')
+  const url = `http://localhost:${(listening.address() as AddressInfo).port}`
+  const devices = [await open({ server: url }), await open({ server: url })]
+  try {
+    for (const device of devices) await device.getRepository(Setting).insert({ id: 'theme', value: 'dark' })
+    for (const device of devices) expect(await syncAll(device)).toMatchObject({ conflicts: 0, waiting: 0, refused: 0 })
+    expect(await database.getRepository(Setting).count()).toBe(1)
+  } finally {
+    listening.close()
+    listening.closeAllConnections()
+    for (const dataSource of [database, ...devices]) await dataSource.destroy()
+  }
+})
+
+test('who signs out is asked about changes that were never pushed', async () => {
+  const { signOut } = modules['signOut.ts']
+  const { Setting } = modules['setting.ts']
+  const device = withSync(new DataSource({ type: 'sqljs', entities: [Setting], synchronize: true }), {
+    server: 'http://localhost:9',
+    retries: 0,
+  })
+  await device.initialize()
+  await device.getRepository(Setting).insert({ id: 'theme', value: 'dark' })
+  const removed: string[] = []
+  const remove = async () => void removed.push('it')
+  expect(await signOut(device, async () => false, remove)).toBe(false)
+  expect([device.isInitialized, removed]).toEqual([true, []])
+  expect(await signOut(device, async () => true, remove)).toBe(true)
+  expect([device.isInitialized, removed]).toEqual([false, ['it']])
+})
+
 test('an entity without decorators syncs', async () => {
   const { NoteSchema, syncNotes } = modules['note.ts']
   const database = withSync(new DataSource({ type: 'sqljs', entities: [NoteSchema], synchronize: true }))
