@@ -41,6 +41,7 @@ const bytewise = 'spec/changes/rows.spec.ts'
 const schemas = 'spec/changes/postgresSchemas.spec.ts'
 const ownKeys = 'spec/stories/ownKeys.spec.ts'
 const renames = 'spec/stories/renames.spec.ts'
+const deviceTriggers = 'spec/stories/deviceTriggers.spec.ts'
 const everyValue = 'spec/changes/values.spec.ts'
 const lengths = 'spec/changes/values/lengths.spec.ts'
 const photos = 'spec/stories/photos.spec.ts'
@@ -1243,6 +1244,22 @@ const pushing: Mutant[] = [
 // ---------------------------------------------------------------- apply
 
 const applying: Mutant[] = [
+  {
+    name: 'nobody-looks-at-what-triggers-made-of-a-row',
+    hazard: 'a device’s own trigger changes the row that is being stored: a local change',
+    file: 'src/sync/triggers.ts',
+    find: 'if (!(yield* database.mayChange(collection.table))) return',
+    replace: 'if (!(yield* database.mayChange(collection.table)) || stamp) return',
+    by: [deviceTriggers],
+  },
+  {
+    name: 'triggers-answer-each-other-without-end',
+    hazard: 'two devices with the same trigger come to rest',
+    file: 'src/sync/triggers.ts',
+    find: 'old.value === null ||',
+    replace: 'properties.size > 0 ||',
+    by: [deviceTriggers],
+  },
   {
     name: 'a-renamed-table-is-a-new-one',
     hazard: 'a table is renamed by a migration: pending removals and base versions are looked up under the new name',

@@ -26,6 +26,7 @@ import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from
 import { isSameRow, merge } from './merge.js'
 import { findContestedMoves } from './moves.js'
 import { removeDependents, whyNotYet } from './removals.js'
+import { tellWhatTriggersChanged } from './triggers.js'
 import { type Known, knownOf } from './undecided.js'
 import { forgetWaiting, type ToWait, writeWaiting } from './waiting.js'
 
@@ -123,7 +124,7 @@ function* takeUnread(exchange: Exchange, left: Map<string, Update>, taken: Taken
   const { database } = log
   if (!database.updateRowsWhere || parents.some(r => r.parent === collection) || !columns.length || !left.size) return
   const { waiting, refused, ignored } = yield* readKinds(collection, remote)
-  if (waiting || refused || ignored || (yield* hasOtherRemotes(collection, remote.id))) return
+  if (waiting || refused || ignored || (yield* database.mayChange(table)) || (yield* hasOtherRemotes(collection, remote.id))) return
   const whole = [...left.values()].filter((u): u is Update & { value: WireRow } => u.value !== null && isWhole(collection, u.id, u.value))
   const orphans = yield* findOrphans(
     database,
@@ -159,7 +160,7 @@ const isWhole = ({ columns, refuseKey }: Collection, id: string, value: WireRow)
  * knows one, or does not take one as it is: then each has to be looked at.
  */
 export function* takeUnknown({ log, collection, remote }: Exchange, updates: readonly Update[], stamp: StepStamp): Step<boolean> {
-  if (yield* isAnythingKnown(collection, remote)) return false
+  if ((yield* isAnythingKnown(collection, remote)) || (yield* log.database.mayChange(collection.table))) return false
   yield* stamp.take() // outside of the attempt
   return (yield* insertNew(log.database, collection, updates, () => stamp.take())) !== undefined
 }
@@ -326,7 +327,11 @@ export function* settle(
     remote,
     decided.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : [])),
   )
-  if (theirs.length) yield* storeVersions(log, collection, theirs, yield* stamp.take(), remote, isKept)
+  if (theirs.length) {
+    const under = yield* stamp.take()
+    yield* storeVersions(log, collection, theirs, under, remote, isKept)
+    yield* tellWhatTriggersChanged(exchange, theirs, under)
+  }
   if (ours.length) {
     const agreed = yield* stamp.take()
     yield* storeVersions(

@@ -181,6 +181,10 @@ export interface Database {
   keepsValues(table: Table): Step<boolean>
   /** May something of the application's (a trigger, a rule, a policy) skip a write to the table without an error? */
   maySkip(table: Table): Step<boolean>
+  /** May triggers of the application's change a row that is stored in the table? */
+  mayChange(table: Table): Step<boolean>
+  /** Runs a body while the application's triggers on the table keep still. Absent where they cannot. Throws ConstraintError where they may not. */
+  pastTriggers?(table: Table, body: () => Step<void>): Step<void>
   /** Constraints between rows count at the end of the step. */
   deferConstraints(): Step<void>
   /** Unique columns besides the key, by index. */

@@ -46,6 +46,7 @@ import { brokenRule, closed, constraintError, endsStep, failure, isBroken, isBus
 import { ID_TYPE, TABLE_OPTIONS, TABLES } from './mysql-tables.js'
 import { keepAbsence, keepImage, pinned, type Trigger, tickSql, triggersOf } from './mysql-triggers.js'
 import { delay, SchemaChanges } from './schemaChanges.js'
+import { MARK } from './triggers.js'
 
 const NOW = '(SELECT `now` FROM sync_clock)'
 const WALL_CLOCK = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)'
@@ -648,6 +649,15 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     // biome-ignore lint/correctness/useYield: a trigger there can fail, no more
     *maySkip() {
       return false
+    },
+
+    *mayChange({ name }) {
+      const own = yield* first(
+        `SELECT 1 AS one FROM information_schema.TRIGGERS t
+          WHERE t.TRIGGER_SCHEMA = DATABASE() AND t.EVENT_OBJECT_TABLE = ? AND t.ACTION_TIMING = 'BEFORE' AND t.ACTION_STATEMENT NOT LIKE '%${MARK}%' LIMIT 1`,
+        name,
+      )
+      return own !== undefined
     },
 
     *deferConstraints() {},

@@ -1,6 +1,7 @@
 // PostgreSQL, 14 and later: a step is a transaction on a connection of its own that holds the clock (postgres-step.ts).
 
 import type { DataSource } from 'typeorm'
+import { ConstraintError } from '../../errors.js'
 import {
   attempt,
   copiesOf,
@@ -253,6 +254,14 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     )
   }
 
+  /** The application's triggers on a table. */
+  const ownTriggers = (table: Table) =>
+    query(
+      `SELECT g.tgname AS trigger, g.tgenabled AS enabled FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+        WHERE g.tgrelid = ${classOf('?')} AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND p.prosrc NOT LIKE ?`,
+      ...[table.name, `${MARK}%`],
+    )
+
   // ---------------------------------------------------------------- the clock
 
   function* tick(): Step<number> {
@@ -438,10 +447,29 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
              OR EXISTS (SELECT 1 FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
                          WHERE (g.tgrelid = c.oid OR g.tgrelid IN (SELECT t.relid FROM pg_partition_tree(c.oid) t))
                            AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND p.prosrc NOT LIKE ?) AS may_skip
-           FROM pg_class c WHERE c.oid = to_regclass(quote_ident(?))`,
+           FROM pg_class c WHERE c.oid = ${classOf('?')}`,
         ...[`${MARK}%`, name],
       )
       return row?.may_skip === true
+    },
+
+    *mayChange(table) {
+      return (yield* ownTriggers(table)).length > 0
+    },
+
+    *pastTriggers(table, body) {
+      const name = quote(table.name)
+      const triggers = yield* ownTriggers(table)
+      try {
+        for (const { trigger } of triggers) yield* query(`ALTER TABLE ${name} DISABLE TRIGGER ${quote(String(trigger))}`)
+        yield* body()
+        for (const { trigger, enabled } of triggers)
+          yield* query(`ALTER TABLE ${name} ENABLE ${enabled === 'A' ? 'ALWAYS ' : ''}TRIGGER ${quote(String(trigger))}`)
+      } catch (error) {
+        // somebody else's table, or constraints that were put off
+        if (['42501', '55006'].includes(codeOf(error))) throw new ConstraintError('rule', undefined, { cause: error })
+        throw error
+      }
     },
 
     *deferConstraints() {

@@ -439,6 +439,17 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     },
 
     maySkip,
+    mayChange: maySkip,
+
+    *pastTriggers(table, body) {
+      const triggers = yield* query(
+        `SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(?) AND sql NOT LIKE ? ORDER BY rowid`,
+        ...[table.name, `%${MARK}%`],
+      )
+      for (const { name } of triggers) yield* query(`DROP TRIGGER ${quote(String(name))}`)
+      yield* body()
+      for (const { sql } of triggers) yield* query(String(sql))
+    },
 
     *deferConstraints() {
       yield* query('PRAGMA defer_foreign_keys = ON')
