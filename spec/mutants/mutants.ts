@@ -42,6 +42,7 @@ const schemas = 'spec/changes/postgresSchemas.spec.ts'
 const ownKeys = 'spec/stories/ownKeys.spec.ts'
 const renames = 'spec/stories/renames.spec.ts'
 const deviceTriggers = 'spec/stories/deviceTriggers.spec.ts'
+const partitions = 'spec/changes/postgresPartitions.spec.ts'
 const everyValue = 'spec/changes/values.spec.ts'
 const lengths = 'spec/changes/values/lengths.spec.ts'
 const photos = 'spec/stories/photos.spec.ts'
@@ -1832,6 +1833,22 @@ const ofValues: Mutant[] = [
 // ---------------------------------------------------------------- attacks on the server
 
 const onTheServer: Mutant[] = [
+  {
+    name: 'partitions-have-no-triggers',
+    hazard: 'what is written to a partition of PostgreSQL directly',
+    file: 'src/changes/database/postgres.ts',
+    find: '[top, ...(isCloned ? [] : places)]',
+    replace: '[top, ...(isCloned ? [] : places.slice(0, 0))]',
+    by: [partitions],
+  },
+  {
+    name: 'heirs-are-not-refused',
+    hazard: 'tables that inherit from a synced one: their rows are seen, their changes are not',
+    file: 'src/changes/database/postgres.ts',
+    find: 'if (present.heirs.length)',
+    replace: 'if (present.heirs.length > 99)',
+    by: [partitions],
+  },
   {
     name: 'schemas-share-our-tables',
     hazard: 'two schemas of one PostgreSQL database share our tables through the search path',

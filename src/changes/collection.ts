@@ -55,7 +55,7 @@ export const keyOf = ({ isOwnKey, property }: Reference, id: string, value: Wire
 const TEXT = /^(varchar|text|uuid|char|nchar|nvarchar|character|varying character|native character|clob|character varying)$/i
 const RESERVED = new Set(['_lastChange', '_removed', '_partial'])
 const OUR_TABLES =
-  /^sync_(clock|tombstone|remote|stamp|conflict|rejection|seen|decision|push|replaced|collection|outdated|copying|(image|copy|guard)_.*)$/i
+  /^sync_(clock|tombstone|remote|stamp|conflict|rejection|seen|ignored|decision|push|replaced|collection|outdated|copying|(image|copy|guard)_.*)$/i
 
 /** Describes the synced entities of a data source. Throws SyncConfigurationError for one that cannot be synced as it is. */
 export function describeCollections(

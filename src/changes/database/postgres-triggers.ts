@@ -55,7 +55,7 @@ export function keepAbsence(table: Table, id: string, from: string, where = ''):
 export interface Capture {
   readonly functions: readonly string[]
   /** By name; `version` is that of the function which it runs. */
-  readonly triggers: ReadonlyMap<string, { readonly sql: string; readonly version: string }>
+  readonly triggers: ReadonlyMap<string, { readonly sql: (table: string) => string; readonly version: string; readonly isCloned: boolean }>
 }
 
 /** What captures the writes to one table. `wallClock` is SQL for milliseconds since 1/1/1970. */
@@ -115,9 +115,11 @@ export function captureOf(table: Table, place: Place, wallClock: string): Captur
     ${bury('sync_old', `NOT ${isThere('o')}`)};
     RETURN NULL;
   END`
-  const truncated = `BEGIN
-    IF ${isTold} THEN ${keepOld(name)}; END IF;
-    ${bury(name, 'true')};
+  // of a partition alone, perhaps
+  const truncated = `DECLARE emptied text := format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
+  BEGIN
+    IF ${isTold} THEN EXECUTE replace(${text(keepOld('sync_emptied'))}, 'sync_emptied', emptied); END IF;
+    EXECUTE replace(${text(bury('sync_emptied', 'true'))}, 'sync_emptied', emptied);
     RETURN NULL;
   END`
 
@@ -148,11 +150,11 @@ export function captureOf(table: Table, place: Place, wallClock: string): Captur
     const trigger = event === '~stamp' ? '~sync_stamp' : `sync_${event}`
     const functionName = shortName(isShared ? `sync_${event.replace('~', '')}` : `sync_${event}_${table.name}`)
     const procedure = `${schema}.${quote(functionName)}()`
-    const sql = `CREATE OR REPLACE TRIGGER ${quote(trigger)} ${head} ON ${name} ${transitions[event] ?? ''}
+    const sql = (on: string) => `CREATE OR REPLACE TRIGGER ${quote(trigger)} ${head} ON ${on} ${transitions[event] ?? ''}
       FOR EACH ${event === '~stamp' ? 'ROW' : 'STATEMENT'} ${notOurs} EXECUTE FUNCTION ${procedure}`
     // the same for every table, where the function is
     const version = fingerprint(JSON.stringify([head, notOurs, options, body]))
-    return { trigger, procedure, body, options, sql, version }
+    return { trigger, procedure, body, options, sql, version, isCloned: event === '~stamp' }
   })
   return {
     functions: definitions.flatMap(({ procedure, body, options, version }) => [
@@ -160,6 +162,6 @@ export function captureOf(table: Table, place: Place, wallClock: string): Captur
       // whoever may call it could hang it on a table of his own
       `REVOKE ALL ON FUNCTION ${procedure} FROM PUBLIC`,
     ]),
-    triggers: new Map(definitions.map(({ trigger, sql, version }) => [trigger, { sql, version }])),
+    triggers: new Map(definitions.map(({ trigger, sql, version, isCloned }) => [trigger, { sql, version, isCloned }])),
   }
 }

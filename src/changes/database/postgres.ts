@@ -1,7 +1,7 @@
 // PostgreSQL, 14 and later: a step is a transaction on a connection of its own that holds the clock (postgres-step.ts).
 
 import type { DataSource } from 'typeorm'
-import { ConstraintError } from '../../errors.js'
+import { ConstraintError, SyncConfigurationError } from '../../errors.js'
 import {
   attempt,
   copiesOf,
@@ -83,28 +83,39 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
 
   interface Present {
     readonly place: Place
-    /** Versions by name; of one that is switched off none. */
+    /** Versions by name, and behind it the partition; of one that is switched off none. */
     readonly triggers: ReadonlyMap<string, string>
+    /** Its partitions: a statement fires the triggers of the one that it names. */
+    readonly places: readonly string[]
+    /** Tables that inherit from it without being partitions. */
+    readonly heirs: readonly string[]
   }
 
   function* presentTriggers(tables: readonly Table[]): Step<Map<string, Present>> {
     const rows = yield* query(
       `SELECT w.name AS name, n.nspname AS table_schema, current_schema() AS schema, ${SUFFIX} AS suffix,
-              t.tgname AS trigger, CASE WHEN t.tgenabled IN ('O', 'A') THEN t.version ELSE '' END AS version
+              part.relid = c.oid AS is_top, part.name AS place, part.is_heir AS is_heir, t.tgname AS trigger, CASE WHEN t.tgenabled IN ('O', 'A') THEN t.version ELSE '' END AS version
          FROM unnest(CAST(? AS text[])) AS w(name)
          JOIN pg_class c ON c.oid = ${classOf('w.name')}
          JOIN pg_namespace n ON n.oid = c.relnamespace
+         CROSS JOIN LATERAL (SELECT c.oid AS relid, format('%I.%I', n.nspname, c.relname) AS name, false AS is_heir
+                   UNION ALL SELECT p.oid, format('%I.%I', m.nspname, p.relname), NOT p.relispartition
+                     FROM pg_class p JOIN pg_namespace m ON m.oid = p.relnamespace
+                    WHERE p.oid IN (WITH RECURSIVE below (oid) AS (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = c.oid
+                                      UNION SELECT i.inhrelid FROM below b JOIN pg_inherits i ON i.inhparent = b.oid) SELECT oid FROM below)) part
          LEFT JOIN (SELECT g.tgrelid, g.tgname, g.tgenabled, substring(p.prosrc FROM '^/\\* typeorm-sync ([0-9a-f]+) \\*/') AS version
-                      FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid WHERE NOT g.tgisinternal) t
-           ON t.tgrelid = c.oid AND t.version IS NOT NULL`,
+                      FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid WHERE NOT g.tgisinternal AND g.tgparentid = 0) t
+           ON t.tgrelid = part.relid AND t.version IS NOT NULL`,
       tables.map(t => t.name),
     )
-    const present = new Map<string, Present & { triggers: Map<string, string> }>()
+    const present = new Map<string, Present & { triggers: Map<string, string>; places: string[]; heirs: string[] }>()
     for (const row of rows) {
       const name = String(row.name)
       const place = { schema: String(row.schema), tableSchema: String(row.table_schema), suffix: String(row.suffix) }
-      const found = present.get(name) ?? { place, triggers: new Map() }
-      if (row.trigger !== null) found.triggers.set(String(row.trigger), String(row.version))
+      const found = present.get(name) ?? { place, triggers: new Map(), places: [], heirs: [] }
+      const list = row.is_heir ? found.heirs : found.places
+      if (!row.is_top && !list.includes(String(row.place))) list.push(String(row.place))
+      if (row.trigger !== null) found.triggers.set(placed(String(row.trigger), row.is_top ? '' : String(row.place)), String(row.version))
       present.set(name, found)
     }
     return present
@@ -120,20 +131,39 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     return capture
   }
 
-  function isIntact(table: Table, present: Present | undefined): boolean {
-    if (!present) return false
-    const { triggers } = expectedCapture(table, present.place)
-    return triggers.size === present.triggers.size && [...triggers].every(([name, t]) => present.triggers.get(name) === t.version)
+  const placed = (trigger: string, place: string) => (place ? `${trigger} ON ${place}` : trigger)
+
+  /** The triggers of a table and its partitions; those for each row PostgreSQL clones itself. */
+  function expectedTriggers(table: Table, { place, places }: Present) {
+    const top = `${quote(place.tableSchema)}.${quote(table.name)}`
+    const { triggers } = expectedCapture(table, place)
+    return new Map(
+      [...triggers].flatMap(([trigger, { sql, version, isCloned }]) =>
+        [top, ...(isCloned ? [] : places)].map(
+          on => [placed(trigger, on === top ? '' : on), { trigger, on, sql: sql(on), version }] as const,
+        ),
+      ),
+    )
   }
 
-  function* makeTriggers(table: Table, { place, triggers: present }: Present): Step<void> {
-    const { functions, triggers } = expectedCapture(table, place)
-    const name = `${quote(place.tableSchema)}.${quote(table.name)}`
-    for (const trigger of present.keys()) if (!triggers.has(trigger)) yield* query(`DROP TRIGGER ${quote(trigger)} ON ${name}`)
+  function isIntact(table: Table, present: Present | undefined): boolean {
+    if (!present) return false
+    const expected = expectedTriggers(table, present)
+    return expected.size === present.triggers.size && [...expected].every(([name, t]) => present.triggers.get(name) === t.version)
+  }
+
+  function* makeTriggers(table: Table, present: Present): Step<void> {
+    const { functions } = expectedCapture(table, present.place)
+    const expected = expectedTriggers(table, present)
+    const name = `${quote(present.place.tableSchema)}.${quote(table.name)}`
+    for (const each of present.triggers.keys()) {
+      const [trigger = '', on = name] = each.split(' ON ')
+      if (!expected.has(each)) yield* query(`DROP TRIGGER ${quote(trigger)} ON ${on}`)
+    }
     for (const sql of functions) yield* query(sql)
-    for (const [trigger, { sql }] of triggers) {
+    for (const [each, { trigger, on, sql }] of expected) {
       yield* query(sql)
-      if (present.get(trigger) === '') yield* query(`ALTER TABLE ${name} ENABLE TRIGGER ${quote(trigger)}`)
+      if (present.triggers.get(each) === '') yield* query(`ALTER TABLE ${on} ENABLE TRIGGER ${quote(trigger)}`)
     }
   }
 
@@ -368,6 +398,10 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
       // what a replica has comes from its primary
       if (yield* isReplica()) return { missing: undefined, gained: [], isNew: false, triggersWereGone: false }
       const present = (yield* presentTriggers([table])).get(table.name) as Present
+      if (present.heirs.length)
+        throw new SyncConfigurationError(
+          `The table ${table.name} cannot be synced: ${present.heirs.join(', ')} inherits from it, so that its rows are seen there, but nobody sees them change; use partitions instead.`,
+        )
       const images = yield* alignImages(table, own)
       const intact = isIntact(table, present)
       if (!intact) yield* makeTriggers(table, present)
