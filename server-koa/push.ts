@@ -4,10 +4,12 @@ import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
 import { attempt, type Clock, first, type Step, Undo } from '../src/changes/database/database.js'
 import { type Dependent, type Link, nameOf, reaching, readDependents } from '../src/changes/dependents.js'
+import type { Change } from '../src/changes/order.js'
 import { hasRemotes } from '../src/changes/remotes.js'
 import { isAnyRemoved, NEVER, readVersions, type Version } from '../src/changes/rows.js'
 import { deleteStaying, readStaying } from '../src/changes/skipped.js'
-import { attemptOrPark, findOrphans, insertNew, keepReplaced, storeTogether, storeVersions, type Write } from '../src/changes/store.js'
+import { findOrphans, insertNew, type Write } from '../src/changes/store.js'
+import { keepReplaced, storeChanges, storeTakeable } from '../src/changes/storeChanges.js'
 import { equalValues } from '../src/changes/values.js'
 import { ConstraintError, ValueError } from '../src/errors.js'
 import type { PushAnswer, PushedRow, Refusal, Reset, StaleAnswer, WireRow } from '../src/protocol/messages.js'
@@ -121,14 +123,11 @@ function* storeRows(log: ChangeLog, collection: Collection, { rows, since, seen 
   const changing = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))
   if (!changing.length && !staying.size) return stored(clock.now, clock, true)
   const stamp = yield* log.database.tick()
-  yield* log.database.deferConstraints()
-  const failed = changing.length ? yield* storeAll(log, collection, reached.changes, changing, stamp) : []
+  const failed = changing.length ? yield* storeAll(log, collection, reached, changing, stamp) : []
   if (failed.length) return { kind: 'refused', refusals: failed }
   yield* keepReplaced(
     log,
-    collection,
-    [...staying].map(id => ({ id, old: versionOf(id), value: {} })),
-    undefined,
+    [...staying].map(id => ({ collection, id, old: versionOf(id), value: {}, stamp })),
   )
   yield* deleteStaying(log.database, collection, [...staying], stamp)
   const isExact = !reached.changes.length && !staying.size && (yield* isStoredAsPosted(log, collection, rows, versionOf))
@@ -257,66 +256,40 @@ function* refuseByRelation(log: ChangeLog, collection: Collection, writes: reado
 // ---------------------------------------------------------------- storing
 
 /** Stores everything, or nothing: gives the rows that the database refuses, all of them. */
-function* storeAll(
-  log: ChangeLog,
-  collection: Collection,
-  reached: readonly Reached[],
-  writes: readonly Write[],
-  stamp: number,
-): Step<Refusal[]> {
-  const rowsFirst = [...writes.filter(w => w.value !== null), ...writes.filter(w => w.value === null)]
-  function* store(some: readonly Write[], isKept: boolean): Step<void> {
-    yield* storeVersions(
-      log,
-      collection,
-      some.filter(w => w.value !== null),
-      stamp,
-      undefined,
-      isKept,
-    )
-    yield* storeTogether(
-      log,
-      reached.map(row => ({ ...row, stamp, from: undefined })),
-    )
-    yield* storeVersions(
-      log,
-      collection,
-      some.filter(w => w.value === null),
-      stamp,
-      undefined,
-      isKept,
-    )
-  }
+function* storeAll(log: ChangeLog, collection: Collection, reached: Reach, writes: readonly Write[], stamp: number): Step<Refusal[]> {
+  const posted = new Set<Change>(writes.map(write => ({ ...write, collection, stamp })))
+  const changes = [...reached.changes.map((change): Change => ({ ...change, stamp })), ...posted]
   let broken: ConstraintError
   try {
-    yield* attemptOrPark(log, collection, rowsFirst, undefined, isKept => store(rowsFirst, isKept))
+    yield* attempt(() => storeChanges(log, changes))
     return []
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error
     broken = error
   }
-  // once more, one by one, to name each bad row; the whole attempt is undone
+  // once more, to name each bad row; the whole attempt is undone
   const refusals: Refusal[] = []
   let unknown = 0
   try {
     yield* attempt(function* () {
-      for (const write of rowsFirst) {
-        try {
-          yield* attempt(() => storeVersions(log, collection, [write], stamp), 'sync_row')
-        } catch (error) {
-          if (!(error instanceof ConstraintError)) throw error
-          refusals.push(refusalOf(collection, write.id, error))
-          if (error.kind === 'unknown') unknown++
-        }
-      }
+      yield* storeTakeable(log.database, changes, {
+        change: change => change,
+        store: some => storeChanges(log, some),
+        // biome-ignore lint/correctness/useYield: nothing is stored about it
+        *fail(change, error) {
+          const ids = posted.has(change) ? [change.id] : reached.removalsOf([change])
+          for (const id of ids) refusals.push(refusalOf(collection, id, error as ConstraintError))
+          if ((error as ConstraintError).kind === 'unknown') unknown++
+        },
+      })
       throw new Undo()
-    })
+    }, 'sync_trial')
   } catch (error) {
     if (!(error instanceof Undo)) throw error
   }
   // what happens to every row, or to none alone, is no row's fault
-  if (broken.kind === 'unknown' && (unknown === writes.length || !refusals.length)) throw broken
-  return refusals.length ? refusals : writes.map(w => refuseTogether(w.id))
+  if (broken.kind === 'unknown' && (unknown === changes.length || !refusals.length)) throw broken
+  return refusals.length ? unique(refusals) : writes.map(w => refuseTogether(w.id))
 }
 
 export const refuseTogether = (id: string): Refusal => ({

@@ -662,7 +662,7 @@ described('a step on PostgreSQL', () => {
     )
     await world.sql(`ALTER TABLE task ALTER CONSTRAINT "${conname}" DEFERRABLE`)
     const step = database.step(function* () {
-      yield* database.deferConstraints()
+      yield* database.deferConstraints(true)
       yield* query(`UPDATE task SET "projectId" = 'none', "reviewerId" = 'none' WHERE id = 'a'`)
     })
     await expect(step).rejects.toThrow(ConstraintError)

@@ -30,8 +30,8 @@ export const inTheJournal: Mutant[] = [
     name: 'given-up-stays-waiting',
     hazard: 'what was given up does not wait any more',
     file: 'src/sync/take.ts',
-    find: '    decided.filter(d => d.state.waiting).map(d => d.state.id),',
-    replace: '    decided.filter(d => d.state.waiting && !isSameRow(d.value, d.theirs)).map(d => d.state.id),',
+    find: '      some.filter(c => c.state.waiting).map(c => c.state.id),',
+    replace: '      some.filter(c => c.state.waiting && false).map(c => c.state.id),',
     by: [journal],
   },
   {
@@ -166,8 +166,8 @@ export const inTheJournal: Mutant[] = [
     name: 'replaced-row-keeps-its-values',
     hazard: 'two rows that mean the same are made one, though they have one unique value',
     file: 'src/sync/decide.ts',
-    find: '  if (Object.keys(parked).length) yield*',
-    replace: '  if (Object.keys(parked).length < 0) yield*',
+    find: '  yield* releaseFirst(log, [{ change,',
+    replace: '  if (id.length < 0) yield* releaseFirst(log, [{ change,',
     by: [sameName],
   },
   {

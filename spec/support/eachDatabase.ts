@@ -26,6 +26,19 @@ afterEach(async () => {
   for (const end of open.splice(0)) await end()
 })
 
+/** Keeps a database beyond the test: it is to be destroyed by whoever asks for it, and goes then. */
+export async function keepOpen(opening: Promise<DataSource>): Promise<DataSource> {
+  const before = open.length
+  const dataSource = await opening
+  const ends = open.splice(0, open.length - before)
+  const { destroy } = dataSource
+  dataSource.destroy = async () => {
+    dataSource.destroy = destroy
+    for (const end of ends) await end()
+  }
+  return dataSource
+}
+
 async function optionsOf(kind: Kind): Promise<DataSourceOptions> {
   if (kind === 'sqljs') return { type: 'sqljs' }
   if (kind === 'libsql') return { type: 'better-sqlite3', driver: libsql, database: ':memory:' }

@@ -25,6 +25,8 @@ export interface Reference {
   readonly onDelete: OnDelete
   /** A self-reference that may run in circles. */
   readonly isCyclic: boolean
+  /** The database looks at it when a transaction ends. */
+  readonly isDeferred: boolean
 }
 
 export interface Collection {
@@ -100,6 +102,7 @@ export function describeCollections(
         parentColumn: referenced.databaseName,
         onDelete: key.onDelete === 'CASCADE' || key.onDelete === 'SET NULL' ? key.onDelete : 'RESTRICT',
         isCyclic: cyclic.get(metadata)?.includes(column.relationMetadata?.propertyName ?? column.propertyPath) === true,
+        isDeferred: key.deferrable === 'INITIALLY DEFERRED',
       }
       if (child && !child.parents.some(r => same(r, reference))) child.parents.push(reference)
       if (parent && !parent.children.some(r => same(r, reference))) parent.children.push(reference)

@@ -16,7 +16,7 @@ import { findCircle, giveUpMoves } from './moves.js'
 import { takeWaiting } from './pull.js'
 import { readEarly, readStatesOf, removeDependents } from './removals.js'
 import { type Session, step } from './session.js'
-import { type Candidate, isAutomatic, nothingTaken, readCommonBase, restore, settle } from './take.js'
+import { type Decided, isAutomatic, nothingTaken, readCommonBase, restore, settle } from './take.js'
 import { readUnpushed, writeUnpushed } from './unpushed.js'
 import { readWaitingChildren } from './waiting.js'
 
@@ -43,7 +43,7 @@ export interface Decision {
 }
 
 export async function decideConflicts(session: Session): Promise<void> {
-  const { handler, report, log } = session
+  const { handler, report } = session
   const { contested, taken } = await step(session, function* (exchange) {
     if (exchange.remote.pulling) return { contested: [], taken: nothingTaken() } // half a pull is half the picture
     const waiting = yield* takeWaiting(exchange, new StepStamp(exchange))
@@ -56,7 +56,6 @@ export async function decideConflicts(session: Session): Promise<void> {
   report.tell('conflicts')
   const decisions = await ask(session, handler, contested)
   await step(session, function* (exchange) {
-    yield* log.database.deferConstraints()
     const stamp = new StepStamp(exchange)
     if (decisions.length) yield* stamp.take()
     for (const decision of childrenFirst(exchange, decisions)) yield* applyDecision(exchange, decision, session.url, stamp)
@@ -278,7 +277,7 @@ function* applyDecision(exchange: Exchange, { contested, value }: Decision, url:
   if (state.version.stamp !== contested.stamp || !state.waiting || state.waiting.json !== contested.json) return // it moved: asked again later
   try {
     yield* attempt(function* () {
-      let parents: readonly Candidate[] | undefined = []
+      let parents: readonly Decided[] | undefined = []
       if (value !== null) {
         parents = yield* takeParents(exchange, id, value, stamp)
         if (!parents) return
@@ -301,7 +300,7 @@ function* applyDecision(exchange: Exchange, { contested, value }: Decision, url:
  * Whoever takes the child takes its parents, which were removed here. Gives those of its own collection: they are stored together with it,
  * for rows may need each other. Undefined, and nothing is stored, where there is one to be had nowhere.
  */
-export function* takeParents(exchange: Exchange, id: string, value: WireRow, stamp: StepStamp): Step<readonly Candidate[] | undefined> {
+export function* takeParents(exchange: Exchange, id: string, value: WireRow, stamp: StepStamp): Step<readonly Decided[] | undefined> {
   const missing: { there: Exchange; state: RowState; theirs: WireRow }[] = []
   const walked = new Set([`${exchange.collection.name} ${id}`])
   const rows = [{ from: exchange, at: id, row: value }]
@@ -320,7 +319,7 @@ export function* takeParents(exchange: Exchange, id: string, value: WireRow, sta
       rows.push({ from: there, at: key, row: theirs })
     }
   }
-  const own: Candidate[] = []
+  const own: Decided[] = []
   for (const { there, state, theirs } of missing.reverse()) {
     if (there.collection === exchange.collection && !isInPush(there.remote, state)) own.push({ state, theirs, value: theirs })
     else yield* restore(there, state, theirs, stamp)

@@ -6,6 +6,7 @@ import { readDependents } from '../changes/dependents.js'
 import { baseOf, isInPush, type RowState } from '../changes/remotes.js'
 import { readVersions } from '../changes/rows.js'
 import { storeVersions } from '../changes/store.js'
+import { releaseFirst } from '../changes/storeChanges.js'
 import { ConstraintError, NotWaitingError, UnpushedChildrenError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import { takeParents } from './conflicts.js'
@@ -13,7 +14,7 @@ import { writeDecision } from './decisions.js'
 import { type Exchange, readRowStates, StepStamp } from './exchange.js'
 import { giveUpMoves } from './moves.js'
 import { removeDependents } from './removals.js'
-import { type Candidate, restore, settle } from './take.js'
+import { type Decided, restore, settle } from './take.js'
 import { readUnpushed, writeUnpushed } from './unpushed.js'
 
 export interface JournalOptions {
@@ -42,12 +43,11 @@ export function* storeDecision(
   value: WireRow | null,
   { children, replaces }: DecideOptions = {},
 ): Step<void> {
-  const { log, remote } = exchange
+  const { remote } = exchange
   const { id, version } = state
-  yield* log.database.deferConstraints()
   const stamp = new StepStamp(exchange)
   const base = baseOf(remote, state)
-  let parents: readonly Candidate[] = []
+  let parents: readonly Decided[] = []
   if (value !== null) {
     parents = (yield* takeParents(exchange, id, value, stamp)) ?? []
     yield* giveUpMoves(exchange, id, value)
@@ -101,18 +101,11 @@ function refuseChildren({ entity }: Collection, id: string, children: readonly {
 
 /** Lets a row that is about to go let go of its unique values, while the rows that need it are still there. */
 function* release({ log, collection, remote, siblings }: Exchange, id: string): Step<RowState> {
-  const { database } = log
   const state = (yield* readRowStates({ log, collection, remote, siblings }, [id])).get(id) as RowState
   const { value } = state.version
   if (value === null) throw new NotWaitingError(`There is no ${collection.entity} ${id} to be replaced.`, { entity: collection.entity })
-  const unique = new Set((yield* database.uniqueColumns(collection.table)).flat())
-  const parked: WireRow = {}
-  for (const { column, property, nullable } of collection.columns) {
-    if (!unique.has(column) || value[property] === null) continue
-    const random = globalThis.crypto.getRandomValues(new Uint32Array(1))[0] as number
-    parked[property] = nullable ? null : typeof value[property] === 'number' ? -(random % 30_000) - 1 : random.toString(36)
-  }
-  if (Object.keys(parked).length) yield* storeVersions(log, collection, [{ id, old: state.version, value: parked }], yield* database.tick())
+  const change = { collection, id, old: state.version, value: null, stamp: state.version.stamp }
+  yield* releaseFirst(log, [{ change, indexes: yield* log.database.uniqueIndexes(collection.table), cleared: [] }], [change])
   return state
 }
 

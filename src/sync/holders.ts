@@ -24,7 +24,7 @@ export function* readHolders(
   const holders = new Map<string, Holder>()
   if (!rows.length) return holders
   const byColumn = new Map(collection.columns.map(c => [c.column, c]))
-  for (const index of yield* database.uniqueColumns(table)) {
+  for (const { columns: index } of yield* database.uniqueIndexes(table)) {
     const columns = index.flatMap(name => byColumn.get(name) ?? [])
     if (columns.length !== index.length) continue
     const same = columns.map(c => `x.${quote(c.column)} = ${c.placeholder}`).join(' AND ')

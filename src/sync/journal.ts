@@ -157,7 +157,6 @@ export class SyncJournal<Entity extends ObjectLiteral> {
       const id = String(row.row_id)
       const chosen =
         side === 'base' ? base : side === 'local' || (side === undefined && isSameRow(decision ?? null, remote ?? null)) ? local : remote
-      yield* log.database.deferConstraints()
       const exchange = yield* openExchange(log, collection, (yield* remotesOf(collection))[0]?.id ?? -1)
       const state = exchange && (yield* readRowStates(exchange, [id])).get(id)
       if (!state || !isSameRow(state.version.value, decision ?? null)) {

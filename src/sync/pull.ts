@@ -8,7 +8,7 @@ import type { PullAnswer, PullQuery, Update } from '../protocol/messages.js'
 import { type Exchange, readRowStates, StepStamp } from './exchange.js'
 import { nameOf } from './reply.js'
 import { readKnown, type Session, StepSize, step } from './session.js'
-import { leaveRows, nothingTaken, settle, type Taken, takeRows, takeUnknown } from './take.js'
+import { leaveRows, nothingTaken, type Part, settle, type Taken, takeRows, takeTogether, takeUnknown } from './take.js'
 import type { Pulled } from './transport.js'
 import { readSentAndRemoved } from './undecided.js'
 import { readWaiting } from './waiting.js'
@@ -308,26 +308,30 @@ function* sweep(exchange: Exchange, after: string, limit: number): Step<Swept> {
   return { stored, after: ids.length < limit ? undefined : ids.at(-1) }
 }
 
-/** Tries again what waits, as long as that gets it further; what could be a matter of other rows of this server's is tried along. */
+/**
+ * Tries again what waits, as long as that gets it further; what could be a matter of other rows of this server's is tried along: rows of several
+ * collections may need each other.
+ */
 export function* takeWaiting(exchange: Exchange, stamp: StepStamp): Step<Taken> {
   const all = nothingTaken()
-  // a parent's removal waits for its children's, a child for its parent: whichever comes first, the other is tried once more
-  for (let stored = -1; stored !== all.stored + all.merged; ) {
-    stored = all.stored + all.merged
+  for (let before = -1; ; ) {
+    const parts: Part[] = []
+    let waits = 0
     for (const [there, remote] of exchange.siblings) {
       const other: Exchange = { ...exchange, collection: there, remote }
-      let before = -1
-      for (let waiting = yield* readWaiting(other); waiting.size && waiting.size !== before; waiting = yield* readWaiting(other)) {
-        before = waiting.size
-        const updates = [...waiting].map(([id, { theirs }]) => ({ id, value: theirs }))
-        const taken = yield* takeRows(other, updates, stamp)
-        all.stored += taken.stored
-        all.merged += taken.merged
-        if (there !== exchange.collection) continue
-        all.contested.clear()
-        for (const id of taken.contested) all.contested.add(id)
-      }
+      const waiting = yield* readWaiting(other)
+      waits += waiting.size
+      const updates = [...waiting].map(([id, { theirs }]) => ({ id, value: theirs }))
+      if (updates.length) parts.push({ exchange: other, updates, taken: nothingTaken() })
+    }
+    if (waits === before) return all
+    before = waits
+    yield* takeTogether(parts, stamp)
+    all.contested.clear()
+    for (const { exchange: there, taken } of parts) {
+      all.stored += taken.stored
+      all.merged += taken.merged
+      if (there.collection === exchange.collection) for (const id of taken.contested) all.contested.add(id)
     }
   }
-  return all
 }

@@ -3,8 +3,9 @@
 import type { Collection } from '../changes/collection.js'
 import type { Step } from '../changes/database/database.js'
 import { type Dependent, type Dependents, type Link, nameOf, reaching } from '../changes/dependents.js'
+import type { Change } from '../changes/order.js'
 import { baseOf, isInPush, type RowState } from '../changes/remotes.js'
-import { type Change, storeTogether } from '../changes/store.js'
+import { storeChanges } from '../changes/storeChanges.js'
 import type { WireRow } from '../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
 
@@ -102,5 +103,5 @@ export function* removeDependents(
     return { collection, id, old: stateOf({ collection, id }).version, value, stamp: isNews ? news : agreed, from }
   })
   // what stays there hangs below what does not
-  yield* storeTogether(log, [...changes.filter(c => c.stamp === news), ...changes.filter(c => c.stamp !== news)])
+  yield* storeChanges(log, [...changes.filter(c => c.stamp === news), ...changes.filter(c => c.stamp !== news)])
 }

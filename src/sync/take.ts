@@ -1,9 +1,11 @@
 // Takes rows from the server, in one step: each is stored, merged, or written into the journal, where it waits.
 
+import type { ChangeLog } from '../changes/changeLog.js'
 import { type Collection, keyOf } from '../changes/collection.js'
 import { attempt, quote, type Step, Undo } from '../changes/database/database.js'
 import { nameOf, readDependents } from '../changes/dependents.js'
 import { forgetIgnored } from '../changes/ignored.js'
+import { type Change, releasesOf } from '../changes/order.js'
 import {
   agreedSql,
   baseOf,
@@ -19,7 +21,8 @@ import {
   type WaitingReason,
 } from '../changes/remotes.js'
 import { NEVER, readVersions } from '../changes/rows.js'
-import { attemptOrPark, findOrphans, insertNew, storeVersions, type Write } from '../changes/store.js'
+import { findOrphans, findOrphansAmong, insertNew, storeVersions } from '../changes/store.js'
+import { readUniques, releaseFirst, storeChanges, storeTakeable } from '../changes/storeChanges.js'
 import { ConstraintError, ValueError } from '../errors.js'
 import type { Update, WireRow } from '../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
@@ -41,27 +44,83 @@ export interface Taken {
   readonly waiting: Set<string>
 }
 
-/** A row with both sides and what they have in common. */
-export interface Candidate {
+/** A row with both sides and what it is to be. */
+export interface Decided {
   readonly state: RowState
   readonly theirs: WireRow | null
   readonly value: WireRow | null
 }
 
+interface Candidate extends Decided {
+  readonly exchange: Exchange
+  readonly taken: Taken
+}
+
+/** Updates of one collection. */
+export interface Part {
+  readonly exchange: Exchange
+  readonly updates: Iterable<Update>
+  /** What becomes of them. */
+  readonly taken: Taken
+}
+
 export const nothingTaken = (): Taken => ({ stored: 0, merged: 0, contested: new Set(), waiting: new Set() })
 
-/** Every decision of law 7 and 9 is made here. Rows before removals: a child that moved to another parent does not go with the old one. */
+/** Takes updates of one collection. */
 export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: StepStamp): Step<Taken> {
-  const { log, collection } = exchange
   const taken = nothingTaken()
+  yield* takeTogether([{ exchange, updates, taken }], stamp)
+  return taken
+}
+
+/**
+ * Takes updates of several collections of one server, whose rows may need each other. Every decision of law 7 and 9 is made here. Rows before
+ * removals: a child that moved to another parent does not go with the old one.
+ */
+export function* takeTogether(parts: readonly Part[], stamp: StepStamp): Step<void> {
+  const rows: (Candidate & { value: WireRow })[] = []
+  const removals: Candidate[] = []
+  for (const part of parts) yield* decideRows(part, stamp, rows, removals)
+  const [any] = parts
+  if (!any) return
+  const { log } = any.exchange
+  const orphans = yield* findOrphansAmong(log.database, rows.map(toRow))
+  const waiting = new Map([...orphans].map(([{ candidate }, property]) => [candidate, property]))
+  for (const [row, property] of waiting) yield* waitForParent(row, property)
+  const takeable: (Candidate & { value: WireRow })[] = []
+  for (const { exchange } of parts) {
+    const placed = rows.filter(r => r.exchange === exchange && !waiting.has(r))
+    const moves = yield* findContestedMoves(exchange, placed)
+    for (const row of placed) {
+      if (moves.has(row.state.id)) yield* wait(exchange, row.taken, row.state, row.theirs, 'cycle')
+      else takeable.push(row)
+    }
+  }
+  const before = parts.map(({ taken }) => copyOf(taken))
+  try {
+    if (yield* takeFreed(takeable, removals, stamp)) return
+  } catch (error) {
+    if (!(error instanceof StillHeld)) throw error
+    for (const [i, { taken }] of parts.entries()) Object.assign(taken, before[i])
+  }
+  yield* settleOrWait(log, takeable, stamp)
+  yield* takeRemovals(removals, stamp)
+}
+
+const copyOf = ({ contested, waiting, ...taken }: Taken) => ({ ...taken, contested: new Set(contested), waiting: new Set(waiting) })
+
+function* decideRows(
+  { exchange, updates, taken }: Part,
+  stamp: StepStamp,
+  rows: (Candidate & { value: WireRow })[],
+  removals: Candidate[],
+): Step<void> {
+  const { collection } = exchange
   const latest = new Map<string, Update>()
   for (const update of updates) latest.set(update.id, update)
-  yield* log.database.deferConstraints()
   yield* takeUnread(exchange, latest, taken, stamp)
   const states = yield* readRowStates(exchange, [...latest.keys()])
 
-  const rows: (Candidate & { value: WireRow })[] = []
-  const removals: Candidate[] = []
   const contested: ToWait[] = []
   for (const { id, value: given } of latest.values()) {
     const state = states.get(id) as RowState
@@ -76,13 +135,13 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
     }
     // made there, and never heard of here
     if (theirs !== null && isUnknown(state)) {
-      rows.push({ state, theirs, value: theirs })
+      rows.push({ exchange, taken, state, theirs, value: theirs })
       continue
     }
     // we know nothing that the server does not know, and removed nothing that it could hang on
     const isWhole = !collection.parents.length && !state.ignored.length
     if (theirs !== null && state.version.value !== null && isWhole && isClean(exchange, state) && !isHeld(state)) {
-      rows.push({ state, theirs, value: theirs })
+      rows.push({ exchange, taken, state, theirs, value: theirs })
       continue
     }
     const { remote } = exchange
@@ -92,26 +151,40 @@ export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: 
     if (remote.serverCollection === null) known = knownOf(exchange, state, known.base, theirs)
     const { value, isContested } = merge(known.base, state.version.value, theirs, isAutomatic(collection))
     if (isContested) {
-      if (known.base && known.isShown) yield* keepImages(log.database, collection, remote, [{ id, value: known.base }], yield* stamp.take())
+      if (known.base && known.isShown)
+        yield* keepImages(exchange.log.database, collection, remote, [{ id, value: known.base }], yield* stamp.take())
       contested.push({ state, theirs, reason: 'contested' })
-    } else if (value !== null) rows.push({ state, theirs, value })
-    else removals.push({ state, theirs, value })
+    } else if (value !== null) rows.push({ exchange, taken, state, theirs, value })
+    else removals.push({ exchange, taken, state, theirs, value })
   }
-
   yield* waitAll(exchange, taken, contested)
-  const orphans = yield* findOrphans(log.database, collection, rows.map(toRow))
-  for (const row of rows) if (orphans.has(row.state.id)) yield* waitForParent(exchange, taken, row, orphans.get(row.state.id) as string)
-  const placed = rows.filter(r => !orphans.has(r.state.id))
-  const moves = yield* findContestedMoves(exchange, placed)
-  for (const { state, theirs } of placed) if (moves.has(state.id)) yield* wait(exchange, taken, state, theirs, 'cycle')
-  yield* settleOrWait(
-    exchange,
-    taken,
-    placed.filter(r => !moves.has(r.state.id)),
-    stamp,
-  )
-  yield* takeRemovals(exchange, taken, removals, stamp)
-  return taken
+}
+
+/** Not all of those that let go of something went. */
+class StillHeld extends Undo {}
+
+/**
+ * Rows that take what others let go of as they are removed: these let go of it first, and go when nothing hangs on them any more. False where
+ * there are none, or where they cannot; nothing is stored then.
+ */
+function* takeFreed(rows: readonly Candidate[], removals: readonly Candidate[], stamp: StepStamp): Step<boolean> {
+  const log = removals[0]?.exchange.log
+  const holders = new Map(removals.filter(r => r.state.version.value !== null).map(r => [changeOf(0)(r), r]))
+  if (!log || !holders.size || !rows.length) return false
+  const changes = [...holders.keys(), ...rows.map(changeOf(0))]
+  const releases = releasesOf(changes, yield* readUniques(log.database, changes), change => holders.has(change))
+  if (!releases.length) return false
+  yield* stamp.take()
+  return yield* attempt(function* () {
+    if (!(yield* releaseFirst(log, releases, changes))) return false
+    yield* settleOrWait(log, rows, stamp)
+    yield* takeRemovals(removals, stamp)
+    for (const { change } of releases) {
+      const { taken, state } = holders.get(change) as Candidate
+      if (taken.waiting.has(state.id) || taken.contested.has(state.id)) throw new StillHeld()
+    }
+    return true
+  }, 'sync_page')
 }
 
 /**
@@ -182,9 +255,17 @@ export function* leaveRows(exchange: Exchange, updates: Iterable<Update>): Step<
 const isUnknown = ({ version, waiting, rejection, images }: RowState) =>
   version.stamp === 0 && !waiting && !rejection && images.length === 0
 
-const toWrite = ({ state, value }: Candidate) => ({ id: state.id, value, old: state.version })
+const toRow = (candidate: Candidate & { value: WireRow }) => {
+  const { exchange, state, value } = candidate
+  return { collection: exchange.collection, id: state.id, value, old: state.version, candidate }
+}
 
-const toRow = ({ state, value }: Candidate & { value: WireRow }) => ({ id: state.id, value, old: state.version })
+const changeOf =
+  (stamp: number) =>
+  ({ exchange, state, value }: Candidate): Change => ({
+    ...{ collection: exchange.collection, id: state.id, old: state.version, value },
+    ...{ stamp, from: exchange.remote },
+  })
 
 export const isAutomatic = (collection: Collection) => (property: string) => collection.column.get(property)?.automatic !== undefined
 
@@ -237,7 +318,7 @@ const wait = (exchange: Exchange, taken: Taken, state: RowState, theirs: WireRow
   waitAll(exchange, taken, [{ state, theirs, reason }])
 
 // A child of a parent that was removed here is contested: whoever takes it takes the parent back. Otherwise the parent has not come yet.
-function* waitForParent(exchange: Exchange, taken: Taken, { state, theirs, value }: Candidate, property: string): Step<void> {
+function* waitForParent({ exchange, taken, state, theirs, value }: Candidate, property: string): Step<void> {
   const reference = exchange.collection.parents.find(r => r.property === property)
   const there = reference?.parent && siblingOf(exchange, reference.parent)
   const key = reference && keyOf(reference, state.id, value)
@@ -252,34 +333,23 @@ function* wasRemovedHere(exchange: Exchange, id: string): Step<boolean> {
   return state.waiting?.reason === 'parent-removed' || (state.version.stamp > 0 && !isClean(exchange, state))
 }
 
-/** Stores candidates; those that the database does not take wait. Halves, for usually there is none of them, and seldom more than a few. */
-function* settleOrWait(exchange: Exchange, taken: Taken, candidates: readonly Candidate[], stamp: StepStamp): Step<void> {
-  if (!candidates.length) return
-  if (candidates.some(c => !isSettled(exchange, c))) yield* stamp.take()
-  try {
-    const counts = yield* attemptOrPark(exchange.log, exchange.collection, candidates.map(toWrite), exchange.remote, isKept =>
-      settle(exchange, candidates, stamp, isKept),
-    )
-    taken.stored += counts.stored
-    taken.merged += counts.merged
-  } catch (error) {
-    const reason = reasonOf(error)
-    if (!reason) throw error
-    const [only] = candidates
-    if (candidates.length === 1 && only) return yield* wait(exchange, taken, only.state, only.theirs, reason)
-    const middle = candidates.length >> 1
-    yield* settleOrWait(exchange, taken, candidates.slice(0, middle), stamp)
-    yield* settleOrWait(exchange, taken, candidates.slice(middle), stamp)
-  }
+/** Stores candidates; those that the database does not take wait. */
+function* settleOrWait(log: ChangeLog, candidates: readonly Candidate[], stamp: StepStamp): Step<void> {
+  if (candidates.some(c => !isSettled(c.exchange, c))) yield* stamp.take()
+  yield* storeTakeable(log.database, candidates, {
+    change: changeOf(0),
+    store: some => settleAll(log, some, stamp),
+    stored: count,
+    fail: ({ exchange, taken, state, theirs }, error) => wait(exchange, taken, state, theirs, reasonOf(error)),
+  })
 }
 
 /** Both sides are equal, and know it, but for the note that the row waits: nothing moves. */
-const isSettled = (exchange: Exchange, { state, theirs, value }: Candidate) =>
+const isSettled = (exchange: Exchange, { state, theirs, value }: Decided) =>
   isSameRow(value, theirs) && isSameRow(state.version.value, theirs) && isClean(exchange, { ...state, waiting: undefined })
 
-function reasonOf(error: unknown): WaitingReason | undefined {
+function reasonOf(error: ConstraintError | ValueError): WaitingReason {
   if (error instanceof ValueError) return 'not-valid'
-  if (!(error instanceof ConstraintError)) return
   return error.kind === 'unique' ? 'not-unique' : error.kind === 'foreign-key' ? 'parent-missing' : 'not-valid'
 }
 
@@ -293,72 +363,91 @@ export function* restore(exchange: Exchange, state: RowState, theirs: WireRow | 
   else yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: theirs }], yield* log.database.tick())
 }
 
-/** Stores decided rows. What is the server's is no news for it; what has something of its own to tell gets a fresh stamp (law 6). */
-export function* settle(
-  exchange: Exchange,
-  decided: readonly Candidate[],
-  stamp: StepStamp,
-  isKept = false,
-): Step<{ stored: number; merged: number }> {
-  const { log, collection, remote } = exchange
-  const theirs: Write[] = []
-  const ours: { write: Write; theirs: WireRow | null }[] = []
-  const settled: RowState[] = []
-  for (const { state, theirs: other, value } of decided) {
-    const write = { id: state.id, old: state.version, value }
-    if (!isSameRow(value, other)) ours.push({ write, theirs: other })
-    else if (!isSettled(exchange, { state, theirs: other, value })) theirs.push(write)
-    else if (state.images.length) settled.push(state)
-  }
-  yield* forgetImages(log.database, collection, remote, settled)
-  // what the server has said of a property, it has a column for
-  const known = decided.map(({ state: { id, ignored }, theirs: row }) => ({
-    id,
-    properties: ignored.filter(p => !row || Object.hasOwn(row, p)),
-  }))
-  yield* forgetIgnored(log.database, remote.id, known)
-  yield* forgetWaiting(
-    exchange,
-    decided.filter(d => d.state.waiting).map(d => d.state.id),
+/** Stores decided rows of one collection. What is the server's is no news for it; what has something of its own to tell gets a fresh stamp (law 6). */
+export function settle(exchange: Exchange, decided: readonly Decided[], stamp: StepStamp): Step<void> {
+  const taken = nothingTaken()
+  return settleAll(
+    exchange.log,
+    decided.map(d => ({ ...d, exchange, taken })),
+    stamp,
   )
-  yield* forgetRejections(
-    log.database,
-    collection,
-    remote,
-    decided.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : [])),
-  )
-  if (theirs.length) {
-    const under = yield* stamp.take()
-    yield* storeVersions(log, collection, theirs, under, remote, isKept)
-    yield* tellWhatTriggersChanged(exchange, theirs, under)
+}
+
+function* settleAll(log: ChangeLog, decided: readonly Candidate[], stamp: StepStamp): Step<void> {
+  const { database } = log
+  const theirs = new Set<Candidate>()
+  const ours = new Set<Candidate>()
+  const groups = new Map<Exchange, Candidate[]>()
+  for (const candidate of decided) {
+    const { exchange, theirs: other, value } = candidate
+    const group = groups.get(exchange)
+    if (group) group.push(candidate)
+    else groups.set(exchange, [candidate])
+    if (!isSameRow(value, other)) ours.add(candidate)
+    else if (!isSettled(exchange, candidate)) theirs.add(candidate)
   }
-  if (ours.length) {
-    const agreed = yield* stamp.take()
-    yield* storeVersions(
-      log,
-      collection,
-      ours.map(o => o.write),
-      yield* log.database.tick(),
-      remote,
-      isKept,
-    )
-    yield* keepImages(
-      log.database,
+  for (const [exchange, some] of groups) {
+    const { collection, remote } = exchange
+    const settled = some.filter(c => c.state.images.length && isSameRow(c.value, c.theirs) && isSettled(exchange, c))
+    yield* forgetImages(
+      database,
       collection,
       remote,
-      ours.map(o => ({ id: o.write.id, value: o.theirs })),
-      agreed,
+      settled.map(c => c.state),
+    )
+    // what the server has said of a property, it has a column for
+    const known = some.map(({ state: { id, ignored }, theirs: row }) => ({
+      id,
+      properties: ignored.filter(p => !row || Object.hasOwn(row, p)),
+    }))
+    yield* forgetIgnored(database, remote.id, known)
+    yield* forgetWaiting(
+      exchange,
+      some.filter(c => c.state.waiting).map(c => c.state.id),
+    )
+    yield* forgetRejections(
+      database,
+      collection,
+      remote,
+      some.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : [])),
     )
   }
-  return { stored: theirs.length, merged: ours.length }
+  if (!theirs.size && !ours.size) return
+  const agreed = yield* stamp.take()
+  const fresh = ours.size ? yield* database.tick() : agreed
+  yield* storeChanges(log, [...[...theirs].map(changeOf(agreed)), ...[...ours].map(changeOf(fresh))])
+  for (const [exchange, some] of groups) {
+    const stored = some.filter(c => theirs.has(c)).map(changeOf(agreed))
+    if (stored.length) yield* tellWhatTriggersChanged(exchange, stored, agreed)
+    const told = some.filter(c => ours.has(c)).map(c => ({ id: c.state.id, value: c.theirs }))
+    yield* keepImages(database, exchange.collection, exchange.remote, told, agreed)
+  }
+}
+
+/** What becomes of candidates that are stored. */
+function count(some: readonly Candidate[]): void {
+  for (const candidate of some) {
+    if (!isSameRow(candidate.value, candidate.theirs)) candidate.taken.merged++
+    else if (!isSettled(candidate.exchange, candidate)) candidate.taken.stored++
+  }
 }
 
 // ---------------------------------------------------------------- removals
 
-function* takeRemovals(exchange: Exchange, taken: Taken, removals: readonly Candidate[], stamp: StepStamp): Step<void> {
+function* takeRemovals(removals: readonly Candidate[], stamp: StepStamp): Step<void> {
+  const groups = new Map<Exchange, Candidate[]>()
+  for (const removal of removals) {
+    const group = groups.get(removal.exchange)
+    if (group) group.push(removal)
+    else groups.set(removal.exchange, [removal])
+  }
+  for (const [exchange, some] of groups) yield* removeReady(exchange, some, stamp)
+}
+
+function* removeReady(exchange: Exchange, removals: readonly Candidate[], stamp: StepStamp): Step<void> {
   const { log, collection } = exchange
   const present = removals.filter(r => r.state.version.value !== null)
-  if (!collection.children.length || !present.length) return yield* settleOrWait(exchange, taken, removals, stamp)
+  if (!collection.children.length || !present.length) return yield* settleOrWait(log, removals, stamp)
   const ids = present.map(r => r.state.id)
   const why = yield* whyNotYet(exchange, yield* readDependents(log.database, collection, ids))
   const ready: Candidate[] = []
@@ -368,12 +457,12 @@ function* takeRemovals(exchange: Exchange, taken: Taken, removals: readonly Cand
     if (reason) waiting.push({ ...removal, reason })
     else ready.push(removal)
   }
-  yield* waitAll(exchange, taken, waiting)
-  yield* removeOrWait(exchange, taken, ready, stamp)
+  yield* waitAll(exchange, (removals[0] as Candidate).taken, waiting)
+  yield* removeOrWait(exchange, ready, stamp)
 }
 
 // Halves, for usually there is none that the database does not take, and seldom more than a few.
-function* removeOrWait(exchange: Exchange, taken: Taken, removals: readonly Candidate[], stamp: StepStamp): Step<void> {
+function* removeOrWait(exchange: Exchange, removals: readonly Candidate[], stamp: StepStamp): Step<void> {
   const { log, collection } = exchange
   const [only] = removals
   if (!only) return
@@ -387,12 +476,12 @@ function* removeOrWait(exchange: Exchange, taken: Taken, removals: readonly Cand
       const fresh = removals.map(removal => ({ ...removal, state: states.get(removal.state.id) as RowState }))
       yield* settle(exchange, fresh, stamp)
     })
-    taken.stored += removals.length
+    for (const { taken } of removals) taken.stored++
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error
-    if (removals.length === 1) return yield* wait(exchange, taken, only.state, only.theirs, 'children-exist')
+    if (removals.length === 1) return yield* wait(exchange, only.taken, only.state, only.theirs, 'children-exist')
     const middle = removals.length >> 1
-    yield* removeOrWait(exchange, taken, removals.slice(0, middle), stamp)
-    yield* removeOrWait(exchange, taken, removals.slice(middle), stamp)
+    yield* removeOrWait(exchange, removals.slice(0, middle), stamp)
+    yield* removeOrWait(exchange, removals.slice(middle), stamp)
   }
 }

@@ -85,6 +85,14 @@ export interface Table {
   readonly was?: string
 }
 
+/** A unique index, by database names of columns. */
+export interface UniqueIndex {
+  /** What has to differ from row to row. Where an expression is indexed, what it is made of. */
+  readonly columns: readonly string[]
+  /** By these a row may enter the index or leave it as well: those of a condition, or of what follows from other columns. */
+  readonly others: readonly string[]
+}
+
 /** A column that a statement writes, and what stands for its value there, where that is not a mere parameter. */
 export type Target = string | { readonly column: string; readonly placeholder: string }
 
@@ -185,10 +193,12 @@ export interface Database {
   mayChange(table: Table): Step<boolean>
   /** Runs a body while the application's triggers on the table keep still. Absent where they cannot. Throws ConstraintError where they may not. */
   pastTriggers?(table: Table, body: () => Step<void>): Step<void>
-  /** Constraints between rows count at the end of the step. */
-  deferConstraints(): Step<void>
-  /** Unique columns besides the key, by index. */
-  uniqueColumns(table: Table): Step<string[][]>
+  /** Foreign keys that can be looked at later are looked at later, or again at once. */
+  deferConstraints(isDeferred: boolean): Step<void>
+  /** Looks at what would be looked at when the step ends: throws ConstraintError. Absent where `checkConstraints` has to ask. */
+  checkConstraints?(): Step<void>
+  /** Unique indexes besides the key's. */
+  uniqueIndexes(table: Table): Step<UniqueIndex[]>
 }
 
 /** Runs one statement. */

@@ -26,6 +26,7 @@ import {
   type StepOptions,
   type Table,
   type Target,
+  type UniqueIndex,
 } from './database.js'
 import {
   asId,
@@ -662,15 +663,23 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
 
     *deferConstraints() {},
 
-    *uniqueColumns(table) {
+    *checkConstraints() {},
+
+    // a part of a text, and what follows from other columns, may move with any of them
+    *uniqueIndexes(table) {
       const rows = yield* query(
-        `SELECT s.INDEX_NAME AS name, s.COLUMN_NAME AS "column" FROM information_schema.STATISTICS s
+        `SELECT s.INDEX_NAME AS name, s.COLUMN_NAME AS "column", s.SUB_PART AS part FROM information_schema.STATISTICS s
           WHERE s.TABLE_SCHEMA = DATABASE() AND s.TABLE_NAME = ? AND s.NON_UNIQUE = 0 ORDER BY s.INDEX_NAME, s.SEQ_IN_INDEX`,
         table.name,
       )
-      const indexes = new Map<string, string[]>()
-      for (const row of rows) indexes.set(String(row.name), [...(indexes.get(String(row.name)) ?? []), String(row.column)])
-      return [...indexes.values()].filter(columns => columns.length > 1 || columns[0] !== table.key)
+      const indexes = new Map<string, UniqueIndex & { columns: string[] }>()
+      for (const { name, column, part } of rows) {
+        const found = indexes.get(String(name)) ?? { columns: [], others: [] }
+        const isWhole = part === null && (column === table.key || table.columns.includes(String(column)))
+        indexes.set(String(name), isWhole ? found : { ...found, others: table.columns })
+        if (isWhole) found.columns.push(String(column))
+      }
+      return [...indexes.values()].filter(({ columns }) => !columns.includes(table.key))
     },
   }
 }

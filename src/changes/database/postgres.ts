@@ -506,23 +506,36 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
       }
     },
 
-    *deferConstraints() {
-      yield* query('SET CONSTRAINTS ALL DEFERRED')
+    *deferConstraints(isDeferred) {
+      if (isDeferred) yield* query('SET CONSTRAINTS ALL DEFERRED') // whatever it is, it is looked at with the rest
     },
 
-    *uniqueColumns(table) {
+    *checkConstraints() {
+      yield* query('SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED')
+    },
+
+    // an expression, and a condition, depend on columns as well
+    *uniqueIndexes(table) {
       const rows = yield* query(
-        `SELECT CAST(i.indexrelid AS text) AS index, a.attname AS name
+        `SELECT CAST(i.indexrelid AS text) AS index, a.attname AS name, i.indexprs IS NOT NULL AS is_expression,
+                a.attnum = ANY(CAST(i.indkey AS int2[])) AS is_key
            FROM pg_index i
-           CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(attnum, position)
-           JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-          WHERE i.indrelid = ${classOf('?')} AND i.indisunique AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
-          ORDER BY i.indexrelid, k.position`,
+           JOIN (SELECT k.indexrelid, unnest(CAST(k.indkey AS int2[])) AS attnum FROM pg_index k
+                 UNION SELECT d.objid, d.refobjsubid FROM pg_depend d
+                  WHERE d.classid = CAST('pg_class' AS regclass) AND d.refclassid = CAST('pg_class' AS regclass) AND d.refobjsubid > 0) c
+             ON c.indexrelid = i.indexrelid
+           JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = c.attnum
+          WHERE i.indrelid = ${classOf('?')} AND i.indisunique
+          ORDER BY i.indexrelid, a.attnum`,
         table.name,
       )
-      const indexes = new Map<string, string[]>()
-      for (const row of rows) indexes.set(String(row.index), [...(indexes.get(String(row.index)) ?? []), String(row.name)])
-      return [...indexes.values()].filter(columns => columns.length > 1 || columns[0] !== table.key)
+      const indexes = new Map<string, { columns: string[]; others: string[] }>()
+      for (const { index, name, is_expression, is_key } of rows) {
+        const found = indexes.get(String(index)) ?? { columns: [], others: [] }
+        indexes.set(String(index), found)
+        found[is_key || is_expression ? 'columns' : 'others'].push(String(name))
+      }
+      return [...indexes.values()].filter(({ columns }) => !columns.includes(table.key))
     },
   }
 }

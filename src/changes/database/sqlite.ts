@@ -22,6 +22,7 @@ import {
   type StepOptions,
   type Table,
   type Target,
+  type UniqueIndex,
 } from './database.js'
 import { delay, SchemaChanges } from './schemaChanges.js'
 import { constraintError, failure, isBusy } from './sqlite-errors.js'
@@ -186,8 +187,26 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     return readable.filter(columns => columns.length > 1 || columns[0]?.name !== table.key)
   }
 
-  function* uniqueColumns(table: Table): Step<string[][]> {
-    return (yield* uniqueIndexes(table)).map(columns => columns.map(c => c.name))
+  // Of an index on an expression, or with a condition, the text tells the columns.
+  function* uniquesOf(table: Table): Step<UniqueIndex[]> {
+    const rows = yield* query(
+      `SELECT l.name AS index_name, l.origin AS origin, l.partial AS is_partial, i.name AS column_name, m.sql AS sql
+         FROM pragma_index_list(?1) l, pragma_index_xinfo(l.name) i LEFT JOIN sqlite_master m ON m.type = 'index' AND m.name = l.name
+        WHERE l."unique" = 1 AND i.key = 1
+        ORDER BY l.name, i.seqno`,
+      table.name,
+    )
+    const indexes = new Map<string, Row[]>()
+    for (const row of rows) indexes.set(String(row.index_name), [...(indexes.get(String(row.index_name)) ?? []), row])
+    return [...indexes.values()].flatMap(own => {
+      const plain = own.flatMap(({ column_name: name }) => (name === null ? [] : [String(name)]))
+      if (plain.includes(table.key)) return []
+      const text = String(own[0]?.sql ?? '').toLowerCase()
+      const named = table.columns.filter(c => text.includes(c.toLowerCase()))
+      return plain.length === own.length
+        ? [{ columns: plain, others: own[0]?.is_partial ? named : [] }]
+        : [{ columns: [...new Set([...plain, ...named])], others: [] }]
+    })
   }
 
   function* expectedTriggers(table: Table): Step<Map<string, string>> {
@@ -293,7 +312,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     step,
     changeSchema: work => schemaChanges.run(work),
     save,
-    uniqueColumns,
+    uniqueIndexes: uniquesOf,
 
     id: (table, alias) => `${alias}.${quote(table.key)}`,
     key: (_table, expression) => expression,
@@ -451,8 +470,8 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
       for (const { sql } of triggers) yield* query(String(sql))
     },
 
-    *deferConstraints() {
-      yield* query('PRAGMA defer_foreign_keys = ON')
+    *deferConstraints(isDeferred) {
+      yield* query(`PRAGMA defer_foreign_keys = ${isDeferred ? 'ON' : 'OFF'}`)
     },
   }
 

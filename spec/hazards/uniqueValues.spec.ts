@@ -1,0 +1,270 @@
+// A push or a page is one change, whatever order its rows come in: unique values and keys that go from row to row arrive, in both directions,
+// on every kind of database, and what cannot be stored stops nobody else.
+
+import { describe, expect, test } from '@jest/globals'
+import { type DataSource, EntitySchema, type EntitySchemaColumnOptions } from 'typeorm'
+import { enableSync, journal, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
+import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+
+const id = { type: 'varchar', length: 36, primary: true } as const
+const short = { type: 'varchar', length: 20 } as const
+
+let tables = 0
+/** A table of its own, whose column `v` is unique. */
+function uniqueTable(v: Omit<EntitySchemaColumnOptions, 'type'> & { type: string }, more: object = {}) {
+  const tableName = `thing${++tables}`
+  const entity = new EntitySchema<{ id: string; v: unknown }>({
+    ...{ name: tableName, tableName },
+    columns: { id, v: { ...v, unique: true } as EntitySchemaColumnOptions },
+    ...more,
+  })
+  enableSync(entity, `/${tableName}`)
+  return { entity, tableName }
+}
+
+interface World {
+  there: DataSource
+  alice: DataSource
+  bob: DataSource
+}
+
+/** A server and Bob on a kind of database, Alice on sql.js. */
+async function world(kind: Kind, ...entities: EntitySchema<any>[]): Promise<World> {
+  const there = await openOn(kind === 'sqljs' ? 'libsql' : kind, entities)
+  const { url } = await serve(there)
+  return { there, alice: await openOn('sqljs', entities, { server: url }), bob: await openOn(kind, entities, { server: url }) }
+}
+
+const rowsOf = async (of: DataSource, table: string, columns: string) => sql(of, `SELECT ${columns} FROM "${table}" ORDER BY "id"`)
+
+async function expectEverywhere({ there, alice, bob }: World, table: string, columns: string, rows: object[]) {
+  await syncAll(bob)
+  for (const each of [there, alice, bob]) expect(await rowsOf(each, table, columns)).toEqual(rows)
+  for (const each of [alice, bob]) {
+    const { refused, waiting } = await syncAll(each)
+    expect({ refused, waiting }).toEqual({ refused: 0, waiting: 0 })
+  }
+}
+
+const KINDS = ['sqljs', ...SERVERS] as Kind[]
+
+describe.each(KINDS)('on %s', kind => {
+  test('a tag that is removed and made anew, or renamed and made anew, arrives with those beside it', async () => {
+    const { entity, tableName: tag } = uniqueTable(short)
+    const all = await world(kind, entity)
+    const { alice, bob } = all
+    for (const [key, v] of [
+      ['m', 'red'],
+      ['n', 'blue'],
+    ])
+      await sql(alice, `INSERT INTO ${tag} (id, v) VALUES (?, ?)`, [key, v])
+    await syncAll(alice)
+    await syncAll(bob)
+    await sql(alice, `DELETE FROM ${tag} WHERE id = 'm'`)
+    await sql(alice, `INSERT INTO ${tag} (id, v) VALUES ('x', 'red')`)
+    await sql(alice, `UPDATE ${tag} SET v = 'navy' WHERE id = 'n'`)
+    await sql(alice, `INSERT INTO ${tag} (id, v) VALUES ('a', 'blue'), ('z', 'green')`)
+    expect(await syncAll(alice)).toMatchObject({ pushed: 5, refused: 0 })
+    await expectEverywhere(all, tag, 'id, v', [
+      { id: 'a', v: 'blue' },
+      { id: 'n', v: 'navy' },
+      { id: 'x', v: 'red' },
+      { id: 'z', v: 'green' },
+    ])
+  })
+
+  const values: [string, Omit<EntitySchemaColumnOptions, 'type'> & { type: string }, unknown, unknown][] = [
+    ['a number', { type: 'int' }, 1, 2],
+    ['a small number at both ends of its range', { type: 'smallint' }, -32768, 32767],
+    ['a large number', { type: 'bigint' }, '9007199254740993', '9007199254740994'],
+    ['a text of one letter', { type: 'varchar', length: 1 }, 'a', 'b'],
+    ['a short text', { type: 'varchar', length: 10 }, 'abcdefghij', 'b'],
+    ['a date', { type: 'date' }, '2026-01-01', '9999-12-31'],
+    ['a time', { type: 'time' }, '10:00:00', '11:00:00'],
+    ['a decimal', { type: 'decimal', precision: 4, scale: 2 }, '99.99', '-99.99'],
+    ['a real', { type: 'double precision' }, 1.5, 2.5],
+    ['a boolean, which has no third value', { type: 'boolean' }, true, false],
+    ['a text that may be null', { type: 'varchar', length: 10, nullable: true }, 'a', 'b'],
+  ]
+  test.each(values)('two rows exchange %s', async (_, column, x, y) => {
+    const type = column.type === 'double precision' && (kind === 'mysql' || kind === 'sqljs' || kind === 'libsql') ? 'double' : column.type
+    // each data source has columns of its own
+    const { entity, tableName } = uniqueTable({ ...column, type: kind === 'postgres' && type === 'double' ? 'double precision' : type })
+    const there = await openOn(kind, [entity])
+    const { url, post } = await serve(there)
+    const bob = await openOn(kind, [entity], { server: url })
+    expect(
+      (
+        await post(`/${tableName}`, [
+          { id: '1', v: x },
+          { id: '2', v: y },
+        ])
+      ).status,
+    ).toBe(200)
+    await syncAll(bob)
+    const before = await rowsOf(bob, tableName, 'id, v')
+    const pushed = await post(`/${tableName}`, [
+      { id: '1', v: y },
+      { id: '2', v: x },
+    ])
+    expect(pushed).toMatchObject({ status: 200 })
+    await syncAll(bob)
+    const [one, two] = before as { v: unknown }[]
+    for (const each of [there, bob])
+      expect(await rowsOf(each, tableName, 'id, v')).toEqual([
+        { id: '1', v: two?.v },
+        { id: '2', v: one?.v },
+      ])
+    expect(await syncAll(bob)).toMatchObject({ waiting: 0, pulled: 0 })
+  })
+
+  test('two rows exchange a value for which the database has rules', async () => {
+    const rule = kind === 'mysql' ? 'v BETWEEN 1 AND 9' : 'v BETWEEN 1 AND 9'
+    const { entity, tableName } = uniqueTable({ type: 'int' }, { checks: [{ expression: rule }] })
+    const all = await world(kind, entity)
+    if (kind === 'mysql') for (const each of [all.there, all.bob]) await sql(each, `ALTER TABLE ${tableName} ADD CHECK (${rule})`)
+    for (const [key, v] of [
+      ['1', 1],
+      ['2', 9],
+    ])
+      await sql(all.alice, `INSERT INTO ${tableName} (id, v) VALUES (?, ?)`, [key, v])
+    await syncAll(all.alice)
+    await syncAll(all.bob)
+    for (const [key, v] of [
+      ['2', 5],
+      ['1', 9],
+      ['2', 1],
+    ])
+      await sql(all.alice, `UPDATE ${tableName} SET v = ? WHERE id = ?`, [v, key])
+    expect(await syncAll(all.alice)).toMatchObject({ refused: 0 })
+    await expectEverywhere(all, tableName, 'id, v', [
+      { id: '1', v: 9 },
+      { id: '2', v: 1 },
+    ])
+  })
+
+  test('a child moves from a folder that goes to the one that takes its name', async () => {
+    const Folder = new EntitySchema<any>({
+      ...{ name: 'Folder', tableName: 'folder' },
+      columns: { id, name: { ...short, unique: true } },
+      relations: { parent: { type: 'many-to-one', target: 'Folder', nullable: true, onDelete: 'CASCADE' } },
+    })
+    enableSync(Folder, '/folders')
+    const all = await world(kind, Folder)
+    const { alice, bob } = all
+    await sql(alice, `INSERT INTO folder (id, name) VALUES ('p', 'Inbox')`)
+    await sql(alice, `INSERT INTO folder (id, name, "parentId") VALUES ('c', 'Child', 'p')`)
+    await syncAll(alice)
+    await syncAll(bob)
+    await sql(alice, `UPDATE folder SET name = 'old' WHERE id = 'p'`)
+    await sql(alice, `INSERT INTO folder (id, name) VALUES ('a', 'Inbox')`)
+    await sql(alice, `UPDATE folder SET "parentId" = 'a' WHERE id = 'c'`)
+    await sql(alice, `DELETE FROM folder WHERE id = 'p'`)
+    expect(await syncAll(alice)).toMatchObject({ pushed: 3, refused: 0 })
+    await expectEverywhere(all, 'folder', 'id, name, "parentId"', [
+      { id: 'a', name: 'Inbox', parentId: null },
+      { id: 'c', name: 'Child', parentId: 'a' },
+    ])
+  })
+
+  test('two collections that reference each other come to a new device', async () => {
+    const to = (target: string) => ({ type: 'many-to-one', target, nullable: true }) as const
+    const Team = new EntitySchema<any>({
+      ...{ name: 'Team', tableName: 'team' },
+      columns: { id },
+      relations: { captain: to('Player') },
+    })
+    const Player = new EntitySchema<any>({
+      ...{ name: 'Player', tableName: 'player' },
+      columns: { id },
+      relations: { team: to('Team') },
+    })
+    for (const entity of [Team, Player]) enableSync(entity, `/${entity.options.tableName}s`)
+    const { there, bob } = await world(kind, Team, Player)
+    await sql(there, `INSERT INTO team (id) VALUES ('t')`)
+    await sql(there, `INSERT INTO player (id, "teamId") VALUES ('p', 't')`)
+    await sql(there, `UPDATE team SET "captainId" = 'p' WHERE id = 't'`)
+    await syncAll(bob)
+    expect(await rowsOf(bob, 'team', 'id, "captainId"')).toEqual([{ id: 't', captainId: 'p' }])
+    expect(await rowsOf(bob, 'player', 'id, "teamId"')).toEqual([{ id: 'p', teamId: 't' }])
+    expect(await syncAll(bob)).toMatchObject({ waiting: 0, pulled: 0, pushed: 0 })
+  })
+
+  test('a folder whose name is taken waits with its child, and every other collection goes on', async () => {
+    const relation = {
+      type: 'many-to-one',
+      target: 'Folder',
+      nullable: true,
+      deferrable: kind === 'mysql' ? undefined : 'INITIALLY DEFERRED',
+    } as const
+    const Folder = new EntitySchema<any>({
+      ...{ name: 'Folder', tableName: 'folder' },
+      columns: { id, name: { ...short, unique: true } },
+      relations: { parent: relation },
+    })
+    const Other = new EntitySchema<any>({ ...{ name: 'Other', tableName: 'other' }, columns: { id } })
+    enableSync(Folder, '/folders')
+    enableSync(Other, '/others')
+    const { there, bob } = await world(kind, Folder, Other)
+    await sql(bob, `INSERT INTO folder (id, name) VALUES ('b', 'Inbox')`)
+    await sql(bob, `INSERT INTO other (id) VALUES ('o')`)
+    await sql(there, `INSERT INTO folder (id, name) VALUES ('p', 'Inbox')`)
+    await sql(there, `INSERT INTO folder (id, name, "parentId") VALUES ('c', 'Child', 'p')`)
+    for (let i = 0; i < 3; i++) await syncAll(bob, preferLocalConflictHandler)
+    const waiting = await journal(bob.getRepository(Folder)).waiting()
+    expect(Object.fromEntries(waiting.map(w => [w.id, w.reason]))).toEqual({ c: 'parent-missing', p: 'not-unique' })
+    expect(await rowsOf(there, 'other', 'id')).toEqual([{ id: 'o' }])
+  })
+
+  test('a key that is looked at when the transaction ends refuses its row, not the push', async () => {
+    if (kind === 'mysql') return // InnoDB looks at once
+    const Folder = new EntitySchema<any>({
+      ...{ name: 'Folder', tableName: 'folder' },
+      columns: { id, name: { ...short, unique: true } },
+      relations: { parent: { type: 'many-to-one', target: 'Folder', nullable: true, deferrable: 'INITIALLY DEFERRED' } },
+    })
+    enableSync(Folder, '/folders')
+    const there = await openOn(kind, [Folder])
+    const { post } = await serve(there)
+    await post('/folders', [{ id: 'x', name: 'taken' }])
+    const answer = await post('/folders', [
+      { id: 'p', name: 'taken' },
+      { id: 'c', name: 'child', parent: 'p' },
+      { id: 'd', name: 'fine' },
+    ])
+    expect([answer.status, answer.json.errors.map((e: { id: string; code: string }) => [e.id, e.code])]).toEqual([
+      422,
+      [
+        ['p', 'not-unique'],
+        ['c', 'parent-missing'],
+      ],
+    ])
+  })
+
+  test('of rows that exchange their values the bad one is named, and innocent ones arrive', async () => {
+    const { entity, tableName } = uniqueTable({ type: 'varchar', length: 5 })
+    const { there, alice } = await world(kind, entity)
+    const put = (key: string, v: string) => sql(alice, `INSERT INTO ${tableName} (id, v) VALUES (?, ?)`, [key, v])
+    for (const key of ['a', 'b', 'c', 'd']) await put(key, key)
+    await syncAll(alice)
+    await sql(alice, `UPDATE ${tableName} SET v = v || '!'`)
+    for (const [key, v] of [
+      ['a', 'b'],
+      ['b', 'a'],
+      ['c', 'd'],
+      ['d', 'far too long'],
+    ] as const)
+      await sql(alice, `UPDATE ${tableName} SET v = ? WHERE id = ?`, [v, key])
+    await put('e', 'c')
+    for (let i = 0; i < 20; i++) await put(`f${i}`, `n${i}`)
+    await syncAll(alice)
+    const refused = await journal(alice.getRepository(entity)).refused()
+    expect(Object.fromEntries(refused.map(r => [r.id, r.code]))).toEqual({ c: 'not-unique', d: 'not-valid', e: 'not-unique' })
+    const stored = await rowsOf(there, tableName, 'id, v')
+    expect(stored.filter((r: { id: string }) => ['a', 'b'].includes(r.id))).toEqual([
+      { id: 'a', v: 'b' },
+      { id: 'b', v: 'a' },
+    ])
+    expect(stored).toHaveLength(24)
+  })
+})
