@@ -10,6 +10,7 @@ import { ConstraintError } from '../src/errors.js'
 import { readPushedRows, readPushQuery } from '../src/protocol/checks.js'
 import type { Refusal } from '../src/protocol/messages.js'
 import { type BodyLimits, readJson } from './body.js'
+import { refuseRounded } from './numbers.js'
 import { keyReused, Problem } from './problem.js'
 import { type Push, type PushOutcome, refuseTogether, storePush } from './push.js'
 import type { WriteUpdate } from './updates.js'
@@ -22,9 +23,10 @@ export interface PushLimits extends BodyLimits {
 export async function answerPush(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PushLimits) {
   const { seen, key: keyInQuery, ...query } = readPushQuery(ctx.query)
   const key = readKey(ctx, keyInQuery)
-  const { bytes, json } = await readJson(ctx, limits)
+  const { bytes, json, isRounded } = await readJson(ctx, limits)
   if (Array.isArray(json) && json.length > limits.rows) throw new Problem(413, `A POST may have ${limits.rows} rows at most.`)
-  const { rows, refusals } = readPushedRows(json)
+  const { rows: posted, refusals } = readPushedRows(json)
+  const { rows, refusals: rounded } = isRounded ? refuseRounded(posted) : { rows: posted, refusals: [] }
   const push: Push = {
     rows,
     ...query,
@@ -32,7 +34,7 @@ export async function answerPush(ctx: Context, log: ChangeLog, collection: Colle
     ...(key === undefined ? {} : { key }),
     hash: createHash('sha256').update(bytes).digest('hex'),
   }
-  const outcome = await store(log, collection, push, refusals)
+  const outcome = await store(log, collection, push, [...refusals, ...rounded])
 
   if (outcome.kind === 'key-reused') throw keyReused()
   if (outcome.kind === 'refused') throw refused(outcome.refusals)

@@ -5,6 +5,7 @@
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import type { Context } from 'koa'
 import { lastOnConnection } from './connection.js'
+import { markRounded } from './numbers.js'
 import { Problem } from './problem.js'
 
 export interface BodyLimits {
@@ -25,16 +26,18 @@ const DECODERS: Record<string, () => NodeJS.ReadWriteStream & { destroy(): void 
 const DEEPEST = 10_000
 
 /** The body, decoded, and what it says as JSON. Throws a Problem: 400, 408, 413 or 415. A byte order mark of UTF-8 is passed over. */
-export async function readJson(ctx: Context, limits: BodyLimits): Promise<{ bytes: Buffer; json: unknown }> {
+export async function readJson(ctx: Context, limits: BodyLimits): Promise<{ bytes: Buffer; json: unknown; isRounded: boolean }> {
   checkContentType(ctx.get('Content-Type'))
   const encoding = ctx.get('Content-Encoding').trim().toLowerCase()
-  const bytes = ctx.req.readableEnded ? readBefore(ctx) : await readBody(ctx, encoding, limits)
-  if (bytes.length > limits.bytes) throw tooLarge(limits)
-  return { bytes, json: parse(bytes) }
+  const bytes = ctx.req.readableEnded ? readBefore(ctx, limits) : await readBody(ctx, encoding, limits)
+  const { deepest, isLong } = look(bytes)
+  if (deepest > DEEPEST) throw new Problem(400, 'The body is nested too deep.')
+  const marked = isLong ? markRounded(bytes, endOfString) : bytes
+  return { bytes, json: parse(marked), isRounded: isLong }
 }
 
 /** The body that a parser before us has read: one of Koa, or one of Express or Nest, into which the application is mounted. */
-function readBefore({ request, req }: Context): Buffer {
+function readBefore({ request, req }: Context, limits: BodyLimits): Buffer {
   type Parsed = { rawBody?: unknown; body?: unknown }
   const [ours, theirs] = [request as unknown as Parsed, req as unknown as Parsed]
   const body = ours.rawBody ?? theirs.rawBody ?? ours.body ?? theirs.body
@@ -43,8 +46,9 @@ function readBefore({ request, req }: Context): Buffer {
       500,
       'A body parser before syncRoutes read the body and left it neither as `body` nor as `rawBody`. Whoever runs this server mounts syncRoutes before that parser.',
     )
-  if (body instanceof Uint8Array) return Buffer.from(body)
-  return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body))
+  const bytes = Buffer.from(body instanceof Uint8Array ? body : typeof body === 'string' ? body : JSON.stringify(body))
+  if (bytes.length > limits.bytes) throw tooLarge(limits)
+  return bytes
 }
 
 // Any other type could be sent across origins by a mere form, without a preflight.
@@ -109,7 +113,6 @@ function decode(bytes: Buffer): string {
 }
 
 function parse(bytes: Buffer): unknown {
-  if (nesting(bytes) > DEEPEST) throw new Problem(400, 'The body is nested too deep.')
   const text = decode(bytes)
   try {
     return JSON.parse(text)
@@ -118,16 +121,26 @@ function parse(bytes: Buffer): unknown {
   }
 }
 
-/** How deep brackets stand in each other, those in strings left out. In UTF-8 no byte of another character is one of these. */
-function nesting(bytes: Buffer): number {
-  let [depth, deepest] = [0, 0]
+/**
+ * How deep brackets stand in each other, and whether a number is so long that it may be rounded, strings left out. In UTF-8 no byte of another
+ * character is one of these.
+ */
+function look(bytes: Buffer): { deepest: number; isLong: boolean } {
+  let [depth, deepest, digits, isLong] = [0, 0, 0, false]
   for (let i = 0; i < bytes.length; i++) {
-    const c = bytes[i]
+    const c = bytes[i] as number
+    if (c >= 0x30 && c <= 0x39) {
+      if (++digits > 15) isLong = true
+      continue
+    }
+    // an exponent may be more than any double
+    if (digits > 0 && (c === 0x65 || c === 0x45)) isLong = true
+    digits = 0
     if (c === 0x22) i = endOfString(bytes, i)
     else if (c === 0x5b || c === 0x7b) deepest = Math.max(deepest, ++depth)
     else if (c === 0x5d || c === 0x7d) depth--
   }
-  return deepest
+  return { deepest, isLong }
 }
 
 function endOfString(bytes: Buffer, start: number): number {

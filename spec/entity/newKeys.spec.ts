@@ -16,7 +16,7 @@ class Member extends SyncedEntity {
 @EnableSync('/profileChanges')
 class Profile extends SyncedEntity {
   @PrimaryColumn('varchar', { length: 255 }) id!: string
-  @OneToOne(() => Member) @JoinColumn({ name: 'id' }) member!: Relation<Member>
+  @OneToOne(() => Member, { cascade: true }) @JoinColumn({ name: 'id' }) member!: Relation<Member>
 }
 
 const Note = new EntitySchema<{ id: string; text: string }>({
@@ -44,6 +44,10 @@ test.each(['sqljs' as const, ...SERVERS])('a text key that is left out becomes a
   const profile = await database.getRepository(Profile).save({ member: plain })
   expect(await database.getRepository(Profile).find()).toMatchObject([{ id: plain.id }])
   expect(profile.member.id).toBe(plain.id)
+  // of a row that is made along with it
+  await database.getRepository(Profile).save({ member: { name: 'Fay' } })
+  const fay = await members.findOneByOrFail({ name: 'Fay' })
+  expect(await database.getRepository(Profile).countBy({ id: fay.id })).toBe(1)
 })
 
 test('a data source that is opened again makes them as before', async () => {

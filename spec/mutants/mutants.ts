@@ -31,6 +31,7 @@ const http = 'spec/server-koa/http.spec.ts'
 const http2 = 'spec/server-koa/http2.spec.ts'
 const largeRows = 'spec/server-koa/largeRows.spec.ts'
 const routes = 'spec/server-koa/syncRoutes.spec.ts'
+const numbers = 'spec/server-koa/numbers.spec.ts'
 const attacks = 'spec/server-koa/attacks.spec.ts'
 const streams = 'spec/server-koa/stream.spec.ts'
 const maintenance = 'spec/server-koa/maintenance.spec.ts'
@@ -1967,7 +1968,7 @@ const onTheServer: Mutant[] = [
     name: 'deep-json',
     hazard: 'attacks: deep JSON (100,000 levels)',
     file: 'server-koa/body.ts',
-    find: "  if (nesting(bytes) > DEEPEST) throw new Problem(400, 'The body is nested too deep.')\n",
+    find: "  if (deepest > DEEPEST) throw new Problem(400, 'The body is nested too deep.')\n",
     replace: '',
     by: [attacks],
   },
@@ -2103,8 +2104,8 @@ const onTheServer: Mutant[] = [
     name: 'body-that-a-parser-left-alone',
     hazard: 'a body parser for other bodies',
     file: 'server-koa/body.ts',
-    find: 'ctx.req.readableEnded ? readBefore(ctx)',
-    replace: "'body' in ctx.req ? readBefore(ctx)",
+    find: 'ctx.req.readableEnded ? readBefore(',
+    replace: "'body' in ctx.req ? readBefore(",
     by: [routes],
   },
   {
@@ -2124,12 +2125,20 @@ const onTheServer: Mutant[] = [
     by: ['spec/entity/newKeys.spec.ts'],
   },
   {
-    name: 'keys-of-others-are-made',
-    hazard: 'a key that is a foreign key is not made',
-    file: 'src/entity/newKeys.ts',
-    find: ' || key.referencedColumn',
+    name: 'numbers-are-rounded',
+    hazard: 'JSON numbers beyond 2^53 are rejected, not rounded',
+    file: 'server-koa/body.ts',
+    find: 'isLong ? markRounded(bytes, endOfString) : bytes',
+    replace: 'bytes',
+    by: [numbers],
+  },
+  {
+    name: 'doubles-are-refused',
+    hazard: 'JSON numbers beyond 2^53 are rejected, those of doubles are not',
+    file: 'server-koa/numbers.ts',
+    find: 'String(number) !== digits && ',
     replace: '',
-    by: ['spec/entity/newKeys.spec.ts'],
+    by: [numbers],
   },
   {
     name: 'long-ids',

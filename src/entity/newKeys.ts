@@ -7,7 +7,7 @@ import type { DataSource, EntityMetadata } from 'typeorm'
 export function makeNewKeys({ subscribers }: DataSource, entities: readonly EntityMetadata[]): void {
   for (const { target, primaryColumns } of entities) {
     const [key] = primaryColumns
-    if (!key || key.isGenerated || key.referencedColumn || key.default !== undefined) continue
+    if (!key || key.isGenerated || key.default !== undefined) continue
     subscribers.push({
       listenTo: () => target,
       beforeInsert({ entity }) {
