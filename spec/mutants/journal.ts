@@ -210,4 +210,12 @@ export const inTheJournal: Mutant[] = [
     replace: '',
     by: ['spec/changes/cycles.spec.ts'],
   },
+  {
+    name: 'elsewhere-is-nowhere',
+    hazard: 'a pulled removal takes along rows that were never pushed to the other server with which they are synced',
+    file: 'src/sync/removals.ts',
+    find: ' : elsewhere.has(nameOf(row))',
+    replace: ' : false',
+    by: [journalChildren],
+  },
 ]

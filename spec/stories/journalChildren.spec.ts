@@ -147,6 +147,26 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('notes in folders, ON DELETE %s'
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
   })
 
+  test('a note that is synced with another server, and never was pushed there, does not go with its folder unseen', async () => {
+    enableSync(note, `${server.url.replace('127.0.0.1', 'localhost')}/notes`) // another server, as far as the device knows
+    const carol = await device([folder, note], server.url)
+    await settle([carol, alice])
+    await carol.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'shared' } })
+    await alice.getRepository('Folder').delete('shared')
+    await syncAll(alice)
+    await syncAll(carol.getRepository('Folder'))
+    expect(await carol.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
+    expect(await folders(carol).waiting()).toMatchObject([
+      { id: 'shared', reason: 'children-changed', children: [{ entity: 'Note', id: 'n' }] },
+    ])
+    await syncAll(carol.getRepository('Folder'), conflicts => {
+      for (const conflict of conflicts) conflict.takeRemote()
+    })
+    expect(await carol.query('SELECT id FROM note')).toEqual([])
+    expect(await notes(carol).decisions()).toMatchObject([{ id: 'n', local: { body: 'three hours of work' }, decision: null }])
+    await carol.destroy()
+  })
+
   test('an edit of a folder whose removal waits is a local change', async () => {
     await bob.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'shared' } })
     await alice.getRepository('Folder').delete('shared')

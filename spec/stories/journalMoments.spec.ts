@@ -80,7 +80,7 @@ const calls: [string, () => Promise<unknown>, string, string | null | undefined]
   ['a conflict is given up', () => folders().giveUp('contested'), 'contested', undefined],
   ['a conflict is decided', () => folders().decide('contested', { name: 'both' }), 'contested', 'both'],
   ['a conflict is decided to be a removal', () => folders().decide('contested', null), 'contested', null],
-  ['a decision is undone', async () => folders().undo(Number((await folders().decisions()).at(-1)?.decisionId)), 'undone', 'Bob’s'],
+  ['a decision is undone', async () => folders().undo(Number((await folders().decisions()).at(-1)?.decisionId ?? 0)), 'undone', 'Bob’s'],
   ['what was not refused is retried', () => folders().retry('edited'), 'edited', undefined],
 ]
 

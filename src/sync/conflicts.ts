@@ -17,7 +17,7 @@ import { takeWaiting } from './pull.js'
 import { readEarly, readStatesOf, removeDependents } from './removals.js'
 import { type Session, step } from './session.js'
 import { type Decided, isAutomatic, nothingTaken, readCommonBase, restore, settle } from './take.js'
-import { readUnpushed, writeUnpushed } from './unpushed.js'
+import { readUnpushed, readUnpushedElsewhere, writeUnpushed } from './unpushed.js'
 import { readWaitingChildren } from './waiting.js'
 
 /** What the handler is shown: a decision counts only if it is still so (law 3). */
@@ -113,6 +113,7 @@ function* readFamily(exchange: Exchange, { id, version }: RowState): Step<Pick<C
   const { removed, cleared, forbidding } = yield* readDependents(exchange.log.database, exchange.collection, [id])
   const rows = [...new Map([...removed, ...cleared, ...forbidding].map(row => [nameOf(row), row])).values()]
   const stateOf = yield* readStatesOf(exchange, rows)
+  const elsewhere = yield* readUnpushedElsewhere(exchange, [...removed, ...forbidding])
   const children: { entity: string; id: string }[] = []
   const family: string[] = []
   for (const row of rows) {
@@ -120,7 +121,7 @@ function* readFamily(exchange: Exchange, { id, version }: RowState): Step<Pick<C
     const there = siblingOf(exchange, collection)
     const state = stateOf(row)
     family.push(`${collection.name} ${child} ${state.version.stamp}`)
-    if (there && !isClean(there, state)) children.push({ entity: collection.entity, id: child })
+    if (there ? !isClean(there, state) : elsewhere.has(nameOf(row))) children.push({ entity: collection.entity, id: child })
   }
   return { family: family.sort().join('\n'), children }
 }

@@ -8,6 +8,7 @@ import { baseOf, isInPush, type RowState } from '../changes/remotes.js'
 import { storeChanges } from '../changes/storeChanges.js'
 import type { WireRow } from '../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
+import { readUnpushedElsewhere } from './unpushed.js'
 
 /** Why a removal cannot be stored yet. */
 export type Obstacle = 'children-changed' | 'children-exist'
@@ -32,9 +33,10 @@ const parentOf = ({ parent }: Pick<Link, 'parent'>) => parent
 export function* whyNotYet(exchange: Exchange, dependents: Dependents): Step<Map<string, Obstacle>> {
   const { removed, cleared, forbidding, blocked } = dependents
   const stateOf = yield* readStatesOf(exchange, [...removed, ...cleared, ...forbidding])
+  const elsewhere = yield* readUnpushedElsewhere(exchange, [...removed, ...forbidding])
   const isChanged = (row: Dependent) => {
     const there = siblingOf(exchange, row.collection)
-    return there !== undefined && !isClean(there, stateOf(row))
+    return there ? !isClean(there, stateOf(row)) : elsewhere.has(nameOf(row))
   }
   const isMoved = (row: Dependent & Link) => {
     const there = siblingOf(exchange, row.collection)

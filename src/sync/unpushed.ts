@@ -2,7 +2,7 @@
 
 import type { Collection } from '../changes/collection.js'
 import type { Step } from '../changes/database/database.js'
-import type { Dependent } from '../changes/dependents.js'
+import { type Dependent, nameOf } from '../changes/dependents.js'
 import { baseOf, type RowState, remotesOf } from '../changes/remotes.js'
 import { writeDecision } from './decisions.js'
 import { type Exchange, isClean, openExchange, readRowStates, siblingOf } from './exchange.js'
@@ -36,6 +36,14 @@ export function* readUnpushed(exchange: Exchange, dependents: readonly Dependent
     unpushed.push(...found.values())
   }
   return unpushed
+}
+
+/** The names of those rows among these that are not synced with this server, and that another one lacks as they are here. */
+export function* readUnpushedElsewhere(exchange: Exchange, dependents: readonly Dependent[]): Step<Set<string>> {
+  const others = dependents.filter(row => !siblingOf(exchange, row.collection))
+  if (!others.length) return new Set()
+  const unpushed = (yield* readUnpushed(exchange, others)).filter(row => row.exchange)
+  return new Set(unpushed.map(({ collection, state }) => nameOf({ collection, id: state.id })))
 }
 
 /** An entity that is not synced with this server may be with another. */
