@@ -56,6 +56,7 @@ const poison = 'spec/server-koa/poison.spec.ts'
 const triggers = 'spec/server-koa/triggers.spec.ts'
 const descendants = 'spec/hazards/descendants.spec.ts'
 const statements = 'spec/stories/statements.spec.ts'
+const growth = 'spec/server-koa/growth.spec.ts'
 
 // ---------------------------------------------------------------- order and cursors
 
@@ -1521,6 +1522,23 @@ const applying: Mutant[] = [
     replace:
       '(yield* (function* () {\n      const early = []\n      for (const row of removed) early.push(...(yield* readEarly(exchange, [row])))\n      return early\n    })())',
     by: [statements],
+  },
+  {
+    name: 'chains-are-walked-to-their-end',
+    hazard: 'quadratic work: the removal of a chain is pulled in many steps, each of which walked to its end',
+    file: 'src/sync/removals.ts',
+    find: 'return level.filter(row => !early.has(nameOf(row)))',
+    replace: 'return level.filter(row => !early.has(nameOf(row)) || true)',
+    by: [growth],
+  },
+  {
+    name: 'orphans-are-looked-for-again-and-again',
+    hazard: 'quadratic work on request: a chain of rows without its end, backwards',
+    file: 'src/changes/store.ts',
+    find: '  for (const row of orphans.keys())\n    for (const { child, property } of needing.get(row) ?? [])',
+    replace:
+      '  for (let moved = true; moved; ) {\n    moved = false\n    for (const [row, children] of needing)\n      for (const { child, property } of orphans.has(row) ? children : []) {\n        moved ||= !orphans.has(child)\n        orphans.set(child, property)\n      }\n  }\n  for (const row of orphans.keys())\n    for (const { child, property } of needing.get(row) ?? [])',
+    by: [growth],
   },
   {
     name: 'unseen-movers',

@@ -3,6 +3,7 @@
 
 import type { Collection, Reference } from './collection.js'
 import { type Database, query, quote, type Step } from './database/database.js'
+import { parentsFirst } from './parentsFirst.js'
 
 /** A row that a removal reaches by a foreign key. */
 export interface Dependent {
@@ -35,6 +36,8 @@ export const nameOf = ({ collection, id }: Dependent) => `${collection.name}\n${
 interface Options {
   /** What forbids the removal is to go as well. */
   readonly takesAll?: boolean
+  /** Those of a level that are walked further; all, unless told otherwise. */
+  readonly descend?: (level: readonly Dependent[]) => Step<readonly Dependent[]>
   /** Does the row move to another parent in the same step? */
   readonly leaves?: (row: Dependent, link: Link) => boolean
 }
@@ -44,7 +47,7 @@ export function* readDependents(
   database: Database,
   collection: Collection,
   ids: readonly string[],
-  { takesAll = false, leaves = () => false }: Options = {},
+  { takesAll = false, leaves = () => false, descend }: Options = {},
 ): Step<Dependents> {
   const roots = ids.map(id => ({ collection, id }))
   const links = new Map<string, Link[]>(roots.map(root => [nameOf(root), []]))
@@ -53,7 +56,7 @@ export function* readDependents(
   const forbidding: (Dependent & Pick<Link, 'parent'>)[] = []
   const blocked: Dependent[] = []
 
-  for (let level: Dependent[] = roots; level.length; ) {
+  for (let level: readonly Dependent[] = roots; level.length; ) {
     const next: Dependent[] = []
     for (const [parent, parentIds] of byCollection(level)) {
       for (const reference of parent.children) {
@@ -79,7 +82,7 @@ export function* readDependents(
         }
       }
     }
-    level = next
+    level = descend && next.length ? yield* descend(next) : next
   }
   const stays = (row: Dependent) => !links.has(nameOf(row))
   return { removed: childrenFirst(removed), cleared: cleared.filter(stays), forbidding: forbidding.filter(stays), blocked, links }
@@ -114,35 +117,10 @@ function byCollection(rows: readonly Dependent[]): Map<Collection, string[]> {
   return groups
 }
 
-/** A row may hang on several: it goes before the last of them. In a ring somebody has to be first. */
+/** A row may hang on several: it goes before the last of them. */
 function childrenFirst<R extends Dependent & { readonly by: readonly Link[] }>(removed: ReadonlyMap<string, R>): R[] {
-  const children = new Map<string, R[]>()
-  const parents = new Map<R, number>()
-  // turned round at the end: brothers stay in their order
-  const rows = [...removed.values()].reverse()
-  for (const row of rows) {
-    let count = 0
-    for (const { parent } of row.by) {
-      const name = nameOf(parent)
-      if (!removed.has(name)) continue
-      count++
-      const group = children.get(name)
-      if (group) group.push(row)
-      else children.set(name, [row])
-    }
-    parents.set(row, count)
-  }
-  const ordered = new Set(rows.filter(row => parents.get(row) === 0))
-  // a set that grows is walked to its end
-  for (const row of ordered) {
-    for (const child of children.get(nameOf(row)) ?? []) {
-      const left = (parents.get(child) as number) - 1
-      parents.set(child, left)
-      if (left === 0) ordered.add(child)
-    }
-  }
-  for (const row of removed.values()) ordered.add(row)
-  return [...ordered].reverse()
+  // turned round twice, so that brothers stay in their order
+  return parentsFirst([...removed.values()].reverse(), row => row.by.map(link => removed.get(nameOf(link.parent)))).reverse()
 }
 
 /** The names of the rows that go and take along one of these, and of these. */

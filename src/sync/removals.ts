@@ -2,7 +2,7 @@
 
 import type { Collection } from '../changes/collection.js'
 import type { Step } from '../changes/database/database.js'
-import { type Dependent, type Dependents, type Link, nameOf, reaching } from '../changes/dependents.js'
+import { type Dependent, type Dependents, type Link, nameOf, reaching, readDependents } from '../changes/dependents.js'
 import type { Change } from '../changes/order.js'
 import { baseOf, isInPush, type RowState } from '../changes/remotes.js'
 import { storeChanges } from '../changes/storeChanges.js'
@@ -29,8 +29,14 @@ export function* readStatesOf(exchange: Exchange, rows: readonly Dependent[]): S
 
 const parentOf = ({ parent }: Pick<Link, 'parent'>) => parent
 
-/** Law 9: a removal speaks for what the remover saw. Why removals cannot be stored yet, by the names of their rows. */
-export function* whyNotYet(exchange: Exchange, dependents: Dependents): Step<Map<string, Obstacle>> {
+/** Law 9: a removal speaks for what the remover saw. Why the removals of these rows cannot be stored yet, by the names of the rows. */
+export function* whyNotYet(exchange: Exchange, ids: readonly string[]): Step<Map<string, Obstacle>> {
+  // what waits for a row waits, whatever hangs below that: a chain that is removed in many steps is not walked to its end in each
+  const descend = function* (level: readonly Dependent[]) {
+    const early = new Set((yield* readEarly(exchange, level)).map(nameOf))
+    return level.filter(row => !early.has(nameOf(row)))
+  }
+  const dependents = yield* readDependents(exchange.log.database, exchange.collection, ids, { descend })
   const { removed, cleared, forbidding, blocked } = dependents
   const stateOf = yield* readStatesOf(exchange, [...removed, ...cleared, ...forbidding])
   const elsewhere = yield* readUnpushedElsewhere(exchange, [...removed, ...forbidding])

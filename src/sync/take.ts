@@ -449,7 +449,7 @@ function* removeReady(exchange: Exchange, removals: readonly Candidate[], stamp:
   const present = removals.filter(r => r.state.version.value !== null)
   if (!collection.children.length || !present.length) return yield* settleOrWait(log, removals, stamp)
   const ids = present.map(r => r.state.id)
-  const why = yield* whyNotYet(exchange, yield* readDependents(log.database, collection, ids))
+  const why = yield* whyNotYet(exchange, ids)
   const ready: Candidate[] = []
   const waiting: ToWait[] = []
   for (const removal of removals) {
