@@ -11,6 +11,14 @@ const journalChildren = 'spec/stories/journalChildren.spec.ts'
 
 export const inTheJournal: Mutant[] = [
   {
+    name: 'decided-one-by-one',
+    hazard: 'two contested rows exchange their unique values: taken one by one neither is stored, and they are asked about for ever',
+    file: 'src/sync/conflicts.ts',
+    find: '    yield* applyTogether(exchange, left, session.url, stamp)\n',
+    replace: '',
+    by: ['spec/simulation/foundUnique.spec.ts'],
+  },
+  {
     name: 'given-up-while-told',
     hazard: '`giveUp` of a row that an unanswered push carries',
     file: 'src/sync/take.ts',
@@ -110,7 +118,7 @@ export const inTheJournal: Mutant[] = [
     name: 'both-moves-are-taken',
     hazard: 'whoever takes the server’s move gives up ours, which would close a circle with it',
     file: 'src/sync/conflicts.ts',
-    find: '        yield* giveUpMoves(exchange, id, value)\n',
+    find: '    if (parents) yield* giveUpMoves(exchange, id, value)\n',
     replace: '',
     by: [circles],
   },

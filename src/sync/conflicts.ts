@@ -58,7 +58,10 @@ export async function decideConflicts(session: Session): Promise<void> {
   await step(session, function* (exchange) {
     const stamp = new StepStamp(exchange)
     if (decisions.length) yield* stamp.take()
-    for (const decision of childrenFirst(exchange, decisions)) yield* applyDecision(exchange, decision, session.url, stamp)
+    const left: Decision[] = []
+    for (const decision of childrenFirst(exchange, decisions))
+      if (!(yield* applyDecisions(exchange, [decision], session.url, stamp))) left.push(decision)
+    yield* applyTogether(exchange, left, session.url, stamp)
   })
   report.tell('conflicts')
 }
@@ -272,29 +275,71 @@ function childrenFirst({ collection }: Exchange, decisions: readonly Decision[])
   return [...ordered].reverse()
 }
 
-function* applyDecision(exchange: Exchange, { contested, value }: Decision, url: string, stamp: StepStamp): Step<void> {
-  const { id } = contested
-  const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
-  if (state.version.stamp !== contested.stamp || !state.waiting || state.waiting.json !== contested.json) return // it moved: asked again later
+/** Stores decisions together, or none of them: false where the database does not take them as they are. */
+function* applyDecisions(exchange: Exchange, decisions: readonly Decision[], url: string, stamp: StepStamp): Step<boolean> {
   try {
     yield* attempt(function* () {
-      let parents: readonly Decided[] | undefined = []
-      if (value !== null) {
-        parents = yield* takeParents(exchange, id, value, stamp)
-        if (!parents) return
-        yield* giveUpMoves(exchange, id, value)
-      } else {
-        if ((yield* readFamily(exchange, state)).family !== contested.family) return // or its children did
-        if ((yield* readWaitingChildren(exchange, id)).length) return // nor does a removal stand while a child waits
-        if (state.version.value !== null && !(yield* takeChildren(exchange, contested, url, stamp))) return
+      const ready: Decision[] = []
+      const taken = new Map<string, Decided>()
+      for (const decision of decisions) {
+        const parents = yield* prepareDecision(exchange, decision, url, stamp)
+        if (!parents) continue
+        ready.push(decision)
+        for (const parent of parents) taken.set(parent.state.id, parent)
       }
-      yield* settle(exchange, [...parents, { state, theirs: contested.theirs, value }], stamp)
-      yield* writeDecision(exchange, url, { id, base: contested.base, local: contested.mine, remote: contested.theirs, decision: value })
+      // what one of them took along may be another
+      const states = yield* readRowStates(
+        exchange,
+        ready.map(d => d.contested.id),
+      )
+      const stored = ready.filter(d => isStillContested(states.get(d.contested.id) as RowState, d.contested))
+      for (const { contested, value } of stored)
+        taken.set(contested.id, { state: states.get(contested.id) as RowState, theirs: contested.theirs, value })
+      yield* settle(exchange, [...taken.values()], stamp)
+      for (const { contested, value } of stored) {
+        const { id, base, mine, theirs } = contested
+        yield* writeDecision(exchange, url, { id, base, local: mine, remote: theirs, decision: value })
+      }
     })
+    return true
   } catch (error) {
     if (!(error instanceof ConstraintError || error instanceof ValueError)) throw error
-    // the database does not take it as it is: it waits, and is asked about again
+    return false
   }
+}
+
+/** Rows that exchange their unique values are taken together, or not at all; what is left waits, and is asked about again. */
+function* applyTogether(exchange: Exchange, decisions: readonly Decision[], url: string, stamp: StepStamp): Step<void> {
+  if (decisions.length < 2 || (yield* applyDecisions(exchange, decisions, url, stamp))) return
+  const middle = decisions.length >> 1
+  yield* applyTogether(exchange, decisions.slice(0, middle), url, stamp)
+  yield* applyTogether(exchange, decisions.slice(middle), url, stamp)
+}
+
+const isStillContested = ({ version, waiting }: RowState, contested: Contested) =>
+  version.stamp === contested.stamp && waiting !== undefined && waiting.json === contested.json
+
+/**
+ * Stores what a decision takes along. Gives the parents that are to be stored together with its row; undefined, and nothing is stored, where it
+ * does not count any more, or not yet.
+ */
+function* prepareDecision(
+  exchange: Exchange,
+  { contested, value }: Decision,
+  url: string,
+  stamp: StepStamp,
+): Step<readonly Decided[] | undefined> {
+  const { id } = contested
+  const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
+  if (!isStillContested(state, contested)) return // it moved: asked again later
+  if (value !== null) {
+    const parents = yield* takeParents(exchange, id, value, stamp)
+    if (parents) yield* giveUpMoves(exchange, id, value)
+    return parents
+  }
+  if ((yield* readFamily(exchange, state)).family !== contested.family) return // or its children did
+  if ((yield* readWaitingChildren(exchange, id)).length) return // nor does a removal stand while a child waits
+  return state.version.value === null || (yield* takeChildren(exchange, contested, url, stamp)) ? [] : undefined
 }
 
 /**

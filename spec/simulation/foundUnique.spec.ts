@@ -1,0 +1,59 @@
+// What the simulation has found in worlds with unique values, as stories.
+
+import 'reflect-metadata'
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { Column, type DataSource, Entity, PrimaryColumn } from 'typeorm'
+import { EnableSync, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
+import { device, startServer } from '../stories/devices.js'
+
+@Entity('simulated_song')
+@EnableSync('/songs')
+class Song {
+  @PrimaryColumn('varchar', { length: 40 }) id!: string
+  @Column('text') name!: string
+  @Column('smallint', { unique: true }) place!: number
+}
+
+let server: Awaited<ReturnType<typeof startServer>>
+let alice: DataSource
+let bob: DataSource
+
+beforeEach(async () => {
+  server = await startServer([Song])
+  alice = await device([Song], server.url)
+  bob = await device([Song], server.url)
+})
+afterEach(async () => {
+  await Promise.all([alice.destroy(), bob.destroy(), server.stop()])
+})
+
+async function exchange(dataSource: DataSource): Promise<void> {
+  for (const [id, place] of [
+    ['a', 100],
+    ['b', 1],
+    ['a', 2],
+  ] as const)
+    await dataSource.getRepository(Song).update(id, { place })
+}
+
+test('two contested rows that exchange their unique places are decided together', async () => {
+  await alice.getRepository(Song).save([
+    { id: 'a', name: 'A', place: 1 },
+    { id: 'b', name: 'B', place: 2 },
+  ])
+  await syncAll(alice)
+  await syncAll(bob)
+  await exchange(alice)
+  for (const [who, dataSource] of [
+    ['Alice', alice],
+    ['Bob', bob],
+  ] as const)
+    for (const id of ['a', 'b']) await dataSource.getRepository(Song).update(id, { name: `${id} of ${who}` })
+  await syncAll(alice)
+  expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 2, waiting: 0 })
+  expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 0, waiting: 0 })
+  expect(await bob.getRepository(Song).find({ order: { id: 'ASC' } })).toEqual([
+    { id: 'a', name: 'a of Alice', place: 2 },
+    { id: 'b', name: 'b of Alice', place: 1 },
+  ])
+})
