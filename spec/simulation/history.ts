@@ -1356,12 +1356,7 @@ export async function history(
             .map(row => String(row.id)),
         )
         if (noted.size) reached.add('at rest with something in the journal')
-        if (features.valid && keysOf(spec).length)
-          problems.push(
-            ...inVain(mine, theirs, spec).map(
-              id => `at rest ${id} waits on ${client}, or is refused by ${server}, for a value that nobody has`,
-            ),
-          )
+        if (features.valid && keysOf(spec).length) problems.push(...inVain(mine, theirs, spec))
         for (const id of spec.ids)
           if (own?.get(id) !== other?.get(id) && !noted.has(id))
             problems.push(`at rest ${id} is ${own?.get(id)} on ${client}, ${other?.get(id)} on ${server}, and stands in no journal`)
@@ -1386,10 +1381,16 @@ export async function history(
     }
     const waiting = mine.run(`SELECT n.id, n.theirs FROM sync_conflict n ${of} n.reason = 'not-unique' AND n.theirs IS NOT NULL`, ...link)
     const refused = new Set(mine.run(`SELECT n.id FROM sync_rejection n ${of} n.code = 'not-unique'`, ...link).map(row => row.id))
+    const names = `on ${mine.name} for a value of ${theirs.name}'s that nobody has`
     return [
-      ...waiting.map(({ id, theirs }) => ({ ...JSON.parse(String(theirs)), id })).filter(row => !isHeld(row, rowsIn(mine))),
-      ...rowsIn(mine).filter(row => refused.has(row.id) && !isHeld(row, rowsIn(theirs))),
-    ].map(row => String(row.id))
+      ...waiting
+        .map(row => ({ ...JSON.parse(String(row.theirs)), id: row.id }))
+        .filter(row => !isHeld(row, rowsIn(mine)))
+        .map(({ id }) => `at rest ${id} waits ${names}`),
+      ...rowsIn(mine)
+        .filter(row => refused.has(row.id) && !isHeld(row, rowsIn(theirs)))
+        .map(({ id }) => `at rest ${id} is refused ${names}`),
+    ]
   }
 
   const describe = (row: Readonly<Record<string, unknown>>) =>
