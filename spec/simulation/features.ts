@@ -5,7 +5,7 @@ import { Random } from './random.js'
 import { type Schema, WIDE_SCHEMAS } from './schemas.js'
 
 /** Schemas that fail for want of a remedy in the engine; to be switched on with it. */
-const WITHOUT_REMEDY: readonly string[] = ['mutual', 'mutual, loose', 'tree CASCADE', 'tree SET NULL', 'tree RESTRICT', 'gaining']
+const WITHOUT_REMEDY: readonly string[] = ['gaining']
 const JOURNAL_IS_SAFE = true
 const REST_IS_TOLD = true
 const PUSH_IS_WHOLE = false
