@@ -1069,6 +1069,11 @@ export async function history(
             continue
           }
           const prop = property as 'a'
+          // what a database has no column for says nothing
+          if (schema.gained && !(mine[prop] && theirs[prop])) {
+            update[prop] = mine[prop] ?? theirs[prop]
+            continue
+          }
           // with two servers the answer has to be the same wherever it is given
           update[prop] =
             topology === 'two'
