@@ -8,7 +8,7 @@ import { type Schema, WIDE_SCHEMAS } from './schemas.js'
 const WITHOUT_REMEDY: readonly string[] = ['gaining']
 const JOURNAL_IS_SAFE = true
 const REST_IS_TOLD = true
-const PUSH_IS_WHOLE = false
+const PUSH_IS_WHOLE = true
 
 export interface Features {
   /** Undefined: one of the small ones of old. */

@@ -860,7 +860,8 @@ export async function history(
           page.set(String(id), _removed ? { removed: theirs.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
         if (full)
           for (const id of IDS)
-            if (!page.has(id)) sweepToken.set(id, oracle.lastRemoval.get(this.server + id) ?? theirs.get(id) ?? oracle.token('lost'))
+            if (!page.has(id) && schema.tables.find(t => t.ids.includes(id))?.name === this.collection.name)
+              sweepToken.set(id, oracle.lastRemoval.get(this.server + id) ?? theirs.get(id) ?? oracle.token('lost'))
         flight.told = { page, sweepToken, readsFull: full === true && next !== undefined, isReset: reset !== undefined }
       }
       return answer

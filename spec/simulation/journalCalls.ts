@@ -85,7 +85,8 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
   const decided = new Set(db.run('SELECT row_id FROM sync_decision WHERE id > ?', lastDecision).map(row => String(row.row_id)))
   for (const id of ids) {
     const [old, now] = [before.get(id) ?? null, after.get(id) ?? null]
-    if (isGone(old) ? isGone(now) && !decided.has(id) : isSame(old, now)) continue
+    // a decision may leave the row as it is, and only what waited goes
+    if ((isGone(old) ? isGone(now) : isSame(old, now)) && !decided.has(id)) continue
     if (!targets.includes(id) && !undone.includes(id)) {
       reached.add('journal call on a row with others')
       if (isGone(now) && !isGone(old) && hasNews(id) && !decided.has(id))
