@@ -4,6 +4,7 @@ import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import type { DataSource } from 'typeorm'
 import { type ChangeLog, collectionNamed } from '../src/changes/changeLog.js'
+import { ensureTriggersNowAndThen } from '../src/changes/setUp.js'
 import { changeLogOf, type SyncedEntity, setUpAgain, syncedEntities } from '../src/entity/registry.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import { answerPull, type PullLimits } from './answerPull.js'
@@ -119,6 +120,7 @@ async function answer(ctx: Context, dataSource: DataSource, entity: SyncedEntity
   const collection = collectionNamed(log, entity.metadata.tableName)
   const write = updateWriter(collection, entity.options.dates)
   await (ctx.method === 'POST' ? answerPush : answerPull)(ctx, log, collection, write, limits)
+  ensureTriggersNowAndThen(log).catch(error => report(ctx, error))
 }
 
 // TypeORM calls a data source initialised a moment before its change log is

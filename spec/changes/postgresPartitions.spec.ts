@@ -1,5 +1,5 @@
 import 'reflect-metadata'
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { DataSource, EntitySchema } from 'typeorm'
 import { enableSync, syncAll, withSync } from 'typeorm-sync'
 import { ensureTriggers } from '../../src/changes/setUp.js'
@@ -83,6 +83,41 @@ described('a table of PostgreSQL with partitions', () => {
     await server.query(`CREATE TABLE early2 PARTITION OF event FOR VALUES FROM (MINVALUE) TO ('m')`)
     await ensureTriggers(changeLogOf(server))
     await server.query(`INSERT INTO early2 (id, name) VALUES ('a', 'a')`)
+    expect(await server.query('SELECT "_lastChange" IS NOT NULL AS stamped FROM event')).toEqual([{ stamped: true }])
+  })
+
+  test('a table that is swapped for another one is captured again, and clients read everything once more', async () => {
+    const server = await open(`CREATE TABLE event (id varchar PRIMARY KEY, name varchar NOT NULL, "_lastChange" bigint)`)
+    const there = await startServerOn(server)
+    closing.push(() => there.stop())
+    const alice = await device([Event], there.url)
+    closing.push(() => alice.destroy())
+    await server.query(`INSERT INTO event (id, name) VALUES ('a', 'a'), ('b', 'b'), ('c', 'c')`)
+    await syncAll(alice)
+    await server.query('ALTER TABLE event RENAME TO old')
+    await server.query('CREATE TABLE event (LIKE old INCLUDING ALL)')
+    await server.query('INSERT INTO event SELECT * FROM old')
+    await server.query(`UPDATE event SET name = 'unseen' WHERE id = 'a'`)
+    await server.query(`DELETE FROM event WHERE id = 'b'`)
+    await server.query('DROP TABLE old')
+    await ensureTriggers(changeLogOf(server))
+    await server.query(`UPDATE event SET name = 'seen' WHERE id = 'c'`)
+    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
+    expect((await alice.getRepository(Event).find({ order: { id: 'ASC' } })).map(e => e.name)).toEqual(['unseen', 'seen'])
+  })
+
+  test('a server that is asked looks whether a table was swapped', async () => {
+    const server = await open(`CREATE TABLE event (id varchar PRIMARY KEY, name varchar NOT NULL, "_lastChange" bigint)`)
+    const there = await startServerOn(server)
+    closing.push(() => there.stop())
+    await server.query('ALTER TABLE event RENAME TO old')
+    await server.query('CREATE TABLE event (LIKE old INCLUDING ALL)')
+    const clock = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 60_000)
+    expect((await fetch(`${there.url}/events`)).status).toBe(200)
+    const count = async () => Number((await server.query(`SELECT count(*) AS n FROM pg_trigger WHERE tgrelid = 'event'::regclass`))[0].n)
+    while ((await count()) === 0) await new Promise(setImmediate)
+    clock.mockRestore()
+    await server.query(`INSERT INTO event (id, name) VALUES ('a', 'a')`)
     expect(await server.query('SELECT "_lastChange" IS NOT NULL AS stamped FROM event')).toEqual([{ stamped: true }])
   })
 

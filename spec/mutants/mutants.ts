@@ -1919,6 +1919,22 @@ const ofValues: Mutant[] = [
 
 const onTheServer: Mutant[] = [
   {
+    name: 'what-nobody-captured-is-not-read-again',
+    hazard: 'a table is swapped for another one: what was written meanwhile nobody saw',
+    file: 'src/changes/setUp.ts',
+    find: 'if (isMissed) yield* query(',
+    replace: 'if (isMissed && !present.length) yield* query(',
+    by: [partitions],
+  },
+  {
+    name: 'a-server-never-looks-at-its-triggers',
+    hazard: 'a table is swapped while a server runs: nobody notices until the next start',
+    file: 'server-koa/syncRoutes.ts',
+    find: 'ensureTriggersNowAndThen(log).catch(error => report(ctx, error))',
+    replace: '',
+    by: [partitions],
+  },
+  {
     name: 'partitions-have-no-triggers',
     hazard: 'what is written to a partition of PostgreSQL directly',
     file: 'src/changes/database/postgres.ts',

@@ -3,12 +3,13 @@
 import { SyncSchemaError } from '../errors.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
-import { attempt, type Database, query, type Row, type Step, type TableState } from './database/database.js'
+import { attempt, copiesOf, type Database, query, type Row, type Step, type TableState } from './database/database.js'
 import { moveRenamed, noteNames, tablesBefore } from './renames.js'
 
 /** Brings the database in line with the synced entities. Throws SyncSchemaError where a table or column is missing. */
 export async function setUpChangeLog(log: ChangeLog): Promise<void> {
-  await log.database.step(() => setUp(log, refuseMissing), { setUp: true, unmarked: true })
+  await log.database.step(() => setUp(log, refuseMissing, true), { setUp: true, unmarked: true })
+  looked.set(log.database, Date.now())
 }
 
 /** Is everything there that the set-up would make? Throws SyncSchemaError where a table or column is missing. */
@@ -68,7 +69,17 @@ export const isCapturing = (log: ChangeLog): Step<boolean> => log.database.hasTr
 /** Makes sure that every write is seen. Throws SyncSchemaError. */
 export async function ensureTriggers(log: ChangeLog): Promise<void> {
   const intact = await log.database.step(() => isCapturing(log), { readOnly: true })
-  if (!intact) await log.database.step(() => setUp(log, refuseMissing), { unmarked: true })
+  if (!intact) await log.database.step(() => setUp(log, refuseMissing, true), { unmarked: true })
+}
+
+const PAUSE = 30_000
+const looked = new WeakMap<Database, number>()
+
+/** `ensureTriggers`, now and then: a table may have been swapped for another one while a server runs. */
+export async function ensureTriggersNowAndThen(log: ChangeLog): Promise<void> {
+  if (Date.now() - (looked.get(log.database) ?? 0) < PAUSE) return
+  looked.set(log.database, Date.now())
+  await ensureTriggers(log)
 }
 
 const changing = new WeakSet<Database>()
@@ -109,10 +120,16 @@ function* prepareSchemaChange({ database, collections }: ChangeLog, changesRows:
   if (changesRows) yield* database.copyRows(tables)
 }
 
-function* setUp({ database, collections }: ChangeLog, missing: (collection: Collection, state: TableState) => void): Step<void> {
+// `isUnawaited`: where triggers are gone, it was not we who took them away.
+function* setUp(
+  { database, collections }: ChangeLog,
+  missing: (collection: Collection, state: TableState) => void,
+  isUnawaited = false,
+): Step<void> {
   if (!(yield* database.isReplica())) yield* moveRenamed(database, collections)
   const present: Collection[] = []
   const gained: Collection[] = []
+  let isMissed = false
   for (const collection of collections) {
     const state = yield* database.prepareTable(collection.table, tablesOf(collections))
     if (state.missing !== undefined) {
@@ -120,6 +137,8 @@ function* setUp({ database, collections }: ChangeLog, missing: (collection: Coll
       continue
     }
     present.push(collection)
+    if (isUnawaited && state.triggersWereGone && !state.isNew && !(yield* database.columnNames(copiesOf(collection.name))).length)
+      isMissed = true
     if (state.gained.length) gained.push(collection)
   }
   // a database that was dropped stays empty until there is something to keep account of
@@ -129,6 +148,8 @@ function* setUp({ database, collections }: ChangeLog, missing: (collection: Coll
   yield* database.createTables()
   // Marked by hand, for before this the clock was not there: the triggers are back already and must not take the following for edits.
   yield* database.mark(true)
+  // what was written meanwhile nobody saw: clients read everything once more
+  if (isMissed) yield* query('UPDATE sync_clock SET horizon = ?', yield* database.tick())
   yield* database.stampDifferences(tablesOf(present))
   yield* database.stampUnstamped(tablesOf(present))
   for (const collection of gained) yield* readAgain(collection)
