@@ -28,7 +28,7 @@ import type { Update, WireRow } from '../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
 import { isSameRow, merge } from './merge.js'
 import { findContestedMoves } from './moves.js'
-import { removeDependents, whyNotYet } from './removals.js'
+import { readStatesOf, removeDependents, whyNotYet } from './removals.js'
 import { tellWhatTriggersChanged } from './triggers.js'
 import { type Known, knownOf } from './undecided.js'
 import { forgetWaiting, type ToWait, writeWaiting } from './waiting.js'
@@ -86,7 +86,7 @@ export function* takeTogether(parts: readonly Part[], stamp: StepStamp): Step<vo
   const { log } = any.exchange
   const orphans = yield* findOrphansAmong(log.database, rows.map(toRow))
   const waiting = new Map([...orphans].map(([{ candidate }, property]) => [candidate, property]))
-  for (const [row, property] of waiting) yield* waitForParent(row, property)
+  yield* waitForParents(waiting)
   const takeable: (Candidate & { value: WireRow })[] = []
   for (const { exchange } of parts) {
     const placed = rows.filter(r => r.exchange === exchange && !waiting.has(r))
@@ -317,17 +317,36 @@ function* waitAll(exchange: Exchange, taken: Taken, rows: readonly ToWait[]): St
 const wait = (exchange: Exchange, taken: Taken, state: RowState, theirs: WireRow | null, reason: WaitingReason) =>
   waitAll(exchange, taken, [{ state, theirs, reason }])
 
-// A child of a parent that was removed here is contested: whoever takes it takes the parent back. Otherwise the parent has not come yet.
-function* waitForParent({ exchange, taken, state, theirs, value }: Candidate, property: string): Step<void> {
-  const reference = exchange.collection.parents.find(r => r.property === property)
-  const there = reference?.parent && siblingOf(exchange, reference.parent)
-  const key = reference && keyOf(reference, state.id, value)
-  const isRemovedHere = there !== undefined && typeof key === 'string' && (yield* wasRemovedHere(there, key))
-  yield* wait(exchange, taken, state, theirs, isRemovedHere ? 'parent-removed' : 'parent-missing')
+// A child of a parent that was removed here is contested: whoever takes it takes the parent back. Otherwise the parent has not come yet. Given so
+// that rows come after those which they need.
+function* waitForParents(waiting: ReadonlyMap<Candidate, string>): Step<void> {
+  const rows = [...waiting].map(([candidate, property]) => {
+    const { exchange, state, value } = candidate
+    const reference = exchange.collection.parents.find(r => r.property === property)
+    const key = reference && keyOf(reference, state.id, value)
+    const there = reference?.parent && siblingOf(exchange, reference.parent)
+    return { candidate, there, parent: there && typeof key === 'string' ? { collection: there.collection, id: key } : undefined }
+  })
+  const [any] = rows
+  if (!any) return
+  const stateOf = yield* readStatesOf(
+    any.candidate.exchange,
+    rows.flatMap(({ parent }) => parent ?? []),
+  )
+  const removed = new Set<string>()
+  const notes = new Map<Taken, { exchange: Exchange; rows: ToWait[] }>()
+  for (const { candidate, there, parent } of rows) {
+    const { exchange, taken, state, theirs } = candidate
+    const isRemovedHere = there && parent && (removed.has(nameOf(parent)) || wasRemovedHere(there, stateOf(parent)))
+    if (isRemovedHere) removed.add(nameOf({ collection: exchange.collection, id: state.id }))
+    const group = notes.get(taken) ?? { exchange, rows: [] }
+    notes.set(taken, group)
+    group.rows.push({ state, theirs, reason: isRemovedHere ? 'parent-removed' : 'parent-missing' })
+  }
+  for (const [taken, { exchange, rows: some }] of notes) yield* waitAll(exchange, taken, some)
 }
 
-function* wasRemovedHere(exchange: Exchange, id: string): Step<boolean> {
-  const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
+function wasRemovedHere(exchange: Exchange, state: RowState): boolean {
   if (state.version.value !== null) return false
   // or it hangs itself on one that was: nobody else would be asked about it
   return state.waiting?.reason === 'parent-removed' || (state.version.stamp > 0 && !isClean(exchange, state))
