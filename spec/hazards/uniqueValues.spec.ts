@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema, type EntitySchemaColumnOptions } from 'typeorm'
-import { enableSync, journal, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
+import { enableSync, journal, preferLocalConflictHandler, syncAll, type WithSyncOptions } from 'typeorm-sync'
 import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 
 const id = { type: 'varchar', length: 36, primary: true } as const
@@ -29,10 +29,14 @@ interface World {
 }
 
 /** A server and Bob on a kind of database, Alice on sql.js. */
-async function world(kind: Kind, ...entities: EntitySchema<any>[]): Promise<World> {
+async function world(kind: Kind, entities: EntitySchema<any>[], options: WithSyncOptions = {}): Promise<World> {
   const there = await openOn(kind === 'sqljs' ? 'libsql' : kind, entities)
   const { url } = await serve(there)
-  return { there, alice: await openOn('sqljs', entities, { server: url }), bob: await openOn(kind, entities, { server: url }) }
+  return {
+    there,
+    alice: await openOn('sqljs', entities, { server: url, ...options }),
+    bob: await openOn(kind, entities, { server: url, ...options }),
+  }
 }
 
 const rowsOf = async (of: DataSource, table: string, columns: string) => sql(of, `SELECT ${columns} FROM "${table}" ORDER BY "id"`)
@@ -51,7 +55,7 @@ const KINDS = ['sqljs', ...SERVERS] as Kind[]
 describe.each(KINDS)('on %s', kind => {
   test('a tag that is removed and made anew, or renamed and made anew, arrives with those beside it', async () => {
     const { entity, tableName: tag } = uniqueTable(short)
-    const all = await world(kind, entity)
+    const all = await world(kind, [entity])
     const { alice, bob } = all
     for (const [key, v] of [
       ['m', 'red'],
@@ -121,7 +125,7 @@ describe.each(KINDS)('on %s', kind => {
   test('two rows exchange a value for which the database has rules', async () => {
     const rule = kind === 'mysql' ? 'v BETWEEN 1 AND 9' : 'v BETWEEN 1 AND 9'
     const { entity, tableName } = uniqueTable({ type: 'int' }, { checks: [{ expression: rule }] })
-    const all = await world(kind, entity)
+    const all = await world(kind, [entity])
     if (kind === 'mysql') for (const each of [all.there, all.bob]) await sql(each, `ALTER TABLE ${tableName} ADD CHECK (${rule})`)
     for (const [key, v] of [
       ['1', 1],
@@ -150,7 +154,7 @@ describe.each(KINDS)('on %s', kind => {
       relations: { parent: { type: 'many-to-one', target: 'Folder', nullable: true, onDelete: 'CASCADE' } },
     })
     enableSync(Folder, '/folders')
-    const all = await world(kind, Folder)
+    const all = await world(kind, [Folder])
     const { alice, bob } = all
     await sql(alice, `INSERT INTO folder (id, name) VALUES ('p', 'Inbox')`)
     await sql(alice, `INSERT INTO folder (id, name, "parentId") VALUES ('c', 'Child', 'p')`)
@@ -180,7 +184,7 @@ describe.each(KINDS)('on %s', kind => {
       relations: { team: to('Team') },
     })
     for (const entity of [Team, Player]) enableSync(entity, `/${entity.options.tableName}s`)
-    const { there, bob } = await world(kind, Team, Player)
+    const { there, bob } = await world(kind, [Team, Player])
     await sql(there, `INSERT INTO team (id) VALUES ('t')`)
     await sql(there, `INSERT INTO player (id, "teamId") VALUES ('p', 't')`)
     await sql(there, `UPDATE team SET "captainId" = 'p' WHERE id = 't'`)
@@ -205,7 +209,7 @@ describe.each(KINDS)('on %s', kind => {
     const Other = new EntitySchema<any>({ ...{ name: 'Other', tableName: 'other' }, columns: { id } })
     enableSync(Folder, '/folders')
     enableSync(Other, '/others')
-    const { there, bob } = await world(kind, Folder, Other)
+    const { there, bob } = await world(kind, [Folder, Other])
     await sql(bob, `INSERT INTO folder (id, name) VALUES ('b', 'Inbox')`)
     await sql(bob, `INSERT INTO other (id) VALUES ('o')`)
     await sql(there, `INSERT INTO folder (id, name) VALUES ('p', 'Inbox')`)
@@ -243,7 +247,7 @@ describe.each(KINDS)('on %s', kind => {
 
   test('of rows that exchange their values the bad one is named, and innocent ones arrive', async () => {
     const { entity, tableName } = uniqueTable({ type: 'varchar', length: 5 })
-    const { there, alice } = await world(kind, entity)
+    const { there, alice } = await world(kind, [entity])
     const put = (key: string, v: string) => sql(alice, `INSERT INTO ${tableName} (id, v) VALUES (?, ?)`, [key, v])
     for (const key of ['a', 'b', 'c', 'd']) await put(key, key)
     await syncAll(alice)
@@ -266,5 +270,37 @@ describe.each(KINDS)('on %s', kind => {
       { id: 'b', v: 'a' },
     ])
     expect(stored).toHaveLength(24)
+    // once the bad one is mended the others follow by themselves
+    await sql(alice, `UPDATE ${tableName} SET v = 'short' WHERE id = 'd'`)
+    await syncAll(alice)
+    await syncAll(alice)
+    expect(await journal(alice.getRepository(entity)).refused()).toEqual([])
+    expect(await rowsOf(there, tableName, 'id, v')).toEqual(await rowsOf(alice, tableName, 'id, v'))
   })
+
+  test('places in a list move by one, over several pushes and pages', async () => {
+    const { entity, tableName } = uniqueTable({ type: 'int' })
+    const { alice, bob, there } = await world(kind, [entity], { batchSize: 200, pageSize: 100 })
+    const length = 300
+    await alice.getRepository(entity).insert(Array.from({ length }, (_, i) => ({ id: `${i + 1}`, v: i + 1 })))
+    await syncAll(alice)
+    await syncAll(bob)
+    await sql(alice, `UPDATE ${tableName} SET v = -v`)
+    await sql(alice, `UPDATE ${tableName} SET v = 1 - v`)
+    await sql(alice, `INSERT INTO ${tableName} (id, v) VALUES ('first', 1)`)
+    for (let i = 0; i < 3; i++) await syncAll(alice)
+    await syncAll(bob)
+    for (const each of [alice, bob, there]) {
+      expect(
+        (
+          await sql(
+            each,
+            `SELECT count(*) AS n FROM ${tableName} WHERE id <> 'first' AND v = CAST(id AS ${kind === 'mysql' && each !== alice ? 'SIGNED' : 'INTEGER'}) + 1`,
+          )
+        ).map((r: { n: unknown }) => Number(r.n)),
+      ).toEqual([length])
+      expect(await sql(each, `SELECT v FROM ${tableName} WHERE id = 'first'`)).toEqual([{ v: 1 }])
+    }
+    expect(await journal(alice.getRepository(entity)).refused()).toEqual([])
+  }, 30_000)
 })

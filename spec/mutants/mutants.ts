@@ -1653,6 +1653,22 @@ const applying: Mutant[] = [
     by: [uniqueValues],
   },
   {
+    name: 'not-unique-is-for-good',
+    hazard: 'a row refused as not-unique is told again when the row that had the value has changed',
+    file: 'src/sync/push.ts',
+    find: '  if (rows.some(row => row.value === null || row.partial)) yield* freeRefused(exchange)\n',
+    replace: '',
+    by: [uniqueValues],
+  },
+  {
+    name: 'told-again-in-any-order',
+    hazard: 'rows that shift their unique values by one, over several pushes, arrive: told again in the order in which they let go',
+    file: 'src/sync/refusals.ts',
+    find: '  return levels.map(level => level.map(({ change }) => change.id))',
+    replace: '  return [levels.flatMap(level => level.map(({ change }) => change.id))]',
+    by: [uniqueValues],
+  },
+  {
     name: 'collections-wait-for-each-other',
     hazard: 'two collections whose rows need each other: what waits is tried together',
     file: 'src/changes/store.ts',

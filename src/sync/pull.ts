@@ -6,6 +6,7 @@ import { baseOf, cursorOf, dropTentativeImages, isUndecided, isUpToSql, type Rem
 import { ConstraintError, InvalidAnswerError } from '../errors.js'
 import type { PullAnswer, PullQuery, Update } from '../protocol/messages.js'
 import { type Exchange, readRowStates, StepStamp } from './exchange.js'
+import { freeRefused } from './refusals.js'
 import { nameOf } from './reply.js'
 import { readKnown, type Session, StepSize, step } from './session.js'
 import { leaveRows, nothingTaken, type Part, settle, type Taken, takeRows, takeTogether, takeUnknown } from './take.js'
@@ -147,6 +148,7 @@ async function storePage(session: Session, asked: Remote, answer: PullAnswer, et
         start = performance.now() // what went before it is others' time
         if (begins) yield* beginAnswer(session, exchange, answer)
         const taken = yield* storeUpdates(exchange, some, take)
+        if (some.length) yield* freeRefused(exchange)
         if (done + some.length < updates.length) return taken
         sweeps = exchange.remote.sweeping
         if (next !== undefined) turnPage(exchange, answer, next)

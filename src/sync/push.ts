@@ -18,7 +18,7 @@ import { type Batch, holdParents, isStillSo, noteUntold, readAhead, readBatch, s
 import type { Exchange } from './exchange.js'
 import { noteIgnoredOf } from './ignored.js'
 import { holdMoves } from './moves.js'
-import { forgetOutdatedRefusals, writeRefusals } from './refusals.js'
+import { forgetOutdatedRefusals, freeRefused, writeRefusals } from './refusals.js'
 import { readKnown, type Session, StepSize, step } from './session.js'
 
 /** `again`: the server has to be read first; `more`: another batch waits. */
@@ -146,6 +146,8 @@ function* acknowledgePush(
   if (remote.push?.key !== push.key) return false
   if (remote.batch !== null) remote.batch = remote.batch * 2 < batchSize ? remote.batch * 2 : null
   yield* noteIgnoredOf(exchange, rows, answer.ignored)
+  // what was new took a value, and let go of none
+  if (rows.some(row => row.value === null || row.partial)) yield* freeRefused(exchange)
   yield* acknowledge(exchange, push.limit, answer, more)
   return true
 }

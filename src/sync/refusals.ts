@@ -1,16 +1,19 @@
 // Rows that a server has refused: noted with the version that it was, and told again when they move on, or when what they needed may be there.
 
 import { query, type Step } from '../changes/database/database.js'
-import { forgetRejections, isAgreed } from '../changes/remotes.js'
+import { type Change, planChanges } from '../changes/order.js'
+import { baseOf, forgetRejections, isAgreed, type RowState } from '../changes/remotes.js'
 import { storeVersions } from '../changes/store.js'
+import { readUniques } from '../changes/storeChanges.js'
 import type { Refusal } from '../protocol/messages.js'
 import { type Exchange, readRowStates } from './exchange.js'
 import { type Session, step } from './session.js'
 
 /** Notes refused rows, each with the stamp of the version that was refused. */
 export function* writeRefusals({ log, remote }: Exchange, refusals: readonly (Refusal & { readonly stamp: number })[]): Step<void> {
-  // a matter of other rows: told again by the next sync
-  const again = (code: string) => (['parent-missing', 'children-exist', 'children-unseen', 'cycle'].includes(code) ? 1 : 0)
+  // a matter of other rows: told again by the next sync; or when the row that has the value may have let go of it
+  const again = (code: string) =>
+    code === 'not-unique' ? 2 : ['parent-missing', 'children-exist', 'children-unseen', 'cycle'].includes(code) ? 1 : 0
   if (!refusals.length) return
   yield* log.database.upsertRows(
     'sync_rejection',
@@ -38,6 +41,11 @@ export function* forgetOutdatedRefusals(exchange: Exchange): Step<void> {
   yield* forgetRejections(log.database, collection, remote, outdated)
 }
 
+/** Rows of the server's have changed: one of them may have let go of a value that a refused row needs, which is told again then. */
+export function* freeRefused({ remote }: Exchange): Step<void> {
+  yield* query('UPDATE sync_rejection SET again = 1 WHERE remote = ? AND again = 2', remote.id)
+}
+
 /** What was refused for a missing parent, or for children that were still there, is told again. */
 export async function tellAgain(session: Session): Promise<void> {
   await step(session, function* (exchange) {
@@ -49,20 +57,20 @@ export async function tellAgain(session: Session): Promise<void> {
   })
 }
 
-/** Gives refused rows a fresh stamp, so that they are told again. */
+/**
+ * Gives refused rows fresh stamps, so that they are told again: one after the other where a row takes the unique value of another one, for they
+ * may not have room in one push.
+ */
 export function* tellRowsAgain(exchange: Exchange, ids: readonly string[]): Step<void> {
   const { collection, remote, log } = exchange
   const states = [...(yield* readRowStates(exchange, ids)).values()]
   const refused = states.filter(s => s.rejection?.stamp === s.version.stamp && !s.waiting)
   if (refused.length) {
-    const stamp = yield* log.database.tick()
-    yield* storeVersions(
-      log,
-      collection,
-      refused.map(s => ({ id: s.id, old: s.version, value: s.version.value })),
-      stamp,
-      remote,
-    )
+    const versions = new Map(refused.map(({ id, version: old }) => [id, { id, old, value: old.value }]))
+    for (const ids of yield* inOrder(exchange, refused)) {
+      const some = ids.flatMap(id => versions.get(id) ?? [])
+      yield* storeVersions(log, collection, some, yield* log.database.tick(), remote)
+    }
   }
   yield* forgetRejections(
     log.database,
@@ -70,4 +78,14 @@ export function* tellRowsAgain(exchange: Exchange, ids: readonly string[]): Step
     remote,
     states.flatMap(s => (s.rejection ? [{ id: s.id, stamp: s.rejection.stamp }] : [])),
   )
+}
+
+/** The rows that let go of a value before those that take it, as the server will see them. */
+function* inOrder({ log, collection, remote }: Exchange, refused: readonly RowState[]): Step<string[][]> {
+  if (refused.length < 2) return [refused.map(s => s.id)]
+  const changes = refused.map(
+    (s): Change => ({ collection, id: s.id, old: { value: baseOf(remote, s) ?? null, stamp: 0 }, value: s.version.value, stamp: 0 }),
+  )
+  const { levels } = planChanges(changes, yield* readUniques(log.database, changes))
+  return levels.map(level => level.map(({ change }) => change.id))
 }

@@ -12,6 +12,8 @@ export interface Standing {
   readonly waits: boolean
   /** Rows were refused that are told again by the next sync. */
   readonly again: boolean
+  /** Rows were refused for a unique value that may be free now. */
+  readonly freed: boolean
   /** There is nothing to tell. */
   readonly isAllTold: boolean
   /** Rows of the server's that wait here. */
@@ -31,6 +33,7 @@ export function* standingOf({ log, collection, remote, siblings }: Exchange): St
     `SELECT (SELECT count(*) FROM sync_conflict WHERE remote = ?1) AS waiting,
             (SELECT count(*) FROM sync_rejection WHERE remote = ?1) AS refused,
             EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ?1 AND again = 1) AS again,
+            EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ?1 AND again = 1 AND code = 'not-unique') AS freed,
             EXISTS (SELECT 1 FROM sync_ignored WHERE remote = ?1) AS ignored,
             EXISTS (SELECT 1 FROM ${quote(imagesOf(collection.table))} WHERE _sync_remote = ?1) AS images`,
     remote.id,
@@ -43,5 +46,5 @@ export function* standingOf({ log, collection, remote, siblings }: Exchange): St
   // images that are no base any more go with the end of a push
   const isTold = isAllTold(remote, now) && remote.stored.size === 0 && !(row?.images && !waiting && !refused)
   const ignored = row?.ignored ? yield* readIgnoredProperties(collection, log.database, remote.id) : []
-  return { remote, waits, again: Boolean(row?.again), isAllTold: isTold, waiting, refused, ignored }
+  return { remote, waits, again: Boolean(row?.again), freed: Boolean(row?.freed), isAllTold: isTold, waiting, refused, ignored }
 }

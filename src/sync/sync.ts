@@ -30,11 +30,15 @@ export async function sync(session: Session, standing?: Standing): Promise<SyncR
         await decideConflicts(session)
         after = await readStanding(session)
       }
+      if (after.freed) {
+        await tellAgain(session)
+        after = await readStanding(session)
+      }
       const pushed = report.pushed
       if (after.isAllTold || (await push(session)) === 'done') {
-        const { waiting, refused, ignored } = after.isAllTold ? after : await readStanding(session)
+        const { waiting, refused, ignored, freed } = after.isAllTold ? after : await readStanding(session)
         Object.assign(report, { waiting, refused, unknownThere: ignored })
-        break
+        if (!freed) break
       }
       if (report.pushed > pushed) round = -1 // it gets further: the others' changes are no reason to give up
     }

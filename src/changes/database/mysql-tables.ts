@@ -65,7 +65,7 @@ export const TABLES: ReadonlyMap<string, string> = new Map(
     code TEXT NOT NULL,
     property TEXT,
     detail TEXT,
-    again INTEGER NOT NULL,        -- told again by the next sync
+    again INTEGER NOT NULL,        -- told again by the next sync; 2: when rows there have changed
     PRIMARY KEY (remote, id)
   )`,
     sync_ignored: `(

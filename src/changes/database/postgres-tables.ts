@@ -71,7 +71,7 @@ export const TABLES: Readonly<Record<string, string>> = {
     code TEXT NOT NULL,
     property TEXT,
     detail TEXT,
-    again SMALLINT NOT NULL,       -- told again by the next sync
+    again SMALLINT NOT NULL,       -- told again by the next sync; 2: when rows there have changed
     PRIMARY KEY (remote, id)
   )`,
   sync_ignored: `CREATE TABLE IF NOT EXISTS sync_ignored (

@@ -64,7 +64,7 @@ export const TABLES = [
     code TEXT NOT NULL,
     property TEXT,
     detail TEXT,
-    again INTEGER NOT NULL,        -- told again by the next sync
+    again INTEGER NOT NULL,        -- told again by the next sync; 2: when rows there have changed
     PRIMARY KEY (remote, id)
   ) WITHOUT ROWID`,
   `CREATE TABLE IF NOT EXISTS sync_ignored (
