@@ -145,8 +145,8 @@ const orderAndCursors: Mutant[] = [
     name: 'removals-while-paging',
     hazard: 'rows removed while a full answer is being paged are in no page',
     file: 'server-koa/pull.ts',
-    find: 'removalsAbove: start })',
-    replace: 'removalsAbove: start === undefined ? 0 : Number.MAX_SAFE_INTEGER })',
+    find: 'removalsAbove: start, bytes',
+    replace: 'removalsAbove: start === undefined ? 0 : Number.MAX_SAFE_INTEGER, bytes',
     by: [cursors, 'simulation'],
   },
   {
