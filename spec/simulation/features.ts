@@ -5,10 +5,14 @@ import { Random } from './random.js'
 import { type Schema, WIDE_SCHEMAS } from './schemas.js'
 
 /** Schemas that fail for want of a remedy in the engine; to be switched on with it. */
-const WITHOUT_REMEDY: readonly string[] = ['gaining']
+const WITHOUT_REMEDY: readonly string[] = []
+/** A server that gains a column replaces values of ours by its default: those that it had never been told, in rows that count as agreed. */
+const SERVERS_GAIN = false
 const JOURNAL_IS_SAFE = true
 const REST_IS_TOLD = true
 const PUSH_IS_WHOLE = true
+/** What was refused for a unique value is told again when nobody has it any more. */
+const IS_TOLD_AGAIN = false
 
 export interface Features {
   /** Undefined: one of the small ones of old. */
@@ -19,6 +23,8 @@ export interface Features {
   readonly rest: boolean
   /** What is valid as a whole is stored as a whole: no row is refused for a unique value that nobody would have had. */
   readonly valid: boolean
+  /** At rest no row waits, or was refused, for a unique value that nobody has any more. */
+  readonly again: boolean
   /** Databases that gain a column only later. */
   readonly late: ReadonlySet<string>
 }
@@ -28,19 +34,25 @@ const OLD_SHARE = 0.4
 export function drawFeatures(seed: number, topology: Topology, kind: ServerKind): Features {
   const random = new Random(Math.imul(seed, 0x9e3779b1) ^ (topology.length << 16))
   const { chance, pick } = random
-  if (chance(OLD_SHARE)) return { schema: undefined, journal: 0, rest: false, valid: false, late: new Set() }
+  if (chance(OLD_SHARE)) return { schema: undefined, journal: 0, rest: false, valid: false, again: false, late: new Set() }
   const schema = chance(0.8) ? pick(WIDE_SCHEMAS) : undefined
   const journal = chance(0.4) ? random.next() * 0.06 : 0
   const rest = chance(0.4)
-  const names = pick([['S', 'U'], ['S', 'T', 'R', 'U'], ['d1'], ['d1', 'd3'], ['d1', 'S'], ['d2', 'R'], ['T']])
-  const isTried =
-    schema === undefined ||
-    !(WITHOUT_REMEDY.includes(schema.name) || (kind !== 'sqlite' && schema.trigger && (kind === 'mysql' || topology === 'relay')))
+  const names = pick(
+    SERVERS_GAIN
+      ? [['S', 'U'], ['S', 'T', 'R', 'U'], ['d1'], ['d1', 'd3'], ['d1', 'S'], ['d2', 'R'], ['T']]
+      : [['d1'], ['d1', 'd3'], ['d2']],
+  )
+  // a device that lacks a column makes rows of nothing there when it carries them from one server to the other
+  const isCarried = schema?.gained !== undefined && topology === 'two'
+  const isElsewhere = kind !== 'sqlite' && schema?.trigger !== undefined && (kind === 'mysql' || topology === 'relay')
+  const isTried = schema === undefined || !(WITHOUT_REMEDY.includes(schema.name) || isCarried || isElsewhere)
   return {
     schema: isTried ? schema : undefined,
     journal: JOURNAL_IS_SAFE ? journal : 0,
     rest: REST_IS_TOLD && rest,
     valid: PUSH_IS_WHOLE,
+    again: IS_TOLD_AGAIN,
     late: new Set(isTried && schema?.gained ? names : []),
   }
 }

@@ -518,6 +518,8 @@ export async function history(
         const reaching = schema.isWide ? [...request.removals.values()] : [request.removals.get('x')]
         const token = request.removals.get(id) ?? oracle.token(`${server}k`, ...reaching, ...cellsOf(request.sees.get(id)))
         if (!request.removals.has(id)) reached.add('removal took others along on the server')
+        // who has no such column has seen the row nevertheless
+        if (schema.gained && old && !isGone(old)) oracle.inherit(token, old[schema.gained])
         removalsOf(server).set(id, token)
         value = { removed: token }
       }
@@ -1362,7 +1364,7 @@ export async function history(
             .map(row => String(row.id)),
         )
         if (noted.size) reached.add('at rest with something in the journal')
-        if (features.valid && keysOf(spec).length) problems.push(...inVain(mine, theirs, spec))
+        if (features.again && keysOf(spec).length) problems.push(...inVain(mine, theirs, spec))
         for (const id of spec.ids)
           if (own?.get(id) !== other?.get(id) && !noted.has(id))
             problems.push(`at rest ${id} is ${own?.get(id)} on ${client}, ${other?.get(id)} on ${server}, and stands in no journal`)
@@ -1400,7 +1402,11 @@ export async function history(
   }
 
   const describe = (row: Readonly<Record<string, unknown>>) =>
-    JSON.stringify(Object.entries(row).filter(([name]) => name !== '_lastChange'))
+    JSON.stringify(
+      Object.entries(row)
+        .filter(([name]) => name !== '_lastChange')
+        .sort(),
+    )
   const columnsOf = new Map(schema.tables.map(t => [t.name, ['id', ...PROPERTIES, ...t.extras.map(e => `"${e.column}"`)].join(', ')]))
   /** All that an application sees. */
   const rowsOf = (db: SimulatedDatabase) => JSON.stringify(db.tables.map(t => db.run(`SELECT ${columnsOf.get(t)} FROM ${t} ORDER BY id`)))

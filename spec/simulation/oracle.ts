@@ -133,7 +133,7 @@ export class Oracle {
       const values = finals(id).filter(v => v !== null)
       const rows = values.filter(v => !isGone(v)) as Cells[]
       const heirs = rows.length
-        ? rows.flatMap(v => (property === 'removed' ? cellsOf(v) : (v[property] ?? [])))
+        ? rows.flatMap(v => (property === 'removed' || !v[property] ? cellsOf(v) : [v[property]]))
         : [...values.flatMap(cellsOf), ...databases.flatMap(name => this.lastRemoval.get(name + id) ?? [])]
       if (!heirs.some(x => this.isAfter(x, token)) && ![...this.neverTold].some(r => this.isAfter(r, token)))
         problems.push(`${token} of ${id} is in no final row`)

@@ -1,7 +1,7 @@
 // Runs random histories of the shipped code.
 //   npm run simulate -- [--schedules N] [--seed S] [--topology star,relay,two] [--steps N] [--trace] [--workers N] [--show N]
 //     [--database sqlite|postgres|mysql]: what the servers are on; where POSTGRES_URL or MYSQL_URL says, or on this machine
-//     [--schema NAME] [--journal ODDS] [--rest yes|no] [--valid yes|no] [--late S,d1]: features that every history is to have, instead of those that its seed draws
+//     [--schema NAME] [--journal ODDS] [--rest yes|no] [--valid yes|no] [--again yes|no] [--late S,d1]: features that every history is to have, instead of those that its seed draws
 
 import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
@@ -28,6 +28,7 @@ const wanted: Partial<Features> = {
   ...(has('journal') && { journal: Number(option('journal', '0')) }),
   ...(has('rest') && { rest: option('rest', 'yes') === 'yes' }),
   ...(has('valid') && { valid: option('valid', 'yes') === 'yes' }),
+  ...(has('again') && { again: option('again', 'yes') === 'yes' }),
   ...(has('late') && { late: new Set(option('late', '').split(',')) }),
 }
 if (!['sqlite', 'postgres', 'mysql'].includes(database)) throw new Error(`There is no database ${database}.`)
