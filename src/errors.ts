@@ -107,6 +107,7 @@ export class NotWaitingError extends SyncError {
  * stored. Sync or move them first, or say `{ children: 'journal' }`.
  */
 export class UnpushedChildrenError extends SyncError {
+  override readonly name = 'UnpushedChildrenError'
   override readonly code = 'unpushed-children'
   constructor(
     message: string,
@@ -183,6 +184,12 @@ export class AuthenticationError extends TransportError {
 export class TooLargeError extends TransportError {
   override readonly name = 'TooLargeError'
   override readonly code = 'too-large'
+}
+
+/** An answer of more bytes than the option `largestAnswer` allows. The next page is asked for smaller. */
+export class AnswerTooLargeError extends TransportError {
+  override readonly name = 'AnswerTooLargeError'
+  override readonly code = 'answer-too-large'
 }
 
 /** Any other status that is no success. */

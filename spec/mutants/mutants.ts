@@ -51,6 +51,7 @@ const lengths = 'spec/changes/values/lengths.spec.ts'
 const photos = 'spec/stories/photos.spec.ts'
 const twoDevices = 'spec/stories/twoDevices.spec.ts'
 const versions = 'spec/stories/versions.spec.ts'
+const largeAnswers = 'spec/stories/largeAnswers.spec.ts'
 const oldServers = 'spec/stories/oldServer.spec.ts'
 const poison = 'spec/server-koa/poison.spec.ts'
 const triggers = 'spec/server-koa/triggers.spec.ts'
@@ -1144,8 +1145,8 @@ const pushing: Mutant[] = [
     name: 'limit-between-stamps',
     hazard: 'thousands of rows under one stamp make a push that cannot be cut: the limit is a (stamp, id)',
     file: 'src/sync/batch.ts',
-    find: 'more && last ? { stamp: last.version.stamp, id: last.id } :',
-    replace: 'more && last ? { stamp: last.version.stamp, id: LAST } :',
+    find: '(more && news.at(-1)) || { stamp: now, id: LAST }',
+    replace: '{ stamp: (more && news.at(-1)?.stamp) || now, id: LAST }',
     by: [pushes, 'simulation'],
   },
   {
@@ -2010,7 +2011,7 @@ const onTheServer: Mutant[] = [
     name: 'deep-json-is-sent',
     hazard: 'one bad row blocks the queue for ever: a device sets aside what is nested too deep',
     file: 'src/sync/batch.ts',
-    find: 'const property = row.value && deepProperty(row.value)',
+    find: 'const property = value && deepProperty(value)',
     replace: 'const property = undefined as string | undefined',
     by: [poison],
   },
@@ -2264,6 +2265,59 @@ const onTheServer: Mutant[] = [
   },
 ]
 
+// ---------------------------------------------------------------- sizes and times
+
+const ofSizes: Mutant[] = [
+  {
+    name: 'pages-stay-as-large',
+    hazard: 'a page that does not arrive in time is asked for smaller',
+    file: 'src/sync/pull.ts',
+    find: 'remote.pageSize = Math.max(1, Math.floor(limit / 4))',
+    replace: 'remote.pageSize = limit',
+    by: [largeAnswers],
+  },
+  {
+    name: 'pages-grow-on-a-slow-line',
+    hazard: 'a page that is twice as large may not arrive in time, or be too large',
+    file: 'src/sync/pull.ts',
+    find: 'if (!pulled.isNearLimit) limit =',
+    replace: 'limit =',
+    by: [largeAnswers],
+  },
+  {
+    name: 'answers-without-a-bound',
+    hazard: 'answers are bounded by bytes',
+    file: 'src/sync/body.ts',
+    find: '      if (parser.bytes <= largest) continue\n',
+    replace: '      if (parser.bytes >= 0) continue\n',
+    by: [largeAnswers],
+  },
+  {
+    name: 'pushes-are-read-whole',
+    hazard: 'pages and batches are counted in rows, and rows are megabytes',
+    file: 'src/sync/batch.ts',
+    find: 'bytes: LARGEST_READ, ',
+    replace: '',
+    by: [largeAnswers],
+  },
+  {
+    name: 'next-for-ever',
+    hazard: 'a server that repeats its `next` is asked without end',
+    file: 'src/sync/pull.ts',
+    find: 'if (next !== undefined && turned.has(next)) refuse',
+    replace: 'if (next !== undefined && turned.size > 1_000) refuse',
+    by: [largeAnswers],
+  },
+  {
+    name: 'size-is-untold',
+    hazard: 'a row larger than the limits is set aside with its size',
+    file: 'src/sync/push.ts',
+    find: 'The row has ${new TextEncoder().encode(body).length - 2} bytes as JSON. ',
+    replace: '',
+    by: [largeAnswers],
+  },
+]
+
 // ---------------------------------------------------------------- versions that differ
 
 const withOtherVersions: Mutant[] = [
@@ -2406,6 +2460,7 @@ export const mutants: readonly Mutant[] = [
   ...orderAndCursors,
   ...pushing,
   ...applying,
+  ...ofSizes,
   ...withOtherVersions,
   ...withOldServers,
   ...ofValues,

@@ -81,6 +81,7 @@ describe('asking what changed', () => {
       answer: { now: 7, collection: 'c', updates: [{ id: 'A', value: PULLED.updates[0], stamp: 7 }] },
       etag: '"x"',
       bytes: JSON.stringify(PULLED).length,
+      isNearLimit: false,
     })
     expect(seen).toMatchObject([{ method: 'GET', url: '/taskChanges?since=0', headers: { accept: 'application/json' } }])
     expect(seen[0]!.headers).not.toHaveProperty('if-none-match')
@@ -96,7 +97,7 @@ describe('asking what changed', () => {
 
   test('nothing new is no answer, and keeps the ETag', async () => {
     answerWith([304])
-    expect(await make().pull(url, { since: 5 }, '"x"')).toEqual({ answer: undefined, etag: '"x"', bytes: 0 })
+    expect(await make().pull(url, { since: 5 }, '"x"')).toEqual({ answer: undefined, etag: '"x"', bytes: 0, isNearLimit: false })
     answerWith([304, '', { etag: '"y"' }])
     expect(await make().pull(url, { since: 5 }, '"x"')).toMatchObject({ etag: '"y"' })
   })
@@ -130,7 +131,13 @@ describe('asking what changed', () => {
 describe('telling what changed', () => {
   test('sends the text as it is, with key, since and collection', async () => {
     answerWith([200, STORED])
-    expect(await push()).toEqual({ kind: 'stored', answer: STORED, replayed: false, bytes: JSON.stringify(STORED).length })
+    expect(await push()).toEqual({
+      kind: 'stored',
+      answer: STORED,
+      replayed: false,
+      bytes: JSON.stringify(STORED).length,
+      isNearLimit: false,
+    })
     expect(seen).toMatchObject([
       {
         method: 'POST',

@@ -45,6 +45,8 @@ export interface Remote {
   dateForm: 'seconds' | 'milliseconds' | null
   /** Rows in a push, once it had to be made smaller. */
   batch: number | null
+  /** Updates in a page, once it had to be made smaller. */
+  pageSize: number | null
   /** Our stamps under which this server's rows were stored. */
   readonly stored: ReadonlySet<number>
 }
@@ -71,6 +73,7 @@ function remoteFrom(row: Row, stored: ReadonlySet<number>): Remote {
     etag: optional(row.etag),
     dateForm: optional(row.date_form) as Remote['dateForm'],
     batch: row.batch === null ? null : Number(row.batch),
+    pageSize: row.page_size === null ? null : Number(row.page_size),
     stored,
   }
 }
@@ -132,7 +135,7 @@ export function* writeRemote(remote: Remote): Step<void> {
   yield* query(
     `UPDATE sync_remote
         SET server_collection = ?, server_date = ?, highest = ?, "reads" = ?, pulling = ?, page = ?, sweeping = ?, told_stamp = ?, told_id = ?,
-            push_key = ?, push_stamp = ?, push_id = ?, push_since = ?, etag = ?, date_form = ?, batch = ?
+            push_key = ?, push_stamp = ?, push_id = ?, push_since = ?, etag = ?, date_form = ?, batch = ?, page_size = ?
       WHERE id = ?`,
     ...[
       remote.serverCollection,
@@ -145,7 +148,7 @@ export function* writeRemote(remote: Remote): Step<void> {
     ],
     ...[remote.told.stamp, remote.told.id],
     ...[remote.push?.key ?? null, remote.push?.limit.stamp ?? null, remote.push?.limit.id ?? null, remote.push?.since ?? null],
-    ...[remote.etag, remote.dateForm, remote.batch, remote.id],
+    ...[remote.etag, remote.dateForm, remote.batch, remote.pageSize, remote.id],
   )
 }
 

@@ -3,7 +3,7 @@
 import { type Collection, keyOf } from '../changes/collection.js'
 import { imagesOf, query, quote, type Step } from '../changes/database/database.js'
 import { baseOf, isAgreed, isHeld, type Remote, type RowState, readKinds, readStates } from '../changes/remotes.js'
-import { LAST, type Place, readChanges } from '../changes/rows.js'
+import { LAST, type Place, readChangePage } from '../changes/rows.js'
 import { dateToNumber, equalValues } from '../changes/values.js'
 import { deepProperty, TOO_DEEP } from '../protocol/depth.js'
 import { type PushedRow, type Refusal, type WireRow, writePushedRow } from '../protocol/messages.js'
@@ -28,27 +28,64 @@ export interface Batch {
 /** Bytes in a push, but for a row that is larger by itself: proxies and body parsers take a megabyte unless told otherwise. */
 const LARGEST_BODY = 1_000_000
 
+/** Bytes of rows that are read at a time: rows may be megabytes, though little of them is told. */
+const LARGEST_READ = 8_000_000
+
 /** Reads what is to be told next. */
 export function readBatch(exchange: Exchange, size: StepSize): Step<Batch> {
   return read(exchange, size, false) as Step<Batch>
 }
 
 function* read(exchange: Exchange, size: StepSize, isReadOnly: boolean): Step<Batch | undefined> {
-  const { log, remote } = exchange
+  const { log, collection, remote } = exchange
   const start = performance.now()
   const most = Math.max(1, Math.min(size.rows, remote.batch ?? size.rows))
-  const news = yield* readNews(exchange, most + 1)
+  const news: Place[] = []
+  const rows: PushedRow[] = []
+  const texts: string[] = []
+  const refused: (Refusal & { stamp: number })[] = []
+  let [bytes, more] = [0, false]
+  const newsFor = remote.stored.size ? { newsFor: remote.id } : {}
+  for (let above = remote.told, isLast = false; !more && !isLast; ) {
+    const limit = most + 1 - news.length
+    const page = yield* readChangePage(log.database, collection, { above, limit, removalsAbove: -1, bytes: LARGEST_READ, ...newsFor })
+    const versions = new Map(page.changes.map(c => [c.id, c]))
+    const states = yield* readStates(log.database, collection, remote, [...versions.keys()], versions)
+    for (const { id, stamp } of page.changes) {
+      const state = states.get(id) as RowState
+      // what waits or was refused is not told
+      if (isHeld(state) || isAgreed(remote, state, stamp)) continue
+      more = news.length === most
+      if (more) break
+      const row = describePush(collection, remote, state)
+      const refusal = row && refuse(row)
+      const text = row && !refusal ? JSON.stringify(writeFor(remote, collection, row)) : undefined
+      if (refusal) refused.push({ ...refusal, stamp })
+      else if (row && text !== undefined) {
+        bytes += new TextEncoder().encode(text).length + 1
+        more = rows.length > 0 && bytes > LARGEST_BODY
+        if (more) break
+        rows.push(row)
+        texts.push(text)
+      }
+      news.push({ id, stamp })
+    }
+    const last = page.changes.at(-1)
+    isLast = !page.more || !last
+    if (last) above = { stamp: last.stamp, id: last.id }
+  }
+  if (isReadOnly && refused.length) return
+  yield* writeRefusals(exchange, refused)
   const { now } = yield* log.database.clock()
-  const { rows, texts, taken, deep } = describeBatch(exchange, news.slice(0, most))
-  if (isReadOnly && deep.length) return
-  // no server would take them, and JSON cannot be made of them
-  yield* writeRefusals(exchange, deep)
-  const batch = news.slice(0, taken)
-  const more = news.length > taken
-  const last = batch.at(-1)
-  const limit: Place = more && last ? { stamp: last.version.stamp, id: last.id } : { stamp: now, id: LAST }
+  const limit: Place = (more && news.at(-1)) || { stamp: now, id: LAST }
   size.took(news.length, performance.now() - start)
-  return { rows, body: `[${texts.join(',')}]`, told: new Map(batch.map(s => [s.id, s.version.stamp])), limit, more, now }
+  return { rows, body: `[${texts.join(',')}]`, told: new Map(news.map(({ id, stamp }) => [id, stamp])), limit, more, now }
+}
+
+/** No server would take it, and JSON cannot be made of it. */
+function refuse({ id, value }: PushedRow): Refusal | undefined {
+  const property = value && deepProperty(value)
+  return property ? { id, property, code: 'not-valid', detail: TOO_DEEP } : undefined
 }
 
 /**
@@ -69,53 +106,6 @@ export function* isStillSo(exchange: Exchange, batch: Batch): Step<boolean> {
 function* isAnyHeld({ collection, remote }: Exchange): Step<boolean> {
   const { waiting, refused } = yield* readKinds(collection, remote)
   return waiting || refused
-}
-
-/** What is told of so many of these as a push has room for. */
-function describeBatch(
-  { collection, remote }: Exchange,
-  news: readonly RowState[],
-): { rows: PushedRow[]; texts: string[]; taken: number; deep: (Refusal & { stamp: number })[] } {
-  const rows: PushedRow[] = []
-  const texts: string[] = []
-  const deep: (Refusal & { stamp: number })[] = []
-  const encoder = new TextEncoder()
-  let bytes = 0
-  for (const [taken, state] of news.entries()) {
-    const row = describePush(collection, remote, state)
-    if (!row) continue
-    const property = row.value && deepProperty(row.value)
-    if (property) {
-      deep.push({ id: row.id, property, code: 'not-valid', detail: TOO_DEEP, stamp: state.version.stamp })
-      continue
-    }
-    const text = JSON.stringify(writeFor(remote, collection, row))
-    bytes += encoder.encode(text).length + 1
-    if (rows.length && bytes > LARGEST_BODY) return { rows, texts, taken, deep }
-    rows.push(row)
-    texts.push(text)
-  }
-  return { rows, texts, taken: news.length, deep }
-}
-
-/** The news up to a number of rows, in the order of changes; what waits or was refused is not told. */
-function* readNews(exchange: Exchange, limit: number): Step<RowState[]> {
-  const { log, collection, remote } = exchange
-  const news: RowState[] = []
-  for (let above = remote.told; ; ) {
-    const newsFor = remote.stored.size ? { newsFor: remote.id } : {}
-    const changes = yield* readChanges(log.database, collection, { above, limit, removalsAbove: -1, ...newsFor })
-    const versions = new Map(changes.map(c => [c.id, c]))
-    const states = yield* readStates(log.database, collection, remote, [...versions.keys()], versions)
-    for (const { id } of changes) {
-      const state = states.get(id) as RowState
-      if (!isHeld(state) && !isAgreed(remote, state, state.version.stamp)) news.push(state)
-      if (news.length === limit) return news
-    }
-    const last = changes.at(-1)
-    if (!last || changes.length < limit) return news
-    above = { stamp: last.stamp, id: last.id }
-  }
 }
 
 /** A removal speaks for what the remover saw, in other collections as well (law 9). */

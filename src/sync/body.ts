@@ -12,13 +12,24 @@ export interface Body {
   readonly bytes: number
 }
 
-/** Rejects as the body's stream does. */
-export async function readBody(response: Response): Promise<Body> {
+/** Rejects as the body's stream does, or with what `tooLarge` gives where it has more bytes than `largest`. */
+export async function readBody(
+  response: Response,
+  largest = Number.POSITIVE_INFINITY,
+  tooLarge = () => new Error('too large'),
+): Promise<Body> {
   const parser = new BodyParser()
   const reader = response.body?.getReader?.()
   // React Native's fetch has no streams
   if (!reader) parser.add(new Uint8Array(await response.arrayBuffer()))
-  else for (let read = await reader.read(); !read.done; read = await reader.read()) parser.add(read.value)
+  else
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      parser.add(read.value)
+      if (parser.bytes <= largest) continue
+      reader.cancel().catch(() => {}) // nobody waits for the rest
+      throw tooLarge()
+    }
+  if (parser.bytes > largest) throw tooLarge()
   return parser.end()
 }
 
@@ -36,6 +47,10 @@ class BodyParser {
   /** What comes before the updates; null where there are none that could be parsed by themselves. */
   #head: string | null | undefined
   #updates: unknown[] = []
+
+  get bytes(): number {
+    return this.#bytes
+  }
 
   add(chunk: Uint8Array): void {
     this.#bytes += chunk.byteLength

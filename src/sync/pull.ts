@@ -3,7 +3,7 @@
 import type { Collection } from '../changes/collection.js'
 import { first, imagesOf, query, quote, type Step } from '../changes/database/database.js'
 import { baseOf, cursorOf, dropTentativeImages, isUndecided, isUpToSql, type Remote, resetRemote, writeRemote } from '../changes/remotes.js'
-import { ConstraintError, InvalidAnswerError } from '../errors.js'
+import { AnswerTooLargeError, ConstraintError, InvalidAnswerError, RequestTimeoutError } from '../errors.js'
 import type { PullAnswer, PullQuery, Update } from '../protocol/messages.js'
 import { type Exchange, readRowStates, StepStamp } from './exchange.js'
 import { freeRefused } from './refusals.js'
@@ -35,7 +35,7 @@ export async function pull(session: Session, ignored: readonly string[], known?:
   const end = new AbortController()
   const abort = () => end.abort(signal?.reason)
   signal?.addEventListener('abort', abort)
-  let limit = Math.min(FIRST_PAGE, pageSize)
+  let limit = 0
   const ask = (question: PullQuery, etag: string | null) => {
     report.requests++
     return transport.pull(url, { ...question, limit, ...(ignored.length && { properties: ignored }) }, etag, end.signal)
@@ -43,26 +43,35 @@ export async function pull(session: Session, ignored: readonly string[], known?:
   const size = new StepSize()
   let ahead: Ahead | undefined
   let gained: readonly string[] = []
+  const turned = new Set<string>()
+  let resets = 0
   try {
     for (let complete = false; !complete; known = undefined) {
       const asked: Remote = known ?? (await readKnown(session))
       if (asked.push && !isUndecided(asked)) return gained // another sync of this database has begun to tell
       const question = questionOf(asked)
+      if (question.after === undefined) turned.clear()
+      limit ||= Math.min(asked.pageSize ?? FIRST_PAGE, pageSize)
       const isAhead: boolean = ahead?.cursor === cursorOf(asked) && JSON.stringify(ahead.question) === JSON.stringify(question)
-      const pulled: Pulled = await (ahead && isAhead
-        ? ahead.pulled
-        : ask(question, asked.pulling || asked.push || ignored.length ? null : asked.etag))
+      const asking = ahead && isAhead ? ahead.pulled : ask(question, asked.pulling || asked.push || ignored.length ? null : asked.etag)
+      const pulled: Pulled = await orSmaller(session, limit, asking)
       report.received += pulled.bytes
       if (!pulled.answer) return gained
-      checkAnswer(session, question, pulled.answer)
+      if (pulled.answer.reset) {
+        resets++
+        turned.clear()
+      }
+      checkAnswer(session, question, pulled.answer, turned, resets)
       gained = pulled.answer.properties?.filter(p => ignored.includes(p)) ?? gained
       report.unknownHere = unknownProperties(session, report.unknownHere, pulled.answer.updates)
-      limit = Math.min(limit * 2, pageSize)
+      // twice as much may not arrive in time, or be too large
+      if (!pulled.isNearLimit) limit = Math.min(limit * 2, pageSize)
       const next = nextQuestion(question, pulled.answer)
       ahead = next && { question: next, pulled: ask(next, null), cursor: undefined }
       ahead?.pulled.catch(() => {}) // heard of where it is needed
-      const stored = await storePage(session, asked, pulled.answer, pulled.etag, size)
+      const stored = await storePage(session, asked, pulled.answer, pulled.etag, size, limit)
       complete = stored.complete
+      if (stored.cursor !== undefined && pulled.answer.next !== undefined) turned.add(pulled.answer.next)
       if (ahead) ahead.cursor = stored.cursor
       report.tell('pull')
     }
@@ -93,14 +102,39 @@ const questionOf = ({ serverDate, page, serverCollection, highest }: Remote): Pu
 })
 
 // A server whose clock went back has stamps below what was read, and no pull would ever show them.
-function checkAnswer({ url }: Session, { since }: PullQuery, { now, reset }: PullAnswer): void {
-  if (now >= since || reset) return
-  throw new InvalidAnswerError(
-    `${nameOf(url)} says that its time is ${now}, and was read up to ${since} before: was its clock set back, or an older database put in its place? ` +
-      'Nothing was stored, and all local changes are safe. To begin anew with it, call journal(…).forget(url) and sync again.',
-    '',
-    { url, isDefinite: true },
-  )
+function checkAnswer(
+  session: Session,
+  { since }: PullQuery,
+  { now, reset, next }: PullAnswer,
+  turned: ReadonlySet<string>,
+  resets: number,
+): void {
+  const refuse = (what: string): never => {
+    const url = nameOf(session.url)
+    throw new InvalidAnswerError(`${url} ${what} All local changes are safe.`, '', { url, isDefinite: true })
+  }
+  if (now < since && !reset)
+    refuse(
+      `says that its time is ${now}, and was read up to ${since} before: was its clock set back, or an older database put in its place? ` +
+        'Nothing was stored. To begin anew with it, call journal(…).forget(url) and sync again.',
+    )
+  // or it would be asked without end
+  if (next !== undefined && turned.has(next)) refuse('gave a page a `next` that it had given before: its pages would never end.')
+  if (resets > session.rounds) refuse(`was reset ${resets} times while it was read.`)
+}
+
+/** A page that did not arrive in time, or is too large, is asked for smaller by the next sync; the pages before it are stored. */
+async function orSmaller(session: Session, limit: number, asking: Promise<Pulled>): Promise<Pulled> {
+  try {
+    return await asking
+  } catch (error) {
+    if (error instanceof RequestTimeoutError || error instanceof AnswerTooLargeError)
+      await step(session, function* ({ remote }) {
+        remote.pageSize = Math.max(1, Math.floor(limit / 4))
+        yield* writeRemote(remote)
+      })
+    throw error
+  }
 }
 
 /** What will be asked when the page is stored; undefined where there is no more, or where a reset changes everything first. */
@@ -120,8 +154,15 @@ interface Stored {
 }
 
 /** Stores a page in as many steps as it needs. An answer counts only if nothing moved since the question (law 3). */
-async function storePage(session: Session, asked: Remote, answer: PullAnswer, etag: string | null, size: StepSize): Promise<Stored> {
-  const { report } = session
+async function storePage(
+  session: Session,
+  asked: Remote,
+  answer: PullAnswer,
+  etag: string | null,
+  size: StepSize,
+  limit: number,
+): Promise<Stored> {
+  const { report, pageSize } = session
   let cursor = cursorOf(asked)
   async function guarded<T>(body: (exchange: Exchange) => Step<T>): Promise<T | typeof MOVED> {
     const outcome = await step(session, function* (exchange) {
@@ -151,6 +192,7 @@ async function storePage(session: Session, asked: Remote, answer: PullAnswer, et
         if (some.length) yield* freeRefused(exchange)
         if (done + some.length < updates.length) return taken
         sweeps = exchange.remote.sweeping
+        if (exchange.remote.pageSize !== null) exchange.remote.pageSize = limit < Math.min(FIRST_PAGE, pageSize) ? limit : null
         if (next !== undefined) turnPage(exchange, answer, next)
         else if (!sweeps) yield* completeAnswer(exchange, answer, etag)
         return taken

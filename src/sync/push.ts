@@ -91,7 +91,7 @@ async function sendPush(session: Session, prepared: Prepared, size: StepSize): P
     report.received += answer.bytes
     if (answer.kind === 'stored' && !answer.answer.empty) {
       const next = await step(session, function* (exchange) {
-        if (!(yield* acknowledgePush(exchange, session, push, answer.answer, rows, more))) return
+        if (!(yield* acknowledgePush(exchange, session, push, answer.answer, rows, answer.isNearLimit, more))) return
         // what was read ahead knows nothing of what the server has just ignored
         return more ? yield* preparePush(exchange, size, answer.answer.ignored?.length ? undefined : ahead) : 'done'
       })
@@ -113,12 +113,14 @@ async function sendPush(session: Session, prepared: Prepared, size: StepSize): P
 }
 
 // What is certain not to have been stored ends the push, so that a client that may not write still reads; else it stays open.
-async function failPush(session: Session, { push, rows, told }: Prepared, error: unknown): Promise<PushOutcome> {
+async function failPush(session: Session, { push, rows, body, told }: Prepared, error: unknown): Promise<PushOutcome> {
   if (!(error instanceof TransportError)) throw error
   if (error instanceof TooLargeError) {
     const [only] = rows
-    if (rows.length === 1 && only) await setAside(session, push, [{ id: only.id, code: 'too-large', detail: error.message }], told)
-    else await endPush(session, push, Math.max(1, Math.floor(rows.length / 2)))
+    if (rows.length === 1 && only) {
+      const detail = `The row has ${new TextEncoder().encode(body).length - 2} bytes as JSON. ${error.message}`
+      await setAside(session, push, [{ id: only.id, code: 'too-large', detail }], told)
+    } else await endPush(session, push, Math.max(1, Math.floor(rows.length / 2)))
     return 'more'
   }
   if (error.isDefinite) await endPush(session, push)
@@ -140,11 +142,12 @@ function* acknowledgePush(
   push: OpenPush,
   answer: PushAnswer,
   rows: readonly PushedRow[],
+  isNearLimit: boolean,
   more = false,
 ): Step<boolean> {
   const { remote } = exchange
   if (remote.push?.key !== push.key) return false
-  if (remote.batch !== null) remote.batch = remote.batch * 2 < batchSize ? remote.batch * 2 : null
+  if (remote.batch !== null && !isNearLimit) remote.batch = remote.batch * 2 < batchSize ? remote.batch * 2 : null
   yield* noteIgnoredOf(exchange, rows, answer.ignored)
   // what was new took a value, and let go of none
   if (rows.some(row => row.value === null || row.partial)) yield* freeRefused(exchange)
@@ -232,7 +235,8 @@ export async function finishPush(session: Session): Promise<void> {
     report.received += answer.bytes
     if (answer.kind === 'stored' && answer.replayed && !answer.answer.empty) {
       const rows = await step(session, exchange => readTold(exchange, push.limit), { readOnly: true })
-      if (await step(session, exchange => acknowledgePush(exchange, session, push, answer.answer, rows))) report.pushed += rows.length
+      if (await step(session, exchange => acknowledgePush(exchange, session, push, answer.answer, rows, answer.isNearLimit)))
+        report.pushed += rows.length
     } else await endPush(session, push)
   } catch (error) {
     if (!(error instanceof TransportError && error.isDefinite)) throw error

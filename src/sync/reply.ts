@@ -23,6 +23,8 @@ export interface Reply extends Body {
   readonly landedAt: string | undefined
   /** No earlier try of the same request went out, so none may still arrive. */
   readonly isFirst: boolean
+  /** It took more than a quarter of the time-out, or of the bytes that an answer may have: twice as much might be too much. */
+  readonly isNearLimit: boolean
 }
 
 // Such an answer comes before anything is stored. 307 and 308 ask for the same request elsewhere; after 301, 302 and 303 who knows.

@@ -1,6 +1,6 @@
 // One request until its whole answer is there: time-outs, aborts, tokens, retries.
 
-import { NetworkError, RequestTimeoutError, TransportError } from '../errors.js'
+import { AnswerTooLargeError, NetworkError, RequestTimeoutError, TransportError } from '../errors.js'
 import { readBody } from './body.js'
 import { errorOf, nameOf, type Reply } from './reply.js'
 import { isRetried, orAbort, pauseBefore, startTimer, wait } from './retry.js'
@@ -16,6 +16,8 @@ export interface TransportOptions {
   readonly headers?: HeadersValue | ((context: { renew: boolean; url: string }) => HeadersValue | Promise<HeadersValue>)
   /** Milliseconds until a request whose whole answer is not there is given up; 60,000 by default. It is not retried. */
   readonly timeout?: number
+  /** Bytes of an answer, unzipped, at most; 64 MiB by default. A larger one is given up, and the next page is asked for smaller. */
+  readonly largestAnswer?: number
   /** How often a request that may be retried is sent again; 3 by default. */
   readonly retries?: number
   /** The longest wait before a retry in milliseconds, 30,000 by default. A longer Retry-After ends the sync with the error, which carries it. */
@@ -38,7 +40,7 @@ export interface Question {
 export type Ask = (question: Question, signal?: AbortSignal) => Promise<Reply>
 
 export function createAsk(options: TransportOptions): Ask {
-  const { timeout = 60_000, retries = 3, longestWait = 30_000, random = Math.random } = options
+  const { timeout = 60_000, largestAnswer = 64 * 1024 * 1024, retries = 3, longestWait = 30_000, random = Math.random } = options
   // called without `this`, as browsers demand
   const send = options.fetch ?? ((...request: Parameters<typeof fetch>) => globalThis.fetch(...request))
   const pause = options.wait ?? wait
@@ -83,6 +85,7 @@ export function createAsk(options: TransportOptions): Ask {
     signal?.throwIfAborted()
     const { url } = question
     const details = { url, isDefinite: question.method === 'GET' }
+    const start = performance.now()
     const controller = new AbortController()
     const abort = () => controller.abort(signal?.reason)
     signal?.addEventListener('abort', abort)
@@ -91,9 +94,11 @@ export function createAsk(options: TransportOptions): Ask {
       controller.abort(new RequestTimeoutError(message, details))
     })
     try {
-      return await orAbort(fetchWhole(question, headers, isFirst, controller.signal), controller.signal)
+      const reply = await orAbort(fetchWhole(question, headers, isFirst, controller.signal), controller.signal)
+      return { ...reply, isNearLimit: performance.now() - start > timeout / 4 || reply.bytes > largestAnswer / 4 }
     } catch (cause) {
       if (controller.signal.aborted) throw controller.signal.reason
+      if (cause instanceof AnswerTooLargeError) throw cause
       const message = `${nameOf(url)} could not be reached, or the connection broke: ${reasonOf(cause)}. All local changes are safe, sync again later.`
       throw new NetworkError(message, { ...details, cause })
     } finally {
@@ -102,7 +107,12 @@ export function createAsk(options: TransportOptions): Ask {
     }
   }
 
-  async function fetchWhole({ method, url, body }: Question, headers: Headers, isFirst: boolean, signal: AbortSignal): Promise<Reply> {
+  async function fetchWhole(
+    { method, url, body }: Question,
+    headers: Headers,
+    isFirst: boolean,
+    signal: AbortSignal,
+  ): Promise<Omit<Reply, 'isNearLimit'>> {
     const response = await send(url, {
       method,
       headers,
@@ -114,7 +124,14 @@ export function createAsk(options: TransportOptions): Ask {
       ...(body !== undefined && { body }),
     })
     const landedAt = response.redirected ? response.url : undefined
-    return { method, url, status: response.status, headers: response.headers, ...(await readBody(response)), landedAt, isFirst }
+    const tooLarge = () => {
+      const message =
+        `${nameOf(url)} answers with more than ${largestAnswer} bytes, which is the option \`largestAnswer\`. ` +
+        'All local changes are safe. The next sync asks for less at once; a server that knows no pages needs a larger limit.'
+      return new AnswerTooLargeError(message, { url, status: response.status, isDefinite: method === 'GET' })
+    }
+    const whole = await readBody(response, largestAnswer, tooLarge)
+    return { method, url, status: response.status, headers: response.headers, ...whole, landedAt, isFirst }
   }
 }
 

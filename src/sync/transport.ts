@@ -13,6 +13,8 @@ export interface Pulled {
   readonly etag: string | null
   /** Length of the body, unzipped. */
   readonly bytes: number
+  /** Twice as much might not arrive in time, or be too large. */
+  readonly isNearLimit: boolean
 }
 
 /** `isDefinite` is false where an earlier try of the same push got no answer, and may still arrive. */
@@ -36,7 +38,12 @@ export interface Push {
 export interface Transport {
   pull(url: string, query: PullQuery, etag: string | null, signal?: AbortSignal): Promise<Pulled>
   /** `body` is the JSON text of the rows. */
-  push(url: string, body: string, push: Push, signal?: AbortSignal): Promise<Pushed & { readonly bytes: number }>
+  push(
+    url: string,
+    body: string,
+    push: Push,
+    signal?: AbortSignal,
+  ): Promise<Pushed & { readonly bytes: number; readonly isNearLimit: boolean }>
 }
 
 export function createTransport(options: TransportOptions = {}): Transport {
@@ -54,11 +61,11 @@ export function createTransport(options: TransportOptions = {}): Transport {
         properties: properties?.map(p => p.replaceAll(',', '%2C')).join(','),
       })
       const reply = await ask({ method: 'GET', url: address, headers, mayRetry: true }, signal)
-      const { bytes } = reply
+      const { bytes, isNearLimit } = reply
       const newEtag = reply.headers.get('etag')
-      if (reply.status === 304 && etag !== null) return { answer: undefined, etag: newEtag ?? etag, bytes }
+      if (reply.status === 304 && etag !== null) return { answer: undefined, etag: newEtag ?? etag, bytes, isNearLimit }
       if (!isOk(reply)) throw errorOf(reply)
-      return { answer: readAnswer(reply, readPullAnswer), etag: newEtag, bytes }
+      return { answer: readAnswer(reply, readPullAnswer), etag: newEtag, bytes, isNearLimit }
     },
 
     async push(url, body, { since, collection, key, seen, retry }, signal) {
@@ -70,18 +77,18 @@ export function createTransport(options: TransportOptions = {}): Transport {
       // the key in the query as well: a proxy may strip the header, where alone an older server of ours looks
       const address = withQuery(url, { since, collection, seen: seen && writeSeen(seen), 'idempotency-key': key })
       const reply = await ask({ method: 'POST', url: address, headers, body, mayRetry: retry }, signal)
-      const { bytes } = reply
+      const { bytes, isNearLimit } = reply
       if (isRedirect(reply)) throw errorOf(reply)
       if (isOk(reply)) {
         const answer = readAnswer(reply, readPushAnswer)
         // a gateway may hide the header, and an older server of ours says it nowhere else
         const replayed = answer.replayed === true || reply.headers.get('idempotency-replayed') === 'true'
-        return { kind: 'stored', answer, replayed, bytes }
+        return { kind: 'stored', answer, replayed, bytes, isNearLimit }
       }
       if (reply.status === 409 && isStaleAnswer(reply.json))
-        return { kind: 'stale', answer: readAnswer(reply, readStaleAnswer), isDefinite: isDefinite(reply), bytes }
+        return { kind: 'stale', answer: readAnswer(reply, readStaleAnswer), isDefinite: isDefinite(reply), bytes, isNearLimit }
       const refusals = reply.status === 422 ? readRefusals(reply.json) : undefined
-      if (refusals) return { kind: 'refused', refusals, isDefinite: isDefinite(reply), bytes }
+      if (refusals) return { kind: 'refused', refusals, isDefinite: isDefinite(reply), bytes, isNearLimit }
       throw errorOf(reply)
     },
   }

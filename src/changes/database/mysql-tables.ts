@@ -43,6 +43,7 @@ export const TABLES: ReadonlyMap<string, string> = new Map(
     etag TEXT,
     date_form VARCHAR(20),         -- how the server writes dates, where not as ISO 8601
     batch BIGINT,                  -- rows in a push, once it had to be made smaller
+    page_size BIGINT,              -- updates in a page, once it had to be made smaller
     UNIQUE (collection, url)
   )`,
     sync_stamp: `(

@@ -49,6 +49,7 @@ export const TABLES: Readonly<Record<string, string>> = {
     etag TEXT,
     date_form TEXT,                -- how the server writes dates, where not as ISO 8601
     batch BIGINT,                  -- rows in a push, once it had to be made smaller
+    page_size BIGINT,              -- updates in a page, once it had to be made smaller
     UNIQUE (collection, url)
   )`,
   sync_stamp: `CREATE TABLE IF NOT EXISTS sync_stamp (

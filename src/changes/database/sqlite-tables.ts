@@ -42,6 +42,7 @@ export const TABLES = [
     etag TEXT,
     date_form TEXT,                -- how the server writes dates, where not as ISO 8601
     batch INTEGER,                 -- rows in a push, once it had to be made smaller
+    page_size INTEGER,             -- updates in a page, once it had to be made smaller
     UNIQUE (collection, url)
   )`,
   `CREATE TABLE IF NOT EXISTS sync_stamp (

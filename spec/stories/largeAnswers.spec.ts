@@ -1,0 +1,218 @@
+import 'reflect-metadata'
+import { expect, test } from '@jest/globals'
+import { type DataSource, EntitySchema } from 'typeorm'
+import { enableSync, journal, syncAll } from 'typeorm-sync'
+import { changeLogOf } from '../../src/entity/registry.js'
+import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+
+const sheet = (name: string, type: 'text' | 'mediumtext') =>
+  new EntitySchema<any>({
+    ...{ name, tableName: 'sheet' },
+    columns: {
+      ...{ id: { type: 'varchar', length: 100, primary: true }, text: { type } },
+      name: { type: 'varchar', length: 20, nullable: true },
+    },
+  })
+const Sheet = sheet('Sheet', 'text')
+const MysqlSheet = sheet('MysqlSheet', 'mediumtext')
+enableSync(Sheet, '/sheets')
+enableSync(MysqlSheet, '/sheets')
+
+/** A server with so many sheets, and a device; `limits` are the pages that were asked for. */
+async function open(count: number, bytes: number) {
+  const server = await openOn('libsql', [Sheet])
+  for (let i = 0; i < count; i++)
+    await sql(server, 'INSERT INTO "sheet" ("id", "text") VALUES (?, ?)', [`s${String(i).padStart(4, '0')}`, 'x'.repeat(bytes)])
+  const { url } = await serve(server)
+  const limits: number[] = []
+  const ask: typeof globalThis.fetch = (input, init) => {
+    if (init?.method === 'GET') limits.push(Number(new URL(String(input)).searchParams.get('limit')))
+    return fetch(input, init)
+  }
+  return { server, url, limits, ask }
+}
+
+const count = async (of: DataSource) => Number((await sql(of, 'SELECT count(*) AS n FROM "sheet"'))[0].n)
+const pageSize = async (of: DataSource) => (await sql(of, 'SELECT page_size FROM sync_remote'))[0].page_size
+
+/** A line that lets so many rows pass until the time-out; what takes longer than a quarter of that is slow. */
+function slow(ask: typeof globalThis.fetch, rows: number): typeof globalThis.fetch {
+  return async (input, init) => {
+    const response = await ask(input, init)
+    const body = await response.text()
+    const { updates = [] } = body === '' ? {} : JSON.parse(body)
+    if (updates.length > rows) await new Promise(resolve => init?.signal?.addEventListener('abort', resolve))
+    else if (updates.length > rows / 4) await new Promise(resolve => setTimeout(resolve, 130))
+    return new Response(response.status === 304 ? null : body, { status: response.status, headers: response.headers })
+  }
+}
+
+test('a page that does not arrive in time is asked for smaller, and what was stored is not asked for again', async () => {
+  const { url, limits, ask } = await open(600, 10)
+  const device = await openOn('sqljs', [Sheet], { server: url, fetch: slow(ask, 100), timeout: 500 })
+  await expect(syncAll(device)).rejects.toMatchObject({ code: 'timeout' })
+  await expect(syncAll(device)).rejects.toMatchObject({ code: 'timeout' })
+  expect(limits).toEqual([1000, 250])
+  expect(await syncAll(device)).toMatchObject({ pulled: 600 })
+  expect(await count(device)).toBe(600)
+  // no larger ones, for they would not arrive
+  expect(new Set(limits.slice(2))).toEqual(new Set([62]))
+  expect(limits).toHaveLength(2 + 10)
+  await syncAll(device)
+  expect(await pageSize(device)).toBe(62)
+})
+
+test('pages grow again where the line is fast', async () => {
+  const { url, limits, ask } = await open(200, 10)
+  const device = await openOn('sqljs', [Sheet], { server: url, fetch: ask })
+  await syncAll(device)
+  await sql(device, 'UPDATE sync_remote SET server_date = 0, page_size = 20')
+  limits.length = 0
+  await syncAll(device)
+  expect(limits).toEqual([20, 40, 80, 160])
+  expect(await pageSize(device)).toBe(320)
+})
+
+test('the pages before one that did not arrive in time are stored', async () => {
+  const { url, limits, ask } = await open(300, 10)
+  let isSlow = false
+  const device = await openOn('sqljs', [Sheet], {
+    server: url,
+    pageSize: 100,
+    timeout: 300,
+    fetch: (input, init) => (isSlow ? slow(ask, 50)(input, init) : ask(input, init)),
+  })
+  const report = syncAll(device, undefined, {
+    onProgress: () => {
+      isSlow = true
+    },
+  })
+  await expect(report).rejects.toMatchObject({ code: 'timeout' })
+  const stored = await count(device)
+  expect(stored).toBeGreaterThanOrEqual(100)
+  limits.length = 0
+  expect(await syncAll(device)).toMatchObject({ pulled: 300 - stored })
+  expect(limits.every(limit => limit === 25)).toBe(true)
+})
+
+test('an answer of too many bytes is given up, and asked for smaller', async () => {
+  const { url, ask, limits } = await open(100, 20_000)
+  let read = 0
+  const device = await openOn('sqljs', [Sheet], {
+    server: url,
+    largestAnswer: 1_000_000,
+    async fetch(input, init) {
+      const response = await ask(input, init)
+      const reader = (response.body as ReadableStream<Uint8Array>).getReader()
+      const body = new ReadableStream({
+        async pull(controller) {
+          const { done, value } = await reader.read()
+          read += value?.length ?? 0
+          done ? controller.close() : controller.enqueue(value)
+        },
+      })
+      return new Response(body, { status: response.status, headers: response.headers })
+    },
+  })
+  await expect(syncAll(device)).rejects.toMatchObject({
+    code: 'answer-too-large',
+    isDefinite: true,
+    message: expect.stringMatching(/largestAnswer/),
+  })
+  expect(read).toBeLessThan(1_500_000)
+  for (let time = 0; time < 3 && (await count(device)) < 100; time++) await syncAll(device).catch(() => {})
+  expect(await count(device)).toBe(100)
+  expect(Math.max(...limits.slice(-1))).toBeLessThan(50)
+})
+
+test.each(SERVERS)(
+  'rows of megabytes are read few at a time, and a push says no more of them than changed (%s)',
+  async kind => {
+    const { url, server } = await open(12, 4_000_000)
+    const device = await openOn(kind === 'libsql' ? 'sqljs' : kind, [kind === 'mysql' ? MysqlSheet : Sheet], { server: url })
+    await syncAll(device)
+    expect(await count(device)).toBe(12)
+    await sql(device, 'UPDATE "sheet" SET "name" = ?', ['renamed'])
+    // what a statement gives at once, at most
+    let most = 0
+    const { database } = changeLogOf(device)
+    const { step } = database
+    database.step = ((body: () => Generator, options: never) =>
+      step.call(
+        database,
+        function* () {
+          const running = body()
+          for (let state = running.next(); ; ) {
+            if (state.done) return state.value
+            const rows = (yield state.value) as unknown[]
+            const texts = rows.flatMap(row => Object.values(row as object)).filter(cell => typeof cell === 'string')
+            most = Math.max(
+              most,
+              texts.reduce((sum, text) => sum + text.length, 0),
+            )
+            state = running.next(rows)
+          }
+        } as never,
+        options,
+      )) as never
+    const bodies: string[] = []
+    expect(
+      await syncAll(device, undefined, {
+        fetch(input, init) {
+          if (init?.body) bodies.push(String(init.body))
+          return fetch(input, init)
+        },
+      }),
+    ).toMatchObject({ pushed: 12 })
+    expect(most).toBeLessThan(13_000_000)
+    expect(bodies).toHaveLength(1)
+    expect(await sql(server, 'SELECT count(*) AS n FROM "sheet" WHERE "name" = ?', ['renamed'])).toEqual([{ n: 12 }])
+  },
+  60_000,
+)
+
+test('a row that is too large is set aside alone, with its size', async () => {
+  const server = await openOn('libsql', [Sheet])
+  const { url } = await serve(server)
+  const device = await openOn('sqljs', [Sheet], { server: url })
+  const sheets = device.getRepository(Sheet)
+  await sheets.save([
+    { id: 'a', text: 'a' },
+    { id: 'b', text: 'x'.repeat(11_000_000) },
+    { id: 'c', text: 'c' },
+  ])
+  expect(await syncAll(device)).toMatchObject({ pushed: 2, refused: 1 })
+  expect(await journal(sheets).refused()).toMatchObject([{ id: 'b', code: 'too-large', detail: expect.stringMatching(/110000\d\d bytes/) }])
+  expect((await server.getRepository(Sheet).find()).map(s => s.id).sort()).toEqual(['a', 'c'])
+  expect(await syncAll(device)).toMatchObject({ pushed: 0, refused: 1, requests: 1 })
+})
+
+// ---------------------------------------------------------------- a server that never ends
+
+const answer = (body: object) => new Response(JSON.stringify(body), { headers: { 'content-type': 'application/json' } })
+
+test.each([
+  { what: 'repeats its next', tokens: ['x'] },
+  { what: 'goes round in a circle', tokens: ['x', 'y', 'z'] },
+])('a server that $what is an error that says so', async ({ tokens }) => {
+  let asked = 0
+  const device = await openOn('sqljs', [Sheet], {
+    server: 'http://server.test',
+    fetch: async () =>
+      answer({ now: 200, collection: 'c', updates: [{ id: `s${asked}`, text: '' }], next: tokens[asked++ % tokens.length] }),
+  })
+  await expect(syncAll(device)).rejects.toMatchObject({ code: 'invalid-answer', isDefinite: true, message: expect.stringMatching(/next/) })
+  expect(asked).toBeLessThan(tokens.length + 4)
+  // what it told stays
+  expect(await count(device)).toBe(tokens.length)
+})
+
+test('a server that is reset again and again is an error that says so', async () => {
+  let asked = 0
+  const device = await openOn('sqljs', [Sheet], {
+    server: 'http://server.test',
+    fetch: async () => answer({ now: 200, collection: `c${asked++}`, updates: [], reset: 'collection-changed', next: 'x' }),
+  })
+  await expect(syncAll(device)).rejects.toMatchObject({ code: 'invalid-answer', message: expect.stringMatching(/reset/) })
+  expect(asked).toBeLessThan(20)
+})
