@@ -1912,7 +1912,7 @@ const ofValues: Mutant[] = [
     file: 'src/changes/values/base64.ts',
     find: '  return binary.length === (text.length / 4) * 3 - padded ? bytesOf(binary) : undefined\n',
     replace: '  return bytesOf(binary)\n',
-    by: [values],
+    by: [lengths],
   },
   {
     name: 'jsonb-is-read-raw',

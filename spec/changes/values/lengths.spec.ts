@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions, EntitySchema } from 'typeorm'
 import { decodeBase64, encodeBase64 } from '../../../src/changes/values/base64.js'
+import { bounded } from '../../../src/changes/values/columnType.js'
 import { decodeHex, encodeHex } from '../../../src/changes/values/hex.js'
 import { type ColumnCodec, describeColumns } from '../../../src/changes/values.js'
 import { ValueError } from '../../../src/errors.js'
@@ -80,6 +81,20 @@ describe.each(databases)('on %s', (_, open) => {
     expect(largest.canonical('9007199254740993')).toBe('9007199254740993')
     expect(largest.fromEntity(2 ** 60)).toBe('1152921504606846976')
   })
+})
+
+test('a text that is too long is refused before anything looks into it', () => {
+  const seen: unknown[] = []
+  const type = bounded({ read: x => x, placeholder: '?', toWire: cell => seen.push(cell), fromWire: value => seen.push(value) }, 3)
+  const reject = (detail: string): never => {
+    throw new Error(detail)
+  }
+  expect(() => type.fromWire('1234', reject)).toThrow('is longer than 3 characters')
+  expect(type.toWire('1234')).toBe('1234')
+  expect(seen).toEqual([])
+  type.fromWire('123', reject)
+  type.toWire('123')
+  expect(seen).toEqual(['123', '123'])
 })
 
 test('base64 and hexadecimal digits are those of Node, up to a photo of 10 MB', () => {
