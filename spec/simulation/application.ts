@@ -21,7 +21,7 @@ export interface Writing {
 
 type Row = Record<string, unknown>
 
-const IS_CONSTRAINT = /constraint|duplicate|unique|violates/i
+const IS_CONSTRAINT = /constraint|duplicate|unique|violates|cannot be null/i
 /** So few that they are wanted by several rows. */
 const NUMBERS = [1, 2, 3, 4, 5, 6]
 

@@ -156,7 +156,8 @@ export class SimulatedDatabase {
     if (isThere) return
     this.run('CREATE TABLE rule (refuses INTEGER)')
     for (const { table } of this.log.collections) other.addTriggers(table.name, this.schema)
-    other.forgetDurability([...this.#allTables, 'wall', 'rule'].reverse())
+    // tables that need each other can only be changed together
+    if (!this.schema.isMutual) other.forgetDurability([...this.#allTables, 'wall', 'rule'].reverse())
   }
 
   async close(): Promise<void> {

@@ -45,7 +45,9 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
   )
   // a device that lacks a column makes rows of nothing there when it carries them from one server to the other
   const isCarried = schema?.gained !== undefined && topology === 'two'
-  const isElsewhere = kind !== 'sqlite' && schema?.trigger !== undefined && (kind === 'mysql' || topology === 'relay')
+  const isElsewhere =
+    (kind === 'mysql' && schema?.isRound) ||
+    (kind !== 'sqlite' && schema?.trigger !== undefined && (kind === 'mysql' || topology === 'relay'))
   const isTried = schema === undefined || !(WITHOUT_REMEDY.includes(schema.name) || isCarried || isElsewhere)
   return {
     schema: isTried ? schema : undefined,

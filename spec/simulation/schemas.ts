@@ -49,6 +49,10 @@ export interface Schema {
   readonly name: string
   readonly tables: readonly TableSpec[]
   readonly ids: readonly string[]
+  /** Its tables need each other. */
+  readonly isMutual?: boolean
+  /** A removal may come back to where it began, which is refused on MariaDB. */
+  readonly isRound?: boolean
   /** Not one of the small ones of old. */
   readonly isWide: boolean
   /** A trigger of the servers' that has a word: it changes another column, or skips a removal. */
@@ -75,6 +79,8 @@ const table = (
 ): TableSpec => ({ name, ids, extras, together })
 
 const schema = (name: string, tables: readonly TableSpec[], more: Pick<Schema, 'trigger' | 'gained'> = {}): Schema => ({
+  isMutual: name.startsWith('mutual'),
+  isRound: /^mutual|^tree (CASCADE|SET NULL)/.test(name),
   ...{ name, tables, isWide: true, ids: tables.flatMap(t => t.ids) },
   ...more,
 })
