@@ -1609,8 +1609,8 @@ const applying: Mutant[] = [
     name: 'releases-touch-what-does-not-change',
     hazard: 'letting go of a unique value touches no other column',
     file: 'src/changes/order.ts',
-    find: 'if (before && then && all.every(({ property: p }) => equalValues(before[p], then[p]))) continue',
-    replace: '',
+    find: 'indexes: [...indexes],\n      cleared',
+    replace: 'indexes: indexes.size ? (uniques.get((changes[i] as Change).collection) ?? []) : [],\n      cleared',
     by: [order],
   },
   {
