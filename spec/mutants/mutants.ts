@@ -2269,6 +2269,14 @@ const onTheServer: Mutant[] = [
 
 const ofSizes: Mutant[] = [
   {
+    name: 'ids-that-no-database-takes',
+    hazard: 'a server tells an id with a NUL: a raw ConstraintError on PostgreSQL, at every sync',
+    file: 'src/protocol/checks.ts',
+    find: "if (id.includes('\\0') || /\\p{Surrogate}/u.test(id))\n    throw",
+    replace: "if (id === '\\0')\n    throw",
+    by: [checks],
+  },
+  {
     name: 'pages-stay-as-large',
     hazard: 'a page that does not arrive in time is asked for smaller',
     file: 'src/sync/pull.ts',

@@ -77,6 +77,10 @@ describe('an answer to a GET', () => {
     Object.create({ now: 5, updates: [] }),
   ])('%j is none', body => expect(() => readPullAnswer(body)).toThrow(MalformedAnswerError))
 
+  test.each(['a\0b', '\ud800', 'a\udc00'])('an id that no database takes is none: %j', id =>
+    expect(() => readPullAnswer({ now: 5, updates: [{ id }] })).toThrow('the id of updates[0]'),
+  )
+
   test('a row may not reach a prototype', () => {
     const { updates } = readPullAnswer(parse('{"now": 5, "updates": [{"id": "A", "__proto__": {"_removed": true, "polluted": 1}}]}'))
     expect(updates[0]?.value).not.toBeNull()

@@ -42,14 +42,14 @@ function slow(ask: typeof globalThis.fetch, rows: number): typeof globalThis.fet
     const body = await response.text()
     const { updates = [] } = body === '' ? {} : JSON.parse(body)
     if (updates.length > rows) await new Promise(resolve => init?.signal?.addEventListener('abort', resolve))
-    else if (updates.length > rows / 4) await new Promise(resolve => setTimeout(resolve, 130))
+    else if (updates.length > rows / 4) await new Promise(resolve => setTimeout(resolve, 320))
     return new Response(response.status === 304 ? null : body, { status: response.status, headers: response.headers })
   }
 }
 
 test('a page that does not arrive in time is asked for smaller, and what was stored is not asked for again', async () => {
   const { url, limits, ask } = await open(600, 10)
-  const device = await openOn('sqljs', [Sheet], { server: url, fetch: slow(ask, 100), timeout: 500 })
+  const device = await openOn('sqljs', [Sheet], { server: url, fetch: slow(ask, 100), timeout: 1200 })
   await expect(syncAll(device)).rejects.toMatchObject({ code: 'timeout' })
   await expect(syncAll(device)).rejects.toMatchObject({ code: 'timeout' })
   expect(limits).toEqual([1000, 250])
@@ -79,7 +79,7 @@ test('the pages before one that did not arrive in time are stored', async () => 
   const device = await openOn('sqljs', [Sheet], {
     server: url,
     pageSize: 100,
-    timeout: 300,
+    timeout: 1000,
     fetch: (input, init) => (isSlow ? slow(ask, 50)(input, init) : ask(input, init)),
   })
   const report = syncAll(device, undefined, {

@@ -79,6 +79,9 @@ function readUpdates(answer: WireRow): Update[] {
 function readUpdate(row: unknown, index: number): Update {
   const id = isObject(row) ? idOf(row) : undefined
   if (!isObject(row) || id === undefined) throw new MalformedAnswerError(`updates[${index}] has no id`)
+  // no database could note even that it waits
+  if (id.includes('\0') || /\p{Surrogate}/u.test(id))
+    throw new MalformedAnswerError(`the id of updates[${index}] has a NUL or half a character in it`)
   if (row.id !== id) row.id = id
   const value = isRemoved(own(row, '_removed'), index) ? null : row
   const stamp = own(row, '_lastChange')
