@@ -1113,8 +1113,8 @@ const pushing: Mutant[] = [
     name: 'one-row-too-large-blocks',
     hazard: 'one bad row blocks the queue for ever: one that is too large alone is set aside',
     file: 'src/sync/push.ts',
-    find: 'if (rows.length === 1 && only) await',
-    replace: 'if (rows.length === 0 && only) await',
+    find: 'if (rows.length === 1 && only) {',
+    replace: 'if (rows.length === 0 && only) {',
     by: [pushes],
   },
   {
@@ -2450,8 +2450,8 @@ const withOldServers: Mutant[] = [
     name: 'clock-went-back',
     hazard: 'a server whose `now` lies below the `since` that was asked',
     file: 'src/sync/pull.ts',
-    find: '  if (now >= since || reset) return\n',
-    replace: '  if (now >= 0 || reset) return\n',
+    find: '  if (now < since && !reset)',
+    replace: '  if (now < 0 && !reset)',
     by: [oldServers],
   },
   {
