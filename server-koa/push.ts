@@ -287,8 +287,9 @@ function* storeAll(log: ChangeLog, collection: Collection, reached: Reach, write
   } catch (error) {
     if (!(error instanceof Undo)) throw error
   }
-  // what happens to every row, or to none alone, is no row's fault
-  if (broken.kind === 'unknown' && (unknown === changes.length || !refusals.length)) throw broken
+  // what happens to every row of several, or to none alone, is no row's fault; a row that is pushed by itself would block the queue for ever
+  const isWhole = !refusals.length || (unknown === changes.length && (writes.length > 1 || broken.isSchemaMismatch))
+  if (broken.kind === 'unknown' && isWhole) throw broken
   return refusals.length ? unique(refusals) : writes.map(w => refuseTogether(w.id))
 }
 

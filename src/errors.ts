@@ -63,6 +63,8 @@ export class ConstraintError extends SyncError {
     readonly kind: ConstraintKind,
     readonly column: string | undefined,
     details: { cause?: unknown } = {},
+    /** The statement names a table, column or function that is not there: no row is to blame. */
+    readonly isSchemaMismatch = false,
   ) {
     const why = REFUSALS[kind] ?? `a ${kind} constraint${column ? ` on ${column}` : ''} would be broken`
     super(`The database refuses it: ${why}.`, details)

@@ -34,6 +34,26 @@ const GUARDS: Record<string, string[]> = {
        IF NEW.text = 'worse' THEN INSERT INTO secret VALUES (1); END IF; END`,
   ],
 }
+/** What no table of classes names: JSON that is none, two rows where there may be one. */
+const UNFORESEEN: Record<string, string[]> = {
+  sqlite: [`CREATE TRIGGER guard BEFORE INSERT ON memo WHEN NEW.text = 'poison' BEGIN SELECT json('{secret'); END`],
+  postgres: [
+    `CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+       IF NEW.text = 'poison' THEN PERFORM (SELECT 'secret' UNION SELECT NEW.text); END IF;
+       RETURN NEW; END $$`,
+    'CREATE TRIGGER guard BEFORE INSERT ON memo FOR EACH ROW EXECUTE FUNCTION guard()',
+  ],
+  mysql: [
+    `CREATE TRIGGER guard BEFORE INSERT ON memo FOR EACH ROW BEGIN
+       IF NEW.text = 'poison' THEN SET @one = (SELECT 'secret' UNION SELECT NEW.text); END IF; END`,
+  ],
+}
+const MISMATCHES: Record<string, string> = {
+  sqlite: 'CREATE TRIGGER old AFTER INSERT ON memo BEGIN INSERT INTO gone VALUES (1); END',
+  postgres: `CREATE FUNCTION old() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO gone VALUES (1); RETURN NEW; END $$;
+    CREATE TRIGGER old BEFORE INSERT ON memo FOR EACH ROW EXECUTE FUNCTION old()`,
+  mysql: 'CREATE TRIGGER old BEFORE INSERT ON memo FOR EACH ROW INSERT INTO gone VALUES (1)',
+}
 const guard = async (kind: Kind, dataSource: DataSource) => {
   for (const text of GUARDS[kind] ?? (GUARDS.sqlite as string[])) await dataSource.query(text)
 }
@@ -75,6 +95,33 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
     expect(answer.status).toBe(500)
     expect(JSON.stringify(answer.json)).not.toContain('secret')
     expect(errors).toHaveLength(1)
+  })
+
+  test('a row that is pushed by itself and fails for a reason that nobody foresaw is refused, and does not block the queue', async () => {
+    const there = await openOn(kind, [Memo])
+    for (const text of UNFORESEEN[kind] ?? (UNFORESEEN.sqlite as string[])) await there.query(text)
+    const { post, url, errors } = await serve(there)
+    const answer = await post('/memos', [{ id: 'a', text: 'poison' }])
+    expect([answer.status, codes(answer.json)]).toEqual([422, { a: 'not-valid' }])
+    expect(JSON.stringify(answer.json)).not.toMatch(/secret|subquery/i)
+    const alice = await openOn('sqljs', [Memo], { server: url })
+    await alice.getRepository(Memo).save({ id: 'a', text: 'poison' })
+    await syncAll(alice)
+    await alice.getRepository(Memo).save({ id: 'b', text: 'fine' })
+    await syncAll(alice)
+    expect((await sql(there, 'SELECT id FROM memo')).map((m: Memo) => m.id)).toEqual(['b'])
+    expect((await journal(alice.getRepository(Memo)).refused()).map(r => r.id)).toEqual(['a'])
+    expect(errors).toEqual([])
+  })
+
+  test('a row by itself is not to blame where the statement names what is not there', async () => {
+    const there = await openOn(kind, [Memo])
+    await there.query(MISMATCHES[kind] ?? (MISMATCHES.sqlite as string))
+    const { post } = await serve(there)
+    expect((await post('/memos', [{ id: 'a', text: 'fine' }])).status).toBe(500)
+    // the application's own trigger, after a migration that has forgotten it
+    await there.query(kind === 'postgres' ? 'DROP TRIGGER old ON memo' : 'DROP TRIGGER old')
+    expect((await post('/memos', [{ id: 'a', text: 'fine' }])).status).toBe(200)
   })
 
   test('a device goes on without the row that its own database does not take', async () => {

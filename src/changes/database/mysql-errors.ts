@@ -90,7 +90,11 @@ function knownRule(error: unknown): BrokenRule | undefined {
   return
 }
 
-export const constraintError = ({ kind, column }: BrokenRule, cause: unknown) => new ConstraintError(kind, column, { cause })
+// no such column, table or routine; another number of columns
+const MISMATCHES = new Set([1054, 1136, 1146, 1305])
+
+export const constraintError = ({ kind, column }: BrokenRule, cause: unknown) =>
+  new ConstraintError(kind, column, { cause }, MISMATCHES.has(numberOf(cause)))
 
 const SENTENCES: Record<number, string> = {
   1114: 'A table is full',

@@ -36,7 +36,7 @@ export function constraintError(error: unknown, sql = ''): ConstraintError | und
   const known = KINDS.find(([pattern]) => pattern.test(code))?.[1] ?? (OWN.test(code) ? undefined : 'rule')
   const kind = known ?? (/^\s*(INSERT|UPDATE|DELETE)/.test(sql) ? 'unknown' : undefined)
   const column = kind === 'unique' || kind === 'foreign-key' || kind === 'not-null' ? columnOf(error as DatabaseError) : undefined
-  return kind && new ConstraintError(kind, column, { cause: error })
+  return kind && new ConstraintError(kind, column, { cause: error }, kind === 'unknown' && code.startsWith('42'))
 }
 
 /** It has nothing to do with the rows: the connection, the machine, or a privilege that is missing for the table as a whole. */

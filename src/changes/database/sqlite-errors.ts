@@ -36,6 +36,8 @@ const KINDS: [pattern: RegExp, kind: ConstraintKind][] = [
 const OWN =
   /^(no (such|query)|near |table |trigger |view |index |unrecognized|incomplete|ambiguous|wrong number|misuse|parser|too many|circular|unsupported|unable|cannot|can't|foreign key mismatch|database |attempt to write|authoriz|access|not authorized|unknown|SQL logic|bad |malformed|integer overflow|abs\(|abort|callback|large file|not an error|column |row value|locking|constraint failed|unsafe|hex literal|LIKE or GLOB|ESCAPE|JSON|json|stack|recurs|sub-select|default value|expected|library|the |zeroblob|second argument|argument|user-defined|Wrong API|Statement|Database|Nothing|Tried)/
 
+const MISMATCH = /no such (table|column|function|module)|has no column named/
+
 /** A rule that a statement broke. A statement that writes and fails for another reason is `unknown`: perhaps one of its rows is to blame. */
 export function constraintError(error: unknown, sql: string): ConstraintError | undefined {
   if (!(error instanceof Error) || error instanceof SyncError || isBusy(error) || failureOf(error)) return
@@ -43,7 +45,7 @@ export function constraintError(error: unknown, sql: string): ConstraintError | 
     KINDS.find(([pattern]) => pattern.test(error.message)) ?? [undefined, kindOfWrite(error, sql)]
   if (!kind) return
   const column = kind === 'unique' || kind === 'not-null' ? /constraint failed: (.*)/.exec(error.message)?.[1] : undefined
-  return new ConstraintError(kind, column?.split(',')[0]?.trim().split('.').at(-1), { cause: error })
+  return new ConstraintError(kind, column?.split(',')[0]?.trim().split('.').at(-1), { cause: error }, MISMATCH.test(error.message))
 }
 
 function kindOfWrite(error: Error, sql: string): ConstraintKind | undefined {
