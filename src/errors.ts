@@ -105,8 +105,8 @@ export class NotWaitingError extends SyncError {
 }
 
 /**
- * A removal in the journal would take along rows that were changed here and that the server does not have like that: `children`. Nothing was
- * stored. Sync or move them first, or say `{ children: 'journal' }`.
+ * A removal in the journal would take along rows that were changed here and that the server does not have like that, or, as a new row is
+ * given up, rows that the server has: `children`. Nothing was stored. Sync or move them first, or say `{ children: 'journal' }`.
  */
 export class UnpushedChildrenError extends SyncError {
   override readonly name = 'UnpushedChildrenError'

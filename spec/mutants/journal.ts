@@ -51,6 +51,14 @@ export const inTheJournal: Mutant[] = [
     by: [journal],
   },
   {
+    name: 'given-up-parent-takes-pushed-children',
+    hazard: '`giveUp` of a new parent that an unanswered push carries, with children that the server has',
+    file: 'src/sync/unpushed.ts',
+    find: 'if ((isAll || !isClean(there, state)) &&',
+    replace: 'if (!isClean(there, state) &&',
+    by: [journalChildren],
+  },
+  {
     name: 'children-go-without-a-word',
     hazard: '`giveUp` and `decide(id, null)` of a parent with children that were never pushed',
     file: 'src/sync/decide.ts',

@@ -4,7 +4,7 @@ import 'reflect-metadata'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, hasLocalChanges, journal, syncAll, UnpushedChildrenError } from 'typeorm-sync'
-import { device, expectAtRest, expectEqual, settle, startServer } from './devices.js'
+import { device, expectAtRest, expectEqual, settle, startServer, Wire } from './devices.js'
 
 interface Folder {
   id: string
@@ -94,6 +94,35 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('notes in folders, ON DELETE %s'
     await settle([bob, alice])
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
     expect(await alice.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
+  })
+
+  test('a new folder, of which a push got no answer, is not given up while somebody else’s notes are in it', async () => {
+    const wire = new Wire()
+    const carol = await device([folder, note], server.url, { fetch: wire.fetch })
+    await settle([carol])
+    await carol.getRepository('Folder').save({ id: 'c', name: 'Carol’s' })
+    wire.after = request => {
+      if (request.method === 'POST') throw new TypeError('fetch failed')
+    }
+    await syncAll(carol.getRepository('Folder')).catch(() => {})
+    wire.mend()
+    await settle([alice])
+    await alice.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'c' } })
+    await settle([alice])
+    await syncAll(carol.getRepository('Note'))
+    expect(await carol.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
+    const error = await folders(carol)
+      .giveUp('c')
+      .catch(e => e)
+    expect(error).toBeInstanceOf(UnpushedChildrenError)
+    expect(error).toMatchObject({ entity: 'Folder', children: [{ entity: 'Note', id: 'n' }] })
+    expect(await carol.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
+    await folders(carol).giveUp('c', { children: 'journal' })
+    expect(await notes(carol).decisions()).toMatchObject([{ id: 'n', local: { body: 'three hours of work' }, decision: null }])
+    await settle([carol, alice])
+    await expectEqual([server.dataSource, alice, carol], ['folder', 'note'])
+    expect(await alice.query('SELECT id FROM note')).toEqual([])
+    await carol.destroy()
   })
 
   test('a conflict is not decided to be a removal while a note in the folder was never pushed', async () => {

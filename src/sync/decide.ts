@@ -21,8 +21,8 @@ export interface JournalOptions {
   /** Settles it with this server alone, where the entity has several. */
   readonly url?: string
   /**
-   * Rows that were not pushed and that would be removed along, because they need the row that goes: UnpushedChildrenError unless this says
-   * `journal`. Then they go, each as a decision in the journal of its entity, which `undo` takes back.
+   * Rows that were not pushed and that would be removed along, because they need the row that goes; where a new row is given up that a push
+   * carries, those too that the server has: UnpushedChildrenError unless this says `journal`. Then they go, each as a decision in the journal of its entity, which `undo` takes back.
    */
   readonly children?: 'journal'
 }
@@ -51,7 +51,10 @@ export function* storeDecision(
   if (value !== null) {
     parents = (yield* takeParents(exchange, id, value, stamp)) ?? []
     yield* giveUpMoves(exchange, id, value)
-  } else yield* removeFamily(exchange, state, { isOurs: theirs !== null || isInPush(remote, state), children }, stamp)
+  } else {
+    const isGivenUp = theirs === null && isInPush(remote, state)
+    yield* removeFamily(exchange, state, { isOurs: theirs !== null || isGivenUp, isGivenUp, children }, stamp)
+  }
   const replaced = replaces === undefined ? undefined : yield* release(exchange, replaces)
   if (value === theirs && isInPush(remote, state)) {
     yield* settle(exchange, parents, stamp)
@@ -63,12 +66,13 @@ export function* storeDecision(
 
 /**
  * Removes what the removal of a row takes along, those too that forbid one which waits for this word. `isOurs`: the server has not removed
- * it, so that what goes along is news as well. What was not pushed goes where the caller says so, and is kept in the journal.
+ * it, so that what goes along is news as well. What was not pushed goes where the caller says so, and is kept in the journal. `isGivenUp`:
+ * nobody wants the row removed at the server, only our change taken back; so what the server has below it goes in that way too.
  */
 export function* removeFamily(
   exchange: Exchange,
   { id, version, waiting }: RowState,
-  { isOurs, children }: { isOurs: boolean; children: JournalOptions['children'] },
+  { isOurs, isGivenUp, children }: { isOurs: boolean; isGivenUp?: boolean; children: JournalOptions['children'] },
   stamp: StepStamp,
 ): Step<void> {
   const { log, collection, remote } = exchange
@@ -76,7 +80,7 @@ export function* removeFamily(
   const takesAll = waiting !== undefined || children === 'journal'
   const dependents = yield* readDependents(log.database, collection, [id], { takesAll })
   if (dependents.blocked.length) throw new ConstraintError('foreign-key', undefined)
-  const unpushed = yield* readUnpushed(exchange, [...dependents.removed, ...dependents.forbidding])
+  const unpushed = yield* readUnpushed(exchange, [...dependents.removed, ...dependents.forbidding], isGivenUp)
   if (children !== 'journal') {
     const lost = new Map(
       unpushed.map(({ collection: there, state }) => [`${there.name} ${state.id}`, { entity: there.entity, id: state.id }]),

@@ -10,12 +10,12 @@ import { type Exchange, isClean, openExchange, readRowStates, siblingOf } from '
 export interface Unpushed {
   readonly collection: Collection
   readonly state: RowState
-  /** The server that lacks it; undefined where its entity was never synced. */
+  /** The server that lacks it, or has it; undefined where its entity was never synced. */
   readonly exchange: Exchange | undefined
 }
 
-/** Those among the rows that a server lacks as they are here. */
-export function* readUnpushed(exchange: Exchange, dependents: readonly Dependent[]): Step<Unpushed[]> {
+/** Those among the rows that a server lacks as they are here; `isAll`: those that it has as well. */
+export function* readUnpushed(exchange: Exchange, dependents: readonly Dependent[], isAll = false): Step<Unpushed[]> {
   const ids = new Map<Collection, string[]>()
   for (const { collection, id } of dependents) {
     const some = ids.get(collection)
@@ -29,7 +29,7 @@ export function* readUnpushed(exchange: Exchange, dependents: readonly Dependent
     const exchanges = own ? [own] : yield* readExchanges(exchange, collection)
     for (const there of exchanges)
       for (const state of (yield* readRowStates(there, some)).values())
-        if (!isClean(there, state) && !found.has(state.id)) found.set(state.id, { collection, state, exchange: there })
+        if ((isAll || !isClean(there, state)) && !found.has(state.id)) found.set(state.id, { collection, state, exchange: there })
     if (!exchanges.length)
       for (const state of (yield* readRowStates({ ...exchange, collection }, some)).values())
         found.set(state.id, { collection, state, exchange: undefined })
