@@ -1431,9 +1431,26 @@ const applying: Mutant[] = [
     name: 'guard-family',
     hazard: 'a removal counts only for the children that were shown',
     file: 'src/sync/conflicts.ts',
-    find: '  if ((yield* readFamily(exchange, state)).family !== contested.family) return // or its children did\n',
+    find: '  if (family !== contested.family) return // or its children did\n',
     replace: '',
     by: [rows, 'simulation'],
+  },
+  {
+    name: 'families-row-by-row',
+    hazard: 'a statement for each row that waits: what removals would take along is read for all of them',
+    file: 'src/sync/conflicts.ts',
+    find: '  const families = yield* readFamilies(exchange, isListed ? states.filter(state => !state.waiting?.theirs) : states)\n',
+    replace:
+      '  const families = new Map()\n  for (const state of states) for (const [id, family] of yield* readFamilies(exchange, [state])) families.set(id, family)\n',
+    by: [statements],
+  },
+  {
+    name: 'bases-row-by-row',
+    hazard: 'a statement for each pulled row that has left its parent',
+    file: 'src/sync/take.ts',
+    find: '{ base: basesOf(id), isShown',
+    replace: '{ base: (yield* readCommonBases(exchange, [{ state, theirs }]))(id), isShown',
+    by: [statements],
   },
   {
     name: 'removal-over-waiting-children',

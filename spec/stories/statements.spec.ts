@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
-import { enableSync, syncAll } from 'typeorm-sync'
+import { enableSync, journal, syncAll } from 'typeorm-sync'
 import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 
 const text = { type: 'varchar' } as const
@@ -79,6 +79,13 @@ const PATHS: Record<string, Path> = {
     },
     happens: run('DELETE FROM root'),
   },
+  'rows that leave a parent each': {
+    async before(of, n) {
+      await fill(of, 'root', n)
+      await fill(of, 'friend', n, id)
+    },
+    happens: run('UPDATE friend SET "parentId" = NULL'),
+  },
   'the removal of a tree': {
     before: (of, n) => fill(of, 'twig', n, i => (i ? id((i - 1) >> 1) : null)),
     happens: run(`DELETE FROM twig WHERE id = '${id(0)}'`),
@@ -125,4 +132,46 @@ describe.each(SERVERS as Kind[])('with a server on %s', kind => {
       expect({ side, x, y, grows: y - x > 17 }).toEqual({ side, x, y, grows: false })
     }
   })
+})
+
+describe.each(['sqljs', ...SERVERS] as Kind[])('what waits on %s', kind => {
+  test.each([
+    ['edited', `UPDATE root SET name = 'Alice’s'`, `UPDATE root SET name = 'Bob’s'`],
+    ['removed there', 'DELETE FROM root', `UPDATE child SET name = 'Bob’s'`],
+    ['cleared there', 'UPDATE friend SET "parentId" = NULL', `UPDATE friend SET name = 'Bob’s', "parentId" = 'r0000'`],
+  ])(
+    'rows that were %s are read by the journal, and for the handler, with the same statements however many they are',
+    async (_, theirs, ours) => {
+      const counts: number[][] = []
+      for (const n of [12, 48]) {
+        let count = 0
+        const beforeStatement = () => void count++
+        const there = await openOn('libsql', entities)
+        const { url } = await serve(there)
+        const alice = await openOn('sqljs', entities, { server: url })
+        const bob = await openOn(kind, entities, { server: url, beforeStatement })
+        await fill(alice, 'root', n)
+        await fill(alice, 'child', n, id)
+        await fill(alice, 'friend', n, i => id(i || 1))
+        for (const device of [alice, bob]) await syncAll(device)
+        await sql(alice, theirs)
+        await sql(bob, ours)
+        await syncAll(alice)
+        await syncAll(bob)
+        const counted = async (work: () => Promise<unknown>) => {
+          const before = count
+          await work()
+          return count - before
+        }
+        const rows = await Promise.all([Root, Friend].map(entity => journal(bob.getRepository<any>(entity)).waiting()))
+        expect(rows.flat().length).toBeGreaterThanOrEqual(n - 1)
+        counts.push([
+          await counted(() => Promise.all([Root, Friend].map(entity => journal(bob.getRepository<any>(entity)).waiting()))),
+          await counted(() => syncAll(bob, () => {})),
+        ])
+      }
+      const [few = [], many = []] = counts
+      expect(many.map((y, i) => y - (few[i] as number) > 12)).toEqual([false, false])
+    },
+  )
 })

@@ -40,6 +40,8 @@ interface Options {
   readonly descend?: (level: readonly Dependent[]) => Step<readonly Dependent[]>
   /** Does the row move to another parent in the same step? */
   readonly leaves?: (row: Dependent, link: Link) => boolean
+  /** Called with every row that depends on one which goes, once for each of its references. */
+  readonly found?: (row: Dependent, parent: Dependent, onDelete: Reference['onDelete']) => void
 }
 
 /** Reads what the removals of these rows would take along. */
@@ -47,7 +49,7 @@ export function* readDependents(
   database: Database,
   collection: Collection,
   ids: readonly string[],
-  { takesAll = false, leaves = () => false, descend }: Options = {},
+  { takesAll = false, leaves = () => false, descend, found }: Options = {},
 ): Step<Dependents> {
   const roots = ids.map(id => ({ collection, id }))
   const links = new Map<string, Link[]>(roots.map(root => [nameOf(root), []]))
@@ -68,6 +70,7 @@ export function* readDependents(
             continue
           }
           const row = { collection: child, id }
+          found?.(row, link.parent, onDelete)
           const known = links.get(nameOf(row))
           if (leaves(row, link)) continue
           if (known) known.push(link)

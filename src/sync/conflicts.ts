@@ -2,22 +2,23 @@
 
 import { type Collection, keyOf, type Reference } from '../changes/collection.js'
 import { attempt, type Step } from '../changes/database/database.js'
-import { nameOf, readDependents } from '../changes/dependents.js'
+import { readDependents } from '../changes/dependents.js'
 import { baseOf, isInPush, type RowState, type WaitingReason } from '../changes/remotes.js'
 import { findOrphans } from '../changes/store.js'
 import { ConflictHandlerError, ConstraintError, ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import { writeDecision } from './decisions.js'
 import { differences, fromEntity, toEntity } from './entities.js'
-import { type Exchange, isClean, readRowStates, StepStamp, siblingOf } from './exchange.js'
+import { type Exchange, readRowStates, StepStamp, siblingOf } from './exchange.js'
+import { NO_FAMILY, readFamilies } from './families.js'
 import { type Conflict, type ConflictHandler, type ConflictUpdate, UPDATE_DATE } from './handlers.js'
 import { type Merge, merge } from './merge.js'
 import { findCircle, giveUpMoves } from './moves.js'
 import { takeWaiting } from './pull.js'
-import { readEarly, readStatesOf, removeDependents } from './removals.js'
+import { readEarly, removeDependents } from './removals.js'
 import { type Session, step } from './session.js'
-import { type Decided, isAutomatic, nothingTaken, readCommonBase, restore, settle } from './take.js'
-import { readUnpushed, readUnpushedElsewhere, writeUnpushed } from './unpushed.js'
+import { type Decided, isAutomatic, nothingTaken, readCommonBases, restore, settle } from './take.js'
+import { readUnpushed, writeUnpushed } from './unpushed.js'
 import { readWaitingChildren } from './waiting.js'
 
 /** What the handler is shown: a decision counts only if it is still so (law 3). */
@@ -69,11 +70,17 @@ export async function decideConflicts(session: Session): Promise<void> {
 /** `isListed`: children are read of removals alone, for no decision is compared with them. */
 export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>, isListed = false): Step<Contested[]> {
   const contested: Contested[] = []
-  for (const state of (yield* readRowStates(exchange, [...ids])).values()) {
+  const states = [...(yield* readRowStates(exchange, [...ids])).values()].filter(state => state.waiting)
+  const families = yield* readFamilies(exchange, isListed ? states.filter(state => !state.waiting?.theirs) : states)
+  const basesOf = yield* readCommonBases(
+    exchange,
+    states.map(state => ({ state, theirs: state.waiting?.theirs ?? null })),
+  )
+  for (const state of states) {
     const { id, version, waiting } = state
     if (!waiting) continue
-    const { family, children } = isListed && waiting.theirs ? { family: '', children: [] } : yield* readFamily(exchange, state)
-    const base = yield* readCommonBase(exchange, state, waiting.theirs)
+    const { family, children } = families.get(id) ?? NO_FAMILY
+    const base = basesOf(id)
     const { reason, theirs } = waiting
     const orphan = reason === 'parent-removed' && theirs ? yield* findLostParent(exchange, state, theirs) : undefined
     const circle = reason === 'cycle' && theirs ? yield* findCircle(exchange, id, theirs) : undefined
@@ -109,24 +116,6 @@ function sidesOf(
   if (mine === null && orphan.onDelete === 'SET NULL')
     return { mine: { ...theirs, [orphan.property]: null }, base: null, lost: orphan.property }
   return { mine, base, ...(mine && { lost: orphan.property }) }
-}
-
-function* readFamily(exchange: Exchange, { id, version }: RowState): Step<Pick<Contested, 'family' | 'children'>> {
-  if (version.value === null || !exchange.collection.children.length) return { family: '', children: [] }
-  const { removed, cleared, forbidding } = yield* readDependents(exchange.log.database, exchange.collection, [id])
-  const rows = [...new Map([...removed, ...cleared, ...forbidding].map(row => [nameOf(row), row])).values()]
-  const stateOf = yield* readStatesOf(exchange, rows)
-  const elsewhere = yield* readUnpushedElsewhere(exchange, [...removed, ...forbidding])
-  const children: { entity: string; id: string }[] = []
-  const family: string[] = []
-  for (const row of rows) {
-    const { collection, id: child } = row
-    const there = siblingOf(exchange, collection)
-    const state = stateOf(row)
-    family.push(`${collection.name} ${child} ${state.version.stamp}`)
-    if (there ? !isClean(there, state) : elsewhere.has(nameOf(row))) children.push({ entity: collection.entity, id: child })
-  }
-  return { family: family.sort().join('\n'), children }
 }
 
 // ---------------------------------------------------------------- the handler
@@ -337,7 +326,8 @@ function* prepareDecision(
     if (parents) yield* giveUpMoves(exchange, id, value)
     return parents
   }
-  if ((yield* readFamily(exchange, state)).family !== contested.family) return // or its children did
+  const { family } = (yield* readFamilies(exchange, [state])).get(id) ?? NO_FAMILY
+  if (family !== contested.family) return // or its children did
   if ((yield* readWaitingChildren(exchange, id)).length) return // nor does a removal stand while a child waits
   return state.version.value === null || (yield* takeChildren(exchange, contested, url, stamp)) ? [] : undefined
 }

@@ -120,6 +120,10 @@ function* decideRows(
   for (const update of updates) latest.set(update.id, update)
   yield* takeUnread(exchange, latest, taken, stamp)
   const states = yield* readRowStates(exchange, [...latest.keys()])
+  const basesOf = yield* readCommonBases(
+    exchange,
+    [...latest.values()].map(({ id, value }) => ({ state: states.get(id) as RowState, theirs: value })),
+  )
 
   const contested: ToWait[] = []
   for (const { id, value: given } of latest.values()) {
@@ -147,7 +151,7 @@ function* decideRows(
     const { remote } = exchange
     // a server without a collection id is asked from a little before: what it says once more says nothing
     if (remote.serverCollection === null && !state.waiting && base !== undefined && isSameRow(theirs, base)) continue
-    let known: Known = { base: yield* readCommonBase(exchange, state, theirs), isShown: false }
+    let known: Known = { base: basesOf(id), isShown: false }
     if (remote.serverCollection === null) known = knownOf(exchange, state, known.base, theirs)
     const { value, isContested } = merge(known.base, state.version.value, theirs, isAutomatic(collection))
     if (isContested) {
@@ -272,18 +276,23 @@ export const isAutomatic = (collection: Collection) => (property: string) => col
 /**
  * What both sides know, with what follows from the removal of a parent: ON DELETE SET NULL is nobody's edit, so it contests none.
  */
-export function* readCommonBase(
+export function* readCommonBases(
   { log, collection, remote }: Exchange,
-  state: RowState,
-  theirs: WireRow | null,
-): Step<WireRow | null | undefined> {
-  let base = baseOf(remote, state)
+  rows: readonly Pick<ToWait, 'state' | 'theirs'>[],
+): Step<(id: string) => WireRow | null | undefined> {
+  const bases = new Map(rows.map(({ state }) => [state.id, baseOf(remote, state)]))
   for (const { parent, parentColumn, property, onDelete } of collection.parents) {
-    const key = base?.[property]
-    if (onDelete !== 'SET NULL' || theirs?.[property] !== null || typeof key !== 'string' || parentColumn !== parent?.table.key) continue
-    if (!(yield* readVersions(log.database, parent, [key])).get(key)?.value) base = { ...base, [property]: null }
+    if (onDelete !== 'SET NULL' || !parent || parentColumn !== parent.table.key) continue
+    const cleared = new Map<string, string>()
+    for (const { state, theirs } of rows) {
+      const key = bases.get(state.id)?.[property]
+      if (theirs?.[property] === null && typeof key === 'string') cleared.set(state.id, key)
+    }
+    if (!cleared.size) continue
+    const versions = yield* readVersions(log.database, parent, [...new Set(cleared.values())])
+    for (const [id, key] of cleared) if (!versions.get(key)?.value) bases.set(id, { ...bases.get(id), [property]: null })
   }
-  return base
+  return id => bases.get(id)
 }
 
 /** The server's row as this database would hold it. Where it lacks a property, an older schema says nothing about it. Throws ValueError. */
