@@ -105,13 +105,19 @@ async function disagree(): Promise<void> {
   await Task.update(removed.id, { name: `Removed, but edited here ${number}` })
 }
 
-/** What a journal may hold: a conflict that waits, a row that was refused, one that is pending. */
+/** What a journal may hold: a conflict that waits, two rows with one name, a row that was refused by a rule of the server's alone, one that is pending. */
 async function fillJournal(): Promise<void> {
   const { Task } = modules['task.ts']
-  await modules['server.ts'].database.query('CREATE UNIQUE INDEX one_name ON task (name)')
-  await tell([{ id: 'taken', name: 'Taken' }])
+  await modules['server.ts'].database.query('CREATE UNIQUE INDEX one_name ON task (lower(name))')
+  await modules['client.ts'].dataSource.query('CREATE UNIQUE INDEX one_name ON task (name)')
   await disagree()
-  await Task.save({ name: 'Taken' })
+  // its id comes before the others: the decision about it is not the latest
+  await tell([
+    { id: '0', name: 'Same' },
+    { id: 'taken', name: 'Taken' },
+  ])
+  await Task.save({ name: 'Same' })
+  await Task.save({ name: 'TAKEN' })
   await syncAll(modules['client.ts'].dataSource)
   await Task.save({ name: 'Not told yet' })
 }
@@ -149,15 +155,17 @@ test('the handlers of README.md decided, and what one left alone was asked again
   expect(decided).toContain('Removed, but edited here 1')
 })
 
-test('the journal of README.md showed, decided, gave up and undid', async () => {
+test('the journal of README.md showed, decided, undid, made one row of two and changed a refused one', async () => {
   const text = printed.join('\n')
-  expect(text).toMatch(/not told yet: .*\n/)
+  expect(text).toMatch(/not pushed yet: .*\n/)
   expect(text).toMatch(/waits: .* contested/)
+  expect(text).toMatch(/waits: 0 not-unique/)
   expect(text).toMatch(/refused by the server: .* not-unique/)
   const { Task } = modules['task.ts']
   Task.useDataSource(modules['client.ts'].dataSource)
+  expect(await Task.findBy({ name: 'Same' })).toMatchObject([{ id: '0' }])
   expect(await Task.existsBy({ name: 'Taken' })).toBe(true) // the server's, which was pulled
-  expect(await Task.countBy({ name: 'Taken' })).toBe(1)
+  expect(await Task.countBy({ name: 'TAKEN (2)' })).toBe(1)
   Task.useDataSource(null)
 })
 
