@@ -1436,6 +1436,14 @@ const applying: Mutant[] = [
     by: [rows, 'simulation'],
   },
   {
+    name: 'groups-are-copied',
+    hazard: 'a removal that takes tens of thousands of rows along takes the square of their number',
+    file: 'src/changes/groupBy.ts',
+    find: '    if (group) group.push(item)\n    else groups.set(key, [item])\n',
+    replace: '    groups.set(key, [...(group ?? []), item])\n',
+    by: [growth],
+  },
+  {
     name: 'families-row-by-row',
     hazard: 'a statement for each row that waits: what removals would take along is read for all of them',
     file: 'src/sync/conflicts.ts',

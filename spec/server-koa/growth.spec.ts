@@ -78,3 +78,18 @@ test('the digits of a number', async () => {
   const work = async (n: number) => async () => expect(await post([{ id: 'a', count: '9'.repeat(n) }])).toBe(422)
   expect(await growth(2_000_000, work)).toBeLessThan(LIMIT)
 })
+
+test('the removal of a row with tens of thousands of children', async () => {
+  const removal = async (n: number) => {
+    const { there, post } = await start()
+    await there.query(`INSERT INTO stage (id) VALUES ('root')`)
+    await there.query(
+      `WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < ${n}) INSERT INTO stage (id, "beforeId") SELECT 'c' || n, 'root' FROM i`,
+    )
+    return async () => {
+      expect(await post([{ id: 'root', _removed: true }])).toBe(200)
+      expect(await there.query('SELECT count(*) AS n FROM stage')).toEqual([{ n: 0 }])
+    }
+  }
+  expect(await growth(10_000, removal)).toBeLessThan(LIMIT)
+})

@@ -2,16 +2,15 @@
 
 import { ConstraintError } from '../errors.js'
 import type { ChangeLog } from './changeLog.js'
-import { type Collection, keyOf, type Reference } from './collection.js'
+import { keyOf, type Reference } from './collection.js'
 import { type Database, query, quote, type Step } from './database/database.js'
+import { groupBy } from './groupBy.js'
 import type { Change } from './order.js'
 
 /** Throws ConstraintError where one of these changes leaves a row without one that it needs. `all`: every foreign key was put off. */
 export function* checkConstraints({ database }: ChangeLog, changes: readonly Change[], all: boolean): Step<void> {
   if (database.checkConstraints) return yield* database.checkConstraints()
-  const collections = new Map<Collection, Change[]>()
-  for (const change of changes) collections.set(change.collection, [...(collections.get(change.collection) ?? []), change])
-  for (const [collection, some] of collections) {
+  for (const [collection, some] of groupBy(changes, c => c.collection)) {
     const isLate = (r: Reference) => all || r.isDeferred
     for (const reference of collection.parents.filter(isLate)) {
       const ids = some.filter(c => keyOf(reference, c.id, c.value) !== undefined).map(c => c.id)

@@ -7,8 +7,9 @@ import type { Collection } from './collection.js'
 import { checkConstraints } from './constraints.js'
 import { attempt, type Database, rowsOf, type Step, Undo, type UniqueIndex } from './database/database.js'
 import { canBeFree, isReferenced, KINDS_OF_VALUES, readFreeValues } from './freeValues.js'
+import { groupBy } from './groupBy.js'
 import { type Change, isDeep, type Operation, type Plan, planChanges, type Release, type Uniques, type Unit, unitsOf } from './order.js'
-import { hasOtherRemotes, type Remote } from './remotes.js'
+import { hasOtherRemotes } from './remotes.js'
 import { refuseSkipped } from './skipped.js'
 import type { ColumnCodec } from './values.js'
 
@@ -236,15 +237,7 @@ function groupByColumns(collection: Collection, operations: readonly Operation[]
   return groups.values()
 }
 
-function byCollection<C extends { readonly collection: Collection }>(changes: readonly C[]): Map<Collection, C[]> {
-  const groups = new Map<Collection, C[]>()
-  for (const change of changes) {
-    const group = groups.get(change.collection)
-    if (group) group.push(change)
-    else groups.set(change.collection, [change])
-  }
-  return groups
-}
+const byCollection = <C extends { readonly collection: Collection }>(changes: readonly C[]) => groupBy(changes, c => c.collection)
 
 // ---------------------------------------------------------------- what goes along
 
@@ -265,9 +258,7 @@ function* writeTombstones(database: Database, changes: readonly Change[]): Step<
 /** Whoever replaces a version keeps it, for every server that knows it (law 4): while the rows stand as they were. */
 export function* keepReplaced({ database }: ChangeLog, changes: readonly Change[]): Step<void> {
   for (const [collection, all] of byCollection(changes)) {
-    const groups = new Map<Remote | undefined, Change[]>()
-    for (const change of all) groups.set(change.from, [...(groups.get(change.from) ?? []), change])
-    for (const [from, some] of groups) {
+    for (const [from, some] of groupBy(all, c => c.from)) {
       if (!(yield* hasOtherRemotes(collection, from?.id))) continue
       const idsOf = (of: readonly Change[]) => of.map(c => c.id)
       yield* database.keepRows(collection.table, idsOf(some.filter(c => c.old.value !== null)), from?.id)
