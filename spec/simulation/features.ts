@@ -6,13 +6,13 @@ import { type Schema, WIDE_SCHEMAS } from './schemas.js'
 
 /** Schemas that fail for want of a remedy in the engine; to be switched on with it. */
 const WITHOUT_REMEDY: readonly string[] = []
-/** A server that gains a column replaces values of ours by its default: those that it had never been told, in rows that count as agreed. */
-const SERVERS_GAIN = false
+/** Values that a server has no column for yet are pushed when it has, and nothing replaces them before that. */
+const SERVERS_GAIN = true
 const JOURNAL_IS_SAFE = true
 const REST_IS_TOLD = true
 const PUSH_IS_WHOLE = true
 /** What was refused for a unique value is told again when nobody has it any more. */
-const IS_TOLD_AGAIN = false
+const IS_TOLD_AGAIN = true
 
 export interface Features {
   /** Undefined: one of the small ones of old. */

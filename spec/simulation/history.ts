@@ -6,7 +6,7 @@ import { collectTombstones } from '../../server-koa/index.js'
 import type { Collection } from '../../src/changes/collection.js'
 import { baseOf, openRemote } from '../../src/changes/remotes.js'
 import { DatabaseBusyError, DatabaseFailedError, SyncContentionError, TransportError } from '../../src/errors.js'
-import { openExchange, readRowStates } from '../../src/sync/exchange.js'
+import { isClean, openExchange, readRowStates } from '../../src/sync/exchange.js'
 import type { Conflict, ConflictUpdate } from '../../src/sync/handlers.js'
 import { ReportBuilder } from '../../src/sync/report.js'
 import { sync } from '../../src/sync/sync.js'
@@ -188,7 +188,9 @@ export async function history(
   wanted: Partial<Features> = {},
 ): Promise<Outcome> {
   const random = new Random(seed)
-  const features = { ...drawFeatures(seed, topology, kind), ...wanted }
+  const drawn = { ...drawFeatures(seed, topology, kind), ...wanted }
+  // one that is wanted may be another than the one that has the column
+  const features = drawn.schema?.gained ? drawn : { ...drawn, late: new Set<string>() }
   const { chance, pick } = random
   const reached = new Set<string>()
   const weight = () => (chance(0.5) ? 0 : random.next()) // half of the faults are off in any one history: a fixed mix misses rare bugs
@@ -902,6 +904,7 @@ export async function history(
         states.set(id, {
           base: base === undefined ? undefined : base === null ? 'gone' : cellsFrom(base),
           waiting: theirs ? cellsFrom(theirs) : theirs,
+          ignored: state.waiting || !isClean(exchange, state) ? [] : state.ignored.flatMap(p => state.version.value?.[p] ?? []).map(String),
         })
       }
     }
@@ -981,6 +984,8 @@ export async function history(
         decision !== undefined ||
         (isChanged && applied.size > 0 && (parents ? isConnected(id, applied, parents, parentsIn(db)) : relatedTo(id, applied)))
       if (!isChanged && !decision && !p.page.has(id)) continue
+      // a removal takes along what its server had no column for, where nothing was changed since
+      if (theirs && isGone(theirs)) for (const token of known.get(id)?.ignored ?? []) oracle.inherit(theirs.removed, token)
       oracle.observe({
         database: p.client,
         id,

@@ -13,6 +13,8 @@ export interface KnownRow {
   readonly base: 'gone' | Cells | undefined
   /** The server's version, where it waits; null: removed there. */
   readonly waiting: Cells | null | undefined
+  /** Values that the server has no column for, of a row which is as it was pushed. */
+  readonly ignored: readonly string[]
 }
 
 export interface JournalUse {
@@ -101,9 +103,6 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
       if (known.every(rows => rows.get(id)?.base === 'gone')) oracle.neverTold.add(token)
       for (const t of use.waitingRemovals(db, id)) oracle.inherit(t, token)
     }
-    // what was given up for nothing has no heir
-    if (!isGone(old) && !isGone(now))
-      for (const p of PROPERTIES) if (old[p] && !now[p]) oracle.neverTold.add(oracle.token(`${db.name}u`, old[p]))
     // whoever decides has seen all sides, and none of them is lost
     const sides: Value[] = [
       old && isGone(old) ? { removed: removals.get(id) ?? old.removed } : old,

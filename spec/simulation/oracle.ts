@@ -31,6 +31,7 @@ export class Oracle {
   #born = new Set<string>()
   /** Removals of what was made and removed between two syncs. */
   readonly neverTold = new Set<string>()
+  readonly #givenUp = new Set<string>()
   readonly lastRemoval = new Map<string, string>()
   readonly written: { id: string; property: 'a' | 'b' | 'c' | 'removed'; token: string }[] = []
   /** False once a wipe or a backup has taken edits with it. */
@@ -85,6 +86,7 @@ export class Oracle {
         else for (const p of PROPERTIES) this.inherit(value[p], other[p])
       }
     }
+    if (cause === 'handler' || cause === 'application') for (const other of [old, theirs ?? null]) this.#giveUp(other, value)
     if ((cause === 'application' || cause === 'post') && old === null) this.#born.add(key)
     if (cause === 'application' || cause === 'handler' || cause === 'cascade') return
     if (cause === 'merge' && theirs && isGone(theirs) && !isGone(value) && isKnownGone)
@@ -122,7 +124,19 @@ export class Oracle {
     }
     if (isGone(old)) return cellsOf(value).every(t => this.isAfter(t, old.removed)) ? undefined : old.removed
     if (isGone(value)) return cellsOf(old).find(t => !value || !this.isAfter(value.removed, t))
-    return PROPERTIES.map(p => [old[p], value[p]] as const).find(([o, t]) => o && !(t && this.isAfter(t, o)))?.[0]
+    const isKept = (o: string, t: string | undefined) => (t && this.isAfter(t, o)) || this.#isGivenUp(o)
+    return PROPERTIES.map(p => [old[p], value[p]] as const).find(([o, t]) => o && !isKept(o, t))?.[0]
+  }
+
+  /** What somebody gives up for nothing has no heir. */
+  #giveUp(old: Value, value: Value): void {
+    if (isGone(value)) return
+    for (const p of PROPERTIES)
+      if (!value[p]) for (const token of isGone(old) ? cellsOf(old) : [old[p]]) if (token) this.#givenUp.add(token)
+  }
+
+  #isGivenUp(token: string): boolean {
+    return [...this.#givenUp].some(r => this.isAfter(r, token))
   }
 
   /** What an application wrote and is in no final row, nor known to whoever made what stands there. */
@@ -135,7 +149,7 @@ export class Oracle {
       const heirs = rows.length
         ? rows.flatMap(v => (property === 'removed' || !v[property] ? cellsOf(v) : [v[property]]))
         : [...values.flatMap(cellsOf), ...databases.flatMap(name => this.lastRemoval.get(name + id) ?? [])]
-      if (!heirs.some(x => this.isAfter(x, token)) && ![...this.neverTold].some(r => this.isAfter(r, token)))
+      if (!heirs.some(x => this.isAfter(x, token)) && !this.#isGivenUp(token) && ![...this.neverTold].some(r => this.isAfter(r, token)))
         problems.push(`${token} of ${id} is in no final row`)
     }
     return problems

@@ -1,7 +1,7 @@
 import 'reflect-metadata'
 import { beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { type DataSource, type DataSourceOptions, EntitySchema } from 'typeorm'
-import { enableSync, hasLocalChanges, journal, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
+import { enableSync, hasLocalChanges, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { databaseOn, type Kind, openIn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 
 // One entity in the version that everybody has, and in the next one, which has a column more.
@@ -145,6 +145,54 @@ describe.each(SERVERS)('a server on %s that gets a column later than its clients
     expect(await journal(jobs).pending()).toEqual([])
     await upgrade()
     expect(await asked(alice)).toMatchObject({ pulled: 0, pushed: 0 })
+  })
+
+  test('a value of which the server never heard, for the row was made there as well, waits until it has the column', async () => {
+    const alice = await newDevice()
+    const jobs = alice.getRepository(New)
+    await server.getRepository(Old).save([
+      { id: '1', name: 'theirs' },
+      { id: '2', name: 'the same' },
+    ])
+    await jobs.save([
+      { id: '1', name: 'mine', priority: 6 },
+      { id: '2', name: 'the same', priority: 7 },
+    ])
+    expect(await syncAll(alice, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1, waiting: 0, unknownThere: ['priority'] })
+    expect(await journal(jobs).pending()).toMatchObject([
+      { id: '1', ignored: ['priority'] },
+      { id: '2', ignored: ['priority'] },
+    ])
+    expect(await asked(alice)).toMatchObject({ pulled: 0, pushed: 0, unknownThere: ['priority'] })
+    await upgrade()
+    const bob = await newDevice()
+    await syncAll(bob)
+    await bob.getRepository(New).update('1', { name: 'Bob’s' })
+    await syncAll(bob)
+    await syncAll(alice, preferLocalConflictHandler)
+    const all = [
+      { id: '1', name: 'Bob’s', priority: 6 },
+      { id: '2', name: 'the same', priority: 7 },
+    ]
+    expect(await rowsOf(alice)).toEqual(all)
+    expect(await rowsOf(server)).toEqual(all)
+    expect(await asked(alice)).toMatchObject({ pulled: 0, pushed: 0, unknownThere: [] })
+  })
+
+  test('a removal there takes along no edit of a value that waits', async () => {
+    const alice = await newDevice()
+    const jobs = alice.getRepository(New)
+    await jobs.save({ id: '1', priority: 6 })
+    await syncAll(alice)
+    await jobs.update('1', { priority: 7 })
+    await sql(server, 'DELETE FROM "job" WHERE "id" = ?', ['1'])
+    expect(await syncAll(alice)).toMatchObject({ waiting: 1 })
+    expect(await syncAll(alice)).toMatchObject({ waiting: 1 })
+    expect(await syncAll(alice, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, waiting: 0 })
+    await upgrade()
+    await syncAll(alice)
+    expect(await rowsOf(server)).toEqual([{ id: '1', name: '', priority: 7 }])
+    expect(await rowsOf(alice)).toEqual(await rowsOf(server))
   })
 
   test('an older client says what it passes over, and reads it when it has the column', async () => {

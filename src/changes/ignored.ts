@@ -17,8 +17,13 @@ export function* noteIgnored(
       ['remote', 'id'],
       rows.map(({ id }) => [remote, id]),
     )
+  yield* addIgnored(database, remote, rows)
+}
+
+/** Notes that this server has no column for properties of rows, beside those that are noted. */
+export function addIgnored(database: Database, remote: number, rows: readonly { id: string; properties: readonly string[] }[]): Step<void> {
   const ignored = rows.flatMap(({ id, properties }) => properties.map(property => [remote, id, property]))
-  yield* database.upsertRows('sync_ignored', ['remote', 'id', 'property'], ['remote', 'id', 'property'], ignored)
+  return database.upsertRows('sync_ignored', ['remote', 'id', 'property'], ['remote', 'id', 'property'], ignored)
 }
 
 /** The server knows these now. */

@@ -4,7 +4,7 @@ import type { ChangeLog } from '../changes/changeLog.js'
 import { type Collection, keyOf } from '../changes/collection.js'
 import { attempt, quote, type Step, Undo } from '../changes/database/database.js'
 import { nameOf, readDependents } from '../changes/dependents.js'
-import { forgetIgnored } from '../changes/ignored.js'
+import { addIgnored, forgetIgnored } from '../changes/ignored.js'
 import { type Change, releasesOf } from '../changes/order.js'
 import {
   agreedSql,
@@ -131,7 +131,7 @@ function* decideRows(
     const base = baseOf(exchange.remote, state)
     let theirs: WireRow | null
     try {
-      theirs = given === null ? null : normalise(collection, id, given, base, state)
+      theirs = given === null ? null : normalise(collection, id, given, base)
     } catch (error) {
       if (!(error instanceof ValueError)) throw error
       yield* wait(exchange, taken, state, given, 'not-valid')
@@ -277,10 +277,12 @@ export const isAutomatic = (collection: Collection) => (property: string) => col
  * What both sides know, with what follows from the removal of a parent: ON DELETE SET NULL is nobody's edit, so it contests none.
  */
 export function* readCommonBases(
-  { log, collection, remote }: Exchange,
+  exchange: Exchange,
   rows: readonly Pick<ToWait, 'state' | 'theirs'>[],
 ): Step<(id: string) => WireRow | null | undefined> {
-  const bases = new Map(rows.map(({ state }) => [state.id, baseOf(remote, state)]))
+  const { log, collection, remote } = exchange
+  const isKnown = ({ state, theirs }: Pick<ToWait, 'state' | 'theirs'>) => theirs !== null || !isEditOfIgnored(exchange, state)
+  const bases = new Map(rows.map(row => [row.state.id, isKnown(row) ? baseOf(remote, row.state) : undefined]))
   for (const { parent, parentColumn, property, onDelete } of collection.parents) {
     if (onDelete !== 'SET NULL' || !parent || parentColumn !== parent.table.key) continue
     const cleared = new Map<string, string>()
@@ -295,14 +297,19 @@ export function* readCommonBases(
   return id => bases.get(id)
 }
 
-/** The server's row as this database would hold it. Where it lacks a property, an older schema says nothing about it. Throws ValueError. */
-export function normalise(
-  collection: Collection,
-  id: string,
-  given: WireRow,
-  base: WireRow | null | undefined,
-  { version: { value: mine }, ignored }: RowState,
-): WireRow {
+/**
+ * A removal there takes along values that were pushed and ignored, but no edit, and none that is contested: then both sides know no version
+ * that has all of the row.
+ */
+const isEditOfIgnored = (exchange: Exchange, state: RowState) =>
+  state.ignored.some(p => (state.version.value?.[p] ?? null) !== null) &&
+  (state.waiting?.reason === 'contested' || !isClean(exchange, state))
+
+/**
+ * The server's row as this database would hold it. Where it lacks a property, an older schema says nothing about it, and it is as both sides
+ * knew it; where they never did, the server has not heard of ours. Throws ValueError.
+ */
+export function normalise(collection: Collection, id: string, given: WireRow, base: WireRow | null | undefined): WireRow {
   const refusal = collection.refuseKey(id)
   if (refusal) throw new ValueError(collection.entity, collection.keyProperty, refusal)
   const value: WireRow = {}
@@ -310,7 +317,6 @@ export function normalise(
     const { property } = column
     if (Object.hasOwn(given, property)) value[property] = column.toWire(column.fromWire(given[property] as never))
     else if (base && Object.hasOwn(base, property)) value[property] = base[property] as never
-    else if (mine && Object.hasOwn(mine, property) && !ignored.includes(property)) value[property] = mine[property] as never
   }
   return value
 }
@@ -429,6 +435,11 @@ function* settleAll(log: ChangeLog, decided: readonly Candidate[], stamp: StepSt
       properties: ignored.filter(p => !row || Object.hasOwn(row, p)),
     }))
     yield* forgetIgnored(database, remote.id, known)
+    yield* addIgnored(
+      database,
+      remote.id,
+      some.map(candidate => ({ id: candidate.state.id, properties: unknownThere(collection, candidate) })),
+    )
     yield* forgetWaiting(
       exchange,
       some.filter(c => c.state.waiting).map(c => c.state.id),
@@ -450,6 +461,13 @@ function* settleAll(log: ChangeLog, decided: readonly Candidate[], stamp: StepSt
     const told = some.filter(c => ours.has(c)).map(c => ({ id: c.state.id, value: c.theirs }))
     yield* keepImages(database, exchange.collection, exchange.remote, told, agreed)
   }
+}
+
+/** The properties of ours for which the server has no column, as its row shows, and of which it never heard. What has no value is not missed. */
+function unknownThere({ columns }: Collection, { state, theirs, value }: Candidate): string[] {
+  if (!theirs || !value) return []
+  const ours = { ...state.version.value, ...value }
+  return columns.map(c => c.property).filter(p => !Object.hasOwn(theirs, p) && (ours[p] ?? null) !== null)
 }
 
 /** What becomes of candidates that are stored. */
