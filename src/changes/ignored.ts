@@ -1,27 +1,32 @@
-// Values that a server has ignored, for it has no column for them yet: they are not pushed, whatever the stamp of their row says. No version
-// of the row that this server knows has such a property.
+// Values that a server has ignored, for it has no column for them yet, and references that are put off, for it has no such row yet: they are not
+// pushed, whatever the stamp of their row says. No version of the row that this server knows has such a property; a reference is null there.
 
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
 import { type Database, first, query, quote, type Step } from './database/database.js'
 
-/** Notes which properties of rows this server has ignored: those, and none beside them. */
+/** Notes which properties of rows this server has ignored. Of those that were pushed (null: the row was removed) it knows the others. */
 export function* noteIgnored(
   database: Database,
   remote: number,
-  rows: readonly { id: string; properties: readonly string[] }[],
+  rows: readonly { readonly id: string; readonly pushed: readonly string[] | null; readonly ignored: readonly string[] }[],
 ): Step<void> {
-  if (yield* first('SELECT 1 FROM sync_ignored WHERE remote = ? LIMIT 1', remote))
-    yield* database.deleteRows(
-      'sync_ignored',
-      ['remote', 'id'],
-      rows.map(({ id }) => [remote, id]),
-    )
-  yield* addIgnored(database, remote, rows)
+  if (yield* first('SELECT 1 FROM sync_ignored WHERE remote = ? LIMIT 1', remote)) {
+    const removed = rows.filter(({ pushed }) => pushed === null).map(({ id }) => [remote, id])
+    yield* database.deleteRows('sync_ignored', ['remote', 'id'], removed)
+    const known = rows.map(({ id, pushed }) => ({ id, properties: pushed ?? [] }))
+    yield* forgetIgnored(database, remote, known)
+  }
+  const ignored = rows.map(row => ({ id: row.id, properties: row.ignored }))
+  yield* addIgnored(database, remote, ignored)
 }
 
-/** Notes that this server has no column for properties of rows, beside those that are noted. */
-export function addIgnored(database: Database, remote: number, rows: readonly { id: string; properties: readonly string[] }[]): Step<void> {
+/** Notes that this server has no column for properties of rows, or lacks the rows that they refer to, beside those that are noted. */
+export function addIgnored(
+  database: Database,
+  remote: number,
+  rows: readonly { readonly id: string; readonly properties: readonly string[] }[],
+): Step<void> {
   const ignored = rows.flatMap(({ id, properties }) => properties.map(property => [remote, id, property]))
   return database.upsertRows('sync_ignored', ['remote', 'id', 'property'], ['remote', 'id', 'property'], ignored)
 }
@@ -73,8 +78,12 @@ export function* readIgnoredIds(remote: number, properties: readonly string[], a
 }
 
 /** A version without what the server has ignored of it. */
-export function withoutIgnored(value: WireRow, ignored: readonly string[]): WireRow {
+export function withoutIgnored(
+  value: WireRow,
+  { ignored, putOff }: { readonly ignored: readonly string[]; readonly putOff: readonly string[] },
+): WireRow {
   const known = { ...value }
   for (const property of ignored) delete known[property]
+  for (const property of putOff) known[property] = null
   return known
 }

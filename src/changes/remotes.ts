@@ -217,6 +217,8 @@ export interface RowState {
   readonly images: readonly Version[]
   /** The properties whose values this server has ignored: no version that it knows has them. */
   readonly ignored: readonly string[]
+  /** Those of them that are references: they are null there. */
+  readonly putOff: readonly string[]
 }
 
 /** Reads the state of rows; `versions` are those of the same step. */
@@ -276,6 +278,7 @@ export function* readStates(
         rejection: rejections.get(id),
         images: images.get(id) ?? [],
         ignored: ignored?.get(id) ?? [],
+        putOff: ignored?.get(id)?.filter(property => collection.parents.some(r => r.property === property)) ?? [],
       },
     ]),
   )
@@ -337,10 +340,10 @@ export const agreedSql = (remote: Remote, key: string) => ({
 
 /** The last version that both sides know; undefined where there is none. What we never had is unchanged. */
 export function baseOf(remote: Remote, state: RowState): WireRow | null | undefined {
-  const { version, images, ignored } = state
+  const { version, images } = state
   const isBase = version.stamp === 0 || isAgreed(remote, state, version.stamp)
   const base = isBase ? version.value : images.find(image => isAgreed(remote, state, image.stamp))?.value
-  return base && ignored.length ? withoutIgnored(base, ignored) : base
+  return base && state.ignored.length ? withoutIgnored(base, state) : base
 }
 
 export const isUndecided = ({ push }: Remote) => push?.key === UNDECIDED

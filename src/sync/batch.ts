@@ -2,6 +2,7 @@
 
 import { type Collection, keyOf } from '../changes/collection.js'
 import { imagesOf, query, quote, type Step } from '../changes/database/database.js'
+import { withoutIgnored } from '../changes/ignored.js'
 import { baseOf, isAgreed, isHeld, type Remote, type RowState, readKinds, readStates } from '../changes/remotes.js'
 import { LAST, type Place, readChangePage } from '../changes/rows.js'
 import { dateToNumber, equalValues } from '../changes/values.js'
@@ -201,7 +202,7 @@ function describePush({ columns }: Collection, remote: Remote, state: RowState):
   const base = baseOf(remote, state)
   const { value } = version
   if (value === null) return base === null ? undefined : { id, value: null, partial: false } // made and removed here: never mind
-  if (!base) return { id, value, partial: false }
+  if (!base) return { id, value: withoutPutOff(value, state), partial: false }
   const changed: WireRow = {}
   for (const { property } of columns)
     if (Object.hasOwn(value, property) && !(Object.hasOwn(base, property) && equalValues(value[property], base[property])))
@@ -211,6 +212,10 @@ function describePush({ columns }: Collection, remote: Remote, state: RowState):
   if (remote.serverCollection === null) return { id, value, partial: false }
   return { id, value: changed, partial: true }
 }
+
+/** A row that the server does not have goes without the references that are put off. */
+export const withoutPutOff = (value: WireRow, { putOff }: RowState): WireRow =>
+  putOff.length ? withoutIgnored(value, { ignored: putOff, putOff: [] }) : value
 
 // A server of 2012 writes dates as numbers.
 function writeFor({ dateForm }: Remote, { columns }: Collection, row: PushedRow): WireRow {

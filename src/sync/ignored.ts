@@ -1,7 +1,7 @@
 // Pushes values that a server has ignored, once it says that it has a column for them.
 
 import type { Step } from '../changes/database/database.js'
-import { noteIgnored, readIgnoredIds } from '../changes/ignored.js'
+import { forgetIgnored, noteIgnored, readIgnoredIds } from '../changes/ignored.js'
 import { baseOf, isAgreed, keepImages } from '../changes/remotes.js'
 import { storeVersions } from '../changes/store.js'
 import type { PushedRow } from '../protocol/messages.js'
@@ -12,7 +12,11 @@ const ROWS = 500
 
 /** Notes what the server has ignored of a push. */
 export function* noteIgnoredOf({ log, remote }: Exchange, rows: readonly PushedRow[], ignored: readonly string[] = []): Step<void> {
-  const pushed = rows.map(({ id, value }) => ({ id, properties: ignored.filter(p => value !== null && Object.hasOwn(value, p)) }))
+  const pushed = rows.map(({ id, value }) => ({
+    id,
+    pushed: value && Object.keys(value),
+    ignored: ignored.filter(p => value !== null && Object.hasOwn(value, p)),
+  }))
   yield* noteIgnored(log.database, remote.id, pushed)
 }
 
@@ -24,6 +28,9 @@ export async function pushIgnored(session: Session, properties: readonly string[
       const { log, collection, remote } = exchange
       const ids = yield* readIgnoredIds(remote.id, properties, from, ROWS)
       const states = [...(yield* readRowStates(exchange, ids)).values()]
+      // a reference that was given up meanwhile is null on both sides
+      const alike = states.map(({ id, putOff, version }) => ({ id, properties: putOff.filter(p => (version.value?.[p] ?? null) === null) }))
+      yield* forgetIgnored(log.database, remote.id, alike)
       // what is pending takes them along
       const told = states.filter(s => s.version.value !== null && !s.waiting && isAgreed(remote, s, s.version.stamp))
       if (told.length) {

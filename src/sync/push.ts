@@ -2,6 +2,7 @@
 
 import { imagesOf, query, quote, type Step } from '../changes/database/database.js'
 import {
+  baseOf,
   dropTentativeImages,
   forgetStored,
   isUndecided,
@@ -11,13 +12,14 @@ import {
   UNDECIDED,
   writeRemote,
 } from '../changes/remotes.js'
-import { type Place, readVersions } from '../changes/rows.js'
+import type { Place } from '../changes/rows.js'
 import { RequestTimeoutError, ServerError, TooLargeError, TransportError } from '../errors.js'
 import type { PushAnswer, PushedRow, Refusal } from '../protocol/messages.js'
-import { type Batch, holdParents, isStillSo, noteUntold, readAhead, readBatch, seenBy } from './batch.js'
-import type { Exchange } from './exchange.js'
+import { type Batch, holdParents, isStillSo, noteUntold, readAhead, readBatch, seenBy, withoutPutOff } from './batch.js'
+import { type Exchange, readRowStates } from './exchange.js'
 import { noteIgnoredOf } from './ignored.js'
 import { holdMoves } from './moves.js'
+import { putOffReferences } from './putOff.js'
 import { forgetOutdatedRefusals, freeRefused, writeRefusals } from './refusals.js'
 import { readKnown, type Session, StepSize, step } from './session.js'
 
@@ -170,7 +172,8 @@ function* acknowledge(exchange: Exchange, limit: Place, answer?: PushAnswer, mor
 }
 
 /** The rows that an unanswered push tells, as they are now; what was changed since counts along, for its image stands for it. */
-function* readTold({ log, collection, remote }: Exchange, limit: Place): Step<PushedRow[]> {
+function* readTold(exchange: Exchange, limit: Place): Step<PushedRow[]> {
+  const { log, collection, remote } = exchange
   const told = yield* query(
     `SELECT DISTINCT v.id FROM (
        SELECT ${log.database.id(collection.table, 'x')} AS id, x."_lastChange" AS stamp FROM ${quote(collection.name)} x
@@ -181,8 +184,11 @@ function* readTold({ log, collection, remote }: Exchange, limit: Place): Step<Pu
     ...[collection.name, remote.id, remote.told.stamp, remote.told.id, limit.stamp, limit.id],
   )
   const ids = told.map(row => String(row.id))
-  const versions = yield* readVersions(log.database, collection, ids)
-  return ids.map(id => ({ id, value: versions.get(id)?.value ?? null, partial: false }))
+  const states = [...(yield* readRowStates(exchange, ids)).values()]
+  return states.map(state => {
+    const { value } = state.version
+    return { id: state.id, value: value && !baseOf(remote, state) ? withoutPutOff(value, state) : value, partial: false }
+  })
 }
 
 function endPush(session: Session, push: OpenPush, batch?: number): Promise<void> {
@@ -210,13 +216,15 @@ async function setAside(session: Session, push: OpenPush, refusals: readonly Ref
   await endPush(session, push)
   if (!known.length)
     throw new ServerError(`${url} refused rows of ${collection.entity} that it was not told.`, { url, status: 422, isDefinite: true })
-  await step(session, function* (exchange) {
+  report.refused += await step(session, function* (exchange) {
+    const putOff = yield* putOffReferences(exchange, known)
+    const refused = known.filter(({ id }) => !putOff.has(id))
     yield* writeRefusals(
       exchange,
-      known.map(refusal => ({ ...refusal, stamp: told.get(refusal.id) as number })),
+      refused.map(refusal => ({ ...refusal, stamp: told.get(refusal.id) as number })),
     )
+    return refused.length
   })
-  report.refused += known.length
 }
 
 /**
