@@ -2415,8 +2415,8 @@ const withOtherVersions: Mutant[] = [
     name: 'ignored-is-base',
     hazard: 'no version that a server knows has a property which it ignored',
     file: 'src/changes/remotes.ts',
-    find: 'return base && ignored.length ? withoutIgnored(base, ignored) : base',
-    replace: 'return base && ignored.length < 0 ? withoutIgnored(base, ignored) : base',
+    find: 'return base && state.ignored.length ? withoutIgnored(base, state) : base',
+    replace: 'return base && state.ignored.length < 0 ? withoutIgnored(base, state) : base',
     by: [versions],
   },
   {

@@ -960,7 +960,7 @@ export async function history(
       let value: Value = after.get(id) ?? null
       const state = states.get(id)
       const theirs =
-        p.page.get(id) ?? state?.theirs ?? (isGone(value) && p.sweepToken.has(id) ? { removed: p.sweepToken.get(id) as string } : undefined)
+        p.page.get(id) ?? (isGone(value) && p.sweepToken.has(id) ? { removed: p.sweepToken.get(id) as string } : undefined) ?? state?.theirs
       const decision = applied.get(id)
       const isChanged = changed.includes(id)
       const above = parents ? goneAbove(id, gone, parents) : id !== 'x' && gone.includes('x') && db.tableOf(id) === 'part' ? 'x' : undefined
