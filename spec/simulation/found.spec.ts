@@ -192,3 +192,38 @@ test('a row that waits, and that the server makes equal to ours, is left as it i
   expect(await bob.query('SELECT * FROM sync_image_task')).toEqual([])
   await expectEqual()
 })
+
+test('a refusal that is heard late does not pass a later version, refused as well, for one that the server has', async () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'windows-')), 'db')
+  const window = () =>
+    withSync(new DataSource({ type: 'better-sqlite3', driver: libsql, database: file, enableWAL: true, entities, synchronize: true }), {
+      server: server.url,
+      retries: 0,
+    }).initialize()
+  const left = await window()
+  const right = await window()
+  const task = await left.getRepository(Task).save({ name: 'Buy milk' })
+  await syncAll(left)
+  await server.dataSource.query(
+    `CREATE TRIGGER rule BEFORE UPDATE ON task WHEN NEW.name LIKE '%bad' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`,
+  )
+  await left.getRepository(Task).update(task.id, { name: 'bad' })
+  let isFirst = true
+  const late: typeof fetch = async (url, init) => {
+    const answer = await fetch(url, init)
+    if (init?.method === 'POST' && isFirst) {
+      isFirst = false
+      await right.getRepository(Task).update(task.id, { name: 'as bad' })
+      expect(await syncAll(right)).toMatchObject({ refused: 1 })
+    }
+    return answer
+  }
+  expect(await syncAll(left, undefined, { fetch: late })).toMatchObject({ refused: 1 })
+  expect(isFirst).toBe(false)
+  expect(await journal(left.getRepository(Task)).refused()).toMatchObject([{ id: task.id, code: 'not-valid' }])
+  await server.dataSource.query('DROP TRIGGER rule')
+  await journal(left.getRepository(Task)).retry(task.id)
+  await syncAll(left)
+  expect((await server.dataSource.getRepository(Task).findOneByOrFail({ id: task.id })).name).toBe('as bad')
+  await Promise.all([left.destroy(), right.destroy()])
+})

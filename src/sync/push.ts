@@ -191,14 +191,18 @@ function* readTold(exchange: Exchange, limit: Place): Step<PushedRow[]> {
   })
 }
 
-function endPush(session: Session, push: OpenPush, batch?: number): Promise<void> {
-  return step(session, function* ({ log, collection, remote }) {
-    if (remote.push?.key !== push.key) return
-    remote.push = null
-    if (batch !== undefined) remote.batch = batch
-    yield* writeRemote(remote)
-    yield* dropTentativeImages(log.database, collection, remote)
-  })
+function endPush(session: Session, push: OpenPush, batch?: number): Promise<boolean> {
+  return step(session, exchange => endIn(exchange, push, batch))
+}
+
+/** False where another sync has ended it meanwhile. */
+function* endIn({ log, collection, remote }: Exchange, push: OpenPush, batch?: number): Step<boolean> {
+  if (remote.push?.key !== push.key) return false
+  remote.push = null
+  if (batch !== undefined) remote.batch = batch
+  yield* writeRemote(remote)
+  yield* dropTentativeImages(log.database, collection, remote)
+  return true
 }
 
 function leaveUndecided(session: Session, push: OpenPush): Promise<void> {
@@ -213,10 +217,13 @@ function leaveUndecided(session: Session, push: OpenPush): Promise<void> {
 async function setAside(session: Session, push: OpenPush, refusals: readonly Refusal[], told: ReadonlyMap<string, number>): Promise<void> {
   const { url, collection, report } = session
   const known = refusals.filter(r => told.has(r.id))
-  await endPush(session, push)
-  if (!known.length)
+  if (!known.length) {
+    await endPush(session, push)
     throw new ServerError(`${url} refused rows of ${collection.entity} that it was not told.`, { url, status: 422, isDefinite: true })
+  }
+  // in one step: what another sync has pushed since may have been refused as well, as a later version
   report.refused += await step(session, function* (exchange) {
+    if (!(yield* endIn(exchange, push))) return 0
     const putOff = yield* putOffReferences(exchange, known)
     const refused = known.filter(({ id }) => !putOff.has(id))
     yield* writeRefusals(
