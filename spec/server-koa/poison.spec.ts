@@ -114,6 +114,20 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
     expect(errors).toEqual([])
   })
 
+  test('rows of which each fails for a reason that nobody foresaw are refused one by one, and do not block the queue', async () => {
+    const there = await openOn(kind, [Memo])
+    for (const text of UNFORESEEN[kind] ?? (UNFORESEEN.sqlite as string[])) await there.query(text)
+    const { url } = await serve(there)
+    const alice = await openOn('sqljs', [Memo], { server: url })
+    const memos = alice.getRepository(Memo)
+    for (const id of ['a', 'b', 'c']) await memos.save({ id, text: 'poison' })
+    await expect(syncAll(alice)).rejects.toMatchObject({ status: 500 })
+    await memos.save({ id: 'd', text: 'fine' })
+    await syncAll(alice)
+    expect((await sql(there, 'SELECT id FROM memo')).map((m: Memo) => m.id)).toEqual(['d'])
+    expect((await journal(memos).refused()).map(r => r.id)).toEqual(['a', 'b', 'c'])
+  })
+
   test('a row by itself is not to blame where the statement names what is not there', async () => {
     const there = await openOn(kind, [Memo])
     await there.query(MISMATCHES[kind] ?? (MISMATCHES.sqlite as string))

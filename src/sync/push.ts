@@ -126,7 +126,8 @@ async function failPush(session: Session, { push, rows, body, told }: Prepared, 
     return 'more'
   }
   if (error.isDefinite) await endPush(session, push)
-  else if (error instanceof RequestTimeoutError) await step(session, exchange => shrinkBatch(exchange, rows.length)) // the next one is smaller
+  // the next one is smaller: it arrives in time, and a server that fails because of its rows names a row that comes alone
+  else if (error instanceof RequestTimeoutError || error.status === 500) await step(session, exchange => shrinkBatch(exchange, rows.length))
   throw error
 }
 
