@@ -122,6 +122,7 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
     const memos = alice.getRepository(Memo)
     for (const id of ['a', 'b', 'c']) await memos.save({ id, text: 'poison' })
     await expect(syncAll(alice)).rejects.toMatchObject({ status: 500 })
+    expect(await syncAll(alice)).toMatchObject({ refused: 3 })
     await memos.save({ id: 'd', text: 'fine' })
     await syncAll(alice)
     expect((await sql(there, 'SELECT id FROM memo')).map((m: Memo) => m.id)).toEqual(['d'])
