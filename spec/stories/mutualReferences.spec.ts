@@ -1,7 +1,7 @@
 import 'reflect-metadata'
 import { describe, expect, jest, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
-import { enableSync, hasLocalChanges, journal, syncAll } from 'typeorm-sync'
+import { enableSync, hasLocalChanges, journal, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 import { Wire } from './devices.js'
 
@@ -123,6 +123,23 @@ describe.each(SERVERS)('on %s rows of two entities that need each other', kind =
       expect({ lost, ...(await stateOf(server)) }).toEqual({ lost, ...whole })
       await expectRest(alice)
     }
+  })
+
+  test('come back together where both were removed here, and the server’s side is taken', async () => {
+    const entities = [Club, Member]
+    const { server, alice } = await start(entities)
+    await server.getRepository(Club).insert({ id: 't', name: 'Reds' })
+    await server.getRepository(Member).insert({ id: 'p', team: { id: 't' } })
+    await server.getRepository(Club).update('t', { captain: { id: 'p' } })
+    await syncAll(alice)
+    await alice.getRepository(Club).update('t', { captain: null })
+    await alice.getRepository(Member).delete('p')
+    await alice.getRepository(Club).delete('t')
+    await server.getRepository(Club).update('t', { name: 'Blues' })
+    await server.getRepository(Member).update('p', { name: 'Ann' })
+    for (let i = 0; i < 3; i++) await syncAll(alice, preferRemoteConflictHandler)
+    expect(await stateOf(alice, 'club', 'member')).toEqual({ captains: [['t', 'Blues', 'p']], teams: [['p', 't']] })
+    await expectRest(alice, entities)
   })
 
   test('say what is missing where the other one is refused for good', async () => {

@@ -274,7 +274,7 @@ function* applyDecisions(exchange: Exchange, decisions: readonly Decision[], url
         const parents = yield* prepareDecision(exchange, decision, url, stamp)
         if (!parents) continue
         ready.push(decision)
-        for (const parent of parents) taken.set(parent.state.id, parent)
+        for (const parent of parents) taken.set(nameOf(exchange, parent), parent)
       }
       // what one of them took along may be another
       const states = yield* readRowStates(
@@ -282,8 +282,10 @@ function* applyDecisions(exchange: Exchange, decisions: readonly Decision[], url
         ready.map(d => d.contested.id),
       )
       const stored = ready.filter(d => isStillContested(states.get(d.contested.id) as RowState, d.contested))
-      for (const { contested, value } of stored)
-        taken.set(contested.id, { state: states.get(contested.id) as RowState, theirs: contested.theirs, value })
+      for (const { contested, value } of stored) {
+        const decided = { state: states.get(contested.id) as RowState, theirs: contested.theirs, value }
+        taken.set(nameOf(exchange, decided), decided)
+      }
       yield* settle(exchange, [...taken.values()], stamp)
       for (const { contested, value } of stored) {
         const { id, base, mine, theirs } = contested
@@ -304,6 +306,8 @@ function* applyTogether(exchange: Exchange, decisions: readonly Decision[], url:
   yield* applyTogether(exchange, decisions.slice(0, middle), url, stamp)
   yield* applyTogether(exchange, decisions.slice(middle), url, stamp)
 }
+
+const nameOf = (exchange: Exchange, decided: Decided) => `${(decided.exchange ?? exchange).collection.name} ${decided.state.id}`
 
 const isStillContested = ({ version, waiting }: RowState, contested: Contested) =>
   version.stamp === contested.stamp && waiting !== undefined && waiting.json === contested.json
@@ -333,8 +337,8 @@ function* prepareDecision(
 }
 
 /**
- * Whoever takes the child takes its parents, which were removed here. Gives those of its own collection: they are stored together with it,
- * for rows may need each other. Undefined, and nothing is stored, where there is one to be had nowhere.
+ * Whoever takes the child takes its parents, which were removed here. They are to be stored together with it, for rows may need each other.
+ * Undefined, and nothing is stored, where there is one to be had nowhere.
  */
 export function* takeParents(exchange: Exchange, id: string, value: WireRow, stamp: StepStamp): Step<readonly Decided[] | undefined> {
   const missing: { there: Exchange; state: RowState; theirs: WireRow }[] = []
@@ -355,12 +359,12 @@ export function* takeParents(exchange: Exchange, id: string, value: WireRow, sta
       rows.push({ from: there, at: key, row: theirs })
     }
   }
-  const own: Decided[] = []
+  const parents: Decided[] = []
   for (const { there, state, theirs } of missing.reverse()) {
-    if (there.collection === exchange.collection && !isInPush(there.remote, state)) own.push({ state, theirs, value: theirs })
-    else yield* restore(there, state, theirs, stamp)
+    if (isInPush(there.remote, state)) yield* restore(there, state, theirs, stamp)
+    else parents.push({ exchange: there, state, theirs, value: theirs })
   }
-  return own
+  return parents
 }
 
 /**

@@ -46,6 +46,8 @@ export interface Taken {
 
 /** A row with both sides and what it is to be. */
 export interface Decided {
+  /** Of its collection, where that is another one than that of the row which was decided. */
+  readonly exchange?: Exchange
   readonly state: RowState
   readonly theirs: WireRow | null
   readonly value: WireRow | null
@@ -397,12 +399,12 @@ export function* restore(exchange: Exchange, state: RowState, theirs: WireRow | 
   else yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: theirs }], yield* log.database.tick())
 }
 
-/** Stores decided rows of one collection. What is the server's is no news for it; what has something of its own to tell gets a fresh stamp (law 6). */
+/** Stores decided rows together. What is the server's is no news for it; what has something of its own to tell gets a fresh stamp (law 6). */
 export function settle(exchange: Exchange, decided: readonly Decided[], stamp: StepStamp): Step<void> {
   const taken = nothingTaken()
   return settleAll(
     exchange.log,
-    decided.map(d => ({ ...d, exchange, taken })),
+    decided.map(d => ({ exchange, ...d, taken })),
     stamp,
   )
 }
