@@ -1601,8 +1601,8 @@ const applying: Mutant[] = [
     name: 'what-goes-along-is-stored-row-by-row',
     hazard: 'a removal that takes thousands of rows along holds the clock for a minute',
     file: 'src/sync/removals.ts',
-    find: '  yield* storeChanges(log, [...changes.filter(c => c.stamp === news), ...changes.filter(c => c.stamp !== news)])\n',
-    replace: '  for (const change of changes) yield* storeChanges(log, [change])\n',
+    find: '  yield* storeChanges(log, [...freed, ...changes.filter(c => c.stamp === news), ...changes.filter(c => c.stamp !== news)])\n',
+    replace: '  for (const change of [...freed, ...changes]) yield* storeChanges(log, [change])\n',
     by: [statements],
   },
   {
@@ -1643,7 +1643,7 @@ const applying: Mutant[] = [
     name: 'database-cascades',
     hazard: 'inside a marked step foreign-key actions change rows that no trigger stamps',
     file: 'src/sync/take.ts',
-    find: '      yield* removeDependents(exchange, yield* readDependents(log.database, collection, ids), stamp)\n',
+    find: '      yield* removeDependents(exchange, ids, yield* readDependents(log.database, collection, ids), stamp)\n',
     replace: '',
     by: [servers, 'simulation'],
   },
@@ -1662,6 +1662,24 @@ const applying: Mutant[] = [
     find: "isRemovedHere ? 'parent-removed' : 'parent-missing'",
     replace: "isRemovedHere ? 'parent-missing' : 'parent-missing'",
     by: [rows, 'simulation'],
+  },
+  {
+    name: 'parents-come-back-one-by-one',
+    hazard: 'rows of two entities that need each other, both removed here: neither can come back before the other',
+    file: 'src/sync/conflicts.ts',
+    find: '    if (isInPush(there.remote, state)) yield* restore(there, state, theirs, stamp)\n    else',
+    replace:
+      '    if (there.collection !== exchange.collection || isInPush(there.remote, state)) yield* restore(there, state, theirs, stamp)\n    else',
+    by: [mutual],
+  },
+  {
+    name: 'circles-go-by-the-cascade',
+    hazard:
+      'inside a marked step a cascade changes rows that no trigger stamps: a row that hangs on what hangs on it goes without a tombstone',
+    file: 'src/sync/removals.ts',
+    find: 'yield* storeChanges(log, [...freed, ',
+    replace: 'yield* storeChanges(log, [',
+    by: ['spec/stories/circles.spec.ts'],
   },
   {
     name: 'child-without-its-parent',

@@ -25,14 +25,18 @@ async function cpu(work: () => Promise<unknown>): Promise<number> {
   return (user + system) / 1000
 }
 
-/** How many times as much 4 n takes; what comes first pays for what is compiled. */
-async function growth(n: number, work: (n: number) => Promise<() => Promise<unknown>>): Promise<number> {
-  const times: number[] = []
-  for (const size of [n, n, 4 * n]) times.push(await cpu(await work(size)))
-  return (times[2] as number) / Math.max(times[1] as number, 5)
-}
-
 const LIMIT = 8
+
+/** How many times as much 4 n takes, at best: whatever else the machine does only adds to it. What comes first pays for what is compiled. */
+async function growth(n: number, work: (n: number) => Promise<() => Promise<unknown>>): Promise<number> {
+  let least = Number.POSITIVE_INFINITY
+  for (let attempt = 0; attempt < 3 && least >= LIMIT; attempt++) {
+    const times: number[] = []
+    for (const size of [n, n, 4 * n]) times.push(await cpu(await work(size)))
+    least = Math.min(least, (times[2] as number) / Math.max(times[1] as number, 5))
+  }
+  return least
+}
 
 async function start() {
   const there = await openOn('libsql', [Stage])

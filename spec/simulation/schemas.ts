@@ -128,7 +128,7 @@ export const WIDE_SCHEMAS: readonly Schema[] = [
     table('item', ['x', 'y']),
     table('box', ['w'], [reference('itemId', 'item', 'CASCADE', { nullable: false })]),
     table('note', ['v'], [reference('itemId', 'item', 'SET NULL')]),
-    table('lock', ['z'], [reference('itemId', 'item', 'RESTRICT', { nullable: false })]),
+    table('bolt', ['z'], [reference('itemId', 'item', 'RESTRICT', { nullable: false })]),
     table('leaf', ['u'], [reference('boxId', 'box', 'CASCADE', { nullable: false })]),
   ]),
   schema('one-to-one', [

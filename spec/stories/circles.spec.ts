@@ -216,3 +216,21 @@ describe('circles that somebody wanted', () => {
     expect(await parents(alice, 'friend')).toEqual({ x: 'y', y: 'x' })
   })
 })
+
+test('friends in a circle of one’s own making go one by one where the server’s removal of one is taken, and stand in the journal', async () => {
+  for (const id of ['x', 'y']) await put(alice, id, null, 'friend')
+  await settle([alice, bob])
+  await server.dataSource.query(`DELETE FROM friend WHERE id = 'x'`)
+  await move(alice, 'x', 'y', 'friend')
+  await move(alice, 'y', 'x', 'friend')
+  await syncAll(alice, preferRemoteConflictHandler)
+  expect(await parents(alice, 'friend')).toEqual({})
+  const friends = journal(alice.getRepository<Folder>('Friend'))
+  expect(await friends.waiting()).toEqual([])
+  expect((await friends.decisions()).map(d => [d.id, d.local?.name, d.decision]).sort()).toEqual([
+    ['x', 'x', null],
+    ['y', 'y', null],
+  ])
+  await settle([alice, bob])
+  await expectEqual([server.dataSource, alice, bob], ['friend'])
+})

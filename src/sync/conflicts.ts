@@ -379,6 +379,6 @@ function* takeChildren(exchange: Exchange, { id, theirs }: Contested, url: strin
   yield* writeUnpushed(yield* readUnpushed(exchange, dependents.removed), url)
   // where the removal is our own decision it is news, and so is what goes along
   const from = theirs === null ? exchange : { ...exchange, siblings: new Map() }
-  yield* removeDependents(from, dependents, stamp)
+  yield* removeDependents(from, [id], dependents, stamp)
   return true
 }

@@ -89,7 +89,7 @@ export function* removeFamily(
     if (lost.size) refuseChildren(collection, id, [...lost.values()])
   }
   yield* writeUnpushed(unpushed, remote.url)
-  yield* removeDependents(isOurs ? { ...exchange, siblings: new Map() } : exchange, dependents, stamp)
+  yield* removeDependents(isOurs ? { ...exchange, siblings: new Map() } : exchange, [id], dependents, stamp)
 }
 
 function refuseChildren({ entity }: Collection, id: string, children: readonly { entity: string; id: string }[]): never {

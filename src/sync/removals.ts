@@ -74,9 +74,13 @@ export function* readEarly(exchange: Exchange, children: readonly Dependent[]): 
   })
 }
 
-/** What the server's own cascade has done as well is no news for it; a row that it has under another parent was not reached by that. */
+/**
+ * Removes what hangs on rows that go. What the server's own cascade has done as well is no news for it; a row that it has under another parent
+ * was not reached by that.
+ */
 export function* removeDependents(
   exchange: Exchange,
+  ids: readonly string[],
   { removed, cleared }: Pick<Dependents, 'removed' | 'cleared'>,
   stamp: StepStamp,
 ): Step<void> {
@@ -110,6 +114,25 @@ export function* removeDependents(
     const from = isNews ? undefined : siblingOf(exchange, collection)?.remote
     return { collection, id, old: stateOf({ collection, id }).version, value, stamp: isNews ? news : agreed, from }
   })
+  const freed = yield* freeFromCircles(exchange, ids, removed)
   // what stays there hangs below what does not
-  yield* storeChanges(log, [...changes.filter(c => c.stamp === news), ...changes.filter(c => c.stamp !== news)])
+  yield* storeChanges(log, [...freed, ...changes.filter(c => c.stamp === news), ...changes.filter(c => c.stamp !== news)])
+}
+
+/** A row that hangs on what hangs on it would go by the database's own cascade, unseen: it lets go before, and goes afterwards. */
+function* freeFromCircles(exchange: Exchange, ids: readonly string[], removed: readonly Dependent[]): Step<Change[]> {
+  const { collection } = exchange
+  const references = collection.parents.filter(r => r.parent && !r.isOwnKey && collection.column.get(r.property)?.nullable)
+  if (!references.length) return []
+  const going = new Set(removed.map(nameOf))
+  const freed: Change[] = []
+  for (const { id, version } of (yield* readRowStates(exchange, ids)).values()) {
+    const value: WireRow = {}
+    for (const { property, parent } of references) {
+      const key = version.value?.[property]
+      if (parent && typeof key === 'string' && going.has(nameOf({ collection: parent, id: key }))) value[property] = null
+    }
+    if (Object.keys(value).length) freed.push({ collection, id, old: version, value, stamp: version.stamp })
+  }
+  return freed
 }

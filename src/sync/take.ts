@@ -518,7 +518,7 @@ function* removeOrWait(exchange: Exchange, removals: readonly Candidate[], stamp
   const ids = removals.map(r => r.state.id)
   try {
     yield* attempt(function* () {
-      yield* removeDependents(exchange, yield* readDependents(log.database, collection, ids), stamp)
+      yield* removeDependents(exchange, ids, yield* readDependents(log.database, collection, ids), stamp)
       // their own trees may have reached them
       const states = yield* readRowStates(exchange, ids)
       const fresh = removals.map(removal => ({ ...removal, state: states.get(removal.state.id) as RowState }))
