@@ -412,6 +412,12 @@ test('a file that is killed between request and answer wakes up and goes on', as
   await rm(folder, { recursive: true })
 })
 
+test('a server has no local changes: there is nobody to push to', async () => {
+  await put(server.dataSource, 'x', 'x')
+  expect(await hasLocalChanges(server.dataSource)).toBe(false)
+  expect(await hasLocalChanges(of(server.dataSource))).toBe(false)
+})
+
 test('an entity without sync, and a url that is none, are typed errors', async () => {
   const plain = new EntitySchema<Note>({ name: 'Plain', tableName: 'plain', columns: { ...columns } })
   const dataSource = await device([plain, schema], server.url)

@@ -55,6 +55,16 @@ export function noteClient(dataSource: DataSource, options: ClientOptions): void
   clients.set(dataSource, options)
 }
 
+/** Does the collection sync with a server? Not where its url is a path, and the data source has none to complete it. */
+export function hasServer(dataSource: DataSource, collection: Collection): boolean {
+  try {
+    return urlsOf(dataSource, collection).length > 0
+  } catch (error) {
+    if (error instanceof SyncConfigurationError) return false
+    throw error
+  }
+}
+
 /** The absolute urls of a collection's servers. Throws SyncConfigurationError where a path has nothing to complete it. */
 export function urlsOf(dataSource: DataSource, collection: Collection): string[] {
   const server = clients.get(dataSource)?.server ?? (globalThis as { location?: { origin?: string } }).location?.origin

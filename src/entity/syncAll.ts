@@ -4,7 +4,7 @@ import { DataSource, type ObjectLiteral, type Repository } from 'typeorm'
 import type { ConflictHandler } from '../sync/handlers.js'
 import { SyncJournal } from '../sync/journal.js'
 import { addLater, addReports, type SyncReport } from '../sync/report.js'
-import { collectionOf, Failures, type SyncCallOptions, syncCollection } from './client.js'
+import { collectionOf, Failures, hasServer, type SyncCallOptions, syncCollection } from './client.js'
 import { changeLogOf } from './registry.js'
 
 /**
@@ -50,13 +50,15 @@ async function syncOnce(
 /** The journal of an entity: what is pending, waits or was refused, and what was decided; to look at, and to settle. */
 export function journal<Entity extends ObjectLiteral>(repository: Repository<Entity>): SyncJournal<Entity> {
   const { log, collection } = collectionOf(repository)
-  return new SyncJournal<Entity>(log, collection)
+  return new SyncJournal<Entity>(log, collection, hasServer(log.dataSource, collection))
 }
 
 /** Is there anything that a server has not been told, or has refused? */
 export async function hasLocalChanges(target: Repository<ObjectLiteral> | DataSource): Promise<boolean> {
   const journals =
-    target instanceof DataSource ? changeLogOf(target).collections.map(c => new SyncJournal(changeLogOf(target), c)) : [journal(target)]
+    target instanceof DataSource
+      ? changeLogOf(target).collections.map(c => new SyncJournal(changeLogOf(target), c, hasServer(target, c)))
+      : [journal(target)]
   for (const each of journals) if (await each.hasLocalChanges()) return true
   return false
 }

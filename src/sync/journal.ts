@@ -30,6 +30,8 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   constructor(
     private readonly log: ChangeLog,
     private readonly collection: Collection,
+    /** Is there a server to push to, whether it was ever reached or not? A server of its own has none. */
+    private readonly hasServer = true,
   ) {}
 
   /** What was changed here and not told yet; what waits or was refused is listed there. */
@@ -53,7 +55,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
 
   /** Is anything pending, refused, or waiting with a change of ours? Costs as much as a look at the first of it. */
   async hasLocalChanges(): Promise<boolean> {
-    const { log, collection } = this
+    const { log, collection, hasServer } = this
     return log.database.step(
       function* () {
         const remotes = yield* remotesOf(collection)
@@ -62,7 +64,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
           if (exchange && (yield* hasChanges(exchange))) return true
         }
         // what was never synced is on no server
-        return !remotes.length && (yield* first(`SELECT 1 FROM ${quote(collection.table.name)} LIMIT 1`)) !== undefined
+        return hasServer && !remotes.length && (yield* first(`SELECT 1 FROM ${quote(collection.table.name)} LIMIT 1`)) !== undefined
       },
       { readOnly: true },
     )
