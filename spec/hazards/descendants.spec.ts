@@ -2,7 +2,7 @@
 
 import { expect, test } from '@jest/globals'
 import { EntitySchema } from 'typeorm'
-import { enableSync, journal, syncAll } from 'typeorm-sync'
+import { enableSync, journal, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 
 const text = { type: 'varchar' } as const
@@ -50,4 +50,19 @@ test.each(SERVERS)('an edit of a row whose parent goes is told, though the row l
   for (const device of [alice, bob]) await syncAll(device)
   for (const each of [there, alice, bob])
     expect(await sql(each, 'SELECT name, "parentId" AS parent FROM loan')).toEqual([{ name: 'hers', parent: null }])
+})
+
+test.each(SERVERS)('a removal waits while a grandchild waits for a word, and takes nothing along (%s)', async kind => {
+  const { there, alice, bob } = await library(kind)
+  await bob.getRepository(Remark).insert({ id: 'r', name: 'of Bob’s', parent: { id: 'b' } })
+  for (const device of [bob, alice]) await syncAll(device)
+  await alice.getRepository(Shelf).delete('s')
+  await bob.getRepository(Remark).update('r', { name: 'of Bob’s, once more' })
+  await syncAll(bob)
+  for (let i = 0; i < 3; i++) await syncAll(alice)
+  expect(await sql(there, 'SELECT name FROM remark')).toEqual([{ name: 'of Bob’s, once more' }])
+  expect((await journal(alice.getRepository(Remark)).waiting()).map(w => [w.id, w.reason])).toEqual([['r', 'contested']])
+  await syncAll(alice, preferRemoteConflictHandler)
+  for (const device of [alice, bob, alice]) await syncAll(device, preferRemoteConflictHandler)
+  for (const each of [there, alice, bob]) expect(await sql(each, 'SELECT name FROM remark')).toEqual([{ name: 'of Bob’s, once more' }])
 })

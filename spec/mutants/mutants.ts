@@ -1673,6 +1673,14 @@ const applying: Mutant[] = [
     by: [mutual],
   },
   {
+    name: 'grandparents-do-not-wait',
+    hazard: 'a row waits for a word, and the removal of what is above its parent takes it along on the server; law 9',
+    file: 'src/sync/batch.ts',
+    find: '        addParents(next, parent, id, baseOf(there.remote, state) ?? null)\n',
+    replace: '',
+    by: ['spec/hazards/descendants.spec.ts'],
+  },
+  {
     name: 'circles-go-by-the-cascade',
     hazard:
       'inside a marked step a cascade changes rows that no trigger stamps: a row that hangs on what hangs on it goes without a tombstone',

@@ -1422,13 +1422,15 @@ export async function history(
     const holders = db.run("SELECT id, theirs FROM sync_conflict WHERE reason = 'not-unique' AND theirs IS NOT NULL").flatMap(row => {
       const theirs = JSON.parse(String(row.theirs)) as Record<string, unknown>
       const spec = db.specOf(String(row.id))
-      return keysOf(spec).flatMap(columns => {
+      const those = keysOf(spec).flatMap(columns => {
         if (columns.some(c => theirs[c] === null || theirs[c] === undefined)) return []
         const where = columns.map(c => `"${c}" = ?`).join(' AND ')
         return db
           .run(`SELECT id FROM ${spec.name} WHERE ${where} AND id <> ?`, ...columns.map(c => theirs[c]), row.id)
           .map(r => String(r.id))
       })
+      // neither side's row has it, but what comes of both
+      return those.length ? those : [String(row.id)]
     })
     const ids = new Set([...refused, ...holders])
     if (!ids.size) return

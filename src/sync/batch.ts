@@ -8,7 +8,7 @@ import { LAST, type Place, readChangePage } from '../changes/rows.js'
 import { dateToNumber, equalValues } from '../changes/values.js'
 import { deepProperty, TOO_DEEP } from '../protocol/depth.js'
 import { type PushedRow, type Refusal, type WireRow, writePushedRow } from '../protocol/messages.js'
-import { type Exchange, readRowStates } from './exchange.js'
+import { type Exchange, readRowStates, siblingOf } from './exchange.js'
 import { writeRefusals } from './refusals.js'
 import type { StepSize } from './session.js'
 import { readWaiting } from './waiting.js'
@@ -126,32 +126,71 @@ export function seenBy({ collection, siblings, remote: own }: Exchange, rows: re
   return seen
 }
 
-/** A removal waits with the rows that wait for a word about it (law 9). */
+/** A removal waits with the rows that wait for a word about it, however far below it they hang on the server (law 9). */
 export function* holdParents(exchange: Exchange): Step<void> {
-  const { collection, remote } = exchange
-  if (!collection.children.some(r => r.child && exchange.siblings.has(r.child))) return
-  for (const { child } of collection.children) {
-    const sibling = child && exchange.siblings.get(child)
-    if (!child || !sibling) continue
-    const waiting = yield* readWaiting({ ...exchange, collection: child, remote: sibling })
-    const parents = new Set<string>()
-    for (const [childId, { theirs }] of waiting)
-      for (const reference of child.parents) {
-        const key = keyOf(reference, childId, theirs)
-        if (reference.parent === collection && typeof key === 'string') parents.add(key)
-      }
-    if (child !== collection)
-      for (const id of yield* readLeft({ ...exchange, collection: child, remote: sibling }, collection)) parents.add(id)
-    const states = [...(yield* readRowStates(exchange, [...parents])).values()]
-    const held = states.filter(
-      state => state.version.stamp > 0 && state.version.value === null && !isAgreed(remote, state, state.version.stamp) && !isHeld(state),
-    )
-    const detail = 'Rows that need it wait for a decision, or are told first.'
-    yield* writeRefusals(
-      exchange,
-      held.map(({ id, version }) => ({ id, code: 'children-exist', detail, stamp: version.stamp })),
-    )
+  const { collection } = exchange
+  const below = descendantsOf(exchange)
+  if (!below.length) return
+  let level = new Map<Collection, Set<string>>()
+  for (const there of below) {
+    for (const [id, { theirs }] of yield* readWaiting(there)) addParents(level, there.collection, id, theirs)
+    if (there.collection !== collection && collection.children.some(r => r.child === there.collection))
+      for (const id of yield* readLeft(there, collection)) add(level, collection, id)
   }
+  const walked = new Set<string>()
+  const held: RowState[] = []
+  while (level.size) {
+    const next = new Map<Collection, Set<string>>()
+    for (const [parent, ids] of level) {
+      const there = siblingOf(exchange, parent)
+      if (!there) continue
+      for (const state of (yield* readRowStates(there, [...ids])).values()) {
+        const { id, version } = state
+        const isGoing = version.stamp > 0 && version.value === null && !isAgreed(there.remote, state, version.stamp)
+        if (!isGoing || walked.has(`${parent.name} ${id}`)) continue
+        walked.add(`${parent.name} ${id}`)
+        if (parent === collection && !isHeld(state)) held.push(state)
+        // the server's own cascade would come down from there
+        addParents(next, parent, id, baseOf(there.remote, state) ?? null)
+      }
+    }
+    level = next
+  }
+  const detail = 'Rows that need it wait for a decision, or are told first.'
+  const refusals = held.map(({ id, version }): Refusal & { stamp: number } => ({
+    id,
+    code: 'children-exist',
+    detail,
+    stamp: version.stamp,
+  }))
+  yield* writeRefusals(exchange, refusals)
+}
+
+/** The collections of this server whose rows may hang on ours, by whatever way. */
+function descendantsOf(exchange: Exchange): Exchange[] {
+  const visited = new Set<Collection>()
+  const parents = [exchange.collection]
+  for (const parent of parents) {
+    for (const { child } of parent.children) {
+      if (!child || visited.has(child) || !exchange.siblings.has(child)) continue
+      visited.add(child)
+      parents.push(child)
+    }
+  }
+  return [...visited].flatMap(collection => siblingOf(exchange, collection) ?? [])
+}
+
+function addParents(level: Map<Collection, Set<string>>, collection: Collection, id: string, row: WireRow | null): void {
+  for (const reference of collection.parents) {
+    const key = keyOf(reference, id, row)
+    if (reference.parent && typeof key === 'string') add(level, reference.parent, key)
+  }
+}
+
+function add(level: Map<Collection, Set<string>>, collection: Collection, id: string): void {
+  const ids = level.get(collection)
+  if (ids) ids.add(id)
+  else level.set(collection, new Set([id]))
 }
 
 /** Removed rows that others were moved away from: told first, their removal would take those along on the server. */
