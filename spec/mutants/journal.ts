@@ -59,6 +59,14 @@ export const inTheJournal: Mutant[] = [
     by: [journalChildren],
   },
   {
+    name: 'given-up-parent-that-the-server-has',
+    hazard: '`giveUp` of a new row, of which the server has one as well that was not read yet: what hangs on it there goes for good',
+    file: 'src/sync/decide.ts',
+    find: '(isInPush(remote, state) || (!state.waiting && !base))',
+    replace: 'isInPush(remote, state)',
+    by: [journalChildren],
+  },
+  {
     name: 'children-go-without-a-word',
     hazard: '`giveUp` and `decide(id, null)` of a parent with children that were never pushed',
     file: 'src/sync/decide.ts',

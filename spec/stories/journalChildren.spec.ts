@@ -3,7 +3,7 @@
 import 'reflect-metadata'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
-import { enableSync, hasLocalChanges, journal, syncAll, UnpushedChildrenError } from 'typeorm-sync'
+import { enableSync, hasLocalChanges, journal, preferRemoteConflictHandler, syncAll, UnpushedChildrenError } from 'typeorm-sync'
 import { device, expectAtRest, expectEqual, settle, startServer, Wire } from './devices.js'
 
 interface Folder {
@@ -194,6 +194,22 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('notes in folders, ON DELETE %s'
     expect(await carol.query('SELECT id FROM note')).toEqual([])
     expect(await notes(carol).decisions()).toMatchObject([{ id: 'n', local: { body: 'three hours of work' }, decision: null }])
     await carol.destroy()
+  })
+
+  test('a new folder is not given up while the server has a note in it: it has that folder too, and nobody has read it yet', async () => {
+    await bob.getRepository('Folder').save({ id: 'f', name: 'Bob' })
+    await alice.getRepository('Folder').save({ id: 'f', name: 'Alice' })
+    await alice.getRepository('Note').save({ id: 'n', body: 'of Alice’s', folder: { id: 'f' } })
+    await syncAll(alice)
+    await syncAll(bob.getRepository('Note'))
+    expect(await bob.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
+    await expect(folders().giveUp('f')).rejects.toMatchObject({
+      name: 'UnpushedChildrenError',
+      children: [{ entity: 'Note', id: 'n' }],
+    })
+    await settle([bob, alice], preferRemoteConflictHandler)
+    await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
+    expect(await bob.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
   })
 
   test('an edit of a folder whose removal waits is a local change', async () => {

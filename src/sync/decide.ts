@@ -52,7 +52,8 @@ export function* storeDecision(
     parents = (yield* takeParents(exchange, id, value, stamp)) ?? []
     yield* giveUpMoves(exchange, id, value)
   } else {
-    const isGivenUp = theirs === null && isInPush(remote, state)
+    // a new row of ours: what the server has below it says that it has one as well, which was not read yet
+    const isGivenUp = theirs === null && (isInPush(remote, state) || (!state.waiting && !base))
     yield* removeFamily(exchange, state, { isOurs: theirs !== null || isGivenUp, isGivenUp, children }, stamp)
   }
   const replaced = replaces === undefined ? undefined : yield* release(exchange, replaces)
