@@ -6,7 +6,7 @@ import { mysqlUrl } from '../support/mysqlServer.js'
 import { findBinaries } from '../support/postgresCluster.js'
 import { postgresUrl } from '../support/postgresServer.js'
 
-const run = (...args: string[]) => spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 150_000 })
+const run = (...args: string[]) => spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 280_000 })
 
 beforeAll(() => {
   const built = run('node_modules/typescript/bin/tsc', '-p', 'spec/processes/tsconfig.json')
@@ -22,7 +22,7 @@ const held = /^(?:without a replica.*\n)?(\d+) of \1 rounds held: /
 
 test('processes that are killed at any moment lose no edit that they acknowledged, and their databases end equal', () => {
   expect(runProcesses('--seconds', '20', '--round', '8')).toMatch(held)
-}, 180_000)
+}, 300_000)
 
 const shared = [
   ['postgres', findBinaries() || postgresUrl ? 'there' : 'PostgreSQL'],
@@ -36,6 +36,6 @@ for (const [kind, missing] of shared) {
     () => {
       expect(runProcesses('--seconds', '24', '--database', kind, '--clients', '10')).toMatch(held)
     },
-    180_000,
+    300_000,
   )
 }

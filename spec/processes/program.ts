@@ -58,7 +58,7 @@ export class Program {
   }
 
   async ready(): Promise<void> {
-    for (const deadline = Date.now() + 60_000; !this.#isReady; await wait(20)) {
+    for (const deadline = Date.now() + 180_000; !this.#isReady; await wait(20)) {
       if (Date.now() > deadline || this.#child?.exitCode !== null) throw new Error(`${this.name} did not start: ${this.account.problems}`)
     }
   }
