@@ -45,7 +45,7 @@ export function refuseRounded(rows: readonly PushedRow[]): { rows: PushedRow[]; 
   const kept = rows.filter(({ id, value }) => {
     const rounded = value === null ? [] : Object.keys(value).filter(property => hasInfinite((value as WireRow)[property] as Json))
     const detail = 'It has a number beyond 2^53, which JSON rounds; write it as a string.'
-    refusals.push(...rounded.map(property => ({ id, property, code: 'not-valid', detail })))
+    refusals.push(...rounded.map((property): Refusal => ({ id, property, code: 'not-valid', detail })))
     return rounded.length === 0
   })
   return { rows: kept, refusals }

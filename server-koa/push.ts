@@ -248,8 +248,10 @@ function* refuseByRelation(log: ChangeLog, collection: Collection, writes: reado
     }
   }
   return [
-    ...[...orphans].map(([id, property]) => ({ id, property, code: 'parent-missing', detail: 'The row that it needs is not there.' })),
-    ...reached.forbidden.map(id => ({ id, code: 'children-exist', detail: 'There are rows that need it.' })),
+    ...[...orphans].map(
+      ([id, property]): Refusal => ({ id, property, code: 'parent-missing', detail: 'The row that it needs is not there.' }),
+    ),
+    ...reached.forbidden.map((id): Refusal => ({ id, code: 'children-exist', detail: 'There are rows that need it.' })),
   ]
 }
 

@@ -358,14 +358,26 @@ test('every option in the tables of README.md is one that the code has, and the 
 const protocol = readFileSync(join(root, 'PROTOCOL.md'), 'utf8')
 const inCode = (pattern: RegExp) => new Set(sources.flatMap(source => [...source.matchAll(pattern)].map(([, found]) => found!)))
 
-test('PROTOCOL.md names every status, problem type and code that the server answers with', () => {
+test('PROTOCOL.md names every status and problem type that the server answers with', () => {
   const statuses = inCode(/new Problem\((\d{3})/g)
   expect(statuses.size).toBeGreaterThan(8)
   expect([...statuses].filter(status => !new RegExp(`^\\| [^|]*\\b${status}\\b`, 'm').test(protocol))).toEqual([])
   const types = inCode(/'(urn:typeorm-sync:[\w-]+)'/g)
   expect([...types].filter(type => !protocol.includes(type))).toEqual([])
-  const codes = /type RefusalCode = (.*)/.exec(sources.join('\n'))![1]!.match(/[\w-]+/g)!
-  expect(codes.filter(code => !protocol.includes(`| \`${code}\` |`))).toEqual([])
+})
+
+const refusalCodes = /type RefusalCode =([^/]*)/.exec(sources.join('\n'))![1]!.match(/(?<=')[\w-]+(?=')/g)!
+
+test('PROTOCOL.md has a table of the codes with which the server refuses a row, and no others', () => {
+  const table = protocol.split('\n| code | meaning |\n')[1]!.split('\n\n')[0]!
+  expect([...table.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, code]) => code).sort()).toEqual([...refusalCodes].sort())
+})
+
+test('README.md says what comes after each code with which a row of ours is refused', () => {
+  const table = readme.split('\n| `reason` or `code` |')[1]!.split('\n\n')[0]!
+  const named = [...table.matchAll(/^\| (`[^|]*) \|/gm)].flatMap(([, codes]) => codes!.match(/[\w-]+/g)!)
+  // no client of ours posts an id twice
+  expect(refusalCodes.filter(code => code !== 'duplicate-id' && !named.includes(code))).toEqual([])
 })
 
 test('PROTOCOL.md speaks of nothing that is not there yet', () => {

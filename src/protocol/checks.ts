@@ -51,14 +51,14 @@ export function readStaleAnswer(body: unknown): StaleAnswer {
 }
 
 /** The refused rows of a 422; undefined where it names none, and so is about something else. */
-export function readRefusals(body: unknown): Refusal[] | undefined {
+export function readRefusals(body: unknown): Refusal<string>[] | undefined {
   const errors = isObject(body) ? own(body, 'errors') : undefined
   if (!Array.isArray(errors) || errors.length === 0) return
   const refusals = errors.map(readRefusal)
   return refusals.every(refusal => refusal !== undefined) ? refusals : undefined
 }
 
-function readRefusal(error: unknown): Refusal | undefined {
+function readRefusal(error: unknown): Refusal<string> | undefined {
   const id = isObject(error) ? idOf(error) : undefined
   if (!isObject(error) || id === undefined) return
   const [property, code, detail] = ['property', 'code', 'detail'].map(name => own(error, name))

@@ -72,14 +72,24 @@ export interface StaleAnswer {
   readonly reset?: Reset
 }
 
-export type RefusalCode = 'parent-missing' | 'children-exist' | 'children-unseen' | 'not-unique' | 'not-valid' | 'duplicate-id' | 'bad-id'
+/** The codes with which our server refuses a row, all of them. */
+export type RefusalCode =
+  | 'bad-id'
+  | 'duplicate-id'
+  | 'not-valid'
+  | 'too-large'
+  | 'not-allowed'
+  | 'skipped'
+  | 'not-unique'
+  | 'parent-missing'
+  | 'children-exist'
+  | 'children-unseen'
 
-/** Why a row of a POST was refused. */
-export interface Refusal {
+/** Why a row of a POST was refused. Whoever reads one takes any text for a code: other servers have codes of their own. */
+export interface Refusal<Code extends string = RefusalCode> {
   readonly id: string
   readonly property?: string
-  /** A RefusalCode, or one of the application's own. */
-  readonly code: string
+  readonly code: Code
   readonly detail: string
 }
 

@@ -215,7 +215,12 @@ function leaveUndecided(session: Session, push: OpenPush): Promise<void> {
 }
 
 /** Sets refused rows aside, each with its reason; the others are told again. */
-async function setAside(session: Session, push: OpenPush, refusals: readonly Refusal[], told: ReadonlyMap<string, number>): Promise<void> {
+async function setAside(
+  session: Session,
+  push: OpenPush,
+  refusals: readonly Refusal<string>[],
+  told: ReadonlyMap<string, number>,
+): Promise<void> {
   const { url, collection, report } = session
   const known = refusals.filter(r => told.has(r.id))
   if (!known.length) {

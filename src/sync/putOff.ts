@@ -16,7 +16,7 @@ interface Path {
 }
 
 /** Puts off the references of refused rows that need rows which need them, where they may be null. Gives the ids of these rows. */
-export function* putOffReferences(exchange: Exchange, refusals: readonly Refusal[]): Step<Set<string>> {
+export function* putOffReferences(exchange: Exchange, refusals: readonly Refusal<string>[]): Step<Set<string>> {
   const { log, collection, remote } = exchange
   const missing = refusals.filter(r => r.code === 'parent-missing' && r.property !== undefined && mayBeNull(collection, r.property))
   if (!missing.length) return new Set()
@@ -45,7 +45,7 @@ const mayBeNull = ({ column, parents }: Collection, property: string) =>
 const isUnknownThere = ({ remote }: Exchange, state: RowState) => state.version.value !== null && !baseOf(remote, state)
 
 // Level by level, for all rows at once; a path that was walked is not walked again.
-function* findCircles(exchange: Exchange, refusals: readonly Refusal[], states: ReadonlyMap<string, RowState>): Step<Set<string>> {
+function* findCircles(exchange: Exchange, refusals: readonly Refusal<string>[], states: ReadonlyMap<string, RowState>): Step<Set<string>> {
   const found = new Set<string>()
   const walked = new Set<string>()
   let paths = refusals.flatMap(({ id, property }): Path[] => {

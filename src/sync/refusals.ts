@@ -10,7 +10,7 @@ import { type Exchange, readRowStates } from './exchange.js'
 import { type Session, step } from './session.js'
 
 /** Notes refused rows, each with the stamp of the version that was refused. */
-export function* writeRefusals({ log, remote }: Exchange, refusals: readonly (Refusal & { readonly stamp: number })[]): Step<void> {
+export function* writeRefusals({ log, remote }: Exchange, refusals: readonly (Refusal<string> & { readonly stamp: number })[]): Step<void> {
   // a matter of other rows: told again by the next sync; or when the row that has the value may have let go of it
   const again = (code: string) =>
     code === 'not-unique' ? 2 : ['parent-missing', 'children-exist', 'children-unseen', 'cycle'].includes(code) ? 1 : 0

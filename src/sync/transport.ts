@@ -21,7 +21,7 @@ export interface Pulled {
 export type Pushed =
   | { readonly kind: 'stored'; readonly answer: PushAnswer; readonly replayed: boolean }
   | { readonly kind: 'stale'; readonly answer: StaleAnswer; readonly isDefinite: boolean }
-  | { readonly kind: 'refused'; readonly refusals: Refusal[]; readonly isDefinite: boolean }
+  | { readonly kind: 'refused'; readonly refusals: Refusal<string>[]; readonly isDefinite: boolean }
 
 export interface Push {
   /** «I have seen everything up to here.» */
