@@ -67,6 +67,14 @@ export const inTheJournal: Mutant[] = [
     by: [journalChildren],
   },
   {
+    name: 'children-known-to-one-server-go',
+    hazard: '`decide(id, null)` of a parent with children that this server has and another was never told',
+    file: 'src/sync/unpushed.ts',
+    find: '  for (const remote of yield* remotesOf(collection)) {',
+    replace: '  for (const remote of own ? [] : yield* remotesOf(collection)) {',
+    by: [journalChildren],
+  },
+  {
     name: 'children-go-without-a-word',
     hazard: '`giveUp` and `decide(id, null)` of a parent with children that were never pushed',
     file: 'src/sync/decide.ts',

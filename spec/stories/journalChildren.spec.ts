@@ -196,6 +196,33 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('notes in folders, ON DELETE %s'
     await carol.destroy()
   })
 
+  test('a removal that is decided with one server takes no note along that another server was never told', async () => {
+    const other = await startServer([folder, note])
+    const both = (path: string) => [`${server.url}${path}`, `${other.url}${path}`]
+    enableSync(folder, both('/folders'))
+    enableSync(note, both('/notes'))
+    const carol = await device([folder, note], server.url)
+    await settle([carol])
+    await carol.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'shared' } })
+    await alice.getRepository('Folder').update('shared', { name: 'Alice’s' })
+    await carol.getRepository('Folder').update('shared', { name: 'Carol’s' })
+    await syncAll(alice)
+    await other.stop()
+    // the one server has the note, the other is away
+    for (const entity of ['Folder', 'Note']) await syncAll(carol.getRepository(entity)).catch(() => {})
+    expect(await folders(carol).waiting()).toMatchObject([{ id: 'shared', reason: 'contested' }])
+    expect(await notes(carol).pending(both('/notes')[0])).toEqual([])
+    await expect(folders(carol).decide('shared', null)).rejects.toMatchObject({
+      name: 'UnpushedChildrenError',
+      children: [{ entity: 'Note', id: 'n' }],
+    })
+    expect(await carol.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
+    await folders(carol).decide('shared', null, { children: 'journal' })
+    expect(await carol.query('SELECT id FROM note')).toEqual([])
+    expect(await notes(carol).decisions()).toMatchObject([{ id: 'n', local: { body: 'three hours of work' }, decision: null }])
+    await carol.destroy()
+  })
+
   test('a new folder is not given up while the server has a note in it: it has that folder too, and nobody has read it yet', async () => {
     await bob.getRepository('Folder').save({ id: 'f', name: 'Bob' })
     await alice.getRepository('Folder').save({ id: 'f', name: 'Alice' })

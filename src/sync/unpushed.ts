@@ -1,4 +1,4 @@
-// Rows that a removal takes along though the server does not have them as they are here: in the journal they can be read, and brought back.
+// Rows that a removal takes along though a server does not have them as they are here: in the journal they can be read, and brought back.
 
 import type { Collection } from '../changes/collection.js'
 import type { Step } from '../changes/database/database.js'
@@ -14,7 +14,7 @@ export interface Unpushed {
   readonly exchange: Exchange | undefined
 }
 
-/** Those among the rows that a server lacks as they are here; `isAll`: those that it has as well. */
+/** Those among the rows that some server of their entity lacks as they are here, this one or another; `isAll`: those that all have as well. */
 export function* readUnpushed(exchange: Exchange, dependents: readonly Dependent[], isAll = false): Step<Unpushed[]> {
   const ids = new Map<Collection, string[]>()
   for (const { collection, id } of dependents) {
@@ -25,8 +25,7 @@ export function* readUnpushed(exchange: Exchange, dependents: readonly Dependent
   const unpushed: Unpushed[] = []
   for (const [collection, some] of ids) {
     const found = new Map<string, Unpushed>()
-    const own = siblingOf(exchange, collection)
-    const exchanges = own ? [own] : yield* readExchanges(exchange, collection)
+    const exchanges = yield* readExchanges(exchange, collection)
     for (const there of exchanges)
       for (const state of (yield* readRowStates(there, some)).values())
         if ((isAll || !isClean(there, state)) && !found.has(state.id)) found.set(state.id, { collection, state, exchange: there })
@@ -46,11 +45,12 @@ export function* readUnpushedElsewhere(exchange: Exchange, dependents: readonly 
   return new Set(unpushed.map(({ collection, state }) => nameOf({ collection, id: state.id })))
 }
 
-/** An entity that is not synced with this server may be with another. */
-function* readExchanges({ log }: Exchange, collection: Collection): Step<Exchange[]> {
-  const exchanges: Exchange[] = []
+/** With all servers of an entity: what this one has, or does not sync, another may lack. This one comes first, for the decision is about its rows. */
+function* readExchanges(from: Exchange, collection: Collection): Step<Exchange[]> {
+  const own = siblingOf(from, collection)
+  const exchanges = own ? [own] : []
   for (const remote of yield* remotesOf(collection)) {
-    const exchange = yield* openExchange(log, collection, remote.id)
+    const exchange = remote.id === own?.remote.id ? undefined : yield* openExchange(from.log, collection, remote.id)
     if (exchange) exchanges.push(exchange)
   }
   return exchanges
