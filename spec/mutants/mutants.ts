@@ -203,7 +203,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'digits-only',
     hazard: '`1e3`, `0x10`, `-1`, arrays, more than 2^53 as `since`',
-    file: 'src/protocol/checks.ts',
+    file: 'src/protocol/requests.ts',
     find: 'if (/^\\d+$/.test(text) && Number.isSafeInteger(number)) return number',
     replace: 'if (Number.isFinite(number)) return number',
     by: [checks],
@@ -2118,7 +2118,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'deep-json-twice',
     hazard: 'one bad row blocks the queue for ever: two rows that are nested deep are not compared',
-    file: 'src/protocol/checks.ts',
+    file: 'src/protocol/requests.ts',
     find: '  (deepProperty(x) === undefined && deepProperty(y) === undefined && ',
     replace: '  (',
     by: [poison],
@@ -2190,7 +2190,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'duplicate-ids',
     hazard: 'attacks: duplicate ids',
-    file: 'src/protocol/checks.ts',
+    file: 'src/protocol/requests.ts',
     find: "      refusals.push({ id, code: 'duplicate-id'",
     replace: "      if (id === '') refusals.push({ id, code: 'duplicate-id'",
     by: [checks, attacks],
@@ -2198,7 +2198,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'removals-told-twice',
     hazard: 'clients of 2012 tell each removal twice',
-    file: 'src/protocol/checks.ts',
+    file: 'src/protocol/requests.ts',
     find: 'before === undefined || isSamePush(before, row)',
     replace: 'before === undefined',
     by: [checks, http],
@@ -2206,7 +2206,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'rows-told-twice-need-not-be-the-same',
     hazard: 'attacks: duplicate ids',
-    file: 'src/protocol/checks.ts',
+    file: 'src/protocol/requests.ts',
     find: 'JSON.stringify(x) === JSON.stringify(y)',
     replace: 'JSON.stringify(x) !== JSON.stringify(own)',
     by: [checks],
@@ -2214,9 +2214,9 @@ const onTheServer: Mutant[] = [
   {
     name: 'parameters-that-look-alike',
     hazard: '`since[]=1` is answered with everything',
-    file: 'src/protocol/checks.ts',
-    find: 'PARAMETERS.includes(meant) && name !== meant',
-    replace: 'PARAMETERS.includes(meant) && name === undefined',
+    file: 'src/protocol/requests.ts',
+    find: 'parameters.includes(meant) && name !== meant',
+    replace: 'parameters.includes(meant) && name === undefined',
     by: [checks, http, attacks],
   },
   {
@@ -2310,7 +2310,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'long-ids',
     hazard: 'attacks: 10 kB ids',
-    file: 'src/protocol/checks.ts',
+    file: 'src/protocol/requests.ts',
     find: 'if (id.length > LONGEST_ID && (',
     replace: 'if (id.length < 0 && (',
     by: [checks],
@@ -2318,7 +2318,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'empty-ids',
     hazard: 'attacks: ids `""`',
-    file: 'src/protocol/checks.ts',
+    file: 'src/protocol/requests.ts',
     find: "  if (id === '') return 'is empty'\n",
     replace: '',
     by: [checks],
@@ -2326,7 +2326,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'ids-after-all-ids',
     hazard: "attacks: the change log's own name for after all ids",
-    file: 'src/protocol/checks.ts',
+    file: 'src/protocol/requests.ts',
     find: "  if (id.startsWith('\\u{10ffff}')) return 'begins with U+10FFFF'\n",
     replace: '',
     by: [checks],
@@ -2334,7 +2334,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'prototypes-are-sent',
     hazard: 'attacks: `__proto__`, `constructor` keys',
-    file: 'src/protocol/checks.ts',
+    file: 'src/protocol/words.ts',
     find: '(Object.hasOwn(object, name) ? object[name] : undefined)',
     replace: 'object[name]',
     by: [checks],

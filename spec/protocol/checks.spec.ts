@@ -1,16 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { BadRequestError, MalformedAnswerError } from '../../src/errors.js'
-import {
-  isStaleAnswer,
-  readPullAnswer,
-  readPullQuery,
-  readPushAnswer,
-  readPushedRows,
-  readPushQuery,
-  readRefusals,
-  readStaleAnswer,
-} from '../../src/protocol/checks.js'
+import { isStaleAnswer, readPullAnswer, readPushAnswer, readRefusals, readStaleAnswer } from '../../src/protocol/checks.js'
+import { readPullQuery, readPushedRows, readPushQuery } from '../../src/protocol/requests.js'
 
 const parse = (text: string): unknown => JSON.parse(text)
 

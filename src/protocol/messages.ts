@@ -1,5 +1,5 @@
 // What travels between client and server (PROTOCOL.md), as types, and the two functions that know how a removal is written.
-// Checks of what came from outside stand in `checks.ts`.
+// Checks of what came from outside stand in `checks.ts` and `requests.ts`.
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
@@ -72,6 +72,47 @@ export interface StaleAnswer {
   readonly reset?: Reset
 }
 
+// ---------------------------------------------------------------- the feed
+
+/** What belongs to collections, by their paths. */
+export type ByPath<T> = ReadonlyMap<string, T>
+
+/** What a GET of the feed asks for. */
+export interface FeedQuery extends Omit<PullQuery, 'properties'> {
+  /** The paths of those collections that the client has. */
+  readonly collections: readonly string[]
+  /** Properties that a server has ignored: has it columns for them now? */
+  readonly properties?: ByPath<readonly string[]>
+}
+
+/** What changed in all collections together. */
+export interface FeedAnswer {
+  readonly now: number
+  /** The id of the history. */
+  readonly collection: string
+  /** Each group in the order of changes; a collection of which nothing is told has none. */
+  readonly changes: ByPath<readonly Update[]>
+  readonly next?: string
+  readonly full?: boolean
+  readonly reset?: Reset
+  /** Paths that were asked for and that this server does not serve. */
+  readonly unknown?: readonly string[]
+  /** Those among the properties that were asked for which there are columns; absent where none was asked for. */
+  readonly properties?: ByPath<readonly string[]>
+}
+
+/** A push to the feed was stored. */
+export interface FeedPushAnswer extends Omit<PushAnswer, 'ignored'> {
+  readonly ignored?: ByPath<readonly string[]>
+}
+
+/** A push to the feed was not stored because others were faster, or because the history was reset. */
+export interface FeedStaleAnswer extends Omit<StaleAnswer, 'updates'> {
+  readonly changes: ByPath<readonly Update[]>
+}
+
+// ---------------------------------------------------------------- refusals
+
 /** The codes with which our server refuses a row, all of them. */
 export type RefusalCode =
   | 'bad-id'
@@ -87,11 +128,15 @@ export type RefusalCode =
 
 /** Why a row of a POST was refused. Whoever reads one takes any text for a code: other servers have codes of their own. */
 export interface Refusal<Code extends string = RefusalCode> {
+  /** The path of its collection, where the POST was one to the feed. */
+  readonly collection?: string
   readonly id: string
   readonly property?: string
   readonly code: Code
   readonly detail: string
 }
+
+// ---------------------------------------------------------------- rows
 
 /** An update as JSON wants it. */
 export function writeUpdate({ id, value, stamp }: Update): WireRow {

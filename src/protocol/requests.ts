@@ -1,0 +1,219 @@
+// The door of the server: what a client asks or posts becomes a message, or an error (PROTOCOL.md). Inside, types are trusted. `checks.ts` is the
+// door of the client.
+// Rows are not copied: `value` is the parsed object itself, the envelope's names included, so read it by the names of columns, with `Object.hasOwn`.
+
+import { BadRequestError } from '../errors.js'
+import { deepProperty } from './depth.js'
+import type { FeedQuery, PullQuery, PushedRow, Refusal, WireRow } from './messages.js'
+import { isObject, own } from './words.js'
+
+// ---------------------------------------------------------------- rows
+
+const LONGEST_ID = 255
+
+/**
+ * The rows of a POST, and a refusal for each id that is none, comes twice, or whose row is marked wrongly.
+ * A refusal's id is the one that was sent, '' where that is no string. Throws BadRequestError for a body that is not an array of objects.
+ */
+export function readPushedRows(body: unknown): { rows: PushedRow[]; refusals: Refusal[] } {
+  if (!Array.isArray(body)) throw new BadRequestError('The body is not a JSON array of rows.')
+  const rows: PushedRow[] = []
+  const refusals: Refusal[] = []
+  const seen = new Map<string, WireRow | undefined>()
+  for (const [index, row] of body.entries()) {
+    if (!isObject(row)) throw new BadRequestError(`Row ${index} of the body is not an object.`)
+    const id = own(row, 'id')
+    const why = whyNoId(id)
+    if (typeof id !== 'string' || why !== undefined) {
+      refusals.push({ id: typeof id === 'string' ? id : '', code: 'bad-id', detail: `The id of row ${index} ${why}.` })
+      continue
+    }
+    if (seen.has(id)) {
+      const before = seen.get(id)
+      // persistence.js told each removal twice, from December 2011 to August 2012
+      if (before === undefined || isSamePush(before, row)) continue
+      // said once, however often it comes
+      seen.set(id, undefined)
+      refusals.push({ id, code: 'duplicate-id', detail: 'The id comes more than once; which row is meant?' })
+      continue
+    }
+    seen.set(id, row)
+    const mark = ['_removed', '_partial'].find(name => !isMark(own(row, name)))
+    if (mark) refusals.push({ id, property: mark, code: 'not-valid', detail: `${mark} is neither true nor false.` })
+    else if (own(row, '_removed') === true) rows.push({ id, value: null, partial: false })
+    else rows.push({ id, value: row, partial: own(row, '_partial') === true })
+  }
+  return { rows, refusals }
+}
+
+const isSamePush = (x: WireRow, y: WireRow) =>
+  (own(x, '_removed') === true && own(y, '_removed') === true) ||
+  (deepProperty(x) === undefined && deepProperty(y) === undefined && JSON.stringify(x) === JSON.stringify(y))
+
+const isMark = (value: unknown) => value === undefined || typeof value === 'boolean'
+
+function whyNoId(id: unknown): string | undefined {
+  if (id === undefined) return 'is missing'
+  if (typeof id !== 'string') return 'is not a string'
+  if (id === '') return 'is empty'
+  // in characters, as databases count, of which each is one or two of JavaScript's; a 10 MB id is not counted
+  if (id.length > LONGEST_ID && (id.length > 2 * LONGEST_ID || [...id].length > LONGEST_ID))
+    return `is longer than ${LONGEST_ID} characters`
+  if (id.includes('\0')) return 'contains a NUL character'
+  if (/\p{Surrogate}/u.test(id)) return 'contains half a character (a lone surrogate)'
+  // the change log's own name for "after all ids"
+  if (id.startsWith('\u{10ffff}')) return 'begins with U+10FFFF'
+  return
+}
+
+/** The groups of a POST to the feed, by their paths. Throws BadRequestError for a body that is no object with arrays in `changes`. */
+export function readFeedGroups(body: unknown): Map<string, unknown[]> {
+  const changes = isObject(body) ? own(body, 'changes') : undefined
+  if (!isObject(changes)) throw new BadRequestError('The body is not {"changes": {…}}: rows by the paths of their collections.')
+  return new Map(
+    Object.keys(changes).map(path => {
+      const rows = changes[path]
+      if (Array.isArray(rows)) return [path, rows]
+      throw new BadRequestError('What the body says of a path is not an array of rows.')
+    }),
+  )
+}
+
+// ---------------------------------------------------------------- queries
+
+type Query = Record<string, string | string[] | undefined>
+
+const PARAMETERS = ['since', 'limit', 'after', 'min', 'collection', 'seen', 'properties', 'idempotency-key']
+const FEED_PARAMETERS = [...PARAMETERS.filter(name => name !== 'seen'), 'collections']
+
+/** Throws BadRequestError for a name that looks like one of the protocol's and is none; others, such as a cache buster's, are passed over. */
+function checkNames(query: Query, parameters: readonly string[]): void {
+  for (const name of Object.keys(query)) {
+    const meant = /^[^[.]*/.exec(name)?.[0].trim().toLowerCase() ?? ''
+    if (parameters.includes(meant) && name !== meant)
+      throw new BadRequestError(`A parameter is not called ${meant}, but looks like it: write ${meant}=…, once.`)
+  }
+}
+
+/** The query of a GET. Throws BadRequestError: what is no stamp must not become a full dump by accident. */
+export function readPullQuery(query: Query): PullQuery {
+  checkNames(query, PARAMETERS)
+  return { ...pageOf(query), ...given('properties', listOf(query, 'properties')) }
+}
+
+/** The query of a GET of the feed; without `collections` it is about all of them. Throws BadRequestError. */
+export function readFeedQuery(query: Query): Omit<FeedQuery, 'collections'> & Partial<Pick<FeedQuery, 'collections'>> {
+  checkNames(query, FEED_PARAMETERS)
+  return {
+    ...pageOf(query),
+    ...given('collections', collectionsOf(query)),
+    ...given('properties', propertiesByPath(query)),
+  }
+}
+
+function pageOf(query: Query): Omit<PullQuery, 'properties'> {
+  const limit = numberOf(query, 'limit')
+  if (limit === 0) throw new BadRequestError('limit is 0; ask for one update at least.')
+  return {
+    since: sinceOf(query) ?? 0,
+    ...given('limit', limit),
+    ...given('after', textOf(query, 'after')),
+    ...given('min', numberOf(query, 'min')),
+    ...given('collection', textOf(query, 'collection')),
+  }
+}
+
+/** The query of a POST. Throws BadRequestError. */
+export function readPushQuery(query: Query): { since?: number; collection?: string; seen?: ReadonlyMap<string, number>; key?: string } {
+  checkNames(query, PARAMETERS)
+  return {
+    ...given('since', sinceOf(query)),
+    ...given('collection', textOf(query, 'collection')),
+    ...given('seen', seenOf(query)),
+    ...given('key', textOf(query, 'idempotency-key')),
+  }
+}
+
+/** The query of a POST to the feed. Throws BadRequestError. */
+export function readFeedPushQuery(query: Query): {
+  since?: number
+  collection?: string
+  collections?: readonly string[]
+  key?: string
+} {
+  checkNames(query, FEED_PARAMETERS)
+  return {
+    ...given('since', sinceOf(query)),
+    ...given('collection', textOf(query, 'collection')),
+    ...given('collections', collectionsOf(query)),
+    ...given('key', textOf(query, 'idempotency-key')),
+  }
+}
+
+function listOf(query: Query, name: string): string[] | undefined {
+  return textOf(query, name)
+    ?.split(',')
+    .map(item => item.replaceAll('%2C', ','))
+}
+
+function collectionsOf(query: Query): string[] | undefined {
+  const paths = listOf(query, 'collections')
+  if (!paths) return
+  if (!paths.every(path => path.startsWith('/')))
+    throw new BadRequestError('collections is no list of paths, as in /taskChanges,/noteChanges.')
+  if (new Set(paths).size < paths.length) throw new BadRequestError('collections names a path twice.')
+  return paths
+}
+
+// «/taskChanges:color,/taskChanges:size»; a path may have a colon in it
+function propertiesByPath(query: Query): Map<string, string[]> | undefined {
+  const items = listOf(query, 'properties')
+  if (!items) return
+  const properties = new Map<string, string[]>()
+  for (const item of items) {
+    const [, path, property] = /^(\/.*):([^:]+)$/s.exec(item) ?? []
+    if (path === undefined || property === undefined)
+      throw new BadRequestError('properties is no list of paths and names, as in /taskChanges:color,/taskChanges:size.')
+    const known = properties.get(path)
+    if (known) known.push(property)
+    else properties.set(path, [property])
+  }
+  return properties
+}
+
+// «12:/taskChanges,7:/noteChanges»: how far collections were read, by their paths
+function seenOf(query: Query): ReadonlyMap<string, number> | undefined {
+  const text = textOf(query, 'seen')
+  if (!text) return
+  return new Map(
+    text.split(',').map(part => {
+      const [, stamp = '', path] = /^(\d+):(\/.*)$/.exec(part) ?? []
+      if (path && Number.isSafeInteger(Number(stamp))) return [path, Number(stamp)]
+      throw new BadRequestError('seen is no list of stamps and paths, as in 12:/taskChanges,7:/noteChanges.')
+    }),
+  )
+}
+
+// persistence.js sends 'null' before its first success
+function sinceOf(query: Query): number | undefined {
+  const since = textOf(query, 'since')
+  return since === '' || since === 'null' ? 0 : numberOf(query, 'since')
+}
+
+function numberOf(query: Query, name: string): number | undefined {
+  const text = textOf(query, name)
+  if (text === undefined) return
+  const number = Number(text)
+  // Number reads '1e3', '0x10' and ' ' as well
+  if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number
+  throw new BadRequestError(`${name} is not a whole number from 0 to ${Number.MAX_SAFE_INTEGER}, in digits.`)
+}
+
+function textOf(query: Query, name: string): string | undefined {
+  const text: unknown = own(query, name)
+  if (text === undefined || typeof text === 'string') return text
+  throw new BadRequestError(`${name} is given more than once.`)
+}
+
+const given = <Name extends string, T>(name: Name, value: T | undefined) =>
+  (value === undefined ? {} : { [name]: value }) as { [N in Name]?: T }

@@ -1,0 +1,13 @@
+// Words that the checks of both sides have in common.
+
+import type { Reset, WireRow } from './messages.js'
+
+// what a prototype says was not sent
+export const own = <T>(object: Record<string, T>, name: string): T | undefined => (Object.hasOwn(object, name) ? object[name] : undefined)
+
+export const isObject = (value: unknown): value is WireRow => typeof value === 'object' && value !== null && !Array.isArray(value)
+export const isStamp = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0
+export const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+export const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(text => typeof text === 'string')
+export const isBoolean = (value: unknown): value is boolean => typeof value === 'boolean'
+export const isReset = (value: unknown): value is Reset => value === 'collection-changed' || value === 'since-too-old'
