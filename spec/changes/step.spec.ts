@@ -281,6 +281,102 @@ describe('a file that another process writes', () => {
     expect(await dataSource.query('PRAGMA busy_timeout')).toEqual([{ timeout: 5000 }])
     await dataSource.destroy()
   })
+
+  // what an application does when it finds the file locked, and what it must not leave behind
+  describe.each(['WAL', 'DELETE'])('with the journal %s', journal => {
+    let dataSource: DataSource
+    let other: InstanceType<typeof libsql>
+    beforeEach(async () => {
+      const file = newFile()
+      dataSource = await open('libsql', file, { patience: 300 }, { enableWAL: journal === 'WAL', timeout: 1 } as never)
+      other = new libsql(file)
+    })
+    afterEach(async () => {
+      other.close()
+      await dataSource.destroy()
+    })
+
+    const insertOther = (id: string) => other.exec(`INSERT INTO note (id, text) VALUES ('${id}', '${id}')`)
+    const isLocked = expect.objectContaining({ message: expect.stringContaining('database is locked') })
+
+    async function expectBothToWrite(ids: string[]): Promise<void> {
+      insertOther('x')
+      await databaseOf(dataSource).step(() => insert('y'))
+      insertOther('z')
+      expect(await idsOf(dataSource)).toEqual([...ids, 'x', 'y', 'z'])
+    }
+
+    test.each([
+      ['an INSERT', `INSERT INTO note (id, text) VALUES ('a', 'a')`],
+      ['a BEGIN IMMEDIATE', 'BEGIN IMMEDIATE'],
+    ])('%s of the application that was refused for it keeps no lock', async (_what, sql) => {
+      other.exec('BEGIN IMMEDIATE')
+      await expect(dataSource.query(sql)).rejects.toEqual(isLocked)
+      other.exec('COMMIT')
+      await expectBothToWrite([])
+    })
+
+    test('a transaction of the application that was refused a write keeps nothing once it is rolled back', async () => {
+      const transaction = dataSource.transaction(async manager => {
+        await manager.find(Note)
+        other.exec('BEGIN IMMEDIATE')
+        await manager.insert(Note, { id: 'a', text: 'a' })
+      })
+      await expect(transaction).rejects.toEqual(isLocked)
+      insertOther('b')
+      other.exec('COMMIT')
+      await expectBothToWrite(['b'])
+    })
+
+    test('a transaction of the application that was refused a write may try it again', async () => {
+      await dataSource.transaction(async manager => {
+        await manager.find(Note)
+        other.exec('BEGIN IMMEDIATE')
+        await expect(manager.insert(Note, { id: 'a', text: 'a' })).rejects.toEqual(isLocked)
+        other.exec('ROLLBACK')
+        await manager.insert(Note, { id: 'a', text: 'a' })
+      })
+      await expectBothToWrite(['a'])
+    })
+  })
+
+  test.each([
+    'SELECT text FROM note',
+    '/* of a query builder */ SELECT text FROM note',
+    'WITH texts AS (SELECT text FROM note) SELECT text FROM texts',
+  ])('%s of the application that was refused for it keeps no lock', async sql => {
+    const file = newFile()
+    const dataSource = await open('libsql', file, {}, { timeout: 1 } as never)
+    const other = new libsql(file)
+    other.exec('BEGIN EXCLUSIVE')
+    await expect(dataSource.query(sql)).rejects.toThrow('database is locked')
+    other.exec('ROLLBACK')
+    await dataSource.query("INSERT INTO note (id, text) VALUES ('a', 'a')")
+    other.exec("INSERT INTO note (id, text) VALUES ('b', 'b')")
+    other.close()
+    expect(await dataSource.query('SELECT text FROM note')).toEqual([{ text: 'a' }, { text: 'b' }])
+    await dataSource.destroy()
+  })
+
+  test('a COMMIT of the application that was refused for it leaves the transaction open, and keeps no lock once that is rolled back', async () => {
+    const file = newFile()
+    const dataSource = await open('libsql', file, {}, { timeout: 1 } as never)
+    const other = new libsql(file)
+    const counted = () => (other.prepare('SELECT count(*) AS count FROM note').all([]) as { count: number }[])[0]?.count
+    await dataSource.query('BEGIN')
+    await dataSource.query("INSERT INTO note (id, text) VALUES ('a', 'a')")
+    other.exec('BEGIN')
+    expect(counted()).toBe(0)
+    await expect(dataSource.query('COMMIT')).rejects.toThrow('database is locked')
+    other.exec('ROLLBACK')
+    await dataSource.query('ROLLBACK')
+    expect(counted()).toBe(0)
+    await dataSource.query("INSERT INTO note (id, text) VALUES ('b', 'b')")
+    other.exec("INSERT INTO note (id, text) VALUES ('c', 'c')")
+    other.close()
+    expect(await idsOf(dataSource)).toEqual(['b', 'c'])
+    await dataSource.destroy()
+  })
 })
 
 async function lockHere(file: string): Promise<() => Promise<void>> {

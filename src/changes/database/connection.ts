@@ -2,6 +2,7 @@
 
 import type { DataSource } from 'typeorm'
 import type { Cell, Row, Rows } from './database.js'
+import { endLockedStatements } from './libsql.js'
 
 /** Runs one statement, now, on the connection that the application uses too. */
 export interface Connection {
@@ -88,6 +89,7 @@ function parameters(values: readonly unknown[]): unknown[] {
 }
 
 function betterSqlite3Connection(database: BetterSqlite3): Connection {
+  endLockedStatements(database)
   const prepare = (sql: string) => {
     const { text, order } = withoutNumbers(sql)
     return { prepared: database.prepare(text), listOf: (values: readonly unknown[]) => parameters(order?.map(i => values[i]) ?? values) }
@@ -102,7 +104,7 @@ function betterSqlite3Connection(database: BetterSqlite3): Connection {
   )
   return {
     run(sql, values) {
-      // libsql keeps a prepared statement that found the database busy open, and with it a lock that keeps the other process from its COMMIT
+      // the only one that often finds the database locked; unprepared it is over then, on libsql too
       if (sql === 'BEGIN IMMEDIATE') {
         database.exec(sql)
         return []
