@@ -1,7 +1,7 @@
 // The oracle knows the ancestry of every value: each value that somebody writes is a new token, and remembers which tokens its writer saw.
 // No database may drop a value whose successor it does not store, unless a handler saw both.
 
-/** Where a database lacks a column there is nothing (null). */
+/** Where a database lacks a column there is nothing (null): what stands there comes after the removals that the rest of the row comes after. */
 export type Cells = { a: string; b: string; c: string }
 /** A row, the token of its removal, or nothing: it never was here. */
 export type Value = Cells | { removed: string } | null
@@ -32,6 +32,7 @@ export class Oracle {
   /** Removals of what was made and removed between two syncs. */
   readonly neverTold = new Set<string>()
   readonly #givenUp = new Set<string>()
+  readonly #removals = new Set<string>()
   readonly lastRemoval = new Map<string, string>()
   readonly written: { id: string; property: 'a' | 'b' | 'c' | 'removed'; token: string }[] = []
   /** False once a wipe or a backup has taken edits with it. */
@@ -78,14 +79,16 @@ export class Oracle {
       `    ${database} ${cause} ${id} ${JSON.stringify(old)} → ${JSON.stringify(value)}${theirs === undefined ? '' : ` theirs ${JSON.stringify(theirs)} base ${base}`}`,
     )
     const key = database + id
+    for (const side of [old, value, theirs]) if (side && isGone(side)) this.#removals.add(side.removed)
     if (value && isGone(value)) this.lastRemoval.set(key, value.removed)
     const isKnownGone = base === 'gone' && (old !== null || !this.isWhole || this.#born.has(key))
     if (cause === 'handler') {
       for (const other of [old, theirs ?? null]) {
         if (isGone(value) || isGone(other)) for (const t of cellsOf(value)) for (const o of cellsOf(other)) this.inherit(t, o)
-        else for (const p of PROPERTIES) this.inherit(value[p], other[p])
+        else for (const p of PROPERTIES) this.#inheritCell(p, value, other)
       }
     }
+    if (cause === 'application' && !isGone(old) && !isGone(value)) for (const p of PROPERTIES) if (!old[p]) this.#inheritCell(p, value, old)
     if (cause === 'handler' || cause === 'application') for (const other of [old, theirs ?? null]) this.#giveUp(other, value)
     if ((cause === 'application' || cause === 'post') && old === null) this.#born.add(key)
     if (cause === 'application' || cause === 'handler' || cause === 'cascade') return
@@ -124,8 +127,21 @@ export class Oracle {
     }
     if (isGone(old)) return cellsOf(value).every(t => this.isAfter(t, old.removed)) ? undefined : old.removed
     if (isGone(value)) return cellsOf(old).find(t => !value || !this.isAfter(value.removed, t))
-    const isKept = (o: string, t: string | undefined) => (t && this.isAfter(t, o)) || this.#isGivenUp(o)
+    const isKept = (o: string, t: string | undefined) =>
+      (t ? this.isAfter(t, o) : this.#removalsBefore(value).some(r => this.isAfter(r, o))) || this.#isGivenUp(o)
     return PROPERTIES.map(p => [old[p], value[p]] as const).find(([o, t]) => o && !isKept(o, t))?.[0]
+  }
+
+  #inheritCell(property: keyof Cells, value: Cells, before: Cells): void {
+    const token = value[property]
+    if (!token || token === before[property]) return
+    for (const b of before[property] ? [before[property]] : this.#removalsBefore(before)) this.inherit(token, b)
+  }
+
+  /** The removals that a row was made after: all that stands in it is. */
+  #removalsBefore(value: Cells): string[] {
+    const cells = cellsOf(value)
+    return [...this.#removals].filter(r => cells.length && cells.every(t => this.isAfter(t, r)))
   }
 
   /** What somebody gives up for nothing has no heir. */
