@@ -1,14 +1,16 @@
 // Answers GET and HEAD: what changed (PROTOCOL.md, GET).
 
+import type { Readable } from 'node:stream'
 import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import type { PullAnswer, PullQuery } from '../src/protocol/messages.js'
+import type { PullAnswer } from '../src/protocol/messages.js'
 import { readPullQuery } from '../src/protocol/requests.js'
 import { breakOff } from './connection.js'
 import { report } from './problem.js'
-import { readPage } from './pull.js'
-import { streamAnswer } from './stream.js'
+import { type PageQuery, readPage } from './pull.js'
+import { streamAnswer, type UpdatesPage } from './stream.js'
+import { readToken, writeToken } from './tokens.js'
 import type { WriteUpdate } from './updates.js'
 
 export interface PullLimits {
@@ -23,40 +25,62 @@ export interface PullLimits {
 }
 
 /** So few updates are not worth a stream. */
-const SMALL = 400
+export const SMALL = 400
 
 export async function answerPull(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PullLimits) {
-  const query = readPullQuery(ctx.query)
-  const read = (q: PullQuery & { ifNoneMatch?: string }, limit: number) =>
-    log.database.step(() => readPage(log, collection, q, limit, limits.pageBytes), { readOnly: true })
-
+  const { properties, after, ...query } = readPullQuery(ctx.query)
+  const read = async (q: PageQuery, limit: number) => {
+    const { answer, etag } = await log.database.step(() => readPage(log, [collection], q, limit, limits.pageBytes), { readOnly: true })
+    return { etag, page: answer && { ...answer, updates: answer.changes.get(collection) ?? [] } }
+  }
   const limit = query.limit === undefined ? Number.POSITIVE_INFINITY : Math.min(query.limit, limits.largestPage)
   const atOnce = Math.min(limit, limits.pageSize)
-  const ifNoneMatch = ctx.get('If-None-Match')
-  const { answer, etag } = await read(ifNoneMatch ? { ...query, ifNoneMatch } : query, ctx.method === 'HEAD' ? 1 : atOnce)
+  const asked: PageQuery = { ...query, after: after === undefined ? undefined : readToken(after), ifNoneMatch: ctx.get('If-None-Match') }
+  const { page, etag } = await read(asked, ctx.method === 'HEAD' ? 1 : atOnce)
+  if (!sayWhetherNew(ctx, page, etag) || !page) return
 
-  ctx.set('ETag', etag)
-  ctx.status = answer ? 200 : 304
-  if (!answer) return
-  ctx.type = 'application/json'
-  if (ctx.method === 'HEAD') return
-  if (answer.updates.length < SMALL && (answer.next === undefined || atOnce === limit)) {
-    ctx.body = JSON.stringify({ ...answer, updates: answer.updates.map(write) })
+  const answer: Omit<PullAnswer, 'next' | 'updates'> = {
+    now: page.now,
+    collection: page.collection,
+    ...(page.full && { full: true }),
+    ...(page.reset && { reset: page.reset }),
+    ...(properties && { properties: properties.filter(p => collection.column.has(p)) }),
+  }
+  if (page.updates.length < SMALL && (page.next === undefined || atOnce === limit)) {
+    const { now, collection: history, ...more } = answer
+    const next = page.next && { next: writeToken(page.next) }
+    ctx.body = JSON.stringify({ now, collection: history, updates: page.updates.map(write), ...more, ...next })
     return
   }
-  const readAfter = async (page: PullAnswer, left: number) => (await read(nextQuery(query, answer, page), Math.min(left, atOnce))).answer
-  const stream = streamAnswer(answer, readAfter, write, { limit, bytes: query.limit === undefined ? limit : limits.pageBytes })
+  const readAfter = async (last: UpdatesPage, left: number) => {
+    // After a reset, what the client thought that it knew is not asked about again: each page would be the first one once more.
+    const { since, min = 0 } = page.reset ? { since: 0 } : query
+    const following: PageQuery = { since, min: Math.max(min, last.now), collection: page.collection, after: last.next }
+    return (await read(following, Math.min(left, atOnce))).page
+  }
+  sendStream(
+    ctx,
+    streamAnswer(answer, page, readAfter, write, { limit, bytes: query.limit === undefined ? limit : limits.pageBytes }),
+    limits,
+  )
+}
+
+/** Says by status and headers what a client with an ETag has to know; false where that is all, of a HEAD too. */
+export function sayWhetherNew(ctx: Context, page: unknown, etag: string): boolean {
+  ctx.set('ETag', etag)
+  ctx.status = page ? 200 : 304
+  if (!page) return false
+  ctx.type = 'application/json'
+  return ctx.method !== 'HEAD'
+}
+
+/** Sends an answer while it is written; a client that takes nothing of it is left. */
+export function sendStream(ctx: Context, stream: Readable, { requestTimeout }: Pick<PullLimits, 'requestTimeout'>): void {
   stream.once('error', error => {
     // a middleware that compresses stands between the two, and passes on neither this end nor the other
     if (ctx.body !== stream) report(ctx, error)
     breakOff(ctx)
   })
-  ctx.res.setTimeout(limits.requestTimeout, () => breakOff(ctx))
+  ctx.res.setTimeout(requestTimeout, () => breakOff(ctx))
   ctx.body = stream
-}
-
-// After a reset, what the client thought that it knew is not asked about again: each page would be the first one once more.
-function nextQuery(query: PullQuery, { collection, reset }: PullAnswer, page: PullAnswer): PullQuery {
-  const { since, min = 0 } = reset ? { since: 0 } : query
-  return { since, min: Math.max(min, page.now), collection: collection ?? query.collection, after: page.next }
 }

@@ -3,63 +3,85 @@
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
 import type { Clock, Step } from '../src/changes/database/database.js'
-import { LAST, type Place, readChangePage, readLastChange } from '../src/changes/rows.js'
-import { BadRequestError, LaggingReplicaError } from '../src/errors.js'
-import type { PullAnswer, PullQuery, Reset } from '../src/protocol/messages.js'
+import { changedAbove, type FeedPlace, readFeedPage } from '../src/changes/pages.js'
+import { LAST, readLastChanges } from '../src/changes/rows.js'
+import { LaggingReplicaError } from '../src/errors.js'
+import type { PullQuery, Reset, Update } from '../src/protocol/messages.js'
+import type { Token } from './tokens.js'
 
 export interface PullPage {
   /** undefined: nothing is new for a client with this ETag (304). */
-  readonly answer: PullAnswer | undefined
+  readonly answer: Page | undefined
   readonly etag: string
 }
 
-/** Reads one page of an answer, of so many updates and bytes at most, clock and rows in one snapshot. Throws BadRequestError for a token that is none. */
+export interface Page {
+  readonly now: number
+  /** The id of the history. */
+  readonly collection: string
+  readonly changes: ReadonlyMap<Collection, readonly Required<Update>[]>
+  /** All collections that have something to tell, on this page or a later one. */
+  readonly changed: readonly Collection[]
+  readonly full?: true
+  readonly reset?: Reset
+  readonly next?: Token
+}
+
+export interface PageQuery extends Pick<PullQuery, 'since' | 'min' | 'collection'> {
+  readonly after?: Token | undefined
+  readonly ifNoneMatch?: string
+  /** What stands in an ETag besides the history and the last change. */
+  readonly tag?: string
+}
+
+/** Reads one page of an answer, of so many updates and bytes at most, clock and rows in one snapshot. */
 export function* readPage(
   { database }: ChangeLog,
-  collection: Collection,
-  query: PullQuery & { readonly ifNoneMatch?: string },
+  collections: readonly Collection[],
+  query: PageQuery,
   limit: number,
   bytes: number,
 ): Step<PullPage> {
   const clock = yield* database.clock()
-  const token = query.after === undefined ? undefined : readToken(query.after)
+  const token = query.after
   const reset = resetOf(clock, query, token)
   if ((reset === 'collection-changed' || query.since > clock.now) && (yield* database.isReplica())) throw new LaggingReplicaError(BEHIND)
-  const lastChange = yield* readLastChange(collection)
-  const etag = `"${clock.collection}.${lastChange}"`
+  const lastChanges = yield* readLastChanges(collections)
+  const lastChange = Math.max(0, ...lastChanges.values())
+  const etag = `"${clock.collection}.${query.tag ?? ''}${lastChange}"`
   if (!reset && !token && isRecent(clock, query.since) && query.since >= lastChange && matches(query.ifNoneMatch, etag))
     return { answer: undefined, etag }
 
   const since = reset ? 0 : query.since
   // A full answer begins here; removals after that are told. A difference tells all of them.
   const start = token && !reset ? token.start : since === 0 ? clock.now : undefined
-  const above: Place = token && !reset ? token : { stamp: since, id: LAST }
-  const { changes: updates, more } = yield* readChangePage(database, collection, { above, limit, removalsAbove: start, bytes })
-  const last = updates.at(-1)
+  const above: FeedPlace = token && !reset ? token : { stamp: since, id: LAST }
+  const changed = changedAbove(collections, above, lastChanges)
+  const { changes, next } = yield* readFeedPage(database, collections, changed, { above, limit, removalsAbove: start, bytes })
   return {
     etag,
     answer: {
       now: clock.now,
       collection: clock.collection,
-      updates,
+      changes,
+      changed,
       ...(start !== undefined && { full: true }),
       ...(reset && { reset }),
-      ...(query.properties && { properties: query.properties.filter(p => collection.column.has(p)) }),
-      ...(more && last && { next: writeToken({ stamp: last.stamp, id: last.id, start }) }),
+      ...(next && { next: { ...next, start } }),
     },
   }
 }
 
 const BEHIND = 'This replica has not come as far as the client has.'
 
-function resetOf(clock: Clock, { since, min, collection }: PullQuery, token: Token | undefined): Reset | undefined {
+function resetOf(clock: Clock, { since, min, collection }: PageQuery, token: Token | undefined): Reset | undefined {
   if (collection !== undefined && collection !== clock.collection) return 'collection-changed'
   // The client has heard of more than there is: this history was put back. Who tells neither collection nor min (a client of 2012, a person
   // with curl) may have looked at a clock instead: nothing has changed since, and `now` leads back to the stamps.
   const isTime = collection === undefined && min === undefined && since <= Date.now()
   if (clock.now < Math.max(since, min ?? 0) && !isTime) return 'collection-changed'
   // every page is compared: tombstones may go while a client turns them
-  const from = token ? (token.start ?? token.stamp - 1) : since
+  const from = token ? (token.start ?? (token.id === LAST ? token.stamp : token.stamp - 1)) : since
   return (token || since > 0) && from < clock.horizon ? 'since-too-old' : undefined
 }
 
@@ -68,25 +90,3 @@ const isRecent = ({ now, horizon }: Clock, since: number) => since >= horizon &&
 
 const matches = (ifNoneMatch: string | undefined, etag: string) =>
   ifNoneMatch?.split(',').some(t => [etag, '*'].includes(t.trim().replace(/^W\//, ''))) === true
-
-// ---------------------------------------------------------------- page tokens
-
-/** The last place that was told, and of a full answer the stamp at which it began. */
-interface Token extends Place {
-  readonly start: number | undefined
-}
-
-const writeToken = ({ stamp, id, start }: Token) => Buffer.from(JSON.stringify([stamp, id, start ?? null])).toString('base64url')
-
-function readToken(text: string): Token {
-  try {
-    const [stamp, id, start] = JSON.parse(Buffer.from(text, 'base64url').toString())
-    const isStamp = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0
-    // no database has an id with a NUL or half a character, and some fail where they are asked for one
-    const isId = typeof id === 'string' && !/\0|\p{Surrogate}/u.test(id)
-    if (isStamp(stamp) && isId && (start === null || isStamp(start))) return { stamp, id, start: start ?? undefined }
-  } catch {
-    // it is none
-  }
-  throw new BadRequestError('`after` is no token of this server.')
-}

@@ -1,8 +1,17 @@
 // An answer as one JSON object, written while it is read (PROTOCOL.md, GET).
 
 import { Readable } from 'node:stream'
-import type { PullAnswer } from '../src/protocol/messages.js'
+import { type PullAnswer, type Reset, type Update, writeUpdate } from '../src/protocol/messages.js'
+import { type Token, writeToken } from './tokens.js'
 import type { WriteUpdate } from './updates.js'
+
+/** A part of what one collection has to tell. */
+export interface UpdatesPage {
+  readonly now: number
+  readonly updates: readonly Update[]
+  readonly reset?: Reset
+  readonly next?: Token
+}
 
 interface Most {
   readonly limit: number
@@ -14,26 +23,27 @@ interface Most {
  * many bytes. If a page cannot be had the stream fails, and whoever sends it has to break the connection: half an answer must never look like a whole one.
  */
 export function streamAnswer(
-  firstPage: PullAnswer,
-  readAfter: (page: PullAnswer, limit: number) => Promise<PullAnswer | undefined>,
+  answer: Omit<PullAnswer, 'next' | 'updates'>,
+  firstPage: UpdatesPage,
+  readAfter: (page: UpdatesPage, limit: number) => Promise<UpdatesPage | undefined>,
   write: WriteUpdate,
   most: Most,
 ): Readable {
-  return Readable.from(pieces(firstPage, readAfter, write, most))
+  return Readable.from(pieces(answer, firstPage, readAfter, write, most))
 }
 
 // Updates that are written at a time. A text of more than 128 KiB is several times as slow to make.
 const PIECE = 128
 
 async function* pieces(
-  firstPage: PullAnswer,
-  readAfter: (page: PullAnswer, limit: number) => Promise<PullAnswer | undefined>,
+  answer: Omit<PullAnswer, 'next' | 'updates'>,
+  firstPage: UpdatesPage,
+  readAfter: (page: UpdatesPage, limit: number) => Promise<UpdatesPage | undefined>,
   write: WriteUpdate,
   { limit, bytes }: Most,
 ): AsyncGenerator<string> {
-  const { collection, full, reset, properties } = firstPage
-  const head = JSON.stringify({ collection, full, reset, properties }).slice(1, -1)
-  let text = `{${head}${head && ','}"updates":[`
+  const { now: _, ...head } = answer
+  let text = `${JSON.stringify(head).slice(0, -1)},"updates":[`
   let page = firstPage
   let comma = ''
   let sent = 0
@@ -53,5 +63,32 @@ async function* pieces(
     page = next
   }
   const { next, now } = page
-  yield `${text}],${next === undefined ? '' : `"next":${JSON.stringify(next)},`}"now":${now}}`
+  yield `${text}],${next === undefined ? '' : `"next":${JSON.stringify(writeToken(next))},`}"now":${now}}`
+}
+
+/** A part of what a collection has to tell on the feed. */
+export interface FeedGroup {
+  readonly path: string
+  readonly updates: readonly Update[]
+}
+
+/** Streams an answer of the feed: `head` before the changes, `tail` behind them. Groups of one path come one after the other. */
+export function streamFeed(head: object, groups: Iterable<FeedGroup> | AsyncIterable<FeedGroup>, tail: object): Readable {
+  return Readable.from(feedPieces(head, groups, tail))
+}
+
+async function* feedPieces(head: object, groups: Iterable<FeedGroup> | AsyncIterable<FeedGroup>, tail: object): AsyncGenerator<string> {
+  let text = `${JSON.stringify(head).slice(0, -1)},"changes":{`
+  let open: string | undefined
+  for await (const { path, updates } of groups) {
+    if (path !== open) text += `${open === undefined ? '' : '],'}${JSON.stringify(path)}:[`
+    for (let at = 0; at < updates.length; at += PIECE) {
+      if (path === open) text += ','
+      open = path
+      text += JSON.stringify(updates.slice(at, at + PIECE).map(writeUpdate)).slice(1, -1)
+      yield text
+      text = ''
+    }
+  }
+  yield `${text}${open === undefined ? '' : ']'}},${JSON.stringify(tail).slice(1)}`
 }

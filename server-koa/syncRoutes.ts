@@ -10,6 +10,7 @@ import { SyncConfigurationError } from '../src/errors.js'
 import { answerPull, type PullLimits } from './answerPull.js'
 import { answerPush, type PushLimits } from './answerPush.js'
 import { discardRest } from './connection.js'
+import { answerFeedPull } from './feedPull.js'
 import { Problem, report, unavailable, writeProblem } from './problem.js'
 import { updateWriter } from './updates.js'
 
@@ -53,13 +54,13 @@ export function syncRoutes(dataSource: DataSource, options: SyncRoutesOptions): 
   const router = new Router(options.prefix ? { prefix: options.prefix } : {})
   // One route for all, for a data source that is not initialised does not know its entities yet.
   router.all('{/*path}', async (ctx, next) => {
-    const { entity, failure } = find(dataSource, `/${ctx.params.path ?? ''}`)
-    if (entity && ctx.method !== 'OPTIONS') return answering(ctx, () => answer(ctx, dataSource, entity, limits))
+    const { door, failure } = find(dataSource, `/${ctx.params.path ?? ''}`)
+    if (door && ctx.method !== 'OPTIONS') return answering(ctx, () => answer(ctx, dataSource, door, limits))
     await next()
     if (ctx.status !== 404 || (ctx.body !== undefined && ctx.body !== null) || ctx.respond === false) return
     // what nobody else answers might be ours
     if (failure) return answering(ctx, () => Promise.reject(failure))
-    if (entity) {
+    if (door) {
       ctx.set('Allow', METHODS)
       ctx.status = 204
     } else if (options.prefix) await answering(ctx, () => Promise.reject(new Problem(404, 'There is no such collection.')))
@@ -78,10 +79,20 @@ function limitsOf(options: SyncRoutesOptions): Limits {
   return limits
 }
 
-function find(dataSource: DataSource, path: string): { entity?: SyncedEntity | undefined; failure?: unknown } {
+/** The path of the feed of all entities, below the prefix. */
+const FEED = '/sync'
+
+/** What a path leads to: an entity, or the feed of all. */
+type Door = SyncedEntity | 'feed'
+
+function find(dataSource: DataSource, path: string): { door?: Door | undefined; failure?: unknown } {
   if (!dataSource.isInitialized) return { failure: notReady() }
   try {
-    return { entity: syncedEntities(dataSource).find(({ urls }) => urls.some(url => pathOf(url) === path)) }
+    const entities = syncedEntities(dataSource)
+    const at = (place: string) => entities.find(({ urls }) => urls.some(url => pathOf(url) === place))
+    const thief = at(FEED)
+    if (thief) throw new SyncConfigurationError(`${thief.metadata.name} has the path of the feed, ${FEED}; give it another one.`)
+    return { door: path === FEED ? 'feed' : at(path) }
   } catch (failure) {
     return { failure }
   }
@@ -113,13 +124,19 @@ function expose(ctx: Context): void {
   ctx.set('Access-Control-Expose-Headers', [...names, ...missing].join(', '))
 }
 
-async function answer(ctx: Context, dataSource: DataSource, entity: SyncedEntity, limits: Limits): Promise<void> {
+async function answer(ctx: Context, dataSource: DataSource, door: Door, limits: Limits): Promise<void> {
   if (!METHODS.split(', ').includes(ctx.method)) throw new Problem(405, `Here is ${METHODS}.`, { headers: { Allow: METHODS } })
   if (!ctx.accepts('application/json')) throw new Problem(406, 'There is application/json here, and nothing else.')
   const log = await openLog(ctx, dataSource)
-  const collection = collectionNamed(log, entity.metadata.tableName)
-  const write = updateWriter(collection, entity.options.dates)
-  await (ctx.method === 'POST' ? answerPush : answerPull)(ctx, log, collection, write, limits)
+  const isPost = ctx.method === 'POST'
+  if (door === 'feed') {
+    if (isPost) throw new Problem(405, `Here is GET, HEAD.`, { headers: { Allow: 'GET, HEAD' } })
+    await answerFeedPull(ctx, log, limits)
+  } else {
+    const collection = collectionNamed(log, door.metadata.tableName)
+    const write = updateWriter(collection, door.options.dates)
+    await (isPost ? answerPush : answerPull)(ctx, log, collection, write, limits)
+  }
   ensureTriggersNowAndThen(log).catch(error => report(ctx, error))
 }
 

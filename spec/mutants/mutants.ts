@@ -59,6 +59,7 @@ const triggers = 'spec/server-koa/triggers.spec.ts'
 const descendants = 'spec/hazards/descendants.spec.ts'
 const statements = 'spec/stories/statements.spec.ts'
 const growth = 'spec/server-koa/growth.spec.ts'
+const feed = 'spec/server-koa/feed.spec.ts'
 
 // ---------------------------------------------------------------- order and cursors
 
@@ -114,9 +115,9 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'page-ends-between-stamps',
     hazard: 'many rows share a stamp; a page ends inside it',
-    file: 'server-koa/pull.ts',
-    find: 'writeToken({ stamp: last.stamp, id: last.id, start })',
-    replace: 'writeToken({ stamp: last.stamp, id: LAST, start })',
+    file: 'server-koa/tokens.ts',
+    find: '=> toText([stamp, id, start ?? null])',
+    replace: "=> toText([stamp, '\\u{10ffff}', start ?? null])",
     by: [http, 'simulation'],
   },
   {
@@ -2076,6 +2077,38 @@ const ofValues: Mutant[] = [
 
 const onTheServer: Mutant[] = [
   {
+    name: 'feed-skips-within-a-stamp',
+    hazard: 'many rows share a stamp; a page of the feed ends inside it',
+    file: 'src/changes/pages.ts',
+    find: "at < collections.indexOf(collection) ? LAST : ''",
+    replace: 'LAST',
+    by: [feed],
+  },
+  {
+    name: 'feed-tells-past-a-cut',
+    hazard: 'pages and batches are counted in rows, and rows are megabytes',
+    file: 'src/changes/pages.ts',
+    find: 'compare(placeOf(c, change), cut) <= 0',
+    replace: 'compare(placeOf(c, change), cut) !== undefined',
+    by: [feed],
+  },
+  {
+    name: 'feed-pages-of-other-collections',
+    hazard: 'a collection that joins while pages are turned misses what comes before',
+    file: 'server-koa/tokens.ts',
+    find: 'list[4] === nameSet(collections)',
+    replace: 'list[4] !== undefined',
+    by: [feed],
+  },
+  {
+    name: 'feed-nothing-new-for-other-collections',
+    hazard: '«nothing new» is said about collections that were not asked about',
+    file: 'server-koa/feedPull.ts',
+    find: 'tag: `${nameSet(collections)}.`',
+    replace: "tag: ''",
+    by: [feed],
+  },
+  {
     name: 'what-nobody-captured-is-not-read-again',
     hazard: 'a table is swapped for another one: what was written meanwhile nobody saw',
     file: 'src/changes/setUp.ts',
@@ -2278,7 +2311,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'tokens-with-nul',
     hazard: 'NUL in `after` is 500 on PostgreSQL',
-    file: 'server-koa/pull.ts',
+    file: 'server-koa/tokens.ts',
     find: '&& !/\\0|\\p{Surrogate}/u.test(id)',
     replace: '',
     by: [attacks],

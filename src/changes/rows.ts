@@ -88,7 +88,7 @@ export function* readVersion(database: Database, collection: Collection, id: str
 export interface Changes {
   readonly above: Place
   readonly limit: number
-  readonly removalsAbove?: number
+  readonly removalsAbove?: number | undefined
   /** Leaves out what was stored for this remote: it is no news for it. */
   readonly newsFor?: number
 }
@@ -102,6 +102,8 @@ export function* readChanges(database: Database, collection: Collection, changes
 export interface ChangePage {
   readonly changes: Required<Update>[]
   readonly more: boolean
+  /** Of its values, where somebody asked: those that may be large. */
+  readonly bytes: number
 }
 
 /** What changed, in the order of changes, as much as there is room for: `limit` rows, and where `bytes` are given so many, though one row at least. */
@@ -118,7 +120,7 @@ export function* readChangePage(
   const cut = database.cutsPages ? yield* cutPage(collection, above, limit + 1, isNews('x."_lastChange"'), news) : { sql: '', values: [] }
   const where = `WHERE (x."_lastChange", ${id}) > (?, ?) ${cut.sql} ${isNews('x."_lastChange"')} ORDER BY x."_lastChange", ${id} LIMIT ?`
   const values = [above.stamp, above.id, ...cut.values, ...news]
-  const fits = yield* countFitting(database, collection, where, values, limit, bytes)
+  const { fits, bytes: read } = yield* countFitting(database, collection, where, values, limit, bytes)
   const rows = yield* queryCells(
     `SELECT ${id} AS id, x."_lastChange" AS stamp${columnsSql(collection, 'x')} FROM ${quote(table.name)} x ${where}`,
     ...[...values, fits ?? limit + 1],
@@ -138,13 +140,13 @@ export function* readChangePage(
   }
   // behind the last row that was read there are others, and no removal may come before them
   const end = Math.min(limit, last ? changes.indexOf(last) + 1 : limit)
-  return { changes: changes.slice(0, end), more: last !== undefined || changes.length > end }
+  return { changes: changes.slice(0, end), more: last !== undefined || changes.length > end, bytes: read }
 }
 
 /** How many rows the last page had room for, of collections whose pages end by their bytes: some databases read a value to measure it. */
 const roomFor = new WeakMap<Collection, number>()
 
-/** How many of the next rows there is room for, one at least; undefined where all that are left have it, or where nobody asks. */
+/** How many of the next rows there is room for, one at least, and their bytes; `fits` is undefined where all that are left have it, or where nobody asks. */
 function* countFitting(
   database: Database,
   collection: Collection,
@@ -152,9 +154,9 @@ function* countFitting(
   values: readonly unknown[],
   limit: number,
   bytes = Number.POSITIVE_INFINITY,
-): Step<number | undefined> {
+): Step<{ fits: number | undefined; bytes: number }> {
   const large = bytes < Number.POSITIVE_INFINITY ? collection.columns.filter(c => !isSmall(c.declared)) : []
-  if (!large.length) return
+  if (!large.length) return { fits: undefined, bytes: 0 }
   const most = Math.min(limit, roomFor.get(collection) ?? limit)
   const sizes = large.map(c => `coalesce(${database.size(`x.${quote(c.column)}`, c.declared)}, 0)`)
   const list = `SELECT ${sizes.join(' + ')} AS size FROM ${quote(collection.table.name)} x ${where}`
@@ -163,17 +165,17 @@ function* countFitting(
   if (Number(whole?.size) <= bytes) {
     if (most < limit) roomFor.set(collection, 2 * most)
     else roomFor.delete(collection)
-    return found > most ? most : undefined
+    return { fits: found > most ? most : undefined, bytes: Number(whole?.size) }
   }
   // one by one only where it matters: a list of a thousand costs a driver more than their sum
   let [fits, sum] = [0, 0]
   for (const [size] of yield* queryCells(list, ...values, most + 1)) {
+    if (fits === most || (fits > 0 && sum + Number(size) > bytes)) break
     sum += Number(size)
-    if (fits === most || (fits > 0 && sum > bytes)) break
     fits++
   }
   roomFor.set(collection, 2 * fits)
-  return fits < found ? fits : undefined
+  return { fits: fits < found ? fits : undefined, bytes: sum }
 }
 
 // Numbers, dates, and short texts: thousands of them are no matter.
@@ -195,11 +197,17 @@ function* cutPage({ table }: Collection, { stamp }: Place, limit: number, isNews
 
 /** The stamp of the last change in the collection; an index knows it. */
 export function* readLastChange(collection: Collection): Step<number> {
-  const row = yield* first(
-    `SELECT max(v.stamp) AS stamp
-       FROM (SELECT max("_lastChange") AS stamp FROM ${quote(collection.name)}
-             UNION ALL SELECT max(stamp) FROM sync_tombstone WHERE collection = ?) v`,
-    collection.name,
+  return (yield* readLastChanges([collection])).get(collection) as number
+}
+
+/** The stamp of the last change in each collection, with one statement; indexes know them. */
+export function* readLastChanges(collections: readonly Collection[]): Step<Map<Collection, number>> {
+  if (!collections.length) return new Map()
+  const selects = collections.map(
+    ({ name }, i) =>
+      `SELECT ${i} AS place, (SELECT max("_lastChange") FROM ${quote(name)}) AS stored,
+              (SELECT max(stamp) FROM sync_tombstone WHERE collection = ?) AS removed`,
   )
-  return Number(row?.stamp)
+  const rows = yield* query(selects.join(' UNION ALL '), ...collections.map(c => c.name))
+  return new Map(rows.map(row => [collections[Number(row.place)] as Collection, Math.max(Number(row.stored), Number(row.removed))]))
 }

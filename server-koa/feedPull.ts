@@ -1,0 +1,78 @@
+// Answers GET and HEAD of the feed: what changed in all collections (PROTOCOL.md, The feed).
+
+import type { Context } from 'koa'
+import type { ChangeLog } from '../src/changes/changeLog.js'
+import type { Collection } from '../src/changes/collection.js'
+import { LAST } from '../src/changes/rows.js'
+import type { ByPath } from '../src/protocol/messages.js'
+import { writeUpdate } from '../src/protocol/messages.js'
+import { readFeedQuery } from '../src/protocol/requests.js'
+import { type PullLimits, SMALL, sayWhetherNew, sendStream } from './answerPull.js'
+import { type FeedPaths, pathsOf } from './feedPaths.js'
+import { type Page, type PageQuery, readPage } from './pull.js'
+import { type FeedGroup, streamFeed } from './stream.js'
+import { nameSet, readFeedToken, type Token, writeFeedToken } from './tokens.js'
+
+export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullLimits) {
+  const { collections: asked, properties, after, limit, ...query } = readFeedQuery(ctx.query)
+  const paths = pathsOf(log, asked)
+  const { collections } = paths
+  const read = (q: PageQuery, most: number, some = collections) =>
+    log.database.step(() => readPage(log, some, q, most, limits.pageBytes), { readOnly: true })
+
+  const most = limit === undefined ? SMALL : Math.min(limit, limits.largestPage)
+  const { answer: page, etag } = await read(
+    {
+      ...query,
+      after: after === undefined ? undefined : readFeedToken(after, collections),
+      ifNoneMatch: ctx.get('If-None-Match'),
+      tag: `${nameSet(collections)}.`,
+    },
+    ctx.method === 'HEAD' ? 1 : most,
+  )
+  if (!sayWhetherNew(ctx, page, etag) || !page) return
+
+  const head = {
+    collection: page.collection,
+    ...(page.full && { full: true }),
+    ...(page.reset && { reset: page.reset }),
+    ...(paths.unknown.length && { unknown: paths.unknown }),
+    ...(properties && { properties: knownProperties(paths, properties) }),
+  }
+  // a client that asks for pages gets each as it stood at one moment; to another one everything is told, one collection after the other
+  const isWhole = page.next === undefined || limit !== undefined
+  const tail = { ...(isWhole && page.next && { next: writeFeedToken(page.next, collections) }), now: page.now }
+  const groups = [...page.changes].map(([collection, updates]): FeedGroup => ({ path: paths.pathOf(collection), updates }))
+  if (isWhole && groups.reduce((sum, { updates }) => sum + updates.length, 0) <= SMALL)
+    ctx.body = JSON.stringify({ ...head, changes: Object.fromEntries(groups.map(g => [g.path, g.updates.map(writeUpdate)])), ...tail })
+  else sendStream(ctx, streamFeed(head, isWhole ? groups : readOn(page, query, paths, readOne), tail), limits)
+
+  function readOne(q: PageQuery, collection: Collection) {
+    return read(q, limits.pageSize, [collection]).then(({ answer }) => answer)
+  }
+}
+
+/** Reads all that there is, page by page. What changes meanwhile may be told or not: it has a stamp above the `now` of the answer. */
+async function* readOn(
+  { changed, collection: history, now, full, reset }: Page,
+  query: Pick<PageQuery, 'since' | 'min'>,
+  { pathOf }: FeedPaths,
+  read: (query: PageQuery, collection: Collection) => Promise<Page | undefined>,
+): AsyncGenerator<FeedGroup> {
+  const since = reset ? 0 : query.since
+  let min = Math.max(now, reset ? 0 : (query.min ?? 0))
+  for (const collection of changed) {
+    for (let after: Token | undefined = { stamp: since, id: LAST, start: full && now }; after; ) {
+      const page: Page | undefined = await read({ since, min, collection: history, after }, collection)
+      if (!page || page.reset) throw new Error('The history was reset while it was being read.')
+      yield { path: pathOf(collection), updates: page.changes.get(collection) ?? [] }
+      min = Math.max(min, page.now)
+      after = page.next
+    }
+  }
+}
+
+function knownProperties({ find }: FeedPaths, properties: ByPath<readonly string[]>): Record<string, string[]> {
+  const known = [...properties].map(([path, names]) => [path, names.filter(name => find(path)?.column.has(name))] as const)
+  return Object.fromEntries(known.filter(([, names]) => names.length > 0))
+}

@@ -1,0 +1,64 @@
+// Tokens of pages: the place up to which changes were told.
+
+import { createHash } from 'node:crypto'
+import type { Collection } from '../src/changes/collection.js'
+import type { FeedPlace } from '../src/changes/pages.js'
+import { BadRequestError } from '../src/errors.js'
+
+/** The last place that was told, and of a full answer the stamp at which it began. */
+export interface Token extends FeedPlace {
+  readonly start: number | undefined
+}
+
+export const writeToken = ({ stamp, id, start }: Token) => toText([stamp, id, start ?? null])
+
+/** Throws BadRequestError for a token that is none. */
+export function readToken(text: string): Token {
+  const token = tokenOf(toList(text, 3))
+  if (token) return token
+  throw new BadRequestError('`after` is no token of this server.')
+}
+
+/** A token of the feed names the collection too, and of which collections its page was one. */
+export const writeFeedToken = (token: Token, collections: readonly Collection[]) =>
+  toText([token.stamp, token.id, token.start ?? null, token.collection?.name, nameSet(collections)])
+
+/**
+ * Undefined where its page was one of other collections: those that joined them would miss what comes before it, so whoever asks begins again.
+ * Throws BadRequestError for a token that is none.
+ */
+export function readFeedToken(text: string, collections: readonly Collection[]): Token | undefined {
+  const list = toList(text, 5)
+  const token = tokenOf(list)
+  if (!token || typeof list[3] !== 'string' || typeof list[4] !== 'string')
+    throw new BadRequestError('`after` is no token of the feed of this server.')
+  const collection = collections.find(c => c.name === list[3])
+  return collection && list[4] === nameSet(collections) ? { ...token, collection } : undefined
+}
+
+/** A short name for these collections in this order. */
+export const nameSet = (collections: readonly Collection[]) =>
+  createHash('sha256')
+    .update(JSON.stringify(collections.map(c => c.name)))
+    .digest('base64url')
+    .slice(0, 12)
+
+const toText = (list: readonly unknown[]) => Buffer.from(JSON.stringify(list)).toString('base64url')
+
+function toList(text: string, length: number): unknown[] {
+  try {
+    const list: unknown = JSON.parse(Buffer.from(text, 'base64url').toString())
+    if (Array.isArray(list) && list.length === length) return list
+  } catch {
+    // it is none
+  }
+  return []
+}
+
+function tokenOf([stamp, id, start]: readonly unknown[]): Token | undefined {
+  const isStamp = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0
+  // no database has an id with a NUL or half a character, and some fail where they are asked for one
+  const isId = typeof id === 'string' && !/\0|\p{Surrogate}/u.test(id)
+  if (isStamp(stamp) && isId && (start === null || isStamp(start))) return { stamp, id, start: start ?? undefined }
+  return
+}
