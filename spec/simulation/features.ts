@@ -43,12 +43,10 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
       ? [['S', 'U'], ['S', 'T', 'R', 'U'], ['d1'], ['d1', 'd3'], ['d1', 'S'], ['d2', 'R'], ['T']]
       : [['d1'], ['d1', 'd3'], ['d2']],
   )
-  // a device that lacks a column makes rows of nothing there when it carries them from one server to the other
-  const isCarried = schema?.gained !== undefined && topology === 'two'
   const isElsewhere =
     (kind === 'mysql' && schema?.isRound) ||
     (kind !== 'sqlite' && schema?.trigger !== undefined && (kind === 'mysql' || topology === 'relay'))
-  const isTried = schema === undefined || !(WITHOUT_REMEDY.includes(schema.name) || isCarried || isElsewhere)
+  const isTried = schema === undefined || !(WITHOUT_REMEDY.includes(schema.name) || isElsewhere)
   return {
     schema: isTried ? schema : undefined,
     journal: JOURNAL_IS_SAFE ? journal : 0,

@@ -109,7 +109,11 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
       ...known.flatMap(rows => rows.get(id)?.waiting ?? []),
       ...known.map(rows => rows.get(id)?.base).filter(base => typeof base === 'object'),
     ]
-    for (const side of sides) both(oracle, value, side)
+    for (const side of sides) {
+      both(oracle, value, side)
+      // where nothing stands in the end nothing can be as good
+      if (!isGone(side)) oracle.giveUp(side, value)
+    }
     for (const removal of use.waitingRemovals(db, id)) both(oracle, value, { removed: removal })
     oracle.observe({ database: db.name, id, old, value, cause: 'application' })
   }

@@ -70,3 +70,11 @@ test('so has a handler that chose between nothing and a value', () => {
   oracle.observe({ database: 'd2', id: 'x', old: ofD2, value, cause: 'handler', theirs: ofU })
   expect(oracle.isAfter(ofD2.b, ofR.b)).toBe(true)
 })
+
+test('whoever decides for nothing has given up the value that he saw, and none that came after it', () => {
+  const { oracle, token, ofR, ofU, takes } = world()
+  const edited = { ...ofU, b: token('d2', ofR.b) }
+  oracle.giveUp(ofR, ofU)
+  expect(takes('d1', row(ofU.a, ofR.b, ofU.c), 'row')).not.toThrow()
+  expect(takes('d2', edited, 'row')).toThrow(`lost ${edited.b} of x on d2`)
+})

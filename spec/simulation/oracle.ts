@@ -89,7 +89,7 @@ export class Oracle {
       }
     }
     if (cause === 'application' && !isGone(old) && !isGone(value)) for (const p of PROPERTIES) if (!old[p]) this.#inheritCell(p, value, old)
-    if (cause === 'handler' || cause === 'application') for (const other of [old, theirs ?? null]) this.#giveUp(other, value)
+    if (cause === 'handler' || cause === 'application') for (const other of [old, theirs ?? null]) this.giveUp(other, value)
     if ((cause === 'application' || cause === 'post') && old === null) this.#born.add(key)
     if (cause === 'application' || cause === 'handler' || cause === 'cascade') return
     if (cause === 'merge' && theirs && isGone(theirs) && !isGone(value) && isKnownGone)
@@ -145,7 +145,7 @@ export class Oracle {
   }
 
   /** What somebody gives up for nothing has no heir. */
-  #giveUp(old: Value, value: Value): void {
+  giveUp(old: Value, value: Value): void {
     if (isGone(value)) return
     for (const p of PROPERTIES)
       if (!value[p]) for (const token of isGone(old) ? cellsOf(old) : [old[p]]) if (token) this.#givenUp.add(token)
