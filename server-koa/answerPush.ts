@@ -12,7 +12,7 @@ import { readPushedRows, readPushQuery } from '../src/protocol/requests.js'
 import { type BodyLimits, readJson } from './body.js'
 import { refuseRounded } from './numbers.js'
 import { keyReused, Problem } from './problem.js'
-import { type Push, type PushOutcome, refuseTogether, storePush } from './push.js'
+import { type Contested, type PostedRow, type Push, type PushOutcome, type Refused, refuseTogether, storePush } from './push.js'
 import type { WriteUpdate } from './updates.js'
 
 export interface PushLimits extends BodyLimits {
@@ -24,21 +24,35 @@ export async function answerPush(ctx: Context, log: ChangeLog, collection: Colle
   const { seen, key: keyInQuery, ...query } = readPushQuery(ctx.query)
   const key = readKey(ctx, keyInQuery)
   const { bytes, json, isRounded } = await readJson(ctx, limits)
-  if (Array.isArray(json) && json.length > limits.rows) throw new Problem(413, `A POST may have ${limits.rows} rows at most.`)
-  const { rows: posted, refusals } = readPushedRows(json)
-  const { rows, refusals: rounded } = isRounded ? refuseRounded(posted) : { rows: posted, refusals: [] }
+  if (Array.isArray(json) && json.length > limits.rows) throw tooManyRows(limits)
+  const { rows, refusals } = readRows(collection, json, isRounded)
   const push: Push = {
-    rows,
     ...query,
+    rows,
+    compared: new Set([collection]),
     ...(seen && { seen: seenCollections(log, seen) }),
-    ...(key === undefined ? {} : { key }),
-    hash: createHash('sha256').update(bytes).digest('hex'),
+    ...(key !== undefined && { key: `${collection.name} ${key}` }),
+    hash: hashOf(bytes),
+    writeIgnored: ignored => ignored.get(collection),
   }
-  const outcome = await store(log, collection, push, [...refusals, ...rounded])
+  await storeAndAnswer(ctx, log, push, refusals, {
+    refusal: ({ collection: _, ...refusal }) => refusal,
+    contested: contested => ({ updates: contested.map(write) }),
+  })
+}
 
+/** How an answer tells what was not stored. */
+export interface Words {
+  refusal(refusal: Refused): Refusal
+  contested(contested: readonly Contested[]): object
+}
+
+/** Stores a push and answers it; `refusals` are those of rows that are bad to begin with. Throws a Problem. */
+export async function storeAndAnswer(ctx: Context, log: ChangeLog, push: Push, refusals: readonly Refused[], words: Words): Promise<void> {
+  const outcome = await store(log, push, refusals)
   if (outcome.kind === 'key-reused') throw keyReused()
-  if (outcome.kind === 'refused') throw refused(outcome.refusals)
-  if (outcome.kind === 'stale') throw stale(outcome, write)
+  if (outcome.kind === 'refused') throw refused(outcome.refusals.map(words.refusal))
+  if (outcome.kind === 'stale') throw stale(outcome, words.contested(outcome.contested))
   // what is acknowledged survives: a database in memory is saved before the answer leaves
   await log.database.save()
   if (outcome.replayed) ctx.set('Idempotency-Replayed', 'true')
@@ -46,6 +60,20 @@ export async function answerPush(ctx: Context, log: ChangeLog, collection: Colle
   ctx.type = 'application/json'
   // in the body as well: a gateway may hide the header
   ctx.body = JSON.stringify(outcome.replayed ? { ...outcome.answer, replayed: true } : outcome.answer)
+}
+
+export const hashOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
+
+export const tooManyRows = ({ rows }: PushLimits) => new Problem(413, `A POST may have ${rows} rows at most.`)
+
+/** The posted rows of a collection, and refusals of those that are none. Throws BadRequestError. */
+export function readRows(collection: Collection, json: unknown, isRounded: boolean): { rows: PostedRow[]; refusals: Refused[] } {
+  const { rows: posted, refusals } = readPushedRows(json)
+  const { rows, refusals: rounded } = isRounded ? refuseRounded(posted) : { rows: posted, refusals: [] }
+  return {
+    rows: rows.map(row => ({ ...row, collection })),
+    refusals: [...refusals, ...rounded].map(refusal => ({ ...refusal, collection })),
+  }
 }
 
 // A client may know us behind a prefix that a proxy takes away: a path fits where it ends with ours.
@@ -60,7 +88,7 @@ function seenCollections(log: ChangeLog, seen: ReadonlyMap<string, number>): Map
 }
 
 /** The key of the header or of the query: a proxy may strip the header. */
-function readKey({ req }: Context, inQuery: string | undefined): string | undefined {
+export function readKey({ req }: Context, inQuery: string | undefined): string | undefined {
   // not `headersDistinct`, which HTTP/2 has not
   const inHeaders = req.rawHeaders.filter((_, i, all) => i % 2 === 1 && all[i - 1]?.toLowerCase() === 'idempotency-key')
   const keys = inQuery === undefined ? inHeaders : [...inHeaders, inQuery]
@@ -79,9 +107,9 @@ class Undone extends Error {
 }
 
 // One answer names every bad row: where some are bad to begin with, the others are stored on trial.
-async function store(log: ChangeLog, collection: Collection, push: Push, refusals: readonly Refusal[]): Promise<PushOutcome> {
+async function store(log: ChangeLog, push: Push, refusals: readonly Refused[]): Promise<PushOutcome> {
   const storeOrUndo = function* (): Step<PushOutcome> {
-    const outcome = yield* storePush(log, collection, push)
+    const outcome = yield* storePush(log, push)
     if (outcome.kind !== 'stored' || refusals.length > 0) throw new Undone(outcome)
     return outcome
   }
@@ -89,7 +117,7 @@ async function store(log: ChangeLog, collection: Collection, push: Push, refusal
     return await log.database.step(storeOrUndo, { durable: true })
   } catch (error) {
     // a constraint that the database looks at in the end
-    if (error instanceof ConstraintError) return { kind: 'refused', refusals: [...refusals, ...push.rows.map(r => refuseTogether(r.id))] }
+    if (error instanceof ConstraintError) return { kind: 'refused', refusals: [...refusals, ...push.rows.map(refuseTogether)] }
     if (!(error instanceof Undone)) throw error
     const { outcome } = error
     if (outcome.kind === 'stored') return { kind: 'refused', refusals }
@@ -102,9 +130,8 @@ function refused(errors: readonly Refusal[]): Problem {
   return new Problem(422, detail, { type: 'urn:typeorm-sync:rows-refused', title: 'Rows refused', members: { errors } })
 }
 
-function stale({ answer, collection }: PushOutcome & { kind: 'stale' }, write: WriteUpdate): Problem {
-  const { now, updates, reset } = answer
-  const members = { now, collection, ...(reset ? { reset } : {}), updates: updates.map(write) }
+function stale({ clock, reset }: PushOutcome & { kind: 'stale' }, contested: object): Problem {
+  const members = { now: clock.now, collection: clock.collection, ...(reset ? { reset } : {}), ...contested }
   return reset
     ? new Problem(409, 'Nothing was stored: the collection was reset. Read it again.', {
         type: 'urn:typeorm-sync:collection-reset',

@@ -143,6 +143,30 @@ function look(bytes: Buffer): { deepest: number; isLong: boolean } {
   return { deepest, isLong }
 }
 
+/** Does an object of the first two levels say a name twice? JSON.parse takes the last one without a word. */
+export function saysTwice(bytes: Buffer): boolean {
+  const names: Set<string>[] = []
+  let depth = 0
+  for (let i = 0; i < bytes.length; i++) {
+    const c = bytes[i] as number
+    if (c === 0x22) {
+      const [start, end] = [i, endOfString(bytes, i)]
+      i = end
+      if (depth > 2) continue
+      while (isSpace(bytes[i + 1])) i++
+      if (bytes[i + 1] !== 0x3a) continue
+      const name: string = JSON.parse(bytes.toString('utf8', start, end + 1))
+      if (names[depth]?.has(name)) return true
+      names[depth]?.add(name)
+    } else if (c === 0x5b || c === 0x7b) {
+      if (++depth <= 2) names[depth] = new Set()
+    } else if (c === 0x5d || c === 0x7d) depth--
+  }
+  return false
+}
+
+const isSpace = (byte: number | undefined) => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
+
 function endOfString(bytes: Buffer, start: number): number {
   let i = start + 1
   for (; i < bytes.length && bytes[i] !== 0x22; i++) if (bytes[i] === 0x5c) i++

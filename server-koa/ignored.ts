@@ -2,7 +2,7 @@
 
 import type { Collection } from '../src/changes/collection.js'
 import { BadRequestError } from '../src/errors.js'
-import type { PushedRow } from '../src/protocol/messages.js'
+import type { PostedRow } from './push.js'
 
 const ENVELOPE = new Set(['id', '_lastChange', '_removed', '_partial'])
 
@@ -11,15 +11,18 @@ const MOST = 1_000
 const LONGEST = 1_000
 
 /** The posted properties that no column stands for, each once. Throws BadRequestError where they are too many, or too long. */
-export function ignoredProperties({ column }: Collection, rows: readonly PushedRow[]): string[] {
-  const ignored = new Set<string>()
-  for (const { value } of rows) {
+export function ignoredProperties(rows: readonly PostedRow[]): Map<Collection, string[]> {
+  const ignored = new Map<Collection, Set<string>>()
+  let count = 0
+  for (const { collection, value } of rows) {
     for (const property in value) {
-      if (column.has(property) || ENVELOPE.has(property) || ignored.has(property)) continue
-      if (property.length > LONGEST || ignored.size === MOST)
+      if (collection.column.has(property) || ENVELOPE.has(property)) continue
+      const known = ignored.get(collection) ?? new Set()
+      if (known.has(property)) continue
+      if (property.length > LONGEST || count++ === MOST)
         throw new BadRequestError(`More than ${MOST} properties are not known here, or one has a name of more than ${LONGEST} characters.`)
-      ignored.add(property)
+      ignored.set(collection, known.add(property))
     }
   }
-  return [...ignored]
+  return new Map([...ignored].map(([collection, properties]) => [collection, [...properties]]))
 }

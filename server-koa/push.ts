@@ -1,54 +1,80 @@
 // Stores a POST: all of it, or nothing (PROTOCOL.md, POST).
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Collection } from '../src/changes/collection.js'
-import { attempt, type Clock, first, type Step, Undo } from '../src/changes/database/database.js'
-import { type Dependent, type Link, nameOf, reaching, readDependents } from '../src/changes/dependents.js'
+import { type Collection, keyOf, type Reference } from '../src/changes/collection.js'
+import { attempt, type Clock, type Database, first, type Step, Undo } from '../src/changes/database/database.js'
+import { type Dependent, type Link, nameOf, reaching, readDependentsOf } from '../src/changes/dependents.js'
+import { groupBy } from '../src/changes/groupBy.js'
 import type { Change } from '../src/changes/order.js'
 import { hasRemotes } from '../src/changes/remotes.js'
 import { isAnyRemoved, NEVER, readVersions, type Version } from '../src/changes/rows.js'
 import { deleteStaying, readStaying } from '../src/changes/skipped.js'
-import { findOrphans, insertNew, type Write } from '../src/changes/store.js'
+import { findOrphansAmong, insertNew, type Write } from '../src/changes/store.js'
 import { keepReplaced, storeChanges, storeTakeable } from '../src/changes/storeChanges.js'
 import { equalValues } from '../src/changes/values.js'
 import { ConstraintError, ValueError } from '../src/errors.js'
-import type { PushAnswer, PushedRow, Refusal, Reset, StaleAnswer, WireRow } from '../src/protocol/messages.js'
+import type { PushAnswer, PushedRow, Refusal, Reset, WireRow } from '../src/protocol/messages.js'
 import { readUnseenCircle } from './circles.js'
 import { ignoredProperties } from './ignored.js'
 
+/** A posted row of one of the collections. */
+export interface PostedRow extends PushedRow {
+  readonly collection: Collection
+}
+
+/** A refusal that knows whose row it is about. */
+export interface Refused extends Omit<Refusal, 'collection'> {
+  readonly collection: Collection
+}
+
+/** What stands at an id that is contested. */
+export interface Contested extends Dependent, Version {}
+
+/** What is answered, in the words of the route or of the feed. */
+export interface StoredAnswer extends Omit<PushAnswer, 'ignored'> {
+  readonly ignored?: unknown
+}
+
 export interface Push {
-  readonly rows: readonly PushedRow[]
+  readonly rows: readonly PostedRow[]
   /** «I have seen everything up to here»; without it the last write wins. */
   readonly since?: number
   readonly collection?: string
+  /** Collections whose rows, where a removal takes them along, the sender has seen up to `since` as well. */
+  readonly compared: ReadonlySet<Collection>
+  /** Are such rows told, where they are contested? */
+  readonly tellsReached?: boolean
   /** How far the sender has read other collections, whose rows a removal may take along. */
   readonly seen?: ReadonlyMap<Collection, number>
+  /** With what it belongs to: a key says nothing about the push to another route. */
   readonly key?: string
+  /** Writes the properties that are not known, for the answer. */
+  readonly writeIgnored: (ignored: ReadonlyMap<Collection, readonly string[]>) => unknown
   /** Of the body as it came, to tell a repeated request from another one under the same key. */
   readonly hash: string
 }
 
 export type PushOutcome =
-  | { readonly kind: 'stored'; readonly answer: PushAnswer; readonly replayed: boolean }
-  | { readonly kind: 'stale'; readonly answer: StaleAnswer; readonly collection: string }
-  | { readonly kind: 'refused'; readonly refusals: readonly Refusal[] }
+  | { readonly kind: 'stored'; readonly answer: StoredAnswer; readonly replayed: boolean }
+  | { readonly kind: 'stale'; readonly clock: Clock; readonly contested: readonly Contested[]; readonly reset?: Reset }
+  | { readonly kind: 'refused'; readonly refusals: readonly Refused[] }
   | { readonly kind: 'key-reused' }
 
 /** To be run in a durable step. */
-export function* storePush(log: ChangeLog, collection: Collection, push: Push): Step<PushOutcome> {
-  const known = push.key === undefined ? undefined : yield* readAnswer(collection, push.key)
+export function* storePush(log: ChangeLog, push: Push): Step<PushOutcome> {
+  const known = push.key === undefined ? undefined : yield* readAnswer(push.key)
   if (known)
     return known.hash === push.hash || !push.rows.length || known.answer.empty
       ? { kind: 'stored', answer: known.answer, replayed: true }
       : { kind: 'key-reused' }
   const clock = yield* log.database.clock()
   const reset = resetOf(clock, push)
-  if (reset) return { kind: 'stale', collection: clock.collection, answer: { now: clock.now, updates: [], reset } }
-  const outcome = push.rows.length ? yield* storeRows(log, collection, push, clock) : nothing(clock, push)
+  if (reset) return { kind: 'stale', clock, contested: [], reset }
+  const outcome = push.rows.length ? yield* storeRows(log, push, clock) : nothing(clock, push)
   if (outcome.kind !== 'stored') return outcome
-  const ignored = ignoredProperties(collection, push.rows)
-  const answer = ignored.length ? { ...outcome.answer, ignored } : outcome.answer
-  if (push.key !== undefined) yield* writeAnswer(log, collection, push.key, push.hash, answer)
+  const ignored = ignoredProperties(push.rows)
+  const answer = ignored.size ? { ...outcome.answer, ignored: push.writeIgnored(ignored) } : outcome.answer
+  if (push.key !== undefined) yield* writeAnswer(log, push.key, push.hash, answer)
   return { ...outcome, answer }
 }
 
@@ -64,14 +90,13 @@ function nothing({ now }: Clock, { key }: Push): PushOutcome {
 
 // ---------------------------------------------------------------- keys
 
-function* readAnswer({ name }: Collection, key: string): Step<{ hash: string; answer: PushAnswer } | undefined> {
-  const row = yield* first('SELECT hash, answer FROM sync_push WHERE "key" = ?', `${name} ${key}`)
+function* readAnswer(key: string): Step<{ hash: string; answer: StoredAnswer } | undefined> {
+  const row = yield* first('SELECT hash, answer FROM sync_push WHERE "key" = ?', key)
   return row && { hash: String(row.hash), answer: JSON.parse(String(row.answer)) }
 }
 
-function* writeAnswer({ database }: ChangeLog, { name }: Collection, key: string, hash: string, answer: PushAnswer): Step<void> {
-  const row = [`${name} ${key}`, hash, JSON.stringify(answer), Date.now()]
-  yield* database.insertRows('sync_push', ['key', 'hash', 'answer', 'answered_at'], [row])
+function* writeAnswer({ database }: ChangeLog, key: string, hash: string, answer: StoredAnswer): Step<void> {
+  yield* database.insertRows('sync_push', ['key', 'hash', 'answer', 'answered_at'], [[key, hash, JSON.stringify(answer), Date.now()]])
 }
 
 // ---------------------------------------------------------------- rows
@@ -82,82 +107,138 @@ const stored = (now: number, before: Clock, isExact: boolean): PushOutcome => ({
   answer: { status: 'ok', now, ...(isExact && { since: before.now }) },
 })
 
+/** What stands at each id. */
+type VersionOf = (row: Dependent) => Version
+
+/** A write of a posted row. */
+type PostedWrite = Write & Dependent
+
+const groupsOf = <R extends Dependent>(rows: readonly R[]) => groupBy(rows, row => row.collection)
+
 /** Stores rows that are all new, as in the first push of a client. Gives the stamp; undefined where one of them may be known. */
-function* storeBirths({ database }: ChangeLog, collection: Collection, rows: readonly PushedRow[]): Step<number | undefined> {
+function* storeBirths({ database, collections }: ChangeLog, rows: readonly PostedRow[]): Step<number | undefined> {
   if (rows.some(r => r.partial || r.value === null)) return
+  const groups = groupsOf(rows)
   // a tombstone is a version too, and servers of ours that know there is none keep that
-  if ((yield* isAnyRemoved(collection)) || (yield* hasRemotes(collection))) return
-  return yield* insertNew(database, collection, rows, () => database.tick())
+  for (const collection of groups.keys()) if ((yield* isAnyRemoved(collection)) || (yield* hasRemotes(collection))) return
+  let stamp: number | undefined
+  const insert = (collection: Collection) =>
+    insertNew(database, collection, groups.get(collection) ?? [], function* () {
+      stamp ??= yield* database.tick()
+      return stamp
+    })
+  if (groups.size === 1) return yield* insert((rows[0] as PostedRow).collection)
+  try {
+    return yield* attempt(function* () {
+      // parents first: what a row needs is there when it comes
+      for (const collection of collections) if (groups.has(collection) && (yield* insert(collection)) === undefined) throw new Undo()
+      return stamp
+    }, 'sync_births')
+  } catch (error) {
+    if (!(error instanceof Undo)) throw error
+    return
+  }
 }
 
-function* storeRows(log: ChangeLog, collection: Collection, { rows, since, seen }: Push, clock: Clock): Step<PushOutcome> {
-  const born = yield* storeBirths(log, collection, rows)
-  if (born !== undefined) return stored(born, clock, yield* isStoredAsPosted(log, collection, rows, () => NEVER))
-  const ids = rows.map(r => r.id)
-  const versions = yield* readVersions(log.database, collection, ids)
-  const versionOf = (id: string): Version => versions.get(id) ?? { value: null, stamp: 0 }
-  const staying = yield* readStaying(
-    log.database,
-    collection,
-    rows.filter(r => r.value === null && versionOf(r.id).value !== null).map(r => r.id),
-  )
-  const going = rows.filter(r => !staying.has(r.id))
-  const reached = yield* readReached(log, collection, going, versionOf)
+function* storeRows(log: ChangeLog, push: Push, clock: Clock): Step<PushOutcome> {
+  const { rows, since, seen, compared } = push
+  const born = yield* storeBirths(log, rows)
+  if (born !== undefined) return stored(born, clock, yield* isStoredAsPosted(log, rows, () => NEVER))
+  const versionOf = yield* readVersionsOf(log, rows)
+  const staying = yield* readStayingOf(log, rows, versionOf)
+  const going = rows.filter(r => !staying.has(r))
+  const reached = yield* readReached(log, going, versionOf)
 
   // what the sender has not seen, of the rows posted and of those that a removal takes along (law 9)
-  const stale = since === undefined ? [] : ids.filter(id => versionOf(id).stamp > since)
-  const halves = rows.filter(r => r.partial && versionOf(r.id).value === null).map(r => r.id)
-  if (since !== undefined && (stale.length || reached.changes.some(c => c.collection === collection && c.old.stamp > since)))
-    return staleAnswer(clock, new Set([...stale, ...halves]), versionOf)
-  if (halves.length) return staleAnswer(clock, new Set(halves), versionOf)
+  const stale = since === undefined ? [] : rows.filter(row => versionOf(row).stamp > since)
+  const halves = rows.filter(r => r.partial && versionOf(r).value === null)
+  const unread = since === undefined ? [] : reached.changes.filter(c => compared.has(c.collection) && c.old.stamp > since)
+  const contested = [...new Set([...stale, ...halves])].map(row => contestedBy(row, versionOf(row)))
+  if (stale.length || unread.length || halves.length) {
+    const along = push.tellsReached ? unread.map(change => contestedBy(change, change.old)) : []
+    return { kind: 'stale', clock, contested: [...contested, ...along] }
+  }
 
-  const { writes, refusals } = decideWrites(collection, going, versionOf)
-  const circle = since === undefined ? new Map<string, Version>() : yield* readUnseenCircle(log.database, collection, writes, since)
-  if (circle.size) return staleAnswer(clock, new Set(circle.keys()), id => circle.get(id) ?? NEVER)
-  refusals.push(...(yield* refuseByRelation(log, collection, writes, reached)))
+  const { writes, refusals } = decideWrites(going, versionOf, reached)
+  const circles = since === undefined ? [] : yield* readUnseenCircles(log, writes, since)
+  if (circles.length) return { kind: 'stale', clock, contested: circles }
+  refusals.push(...(yield* refuseByRelation(log, writes, reached)))
   const unseen = reached.changes.filter(({ collection: there, old }) => old.stamp > (seen?.get(there) ?? old.stamp))
-  for (const id of reached.removalsOf(unseen.flatMap(row => row.parents)))
-    refusals.push({ id, code: 'children-unseen', detail: 'It would take along rows that the sender has not seen.' })
+  for (const row of reached.removalsOf(unseen.flatMap(change => change.parents)))
+    refusals.push({ ...row, code: 'children-unseen', detail: 'It would take along rows that the sender has not seen.' })
   if (refusals.length) return { kind: 'refused', refusals: unique(refusals) }
 
   const changing = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))
   if (!changing.length && !staying.size) return stored(clock.now, clock, true)
   const stamp = yield* log.database.tick()
-  const failed = changing.length ? yield* storeAll(log, collection, reached, changing, stamp) : []
+  const failed = changing.length ? yield* storeAll(log, reached, changing, stamp) : []
   if (failed.length) return { kind: 'refused', refusals: failed }
   yield* keepReplaced(
     log,
-    [...staying].map(id => ({ collection, id, old: versionOf(id), value: {}, stamp })),
+    [...staying].map(row => ({ ...row, old: versionOf(row), value: {}, stamp })),
   )
-  yield* deleteStaying(log.database, collection, [...staying], stamp)
-  const isExact = !reached.changes.length && !staying.size && (yield* isStoredAsPosted(log, collection, rows, versionOf))
+  for (const [collection, some] of groupsOf([...staying]))
+    yield* deleteStaying(
+      log.database,
+      collection,
+      some.map(r => r.id),
+      stamp,
+    )
+  const isExact = !reached.changes.length && !reached.cleared.size && !staying.size && (yield* isStoredAsPosted(log, rows, versionOf))
   return stored(stamp, clock, isExact)
 }
+
+function* readVersionsOf({ database }: ChangeLog, rows: readonly Dependent[]): Step<VersionOf> {
+  const versions = new Map<Collection, Map<string, Version>>()
+  for (const [collection, some] of groupsOf(rows)) {
+    const ids = some.map(r => r.id)
+    versions.set(collection, yield* readVersions(database, collection, ids))
+  }
+  return ({ collection, id }) => versions.get(collection)?.get(id) ?? NEVER
+}
+
+/** Posted removals whose rows stay although they are deleted. */
+function* readStayingOf({ database }: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Step<Set<PostedRow>> {
+  const staying = new Set<PostedRow>()
+  const removals = rows.filter(r => r.value === null && versionOf(r).value !== null)
+  for (const [collection, some] of groupsOf(removals)) {
+    const ids = some.map(r => r.id)
+    const stay = yield* readStaying(database, collection, ids)
+    for (const row of some) if (stay.has(row.id)) staying.add(row)
+  }
+  return staying
+}
+
+function* readUnseenCircles({ database }: ChangeLog, writes: readonly PostedWrite[], since: number): Step<Contested[]> {
+  const contested: Contested[] = []
+  for (const [collection, some] of groupsOf(writes))
+    for (const [id, version] of yield* readUnseenCircle(database, collection, some, since)) contested.push({ collection, id, ...version })
+  return contested
+}
+
+const contestedBy = ({ collection, id }: Dependent, { value, stamp }: Version): Contested => ({ collection, id, value, stamp })
 
 /** Does the row have these values already? */
 const covers = (row: WireRow, value: WireRow) => Object.keys(value).every(p => equalValues(row[p], value[p]))
 
-function staleAnswer({ now, collection }: Clock, ids: ReadonlySet<string>, versionOf: (id: string) => Version): PushOutcome {
-  return { kind: 'stale', collection, answer: { now, updates: [...ids].map(id => ({ id, ...versionOf(id) })) } }
-}
-
 /** What each row would become; of a part only what it tells. A value that its column cannot hold refuses the row. */
 function decideWrites(
-  collection: Collection,
-  rows: readonly PushedRow[],
-  versionOf: (id: string) => Version,
-): { writes: Write[]; refusals: Refusal[] } {
-  const writes: Write[] = []
-  const refusals: Refusal[] = []
-  for (const { id, value } of rows) {
-    const old = versionOf(id)
+  rows: readonly PostedRow[],
+  versionOf: VersionOf,
+  { cleared }: Reach,
+): { writes: PostedWrite[]; refusals: Refused[] } {
+  const writes: PostedWrite[] = []
+  const refusals: Refused[] = []
+  for (const row of rows) {
+    const { collection, id, value } = row
+    const old = versionOf(row)
     if (value === null) {
-      writes.push({ id, old, value })
+      writes.push({ collection, id, old, value })
       continue
     }
     const posted: WireRow = {}
     const refusal = collection.refuseKey(id)
-    if (refusal) refusals.push({ id, property: 'id', code: 'not-valid', detail: `It ${refusal}.` })
+    if (refusal) refusals.push({ collection, id, property: 'id', code: 'not-valid', detail: `It ${refusal}.` })
     let isValid = refusal === undefined
     for (const column of collection.columns) {
       const { property } = column
@@ -166,11 +247,13 @@ function decideWrites(
         posted[property] = column.toWire(column.fromWire(value[property] as never))
       } catch (error) {
         if (!(error instanceof ValueError)) throw error
-        refusals.push({ id, property, code: 'not-valid', detail: `It ${error.detail}.` })
+        refusals.push({ collection, id, property, code: 'not-valid', detail: `It ${error.detail}.` })
         isValid = false
       }
     }
-    if (isValid) writes.push({ id, old, value: posted })
+    // its parent goes: what the sender did not say of that
+    for (const property of cleared.get(nameOf(row)) ?? []) if (!Object.hasOwn(posted, property)) posted[property] = null
+    if (isValid) writes.push({ collection, id, old, value: posted })
   }
   return { writes, refusals }
 }
@@ -190,76 +273,106 @@ interface Reach {
   /** Those that depend on others first. */
   readonly changes: readonly Reached[]
   /** The posted removals that take along one of these. */
-  readonly removalsOf: (rows: readonly Dependent[]) => string[]
+  readonly removalsOf: (rows: readonly Dependent[]) => Dependent[]
   /** Posted removals that rows forbid. */
-  readonly forbidden: readonly string[]
+  readonly forbidden: readonly Dependent[]
+  /** Posted rows, by name, whose parent goes: properties that become null. */
+  readonly cleared: ReadonlyMap<string, readonly string[]>
+  /** Posted rows whose parent goes and would take them along. */
+  readonly orphans: readonly (Dependent & { readonly property: string })[]
 }
 
-const NOTHING_REACHED: Reach = { changes: [], removalsOf: () => [], forbidden: [] }
+const NOTHING_REACHED: Reach = { changes: [], removalsOf: () => [], forbidden: [], cleared: new Map(), orphans: [] }
 
-function* readReached(log: ChangeLog, collection: Collection, rows: readonly PushedRow[], versionOf: (id: string) => Version): Step<Reach> {
-  const removals = rows.filter(r => r.value === null && versionOf(r.id).value !== null).map(r => r.id)
-  if (!collection.children.length || !removals.length) return NOTHING_REACHED
-  const posted = new Map(rows.map(r => [r.id, r]))
+function* readReached(log: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Step<Reach> {
+  const removals = rows
+    .filter(r => r.value === null && versionOf(r).value !== null)
+    .map(({ collection, id }): Dependent => ({ collection, id }))
+  if (!removals.some(({ collection }) => collection.children.length)) return NOTHING_REACHED
+  const posted = new Map(rows.map(r => [nameOf(r), r]))
   // a posted child that names another parent does not go with the old one
   const leaves = (row: Dependent, { property, key }: Link) => {
-    const value = row.collection === collection ? posted.get(row.id)?.value : undefined
+    const value = posted.get(nameOf(row))?.value
     return !!value && Object.hasOwn(value, property) && value[property] !== key
   }
-  const dependents = yield* readDependents(log.database, collection, removals, { leaves })
+  const dependents = yield* readDependentsOf(log.database, removals, { leaves })
   const removalsOf = (some: readonly Dependent[]) => {
     const names = reaching(dependents, some)
-    return removals.filter(id => names.has(nameOf({ collection, id })))
+    return removals.filter(row => names.has(nameOf(row)))
   }
   const changes = new Map<string, Omit<Reached, 'old'>>()
+  const cleared = new Map<string, string[]>()
   // cleared while their parents stand: what stood there is kept
   for (const { collection: there, id, property, parent } of dependents.cleared) {
     const row = { collection: there, id }
-    const known = changes.get(nameOf(row))
-    changes.set(nameOf(row), { ...row, value: { ...known?.value, [property]: null }, parents: [...(known?.parents ?? []), parent] })
+    const name = nameOf(row)
+    if (posted.has(name)) {
+      cleared.set(name, [...(cleared.get(name) ?? []), property])
+      continue
+    }
+    const known = changes.get(name)
+    changes.set(name, { ...row, value: { ...known?.value, [property]: null }, parents: [...(known?.parents ?? []), parent] })
   }
-  for (const { by, ...row } of dependents.removed) changes.set(nameOf(row), { ...row, value: null, parents: by.map(link => link.parent) })
+  const orphans: (Dependent & { property: string })[] = []
+  for (const { by, ...row } of dependents.removed) {
+    if (posted.has(nameOf(row))) orphans.push(...by.map(({ property }) => ({ ...row, property })))
+    else changes.set(nameOf(row), { ...row, value: null, parents: by.map(link => link.parent) })
+  }
+  const reached = [...changes.values()]
+  const oldOf = yield* readVersionsOf(log, reached)
   return {
-    changes: yield* withVersions(log, [...changes.values()]),
+    changes: reached.map(change => ({ ...change, old: oldOf(change) })),
     removalsOf,
-    forbidden: removalsOf([...dependents.forbidding.map(f => f.parent), ...dependents.blocked]),
+    forbidden: removalsOf([...dependents.forbidding.map(row => row.parent), ...dependents.blocked]),
+    cleared,
+    orphans,
   }
 }
 
-function* withVersions({ database }: ChangeLog, changes: readonly Omit<Reached, 'old'>[]): Step<Reached[]> {
-  const versions = new Map<Collection, Map<string, Version>>()
-  for (const there of new Set(changes.map(c => c.collection))) {
-    const ids = changes.filter(c => c.collection === there).map(c => c.id)
-    versions.set(there, yield* readVersions(database, there, ids))
-  }
-  return changes.map(change => ({ ...change, old: versions.get(change.collection)?.get(change.id) ?? NEVER }))
-}
-
-function* refuseByRelation(log: ChangeLog, collection: Collection, writes: readonly Write[], reached: Reach): Step<Refusal[]> {
-  const rows = writes.filter(w => w.value !== null) as (Write & { value: WireRow })[]
-  const orphans = yield* findOrphans(log.database, collection, rows)
+function* refuseByRelation({ database }: ChangeLog, writes: readonly PostedWrite[], reached: Reach): Step<Refused[]> {
+  const rows = writes.filter(w => w.value !== null) as (PostedWrite & { value: WireRow })[]
+  const orphans: (Dependent & { property: string })[] = [...reached.orphans]
+  for (const [{ collection, id }, property] of yield* findOrphansAmong(database, rows)) orphans.push({ collection, id, property })
   // nor may a row need one that goes in the same push
-  const going = new Set(writes.filter(w => w.value === null).map(w => w.id))
-  for (const row of rows) {
-    for (const { parent, property, parentColumn } of collection.parents) {
-      const key = row.value[property]
-      if (parent === collection && parentColumn === collection.table.key && typeof key === 'string' && going.has(key))
-        orphans.set(row.id, property)
+  const going = [...writes, ...reached.changes].filter(w => w.value === null)
+  if (going.length) {
+    const goingOf = groupsOf(going)
+    const rowsOf = groupsOf(rows)
+    for (const [collection, some] of rowsOf) {
+      for (const reference of collection.parents) {
+        const { parent, property } = reference
+        if (!parent || !goingOf.has(parent)) continue
+        const keyIn = referencedBy(reference)
+        const keys = new Set((goingOf.get(parent) ?? []).map(row => keyIn(row.id, row.old.value)))
+        for (const row of rowsOf.get(parent) ?? []) keys.delete(keyIn(row.id, row.value))
+        for (const { id, value } of some) {
+          const key = keyOf(reference, id, value)
+          if (key !== null && key !== undefined && keys.has(String(key))) orphans.push({ collection, id, property })
+        }
+      }
     }
   }
   return [
-    ...[...orphans].map(
-      ([id, property]): Refusal => ({ id, property, code: 'parent-missing', detail: 'The row that it needs is not there.' }),
-    ),
-    ...reached.forbidden.map((id): Refusal => ({ id, code: 'children-exist', detail: 'There are rows that need it.' })),
+    ...orphans.map((row): Refused => ({ ...row, code: 'parent-missing', detail: 'The row that it needs is not there.' })),
+    ...reached.forbidden.map((row): Refused => ({ ...row, code: 'children-exist', detail: 'There are rows that need it.' })),
   ]
+}
+
+/** By what a reference finds a row: its id, or the value of another column. */
+function referencedBy({ parent, parentColumn }: Reference): (id: string, value: WireRow | null) => string | undefined {
+  if (parentColumn === parent?.table.key) return id => id
+  const property = parent?.columns.find(c => c.column === parentColumn)?.property
+  return (_, value) => {
+    const key = property === undefined ? undefined : value?.[property]
+    return key === null || key === undefined ? undefined : String(key)
+  }
 }
 
 // ---------------------------------------------------------------- storing
 
 /** Stores everything, or nothing: gives the rows that the database refuses, all of them. */
-function* storeAll(log: ChangeLog, collection: Collection, reached: Reach, writes: readonly Write[], stamp: number): Step<Refusal[]> {
-  const posted = new Set<Change>(writes.map(write => ({ ...write, collection, stamp })))
+function* storeAll(log: ChangeLog, reached: Reach, writes: readonly PostedWrite[], stamp: number): Step<Refused[]> {
+  const posted = new Set<Change>(writes.map(write => ({ ...write, stamp })))
   const changes = [...reached.changes.map((change): Change => ({ ...change, stamp })), ...posted]
   let broken: ConstraintError
   try {
@@ -270,7 +383,7 @@ function* storeAll(log: ChangeLog, collection: Collection, reached: Reach, write
     broken = error
   }
   // once more, to name each bad row; the whole attempt is undone
-  const refusals: Refusal[] = []
+  const refusals: Refused[] = []
   let unknown = 0
   try {
     yield* attempt(function* () {
@@ -279,8 +392,8 @@ function* storeAll(log: ChangeLog, collection: Collection, reached: Reach, write
         store: some => storeChanges(log, some),
         // biome-ignore lint/correctness/useYield: nothing is stored about it
         *fail(change, error) {
-          const ids = posted.has(change) ? [change.id] : reached.removalsOf([change])
-          for (const id of ids) refusals.push(refusalOf(collection, id, error as ConstraintError))
+          const rows = posted.has(change) ? [change] : reached.removalsOf([change])
+          for (const row of rows) refusals.push(refusalOf(row, error as ConstraintError))
           if ((error as ConstraintError).kind === 'unknown') unknown++
         },
       })
@@ -292,18 +405,19 @@ function* storeAll(log: ChangeLog, collection: Collection, reached: Reach, write
   // what happens to every row of several, or to none alone, is no row's fault; a row that is pushed by itself would block the queue for ever
   const isWhole = !refusals.length || (unknown === changes.length && (writes.length > 1 || broken.isSchemaMismatch))
   if (broken.kind === 'unknown' && isWhole) throw broken
-  return refusals.length ? unique(refusals) : writes.map(w => refuseTogether(w.id))
+  return refusals.length ? unique(refusals) : writes.map(refuseTogether)
 }
 
-export const refuseTogether = (id: string): Refusal => ({
+export const refuseTogether = ({ collection, id }: Dependent): Refused => ({
+  collection,
   id,
   code: 'not-valid',
   detail: 'The rows of this push cannot be stored together.',
 })
 
-function refusalOf(collection: Collection, id: string, { kind, column, state }: ConstraintError): Refusal {
+function refusalOf({ collection, id }: Dependent, { kind, column, state }: ConstraintError): Refused {
   const property = collection.columns.find(c => c.column === column)?.property
-  const refusal = { id, ...(property !== undefined && { property }) }
+  const refusal = { collection, id, ...(property !== undefined && { property }) }
   if (kind === 'unique') return { ...refusal, code: 'not-unique', detail: 'Another row has this value.' }
   if (kind === 'foreign-key') return { ...refusal, code: 'parent-missing', detail: 'The row that it needs is not there, or rows need it.' }
   if (kind === 'not-null') return { ...refusal, code: 'not-valid', detail: 'It is missing.' }
@@ -317,33 +431,34 @@ function refusalOf(collection: Collection, id: string, { kind, column, state }: 
   return { ...refusal, code: 'not-valid', detail: `A rule of the ${kind === 'rule' ? 'application' : 'database'} forbids it${because}` }
 }
 
-function unique(refusals: readonly Refusal[]): Refusal[] {
-  return [...new Map(refusals.map(r => [`${r.id}\n${r.property}`, r])).values()]
+function unique(refusals: readonly Refused[]): Refused[] {
+  return [...new Map(refusals.map(r => [`${nameOf(r)}\n${r.property}`, r])).values()]
 }
 
 /**
  * Does each row stand there as whoever posted it has it now? Where a value was rounded or normalised, or a trigger, a default or a computed
  * column changed another one, the client fetches it. Where the database keeps what it is given that can be told without looking.
  */
-function* isStoredAsPosted(
-  { database }: ChangeLog,
-  collection: Collection,
-  rows: readonly PushedRow[],
-  versionOf: (id: string) => Version,
-): Step<boolean> {
+function* isStoredAsPosted({ database }: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Step<boolean> {
+  for (const [collection, some] of groupsOf(rows)) if (!(yield* areStoredAsPosted(database, collection, some, versionOf))) return false
+  return true
+}
+
+function* areStoredAsPosted(database: Database, collection: Collection, rows: readonly PostedRow[], versionOf: VersionOf): Step<boolean> {
   const isKept = yield* database.keepsValues(collection.table)
   // a new row without a property has the column's default
-  const lacks = ({ id, value }: PushedRow) =>
-    value !== null && versionOf(id).value === null && !collection.columns.every(c => Object.hasOwn(value, c.property))
+  const lacks = (row: PostedRow) =>
+    row.value !== null && versionOf(row).value === null && !collection.columns.every(c => Object.hasOwn(row.value as WireRow, c.property))
   const versions = yield* readVersions(
     database,
     collection,
     rows.filter(r => !isKept || lacks(r)).map(r => r.id),
   )
-  return rows.every(({ id, value }) => {
+  return rows.every(row => {
+    const { id, value } = row
     const now = versions.get(id)
     if (value === null || (now === undefined && !isKept)) return value === (now?.value ?? null)
-    const old = versionOf(id).value
+    const old = versionOf(row).value
     return collection.columns.every(({ property, canonical }) => {
       const given = Object.hasOwn(value, property) ? value[property] : old?.[property]
       if (now?.value) return equalValues(now.value[property], given ?? null)

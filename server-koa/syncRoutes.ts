@@ -11,6 +11,7 @@ import { answerPull, type PullLimits } from './answerPull.js'
 import { answerPush, type PushLimits } from './answerPush.js'
 import { discardRest } from './connection.js'
 import { answerFeedPull } from './feedPull.js'
+import { answerFeedPush } from './feedPush.js'
 import { Problem, report, unavailable, writeProblem } from './problem.js'
 import { updateWriter } from './updates.js'
 
@@ -130,8 +131,7 @@ async function answer(ctx: Context, dataSource: DataSource, door: Door, limits: 
   const log = await openLog(ctx, dataSource)
   const isPost = ctx.method === 'POST'
   if (door === 'feed') {
-    if (isPost) throw new Problem(405, `Here is GET, HEAD.`, { headers: { Allow: 'GET, HEAD' } })
-    await answerFeedPull(ctx, log, limits)
+    await (isPost ? answerFeedPush : answerFeedPull)(ctx, log, limits)
   } else {
     const collection = collectionNamed(log, door.metadata.tableName)
     const write = updateWriter(collection, door.options.dates)

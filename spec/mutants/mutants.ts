@@ -60,6 +60,7 @@ const descendants = 'spec/hazards/descendants.spec.ts'
 const statements = 'spec/stories/statements.spec.ts'
 const growth = 'spec/server-koa/growth.spec.ts'
 const feed = 'spec/server-koa/feed.spec.ts'
+const feedPush = 'spec/server-koa/feedPush.spec.ts'
 
 // ---------------------------------------------------------------- order and cursors
 
@@ -602,8 +603,8 @@ const pushing: Mutant[] = [
     name: 'ignored-without-a-word',
     hazard: "a newer client's property is unknown to the server, acknowledged, and later overwritten",
     file: 'server-koa/push.ts',
-    find: 'ignored.length ? { ...outcome.answer, ignored }',
-    replace: 'ignored.length < 0 ? { ...outcome.answer, ignored }',
+    find: 'ignored.size ? { ...outcome.answer, ignored:',
+    replace: 'ignored.size < 0 ? { ...outcome.answer, ignored:',
     by: [http],
   },
   {
@@ -858,8 +859,8 @@ const pushing: Mutant[] = [
     name: 'halves-are-stored',
     hazard: 'a removal half-told: a change to one property makes a row of one property',
     file: 'server-koa/push.ts',
-    find: '  if (halves.length) return staleAnswer(clock, new Set(halves), versionOf)\n',
-    replace: '',
+    find: 'if (stale.length || unread.length || halves.length) {',
+    replace: 'if (stale.length || unread.length) {',
     by: [http, pushes, 'simulation'],
   },
   {
@@ -891,16 +892,16 @@ const pushing: Mutant[] = [
     name: 'stale-check',
     hazard: 'an update resurrects a removed row; check-then-act: `since` and 409',
     file: 'server-koa/push.ts',
-    find: 'ids.filter(id => versionOf(id).stamp > since)',
-    replace: 'ids.filter(id => versionOf(id).stamp > since && since < 0)',
+    find: 'rows.filter(row => versionOf(row).stamp > since)',
+    replace: 'rows.filter(row => versionOf(row).stamp > since && since < 0)',
     by: [http, 'simulation'],
   },
   {
     name: 'cascade-check',
     hazard: 'a posted removal whose cascade reaches rows stamped above since; law 9',
     file: 'server-koa/push.ts',
-    find: ' || reached.changes.some(c => c.collection === collection && c.old.stamp > since)',
-    replace: '',
+    find: 'compared.has(c.collection) && c.old.stamp > since',
+    replace: 'compared.has(c.collection) && c.old.stamp < 0',
     by: [rows],
   },
   {
@@ -955,7 +956,7 @@ const pushing: Mutant[] = [
     name: 'tell-what-became-of-births',
     hazard: '`since` is left out where a stored row differs from what was posted',
     file: 'server-koa/push.ts',
-    find: 'stored(born, clock, yield* isStoredAsPosted(log, collection, rows, () => NEVER))',
+    find: 'stored(born, clock, yield* isStoredAsPosted(log, rows, () => NEVER))',
     replace: 'stored(born, clock, true)',
     by: [pushes],
   },
@@ -1131,7 +1132,7 @@ const pushing: Mutant[] = [
     name: 'kept-row-has-a-tombstone',
     hazard: "an application's trigger keeps the row that is removed: no tombstone beside it, and its children stay",
     file: 'server-koa/push.ts',
-    find: 'const going = rows.filter(r => !staying.has(r.id))',
+    find: 'const going = rows.filter(r => !staying.has(r))',
     replace: 'const going = rows',
     by: [triggers],
   },
@@ -2076,6 +2077,54 @@ const ofValues: Mutant[] = [
 // ---------------------------------------------------------------- attacks on the server
 
 const onTheServer: Mutant[] = [
+  {
+    name: 'feed-path-twice',
+    hazard: 'a path comes twice in one body, and JSON.parse drops the rows of the first',
+    file: 'server-koa/body.ts',
+    find: 'if (names[depth]?.has(name)) return true',
+    replace: "if (names[depth]?.has('')) return true",
+    by: [feedPush],
+  },
+  {
+    name: 'feed-needs-one-that-goes',
+    hazard: 'a row needs one that goes in the same push, of another collection: the database removes it, and nobody hears of it',
+    file: 'server-koa/push.ts',
+    find: 'const going = [...writes, ...reached.changes]',
+    replace: 'const going = [...writes]',
+    by: [feedPush],
+  },
+  {
+    name: 'feed-edits-one-that-is-taken-along',
+    hazard: 'a posted removal takes along a row that was posted as well',
+    file: 'server-koa/push.ts',
+    find: 'const orphans: (Dependent & { property: string })[] = [...reached.orphans]',
+    replace: 'const orphans: (Dependent & { property: string })[] = []',
+    by: [feedPush],
+  },
+  {
+    name: 'feed-posted-child-is-cleared-unsaid',
+    hazard: 'the server changes a posted row, and its sender moves on to now',
+    file: 'server-koa/push.ts',
+    find: '!reached.cleared.size && ',
+    replace: '',
+    by: [feedPush],
+  },
+  {
+    name: 'feed-cascade-past-unseen-rows',
+    hazard: 'a removal takes along rows of another collection that its sender has not seen',
+    file: 'server-koa/feedPush.ts',
+    find: 'new Set([...known.collections, ...posted.collections])',
+    replace: 'new Set([...posted.collections])',
+    by: [feedPush],
+  },
+  {
+    name: 'feed-keys-of-a-route',
+    hazard: 'one key for pushes to two doors: the second gets the answer of the first',
+    file: 'server-koa/feedPush.ts',
+    find: 'key: `/sync ${key}`',
+    replace: 'key: `job ${key}`',
+    by: [feedPush],
+  },
   {
     name: 'feed-skips-within-a-stamp',
     hazard: 'many rows share a stamp; a page of the feed ends inside it',

@@ -7,6 +7,6 @@ if (mysqlUrl) {
   process.env.SYNC_SERVER = 'mysql'
   jest.setTimeout(60_000)
   jest.requireActual('./todoServer.js') // drops its databases after all of them
-  for (const spec of ['attacks', 'feed', 'hostile', 'http', 'largeRows', 'numbers', 'syncRoutes'])
+  for (const spec of ['attacks', 'feed', 'feedPush', 'hostile', 'http', 'largeRows', 'numbers', 'syncRoutes'])
     describe(spec, () => void jest.requireActual(`./${spec}.spec.js`))
 } else test.skip('left out: no MariaDB or MySQL', () => {})

@@ -45,13 +45,25 @@ interface Options {
 }
 
 /** Reads what the removals of these rows would take along. */
-export function* readDependents(
+export function readDependents(
   database: Database,
   collection: Collection,
   ids: readonly string[],
+  options: Options = {},
+): Step<Dependents> {
+  return readDependentsOf(
+    database,
+    ids.map(id => ({ collection, id })),
+    options,
+  )
+}
+
+/** As `readDependents`, of rows of several collections. */
+export function* readDependentsOf(
+  database: Database,
+  roots: readonly Dependent[],
   { takesAll = false, leaves = () => false, descend, found }: Options = {},
 ): Step<Dependents> {
-  const roots = ids.map(id => ({ collection, id }))
   const links = new Map<string, Link[]>(roots.map(root => [nameOf(root), []]))
   const removed = new Map<string, Dependent & { by: Link[] }>()
   const cleared: (Dependent & Link)[] = []

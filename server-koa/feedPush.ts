@@ -1,0 +1,63 @@
+// Answers POST to the feed: what a client changed in several collections (PROTOCOL.md, The feed).
+
+import type { Context } from 'koa'
+import type { ChangeLog } from '../src/changes/changeLog.js'
+import type { Collection } from '../src/changes/collection.js'
+import { groupBy } from '../src/changes/groupBy.js'
+import { BadRequestError } from '../src/errors.js'
+import { COLLECTIONS_UNKNOWN } from '../src/protocol/checks.js'
+import { writeUpdate } from '../src/protocol/messages.js'
+import { readFeedGroups, readFeedPushQuery } from '../src/protocol/requests.js'
+import { hashOf, type PushLimits, readKey, readRows, storeAndAnswer, tooManyRows } from './answerPush.js'
+import { readJson, saysTwice } from './body.js'
+import { pathsOf } from './feedPaths.js'
+import { Problem } from './problem.js'
+import type { PostedRow, Refused } from './push.js'
+
+export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushLimits) {
+  const { key: keyInQuery, collections: asked, ...query } = readFeedPushQuery(ctx.query)
+  const key = readKey(ctx, keyInQuery)
+  const { bytes, json, isRounded } = await readJson(ctx, limits)
+  const groups = readFeedGroups(json)
+  if (saysTwice(bytes)) throw new BadRequestError('The body says a name twice.')
+  if ([...groups.values()].reduce((sum, group) => sum + group.length, 0) > limits.rows) throw tooManyRows(limits)
+  const known = pathsOf(log, asked)
+  const posted = pathsOf(log, [...groups.keys()])
+  if (posted.unknown.length) throw unknownCollections(posted.unknown)
+
+  const rows: PostedRow[] = []
+  const refusals: Refused[] = []
+  for (const collection of posted.collections) {
+    const group = readRows(collection, groups.get(posted.pathOf(collection)), isRounded)
+    for (const row of group.rows) rows.push(row)
+    for (const refusal of group.refusals) refusals.push(refusal)
+  }
+  const pathOf = (collection: Collection) => (posted.collections.includes(collection) ? posted : known).pathOf(collection)
+  const byPath = <T>(some: ReadonlyMap<Collection, T>) => Object.fromEntries([...some].map(([collection, it]) => [pathOf(collection), it]))
+  const push = {
+    ...query,
+    rows,
+    compared: new Set([...known.collections, ...posted.collections]),
+    tellsReached: true,
+    // no table has such a name
+    ...(key !== undefined && { key: `/sync ${key}` }),
+    hash: hashOf(bytes),
+    writeIgnored: byPath,
+  }
+  await storeAndAnswer(ctx, log, push, refusals, {
+    refusal: ({ collection, ...refusal }) => ({ collection: pathOf(collection), ...refusal }),
+    contested: contested => {
+      const updates = contested.map(({ collection, ...update }) => ({ collection, row: writeUpdate(update) }))
+      const changes = [...groupBy(updates, u => u.collection)].map(([collection, some]) => [collection, some.map(u => u.row)] as const)
+      return { changes: byPath(new Map(changes)) }
+    },
+  })
+}
+
+function unknownCollections(unknown: readonly string[]): Problem {
+  return new Problem(422, 'Nothing was stored: some of these collections are not served here.', {
+    type: COLLECTIONS_UNKNOWN,
+    title: 'Collections unknown',
+    members: { unknown },
+  })
+}
