@@ -55,11 +55,11 @@ function watched(send: typeof fetch, onRequest: (seen: Seen) => void): typeof fe
   }
 }
 
-/** A push is an array of rows; an answer has them as `updates`. */
+/** The feed has rows as `changes`, by entity. */
 function countRows(text: string): number {
   try {
-    const body = JSON.parse(text)
-    return (Array.isArray(body) ? body : (body.updates ?? [])).length
+    const { changes = {} } = JSON.parse(text) as { changes?: Record<string, unknown[]> }
+    return Object.values(changes).flat().length
   } catch {
     return 0
   }

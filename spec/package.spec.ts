@@ -170,7 +170,8 @@ const known: Record<string, string> = {
 }
 
 function withImports(code: string): string {
-  const used = Object.keys(known).filter(name => new RegExp(`(?<![.\\w])${name}\\b`).test(code) && !code.includes(`const ${name} `))
+  const isOwn = (name: string) => code.includes(`const ${name} `) || new RegExp(`import \\{[^}]*\\b${name}\\b`).test(code)
+  const used = Object.keys(known).filter(name => new RegExp(`(?<![.\\w])${name}\\b`).test(code) && !isOwn(name))
   const imports = used.map(name => `import { ${name} } from '${known[name]}'`)
   return [...imports, 'declare function askTheUser(conflict: object): Promise<boolean>', code, 'export {}'].join('\n')
 }

@@ -20,5 +20,5 @@ export {
 } from './sync/handlers.js'
 export type { SyncJournal } from './sync/journal.js'
 export type { DecidedConflict, PendingChange, RefusedRow, WaitingRow } from './sync/listed.js'
-export type { SyncProgress, SyncReport } from './sync/report.js'
+export type { EntityReport, SyncProgress, SyncReport } from './sync/report.js'
 export type { HeadersValue, TransportOptions } from './sync/transport.js'

@@ -55,6 +55,9 @@ const everybody = async (w: World, rounds = 2) => {
   for (let i = 0; i < rounds; i++) for (const each of w.devices) await w.sync(each)
 }
 
+/** How many rows a push to the feed has. */
+const rowsIn = (body = '{"changes":{}}') => Object.values<object[]>(JSON.parse(body).changes).flat().length
+
 /** A request of this kind is lost, before it is there or after it was answered. */
 function lose(w: World, when: 'before' | 'after', lost: string): void {
   let isLost = false
@@ -394,7 +397,7 @@ export const SCENARIOS: Scenario[] = [
       await w.remove(w.A, 'item', 'z')
     },
     async act(w) {
-      lose(w, 'after', 'POST /items')
+      lose(w, 'after', 'POST /sync')
       await w.sync(w.A)
       await w.put(w.A, 'item', 'x', ['a', 'b'])
       await w.sync(w.B)
@@ -412,7 +415,7 @@ export const SCENARIOS: Scenario[] = [
       await w.remove(w.A, 'item', 'z')
     },
     async act(w) {
-      lose(w, 'after', 'POST /items')
+      lose(w, 'after', 'POST /sync')
       await w.sync(w.A)
       await w.sync(w.B)
     },
@@ -425,7 +428,7 @@ export const SCENARIOS: Scenario[] = [
     },
     async act(w) {
       w.network.instead = (method, _url, body) =>
-        method === 'POST' && JSON.parse(body ?? '[]').length > 2 ? { status: 413, headers: {}, body: 'too large' } : undefined
+        method === 'POST' && rowsIn(body) > 2 ? { status: 413, headers: {}, body: 'too large' } : undefined
       await w.sync(w.A)
       await w.sync(w.B)
     },
@@ -475,7 +478,7 @@ export const SCENARIOS: Scenario[] = [
     },
     async act(w) {
       w.handler = preferLocalConflictHandler
-      lose(w, 'before', 'POST /items')
+      lose(w, 'before', 'POST /sync')
       await w.sync(w.A)
       await w.put(w.A, 'item', 'x', ['a'])
       await w.sync(w.B)

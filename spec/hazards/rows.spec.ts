@@ -3,7 +3,22 @@ import { expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { device, startServer, testOnSqlite } from '../stories/devices.js'
-import { client, closing, drop, edit, entities, nowOf, put, rowsIn, server, titles, twoWindows } from './world.js'
+import {
+  beforeRoutes,
+  client,
+  closing,
+  drop,
+  edit,
+  entities,
+  hasFeed,
+  nowOf,
+  put,
+  rowsIn,
+  server,
+  syncOnly,
+  titles,
+  twoWindows,
+} from './world.js'
 
 const post = async (url: string, path: string, body: unknown) => {
   const response = await fetch(`${url}${path}`, {
@@ -13,6 +28,8 @@ const post = async (url: string, path: string, body: unknown) => {
   })
   return { code: response.status, ...((await response.json()) as { now?: number; since?: number }) }
 }
+/** The notes before their folders, where that is possible. */
+const syncNotes = (of: Awaited<ReturnType<typeof client>>) => (hasFeed ? syncAll(of.notes) : syncOnly(of, '/notes'))
 const putFolder = (of: DataSource, id: string) => of.query('INSERT INTO folder (id, name) VALUES (?, ?)', [id, id])
 const dropFolder = (of: DataSource, id: string) => of.query('DELETE FROM folder WHERE id = ?', [id])
 const slugs = async (of: DataSource) =>
@@ -67,7 +84,7 @@ test('two notes that exchange their unique slugs arrive as they are, in both dir
 
 test('what they had before is still what a server above knows of them', async () => {
   const above = await server()
-  const relay = await startServer(entities, { options: { server: above.url, retries: 0 } })
+  const relay = await startServer(entities, { before: beforeRoutes, options: { server: above.url, retries: 0 } })
   closing(() => relay.stop())
   for (const id of ['a', 'b']) await put(above.dataSource, id, id, { slug: id })
   await syncAll(relay.dataSource)
@@ -184,7 +201,7 @@ test('a removal that was decided takes along the notes that were shown, and no o
 // ---------------------------------------------------------------- what a removal takes along
 
 test('a removal that reaches a note which its sender has not seen is not stored', async () => {
-  const there = await startServer([Branch])
+  const there = await startServer([Branch], { before: beforeRoutes })
   closing(() => there.stop())
   await there.dataSource.query('INSERT INTO branch (id, name) VALUES (?, ?)', ['root', 'root'])
   const since = await nowOf(there.dataSource)
@@ -203,16 +220,16 @@ test('a note that is moved to a folder which Alice has removed is asked about', 
   await syncAll(alice.dataSource)
   await dropFolder(alice.dataSource, 'g')
   await there.query(`UPDATE note SET "folderId" = 'g'`)
-  await syncAll(alice.notes)
+  await syncNotes(alice)
   expect(await journal(alice.notes).waiting()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
 })
 
-test('a removal that was read ahead waits with a note that comes meanwhile and needs a word about it', async () => {
+test('a removal that was read ahead is not stored where a note comes to it meanwhile that needs a word about it', async () => {
   const { dataSource: there, url } = await server()
   for (const folder of ['f', 'g']) await putFolder(there, folder)
   await put(there, 'a', 'a', { folderId: 'f' })
-  const alice = await client(url, { batchSize: 1 })
-  await syncAll(alice.dataSource)
+  const [alice, other] = await twoWindows(url, { batchSize: 1 })
+  for (const window of [alice, other]) await syncAll(window.dataSource)
   await alice.dataSource.query(`UPDATE folder SET name = 'hers' WHERE id = 'f'`)
   await dropFolder(alice.dataSource, 'g')
   alice.wire.before = async request => {
@@ -220,10 +237,19 @@ test('a removal that was read ahead waits with a note that comes meanwhile and n
     alice.wire.mend()
     await new Promise(resolve => setTimeout(resolve, 50)) // the removal is read meanwhile
     await there.query(`UPDATE note SET "folderId" = 'g'`)
-    await syncAll(alice.notes)
+    if (hasFeed) return
+    // it is read here as well, where the notes are synced by themselves
+    other.wire.before = ({ url }) => (new URL(url).pathname === '/folders' ? new Response('{}', { status: 503 }) : undefined)
+    await expect(syncAll(other.notes)).rejects.toMatchObject({ status: 503 })
+    expect(await journal(other.notes).waiting()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
   }
-  expect(await syncAll(alice.folders)).toMatchObject({ pushed: 1, refused: 1 })
+  expect((await syncAll(alice.folders)).entities.Folder).toMatchObject({ pushed: 1, refused: 1 })
   expect(await titles(there)).toEqual({ a: 'a' })
+  expect(await there.query('SELECT id, name FROM folder ORDER BY id')).toEqual([
+    { id: 'f', name: 'hers' },
+    { id: 'g', name: 'g' },
+  ])
+  expect(await journal(alice.notes).waiting()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
 })
 
 test('a folder is removed with the notes that Alice has seen in it; one that she has not seen is asked about first', async () => {
@@ -233,13 +259,25 @@ test('a folder is removed with the notes that Alice has seen in it; one that she
   const alice = await client(url)
   await syncAll(alice.dataSource)
   await dropFolder(alice.dataSource, 'f')
+  let isPut = false
   alice.wire.before = async request => {
-    if (request.method !== 'POST') return
-    alice.wire.mend()
+    if (request.method !== 'POST' || isPut) return
+    isPut = true
     await put(there, 'b', 'unseen', { folderId: 'f' })
   }
-  expect(await syncAll(alice.folders)).toMatchObject({ refused: 1 })
-  expect(await titles(there)).toEqual({ a: 'a', b: 'unseen' })
+  if (hasFeed) {
+    expect(await syncAll(alice.folders)).toMatchObject({
+      refused: 1,
+      waiting: 1,
+      entities: { Folder: { refused: 1 }, Note: { waiting: 1 } },
+    })
+    // that note goes which she has seen, and its folder stays
+    expect(await titles(there)).toEqual({ b: 'unseen' })
+  } else {
+    expect(await syncOnly(alice, '/folders')).toMatchObject({ refused: 1 })
+    expect(await titles(there)).toEqual({ a: 'a', b: 'unseen' })
+  }
+  expect(await there.query('SELECT id FROM folder')).toEqual([{ id: 'f' }])
   const asked: string[] = []
   for (let i = 0; i < 3; i++)
     await syncAll(alice.dataSource, conflicts => {
@@ -291,7 +329,8 @@ test('a note that went with its folder, and was made anew elsewhere, is asked of
   const alice = await client(url)
   await syncAll(alice.dataSource)
   await dropFolder(there, 'f')
-  await syncAll(alice.folders)
+  // with a feed both come at once
+  if (!hasFeed) await syncOnly(alice, '/folders')
   await put(there, 'a', 'anew')
   expect(await syncAll(alice.dataSource)).toMatchObject({ conflicts: 0, waiting: 0 })
   expect(await titles(alice.dataSource)).toEqual({ a: 'anew' })
@@ -331,7 +370,7 @@ testOnSqlite('nor what goes beside a folder that a rule of the application’s k
   // nor later: the stamp of the removal that was undone is not forgotten with it
   await putFolder(alice.dataSource, 'h')
   await syncAll(alice.folders)
-  expect(told()).toEqual(['[{"id":"h","name":"h"}]'])
+  expect(told()).toEqual([hasFeed ? '{"changes":{"/folders":[{"id":"h","name":"h"}]}}' : '[{"id":"h","name":"h"}]'])
 })
 
 test('a folder that Alice removed stays on the server while a note that came into it waits for a word', async () => {
@@ -341,7 +380,8 @@ test('a folder that Alice removed stays on the server while a note that came int
   await syncAll(alice.dataSource)
   await dropFolder(alice.dataSource, 'f')
   await put(there, 'a', 'a', { folderId: 'f' })
-  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1 })
+  await syncNotes(alice)
+  expect(await journal(alice.notes).waiting()).toMatchObject([{ id: 'a' }])
   await syncAll(alice.folders)
   expect(await titles(there)).toEqual({ a: 'a' })
   await syncAll(alice.notes, conflicts => {
@@ -360,8 +400,12 @@ test('nor is its removal decided while that note waits: whoever takes the note t
   await dropFolder(alice.dataSource, 'f')
   await there.query(`UPDATE folder SET name = 'renamed'`)
   await put(there, 'a', 'a', { folderId: 'f' })
-  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1 })
-  expect(await syncAll(alice.folders, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, waiting: 1 })
+  const both = { Folder: { waiting: 1 }, Note: { waiting: 1 } }
+  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 2, entities: both })
+  expect((await syncAll(alice.folders, preferLocalConflictHandler)).entities).toMatchObject({
+    ...both,
+    Folder: { conflicts: 1, waiting: 1 },
+  })
   await syncAll(alice.notes, preferRemoteConflictHandler)
   await syncAll(alice.dataSource)
   expect(await titles(alice.dataSource)).toEqual({ a: 'a' })
@@ -369,31 +413,39 @@ test('nor is its removal decided while that note waits: whoever takes the note t
   expect(await there.query('SELECT name FROM folder')).toEqual([{ name: 'renamed' }])
 })
 
-test('notes that are read before their folder wait for it, and are there in the end', async () => {
+test('notes that come with their folder arrive with it, and those that are read before it wait for it', async () => {
   const { dataSource: there, url } = await server()
   await putFolder(there, 'f')
   for (const id of ['a', 'b']) await put(there, id, id, { folderId: 'f' })
   const alice = await client(url)
-  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 2 })
-  expect(await titles(alice.dataSource)).toEqual({})
-  await syncAll(alice.folders)
+  if (!hasFeed) {
+    await syncOnly(alice, '/notes')
+    expect((await journal(alice.notes).waiting()).map(w => [w.id, w.reason])).toEqual([
+      ['a', 'parent-missing'],
+      ['b', 'parent-missing'],
+    ])
+    expect(await titles(alice.dataSource)).toEqual({})
+    await syncOnly(alice, '/folders')
+  } else expect(await syncAll(alice.notes)).toMatchObject({ pulled: 3, waiting: 0, requests: 1 })
   await syncAll(alice.notes)
   expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b' })
 })
 
-test('notes that are told before their folder are told again', async () => {
+test('notes that are told with their folder are stored with it, and those that are told before it are told again', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   await putFolder(alice.dataSource, 'f')
   await put(alice.dataSource, 'a', 'a', { folderId: 'f' })
-  expect(await syncAll(alice.notes)).toMatchObject({ refused: 1 })
-  await syncAll(alice.folders)
+  if (!hasFeed) {
+    expect(await syncOnly(alice, '/notes')).toMatchObject({ refused: 1 })
+    await syncOnly(alice, '/folders')
+  } else expect(await syncAll(alice.notes)).toMatchObject({ pushed: 2, refused: 0, requests: 2 })
   expect(await syncAll(alice.notes)).toMatchObject({ refused: 0 })
   expect(await titles(there)).toEqual({ a: 'a' })
 })
 
 test('branches that hang on each other arrive together', async () => {
-  const there = await startServer([Branch])
+  const there = await startServer([Branch], { before: beforeRoutes })
   closing(() => there.stop())
   const [alice, bob] = await Promise.all([device([Branch], there.url), device([Branch], there.url)])
   for (const each of [alice, bob]) closing(() => each.destroy())
@@ -429,7 +481,7 @@ test('a note that was moved here into a folder that goes is asked about, where t
   enableSync(Box, '/boxes')
   enableSync(Thing, '/things')
   const all = [Box, Thing]
-  const there = await startServer(all)
+  const there = await startServer(all, { before: beforeRoutes })
   closing(() => there.stop())
   const alice = await device(all, there.url)
   closing(() => alice.destroy())
@@ -475,7 +527,7 @@ test('a whole note that is posted under an id which was removed since is not sto
 
 test('a note that is born in a relay keeps, for the server above, that there was none', async () => {
   const above = await server()
-  const relay = await startServer(entities, { options: { server: above.url, retries: 0 } })
+  const relay = await startServer(entities, { before: beforeRoutes, options: { server: above.url, retries: 0 } })
   closing(() => relay.stop())
   await put(above.dataSource, 'other')
   await syncAll(relay.dataSource)

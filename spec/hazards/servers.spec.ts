@@ -2,12 +2,13 @@ import 'reflect-metadata'
 import { expect, test } from '@jest/globals'
 import { EntitySchema } from 'typeorm'
 import { enableSync, journal, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
-import { device, startServer, Wire } from '../stories/devices.js'
-import { client, closing, drop, edit, entities, Folder, forgetRemovals, Note, put, server, titles } from './world.js'
+import { device, startServer, Wire, withoutFeed } from '../stories/devices.js'
+import { client, closing, drop, edit, entities, Folder, forgetRemovals, Note, put, titles } from './world.js'
 
 /** A server that is itself a client of the one above it. */
 async function relay({ isOld = false } = {}) {
-  const above = await server()
+  const above = await startServer(entities, { before: isOld ? [withoutFeed] : [] })
+  closing(() => above.stop())
   const wire = new Wire()
   // a server of 2011 names no collection, and need not tell what went along with a removal
   if (isOld)

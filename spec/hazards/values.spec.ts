@@ -6,7 +6,7 @@ import { expect, test } from '@jest/globals'
 import { Column, CreateDateColumn, Entity, EntitySchema, PrimaryColumn, UpdateDateColumn, VersionColumn } from 'typeorm'
 import { enableSync, syncAll } from 'typeorm-sync'
 import { device, serverDatabase, startServer, Wire } from '../stories/devices.js'
-import { client, closing, edit, put, server } from './world.js'
+import { beforeRoutes, client, closing, edit, put, server } from './world.js'
 
 @Entity('letter')
 class Letter {
@@ -21,7 +21,7 @@ class Letter {
 enableSync(Letter, '/letters')
 
 async function letters() {
-  const there = await startServer([Letter])
+  const there = await startServer([Letter], { before: beforeRoutes })
   closing(() => there.stop())
   const alice = await device([Letter], there.url)
   closing(() => alice.destroy())
@@ -58,8 +58,10 @@ test('a property that an older server does not know keeps its value', async () =
   await edit(there, 'a', 'two')
   alice.wire.after = async ({ method }, _, response) => {
     if (method !== 'GET') return
-    const answer = (await response.json()) as { updates: { body?: string }[] }
-    for (const update of answer.updates) delete update.body
+    const answer = (await response.json()) as { updates?: { body?: string }[]; changes?: Record<string, { body?: string }[]> }
+    const updates = answer.updates ?? Object.values(answer.changes ?? {}).flat()
+    expect(updates).toMatchObject([{ id: 'a', body: 'hers' }])
+    for (const update of updates) delete update.body
     return new Response(JSON.stringify(answer), { headers: { etag: '"x"' } })
   }
   await syncAll(alice.notes)
@@ -80,7 +82,7 @@ test('a device that gains a property reads what it passed over before', async ()
   }
   const older = card({})
   const newer = card({ color: { ...text, nullable: true } })
-  const there = await startServer([newer])
+  const there = await startServer([newer], { before: beforeRoutes })
   closing(() => there.stop())
   await there.dataSource.query(`INSERT INTO card (id, title, color) VALUES ('a', 'a', 'red')`)
   const options = { server: there.url, fetch: new Wire().fetch, retries: 0 }
@@ -106,7 +108,7 @@ class Sample {
 enableSync(Sample, '/samples')
 
 async function samples() {
-  const there = await startServer([Sample])
+  const there = await startServer([Sample], { before: beforeRoutes })
   closing(() => there.stop())
   const headers = { 'content-type': 'application/json' }
   return {

@@ -1,4 +1,4 @@
-// A server, Alice and Bob, with notes in folders: for histories that are told request by request.
+// A server, Alice and Bob, with notes in folders: for histories that are told request by request. With SYNC_WIRE=routes the server has no feed.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,7 +10,9 @@ import { enableSync, type WithSyncOptions, withSync } from 'typeorm-sync'
 import { collectTombstones } from 'typeorm-sync/server-koa'
 import { query } from '../../src/changes/database/database.js'
 import { changeLogOf } from '../../src/entity/registry.js'
-import { device, startServer, Wire } from '../stories/devices.js'
+import { device, rowsIn, startServer, syncAlone, Wire, withoutFeed } from '../stories/devices.js'
+
+export { rowsIn }
 
 const text = { type: 'varchar' } as const
 
@@ -48,15 +50,40 @@ afterEach(async () => {
   for (const end of open.splice(0)) await end()
 })
 
+/** Has the server a feed, or is it synced collection by collection? */
+export const hasFeed = process.env.SYNC_WIRE !== 'routes'
+
+/** What comes before the routes; for servers of a spec's own. */
+export const beforeRoutes = hasFeed ? [] : [withoutFeed]
+
 export async function server(options: WithSyncOptions = {}) {
-  const started = await startServer(entities, { options })
+  const started = await startServer(entities, { options, before: beforeRoutes })
   closing(() => started.stop())
   return started
 }
 
+const alone = new Set<Wire>()
+
+/**
+ * What a wire shows: everything, or, where collections are synced one by one, what concerns notes, and what is told; so that a history counts
+ * the same requests.
+ */
+const through =
+  (wire: Wire): typeof fetch =>
+  (input, init) => {
+    const isShown = hasFeed || alone.has(wire) || init?.method === 'POST' || new URL(String(input)).pathname === '/notes'
+    return (isShown ? wire.fetch : fetch)(input, init)
+  }
+
+/** Syncs one collection, where that is possible: as `syncAlone` of the stories. */
+export async function syncOnly({ dataSource, wire }: { dataSource: DataSource; wire: Wire }, path: string) {
+  alone.add(wire)
+  return await syncAlone(dataSource, wire, path).finally(() => alone.delete(wire))
+}
+
 export async function client(url: string, options: Omit<WithSyncOptions, 'server'> = {}) {
   const wire = new Wire()
-  const dataSource = await device(entities, url, { fetch: wire.fetch, ...options })
+  const dataSource = await device(entities, url, { fetch: through(wire), ...options })
   closing(() => dataSource.destroy())
   return { dataSource, wire, notes: dataSource.getRepository(Note), folders: dataSource.getRepository(Folder) }
 }
@@ -69,7 +96,7 @@ export async function twoWindows(url: string, options: Omit<WithSyncOptions, 'se
   for (const synchronize of [true, false]) {
     const wire = new Wire()
     const dataSource = new DataSource({ type: 'better-sqlite3', driver: libsql, database: join(folder, 'db'), entities, synchronize })
-    await withSync(dataSource, { server: url, fetch: wire.fetch, retries: 0, ...options }).initialize()
+    await withSync(dataSource, { server: url, fetch: through(wire), retries: 0, ...options }).initialize()
     closing(() => dataSource.destroy())
     windows.push({ dataSource, wire, notes: dataSource.getRepository(Note), folders: dataSource.getRepository(Folder) })
   }
@@ -103,4 +130,3 @@ export class Cut extends TypeError {
     super('fetch failed')
   }
 }
-export const rowsIn = (body: string | undefined): { id: string }[] => JSON.parse(body ?? '[]')

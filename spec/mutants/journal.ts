@@ -14,7 +14,7 @@ export const inTheJournal: Mutant[] = [
     name: 'decided-one-by-one',
     hazard: 'two contested rows exchange their unique values: taken one by one neither is stored, and they are asked about for ever',
     file: 'src/sync/conflicts.ts',
-    find: '    yield* applyTogether(exchange, left, session.url, stamp)\n',
+    find: '    yield* applyTogether(exchange, left, url, stamp)\n',
     replace: '',
     by: ['spec/simulation/foundUnique.spec.ts'],
   },

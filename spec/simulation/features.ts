@@ -27,14 +27,18 @@ export interface Features {
   readonly again: boolean
   /** Databases that gain a column only later. */
   readonly late: ReadonlySet<string>
+  /** Collection by collection, as with servers that have no feed. */
+  readonly byCollection: boolean
 }
 
 const OLD_SHARE = 0.4
+const BY_COLLECTION = 0.25
 
 export function drawFeatures(seed: number, topology: Topology, kind: ServerKind): Features {
   const random = new Random(Math.imul(seed, 0x9e3779b1) ^ (topology.length << 16))
   const { chance, pick } = random
-  if (chance(OLD_SHARE)) return { schema: undefined, journal: 0, rest: false, valid: false, again: false, late: new Set() }
+  const byCollection = new Random(Math.imul(seed, 0x85ebca6b)).chance(BY_COLLECTION)
+  if (chance(OLD_SHARE)) return { schema: undefined, journal: 0, rest: false, valid: false, again: false, late: new Set(), byCollection }
   const schema = chance(0.8) ? pick(WIDE_SCHEMAS) : undefined
   const journal = chance(0.4) ? random.next() * 0.06 : 0
   const rest = chance(0.4)
@@ -54,6 +58,7 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
     valid: PUSH_IS_WHOLE,
     again: IS_TOLD_AGAIN,
     late: new Set(isTried && schema?.gained ? names : []),
+    byCollection,
   }
 }
 

@@ -4,13 +4,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { collectTombstones } from '../../server-koa/index.js'
 import type { Collection } from '../../src/changes/collection.js'
-import { baseOf, openRemote } from '../../src/changes/remotes.js'
+import { baseOf, openRemotes } from '../../src/changes/remotes.js'
 import { DatabaseBusyError, DatabaseFailedError, SyncContentionError, TransportError } from '../../src/errors.js'
 import { isClean, openExchange, readRowStates } from '../../src/sync/exchange.js'
 import type { Conflict, ConflictUpdate } from '../../src/sync/handlers.js'
 import { ReportBuilder } from '../../src/sync/report.js'
 import { sync } from '../../src/sync/sync.js'
 import { createTransport } from '../../src/sync/transport.js'
+import { feedWire, isFeedKey, routeWire, type Wire } from '../../src/sync/wire.js'
 import { Application } from './application.js'
 import { type Dump, PROPERTIES, RELATIONS, running, SimulatedDatabase, type Turn } from './databases.js'
 import { drawFeatures, type Features } from './features.js'
@@ -134,6 +135,23 @@ export interface Outcome {
 class Lost extends TypeError {}
 class InjectedFault extends Error {}
 
+/** Rows as they travel, of a feed or of one collection. */
+interface Groups {
+  readonly updates?: Record<string, unknown>[]
+  readonly changes?: Record<string, Record<string, unknown>[]>
+}
+
+const updatesOf = ({ updates, changes }: Groups) => updates ?? Object.values(changes ?? {}).flat()
+
+function groupsOf(body: string | undefined, path: string): Map<string, Record<string, unknown>[]> {
+  const json = JSON.parse(body ?? '[]')
+  return new Map(Array.isArray(json) ? [[path.replace(/[?].*/, ''), json]] : Object.entries(json.changes))
+}
+
+const postedRows = (body: string | undefined) => [...groupsOf(body, '').values()].flat()
+
+const pathOf = ({ name }: Collection) => `/${name}s`
+
 interface Request {
   readonly server: string
   readonly method: 'GET' | 'POST'
@@ -216,6 +234,7 @@ export async function history(
   }
   const relation = pick(RELATIONS)
   const schema = features.schema ?? OLD_SCHEMAS[relation]
+  const { byCollection } = features
   const IDS = schema.ids
   const pageSize = pick([1, 2, 3, 3, 50])
   const batchSize = pick([1, 2, 3, 3, 50])
@@ -503,10 +522,11 @@ export async function history(
     const isFaulty = db.other !== undefined && faults && chance(odds.fault * 3)
     if (isFaulty) injectFault(db)
     const numbersBefore = method === 'POST' ? numbersIn(db) : undefined
-    const spec = schema.tables.find(t => path.startsWith(`/${t.name}s?`) || path === `/${t.name}s`)
+    const groups = groupsOf(body, path)
+    const specs = schema.tables.filter(spec => groups.has(`/${spec.name}s`) && keysOf(spec).length)
     const rowsBefore =
-      numbersBefore && spec && keysOf(spec).length && !isFaulty
-        ? remembered(db, spec.name, () => db.run(`SELECT * FROM ${spec.name}`))
+      numbersBefore && !isFaulty
+        ? new Map(specs.map(spec => [spec, remembered(db, spec.name, () => db.run(`SELECT * FROM ${spec.name}`))]))
         : undefined
     const answer = await beside(db, 'transaction beside a request', look, () => running.exit(() => db.handler(method, path, headers, body)))
     if (isFaulty) endFault(db)
@@ -535,16 +555,17 @@ export async function history(
     }
     if (method === 'POST') {
       if (schema.isWide) lookAtPush(db, request, answer, numbersBefore, after)
-      if (answer.status === 422 && spec && rowsBefore && features.valid) {
-        const pushed: Record<string, unknown>[] = JSON.parse(body ?? '[]')
-        // a removal that reaches others lets go of more than its own values
-        const isPlain = !pushed.some(row => row._removed) || !schema.tables.some(t => referencesOf(t).length)
-        const vain = isPlain ? refusedInVain(spec, rowsBefore, pushed, JSON.parse(answer.body).errors) : []
-        if (vain.length) throw new Error(`${server} refused ${vain} in vain: ${body} over ${JSON.stringify(rowsBefore)} ${answer.body}`)
+      // a removal that reaches others lets go of more than its own values
+      const isPlain = !postedRows(body).some(row => row._removed) || !schema.tables.some(t => referencesOf(t).length)
+      for (const [spec, rows] of answer.status === 422 && features.valid && isPlain ? (rowsBefore ?? []) : []) {
+        const path = `/${spec.name}s`
+        const errors = JSON.parse(answer.body).errors.filter((e: { collection?: string }) => (e.collection ?? path) === path)
+        const vain = refusedInVain(spec, rows, groups.get(path) ?? [], errors)
+        if (vain.length) throw new Error(`${server} refused ${vain} in vain: ${body} over ${JSON.stringify(rows)} ${answer.body}`)
       }
       if (answer.headers['idempotency-replayed']) reached.add('replayed')
       if (answer.status === 422) reached.add(/children-unseen/.test(answer.body) ? 'removal refused for rows not seen' : 'refused')
-      if (answer.status === 409 && body === '[]') reached.add('retry across a collection change')
+      if (answer.status === 409 && !postedRows(body).length) reached.add('retry across a collection change')
       if (answer.status === 409) reached.add(/"reset"/.test(answer.body) ? 'push told to reset' : 'stale push')
       if (/"empty":true/.test(answer.body)) reached.add('push ended by an empty one')
       // a removal that was posted and is gone already stands for the one posted
@@ -595,7 +616,7 @@ export async function history(
     numbersBefore: Map<string, string> | undefined,
     after: Map<string, Value>,
   ): void {
-    const rows: Record<string, unknown>[] = JSON.parse(body ?? '[]')
+    const rows = postedRows(body)
     if (answer.status === 422)
       for (const { id, code } of JSON.parse(answer.body).errors) {
         if (code !== 'not-unique') continue
@@ -672,8 +693,9 @@ export async function history(
     constructor(
       readonly client: string,
       readonly server: string,
-      readonly collection: Collection,
-      readonly remoteId: number,
+      /** Of its feed, or one by itself. */
+      readonly collections: readonly Collection[],
+      readonly remoteIds: readonly number[],
     ) {}
 
     park(kind: string): Promise<void> {
@@ -769,23 +791,35 @@ export async function history(
         this.#wake()
       }
       const transport = createTransport({ fetch: (url, init) => this.#fetch(String(url), init), retries: 0, timeout: 10 ** 9 })
+      const inTurn = (wire: Wire): Wire => ({
+        ...wire,
+        pull: (...question) => this.#ask(() => wire.pull(...question)),
+        push: (...rows) => this.#ask(() => wire.push(...rows)),
+      })
+      const feed = inTurn(feedWire(transport, `http://${this.server}/sync`, db.log.collections.map(pathOf)))
+      const routeOf = (collection: Collection) =>
+        inTurn(routeWire(transport, `http://${this.server}${pathOf(collection)}`, pathOf(collection)))
+      const members = this.collections.map((collection, i) => ({
+        collection,
+        path: pathOf(collection),
+        remoteId: this.remoteIds[i] as number,
+        handler: asks ? (conflicts: Conflict[], updates: ConflictUpdate[]) => this.#handle(conflicts, updates) : undefined,
+      }))
       running.run(this, () => {
         sync({
           log: db.log,
-          collection: this.collection,
-          remoteId: this.remoteId,
-          url: `http://${this.server}/${this.collection.name}s`,
-          transport: {
-            pull: (...question) => this.#ask(() => transport.pull(...question)),
-            push: (...told) => this.#ask(() => transport.push(...told)),
+          members,
+          wire: byCollection ? routeOf(this.collections[0] as Collection) : feed,
+          wireOf: (key, [member]) => (isFeedKey(key) ? feed : routeOf(member?.collection as Collection)),
+          leave: paths => {
+            throw new Error(`${this.server} does not know ${paths}`)
           },
-          handler: asks ? (conflicts, updates) => this.#handle(conflicts, updates) : undefined,
           pageSize,
           batchSize,
           rounds: 12,
           handlerTimeout: undefined,
           signal: undefined,
-          report: new ReportBuilder({ entity: this.collection.entity, url: '' }, () => {}),
+          report: new ReportBuilder({ entities: [], url: '' }, () => {}),
         }).then(
           () => end('ok'),
           error =>
@@ -809,7 +843,8 @@ export async function history(
       const { pathname, search } = new URL(url)
       const body = init?.body === undefined || init.body === null ? undefined : String(init.body)
       const removed = new Map<string, string>()
-      if (body) for (const row of JSON.parse(body)) if (row._removed) removed.set(row.id, removalsOf(this.client).get(row.id) ?? 'unknown')
+      for (const row of postedRows(body))
+        if (row._removed) removed.set(String(row.id), removalsOf(this.client).get(String(row.id)) ?? 'unknown')
       const request: Request = {
         server: this.server,
         method: (init?.method ?? 'GET') as 'GET',
@@ -825,7 +860,7 @@ export async function history(
         flight.parked = { kind: request.method, release }
         this.#settle()
       })
-      told += body ? JSON.parse(body).length : 0
+      told += postedRows(body).length
       if (faults && request.method === 'POST' && chance(odds.late)) {
         late.push(request)
         reached.add('late request')
@@ -848,12 +883,12 @@ export async function history(
         })
       }
       if (request.method === 'GET' && answer.status === 200) {
-        const { updates, full, next, reset } = (await answer.clone().json()) as {
-          updates: Record<string, string>[]
+        const { full, next, reset, ...changes } = (await answer.clone().json()) as Groups & {
           full?: boolean
           next?: string
           reset?: string
         }
+        const updates = updatesOf(changes) as Record<string, string>[]
         const page = new Map<string, Value>()
         const sweepToken = new Map<string, string>()
         const theirs = removalsOf(this.server)
@@ -864,7 +899,7 @@ export async function history(
           page.set(String(id), _removed ? { removed: theirs.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
         if (full)
           for (const id of IDS)
-            if (!page.has(id) && schema.tables.find(t => t.ids.includes(id))?.name === this.collection.name)
+            if (!page.has(id) && this.collections.some(c => c.name === schema.tables.find(t => t.ids.includes(id))?.name))
               sweepToken.set(id, oracle.lastRemoval.get(this.server + id) ?? theirs.get(id) ?? oracle.token('lost'))
         flight.told = { page, sweepToken, readsFull: full === true && next !== undefined, isReset: reset !== undefined }
       }
@@ -925,7 +960,8 @@ export async function history(
       before = snapshot(db)
       writes = db.writes
     }
-    const { remoteId } = p
+    const toldBy = () =>
+      JSON.stringify(db.run(`SELECT told_stamp, told_id FROM sync_remote WHERE id IN (${p.remoteIds.join()}) ORDER BY id`))
     const parents = schema.isWide ? parentsIn(db) : undefined
     const known = remembered(db, p.server, () => lookAt(db, p.server))
     const states = new Map(
@@ -937,7 +973,7 @@ export async function history(
         ] as const
       }),
     )
-    const told = JSON.stringify(db.run('SELECT told_stamp, told_id FROM sync_remote WHERE id = ?', remoteId))
+    const told = toldBy()
     const decided = p.decided
     await beside(db, 'transaction beside a step', look, () => p.go(parked))
     if (db.writes === writes) return tellEnd(p)
@@ -996,7 +1032,7 @@ export async function history(
         base: state?.base,
       })
     }
-    if (JSON.stringify(db.run('SELECT told_stamp, told_id FROM sync_remote WHERE id = ?', remoteId)) !== told) {
+    if (toldBy() !== told) {
       p.page = new Map()
       for (const [id, { base }] of states) {
         const v = before.get(id)
@@ -1028,7 +1064,7 @@ export async function history(
   function tellEnd(p: Process): void {
     if (violation) throw violation
     if (p.result === undefined) return
-    trace(`  ${p.client}→${p.server} ${p.collection.name}: ${p.result} ${p.error ?? ''}`)
+    trace(`  ${p.client}→${p.server} ${p.collections.map(c => c.name)}: ${p.result} ${p.error ?? ''}`)
     if (p.result === 'error') throw p.error
   }
   // whoever takes a child takes its parent, and whoever removes a parent removes its children
@@ -1094,6 +1130,20 @@ export async function history(
     }
   }
 
+  /** A client, and what it syncs with a server at once. */
+  interface Pair {
+    readonly client: string
+    readonly server: string
+    readonly tables: readonly string[]
+  }
+
+  function pairsOf(): Pair[] {
+    return links.flatMap(([client, server]) => {
+      const tables = (world.get(client) as SimulatedDatabase).log.collections.map(c => c.name)
+      return (byCollection ? tables.map(table => [table]) : [tables]).map(some => ({ client, server, tables: some }))
+    })
+  }
+
   // ------------------------------------------------------------ the history itself
 
   async function run(): Promise<Outcome> {
@@ -1136,17 +1186,22 @@ export async function history(
       }
       trace(`CRASH ${name}`)
     }
-    const pairs = links.flatMap(([client, server]) =>
-      (world.get(client) as SimulatedDatabase).log.collections.map(c => ({ client, server, collection: c })),
-    )
-    async function advance({ client, server, collection }: (typeof pairs)[number]): Promise<string | undefined> {
+    const pairs = pairsOf()
+    async function advance({ client, server, tables }: Pair): Promise<string | undefined> {
       const db = world.get(client) as SimulatedDatabase
-      const id = `${client}→${server} ${collection.name}`
+      const id = `${client}→${server} ${tables}`
       let p = processes.get(id)
       if (!p) {
-        const remote = db.run('SELECT id FROM sync_remote WHERE collection = ? AND server = ?', collection.name, `http://${server}`)[0]
-        const own = db.log.collections.find(c => c.name === collection.name) as Collection
-        p = new Process(client, server, own, Number(remote?.id))
+        const own = db.log.collections.filter(c => tables.includes(c.name))
+        const remotes = own.map(
+          c => db.run('SELECT id FROM sync_remote WHERE collection = ? AND server = ?', c.name, `http://${server}`)[0],
+        )
+        p = new Process(
+          client,
+          server,
+          own,
+          remotes.map(remote => Number(remote?.id)),
+        )
         processes.set(id, p)
         if ([...processes.values()].some(q => q !== p && q.client === client && q.server === server && q.isAlive))
           reached.add('two collections at once')
@@ -1287,7 +1342,7 @@ export async function history(
     for (const name of lacking.splice(0)) await grow(name)
     const all = [...world.values()]
     const isEqual = () => new Set(all.map(rowsOf)).size === 1
-    const finish = async (pair: (typeof pairs)[number]) => {
+    const finish = async (pair: Pair) => {
       let result: string | undefined
       for (let guard = 0; result === undefined && guard < 5_000; guard++) result = await advance(pair)
       return result ?? 'never ends'
@@ -1329,7 +1384,7 @@ export async function history(
   function openRemotesOf(client: string, server: string): void {
     const db = world.get(client) as SimulatedDatabase
     for (const collection of db.log.collections)
-      db.look(openRemote(db.log.database, collection, `http://${server}`, `http://${server}/${collection.name}s`))
+      db.look(openRemotes(db.log.database, [{ collection, url: `http://${server}${pathOf(collection)}` }], `http://${server}`))
   }
 
   let asks = true
@@ -1337,12 +1392,10 @@ export async function history(
   let tries = 0
 
   /** Without anybody who decides, and with nothing mended: what still differs between two databases stands in a journal. */
-  async function rest(finish: (pair: { client: string; server: string; collection: Collection }) => Promise<string>): Promise<string[]> {
+  async function rest(finish: (pair: Pair) => Promise<string>): Promise<string[]> {
     asks = false
     let isStill = false
-    const pairs = links.flatMap(([client, server]) =>
-      (world.get(client) as SimulatedDatabase).log.collections.map(collection => ({ client, server, collection })),
-    )
+    const pairs = pairsOf()
     const problems: string[] = []
     for (let round = 0; round < 12 && !isStill; round++) {
       const before = [...world.values()].map(rowsOf)

@@ -22,7 +22,8 @@
 import { pathToFileURL } from 'node:url'
 import 'reflect-metadata'
 import { collectTombstones } from '../../server-koa/index.js'
-import { baseOf, isAgreed, openRemote } from '../../src/changes/remotes.js'
+import type { Collection } from '../../src/changes/collection.js'
+import { baseOf, isAgreed, openRemotes } from '../../src/changes/remotes.js'
 import { readVersions } from '../../src/changes/rows.js'
 import { SyncContentionError, TransportError } from '../../src/errors.js'
 import { openExchange, readRowStates } from '../../src/sync/exchange.js'
@@ -30,6 +31,7 @@ import type { Conflict, ConflictUpdate } from '../../src/sync/handlers.js'
 import { ReportBuilder } from '../../src/sync/report.js'
 import { sync } from '../../src/sync/sync.js'
 import { createTransport } from '../../src/sync/transport.js'
+import { feedWire } from '../../src/sync/wire.js'
 import { type Dump, IDS, PROPERTIES, SimulatedDatabase } from './databases.js'
 import { TOPOLOGIES, type Topology } from './history.js'
 import type { Contested, Get, Page, Post, Posted, Value } from './model.js'
@@ -118,6 +120,9 @@ function describePage(
   return `${reset ?? ''}${full ? ' full' : ''}${next === undefined ? '' : ' more'} [${describeUpdates(updates)}]`
 }
 
+/** The rows of a body, of an answer or a push: there is one collection. */
+const rowsIn = ({ changes }: { changes: Record<string, Record<string, string>[]> }) => Object.values(changes).flat()
+
 const describeModelPage = ({ updates, ...page }: Page) =>
   describePage(
     updates.map(u => [u.id, u.value]),
@@ -133,7 +138,7 @@ function describeAnswer(method: string, answer: { status: number; headers: Recor
   const json = JSON.parse(answer.body)
   if (method === 'GET')
     return describePage(
-      json.updates.map(({ id, _removed, _lastChange, ...value }: Record<string, string>) => [id, _removed ? null : value]),
+      rowsIn(json).map(({ id, _removed, _lastChange, ...value }) => [id as string, _removed ? null : (value as Value)]),
       json,
     )
   return describeModelPosted({
@@ -592,7 +597,7 @@ export async function sameHistory(
         body: init?.body ? String(init.body) : undefined,
       }
       const isStruck = ++count === fault?.at
-      const asks = http.method === 'GET' ? 'GET' : `POST ${describeBody(JSON.parse(http.body as string))}`
+      const asks = http.method === 'GET' ? 'GET' : `POST ${describeBody(rowsIn(JSON.parse(http.body as string)) as never)}`
       if (isStruck && fault.kind !== 'answer lost') {
         if (http.method === 'POST' && fault.kind === 'later') toldLater(http)
         told.requests.push(`${asks} ⇒ never arrived`)
@@ -616,19 +621,21 @@ export async function sameHistory(
       }
     }
     try {
+      const transport = createTransport({ fetch: (url, init) => fetch(String(url), init), retries: 0, timeout: 10 ** 9 })
+      const wire = feedWire(transport, `http://${server}/sync`, ['/items'])
+      const [collection] = code.log.collections as [Collection]
       await sync({
         log: code.log,
-        collection: code.log.collections[0]!,
-        remoteId: remoteIdOf(code, server),
-        url: `http://${server}/items`,
-        transport: createTransport({ fetch: (url, init) => fetch(String(url), init), retries: 0, timeout: 10 ** 9 }),
-        handler: handler as never,
+        members: [{ collection, path: '/items', remoteId: remoteIdOf(code, server), handler: handler as never }],
+        wire,
+        wireOf: () => wire,
+        leave: () => {},
         pageSize: ROWS,
         batchSize: ROWS,
         rounds: 12,
         handlerTimeout: undefined,
         signal: undefined,
-        report: new ReportBuilder({ entity: 'Item', url: '' }, () => {}),
+        report: new ReportBuilder({ entities: [], url: '' }, () => {}),
       })
       told.end = 'ok'
     } catch (error) {
@@ -696,7 +703,7 @@ export async function sameHistory(
   }
   for (const [client, server] of links) {
     const { code, model: db } = at(client)
-    code.look(openRemote(code.log.database, code.log.collections[0]!, `http://${server}`, `http://${server}/items`))
+    code.look(openRemotes(code.log.database, [{ collection: code.log.collections[0]!, url: `http://${server}/items` }], `http://${server}`))
     db.remotes.push(Object.assign(new model.Remote(server), { tokenOfRemoval: () => 'r' }))
   }
 

@@ -29,6 +29,7 @@ const wanted: Partial<Features> = {
   ...(has('rest') && { rest: option('rest', 'yes') === 'yes' }),
   ...(has('valid') && { valid: option('valid', 'yes') === 'yes' }),
   ...(has('again') && { again: option('again', 'yes') === 'yes' }),
+  ...(has('by-collection') && { byCollection: option('by-collection', 'yes') === 'yes' }),
   ...(has('late') && { late: new Set(option('late', '').split(',')) }),
 }
 if (!['sqlite', 'postgres', 'mysql'].includes(database)) throw new Error(`There is no database ${database}.`)

@@ -115,7 +115,8 @@ describe.each(faults)('%s', (_, fault, type, details) => {
         let hit = false
         wire.mend()
         wire[when] = (_request, number) => {
-          if (number !== at) return
+          // where there is no feed, the routes of the entities are asked, and they are not there either
+          if (number < at) return
           hit = true
           return fault()
         }

@@ -4,7 +4,7 @@ import 'reflect-metadata'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, hasLocalChanges, journal, preferRemoteConflictHandler, syncAll, UnpushedChildrenError } from 'typeorm-sync'
-import { device, expectAtRest, expectEqual, settle, startServer, Wire } from './devices.js'
+import { device, expectAtRest, expectEqual, settle, startServer, syncAlone, Wire, withoutFeed } from './devices.js'
 
 interface Folder {
   id: string
@@ -18,7 +18,12 @@ interface Note {
 
 const text = { type: 'varchar', length: 40 } as const
 
-describe.each(['CASCADE', 'RESTRICT'] as const)('notes in folders, ON DELETE %s', onDelete => {
+const KINDS = (['CASCADE', 'RESTRICT'] as const).flatMap(onDelete => [true, false].map(hasFeed => ({ onDelete, hasFeed })))
+
+describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a feed: $hasFeed', ({ onDelete, hasFeed }) => {
+  /** What happens only where folders and notes are synced by themselves. */
+  const testByItself = hasFeed ? () => {} : test
+
   const folder = new EntitySchema<Folder>({
     name: 'Folder',
     tableName: 'folder',
@@ -34,15 +39,17 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('notes in folders, ON DELETE %s'
   let server: Awaited<ReturnType<typeof startServer>>
   let alice: DataSource
   let bob: DataSource
+  let wire: Wire
   const folders = (who = bob) => journal(who.getRepository<Folder>('Folder'))
   const notes = (who = bob) => journal(who.getRepository<Note>('Note'))
 
   beforeEach(async () => {
     enableSync(folder, '/folders')
     enableSync(note, '/notes')
-    server = await startServer([folder, note])
+    server = await startServer([folder, note], { before: hasFeed ? [] : [withoutFeed] })
+    wire = new Wire()
     alice = await device([folder, note], server.url)
-    bob = await device([folder, note], server.url)
+    bob = await device([folder, note], server.url, { fetch: wire.fetch })
     await alice.getRepository('Folder').save({ id: 'shared', name: 'Shared' })
     await settle([alice, bob])
   })
@@ -73,7 +80,7 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('notes in folders, ON DELETE %s'
     await settle([bob, alice])
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
     expect(await alice.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
-    await expectAtRest([alice, bob])
+    await expectAtRest([alice, bob], hasFeed ? 1 : 2)
   })
 
   test('or the note goes to the journal, which brings it back', async () => {
@@ -96,7 +103,7 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('notes in folders, ON DELETE %s'
     expect(await alice.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
   })
 
-  test('a new folder, of which a push got no answer, is not given up while somebody else’s notes are in it', async () => {
+  testByItself('a new folder, of which a push got no answer, is not given up while somebody else’s notes are in it', async () => {
     const wire = new Wire()
     const carol = await device([folder, note], server.url, { fetch: wire.fetch })
     await settle([carol])
@@ -109,7 +116,7 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('notes in folders, ON DELETE %s'
     await settle([alice])
     await alice.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'c' } })
     await settle([alice])
-    await syncAll(carol.getRepository('Note'))
+    await syncAlone(carol, wire, '/notes')
     expect(await carol.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
     const error = await folders(carol)
       .giveUp('c')
@@ -128,10 +135,12 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('notes in folders, ON DELETE %s'
   test('a conflict is not decided to be a removal while a note in the folder was never pushed', async () => {
     await alice.getRepository('Folder').update('shared', { name: 'Alice’s' })
     await bob.getRepository('Folder').update('shared', { name: 'Bob’s' })
+    await syncAll(alice)
+    // a feed would have pushed the notes
+    if (hasFeed) await syncAll(bob)
     await bob.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'shared' } })
     await bob.getRepository('Note').save({ id: 'other', body: 'in no folder', folder: null })
-    await syncAll(alice)
-    await syncAll(bob.getRepository('Folder'))
+    if (!hasFeed) await syncAlone(bob, wire, '/folders')
     await expect(folders().decide('shared', null)).rejects.toThrow(UnpushedChildrenError)
     expect(await folders().waiting()).toMatchObject([{ id: 'shared', reason: 'contested' }])
     await folders().decide('shared', null, { children: 'journal' })
@@ -223,21 +232,24 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('notes in folders, ON DELETE %s'
     await carol.destroy()
   })
 
-  test('a new folder is not given up while the server has a note in it: it has that folder too, and nobody has read it yet', async () => {
-    await bob.getRepository('Folder').save({ id: 'f', name: 'Bob' })
-    await alice.getRepository('Folder').save({ id: 'f', name: 'Alice' })
-    await alice.getRepository('Note').save({ id: 'n', body: 'of Alice’s', folder: { id: 'f' } })
-    await syncAll(alice)
-    await syncAll(bob.getRepository('Note'))
-    expect(await bob.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
-    await expect(folders().giveUp('f')).rejects.toMatchObject({
-      name: 'UnpushedChildrenError',
-      children: [{ entity: 'Note', id: 'n' }],
-    })
-    await settle([bob, alice], preferRemoteConflictHandler)
-    await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
-    expect(await bob.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
-  })
+  testByItself(
+    'a new folder is not given up while the server has a note in it: it has that folder too, and nobody has read it yet',
+    async () => {
+      await bob.getRepository('Folder').save({ id: 'f', name: 'Bob' })
+      await alice.getRepository('Folder').save({ id: 'f', name: 'Alice' })
+      await alice.getRepository('Note').save({ id: 'n', body: 'of Alice’s', folder: { id: 'f' } })
+      await syncAll(alice)
+      await syncAlone(bob, wire, '/notes')
+      expect(await bob.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
+      await expect(folders().giveUp('f')).rejects.toMatchObject({
+        name: 'UnpushedChildrenError',
+        children: [{ entity: 'Note', id: 'n' }],
+      })
+      await settle([bob, alice], preferRemoteConflictHandler)
+      await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
+      expect(await bob.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
+    },
+  )
 
   test('an edit of a folder whose removal waits is a local change', async () => {
     await bob.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'shared' } })

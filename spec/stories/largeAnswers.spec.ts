@@ -1,9 +1,10 @@
 import 'reflect-metadata'
-import { expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, journal, syncAll } from 'typeorm-sync'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+import { rowsIn } from './devices.js'
 
 const sheet = (name: string, type: 'text' | 'mediumtext') =>
   new EntitySchema<any>({
@@ -40,9 +41,9 @@ function slow(ask: typeof globalThis.fetch, rows: number): typeof globalThis.fet
   return async (input, init) => {
     const response = await ask(input, init)
     const body = await response.text()
-    const { updates = [] } = body === '' ? {} : JSON.parse(body)
-    if (updates.length > rows) await new Promise(resolve => init?.signal?.addEventListener('abort', resolve))
-    else if (updates.length > rows / 4) await new Promise(resolve => setTimeout(resolve, 320))
+    const count = body === '' ? 0 : rowsIn(body).length
+    if (count > rows) await new Promise(resolve => init?.signal?.addEventListener('abort', resolve))
+    else if (count > rows / 4) await new Promise(resolve => setTimeout(resolve, 320))
     return new Response(response.status === 304 ? null : body, { status: response.status, headers: response.headers })
   }
 }
@@ -189,30 +190,43 @@ test('a row that is too large is set aside alone, with its size', async () => {
 
 // ---------------------------------------------------------------- a server that never ends
 
-const answer = (body: object) => new Response(JSON.stringify(body), { headers: { 'content-type': 'application/json' } })
+describe.each(['/sync', '/sheets'])('at %s', path => {
+  /** Answers there alone, so that it has a feed or has none, and counts how often it was asked. */
+  const answering = (body: (asked: number) => { updates: object[] }) => {
+    const server = {
+      asked: 0,
+      fetch: async (input: unknown) => {
+        if (new URL(String(input)).pathname !== path) return new Response('', { status: 404 })
+        const { updates, ...rest } = body(server.asked++)
+        const rows = path === '/sync' ? { changes: { '/sheets': updates } } : { updates }
+        return new Response(JSON.stringify({ ...rest, ...rows }), { headers: { 'content-type': 'application/json' } })
+      },
+    }
+    return server
+  }
 
-test.each([
-  { what: 'repeats its next', tokens: ['x'] },
-  { what: 'goes round in a circle', tokens: ['x', 'y', 'z'] },
-])('a server that $what is an error that says so', async ({ tokens }) => {
-  let asked = 0
-  const device = await openOn('sqljs', [Sheet], {
-    server: 'http://server.test',
-    fetch: async () =>
-      answer({ now: 200, collection: 'c', updates: [{ id: `s${asked}`, text: '' }], next: tokens[asked++ % tokens.length] }),
+  test.each([
+    { what: 'repeats its next', tokens: ['x'] },
+    { what: 'goes round in a circle', tokens: ['x', 'y', 'z'] },
+  ])('a server that $what is an error that says so', async ({ tokens }) => {
+    const server = answering(asked => ({
+      ...{ now: 200, collection: 'c', updates: [{ id: `s${asked}`, text: '' }], next: tokens[asked % tokens.length] },
+    }))
+    const device = await openOn('sqljs', [Sheet], { server: 'http://server.test', fetch: server.fetch })
+    await expect(syncAll(device)).rejects.toMatchObject({
+      code: 'invalid-answer',
+      isDefinite: true,
+      message: expect.stringMatching(/next/),
+    })
+    expect(server.asked).toBeLessThan(tokens.length + 4)
+    // what it told stays
+    expect(await count(device)).toBe(tokens.length)
   })
-  await expect(syncAll(device)).rejects.toMatchObject({ code: 'invalid-answer', isDefinite: true, message: expect.stringMatching(/next/) })
-  expect(asked).toBeLessThan(tokens.length + 4)
-  // what it told stays
-  expect(await count(device)).toBe(tokens.length)
-})
 
-test('a server that is reset again and again is an error that says so', async () => {
-  let asked = 0
-  const device = await openOn('sqljs', [Sheet], {
-    server: 'http://server.test',
-    fetch: async () => answer({ now: 200, collection: `c${asked++}`, updates: [], reset: 'collection-changed', next: 'x' }),
+  test('a server that is reset again and again is an error that says so', async () => {
+    const server = answering(asked => ({ now: 200, collection: `c${asked}`, updates: [], reset: 'collection-changed', next: 'x' }))
+    const device = await openOn('sqljs', [Sheet], { server: 'http://server.test', fetch: server.fetch })
+    await expect(syncAll(device)).rejects.toMatchObject({ code: 'invalid-answer', message: expect.stringMatching(/reset/) })
+    expect(server.asked).toBeLessThan(20)
   })
-  await expect(syncAll(device)).rejects.toMatchObject({ code: 'invalid-answer', message: expect.stringMatching(/reset/) })
-  expect(asked).toBeLessThan(20)
 })

@@ -3,7 +3,7 @@ import { describe, expect, jest, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, hasLocalChanges, journal, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
-import { Wire } from './devices.js'
+import { Wire, withoutFeed } from './devices.js'
 
 // A team has a captain, who is one of its players, who belong to a team.
 const text = { type: 'varchar', length: 100 } as const
@@ -22,12 +22,14 @@ const [Team, Player] = [teamOf('team', 'player'), playerOf('player', 'team', tru
 const [Club, Member] = [teamOf('club', 'member'), playerOf('member', 'club', false)]
 for (const entity of [Team, Player, Club, Member]) enableSync(entity, `/${entity.options.name}s`)
 
-describe.each(SERVERS)('on %s rows of two entities that need each other', kind => {
+const KINDS = SERVERS.flatMap(kind => [true, false].map(hasFeed => ({ kind, hasFeed })))
+
+describe.each(KINDS)('on $kind, with a feed: $hasFeed, rows of two entities that need each other', ({ kind, hasFeed }) => {
   jest.setTimeout(60_000)
   const device: Kind = kind === 'libsql' ? 'sqljs' : kind
   const start = async (entities = [Team, Player], on = device) => {
     const server = await openOn(kind, entities)
-    const { url } = await serve(server)
+    const { url } = await serve(server, { before: hasFeed ? [] : [withoutFeed] })
     const wire = new Wire()
     const open = () => openOn(on, entities, { server: url, fetch: wire.fetch })
     const alice = await open()
@@ -49,16 +51,16 @@ describe.each(SERVERS)('on %s rows of two entities that need each other', kind =
   }
   const whole = { captains: [['t', 'Reds', 'p']], teams: [['p', 't']] }
 
-  test('made offline, arrive: one of them follows with the next sync, and is pending until then', async () => {
+  test('made offline, arrive: at once with the feed; else one of them follows with the next sync, and is pending until then', async () => {
     const { server, alice, wire, open } = await start()
     await makeTeam(alice)
     expect(await syncAll(alice)).toMatchObject({ pushed: 2, refused: 0 })
-    expect(await hasLocalChanges(alice)).toBe(true)
-    expect(await syncAll(alice)).toMatchObject({ pushed: 1, refused: 0 })
+    expect(await hasLocalChanges(alice)).toBe(!hasFeed)
+    if (!hasFeed) expect(await syncAll(alice)).toMatchObject({ pushed: 1, refused: 0 })
     expect(await stateOf(server)).toEqual(whole)
     wire.mend()
     await expectRest(alice)
-    expect(wire.requests).toHaveLength(2)
+    expect(wire.requests).toHaveLength(hasFeed ? 1 : 2)
     const bob = await open()
     await syncAll(bob)
     expect(await stateOf(bob)).toEqual(whole)

@@ -10,7 +10,7 @@ import {
   preferRemoteConflictHandler,
   syncAll,
 } from 'typeorm-sync'
-import { device, expectAtRest, expectEqual, settle, startServer, Wire } from './devices.js'
+import { device, expectAtRest, expectEqual, settle, startServer, syncAlone, Wire, withoutFeed } from './devices.js'
 
 interface Row {
   id: string
@@ -59,8 +59,8 @@ afterEach(async () => {
   for (const each of open.splice(0)) await each.destroy()
 })
 
-async function world(entities: EntitySchema[], { pageSize = 2_000, batchSize = 1_000 } = {}) {
-  const server = await startServer(entities)
+async function world(entities: EntitySchema[], { pageSize = 2_000, batchSize = 1_000, hasFeed = true } = {}) {
+  const server = await startServer(entities, { before: hasFeed ? [] : [withoutFeed] })
   open.push({ destroy: () => server.stop() })
   const wires = [new Wire(), new Wire()] as const
   const [alice, bob] = (await Promise.all(wires.map(({ fetch }) => device(entities, server.url, { fetch, pageSize, batchSize })))) as [
@@ -89,30 +89,57 @@ describe.each(EACH)('ON DELETE %s', onDelete => {
   test.each(SMALL)(
     'tasks that are read before their project wait for it, and are there in the end (pages of %i, batches of %i)',
     async (pageSize, batchSize) => {
-      const { Project, Task, Step, all } = schemas(onDelete)
-      const { alice, bob, all: databases } = await world(all, { pageSize, batchSize })
+      const { Task, Step, all } = schemas(onDelete)
+      const { alice, bob, all: databases, wires } = await world(all, { pageSize, batchSize, hasFeed: false })
+      const [hers, his] = wires
       for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
       for (const t of ['t1', 't2', 't3', 't4']) await put(alice, 'task', t, t, ['projectId', t < 't3' ? 'p1' : 'p2'])
       for (const s of ['s1', 's2', 's3', 's4']) await put(alice, 'step', s, s, ['taskId', `t${s[1]}`])
       // children first: the server refuses them, and they are told again
-      expect(await syncAll(alice.getRepository(Step))).toMatchObject({ pushed: 0, refused: 4 })
+      expect(await syncAlone(alice, hers, '/stepChanges')).toMatchObject({ pushed: 0, refused: 4 })
       expect((await journal(alice.getRepository(Step)).refused()).map(r => [r.id, r.code, r.property])).toEqual(
         ['s1', 's2', 's3', 's4'].map(s => [s, 'parent-missing', 'task']),
       )
-      expect(await syncAll(alice.getRepository(Task))).toMatchObject({ pushed: 0, refused: 4 })
-      expect(await syncAll(alice.getRepository(Project))).toMatchObject({ pushed: 2, refused: 0 })
-      expect(await syncAll(alice.getRepository(Task))).toMatchObject({ pushed: 4, refused: 0 })
-      expect(await syncAll(alice.getRepository(Step))).toMatchObject({ pushed: 4, refused: 0 })
+      expect(await syncAlone(alice, hers, '/taskChanges')).toMatchObject({ pushed: 0, refused: 4 })
+      expect(await syncAlone(alice, hers, '/projectChanges')).toMatchObject({ pushed: 2, refused: 0 })
+      expect(await syncAlone(alice, hers, '/taskChanges')).toMatchObject({ pushed: 4, refused: 0 })
+      expect(await syncAlone(alice, hers, '/stepChanges')).toMatchObject({ pushed: 4, refused: 0 })
 
-      expect(await syncAll(bob.getRepository(Step))).toMatchObject({ pulled: 0, waiting: 4 })
+      await syncAlone(bob, his, '/stepChanges')
+      expect(await bob.query('SELECT id FROM step')).toEqual([])
       expect((await journal(bob.getRepository(Step)).waiting()).map(w => [w.id, w.reason, w.local, w.remote?.name])).toEqual(
         ['s1', 's2', 's3', 's4'].map(s => [s, 'parent-missing', null, s]),
       )
-      expect(await syncAll(bob.getRepository(Task))).toMatchObject({ waiting: 4 })
-      await syncAll(bob.getRepository(Project))
+      await syncAlone(bob, his, '/taskChanges')
+      expect(await journal(bob.getRepository(Task)).waiting()).toHaveLength(4)
+      await syncAlone(bob, his, '/projectChanges')
       expect(await journal(bob.getRepository(Task)).waiting()).toEqual([])
       await settle([bob])
       await expectEqual(databases, TABLES)
+      await expectAtRest([alice, bob], 3)
+    },
+  )
+
+  test.each(SMALL)(
+    'tasks that come on earlier pages of the feed than their project are there when it has come (pages of %i, batches of %i)',
+    async (pageSize, batchSize) => {
+      const { alice, bob, all: databases } = await world(schemas(onDelete).all, { pageSize, batchSize })
+      for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
+      for (const t of ['t1', 't2', 't3', 't4']) await put(alice, 'task', t, t, ['projectId', t < 't3' ? 'p1' : 'p2'])
+      for (const s of ['s1', 's2', 's3', 's4']) await put(alice, 'step', s, s, ['taskId', `t${s[1]}`])
+      // children have earlier stamps than their parents, here and there
+      const edit = async (of: DataSource) => {
+        for (const table of ['step', 'task', 'project'])
+          for (const { id, name } of await of.query(`SELECT id, name FROM "${table}" ORDER BY id`))
+            await of.query(`UPDATE "${table}" SET name = ? WHERE id = ?`, [`${name}!`, id])
+      }
+      await edit(alice)
+      expect(await syncAll(alice)).toMatchObject({ refused: 0, waiting: 0 })
+      await edit(databases[0] as DataSource)
+      expect(await syncAll(bob)).toMatchObject({ pulled: 10, waiting: 0, conflicts: 0 })
+      await settle([alice, bob])
+      await expectEqual(databases, TABLES)
+      expect(await bob.query('SELECT id FROM step WHERE name = ?', ['s1!!'])).toEqual([{ id: 's1' }])
       await expectAtRest([alice, bob])
     },
   )
@@ -287,34 +314,43 @@ test.each(EACH)('ON DELETE %s: a task that moved away before its project went br
   await expectAtRest([alice, bob])
 })
 
-test('a removal whose cascade reaches a task that the sender never saw is refused, and asked about when it has seen it', async () => {
-  const { alice, bob, all: databases, wires } = await world(schemas('CASCADE').all)
-  const { Project, Task } = { Project: 'Project', Task: 'Task' }
-  await put(alice, 'project', 'p1', 'p1')
-  await settle([alice, bob])
-  await drop(alice, 'project', 'p1')
-  // Bob's task arrives when Alice has read all there is, and before she tells
-  wires[0].before = async ({ method }) => {
-    if (method !== 'POST') return
-    wires[0].before = undefined
-    await put(bob, 'task', 't1', 'Bob’s', ['projectId', 'p1'])
-    expect(await syncAll(bob)).toMatchObject({ pushed: 1 })
-  }
-  const answers: number[] = []
-  wires[0].after = (_request, _number, { status }) => void answers.push(status)
-  await syncAll(alice.getRepository(Project))
-  expect(answers).toContain(422)
-  expect(await journal(alice.getRepository(Project)).refused()).toMatchObject([{ id: 'p1', code: 'children-unseen' }])
-  expect(await bob.query('SELECT name FROM task')).toEqual([{ name: 'Bob’s' }])
-  await syncAll(alice)
-  expect(await journal(alice.getRepository(Task)).waiting()).toMatchObject([
-    { id: 't1', reason: 'parent-removed', local: null, remote: { name: 'Bob’s' } },
-  ])
-  await settle([alice, bob], preferRemoteConflictHandler)
-  await expectEqual(databases, TABLES)
-  expect(await alice.query('SELECT name FROM project')).toEqual([{ name: 'p1' }])
-  await expectAtRest([alice, bob])
-})
+test.each([true, false])(
+  'a removal whose cascade reaches a task that the sender never saw is refused, and asked about when it has seen it (feed: %s)',
+  async hasFeed => {
+    const { alice, bob, all: databases, wires } = await world(schemas('CASCADE').all, { hasFeed })
+    const { Project, Task } = { Project: 'Project', Task: 'Task' }
+    await put(alice, 'project', 'p1', 'p1')
+    await settle([alice, bob])
+    await drop(alice, 'project', 'p1')
+    // Bob's task arrives when Alice has read all there is, and before she tells
+    let isFirst = true
+    wires[0].before = async ({ method }) => {
+      if (method !== 'POST' || !isFirst) return
+      isFirst = false
+      await put(bob, 'task', 't1', 'Bob’s', ['projectId', 'p1'])
+      expect(await syncAll(bob)).toMatchObject({ pushed: 1 })
+    }
+    const answers: number[] = []
+    wires[0].after = (_request, _number, { status }) => void answers.push(status)
+    if (hasFeed) {
+      expect(await syncAll(alice)).toMatchObject({ pushed: 0, waiting: 1 })
+      expect(answers).toContain(409)
+    } else {
+      await syncAlone(alice, wires[0], '/projectChanges')
+      expect(answers).toContain(422)
+      expect(await journal(alice.getRepository(Project)).refused()).toMatchObject([{ id: 'p1', code: 'children-unseen' }])
+    }
+    expect(await bob.query('SELECT name FROM task')).toEqual([{ name: 'Bob’s' }])
+    await syncAll(alice)
+    expect(await journal(alice.getRepository(Task)).waiting()).toMatchObject([
+      { id: 't1', reason: 'parent-removed', local: null, remote: { name: 'Bob’s' } },
+    ])
+    await settle([alice, bob], preferRemoteConflictHandler)
+    await expectEqual(databases, TABLES)
+    expect(await alice.query('SELECT name FROM project')).toEqual([{ name: 'p1' }])
+    await expectAtRest([alice, bob], hasFeed ? 1 : 3)
+  },
+)
 
 describe.each(EACH)('ON DELETE %s, in the journal', onDelete => {
   async function removedWithNewTask() {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import type { DataSource } from 'typeorm'
 import { journal, preferLocalConflictHandler, preferRemoteConflictHandler, resolveEach, syncAll } from 'typeorm-sync'
 import { Project, Task } from '../../examples/model.js'
-import { device, rowsOf, startServer, testOnSqlite } from './devices.js'
+import { device, rowsOf, startServer, testOnSqlite, withoutFeed } from './devices.js'
 
 const entities = [Project, Task]
 let server: Awaited<ReturnType<typeof startServer>>
@@ -100,8 +100,8 @@ test('a sync tells how it goes on, and what it has done', async () => {
   const told: string[] = []
   const report = await syncAll(tasks(alice), undefined, {
     batchSize: 3,
-    onProgress: ({ entity, url, phase, report: { pushed, requests } }) => {
-      expect([entity, url]).toEqual(['Task', `${server.url}/taskChanges`])
+    onProgress: ({ entities, url, phase, report: { pushed, requests } }) => {
+      expect([entities, url]).toEqual([['Project', 'Task'], `${server.url}/sync`])
       told.push(`${phase} ${pushed} ${requests}`)
     },
   })
@@ -112,6 +112,25 @@ test('a sync tells how it goes on, and what it has done', async () => {
   await syncAll(tasks(bob), undefined, { pageSize: 2, onProgress: ({ report: { pulled } }) => pages.push(pulled) })
   expect(pages).toEqual([2, 4, 6, 7])
   await expectEqual()
+})
+
+test('a sync with a server without a feed tells so of each entity by itself', async () => {
+  const old = await startServer(entities, { before: [withoutFeed] })
+  const carol = await device(entities, old.url)
+  for (let i = 0; i < 7; i++) await tasks(carol).save({ name: `task ${i}` })
+  const told: string[] = []
+  const report = await syncAll(tasks(carol), undefined, {
+    batchSize: 3,
+    onProgress: ({ entities, url, phase, report: { pushed, requests } }) => {
+      told.push(`${entities} ${url.slice(old.url.length)}: ${phase} ${pushed} ${requests}`)
+    },
+  })
+  expect(told).toEqual([
+    'Project /projectChanges: pull 0 1',
+    ...['pull 0 1', 'push 3 2', 'push 6 3', 'push 7 4'].map(each => `Task /taskChanges: ${each}`),
+  ])
+  expect(report).toMatchObject({ pushed: 7, requests: 5, rounds: 2 })
+  await Promise.all([carol.destroy(), old.stop()])
 })
 
 testOnSqlite('a sync that finds nothing new asks once, and writes nothing', async () => {

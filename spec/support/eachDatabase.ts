@@ -75,11 +75,12 @@ export async function openIn(
   return dataSource.initialize()
 }
 
-/** Serves a data source; `errors` is what the application is told of. */
-export async function serve(dataSource: DataSource) {
+/** Serves a data source; `errors` is what the application is told of, and `before` comes before the routes. */
+export async function serve(dataSource: DataSource, { before = [] as readonly Koa.Middleware[] } = {}) {
   const app = new Koa()
   const errors: unknown[] = []
   app.on('error', error => errors.push(error))
+  for (const middleware of before) app.use(middleware)
   app.use(syncRoutes(dataSource, { public: true }).routes())
   const server = app.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -237,6 +237,51 @@ describe('telling what changed', () => {
   })
 })
 
+describe('the feed', () => {
+  const told = (body = '{"changes":{}}') =>
+    make().pushFeed(url, body, { since: 7, collection: 'c', key: 'k', collections: ['/a,b', '/c'], retry: true })
+  const asked = () => new URL(seen.at(-1)!.url, base).searchParams
+
+  test('is asked for the collections that the client has, and for properties of theirs', async () => {
+    answerWith([200, { now: 7, collection: 'c', changes: { '/c': [{ id: 'A' }] }, properties: { '/c': ['color'] } }])
+    const query = { since: 0, collections: ['/a,b', '/c'], properties: new Map([['/c', ['color', 'si,ze']]]) }
+    const { answer } = await make().pullFeed(url, query, null)
+    expect(answer).toMatchObject({ now: 7, changes: new Map([['/c', [{ id: 'A' }]]]), properties: new Map([['/c', ['color']]]) })
+    expect(Object.fromEntries(asked())).toEqual({ since: '0', collections: '/a%2Cb,/c', properties: '/c:color,/c:si%2Cze' })
+  })
+
+  test('is told the text as it is, with the collections', async () => {
+    answerWith([200, { ...STORED, ignored: { '/c': ['color'] } }])
+    expect(await told('{"changes":{"/c":[]}}')).toMatchObject({ kind: 'stored', answer: { ignored: new Map([['/c', ['color']]]) } })
+    expect(seen[0]).toMatchObject({ method: 'POST', body: '{"changes":{"/c":[]}}', headers: { 'idempotency-key': 'k' } })
+    expect(Object.fromEntries(asked())).toEqual({ since: '7', collection: 'c', collections: '/a%2Cb,/c', 'idempotency-key': 'k' })
+  })
+
+  test('too late: 409 brings the contested rows of all collections, or the reset', async () => {
+    answerWith([409, { title: 'Contested', now: 8, collection: 'c', changes: { '/c': [{ id: 'A', _removed: true }] } }])
+    expect(await told()).toMatchObject({
+      kind: 'stale',
+      answer: { now: 8, changes: new Map([['/c', [{ id: 'A', value: null }]]]) },
+      isDefinite: true,
+    })
+    answerWith([409, { reset: 'since-too-old' }])
+    expect(await told()).toMatchObject({ kind: 'stale', answer: { reset: 'since-too-old' } })
+  })
+
+  test('what answers in the words of a route is no feed', async () => {
+    answerWith([409, { now: 8, updates: [] }])
+    expect(await errorOf(told())).toMatchObject({ status: 409, name: 'ServerError', isDefinite: true })
+    answerWith([200, PULLED])
+    expect(await errorOf(make().pullFeed(url, { since: 0, collections: [] }, null))).toBeInstanceOf(InvalidAnswerError)
+  })
+
+  test('refused: 422 names the rows and their collections', async () => {
+    answerWith([422, { title: 'No', errors: [{ collection: '/c', id: 'A', code: 'not-unique', detail: 'is taken' }] }])
+    const refusals = [{ collection: '/c', id: 'A', code: 'not-unique', detail: 'is taken' }]
+    expect(await told()).toMatchObject({ kind: 'refused', refusals, isDefinite: true })
+  })
+})
+
 describe('a status that is no success', () => {
   const definite = [400, 401, 403, 404, 405, 409, 413, 415, 422]
   const retried = [408, 425, 429, 500, 502, 503, 504]

@@ -99,18 +99,35 @@ export function* readServer(id: number): Step<Remote[]> {
   return rows.map(row => remoteFrom(row, stamps.get(Number(row.id)) as Set<number>))
 }
 
-/** The remote of a collection at a server; undefined where there is none. */
-export function* findRemote({ name }: Collection, url: string): Step<number | undefined> {
-  const row = yield* first('SELECT id FROM sync_remote WHERE collection = ? AND url = ?', name, url)
-  return row && Number(row.id)
+/** A collection and its url at a server. */
+export interface Address {
+  readonly collection: Collection
+  readonly url: string
 }
 
-/** The remote of a collection at a server, made where there is none. */
-export function* openRemote(database: Database, collection: Collection, server: string, url: string): Step<Remote> {
-  const known = yield* findRemote(collection, url)
-  if (known !== undefined) yield* query('UPDATE sync_remote SET server = ? WHERE id = ?', server, known)
-  else yield* database.insertRows('sync_remote', ['collection', 'url', 'server', 'told_id'], [[collection.name, url, server, LAST]])
-  return (yield* readRemote(known ?? ((yield* findRemote(collection, url)) as number))) as Remote
+/** The ids of remotes; undefined where there is none. */
+export function* findRemotes(addresses: readonly Address[]): Step<(number | undefined)[]> {
+  const rows = yield* query('SELECT id, collection, url FROM sync_remote')
+  const ids = new Map(rows.map(row => [`${row.collection} ${row.url}`, Number(row.id)]))
+  return addresses.map(({ collection, url }) => ids.get(`${collection.name} ${url}`))
+}
+
+/** The ids of remotes, made where there are none. */
+export function* openRemotes(database: Database, addresses: readonly Address[], server: string): Step<number[]> {
+  const known = yield* findRemotes(addresses)
+  yield* database.updateRows(
+    'sync_remote',
+    ['server'],
+    ['id'],
+    known.flatMap(id => (id === undefined ? [] : [[server, id]])),
+  )
+  const missing = addresses.filter((_, i) => known[i] === undefined)
+  yield* database.insertRows(
+    'sync_remote',
+    ['collection', 'url', 'server', 'told_id'],
+    missing.map(({ collection, url }) => [collection.name, url, server, LAST]),
+  )
+  return (yield* findRemotes(addresses)) as number[]
 }
 
 /** Does this database sync the collection with another server as well? */
@@ -130,25 +147,21 @@ export function* remotesOf(collection: Collection): Step<Remote[]> {
   return remotes
 }
 
-/** Writes down the cursor, the open push and the rest, whole. */
-export function* writeRemote(remote: Remote): Step<void> {
-  yield* query(
-    `UPDATE sync_remote
-        SET server_collection = ?, server_date = ?, highest = ?, "reads" = ?, pulling = ?, page = ?, sweeping = ?, told_stamp = ?, told_id = ?,
-            push_key = ?, push_stamp = ?, push_id = ?, push_since = ?, etag = ?, date_form = ?, batch = ?, page_size = ?
-      WHERE id = ?`,
-    ...[
-      remote.serverCollection,
-      remote.serverDate,
-      remote.highest,
-      remote.reads,
-      remote.pulling ? 1 : 0,
-      remote.page,
-      remote.sweeping ? 1 : 0,
+/** Writes down the cursors, the open push and the rest, whole. */
+export function writeRemotes(database: Database, remotes: readonly Remote[]): Step<void> {
+  return database.updateRows(
+    'sync_remote',
+    [
+      ...['server_collection', 'server_date', 'highest', 'reads', 'pulling', 'page', 'sweeping', 'told_stamp', 'told_id'],
+      ...['push_key', 'push_stamp', 'push_id', 'push_since', 'etag', 'date_form', 'batch', 'page_size'],
     ],
-    ...[remote.told.stamp, remote.told.id],
-    ...[remote.push?.key ?? null, remote.push?.limit.stamp ?? null, remote.push?.limit.id ?? null, remote.push?.since ?? null],
-    ...[remote.etag, remote.dateForm, remote.batch, remote.pageSize, remote.id],
+    ['id'],
+    remotes.map(({ push, told, ...remote }) => [
+      ...[remote.serverCollection, remote.serverDate, remote.highest, remote.reads, remote.pulling ? 1 : 0, remote.page],
+      ...[remote.sweeping ? 1 : 0, told.stamp, told.id],
+      ...[push?.key ?? null, push?.limit.stamp ?? null, push?.limit.id ?? null, push?.since ?? null],
+      ...[remote.etag, remote.dateForm, remote.batch, remote.pageSize, remote.id],
+    ]),
   )
 }
 
@@ -157,27 +170,50 @@ export function cursorOf({ serverCollection, serverDate, page, highest, reads, t
   return JSON.stringify([serverCollection, serverDate, page, highest, reads, told, push?.key])
 }
 
-/** This server's rows are stored under a stamp that was taken at `before`: where everything was told then, everything up to the stamp is. */
-export function* tellStored(remote: Remote, stamp: number, before: number): Step<boolean> {
-  if (!isAllTold(remote, before)) return false
-  remote.told = { stamp, id: LAST }
-  yield* query('UPDATE sync_remote SET told_stamp = ? WHERE id = ?', stamp, remote.id)
-  return true
-}
-
-/** Notes that this server's rows are stored under the stamp: they are no news for it. */
-export function* noteStored(database: Database, remote: Remote, stamp: number): Step<void> {
-  if (remote.stored.has(stamp)) return
-  ;(remote.stored as Set<number>).add(stamp)
-  yield* database.upsertRows('sync_stamp', ['remote', 'stamp'], ['remote', 'stamp'], [[remote.id, stamp]])
+/**
+ * Notes that a server's rows are stored under a stamp, which was taken at `before`: they are no news for it. Of those of `together` of which
+ * everything was told then, everything up to the stamp is.
+ */
+export function* noteStored(
+  database: Database,
+  remotes: Iterable<Remote>,
+  together: readonly Remote[],
+  stamp: number,
+  before: number,
+): Step<void> {
+  const told: Remote[] = []
+  const noted: Remote[] = []
+  for (const remote of remotes) {
+    if (together.includes(remote) && isAllTold(remote, before)) told.push(remote)
+    else if (!remote.stored.has(stamp)) noted.push(remote)
+  }
+  for (const remote of told) remote.told = { stamp, id: LAST }
+  for (const remote of noted) (remote.stored as Set<number>).add(stamp)
+  const idsOf = (some: readonly Remote[]) => some.map(({ id }) => id)
+  yield* database.updateRows(
+    'sync_remote',
+    ['told_stamp'],
+    ['id'],
+    idsOf(told).map(id => [stamp, id]),
+  )
+  yield* database.upsertRows(
+    'sync_stamp',
+    ['remote', 'stamp'],
+    ['remote', 'stamp'],
+    idsOf(noted).map(id => [id, stamp]),
+  )
 }
 
 /** Forgets the stamps of which everything is told. */
-export function* forgetStored(remote: Remote): Step<void> {
-  const { stamp: told, id } = remote.told
-  const below = id === LAST ? told + 1 : told
-  for (const stamp of remote.stored) if (stamp < below) (remote.stored as Set<number>).delete(stamp)
-  yield* query('DELETE FROM sync_stamp WHERE remote = ? AND stamp < ?', remote.id, below)
+export function* forgetStored(remotes: readonly Remote[]): Step<void> {
+  for (const remote of remotes) {
+    const { stamp: told, id } = remote.told
+    const below = id === LAST ? told + 1 : told
+    const outdated = [...remote.stored].filter(stamp => stamp < below)
+    if (!outdated.length) continue
+    for (const stamp of outdated) (remote.stored as Set<number>).delete(stamp)
+    yield* query('DELETE FROM sync_stamp WHERE remote = ? AND stamp < ?', remote.id, below)
+  }
 }
 
 // ---------------------------------------------------------------- what is known of single rows
@@ -424,7 +460,6 @@ export function* pruneImages(database: Database, collection: Collection, remote:
   const { table } = collection
   const images = quote(imagesOf(table))
   const there = yield* readKinds(collection, remote)
-  if (!there.images) return
   // where the server knows every row as it is, none is a base
   const { now } = yield* database.clock()
   if (isAllTold(remote, now) && !there.waiting && !there.refused)
@@ -455,7 +490,7 @@ function deleteImages(database: Database, { table }: Collection, versions: reado
 }
 
 /** A reset forgets everything that was agreed (law 11): every local row is told again, and only differing contents conflict. */
-export function* resetRemote(collection: Collection, remote: Remote, serverCollection: string | null): Step<void> {
+export function* resetRemote(database: Database, collection: Collection, remote: Remote, serverCollection: string | null): Step<void> {
   Object.assign(remote, {
     serverCollection,
     serverDate: 0,
@@ -471,11 +506,11 @@ export function* resetRemote(collection: Collection, remote: Remote, serverColle
   for (const table of ['sync_stamp', 'sync_conflict', 'sync_rejection', 'sync_ignored', 'sync_seen'])
     yield* query(`DELETE FROM ${table} WHERE remote = ?`, remote.id)
   yield* query(`DELETE FROM ${quote(imagesOf(collection.table))} WHERE _sync_remote = ?`, remote.id)
-  yield* writeRemote(remote)
+  yield* writeRemotes(database, [remote])
 }
 
 /** Forgets a server that is no longer wanted; the rows stay. */
-export function* forgetRemote(collection: Collection, remote: Remote): Step<void> {
-  yield* resetRemote(collection, remote, null)
+export function* forgetRemote(database: Database, collection: Collection, remote: Remote): Step<void> {
+  yield* resetRemote(database, collection, remote, null)
   yield* query('DELETE FROM sync_remote WHERE id = ?', remote.id)
 }

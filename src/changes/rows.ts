@@ -39,6 +39,8 @@ const order = (unit: number) => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x100
 export const isUpTo = (place: Place, id: string, stamp: number) =>
   stamp < place.stamp || (stamp === place.stamp && compareIds(id, place.id) <= 0)
 
+export const laterOf = (one: Place, other: Place) => (isUpTo(one, other.id, other.stamp) ? one : other)
+
 /** SQL for the columns of a table, or of its images, as `readRow` reads them. */
 export const columnsSql = (collection: Collection, from: string) =>
   collection.columns.map((c, i) => `, ${c.read(`${from}.${quote(c.column)}`)} AS c${i}`).join('')

@@ -3,24 +3,26 @@
 import type { DataSource, ObjectLiteral, Repository } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import { findRemote, openRemote } from '../changes/remotes.js'
+import { type Address, findRemotes, openRemotes as openRemotesOf } from '../changes/remotes.js'
 import { ensureTriggers, isCapturing } from '../changes/setUp.js'
 import {
   ConflictHandlerError,
+  InvalidAnswerError,
   NetworkError,
   RequestTimeoutError,
   SyncConfigurationError,
   SyncContentionError,
   TransportError,
 } from '../errors.js'
-import { openExchange } from '../sync/exchange.js'
+import { openExchanges } from '../sync/exchange.js'
 import type { ConflictHandler } from '../sync/handlers.js'
-import { addLater, ReportBuilder, type SyncProgress, type SyncReport } from '../sync/report.js'
+import { addLater, addReports, ReportBuilder, type SyncProgress, type SyncReport } from '../sync/report.js'
 import { Joined } from '../sync/running.js'
-import type { Session } from '../sync/session.js'
+import type { Member, Session } from '../sync/session.js'
 import { type Standing, standingOf } from '../sync/standing.js'
 import { sync } from '../sync/sync.js'
-import { createTransport, type TransportOptions } from '../sync/transport.js'
+import { createTransport, type Transport, type TransportOptions } from '../sync/transport.js'
+import { feedWire, isFeedKey, NoFeedError, routeWire, type Wire } from '../sync/wire.js'
 import { changeLogOf, syncedEntities } from './registry.js'
 
 /** How a client syncs. Given to `withSync` for all syncs of a data source, or to a single call. */
@@ -33,6 +35,8 @@ export interface SyncOptions extends TransportOptions {
   readonly rounds?: number
   /** Milliseconds that a conflict handler may take; as long as it likes by default. */
   readonly handlerTimeout?: number
+  /** Decides the conflicts of entities for which neither a call nor the entity itself has a handler. */
+  readonly onConflict?: ConflictHandler
   /** Called as the sync goes on. */
   readonly onProgress?: (progress: SyncProgress) => void
 }
@@ -65,60 +69,110 @@ export function hasServer(dataSource: DataSource, collection: Collection): boole
   }
 }
 
-/** The absolute urls of a collection's servers. Throws SyncConfigurationError where a path has nothing to complete it. */
-export function urlsOf(dataSource: DataSource, collection: Collection): string[] {
+const entityOf = (dataSource: DataSource, { metadata }: Collection) => syncedEntities(dataSource).find(e => e.metadata === metadata)
+
+/** Where a collection syncs. */
+interface Place extends Address {
+  /** What it is called in the feed. */
+  readonly path: string
+  /** The url of the feed. */
+  readonly feed: string
+}
+
+/** The collections that one server serves, parents first. */
+export interface Feed {
+  readonly url: string
+  readonly members: readonly Place[]
+}
+
+/** Where a collection syncs. Throws SyncConfigurationError where a path has nothing to complete it. */
+function placesOf(dataSource: DataSource, collection: Collection): Place[] {
   const server = clients.get(dataSource)?.server ?? (globalThis as { location?: { origin?: string } }).location?.origin
-  const entity = syncedEntities(dataSource).find(e => e.metadata === collection.metadata)
-  return (entity?.urls ?? []).map(url => {
-    if (!url.startsWith('/')) return url
+  return (entityOf(dataSource, collection)?.urls ?? []).map(url => {
+    // the feed is beside it, for whoever has the same parameters
+    if (!url.startsWith('/')) {
+      const { pathname, search } = new URL(url)
+      return { collection, url, path: pathname.slice(pathname.lastIndexOf('/')), feed: new URL(`sync${search}`, url).href }
+    }
     if (server === undefined || !/^https?:/.test(server)) {
       throw new SyncConfigurationError(
         `${collection.entity} syncs at ${url}, and the data source has no server. Give it one: withSync(dataSource, { server: 'https://…' }).`,
         { entity: collection.entity },
       )
     }
-    return server.replace(/\/+$/, '') + url
+    const base = server.replace(/\/+$/, '')
+    return { collection, url: base + url, path: url, feed: `${base}/sync` }
   })
+}
+
+/** The absolute urls of a collection's servers. Throws SyncConfigurationError where a path has nothing to complete it. */
+export const urlsOf = (dataSource: DataSource, collection: Collection): string[] => placesOf(dataSource, collection).map(p => p.url)
+
+/** The feeds of a data source, or those to which one collection belongs. Throws SyncConfigurationError where it belongs to none. */
+export function feedsOf(log: ChangeLog, only?: Collection, url?: string): Feed[] {
+  const feeds = new Map<string, Place[]>()
+  for (const collection of log.collections) {
+    // what has no server keeps nobody from the others
+    const places = only && collection !== only && !hasServer(log.dataSource, collection) ? [] : placesOf(log.dataSource, collection)
+    for (const place of places) {
+      // two urls of one server are two feeds
+      let key = place.feed
+      while (feeds.get(key)?.some(p => p.collection === collection)) key += '\n'
+      const members = feeds.get(key)
+      if (members) members.push(place)
+      else feeds.set(key, [place])
+    }
+  }
+  const isMeant = (place: Place) => (only === undefined || place.collection === only) && (url === undefined || place.url === url)
+  const meant = [...feeds.values()].filter(places => places.some(isMeant))
+  if (!meant.length && (only || url !== undefined)) {
+    const entity = only?.entity
+    throw new SyncConfigurationError(`${entity ?? 'No entity'} has ${entity ? 'no' : 'the'} server ${url ?? ''}.`, entity ? { entity } : {})
+  }
+  return meant.map(members => ({ url: (members[0] as Place).feed, members }))
 }
 
 /** From now on the database remembers for these servers what they know; a client does so from the start. */
 export async function openRemotes(log: ChangeLog): Promise<void> {
   if (clients.get(log.dataSource)?.server === undefined) return
-  for (const collection of log.collections) for (const url of urlsOf(log.dataSource, collection)) await remoteIdOf(log, collection, url)
+  for (const feed of feedsOf(log)) await remoteIdsOf(log, feed)
 }
 
-async function remoteIdOf(log: ChangeLog, collection: Collection, url: string): Promise<number> {
-  const known = await log.database.step(() => findRemote(collection, url), { readOnly: true })
-  if (known !== undefined) return known
-  return log.database.step(function* () {
-    return (yield* openRemote(log.database, collection, new URL(url).origin, url)).id
-  })
+function remoteIdsOf(log: ChangeLog, { members, url }: Feed): Promise<readonly number[]> {
+  return log.database.step(() => openRemotesOf(log.database, members, new URL(url).origin))
 }
 
-/** How things stand; undefined where the triggers or the remote have to be made first. */
-function look(log: ChangeLog, collection: Collection, url: string): Promise<Standing | undefined> {
+/** How things stand; undefined where the triggers or the remotes have to be made first. */
+function look(log: ChangeLog, members: readonly Place[]): Promise<Standing | undefined> {
   return log.database.step(
     function* () {
       if (!(yield* isCapturing(log))) return
-      const id = yield* findRemote(collection, url)
-      const exchange = id === undefined ? undefined : yield* openExchange(log, collection, id)
-      return exchange && (yield* standingOf(exchange))
+      const ids = yield* findRemotes(members)
+      const known = ids.filter(id => id !== undefined)
+      return known.length < ids.length ? undefined : yield* standingOf(yield* openExchanges(log, known))
     },
     { readOnly: true },
   )
 }
 
 interface Wishes {
+  /** For the conflicts of single entities. */
+  readonly handlers: ReadonlyMap<Collection, ConflictHandler>
+  /** For those of all others. */
   readonly handler: ConflictHandler | undefined
   readonly options: SyncOptions
 }
 
-const running = new WeakMap<ChangeLog, Map<string, Joined<SyncReport, Wishes>>>()
+/** Whose conflicts a handler decides: those of one collection, or of all. */
+export interface Handling {
+  readonly collection: Collection | undefined
+  readonly handler: ConflictHandler | undefined
+}
 
 /**
  * What went wrong on the way. A server that is away, or forbids one collection, keeps nobody from the others; who called is told in the end.
  */
-export class Failures {
+class Failures {
   #first: unknown
   #away = new Set<string>()
 
@@ -142,66 +196,144 @@ export class Failures {
   }
 }
 
-/** Syncs a collection with each of its servers, one after the other. */
-export async function syncCollection(
+/** Syncs with feeds, one after the other. */
+export async function syncFeeds(
   log: ChangeLog,
-  collection: Collection,
-  handler: ConflictHandler | undefined,
-  { signal, url: only, ...call }: SyncCallOptions,
-  failures: Failures,
-): Promise<SyncReport[]> {
-  const options: SyncOptions = { ...clients.get(log.dataSource), ...call }
-  const urls = urlsOf(log.dataSource, collection).filter(url => only === undefined || url === only)
-  if (!urls.length) throw new SyncConfigurationError(`${collection.entity} has no server ${only ?? ''}.`, { entity: collection.entity })
-  const reports = new Map<string, SyncReport>()
+  feeds: readonly Feed[],
+  { collection, handler }: Handling,
+  { signal, url: _, ...call }: SyncCallOptions,
+): Promise<SyncReport> {
+  const failures = new Failures()
+  const wishes: Wishes = {
+    handlers: new Map(collection && handler ? [[collection, handler]] : []),
+    handler: collection ? undefined : handler,
+    options: { ...clients.get(log.dataSource), ...call },
+  }
+  const reports = new Map<Feed, SyncReport>()
   // What a later server told is news for those before it; two versions that chase each other around the servers come to rest this way.
   for (let more = 3, isNews = true; more && isNews && failures.isEmpty; more--) {
     isNews = false
-    for (const url of urls) {
-      if (failures.isAway(url)) continue
+    for (const [i, feed] of feeds.entries()) {
+      if (failures.isAway(feed.url)) continue
       try {
-        const report = await joinedOf(log, collection, url).call({ handler, options }, signal)
-        const before = reports.get(url)
-        reports.set(url, before ? addLater(before, report) : report)
-        if (url !== urls[0] && (report.pulled || report.merged)) isNews = true
+        const report = await joinedOf(log, feed).call(wishes, signal)
+        const before = reports.get(feed)
+        reports.set(feed, before ? addLater(before, report) : report)
+        const isShared = feeds.slice(0, i).some(other => other.members.some(m => feed.members.some(n => n.collection === m.collection)))
+        if (isShared && (report.pulled || report.merged)) isNews = true
       } catch (error) {
-        failures.note(error, url)
+        failures.note(error, feed.url)
       }
     }
   }
-  return [...reports.values()]
+  failures.throwFirst()
+  return addReports([...reports.values()])
 }
 
-function joinedOf(log: ChangeLog, collection: Collection, url: string): Joined<SyncReport, Wishes> {
+const running = new WeakMap<ChangeLog, Map<string, Joined<SyncReport, Wishes>>>()
+
+function joinedOf(log: ChangeLog, feed: Feed): Joined<SyncReport, Wishes> {
   const joined = running.get(log) ?? new Map<string, Joined<SyncReport, Wishes>>()
   running.set(log, joined)
-  const key = `${collection.name} ${url}`
+  const key = feed.members.map(m => `${m.collection.name} ${m.url}`).join('\n')
   const one =
     joined.get(key) ??
     new Joined(
-      (ended: AbortSignal, wishes: Wishes) => run(log, collection, url, ended, wishes),
+      (ended: AbortSignal, wishes: Wishes) => run(log, feed, ended, wishes),
       // a caller without a handler does not take away another's
-      (earlier, later) => ({ ...later, handler: later.handler ?? earlier.handler }),
+      (earlier, later) => ({
+        ...later,
+        handlers: new Map([...earlier.handlers, ...later.handlers]),
+        handler: later.handler ?? earlier.handler,
+      }),
     )
   joined.set(key, one)
   return one
 }
 
-async function run(
+/** Milliseconds after which a server that had no feed is asked for it again. */
+const UPGRADE = 10 * 60 * 1000
+
+/** When a server was found to have no feed, by the url of that. */
+const feedless = new WeakMap<ChangeLog, Map<string, number>>()
+
+async function run(log: ChangeLog, feed: Feed, signal: AbortSignal, wishes: Wishes): Promise<SyncReport> {
+  const known = feedless.get(log) ?? new Map<string, number>()
+  feedless.set(log, known)
+  if (Date.now() - (known.get(feed.url) ?? Number.NEGATIVE_INFINITY) > UPGRADE) {
+    known.delete(feed.url)
+    try {
+      return await runSession(log, feed, feed.members, signal, wishes, transport => feedWire(transport, feed.url, pathsOf(feed.members)))
+    } catch (error) {
+      // one that answers with a web page, whatever it is asked, may know our routes
+      const isOther = error instanceof InvalidAnswerError && (await wasNeverHeard(log, feed))
+      if (!isOther && !(error instanceof NoFeedError)) throw error
+    }
+  }
+  const report = await runRoutes(log, feed, signal, wishes)
+  if (!known.has(feed.url)) known.set(feed.url, Date.now())
+  return report
+}
+
+async function wasNeverHeard(log: ChangeLog, { members }: Feed): Promise<boolean> {
+  const standing = await look(log, members)
+  return standing?.remotes.every(remote => remote.serverCollection === null) ?? true
+}
+
+const pathsOf = (members: readonly Place[]) => members.map(m => m.path)
+
+/** A server without a feed is synced collection by collection, parents first; what waited for rows of another one may find them afterwards. */
+async function runRoutes(log: ChangeLog, feed: Feed, signal: AbortSignal, wishes: Wishes): Promise<SyncReport> {
+  const failures = new Failures()
+  const runAll = async () => {
+    const reports: SyncReport[] = []
+    for (const member of feed.members) {
+      if (failures.isAway(member.url)) continue
+      try {
+        reports.push(await runSession(log, feed, [member], signal, wishes, transport => routeWire(transport, member.url, member.path)))
+      } catch (error) {
+        failures.note(error, member.url)
+      }
+    }
+    return addReports(reports)
+  }
+  const report = await runAll()
+  const isMore = feed.members.length > 1 && (report.pulled || report.pushed) && (report.waiting || report.refused)
+  const all = isMore && failures.isEmpty ? addLater(report, await runAll()) : report
+  failures.throwFirst()
+  return all
+}
+
+async function runSession(
   log: ChangeLog,
-  collection: Collection,
-  url: string,
+  feed: Feed,
+  places: readonly Place[],
   signal: AbortSignal,
-  { handler, options }: Wishes,
+  { handlers, handler, options }: Wishes,
+  open: (transport: Transport) => Wire,
 ): Promise<SyncReport> {
-  const { pageSize = 4_000, batchSize = 4_000, rounds = 8, handlerTimeout, onProgress = () => {} } = options
-  const standing = await look(log, collection, url)
+  const { pageSize = 4_000, batchSize = 4_000, rounds = 8, handlerTimeout, onConflict, onProgress = () => {} } = options
+  const standing = await look(log, places)
   if (!standing) await ensureTriggers(log)
+  const ids = standing?.remotes.map(remote => remote.id) ?? (await remoteIdsOf(log, { ...feed, members: places }))
+  const transport = createTransport(options)
+  const wire = open(transport)
+  const members = places.map(
+    ({ collection, path }, i): Member => ({
+      ...{ collection, path, remoteId: ids[i] as number },
+      handler: handlers.get(collection) ?? handler ?? entityOf(log.dataSource, collection)?.options.onConflict ?? onConflict,
+    }),
+  )
   const session: Session = {
-    ...{ log, collection, url, handler, pageSize, batchSize, rounds, handlerTimeout, signal },
-    remoteId: standing?.remote.id ?? (await remoteIdOf(log, collection, url)),
-    transport: createTransport(options),
-    report: new ReportBuilder({ entity: collection.entity, url }, onProgress),
+    ...{ log, members, wire, pageSize, batchSize, rounds, handlerTimeout, signal },
+    wireOf(key, [member]) {
+      const place = places.find(p => p.collection === member?.collection)
+      return isFeedKey(key) || !place ? feedWire(transport, feed.url, pathsOf(feed.members)) : routeWire(transport, place.url, place.path)
+    },
+    leave(paths) {
+      session.members = session.members.filter(m => !paths.includes(m.path))
+    },
+    report: new ReportBuilder({ entities: members.map(m => m.collection.entity), url: wire.url }, onProgress),
   }
   return sync(session, standing)
 }

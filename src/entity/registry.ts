@@ -3,6 +3,7 @@
 import type { DataSource, EntityMetadata, EntitySchema } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
+import type { ConflictHandler } from '../sync/handlers.js'
 
 export interface EnableSyncOptions {
   /** Many-to-many relations that are knowingly left out: their links differ from device to device. */
@@ -12,6 +13,9 @@ export interface EnableSyncOptions {
    * circle only together are a conflict.
    */
   cyclic?: string[]
+  /** Decides conflicts of this entity where the call of `syncAll` gives no handler for it. */
+  // biome-ignore lint/suspicious/noExplicitAny: of whatever entity it is
+  onConflict?: ConflictHandler<any>
   /** A collection for clients of 2012 writes dates as numbers. */
   dates?: 'iso' | 'number'
 }

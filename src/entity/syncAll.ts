@@ -3,14 +3,16 @@
 import { DataSource, type ObjectLiteral, type Repository } from 'typeorm'
 import type { ConflictHandler } from '../sync/handlers.js'
 import { SyncJournal } from '../sync/journal.js'
-import { addLater, addReports, type SyncReport } from '../sync/report.js'
-import { collectionOf, Failures, hasServer, type SyncCallOptions, syncCollection } from './client.js'
+import type { SyncReport } from '../sync/report.js'
+import { collectionOf, feedsOf, hasServer, type SyncCallOptions, syncFeeds } from './client.js'
 import { changeLogOf } from './registry.js'
 
 /**
- * Syncs an entity, or every synced entity of a data source, parents first, with its server or servers. Calls at the same time join.
+ * Syncs the feed or feeds to which an entity belongs, or all of a data source: every synced entity of a server in one exchange, so that rows that
+ * need each other arrive together. Calls at the same time join.
  *
- * Conflicts that the handler leaves alone, and all of them where none is given, wait in the journal and come again with the next sync.
+ * `handler` decides the conflicts of that entity, or of every one; where it has none, `onConflict` of the entity or of the data source does.
+ * Conflicts that a handler leaves alone, and all of them where there is none, wait in the journal and come again with the next sync.
  * Rejects with a SyncError: nothing is lost, and the next call goes on from there. With an AbortSignal it rejects with its reason.
  */
 export async function syncAll<Entity extends ObjectLiteral>(
@@ -19,32 +21,9 @@ export async function syncAll<Entity extends ObjectLiteral>(
   handler?: ConflictHandler<any>,
   options: SyncCallOptions = {},
 ): Promise<SyncReport> {
-  const failures = new Failures()
-  const reports = await syncOnce(target, handler, options, failures)
-  // what waited for rows of another entity may find them now
-  const moved = reports.some(r => r.pulled || r.pushed)
-  const again =
-    target instanceof DataSource && moved && failures.isEmpty && reports.some(r => r.waiting || r.refused)
-      ? await syncOnce(target, handler, options, failures)
-      : undefined
-  failures.throwFirst()
-  return again ? addLater(addReports(reports), addReports(again)) : addReports(reports)
-}
-
-async function syncOnce(
-  target: Repository<ObjectLiteral> | DataSource,
-  handler: ConflictHandler | undefined,
-  options: SyncCallOptions,
-  failures: Failures,
-): Promise<SyncReport[]> {
-  if (!(target instanceof DataSource)) {
-    const { log, collection } = collectionOf(target)
-    return syncCollection(log, collection, handler, options, failures)
-  }
-  const log = changeLogOf(target)
-  const reports: SyncReport[] = []
-  for (const collection of log.collections) reports.push(...(await syncCollection(log, collection, handler, options, failures)))
-  return reports
+  const isAll = target instanceof DataSource
+  const { log, collection } = isAll ? { log: changeLogOf(target), collection: undefined } : collectionOf(target)
+  return syncFeeds(log, feedsOf(log, collection, options.url), { collection, handler }, options)
 }
 
 /** The journal of an entity: what is pending, waits or was refused, and what was decided; to look at, and to settle. */

@@ -1,26 +1,47 @@
 // What a push tells: the news up to a place, as so many rows as a request has room for.
 
 import { type Collection, keyOf } from '../changes/collection.js'
-import { imagesOf, query, quote, type Step } from '../changes/database/database.js'
+import { first, imagesOf, query, quote, type Step } from '../changes/database/database.js'
 import { withoutIgnored } from '../changes/ignored.js'
-import { baseOf, isAgreed, isHeld, type Remote, type RowState, readKinds, readStates } from '../changes/remotes.js'
-import { LAST, type Place, readChangePage } from '../changes/rows.js'
+import { baseOf, isAgreed, isHeld, keepImages, type Remote, type RowState, readStates } from '../changes/remotes.js'
+import { isUpTo, LAST, laterOf, type Place, readChangePage, readLastChanges } from '../changes/rows.js'
 import { dateToNumber, equalValues } from '../changes/values.js'
 import { deepProperty, TOO_DEEP } from '../protocol/depth.js'
-import { type PushedRow, type Refusal, type WireRow, writePushedRow } from '../protocol/messages.js'
+import { type ByPath, type PushedRow, type Refusal, type Update, type WireRow, writePushedRow } from '../protocol/messages.js'
 import { type Exchange, readRowStates, siblingOf } from './exchange.js'
 import { writeRefusals } from './refusals.js'
-import type { StepSize } from './session.js'
+import type { Exchanges, Session, StepSize } from './session.js'
 import { readWaiting } from './waiting.js'
 
+/** A place in the order of the changes of all collections: by stamps, and at one stamp parents before children. */
+export interface FeedPlace extends Place {
+  /** The collection's place among those of the change log. */
+  readonly rank: number
+}
+
+const rankOf = ({ log, collection }: Exchange) => log.collections.indexOf(collection)
+
+/** The place in one collection, whose changes up to there are those up to the place in all of them. */
+export function placeIn({ stamp, rank, id }: FeedPlace, exchange: Exchange): Place {
+  const own = rankOf(exchange)
+  return { stamp, id: own < rank ? LAST : own > rank ? '' : id }
+}
+
+export interface PushedOf {
+  readonly collection: Collection
+  readonly row: PushedRow
+}
+
 export interface Batch {
-  readonly rows: readonly PushedRow[]
+  readonly rows: readonly PushedOf[]
   /** The rows as JSON. */
   readonly body: string
-  /** The stamps of the versions that it tells. */
-  readonly told: ReadonlyMap<string, number>
+  /** Those among them that come along because others need them: their own changes lie behind the limit. */
+  readonly needed: readonly PushedOf[]
+  /** The stamps of the versions that it tells, by collection and id. */
+  readonly told: ReadonlyMap<Collection, ReadonlyMap<string, number>>
   /** It tells the news up to here; the clock's time where it tells all of them. */
-  readonly limit: Place
+  readonly limit: FeedPlace
   readonly more: boolean
   /** The clock's time at which it was read. */
   readonly now: number
@@ -32,55 +53,205 @@ const LARGEST_BODY = 1_000_000
 /** Bytes of rows that are read at a time: rows may be megabytes, though little of them is told. */
 const LARGEST_READ = 8_000_000
 
+/** Rows that are read at a time of each of several collections. */
+const AT_ONCE = 250
+
 /** Reads what is to be told next. */
-export function readBatch(exchange: Exchange, size: StepSize): Step<Batch> {
-  return read(exchange, size, false) as Step<Batch>
+export function readBatch(session: Session, exchanges: Exchanges, size: StepSize): Step<Batch> {
+  return read(session, exchanges, size, false) as Step<Batch>
 }
 
-function* read(exchange: Exchange, size: StepSize, isReadOnly: boolean): Step<Batch | undefined> {
-  const { log, collection, remote } = exchange
+function* read(session: Session, exchanges: Exchanges, size: StepSize, isReadOnly: boolean): Step<Batch | undefined> {
   const start = performance.now()
-  const most = Math.max(1, Math.min(size.rows, remote.batch ?? size.rows))
-  const news: Place[] = []
-  const rows: PushedRow[] = []
-  const texts: string[] = []
-  const refused: (Refusal & { stamp: number })[] = []
-  let [bytes, more] = [0, false]
-  const newsFor = remote.stored.size ? { newsFor: remote.id } : {}
-  for (let above = remote.told, isLast = false; !more && !isLast; ) {
-    const limit = most + 1 - news.length
-    const page = yield* readChangePage(log.database, collection, { above, limit, removalsAbove: -1, bytes: LARGEST_READ, ...newsFor })
-    const versions = new Map(page.changes.map(c => [c.id, c]))
-    const states = yield* readStates(log.database, collection, remote, [...versions.keys()], versions)
-    for (const { id, stamp } of page.changes) {
-      const state = states.get(id) as RowState
-      // what waits or was refused is not told
-      if (isHeld(state) || isAgreed(remote, state, stamp)) continue
-      more = news.length === most
+  const batch = new BatchBuilder(session)
+  const most = Math.max(1, Math.min(size.rows, exchanges[0]?.remote.batch ?? size.rows))
+  const news = yield* openNews(exchanges)
+  const refused = new Map<Exchange, (Refusal & { stamp: number })[]>()
+  let last: FeedPlace | undefined
+  let count = 0
+  let more = false
+  for (let next = yield* nextOf(news, most); next; next = yield* nextOf(news, most + 1 - count)) {
+    const { exchange } = next
+    const { collection, remote } = exchange
+    const { id, stamp } = next.change
+    const state = next.state
+    // what waits or was refused is not told
+    if (!isHeld(state) && !isAgreed(remote, state, stamp)) {
+      more = count === most
       if (more) break
       const row = describePush(collection, remote, state)
       const refusal = row && refuse(row)
-      const text = row && !refusal ? JSON.stringify(writeFor(remote, collection, row)) : undefined
-      if (refusal) refused.push({ ...refusal, stamp })
-      else if (row && text !== undefined) {
-        bytes += new TextEncoder().encode(text).length + 1
-        more = rows.length > 0 && bytes > LARGEST_BODY
-        if (more) break
-        rows.push(row)
-        texts.push(text)
+      if (refusal) refused.set(exchange, [...(refused.get(exchange) ?? []), { ...refusal, stamp }])
+      else if (row && !batch.add(exchange, row)) {
+        more = true
+        break
       }
-      news.push({ id, stamp })
+      batch.tells(collection, id, stamp)
+      last = { stamp, rank: rankOf(exchange), id }
+      count++
     }
-    const last = page.changes.at(-1)
-    isLast = !page.more || !last
-    if (last) above = { stamp: last.stamp, id: last.id }
+    next.done()
   }
-  if (isReadOnly && refused.length) return
-  yield* writeRefusals(exchange, refused)
-  const { now } = yield* log.database.clock()
-  const limit: Place = (more && news.at(-1)) || { stamp: now, id: LAST }
-  size.took(news.length, performance.now() - start)
-  return { rows, body: `[${texts.join(',')}]`, told: new Map(news.map(({ id, stamp }) => [id, stamp])), limit, more, now }
+  if (isReadOnly && refused.size) return
+  for (const [exchange, some] of refused) yield* writeRefusals(exchange, some)
+  if (more) yield* addNeeded(batch, exchanges)
+  const now = (yield* (exchanges[0] as Exchange).log.database.clock()).now
+  const limit: FeedPlace = (more && last) || { stamp: now, rank: Number.POSITIVE_INFINITY, id: LAST }
+  size.took(count, performance.now() - start)
+  return { ...batch.build(), limit, more, now }
+}
+
+class BatchBuilder {
+  readonly #rows: PushedOf[] = []
+  readonly #needed: PushedOf[] = []
+  readonly #texts = new Map<string, string[]>()
+  readonly #told = new Map<Collection, Map<string, number>>()
+  #bytes = 0
+
+  constructor(private readonly session: Session) {}
+
+  get rows(): readonly PushedOf[] {
+    return this.#rows
+  }
+
+  has(collection: Collection, id: string): boolean {
+    return this.#told.get(collection)?.has(id) === true
+  }
+
+  /** False where there is no room for it. */
+  add({ remote, collection }: Exchange, row: PushedRow, isNeeded = false): boolean {
+    const text = JSON.stringify(writeFor(remote, collection, row))
+    this.#bytes += new TextEncoder().encode(text).length + 1
+    if (this.#bytes > LARGEST_BODY && this.#rows.length && !isNeeded) return false
+    this.#rows.push({ collection, row })
+    if (isNeeded) this.#needed.push({ collection, row })
+    const path = this.session.members.find(m => m.collection === collection)?.path ?? ''
+    const texts = this.#texts.get(path)
+    if (texts) texts.push(text)
+    else this.#texts.set(path, [text])
+    return true
+  }
+
+  tells(collection: Collection, id: string, stamp: number): void {
+    const told = this.#told.get(collection) ?? new Map<string, number>()
+    this.#told.set(collection, told.set(id, stamp))
+  }
+
+  build(): Pick<Batch, 'rows' | 'needed' | 'body' | 'told'> {
+    return { rows: this.#rows, needed: this.#needed, body: this.session.wire.body(this.#texts as ByPath<string[]>), told: this.#told }
+  }
+}
+
+// ---------------------------------------------------------------- the news of all collections, in one order
+
+/** What is to be told of one collection. */
+interface News {
+  readonly exchange: Exchange
+  above: Place
+  /** Changes that were read, those to come first at the end. */
+  changes: Required<Update>[]
+  states: ReadonlyMap<string, RowState>
+  more: boolean
+}
+
+/** Of the collections in which anything is. */
+function* openNews(exchanges: Exchanges): Step<News[]> {
+  const last = exchanges.length > 1 ? yield* readLastChanges(exchanges.map(e => e.collection)) : undefined
+  const isTold = ({ collection, remote }: Exchange) => {
+    const { stamp, id } = remote.told
+    const end = last?.get(collection) ?? Number.POSITIVE_INFINITY
+    return end < stamp || (end === stamp && id === LAST)
+  }
+  return exchanges
+    .filter(exchange => !isTold(exchange))
+    .map(exchange => ({ exchange, above: exchange.remote.told, changes: [], states: new Map(), more: true }))
+}
+
+interface NextChange {
+  readonly exchange: Exchange
+  readonly change: Required<Update>
+  readonly state: RowState
+  /** It was told, or is none. */
+  done(): void
+}
+
+/** The first change that was not told; `most` are wanted at most. */
+function* nextOf(news: readonly News[], most: number): Step<NextChange | undefined> {
+  let next: News | undefined
+  for (const each of news) {
+    if (!each.changes.length && each.more) yield* readMore(each, news.length > 1 ? Math.min(most, AT_ONCE) : most)
+    const [one, other] = [each.changes.at(-1), next?.changes.at(-1)]
+    if (one && (!other || one.stamp < other.stamp)) next = each
+  }
+  const change = next?.changes.at(-1)
+  if (!next || !change) return
+  const { exchange, states, changes } = next
+  return { exchange, change, state: states.get(change.id) as RowState, done: () => void changes.pop() }
+}
+
+function* readMore(news: News, limit: number): Step<void> {
+  const { log, collection, remote } = news.exchange
+  const newsFor = remote.stored.size ? { newsFor: remote.id } : {}
+  const page = yield* readChangePage(log.database, collection, {
+    above: news.above,
+    limit,
+    removalsAbove: -1,
+    bytes: LARGEST_READ,
+    ...newsFor,
+  })
+  const versions = new Map(page.changes.map(c => [c.id, c]))
+  news.states = yield* readStates(log.database, collection, remote, [...versions.keys()], versions)
+  const last = page.changes.at(-1)
+  if (last) news.above = { stamp: last.stamp, id: last.id }
+  news.more = page.more && last !== undefined
+  news.changes = page.changes.reverse()
+}
+
+/**
+ * A batch may end between a new row and one that it needs, which was changed since: that one comes along, and is told in its turn as well (law
+ * 23).
+ */
+function* addNeeded(batch: BatchBuilder, exchanges: Exchanges): Step<void> {
+  const exchangeOf = new Map(exchanges.map(exchange => [exchange.collection, exchange]))
+  for (let rows = batch.rows; rows.length; ) {
+    const needed = new Map<Exchange, Set<string>>()
+    for (const { collection, row } of rows) {
+      for (const reference of collection.parents) {
+        const key = keyOf(reference, row.id, row.value)
+        const there = reference.parent && exchangeOf.get(reference.parent)
+        if (!there || typeof key !== 'string' || batch.has(there.collection, key)) continue
+        if (reference.parentColumn === there.collection.table.key) needed.set(there, (needed.get(there) ?? new Set()).add(key))
+      }
+    }
+    const before = batch.rows.length
+    for (const [there, ids] of needed) {
+      for (const state of (yield* readRowStates(there, [...ids])).values()) {
+        const { version, id } = state
+        if (!version.value || isHeld(state) || isAgreed(there.remote, state, version.stamp) || baseOf(there.remote, state)) continue
+        const row = describePush(there.collection, there.remote, state)
+        if (!row || refuse(row)) continue
+        batch.add(there, row, true)
+        batch.tells(there.collection, id, version.stamp)
+      }
+    }
+    rows = batch.rows.slice(before)
+  }
+}
+
+/**
+ * What comes along is kept as a version that lies before the limit, as triggers keep what stood there: if the push counts, it is what both know.
+ */
+export function* keepNeeded(exchanges: Exchanges, { needed, limit }: Batch): Step<void> {
+  for (const exchange of exchanges) {
+    const { log, collection, remote } = exchange
+    const place = placeIn(limit, exchange)
+    const isFree = (stamp: number, id: string) =>
+      stamp > 0 && isUpTo(place, id, stamp) && !isUpTo(remote.told, id, stamp) && !remote.stored.has(stamp)
+    for (const { row } of needed.filter(each => each.collection === collection)) {
+      const stamp = [limit.stamp, limit.stamp - 1].find(each => isFree(each, row.id))
+      if (stamp !== undefined) yield* keepImages(log.database, collection, remote, [row], stamp)
+    }
+  }
 }
 
 /** No server would take it, and JSON cannot be made of it. */
@@ -93,63 +264,81 @@ function refuse({ id, value }: PushedRow): Refusal | undefined {
  * Reads what is to be told when the open push has counted, while its answer is under way; undefined where rows wait or were refused, for then
  * more than the clock says whether it still holds.
  */
-export function* readAhead(exchange: Exchange, size: StepSize): Step<Batch | undefined> {
-  const { remote } = exchange
-  if (!remote.push || (yield* isAnyHeld(exchange))) return
-  return yield* read({ ...exchange, remote: { ...remote, told: remote.push.limit } }, size, true)
+export function* readAhead(session: Session, exchanges: Exchanges, size: StepSize): Step<Batch | undefined> {
+  if (exchanges.some(({ remote }) => !remote.push) || (yield* isAnyHeld(exchanges))) return
+  const after = exchanges.map(({ remote, ...exchange }) => {
+    const told = remote.push ? laterOf(remote.told, remote.push.limit) : remote.told
+    return { ...exchange, remote: { ...remote, told } }
+  })
+  return yield* read(session, after, size, true)
 }
 
 /** Does a batch that was read ahead still tell what stands here? Whatever changed a row since has moved the clock. */
-export function* isStillSo(exchange: Exchange, batch: Batch): Step<boolean> {
-  return (yield* exchange.log.database.clock()).now === batch.now && !(yield* isAnyHeld(exchange))
+export function* isStillSo(exchanges: Exchanges, batch: Batch): Step<boolean> {
+  const clock = yield* (exchanges[0] as Exchange).log.database.clock()
+  return clock.now === batch.now && !(yield* isAnyHeld(exchanges))
 }
 
-function* isAnyHeld({ collection, remote }: Exchange): Step<boolean> {
-  const { waiting, refused } = yield* readKinds(collection, remote)
-  return waiting || refused
+function* isAnyHeld(exchanges: Exchanges): Step<boolean> {
+  for (const table of ['sync_conflict', 'sync_rejection'])
+    for (const { remote } of exchanges) if (yield* first(`SELECT 1 FROM ${table} WHERE remote = ? LIMIT 1`, remote.id)) return true
+  return false
 }
 
-/** A removal speaks for what the remover saw, in other collections as well (law 9). */
-export function seenBy({ collection, siblings, remote: own }: Exchange, rows: readonly PushedRow[]): Map<string, number> {
+/** A removal speaks for what the remover saw, in collections that are synced by themselves as well (law 9). */
+export function seenBy({ members }: Session, exchanges: Exchanges, rows: readonly PushedOf[]): Map<string, number> {
   const seen = new Map<string, number>()
-  if (!rows.some(row => row.value === null)) return seen
-  const visited = new Set([collection])
-  for (const parent of visited) {
-    for (const { child } of parent.children) {
-      const remote = child && siblings.get(child)
-      // what was read of a history that was reset since says nothing of this one
-      const date = remote?.serverCollection === own.serverCollection ? remote?.serverDate : 0
-      if (child && remote && child !== collection) seen.set(new URL(remote.url).pathname, date ?? 0)
-      if (child) visited.add(child)
+  for (const { collection, siblings, remote: own } of exchanges) {
+    if (!rows.some(({ collection: there, row }) => there === collection && row.value === null)) continue
+    const visited = new Set([collection])
+    for (const parent of visited) {
+      for (const { child } of parent.children) {
+        const remote = child && siblings.get(child)
+        // what was read of a history that was reset since says nothing of this one
+        const date = remote?.serverCollection === own.serverCollection ? remote?.serverDate : 0
+        if (child && remote && !members.some(m => m.collection === child)) seen.set(new URL(remote.url).pathname, date ?? 0)
+        if (child) visited.add(child)
+      }
     }
   }
   return seen
 }
 
-/** A removal waits with the rows that wait for a word about it, however far below it they hang on the server (law 9). */
-export function* holdParents(exchange: Exchange): Step<void> {
-  const { collection } = exchange
-  const below = descendantsOf(exchange)
-  if (!below.length) return
+/**
+ * A removal waits with the rows that wait for a word about it, however far below it they hang on the server (law 9). `left`: so does one from
+ * which rows were moved away that are told later; those of other collections, or all of them.
+ */
+export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'all'): Step<void> {
+  const [any] = exchanges
+  if (!any) return
   let level = new Map<Collection, Set<string>>()
-  for (const there of below) {
-    for (const [id, { theirs }] of yield* readWaiting(there)) addParents(level, there.collection, id, theirs)
-    if (there.collection !== collection && collection.children.some(r => r.child === there.collection))
+  if (yield* isAnyWaiting()) {
+    for (const collection of any.siblings.keys()) {
+      const there = siblingOf(any, collection) as Exchange
+      for (const [id, { theirs }] of yield* readWaiting(there)) addParents(level, collection, id, theirs)
+    }
+  }
+  for (const { collection } of left === 'none' ? [] : exchanges) {
+    for (const child of new Set(collection.children.map(r => r.child))) {
+      const there = child && siblingOf(any, child)
+      if (!there || (child === collection && left === 'others')) continue
       for (const id of yield* readLeft(there, collection)) add(level, collection, id)
+    }
   }
   const walked = new Set<string>()
-  const held: RowState[] = []
+  const held = new Map<Exchange, RowState[]>()
   while (level.size) {
     const next = new Map<Collection, Set<string>>()
     for (const [parent, ids] of level) {
-      const there = siblingOf(exchange, parent)
+      const own = exchanges.find(exchange => exchange.collection === parent)
+      const there = own ?? siblingOf(any, parent)
       if (!there) continue
       for (const state of (yield* readRowStates(there, [...ids])).values()) {
         const { id, version } = state
         const isGoing = version.stamp > 0 && version.value === null && !isAgreed(there.remote, state, version.stamp)
         if (!isGoing || walked.has(`${parent.name} ${id}`)) continue
         walked.add(`${parent.name} ${id}`)
-        if (parent === collection && !isHeld(state)) held.push(state)
+        if (own && !isHeld(state)) held.set(own, [...(held.get(own) ?? []), state])
         // the server's own cascade would come down from there
         addParents(next, parent, id, baseOf(there.remote, state) ?? null)
       }
@@ -157,27 +346,16 @@ export function* holdParents(exchange: Exchange): Step<void> {
     level = next
   }
   const detail = 'Rows that need it wait for a decision, or are told first.'
-  const refusals = held.map(({ id, version }): Refusal & { stamp: number } => ({
-    id,
-    code: 'children-exist',
-    detail,
-    stamp: version.stamp,
-  }))
-  yield* writeRefusals(exchange, refusals)
+  for (const [exchange, states] of held)
+    yield* writeRefusals(
+      exchange,
+      states.map(({ id, version }) => ({ id, code: 'children-exist' as const, detail, stamp: version.stamp })),
+    )
 }
 
-/** The collections of this server whose rows may hang on ours, by whatever way. */
-function descendantsOf(exchange: Exchange): Exchange[] {
-  const visited = new Set<Collection>()
-  const parents = [exchange.collection]
-  for (const parent of parents) {
-    for (const { child } of parent.children) {
-      if (!child || visited.has(child) || !exchange.siblings.has(child)) continue
-      visited.add(child)
-      parents.push(child)
-    }
-  }
-  return [...visited].flatMap(collection => siblingOf(exchange, collection) ?? [])
+/** Usually nothing waits. */
+export function* isAnyWaiting(): Step<boolean> {
+  return (yield* first('SELECT 1 FROM sync_conflict LIMIT 1')) !== undefined
 }
 
 function addParents(level: Map<Collection, Set<string>>, collection: Collection, id: string, row: WireRow | null): void {

@@ -1,5 +1,5 @@
-// Reads the body of an answer as JSON while it comes. A text of megabytes costs as much as storing its rows: its updates are parsed piece by
-// piece, and the text of none is kept.
+// Reads the body of an answer as JSON while it comes. A text of megabytes costs as much as storing its rows: its updates, or those of each
+// collection of a feed, are parsed piece by piece, and the text of none is kept.
 
 /** A whole body. */
 export interface Body {
@@ -35,8 +35,14 @@ export async function readBody(
 
 // What is larger than 128 KiB goes past the young generation of V8's heap, which makes it several times as slow.
 const PIECE = 64 * 1024
-const UPDATES = '"updates":['
-const [OPENING, CLOSING, BRACE, COMMA, OPENING_BRACE] = [0x5b, 0x5d, 0x7d, 0x2c, 0x7b]
+/** Where the rows begin, of one collection or of the first one of a feed: the name of the list, and what closes the answer behind it. */
+const BEGINNINGS = [
+  { pattern: /("updates"):\[/, closing: ']}' },
+  { pattern: /"changes":\{("(?:[^"\\]|\\.)*"):\[/, closing: ']}}' },
+]
+const NEXT_LIST = /^("(?:[^"\\]|\\.)*"):\[/
+const LONGEST_NAME = 4_096
+const [OPENING, CLOSING, BRACE, COMMA, OPENING_BRACE, QUOTE] = [0x5b, 0x5d, 0x7d, 0x2c, 0x7b, 0x22]
 
 class BodyParser {
   /** What is not parsed yet, behind an opening bracket. */
@@ -44,9 +50,10 @@ class BodyParser {
   #end = 1
   #bytes = 0
   #excerpt: string | undefined
-  /** What comes before the updates; null where there are none that could be parsed by themselves. */
+  /** What comes before the name of the first list; null where there is none that could be parsed by itself. */
   #head: string | null | undefined
-  #updates: unknown[] = []
+  /** The lists whose rows were parsed, by their names as JSON; the last one goes on. */
+  readonly #lists: { readonly name: string; readonly rows: unknown[] }[] = []
 
   get bytes(): number {
     return this.#bytes
@@ -87,25 +94,56 @@ class BodyParser {
     const buffer = this.#buffer
     let end = this.#end - 3
     while (end > 0 && !(buffer[end] === BRACE && buffer[end + 1] === COMMA && buffer[end + 2] === OPENING_BRACE)) end--
-    if (end <= 0) return false
+    if (end > 0 && this.#parseRows(end + 1)) {
+      this.#drop(end + 2)
+      return true
+    }
+    return this.#parseList()
+  }
+
+  /** Parses the rest of a list that ends here. */
+  #parseList(): boolean {
+    const buffer = this.#buffer
+    for (let end = 1; end < this.#end - 4; end++) {
+      if (!(buffer[end] === BRACE && buffer[end + 1] === CLOSING && buffer[end + 2] === COMMA && buffer[end + 3] === QUOTE)) continue
+      const text = decode(buffer.subarray(end + 3, Math.min(this.#end, end + LONGEST_NAME)), { isCut: true })
+      const [opening, name] = NEXT_LIST.exec(text ?? '') ?? []
+      if (!opening || !name || !this.#parseRows(end + 1)) continue
+      this.#lists.push({ name, rows: [] })
+      this.#drop(end + 3 + new TextEncoder().encode(opening).length)
+      return true
+    }
+    return false
+  }
+
+  /** Parses the rows before a place, where they are whole. */
+  #parseRows(end: number): boolean {
+    const buffer = this.#buffer
+    const byte = buffer[end] as number
     buffer[0] = OPENING
-    buffer[end + 1] = CLOSING
-    const text = decode(buffer.subarray(0, end + 2))
+    buffer[end] = CLOSING
+    const text = decode(buffer.subarray(0, end + 1))
     const rows = text === undefined ? undefined : parse(text)
-    buffer[end + 1] = COMMA
+    buffer[end] = byte
     if (!Array.isArray(rows)) return false
-    for (const row of rows) this.#updates.push(row)
-    this.#drop(end + 2)
+    const list = this.#lists.at(-1)
+    for (const row of rows) list?.rows.push(row)
     return true
   }
 
   #findHead(): string | null {
     const text = decode(this.#buffer.subarray(1, this.#end), { isCut: true })
     this.#excerpt = text?.slice(0, 100)
-    const head = text?.slice(0, text.indexOf(UPDATES) + UPDATES.length)
-    if (head === undefined || !head.endsWith(UPDATES) || parse(`${head}]}`) === undefined) return null
-    this.#drop(1 + new TextEncoder().encode(head).length)
-    return head
+    for (const { pattern, closing } of BEGINNINGS) {
+      const found = pattern.exec(text ?? '')
+      if (!text || !found?.[1]) continue
+      const opening = text.slice(0, found.index + found[0].length)
+      if (parse(opening + closing) === undefined) continue
+      this.#lists.push({ name: found[1], rows: [] })
+      this.#drop(1 + new TextEncoder().encode(opening).length)
+      return opening.slice(0, -(found[1].length + 2))
+    }
+    return null
   }
 
   /** Drops what was parsed: what comes before a place. */
@@ -115,12 +153,18 @@ class BodyParser {
   }
 
   #parseRest(rest: string): unknown {
-    const json = parse((this.#head ?? '') + rest)
-    if (!this.#updates.length || json === undefined) return json
-    const { updates } = json as { updates: unknown }
-    if (!Array.isArray(updates)) return json // the name came twice
-    for (const row of updates) this.#updates.push(row)
-    return { ...(json as object), updates: this.#updates }
+    const last = this.#lists.at(-1)
+    if (!last || typeof this.#head !== 'string') return parse(rest)
+    const json = parse(`${this.#head}${last.name}:[${rest}`) as Record<string, unknown> | undefined
+    if (json === undefined) return
+    const lists = (json.changes ?? json) as Record<string, unknown>
+    for (const { name, rows } of this.#lists) {
+      const key = parse(name) as string
+      const more = lists[key]
+      if (name === last.name && !Array.isArray(more)) return json // the name came twice
+      lists[key] = name === last.name ? rows.concat(more) : rows
+    }
+    return json
   }
 }
 

@@ -17,7 +17,7 @@ import { findCircle, giveUpMoves } from './moves.js'
 import { takeWaiting } from './pull.js'
 import { readEarly, removeDependents } from './removals.js'
 import { type Session, step } from './session.js'
-import { type Decided, isAutomatic, nothingTaken, readCommonBases, restore, settle } from './take.js'
+import { type Decided, isAutomatic, readCommonBases, restore, settle, type Taken } from './take.js'
 import { readUnpushed, writeUnpushed } from './unpushed.js'
 import { readWaitingChildren } from './waiting.js'
 
@@ -44,25 +44,49 @@ export interface Decision {
 }
 
 export async function decideConflicts(session: Session): Promise<void> {
-  const { handler, report } = session
-  const { contested, taken } = await step(session, function* (exchange) {
-    if (exchange.remote.pulling) return { contested: [], taken: nothingTaken() } // half a pull is half the picture
-    const waiting = yield* takeWaiting(exchange, new StepStamp(exchange))
-    return { contested: yield* describeContested(exchange, waiting.contested), taken: waiting }
+  const { members, report } = session
+  const found = await step(session, function* (exchanges) {
+    const [any] = exchanges
+    if (!any || exchanges.some(({ remote }) => remote.pulling)) return [] // half a pull is half the picture
+    const parts = yield* takeWaiting(any, new StepStamp(any))
+    const found: { collection: Collection; taken: Taken; contested: Contested[] }[] = []
+    for (const { exchange, taken } of parts) {
+      const isOurs = exchanges.some(each => each.collection === exchange.collection)
+      const contested = isOurs ? yield* describeContested(exchange, taken.contested) : []
+      found.push({ collection: exchange.collection, taken, contested })
+    }
+    return found
   })
-  report.pulled += taken.stored
-  report.merged += taken.merged
-  if (!contested.length || !handler) return
-  report.conflicts += contested.length
+  for (const { collection, taken } of found) {
+    report.of(collection).pulled += taken.stored
+    report.of(collection).merged += taken.merged
+  }
+  for (const { collection, contested } of found) {
+    const handler = members.find(m => m.collection === collection)?.handler
+    if (contested.length && handler) await decideWith(session, collection, handler, contested)
+  }
+}
+
+async function decideWith(
+  session: Session,
+  collection: Collection,
+  handler: ConflictHandler,
+  contested: readonly Contested[],
+): Promise<void> {
+  const { report } = session
+  report.of(collection).conflicts += contested.length
   report.tell('conflicts')
-  const decisions = await ask(session, handler, contested)
-  await step(session, function* (exchange) {
+  const decisions = await ask(session, collection, handler, contested)
+  await step(session, function* (exchanges) {
+    const exchange = exchanges.find(each => each.collection === collection)
+    if (!exchange) return
     const stamp = new StepStamp(exchange)
     if (decisions.length) yield* stamp.take()
     const left: Decision[] = []
+    const { url } = exchange.remote
     for (const decision of childrenFirst(exchange, decisions))
-      if (!(yield* applyDecisions(exchange, [decision], session.url, stamp))) left.push(decision)
-    yield* applyTogether(exchange, left, session.url, stamp)
+      if (!(yield* applyDecisions(exchange, [decision], url, stamp))) left.push(decision)
+    yield* applyTogether(exchange, left, url, stamp)
   })
   report.tell('conflicts')
 }
@@ -121,7 +145,8 @@ function sidesOf(
 // ---------------------------------------------------------------- the handler
 
 async function ask(
-  { collection, signal, handlerTimeout }: Session,
+  { signal, handlerTimeout }: Session,
+  collection: Collection,
   handler: ConflictHandler,
   contested: readonly Contested[],
 ): Promise<Decision[]> {
@@ -191,10 +216,7 @@ function answered(
 const isPromise = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 
-function question(
-  collection: Session['collection'],
-  contested: Contested,
-): { conflict: Conflict; decide(updates: ConflictUpdate[]): Decision[] } {
+function question(collection: Collection, contested: Contested): { conflict: Conflict; decide(updates: ConflictUpdate[]): Decision[] } {
   const { id, reason, mine, theirs, base, children } = contested
   const merged = mergeOf(collection, contested)
   const entityOf = (row: WireRow | null) => row && toEntity(collection, id, row)

@@ -105,8 +105,9 @@ function refuseChildren({ entity }: Collection, id: string, children: readonly {
 }
 
 /** Lets a row that is about to go let go of its unique values, while the rows that need it are still there. */
-function* release({ log, collection, remote, siblings }: Exchange, id: string): Step<RowState> {
-  const state = (yield* readRowStates({ log, collection, remote, siblings }, [id])).get(id) as RowState
+function* release(exchange: Exchange, id: string): Step<RowState> {
+  const { log, collection } = exchange
+  const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
   const { value } = state.version
   if (value === null) throw new NotWaitingError(`There is no ${collection.entity} ${id} to be replaced.`, { entity: collection.entity })
   const change = { collection, id, old: state.version, value: null, stamp: state.version.stamp }

@@ -3,7 +3,7 @@
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
 import { attempt, type Step } from '../changes/database/database.js'
-import { isAgreed, noteStored, type Remote, type RowState, readServer, readStates, tellStored } from '../changes/remotes.js'
+import { isAgreed, noteStored, type Remote, type RowState, readServer, readStates } from '../changes/remotes.js'
 import { readVersions } from '../changes/rows.js'
 
 export interface Exchange {
@@ -12,20 +12,35 @@ export interface Exchange {
   readonly remote: Remote
   /** The same server's remotes, by collection; this one's among them. */
   readonly siblings: ReadonlyMap<Collection, Remote>
+  /** Those that this step asks and tells together; this one's among them. */
+  readonly together: readonly Remote[]
 }
 
-/** Reads what is known of the server; undefined where it was forgotten meanwhile. */
-export function* openExchange(log: ChangeLog, collection: Collection, remoteId: number): Step<Exchange | undefined> {
-  const remotes = yield* readServer(remoteId)
-  const remote = remotes.find(r => r.id === remoteId)
-  if (!remote) return
-  const siblings = new Map([[collection, remote]])
-  if (!collection.parents.length && !collection.children.length) return { log, collection, remote, siblings }
-  for (const other of remotes) {
-    const there = log.collections.find(c => c.name === other.collection)
-    if (there && !siblings.has(there)) siblings.set(there, other)
+/**
+ * Reads what is known of a server, for these of its remotes, which are asked and told together, in the order of their collections: parents
+ * first. Those that were forgotten meanwhile are absent.
+ */
+export function* openExchanges(log: ChangeLog, remoteIds: readonly number[]): Step<Exchange[]> {
+  const remotes = yield* readServer(remoteIds[0] ?? -1)
+  const siblings = new Map<Collection, Remote>()
+  const own = new Map<Collection, Remote>()
+  for (const collection of log.collections) {
+    const there = remotes.filter(r => r.collection === collection.name)
+    const asked = there.find(r => remoteIds.includes(r.id))
+    const [any] = there
+    if (asked) own.set(collection, asked)
+    if (any) siblings.set(collection, asked ?? any)
   }
-  return { log, collection, remote, siblings }
+  const together = [...own.values()]
+  return [...own].map(([collection, remote]) => {
+    const isAlone = together.length === 1 && !collection.parents.length && !collection.children.length
+    return { log, collection, remote, siblings: isAlone ? new Map([[collection, remote]]) : siblings, together }
+  })
+}
+
+/** Reads what is known of one collection of a server; undefined where it was forgotten meanwhile. */
+export function* openExchange(log: ChangeLog, collection: Collection, remoteId: number): Step<Exchange | undefined> {
+  return (yield* openExchanges(log, [remoteId])).find(exchange => exchange.collection === collection)
 }
 
 /** The same server's exchange of another collection; undefined where that one is not synced there. */
@@ -51,13 +66,11 @@ export class StepStamp {
 
   *take(): Step<number> {
     if (this.#stamp !== undefined) return this.#stamp
-    const { database } = this.exchange.log
-    const { now } = yield* database.clock()
-    this.#stamp = yield* database.tick()
-    // another collection's sync has its own cursor under way
-    for (const remote of this.exchange.siblings.values())
-      if (remote !== this.exchange.remote || !(yield* tellStored(remote, this.#stamp, now)))
-        yield* noteStored(database, remote, this.#stamp)
+    const { log, siblings, together } = this.exchange
+    const { now } = yield* log.database.clock()
+    this.#stamp = yield* log.database.tick()
+    // a collection that is synced by itself has its own cursor under way
+    yield* noteStored(log.database, siblings.values(), together, this.#stamp, now)
     return this.#stamp
   }
 

@@ -184,7 +184,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   async forget(url: string): Promise<void> {
     const { log, collection } = this
     await log.database.step(function* () {
-      for (const remote of yield* remotesOf(collection)) if (remote.url === url) yield* forgetRemote(collection, remote)
+      for (const remote of yield* remotesOf(collection)) if (remote.url === url) yield* forgetRemote(log.database, collection, remote)
     })
     await log.database.save()
   }

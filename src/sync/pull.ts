@@ -2,76 +2,103 @@
 
 import type { Collection } from '../changes/collection.js'
 import { first, imagesOf, query, quote, type Step } from '../changes/database/database.js'
-import { baseOf, cursorOf, dropTentativeImages, isUndecided, isUpToSql, type Remote, resetRemote, writeRemote } from '../changes/remotes.js'
+import {
+  baseOf,
+  cursorOf,
+  dropTentativeImages,
+  isUndecided,
+  isUpToSql,
+  type Remote,
+  resetRemote,
+  writeRemotes,
+} from '../changes/remotes.js'
 import { AnswerTooLargeError, ConstraintError, InvalidAnswerError, RequestTimeoutError } from '../errors.js'
-import type { PullAnswer, PullQuery, Update } from '../protocol/messages.js'
+import type { ByPath, FeedQuery, Update } from '../protocol/messages.js'
 import { type Exchange, readRowStates, StepStamp } from './exchange.js'
 import { freeRefused } from './refusals.js'
 import { nameOf } from './reply.js'
-import { readKnown, type Session, StepSize, step } from './session.js'
-import { leaveRows, nothingTaken, type Part, settle, type Taken, takeRows, takeTogether, takeUnknown } from './take.js'
-import type { Pulled } from './transport.js'
+import { type Exchanges, remotesIn, type Session, StepSize, step } from './session.js'
+import { leaveRows, nothingTaken, type Part, settle, takeRows, takeTogether, takeUnknown } from './take.js'
 import { readSentAndRemoved } from './undecided.js'
 import { readWaiting } from './waiting.js'
+import type { Answer, Pulled } from './wire.js'
 
 /** Updates in the first page: there is something to store soon. Each further one is twice as large, up to the session's size. */
 const FIRST_PAGE = 1_000
 
 /** The next page, asked for while the last one is stored. It counts where nobody but ourselves has moved the cursor since (law 3). */
 interface Ahead {
-  readonly question: PullQuery
+  readonly question: FeedQuery
   readonly pulled: Promise<Pulled>
-  /** Where the cursor stood when the last page was stored. */
+  /** Where the cursors stood when the last page was stored. */
   cursor: string | undefined
 }
 
+/** Properties by the collections that have them. */
+export type ByCollection<T> = ReadonlyMap<Collection, T>
+
 /**
- * Reads until all is read; `known` is what is known of the server at this moment, where that was read just now. Asks along whether it has a
- * column for properties that it has ignored, and gives those for which it has.
+ * Reads until all is read; `known` is what is known of the server at this moment, where that was read just now. Asks along whether it has
+ * columns for properties that it has ignored, and gives those for which it has.
  */
-export async function pull(session: Session, ignored: readonly string[], known?: Remote): Promise<readonly string[]> {
-  const { transport, url, report, pageSize, signal } = session
+export async function pull(
+  session: Session,
+  ignored: ByCollection<readonly string[]>,
+  known?: readonly Remote[],
+): Promise<ByCollection<readonly string[]>> {
+  const { wire, report, pageSize, signal } = session
   signal?.throwIfAborted() // what was aborted before is not heard of
   const end = new AbortController()
   const abort = () => end.abort(signal?.reason)
   signal?.addEventListener('abort', abort)
   let limit = 0
-  const ask = (question: PullQuery, etag: string | null) => {
+  const ask = (question: FeedQuery, etag: string | null) => {
     report.requests++
-    return transport.pull(url, { ...question, limit, ...(ignored.length && { properties: ignored }) }, etag, end.signal)
+    return wire.pull({ ...question, limit }, etag, end.signal)
   }
   const size = new StepSize()
   let ahead: Ahead | undefined
-  let gained: readonly string[] = []
+  const gained = new Map<Collection, readonly string[]>()
   const turned = new Set<string>()
   let resets = 0
   try {
     for (let complete = false; !complete; known = undefined) {
-      const asked: Remote = known ?? (await readKnown(session))
-      if (asked.push && !isUndecided(asked)) return gained // another sync of this database has begun to tell
-      const question = questionOf(asked)
+      const remotes: readonly Remote[] = known ?? (await step(session, remotesIn, { readOnly: true }))
+      if (remotes.some(remote => remote.push && !isUndecided(remote))) return gained // another sync of this database has begun to tell
+      const asked: readonly Remote[] = nextOf(remotes)
+      const question = questionOf(session, asked, ignored)
       if (question.after === undefined) turned.clear()
-      limit ||= Math.min(asked.pageSize ?? FIRST_PAGE, pageSize)
-      const isAhead: boolean = ahead?.cursor === cursorOf(asked) && JSON.stringify(ahead.question) === JSON.stringify(question)
-      const asking = ahead && isAhead ? ahead.pulled : ask(question, asked.pulling || asked.push || ignored.length ? null : asked.etag)
+      limit ||= Math.min(asked[0]?.pageSize ?? FIRST_PAGE, pageSize)
+      const isAhead: boolean = ahead?.cursor === cursorsOf(asked) && isSameQuestion(ahead.question, question)
+      const asking = ahead && isAhead ? ahead.pulled : ask(question, question.properties ? null : etagOf(asked))
       const pulled: Pulled = await orSmaller(session, limit, asking)
       report.received += pulled.bytes
-      if (!pulled.answer) return gained
-      if (pulled.answer.reset) {
+      const { answer } = pulled
+      if (!answer) return gained
+      if (answer.reset) {
         resets++
         turned.clear()
       }
-      checkAnswer(session, question, pulled.answer, turned, resets)
-      gained = pulled.answer.properties?.filter(p => ignored.includes(p)) ?? gained
-      report.unknownHere = unknownProperties(session, report.unknownHere, pulled.answer.updates)
+      checkAnswer(session, question, answer, turned, resets)
+      if (answer.unknown?.length) {
+        session.leave(answer.unknown)
+        if (!session.members.length) return gained
+        ahead = undefined
+        continue
+      }
+      for (const { collection, path } of session.members) {
+        const properties = answer.properties?.get(path)?.filter(p => ignored.get(collection)?.includes(p))
+        if (properties?.length) gained.set(collection, properties)
+        noteUnknownProperties(session, collection, answer.changes.get(path) ?? [])
+      }
       // twice as much may not arrive in time, or be too large
       if (!pulled.isNearLimit) limit = Math.min(limit * 2, pageSize)
-      const next = nextQuestion(question, pulled.answer)
+      const next = nextQuestion(question, answer)
       ahead = next && { question: next, pulled: ask(next, null), cursor: undefined }
       ahead?.pulled.catch(() => {}) // heard of where it is needed
-      const stored = await storePage(session, asked, pulled.answer, pulled.etag, size, limit)
-      complete = stored.complete
-      if (stored.cursor !== undefined && pulled.answer.next !== undefined) turned.add(pulled.answer.next)
+      const stored = await storePage(session, asked, question, { ...pulled, answer }, size, limit)
+      complete = stored.complete && asked.length === remotes.length
+      if (stored.cursor !== undefined && answer.next !== undefined) turned.add(answer.next)
       if (ahead) ahead.cursor = stored.cursor
       report.tell('pull')
     }
@@ -82,35 +109,83 @@ export async function pull(session: Session, ignored: readonly string[], known?:
   }
 }
 
+const cursorsOf = (remotes: readonly Remote[]) => remotes.map(cursorOf).join('\n')
+
+/**
+ * Those of which to ask next. A collection that is new here, or that is to be read once more, is read from its beginning by itself, and then
+ * all of them together, from where the one that was read least far stands.
+ */
+function nextOf(remotes: readonly Remote[]): readonly Remote[] {
+  const paging = remotes.find(remote => remote.page !== null)
+  if (paging) return remotes.filter(remote => remote.page === paging.page)
+  const unread = remotes.filter(remote => remote.serverDate === 0)
+  return unread.length ? unread : remotes
+}
+
+/** The one that all of them have; only where nothing else is to be heard. */
+function etagOf(asked: readonly Remote[]): string | null {
+  const [first, ...others] = asked
+  const isQuiet = first && !asked.some(({ pulling, push }) => pulling || push) && others.every(({ etag }) => etag === first.etag)
+  return isQuiet ? first.etag : null
+}
+
 const ENVELOPE = new Set(['id', '_lastChange', '_removed', '_partial'])
 
 // Rows of a collection have the same properties: one at each end of a page says which.
-function unknownProperties({ collection }: Session, known: readonly string[], updates: readonly Update[]): readonly string[] {
+function noteUnknownProperties({ report }: Session, { column }: Collection, updates: readonly Update[]): void {
   const names = [updates[0], updates.at(-1)].flatMap(update => Object.keys(update?.value ?? {}))
-  const unknown = names.filter(p => !collection.column.has(p) && !ENVELOPE.has(p))
-  return unknown.length ? [...new Set([...known, ...unknown])].sort() : known
+  const unknown = names.filter(p => !column.has(p) && !ENVELOPE.has(p))
+  if (unknown.length) report.unknownHere = [...new Set([...report.unknownHere, ...unknown])].sort()
 }
 
 /** Milliseconds by which a server of 2011 is asked again: it may read its clock after its rows, or store rows after their stamps. */
 const OVERLAP = 60_000
 
-const questionOf = ({ serverDate, page, serverCollection, highest }: Remote): PullQuery => ({
-  since: serverCollection === null ? Math.max(0, serverDate - OVERLAP) : serverDate,
-  after: page ?? undefined,
-  collection: serverCollection ?? undefined,
-  min: highest || undefined,
-})
+function questionOf(session: Session, asked: readonly Remote[], ignored: ByCollection<readonly string[]>): FeedQuery {
+  const { page, serverCollection } = asked[0] as Remote
+  const after = page === null ? undefined : readPage(session, page)
+  const date = Math.min(...asked.map(remote => remote.serverDate))
+  const highest = Math.max(...asked.map(remote => remote.highest))
+  const members = session.members.filter(m => asked.some(remote => remote.id === m.remoteId))
+  const properties = members.flatMap(({ collection, path }) => {
+    const names = ignored.get(collection)
+    return names?.length ? [[path, names] as const] : []
+  })
+  return {
+    since: serverCollection === null ? Math.max(0, date - OVERLAP) : date,
+    ...(after !== undefined && { after }),
+    ...(serverCollection !== null && { collection: serverCollection }),
+    ...(highest > 0 && { min: highest }),
+    collections: members.map(m => m.path),
+    ...(properties.length && { properties: new Map(properties) }),
+  }
+}
+
+/** The token of a page is one of the feed's or one of a route's: where the other was asked before, the answer is begun anew. */
+const FEED = 'feed-'
+
+const writePage = ({ wire: { isFeed } }: Session, next: string) => (isFeed ? FEED : '') + next
+
+const readPage = ({ wire: { isFeed } }: Session, page: string) =>
+  page.startsWith(FEED) === isFeed ? page.slice(isFeed ? FEED.length : 0) : undefined
+
+const isSameQuestion = (x: FeedQuery, y: FeedQuery) =>
+  x.since === y.since &&
+  x.after === y.after &&
+  x.collection === y.collection &&
+  x.min === y.min &&
+  x.collections.join() === y.collections.join()
 
 // A server whose clock went back has stamps below what was read, and no pull would ever show them.
 function checkAnswer(
-  session: Session,
-  { since }: PullQuery,
-  { now, reset, next }: PullAnswer,
+  { wire, rounds }: Session,
+  { since }: FeedQuery,
+  { now, reset, next }: Answer,
   turned: ReadonlySet<string>,
   resets: number,
 ): void {
   const refuse = (what: string): never => {
-    const url = nameOf(session.url)
+    const url = nameOf(wire.url)
     throw new InvalidAnswerError(`${url} ${what} All local changes are safe.`, '', { url, isDefinite: true })
   }
   if (now < since && !reset)
@@ -120,7 +195,7 @@ function checkAnswer(
     )
   // or it would be asked without end
   if (next !== undefined && turned.has(next)) refuse('gave a page a `next` that it had given before: its pages would never end.')
-  if (resets > session.rounds) refuse(`was reset ${resets} times while it was read.`)
+  if (resets > rounds) refuse(`was reset ${resets} times while it was read.`)
 }
 
 /** A page that did not arrive in time, or is too large, is asked for smaller by the next sync; the pages before it are stored. */
@@ -129,18 +204,23 @@ async function orSmaller(session: Session, limit: number, asking: Promise<Pulled
     return await asking
   } catch (error) {
     if (error instanceof RequestTimeoutError || error instanceof AnswerTooLargeError)
-      await step(session, function* ({ remote }) {
-        remote.pageSize = Math.max(1, Math.floor(limit / 4))
-        yield* writeRemote(remote)
+      await step(session, function* (exchanges) {
+        const remotes = exchanges.map(exchange => exchange.remote)
+        for (const remote of remotes) remote.pageSize = Math.max(1, Math.floor(limit / 4))
+        yield* writeRemotes(session.log.database, remotes)
       })
     throw error
   }
 }
 
 /** What will be asked when the page is stored; undefined where there is no more, or where a reset changes everything first. */
-function nextQuestion({ since, collection, min = 0 }: PullQuery, { next: after, reset, ...answer }: PullAnswer): PullQuery | undefined {
+function nextQuestion(
+  { since, collection, min = 0, collections }: FeedQuery,
+  { next: after, reset, ...answer }: Answer,
+): FeedQuery | undefined {
   if (after === undefined || reset) return
-  return { since, after, collection: collection ?? answer.collection, min: Math.max(min, answer.now) || undefined }
+  const id = collection ?? answer.collection
+  return { since, after, ...(id !== undefined && { collection: id }), min: Math.max(min, answer.now), collections }
 }
 
 const MOVED = Symbol('moved')
@@ -149,103 +229,152 @@ const OUTDATED = { complete: false, cursor: undefined }
 interface Stored {
   /** There is no further page. */
   readonly complete: boolean
-  /** Where the cursor stands now; undefined where somebody else moved it. */
+  /** Where the cursors stand now; undefined where somebody else moved them. */
   readonly cursor: string | undefined
 }
+
+interface Change {
+  readonly collection: Collection
+  readonly update: Update
+}
+
+/** How rows are taken. */
+type Take = (parts: readonly Part[], stamp: StepStamp) => Step<void>
 
 /** Stores a page in as many steps as it needs. An answer counts only if nothing moved since the question (law 3). */
 async function storePage(
   session: Session,
-  asked: Remote,
-  answer: PullAnswer,
-  etag: string | null,
+  asked: readonly Remote[],
+  question: FeedQuery,
+  { answer, etag }: Pulled & { readonly answer: Answer },
   size: StepSize,
   limit: number,
 ): Promise<Stored> {
-  const { report, pageSize } = session
-  let cursor = cursorOf(asked)
-  async function guarded<T>(body: (exchange: Exchange) => Step<T>): Promise<T | typeof MOVED> {
-    const outcome = await step(session, function* (exchange) {
-      const { remote } = exchange
-      if (cursorOf(remote) !== cursor) return MOVED
-      const result = yield* body(exchange)
-      remote.reads++
-      yield* writeRemote(remote)
-      return { result, cursor: cursorOf(remote) }
+  const { log, report, pageSize } = session
+  let cursor = cursorsOf(asked)
+  async function guarded<T>(body: (exchanges: Exchanges, others: Exchanges) => Step<T>): Promise<T | typeof MOVED> {
+    const outcome = await step(session, function* (all) {
+      const exchanges = all.filter(({ remote }) => asked.some(({ id }) => id === remote.id))
+      const remotes = exchanges.map(exchange => exchange.remote)
+      if (cursorsOf(remotes) !== cursor) return MOVED
+      const result = yield* body(
+        exchanges,
+        all.filter(exchange => !exchanges.includes(exchange)),
+      )
+      for (const remote of remotes) remote.reads++
+      yield* writeRemotes(log.database, remotes)
+      return { result, cursor: cursorsOf(remotes) }
     })
     if (outcome === MOVED) return MOVED
     cursor = outcome.cursor
     return outcome.result
   }
-  const { updates, next } = answer
-  let begins = answer.reset !== undefined || asked.page === null
+  const changes = inOrder(session, asked, answer.changes)
+  const { next } = answer
+  let begins = answer.reset !== undefined || question.after === undefined
   let done = 0
   let sweeps = false
   do {
-    const some = updates.slice(done, done + size.rows)
+    const some = changes.slice(done, done + size.rows)
     let start = 0
-    const store = (take: typeof takeRows) =>
-      guarded(function* (exchange) {
+    const store = (take: Take) =>
+      guarded(function* (exchanges, others) {
         start = performance.now() // what went before it is others' time
-        if (begins) yield* beginAnswer(session, exchange, answer)
-        const taken = yield* storeUpdates(exchange, some, take)
-        if (some.length) yield* freeRefused(exchange)
-        if (done + some.length < updates.length) return taken
-        sweeps = exchange.remote.sweeping
-        if (exchange.remote.pageSize !== null) exchange.remote.pageSize = limit < Math.min(FIRST_PAGE, pageSize) ? limit : null
-        if (next !== undefined) turnPage(exchange, answer, next)
-        else if (!sweeps) yield* completeAnswer(exchange, answer, etag)
-        return taken
+        if (begins) yield* beginAnswer(session, exchanges, others, answer)
+        const parts = yield* storeUpdates(exchanges, some, take)
+        if (some.length) yield* freeRefused(exchanges)
+        if (done + some.length < changes.length) return parts
+        sweeps = exchanges.some(({ remote }) => remote.sweeping)
+        for (const { remote } of exchanges)
+          if (remote.pageSize !== null) remote.pageSize = limit < Math.min(FIRST_PAGE, pageSize) ? limit : null
+        if (next !== undefined) turnPage(session, exchanges, answer, next)
+        else if (!sweeps) yield* completeAnswer(exchanges, answer, etag)
+        return parts
       })
-    let taken: Taken | typeof MOVED
+    let parts: readonly Part[] | typeof MOVED
     try {
-      taken = await store(takeRows)
+      parts = await store(takeTogether)
     } catch (error) {
       // A constraint that the database looks at in the end: who breaks it waits, and the others go on.
       if (!(error instanceof ConstraintError)) throw error
       size.shrinkTo(some.length >> 1)
       if (some.length > 1) continue
-      taken = await store(leaveRows)
+      parts = await store(leaveRows)
     }
-    if (taken === MOVED) return OUTDATED
-    report.pulled += taken.stored
-    report.merged += taken.merged
+    if (parts === MOVED) return OUTDATED
+    for (const { exchange, taken } of parts) {
+      const figures = report.of(exchange.collection)
+      figures.pulled += taken.stored
+      figures.merged += taken.merged
+    }
     size.took(some.length, performance.now() - start)
     done += some.length
     begins = false
-  } while (done < updates.length)
+  } while (done < changes.length)
   if (next !== undefined) return { complete: false, cursor }
   if (!sweeps) return { complete: true, cursor }
 
-  // A full answer sweeps, where anything was agreed before it; the cursor moves with the last step.
-  let after: string | undefined = ''
-  while (after !== undefined) {
-    const from: string = after
-    const swept: Swept | typeof MOVED = await guarded(exchange => sweep(exchange, from, size.rows))
-    if (swept === MOVED) return OUTDATED
-    report.pulled += swept.stored
-    after = swept.after
+  // A full answer sweeps, where anything was agreed before it; the cursors move with the last step.
+  for (const { id } of asked) {
+    let after: string | undefined = ''
+    while (after !== undefined) {
+      const from: string = after
+      const swept: Swept | typeof MOVED = await guarded(function* (exchanges) {
+        const exchange = exchanges.find(({ remote }) => remote.id === id)
+        return exchange?.remote.sweeping ? yield* sweep(exchange, from, size.rows) : NOTHING_SWEPT
+      })
+      if (swept === MOVED) return OUTDATED
+      if (swept.collection) report.of(swept.collection).pulled += swept.stored
+      after = swept.after
+    }
   }
-  return (await guarded(exchange => completeAnswer(exchange, answer, etag))) === MOVED ? OUTDATED : { complete: true, cursor }
+  return (await guarded(exchanges => completeAnswer(exchanges, answer, etag))) === MOVED ? OUTDATED : { complete: true, cursor }
 }
 
-function* beginAnswer({ collection, url }: Session, exchange: Exchange, answer: PullAnswer): Step<void> {
-  const { remote } = exchange
-  if (answer.reset === 'collection-changed') yield* resetRemote(collection, remote, answer.collection ?? null)
-  else if (remote.serverCollection !== null && answer.collection !== remote.serverCollection) {
-    throw new InvalidAnswerError(
-      `${url} has another collection id than before and does not say that it was reset; is this the same server?`,
-      '',
-      { url, isDefinite: true },
-    )
+/**
+ * The updates of a page in the order in which they are stored: that of the changes, so that what was one change there is seldom cut. What a
+ * first answer brings is new: rows after those which they may need.
+ */
+function inOrder({ members }: Session, asked: readonly Remote[], groups: ByPath<readonly Update[]>): Change[] {
+  const changes: Change[] = []
+  for (const { collection, remoteId, path } of members)
+    if (asked.some(({ id }) => id === remoteId)) for (const update of groups.get(path) ?? []) changes.push({ collection, update })
+  const isFirst = asked.every(({ serverDate }) => serverDate === 0)
+  return isFirst || groups.size < 2 ? changes : changes.sort((x, y) => (x.update.stamp ?? 0) - (y.update.stamp ?? 0))
+}
+
+function* beginAnswer({ wire, members }: Session, exchanges: Exchanges, others: Exchanges, answer: Answer): Step<void> {
+  for (const { log, collection, remote } of exchanges) {
+    if (answer.reset === 'collection-changed') yield* resetRemote(log.database, collection, remote, answer.collection ?? null)
+    else if (remote.serverCollection !== null && answer.collection !== remote.serverCollection) {
+      throw new InvalidAnswerError(
+        `${wire.url} has another collection id than before and does not say that it was reset; is this the same server?`,
+        '',
+        { url: wire.url, isDefinite: true },
+      )
+    }
   }
-  remote.serverCollection ??= answer.collection ?? null
-  remote.dateForm ??= dateFormOf(collection, answer.updates)
-  remote.pulling = true
-  remote.page = null
-  // Begun anew, a full answer forgets what an earlier one has shown. Where nothing was agreed before, it has nothing to sweep.
-  yield* query('DELETE FROM sync_seen WHERE remote = ?', remote.id)
-  remote.sweeping = answer.full === true && (yield* wasAnythingAgreed(exchange))
+  // what was read of another history, by those that are not asked just now, is worth nothing either
+  for (const { log, collection, remote } of others) {
+    if (remote.serverCollection === null || answer.collection === undefined || remote.serverCollection === answer.collection) continue
+    yield* resetRemote(log.database, collection, remote, answer.collection)
+  }
+  for (const exchange of exchanges) {
+    const { collection, remote } = exchange
+    remote.serverCollection ??= answer.collection ?? null
+    remote.dateForm ??= dateFormOf(collection, answer.changes.get(members.find(m => m.collection === collection)?.path ?? '') ?? [])
+    remote.pulling = true
+    remote.page = null
+    remote.sweeping = answer.full === true && (yield* wasAnythingAgreed(exchange))
+  }
+  // begun anew, a full answer forgets what an earlier one has shown; where nothing was agreed before, it has nothing to sweep
+  yield* forgetSeen(exchanges)
+}
+
+function* forgetSeen(exchanges: Exchanges): Step<void> {
+  const [any] = exchanges
+  const seen = exchanges.map(({ remote }) => [remote.id])
+  if (any && (yield* first('SELECT 1 FROM sync_seen LIMIT 1'))) yield* any.log.database.deleteRows('sync_seen', ['remote'], seen)
 }
 
 function* wasAnythingAgreed({ log, collection, remote }: Exchange): Step<boolean> {
@@ -275,57 +404,72 @@ function dateFormOf(collection: Collection, updates: readonly Update[]): Remote[
   return null
 }
 
-function* storeUpdates(exchange: Exchange, updates: readonly Update[], take: typeof takeRows): Step<Taken> {
-  const { log, remote } = exchange
-  const stamp = new StepStamp(exchange)
-  const isFirst = remote.serverDate === 0 && !remote.sweeping && take === takeRows
-  if (isFirst && updates.length && (yield* takeUnknown(exchange, updates, stamp))) return { ...nothingTaken(), stored: updates.length }
-  const taken = updates.length ? yield* take(exchange, updates, stamp) : nothingTaken()
-  if (!remote.sweeping) return taken
-  yield* log.database.upsertRows(
-    'sync_seen',
-    ['remote', 'id'],
-    ['remote', 'id'],
-    updates.filter(u => u.value !== null).map(u => [remote.id, u.id]),
-  )
-  yield* log.database.deleteRows(
-    'sync_seen',
-    ['remote', 'id'],
-    updates.filter(u => u.value === null).map(u => [remote.id, u.id]),
-  )
-  return taken
+/** Stores updates, with the stamp of one step. Gives what became of them, by collection. */
+function* storeUpdates(exchanges: Exchanges, changes: readonly Change[], take: Take): Step<Part[]> {
+  const [any] = exchanges
+  if (!any || !changes.length) return []
+  const stamp = new StepStamp(any)
+  const parts = exchanges.flatMap((exchange): Part[] => {
+    const updates = changes.filter(c => c.collection === exchange.collection).map(c => c.update)
+    return updates.length ? [{ exchange, updates, taken: nothingTaken() }] : []
+  })
+  const left: Part[] = []
+  for (const part of parts) {
+    const { remote } = part.exchange
+    const isFirst = remote.serverDate === 0 && !remote.sweeping && take === takeTogether
+    if (isFirst && (yield* takeUnknown(part.exchange, part.updates, stamp))) part.taken.stored += part.updates.length
+    else left.push(part)
+  }
+  yield* take(left, stamp)
+  for (const { exchange, updates } of parts) yield* noteSeen(exchange, updates)
+  return parts
 }
 
-function turnPage({ remote }: Exchange, answer: PullAnswer, next: string): void {
-  remote.page = next
-  remote.highest = Math.max(remote.highest, answer.now) // no later page may come from an older state
+function* noteSeen({ log: { database }, remote }: Exchange, updates: readonly Update[]): Step<void> {
+  if (!remote.sweeping) return
+  const rowsOf = (some: readonly Update[]) => some.map(({ id }) => [remote.id, id])
+  const [keys, there] = [['remote', 'id'], updates.filter(u => u.value !== null)]
+  yield* database.upsertRows('sync_seen', keys, keys, rowsOf(there))
+  yield* database.deleteRows('sync_seen', keys, rowsOf(updates.filter(u => u.value === null)))
 }
 
-// Rows before bookkeeping, bookkeeping before the cursor: it moves with the last step of the last page alone.
-function* completeAnswer(exchange: Exchange, answer: PullAnswer, etag: string | null): Step<void> {
-  const { log, collection, remote } = exchange
-  if (isUndecided(remote)) {
+function turnPage(session: Session, exchanges: Exchanges, answer: Answer, next: string): void {
+  for (const { remote } of exchanges) {
+    remote.page = writePage(session, next)
+    remote.highest = Math.max(remote.highest, answer.now) // no later page may come from an older state
+  }
+}
+
+// Rows before bookkeeping, bookkeeping before the cursors: they move with the last step of the last page alone.
+function* completeAnswer(exchanges: Exchanges, answer: Answer, etag: string | null): Step<void> {
+  for (const exchange of exchanges) {
+    const { log, collection, remote } = exchange
+    if (!isUndecided(remote)) continue
     const gone = yield* readSentAndRemoved(exchange)
     if (gone.length) yield* settle(exchange, gone, new StepStamp(exchange))
     remote.push = null
     yield* dropTentativeImages(log.database, collection, remote)
   }
-  if (remote.sweeping) yield* query('DELETE FROM sync_seen WHERE remote = ?', remote.id)
-  Object.assign(remote, {
-    serverDate: Math.max(remote.serverDate, answer.now),
-    highest: Math.max(remote.highest, answer.now),
-    pulling: false,
-    page: null,
-    sweeping: false,
-    etag,
-  })
+  if (exchanges.some(({ remote }) => remote.sweeping)) yield* forgetSeen(exchanges)
+  for (const { remote } of exchanges)
+    Object.assign(remote, {
+      serverDate: Math.max(remote.serverDate, answer.now),
+      highest: Math.max(remote.highest, answer.now),
+      pulling: false,
+      page: null,
+      sweeping: false,
+      etag,
+    })
 }
 
 interface Swept {
+  readonly collection?: Collection
   readonly stored: number
   /** The id to go on after; undefined at the end. */
   readonly after: string | undefined
 }
+
+const NOTHING_SWEPT: Swept = { stored: 0, after: undefined }
 
 /** What a full answer lacks, the server does not have any more (law 8). */
 function* sweep(exchange: Exchange, after: string, limit: number): Step<Swept> {
@@ -349,15 +493,15 @@ function* sweep(exchange: Exchange, after: string, limit: number): Step<Swept> {
     if (before) gone.push({ id: state.id, value: null })
   }
   const { stored } = gone.length ? yield* takeRows(exchange, gone, new StepStamp(exchange)) : nothingTaken()
-  return { stored, after: ids.length < limit ? undefined : ids.at(-1) }
+  return { collection, stored, after: ids.length < limit ? undefined : ids.at(-1) }
 }
 
 /**
  * Tries again what waits, as long as that gets it further; what could be a matter of other rows of this server's is tried along: rows of several
- * collections may need each other.
+ * collections may need each other. Gives what became of it, by collection; contested is what is in the end.
  */
-export function* takeWaiting(exchange: Exchange, stamp: StepStamp): Step<Taken> {
-  const all = nothingTaken()
+export function* takeWaiting(exchange: Exchange, stamp: StepStamp): Step<Part[]> {
+  const all = new Map<Collection, Part>()
   for (let before = -1; ; ) {
     const parts: Part[] = []
     let waits = 0
@@ -368,14 +512,17 @@ export function* takeWaiting(exchange: Exchange, stamp: StepStamp): Step<Taken> 
       const updates = [...waiting].map(([id, { theirs }]) => ({ id, value: theirs }))
       if (updates.length) parts.push({ exchange: other, updates, taken: nothingTaken() })
     }
-    if (waits === before) return all
+    if (waits === before) return [...all.values()]
     before = waits
     yield* takeTogether(parts, stamp)
-    all.contested.clear()
-    for (const { exchange: there, taken } of parts) {
-      all.stored += taken.stored
-      all.merged += taken.merged
-      if (there.collection === exchange.collection) for (const id of taken.contested) all.contested.add(id)
+    for (const { taken } of all.values()) taken.contested.clear()
+    for (const part of parts) {
+      const { stored, merged, contested } = part.taken
+      const total = all.get(part.exchange.collection)?.taken ?? nothingTaken()
+      all.set(part.exchange.collection, { ...part, taken: total })
+      total.stored += stored
+      total.merged += merged
+      for (const id of contested) total.contested.add(id)
     }
   }
 }

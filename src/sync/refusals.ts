@@ -1,6 +1,6 @@
 // Rows that a server has refused: noted with the version that it was, and told again when they move on, or when what they needed may be there.
 
-import { query, type Step } from '../changes/database/database.js'
+import { first, query, type Step } from '../changes/database/database.js'
 import { type Change, planChanges } from '../changes/order.js'
 import { baseOf, forgetRejections, isAgreed, type RowState } from '../changes/remotes.js'
 import { storeVersions } from '../changes/store.js'
@@ -42,18 +42,22 @@ export function* forgetOutdatedRefusals(exchange: Exchange): Step<void> {
 }
 
 /** Rows of the server's have changed: one of them may have let go of a value that a refused row needs, which is told again then. */
-export function* freeRefused({ remote }: Exchange): Step<void> {
-  yield* query('UPDATE sync_rejection SET again = 1 WHERE remote = ? AND again = 2', remote.id)
+export function* freeRefused(exchanges: readonly Exchange[]): Step<void> {
+  if (!(yield* first('SELECT 1 FROM sync_rejection WHERE again = 2 LIMIT 1'))) return
+  for (const { remote } of exchanges) yield* query('UPDATE sync_rejection SET again = 1 WHERE remote = ? AND again = 2', remote.id)
 }
 
 /** What was refused for a missing parent, or for children that were still there, is told again. */
 export async function tellAgain(session: Session): Promise<void> {
-  await step(session, function* (exchange) {
-    const rows = yield* query('SELECT id FROM sync_rejection WHERE remote = ? AND again = 1', exchange.remote.id)
-    yield* tellRowsAgain(
-      exchange,
-      rows.map(r => String(r.id)),
-    )
+  await step(session, function* (exchanges) {
+    for (const exchange of exchanges) {
+      const rows = yield* query('SELECT id FROM sync_rejection WHERE remote = ? AND again = 1', exchange.remote.id)
+      if (!rows.length) continue
+      yield* tellRowsAgain(
+        exchange,
+        rows.map(r => String(r.id)),
+      )
+    }
   })
 }
 

@@ -1,6 +1,7 @@
 // What a sync has done, told while it runs and when it ends.
 
-export interface SyncReport {
+/** Of one entity. */
+export interface EntityReport {
   /** Rows that were stored as the server has them, removals included. */
   readonly pulled: number
   /** Rows and removals that the server has taken from us. */
@@ -13,6 +14,11 @@ export interface SyncReport {
   readonly waiting: number
   /** Rows of ours that the server has refused. */
   readonly refused: number
+}
+
+export interface SyncReport extends EntityReport {
+  /** The same figures by entity, of those that have any. */
+  readonly entities: Readonly<Record<string, EntityReport>>
   /** Properties of ours for which the server has no column yet: it has ignored their values, which are pushed when it has one. */
   readonly unknownThere: readonly string[]
   /** Properties that the server sent and for which there is no column here: they were passed over, and are read when there is one. */
@@ -27,58 +33,87 @@ export interface SyncReport {
 export type Phase = 'pull' | 'conflicts' | 'push'
 
 export interface SyncProgress {
-  readonly entity: string
+  /** The entities that are synced together. */
+  readonly entities: readonly string[]
+  /** Where: the url of the feed, or of the entity. */
   readonly url: string
   readonly phase: Phase
   /** What was done so far. */
   readonly report: SyncReport
 }
 
+const FIGURES = ['pulled', 'pushed', 'merged', 'conflicts', 'waiting', 'refused'] as const
+
+type Figures = { -readonly [F in keyof EntityReport]: EntityReport[F] }
+
+const NONE: EntityReport = { pulled: 0, pushed: 0, merged: 0, conflicts: 0, waiting: 0, refused: 0 }
+
 export class ReportBuilder {
-  pulled = 0
-  pushed = 0
-  merged = 0
-  conflicts = 0
-  waiting = 0
-  refused = 0
   unknownThere: readonly string[] = []
   unknownHere: readonly string[] = []
   rounds = 0
   requests = 0
   received = 0
   sent = 0
+  readonly #entities = new Map<string, Figures>()
 
   constructor(
-    private readonly about: { readonly entity: string; readonly url: string },
+    private readonly about: { readonly entities: readonly string[]; readonly url: string },
     private readonly onProgress: (progress: SyncProgress) => void,
   ) {}
+
+  /** The figures of an entity, to be counted up. */
+  of({ entity }: { readonly entity: string }): Figures {
+    const figures = this.#entities.get(entity) ?? { ...NONE }
+    this.#entities.set(entity, figures)
+    return figures
+  }
+
+  /** Rows that the server has taken so far. */
+  get pushed(): number {
+    return this.build().pushed
+  }
 
   tell(phase: Phase): void {
     this.onProgress({ ...this.about, phase, report: this.build() })
   }
 
   build(): SyncReport {
-    const { pulled, pushed, merged, conflicts, waiting, refused, unknownThere, unknownHere, rounds, requests, received, sent } = this
-    return { pulled, pushed, merged, conflicts, waiting, refused, unknownThere, unknownHere, rounds, requests, bytes: { received, sent } }
+    const { unknownThere, unknownHere, rounds, requests, received, sent } = this
+    const entities = [...this.#entities]
+      .filter(([, figures]) => FIGURES.some(f => figures[f]))
+      .map(([name, f]) => [name, { ...f }] as const)
+    return { ...withSums(Object.fromEntries(entities)), unknownThere, unknownHere, rounds, requests, bytes: { received, sent } }
   }
+}
+
+function withSums(entities: Record<string, EntityReport>): EntityReport & Pick<SyncReport, 'entities'> {
+  const sums: Figures = { ...NONE }
+  for (const figures of Object.values(entities)) for (const f of FIGURES) sums[f] += figures[f]
+  return { ...sums, entities }
 }
 
 /** The reports of two passes of the same sync as one: what is left is what the second one left. */
 export function addLater(earlier: SyncReport, later: SyncReport): SyncReport {
-  return { ...addReports([earlier, later]), waiting: later.waiting, refused: later.refused, unknownThere: later.unknownThere }
+  const done = Object.entries(earlier.entities).map(([name, figures]) => [name, { ...figures, waiting: 0, refused: 0 }] as const)
+  const before = { ...earlier, unknownThere: [], entities: Object.fromEntries(done) }
+  return addReports([before, later])
 }
 
 /** The reports of several servers or entities as one. */
 export function addReports(reports: readonly SyncReport[]): SyncReport {
   const sum = (of: (report: SyncReport) => number) => reports.reduce((total, report) => total + of(report), 0)
   const all = (of: (report: SyncReport) => readonly string[]) => [...new Set(reports.flatMap(of))].sort()
+  const entities: Record<string, Figures> = {}
+  for (const report of reports) {
+    for (const [name, figures] of Object.entries(report.entities)) {
+      const total = entities[name] ?? { ...NONE }
+      entities[name] = total
+      for (const f of FIGURES) total[f] += figures[f]
+    }
+  }
   return {
-    pulled: sum(r => r.pulled),
-    pushed: sum(r => r.pushed),
-    merged: sum(r => r.merged),
-    conflicts: sum(r => r.conflicts),
-    waiting: sum(r => r.waiting),
-    refused: sum(r => r.refused),
+    ...withSums(entities),
     unknownThere: all(r => r.unknownThere),
     unknownHere: all(r => r.unknownHere),
     rounds: sum(r => r.rounds),

@@ -1,22 +1,32 @@
-// One sync of one collection with one server, while it runs.
+// One sync with one server, while it runs: of all collections of its feed, or of one by itself.
 
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
 import type { Step, StepOptions } from '../changes/database/database.js'
-import { type Remote, readRemote } from '../changes/remotes.js'
+import type { Remote } from '../changes/remotes.js'
 import { NotWaitingError } from '../errors.js'
-import { type Exchange, openExchange } from './exchange.js'
+import { type Exchange, openExchanges } from './exchange.js'
 import type { ConflictHandler } from './handlers.js'
 import type { ReportBuilder } from './report.js'
-import type { Transport } from './transport.js'
+import type { Wire } from './wire.js'
+
+/** A collection that is synced, and what it is called on the wire. */
+export interface Member {
+  readonly collection: Collection
+  readonly remoteId: number
+  readonly path: string
+  readonly handler: ConflictHandler | undefined
+}
 
 export interface Session {
   readonly log: ChangeLog
-  readonly collection: Collection
-  readonly remoteId: number
-  readonly url: string
-  readonly transport: Transport
-  readonly handler: ConflictHandler | undefined
+  /** Parents before children. Those that the server turns out to lack leave. */
+  members: readonly Member[]
+  readonly wire: Wire
+  /** Where a push under this key is ended. */
+  readonly wireOf: (key: string, members: readonly Member[]) => Wire
+  /** The server does not serve the collections at these paths: they leave. */
+  readonly leave: (paths: readonly string[]) => void
   /** Updates in one page of a pull. */
   readonly pageSize: number
   /** Rows in one push, at most. */
@@ -28,25 +38,29 @@ export interface Session {
   readonly report: ReportBuilder
 }
 
+/** The exchanges of the members, in their order, as they are at this moment. */
+export type Exchanges = readonly Exchange[]
+
 /** Runs a step of the sync with what is known of the server at this moment. */
-export function step<T>(session: Session, body: (exchange: Exchange) => Step<T>, options?: StepOptions): Promise<T> {
+export function step<T>(session: Session, body: (exchanges: Exchanges) => Step<T>, options?: StepOptions): Promise<T> {
   session.signal?.throwIfAborted()
   return session.log.database.step(function* () {
-    const exchange = yield* openExchange(session.log, session.collection, session.remoteId)
-    if (!exchange) return refuseForgotten(session)
-    return yield* body(exchange)
+    const exchanges = yield* openExchanges(
+      session.log,
+      session.members.map(m => m.remoteId),
+    )
+    if (exchanges.length < session.members.length) return refuseForgotten(session)
+    return yield* body(exchanges)
   }, options)
 }
 
-/** What is known of the server at this moment. */
-export async function readKnown(session: Session): Promise<Remote> {
-  session.signal?.throwIfAborted()
-  const remote = await session.log.database.step(() => readRemote(session.remoteId), { readOnly: true })
-  return remote ?? refuseForgotten(session)
+/** What is known of the server, for its collections. */
+export function* remotesIn(exchanges: Exchanges): Step<readonly Remote[]> {
+  return exchanges.map(exchange => exchange.remote)
 }
 
-function refuseForgotten({ url, collection }: Session): never {
-  throw new NotWaitingError(`${url} was forgotten while it was synced.`, { entity: collection.entity })
+function refuseForgotten({ wire, members }: Session): never {
+  throw new NotWaitingError(`${wire.url} was forgotten while it was synced.`, { entity: members.map(m => m.collection.entity).join(', ') })
 }
 
 /** How many rows fit into a step that keeps an application's page alive; measured as it goes. */

@@ -1,6 +1,6 @@
 // The loop of one sync: read, decide, tell, until both sides agree.
 
-import { SyncContentionError } from '../errors.js'
+import { ServerError, SyncContentionError } from '../errors.js'
 import { decideConflicts } from './conflicts.js'
 import { pushIgnored } from './ignored.js'
 import { pull } from './pull.js'
@@ -10,21 +10,26 @@ import type { SyncReport } from './report.js'
 import type { Session } from './session.js'
 import { readStanding, type Standing } from './standing.js'
 
-/** `standing` is how things stand at this moment, where that was read just now. */
+/**
+ * `standing` is how things stand at this moment, where that was read just now. Throws what it could not do in the end: ServerError where the
+ * server does not serve one of the collections; the others were synced.
+ */
 export async function sync(session: Session, standing?: Standing): Promise<SyncReport> {
-  const { log, report, collection } = session
+  const { log, report, wire } = session
+  const entities = session.members.map(m => m.collection.entity)
   try {
-    for (let round = 0; ; round++) {
-      if (round >= session.rounds) throw new SyncContentionError(collection.entity, session.rounds)
+    for (let round = 0; session.members.length; round++) {
+      if (round >= session.rounds) throw new SyncContentionError(entities.join(', '), session.rounds)
       report.rounds++
       // usually there is nothing to be done but to ask, and then nothing at all
       const before: Standing = (round === 0 && standing) || (await readStanding(session))
-      const isOpen = before.remote.push !== null
+      standing = undefined
+      const isOpen = before.remotes.some(remote => remote.push !== null)
       if (isOpen) await finishPush(session)
       const isRefused = round === 0 && before.again
       if (isRefused) await tellAgain(session)
-      const gained = await pull(session, before.ignored, isOpen || isRefused ? undefined : before.remote)
-      if (gained.length) await pushIgnored(session, gained)
+      const gained = await pull(session, before.ignored, isOpen || isRefused ? undefined : before.remotes)
+      if (gained.size) await pushIgnored(session, gained)
       let after = await readStanding(session)
       if (after.waits) {
         await decideConflicts(session)
@@ -36,14 +41,22 @@ export async function sync(session: Session, standing?: Standing): Promise<SyncR
       }
       const pushed = report.pushed
       if (after.isAllTold || (await push(session)) === 'done') {
-        const { waiting, refused, ignored, freed } = after.isAllTold ? after : await readStanding(session)
-        Object.assign(report, { waiting, refused, unknownThere: ignored })
-        if (!freed) break
+        const end = after.isAllTold ? after : await readStanding(session)
+        for (const [collection, left] of end.left) Object.assign(report.of(collection), left)
+        report.unknownThere = [...new Set([...end.ignored.values()].flat())].sort()
+        // what needs a row that came with a later push has it now
+        if (!end.freed && !(wire.isFeed && end.again && report.pushed > pushed)) break
       }
       if (report.pushed > pushed) round = -1 // it gets further: the others' changes are no reason to give up
     }
   } finally {
     await log.database.save()
   }
+  const missing = entities.filter(entity => !session.members.some(m => m.collection.entity === entity))
+  if (missing.length)
+    throw new ServerError(
+      `${wire.url} does not sync ${missing.join(', ')}: is the url of the entity right, and does the server enable it? All local changes are safe.`,
+      { url: wire.url, status: 404, isDefinite: true },
+    )
   return report.build()
 }

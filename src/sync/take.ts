@@ -61,7 +61,7 @@ interface Candidate extends Decided {
 /** Updates of one collection. */
 export interface Part {
   readonly exchange: Exchange
-  readonly updates: Iterable<Update>
+  readonly updates: readonly Update[]
   /** What becomes of them. */
   readonly taken: Taken
 }
@@ -69,7 +69,7 @@ export interface Part {
 export const nothingTaken = (): Taken => ({ stored: 0, merged: 0, contested: new Set(), waiting: new Set() })
 
 /** Takes updates of one collection. */
-export function* takeRows(exchange: Exchange, updates: Iterable<Update>, stamp: StepStamp): Step<Taken> {
+export function* takeRows(exchange: Exchange, updates: readonly Update[], stamp: StepStamp): Step<Taken> {
   const taken = nothingTaken()
   yield* takeTogether([{ exchange, updates, taken }], stamp)
   return taken
@@ -245,17 +245,17 @@ export function* takeUnknown({ log, collection, remote }: Exchange, updates: rea
 }
 
 /** Takes nothing: all of it waits for rows that it seems to need. */
-export function* leaveRows(exchange: Exchange, updates: Iterable<Update>): Step<Taken> {
-  const taken = nothingTaken()
-  const latest = new Map([...updates].map(u => [u.id, u.value]))
-  const states = [...(yield* readRowStates(exchange, [...latest.keys()])).values()]
+export function* leaveRows(parts: readonly Part[]): Step<void> {
   const reason = 'parent-missing'
-  yield* waitAll(
-    exchange,
-    taken,
-    states.map(state => ({ state, theirs: latest.get(state.id) ?? null, reason })),
-  )
-  return taken
+  for (const { exchange, updates, taken } of parts) {
+    const latest = new Map([...updates].map(u => [u.id, u.value]))
+    const states = [...(yield* readRowStates(exchange, [...latest.keys()])).values()]
+    yield* waitAll(
+      exchange,
+      taken,
+      states.map(state => ({ state, theirs: latest.get(state.id) ?? null, reason })),
+    )
+  }
 }
 
 const isUnknown = ({ version, waiting, rejection, images }: RowState) =>
@@ -489,7 +489,10 @@ function* takeRemovals(removals: readonly Candidate[], stamp: StepStamp): Step<v
     if (group) group.push(removal)
     else groups.set(removal.exchange, [removal])
   }
-  for (const [exchange, some] of groups) yield* removeReady(exchange, some, stamp)
+  // children first: what the server's cascade has taken along is gone before the removal of its parent is looked at
+  const order = ({ log, collection }: Exchange) => log.collections.indexOf(collection)
+  const ordered = [...groups].sort(([x], [y]) => order(y) - order(x))
+  for (const [exchange, some] of ordered) yield* removeReady(exchange, some, stamp)
 }
 
 function* removeReady(exchange: Exchange, removals: readonly Candidate[], stamp: StepStamp): Step<void> {

@@ -1,0 +1,72 @@
+// The remedies of the feed: what changes when all collections of a server travel together.
+
+import type { Mutant } from './mutants.js'
+
+const feed = 'spec/stories/feed.spec.ts'
+
+export const onTheFeed: readonly Mutant[] = [
+  {
+    name: 'contested-on-the-feed-is-an-error',
+    hazard: 'a push comes too late: the feed says what is contested, and the server is read first',
+    file: 'src/sync/transport.ts',
+    find: 'isStale: isFeedStaleAnswer,',
+    replace: 'isStale: isStaleAnswer,',
+    by: ['spec/sync/transport.spec.ts', 'spec/hazards/pushes.spec.ts'],
+  },
+  {
+    name: 'needed-rows-stay-behind',
+    hazard: 'a batch ends between a new row and one that it needs, which was changed since; law 23',
+    file: 'src/sync/batch.ts',
+    find: '  if (more) yield* addNeeded(batch, exchanges)\n',
+    replace: '',
+    by: [feed],
+  },
+  {
+    name: 'needed-rows-are-not-known',
+    hazard: 'a row that came along with others is edited there, or removed here, before it is told in its turn; law 5',
+    file: 'src/sync/push.ts',
+    find: '  yield* keepNeeded(exchanges, batch)\n',
+    replace: '',
+    by: [feed],
+  },
+  {
+    name: 'moves-after-removals',
+    hazard: 'a removal is told before the rows that were moved out of it, for a batch ends between them; law 23',
+    file: 'src/sync/push.ts',
+    find: "    yield* holdParents(exchanges, 'all')\n",
+    replace: '',
+    by: [feed],
+  },
+  {
+    name: 'new-collection-goes-with-the-others',
+    hazard: 'an app update brings an entity: it is read from its beginning',
+    file: 'src/sync/pull.ts',
+    find: '  return unread.length ? unread : remotes\n',
+    replace: '  return remotes\n',
+    by: [feed],
+  },
+  {
+    name: 'another-history-of-others',
+    hazard: 'a server was reset, and a collection that is asked for by itself hears of it first; law 11',
+    file: 'src/sync/pull.ts',
+    find: '    yield* resetRemote(log.database, collection, remote, answer.collection)\n',
+    replace: '',
+    by: [feed],
+  },
+  {
+    name: 'ended-where-others-are',
+    hazard: 'a push to a route that got no answer is ended at that route, whatever the server has learned meanwhile; law 5',
+    file: 'src/sync/push.ts',
+    find: 'isFeedKey(push.key) === wire.isFeed ? wire : session.wireOf(push.key, members)',
+    replace: 'isFeedKey(push.key) === wire.isFeed || members.length ? wire : session.wireOf(push.key, members)',
+    by: [feed],
+  },
+  {
+    name: 'token-of-another-kind',
+    hazard: 'a page of a route is no page of the feed',
+    file: 'src/sync/pull.ts',
+    find: 'page.startsWith(FEED) === isFeed ? page.slice(isFeed ? FEED.length : 0) : undefined',
+    replace: 'isFeed ? page : page',
+    by: [feed],
+  },
+]

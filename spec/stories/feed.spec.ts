@@ -1,0 +1,317 @@
+import 'reflect-metadata'
+import { describe, expect, jest, test } from '@jest/globals'
+import type Koa from 'koa'
+import { type DataSource, EntitySchema } from 'typeorm'
+import {
+  type ConflictHandler,
+  enableSync,
+  hasLocalChanges,
+  journal,
+  preferLocalConflictHandler,
+  preferRemoteConflictHandler,
+  syncAll,
+} from 'typeorm-sync'
+import { databaseOn, type Kind, openIn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+import { expectAtRest, expectEqual, rowsIn, startServer, Wire, withoutFeed } from './devices.js'
+
+jest.setTimeout(60_000)
+
+// A list has items, a label belongs to an item.
+const text = { type: 'varchar', length: 100 } as const
+const columns = { id: { ...text, primary: true }, name: { ...text, default: '' } } as const
+const childOf = (name: string, parent: string, onDelete: 'CASCADE' | 'RESTRICT' | 'SET NULL') =>
+  new EntitySchema<any>({
+    ...{ name, tableName: name, columns },
+    relations: { [parent]: { type: 'many-to-one', target: parent, nullable: true, onDelete } },
+  })
+const List = new EntitySchema<any>({ name: 'list', tableName: 'list', columns })
+const Item = childOf('item', 'list', 'CASCADE')
+const Label = childOf('label', 'item', 'RESTRICT')
+const Note = new EntitySchema<any>({ name: 'note', tableName: 'note', columns })
+for (const entity of [List, Item, Label, Note]) enableSync(entity, `/${entity.options.name}s`)
+const ALL = [List, Item, Label, Note]
+const TABLES = ALL.map(entity => String(entity.options.name))
+
+const add = (of: DataSource, table: string, id: string, more: object = {}) => of.getRepository(table).insert({ id, name: id, ...more })
+const rename = (of: DataSource, table: string, id: string, name: string) => of.getRepository(table).update(id, { name })
+const idsOf = async (of: DataSource, table: string) => (await sql(of, `SELECT "id" FROM "${table}" ORDER BY "id"`)).map((r: any) => r.id)
+
+async function openDevice(url: string, entities = ALL, options: object = {}) {
+  const wire = new Wire()
+  const device = await openOn('sqljs', entities, { server: url, fetch: wire.fetch, ...options })
+  return Object.assign(device, { wire })
+}
+
+async function start(before: Koa.Middleware[] = []) {
+  const server = await startServer(ALL, { before })
+  const alice = await openDevice(server.url)
+  const bob = await openDevice(server.url)
+  return { server, alice, bob }
+}
+
+const pathsOf = (wire: Wire) => wire.requests.map(r => `${r.method} ${new URL(r.url).pathname}`)
+
+describe.each(SERVERS)('with a server on %s', kind => {
+  const device: Kind = kind === 'libsql' ? 'sqljs' : kind
+  test('a list with its items, made offline, reaches another device in one POST and one GET', async () => {
+    const server = await openOn(kind, ALL)
+    const { url } = await serve(server)
+    const [hers, his] = [new Wire(), new Wire()]
+    const alice = await openOn(device, ALL, { server: url, fetch: hers.fetch })
+    const bob = await openOn(device, ALL, { server: url, fetch: his.fetch })
+    await add(alice, 'list', 'home')
+    for (const id of ['milk', 'bread']) await add(alice, 'item', id, { list: { id: 'home' } })
+    await add(alice, 'label', 'urgent', { item: { id: 'milk' } })
+    expect(await syncAll(alice)).toMatchObject({ pushed: 4, requests: 2, entities: { list: { pushed: 1 }, item: { pushed: 2 } } })
+    expect(pathsOf(hers)).toEqual(['GET /sync', 'POST /sync'])
+    expect(await syncAll(bob)).toMatchObject({
+      pulled: 4,
+      requests: 1,
+      waiting: 0,
+      entities: { item: { pulled: 2 }, label: { pulled: 1 } },
+    })
+    for (const table of TABLES) expect(await idsOf(bob, table)).toEqual(await idsOf(server, table))
+    his.mend()
+    await syncAll(bob)
+    expect(await syncAll(bob)).toMatchObject({ requests: 1, pulled: 0, pushed: 0 })
+    // and goes in the same way
+    await alice.getRepository('label').delete('urgent')
+    await alice.getRepository('list').delete('home')
+    expect(await syncAll(alice)).toMatchObject({ requests: 2, refused: 0, waiting: 0 })
+    expect(await syncAll(bob)).toMatchObject({ waiting: 0, conflicts: 0 })
+    for (const table of TABLES) expect(await idsOf(bob, table)).toEqual([])
+    expect(await hasLocalChanges(alice)).toBe(false)
+  })
+})
+
+test('what one push has stored is stored by one step of another device, parents and children', async () => {
+  const { server, alice, bob } = await start()
+  await add(alice, 'list', 'home')
+  await syncAll(alice)
+  await syncAll(bob)
+  await rename(alice, 'list', 'home', 'Home')
+  for (let i = 0; i < 90; i++) await add(alice, 'item', `i${i}`, { list: { id: 'home' } })
+  await syncAll(alice)
+  const seen = new Set<string>()
+  const look = setInterval(async () => {
+    const [{ items }] = await bob.query('SELECT count(*) AS items FROM item')
+    const [{ name }] = await bob.query('SELECT name FROM list')
+    seen.add(`${items} ${name}`)
+  }, 0)
+  await syncAll(bob)
+  clearInterval(look)
+  expect([...seen].filter(s => !['0 home', '90 Home'].includes(s))).toEqual([])
+  await expectEqual([server.dataSource, alice, bob], TABLES)
+})
+
+test('a list that was renamed after its items were made goes with the first batch of them', async () => {
+  const { server, alice, bob } = await start()
+  await add(alice, 'list', 'home')
+  for (let i = 0; i < 7; i++) await add(alice, 'item', `i${i}`, { list: { id: 'home' } })
+  await rename(alice, 'list', 'home', 'Home')
+  expect(await syncAll(alice, undefined, { batchSize: 3 })).toMatchObject({ refused: 0 })
+  expect(pathsOf(alice.wire).filter(p => p.startsWith('POST'))).toHaveLength(3)
+  await syncAll(bob)
+  await expectAtRest([alice, bob])
+  await expectEqual([server.dataSource, alice, bob], TABLES)
+})
+
+test('a list that came along with its first items is no conflict when somebody else edits it before its own turn', async () => {
+  const { server, alice, bob } = await start()
+  await add(alice, 'list', 'home')
+  for (let i = 0; i < 4; i++) await add(alice, 'item', `i${i}`, { list: { id: 'home' } })
+  await rename(alice, 'list', 'home', 'Home')
+  alice.wire.after = async ({ method }, n) => {
+    if (method === 'POST' && n === 2) await rename(server.dataSource, 'list', 'home', 'theirs')
+  }
+  expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ conflicts: 0, waiting: 0, refused: 0 })
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0, pushed: 0 })
+  expect(await sql(alice, 'SELECT "name" FROM "list"')).toEqual([{ name: 'theirs' }])
+  await syncAll(bob)
+  await expectAtRest([alice, bob])
+  await expectEqual([server.dataSource, alice, bob], TABLES)
+})
+
+test('a list that came along with its first items, without an answer, and was removed since, is removed there', async () => {
+  const { server, alice, bob } = await start()
+  await add(alice, 'list', 'home')
+  for (let i = 0; i < 4; i++) await add(alice, 'item', `i${i}`, { list: { id: 'home' } })
+  await rename(alice, 'list', 'home', 'Home')
+  alice.wire.after = ({ method }) => {
+    if (method === 'POST') throw new Error('connection reset')
+  }
+  await expect(syncAll(alice, undefined, { batchSize: 2 })).rejects.toThrow(/could not be reached/)
+  expect(await idsOf(server.dataSource, 'list')).toEqual(['home'])
+  alice.wire.mend()
+  await alice.getRepository('list').delete('home')
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
+  await syncAll(bob)
+  for (const table of TABLES) expect(await idsOf(server.dataSource, table)).toEqual([])
+  await expectAtRest([alice, bob])
+  await expectEqual([server.dataSource, alice, bob], TABLES)
+})
+
+test('a list is not removed on the server before the items that were moved out of it, however the batches are cut', async () => {
+  const { server, alice, bob } = await start()
+  for (const id of ['old', 'new']) await add(alice, 'list', id)
+  for (let i = 0; i < 5; i++) await add(alice, 'item', `i${i}`, { list: { id: 'old' } })
+  await syncAll(alice)
+  await syncAll(bob)
+  await alice.getRepository('item').updateAll({ list: { id: 'new' } })
+  await alice.getRepository('list').delete('old')
+  // told later than the removal
+  for (let i = 0; i < 5; i++) await rename(alice, 'item', `i${i}`, `moved ${i}`)
+  expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ conflicts: 0, waiting: 0, refused: 0 })
+  await syncAll(bob)
+  expect(await idsOf(server.dataSource, 'item')).toHaveLength(5)
+  expect(await idsOf(server.dataSource, 'list')).toEqual(['new'])
+  await expectAtRest([alice, bob])
+  await expectEqual([server.dataSource, alice, bob], TABLES)
+})
+
+test('an entity that is new in the app is read from its beginning, and the others go on from where they were', async () => {
+  const server = await startServer(ALL)
+  const alice = await openDevice(server.url)
+  const options = await databaseOn('libsql')
+  const before = await openIn(options, [List, Item], { server: server.url })
+  await add(alice, 'list', 'home')
+  await add(alice, 'note', 'n')
+  await syncAll(alice)
+  await syncAll(before)
+  await before.destroy()
+  await add(alice, 'item', 'milk', { list: { id: 'home' } })
+  await syncAll(alice)
+  const wire = new Wire()
+  const after = await openIn(options, ALL, { server: server.url, fetch: wire.fetch })
+  expect(await syncAll(after)).toMatchObject({ pulled: 2, pushed: 0, entities: { note: { pulled: 1 }, item: { pulled: 1 } } })
+  const asked = wire.requests.map(r => [new URL(r.url).searchParams.get('collections'), new URL(r.url).searchParams.get('since') !== '0'])
+  expect(asked).toEqual([
+    ['/labels,/notes', false],
+    ['/lists,/items,/labels,/notes', true],
+  ])
+  await expectAtRest([after])
+})
+
+test('a server that was reset is read from its beginning by all, though an entity that is new in the app is the first to hear of it', async () => {
+  const server = await startServer(ALL)
+  const options = await databaseOn('libsql')
+  const before = await openIn(options, [Note], { server: server.url })
+  await add(server.dataSource, 'note', 'old')
+  await syncAll(before)
+  await add(before, 'note', 'mine')
+  await syncAll(before)
+  await before.destroy()
+  // an older database was put in the place of the server’s, and another device has written since
+  await server.dataSource.query("DELETE FROM note WHERE id = 'mine'")
+  await server.dataSource.query('DELETE FROM sync_tombstone')
+  await server.dataSource.query("UPDATE sync_clock SET collection = 'another history'")
+  await add(server.dataSource, 'list', 'home')
+  const after = await openIn(options, ALL, { server: server.url })
+  expect(await syncAll(after)).toMatchObject({ conflicts: 0, waiting: 0 })
+  expect(await idsOf(server.dataSource, 'note')).toEqual(['mine', 'old'])
+  expect(await idsOf(after, 'list')).toEqual(['home'])
+  await expectAtRest([after])
+})
+
+test('an entity that the server lacks is an error in the end, and the others are synced', async () => {
+  const server = await startServer([List, Item])
+  const alice = await openDevice(server.url)
+  await add(alice, 'list', 'home')
+  await add(alice, 'note', 'n')
+  await expect(syncAll(alice)).rejects.toThrow(/does not sync label, note/)
+  expect(await idsOf(server.dataSource, 'list')).toEqual(['home'])
+  await add(alice, 'item', 'milk', { list: { id: 'home' } })
+  await expect(syncAll(alice)).rejects.toMatchObject({ code: 'server', isDefinite: true })
+  expect(await idsOf(server.dataSource, 'item')).toEqual(['milk'])
+  expect(await journal(alice.getRepository('note')).pendingCount()).toBe(1)
+  await server.stop()
+})
+
+test('a handler decides conflicts of its entity alone, and onConflict those of the others', async () => {
+  const { server, alice } = await start()
+  const calls: string[] = []
+  const handler =
+    (name: string, then: ConflictHandler<any>): ConflictHandler<any> =>
+    (conflicts, updates, callback) => {
+      calls.push(`${name} ${conflicts.map(c => c.entity)}`)
+      return then(conflicts, updates, callback)
+    }
+  const bob = await openDevice(server.url, ALL, { onConflict: handler('data source', preferRemoteConflictHandler) })
+  for (const table of ['list', 'note']) await add(alice, table, 'x')
+  await syncAll(alice)
+  await syncAll(bob)
+  for (const table of ['list', 'note']) {
+    await rename(alice, table, 'x', 'hers')
+    await rename(bob, table, 'x', 'his')
+  }
+  await syncAll(alice)
+  expect(await syncAll(bob.getRepository('note'), handler('call', preferLocalConflictHandler))).toMatchObject({
+    ...{ conflicts: 2, waiting: 0 },
+    entities: { list: { conflicts: 1 }, note: { conflicts: 1 } },
+  })
+  expect(calls.sort()).toEqual(['call note', 'data source list'])
+  expect(await sql(server.dataSource, 'SELECT "name" FROM "note"')).toEqual([{ name: 'his' }])
+  expect(await sql(bob, 'SELECT "name" FROM "list"')).toEqual([{ name: 'hers' }])
+})
+
+test('a server that has no feed is synced collection by collection, and is asked for it no more', async () => {
+  const { server, alice, bob } = await start([withoutFeed])
+  await add(alice, 'list', 'home')
+  await add(alice, 'item', 'milk', { list: { id: 'home' } })
+  expect(await syncAll(alice)).toMatchObject({ pushed: 2, refused: 0 })
+  expect(pathsOf(alice.wire)).toEqual([
+    ...['GET /sync', 'GET /lists', 'POST /lists', 'GET /items', 'POST /items', 'GET /labels', 'GET /notes'],
+  ])
+  alice.wire.mend()
+  await syncAll(alice)
+  expect(pathsOf(alice.wire)).toEqual(['GET /lists', 'GET /items', 'GET /labels', 'GET /notes'])
+  await syncAll(bob)
+  await expectEqual([server.dataSource, alice, bob], TABLES)
+})
+
+test('a push to a route, without an answer, is ended there when the server has got a feed; a page is begun anew', async () => {
+  let hasFeed = false
+  const server = await startServer(ALL, { before: [(ctx, next) => (hasFeed ? next() : withoutFeed(ctx, next))] })
+  for (const id of ['a', 'b', 'c']) await add(server.dataSource, 'item', id)
+  const options = await databaseOn('libsql')
+  const wire = new Wire()
+  const before = await openIn(options, ALL, { server: server.url, fetch: wire.fetch })
+  wire.after = ({ method, url }) => {
+    if (method === 'POST' || url.includes('after=')) throw new Error('connection reset')
+  }
+  const half = () => before.query('SELECT page FROM sync_remote WHERE page IS NOT NULL')
+  await expect(syncAll(before, undefined, { pageSize: 2 })).rejects.toThrow(/could not be reached/)
+  expect(await half()).toHaveLength(1)
+  await add(before, 'list', 'home')
+  await expect(syncAll(before)).rejects.toThrow(/could not be reached/)
+  expect(await half()).toHaveLength(1)
+  await rename(before, 'list', 'home', 'Home')
+  await before.destroy()
+  hasFeed = true
+  wire.mend()
+  const after = await openIn(options, ALL, { server: server.url, fetch: wire.fetch })
+  expect(await syncAll(after)).toMatchObject({ conflicts: 0, merged: 0, refused: 0 })
+  expect(pathsOf(wire).slice(0, 2)).toEqual(['POST /lists', 'GET /sync'])
+  expect(await sql(server.dataSource, 'SELECT "name" FROM "list"')).toEqual([{ name: 'Home' }])
+  expect(await idsOf(after, 'item')).toEqual(['a', 'b', 'c'])
+  await expectAtRest([after])
+})
+
+test('a push to the feed, without an answer, is ended there; an edit made since follows', async () => {
+  const { server, alice, bob } = await start()
+  await add(alice, 'list', 'home')
+  await add(alice, 'item', 'milk', { list: { id: 'home' } })
+  alice.wire.after = request => {
+    if (request.method === 'POST') throw new Error('connection reset')
+  }
+  await expect(syncAll(alice)).rejects.toThrow(/could not be reached/)
+  alice.wire.mend()
+  await rename(alice, 'item', 'milk', 'oat milk')
+  await rename(server.dataSource, 'list', 'home', 'Home')
+  expect(await syncAll(alice)).toMatchObject({ pulled: 1, conflicts: 0, merged: 0, waiting: 0 })
+  const [ended] = alice.wire.requests
+  expect([ended?.method, rowsIn(ended?.body)]).toEqual(['POST', []])
+  await syncAll(bob)
+  await expectAtRest([alice, bob])
+  await expectEqual([server.dataSource, alice, bob], TABLES)
+})
