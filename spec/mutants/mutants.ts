@@ -798,7 +798,7 @@ const pushing: Mutant[] = [
     name: 'images-stay-where-nothing-is-told',
     hazard: 'images that are no base are dropped; change-log growth is bounded',
     file: 'src/sync/standing.ts',
-    find: ' && !(row.images && !waiting && !refused)',
+    find: ' && !(images?.[`images${n}`] && !waiting && !refused)',
     replace: '',
     by: [pushes],
   },
