@@ -5,7 +5,6 @@ import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
 import { groupBy } from '../src/changes/groupBy.js'
 import { BadRequestError } from '../src/errors.js'
-import { COLLECTIONS_UNKNOWN } from '../src/protocol/checks.js'
 import { writeUpdate } from '../src/protocol/messages.js'
 import { readFeedGroups, readFeedPushQuery } from '../src/protocol/requests.js'
 import { hashOf, type PushLimits, readKey, readRows, storeAndAnswer, tooManyRows } from './answerPush.js'
@@ -56,7 +55,7 @@ export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushL
 
 function unknownCollections(unknown: readonly string[]): Problem {
   return new Problem(422, 'Nothing was stored: some of these collections are not served here.', {
-    type: COLLECTIONS_UNKNOWN,
+    type: 'urn:typeorm-sync:collections-unknown',
     title: 'Collections unknown',
     members: { unknown },
   })

@@ -1,13 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { BadRequestError, MalformedAnswerError } from '../../src/errors.js'
-import {
-  isFeedStaleAnswer,
-  readFeedAnswer,
-  readFeedPushAnswer,
-  readFeedStaleAnswer,
-  readRefusals,
-  readUnknownCollections,
-} from '../../src/protocol/checks.js'
+import { isFeedStaleAnswer, readFeedAnswer, readFeedPushAnswer, readFeedStaleAnswer, readRefusals } from '../../src/protocol/checks.js'
 import { readFeedGroups, readFeedPushQuery, readFeedQuery } from '../../src/protocol/requests.js'
 
 const milk = { id: 'milk', name: 'Buy milk', _lastChange: 4 }
@@ -114,13 +107,6 @@ describe('an answer to a POST to the feed', () => {
   test('or why rows were refused, and of which collection each is', () => {
     const refusal = { collection: '/taskChanges', id: 'milk', property: 'name', code: 'not-valid', detail: 'It is missing.' }
     expect(readRefusals({ errors: [refusal, { ...refusal, collection: 7 }] })).toEqual([refusal, { ...refusal, collection: undefined }])
-  })
-
-  test('or which collections are not served', () => {
-    const type = 'urn:typeorm-sync:collections-unknown'
-    expect(readUnknownCollections({ type, unknown: ['/colorChanges'] })).toEqual(['/colorChanges'])
-    for (const other of [{ unknown: ['/colorChanges'] }, { type }, { type, unknown: [1] }, undefined, []])
-      expect(readUnknownCollections(other)).toBeUndefined()
   })
 })
 

@@ -11,7 +11,7 @@ import type { Conflict, ConflictUpdate } from '../../src/sync/handlers.js'
 import { ReportBuilder } from '../../src/sync/report.js'
 import { sync } from '../../src/sync/sync.js'
 import { createTransport } from '../../src/sync/transport.js'
-import { feedWire, isFeedKey, routeWire, type Wire } from '../../src/sync/wire.js'
+import { feedWire, isOfFeed, routeWire, type Wire } from '../../src/sync/wire.js'
 import { Application } from './application.js'
 import { type Dump, PROPERTIES, RELATIONS, running, SimulatedDatabase, type Turn } from './databases.js'
 import { drawFeatures, type Features } from './features.js'
@@ -133,6 +133,9 @@ export interface Outcome {
 }
 
 class Lost extends TypeError {}
+
+/** A sync of ours asks nothing that the server refuses: what is contested, reset or refused by row it goes on from. */
+const isRefusal = ({ status = 0 }: TransportError) => status >= 400 && status < 500 && ![408, 425, 429].includes(status)
 class InjectedFault extends Error {}
 
 /** Rows as they travel, of a feed or of one collection. */
@@ -810,7 +813,7 @@ export async function history(
           log: db.log,
           members,
           wire: byCollection ? routeOf(this.collections[0] as Collection) : feed,
-          wireOf: (key, [member]) => (isFeedKey(key) ? feed : routeOf(member?.collection as Collection)),
+          wireOf: (key, [member]) => (isOfFeed(key) ? feed : routeOf(member?.collection as Collection)),
           leave: paths => {
             throw new Error(`${this.server} does not know ${paths}`)
           },
@@ -826,7 +829,7 @@ export async function history(
             end(
               error instanceof SyncContentionError
                 ? 'contention'
-                : error instanceof TransportError ||
+                : (error instanceof TransportError && (this.isGarbled || !isRefusal(error))) ||
                     error instanceof DatabaseBusyError ||
                     error instanceof DatabaseFailedError ||
                     error instanceof InjectedFault ||
@@ -877,6 +880,7 @@ export async function history(
       }
       if (faults && chance(odds.garble)) {
         reached.add('garbled answer')
+        this.isGarbled = true
         const text = await answer.text()
         return new Response(chance(0.5) ? '<html>Welcome to our hotel</html>' : text.slice(0, text.length / 2), {
           status: answer.status === 304 ? 200 : answer.status,
@@ -907,6 +911,7 @@ export async function history(
     }
     readsFull = false
     wasReset = false
+    isGarbled = false
     sweepToken = new Map<string, string>()
 
     async #handle(conflicts: Conflict[], updates: ConflictUpdate[]): Promise<void> {

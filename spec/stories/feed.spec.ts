@@ -151,6 +151,46 @@ test('a list that came along with its first items, without an answer, and was re
   await expectEqual([server.dataSource, alice, bob], TABLES)
 })
 
+describe('a push that is too large', () => {
+  /** Takes bodies of so many bytes; the fiftieth push is one too many. */
+  const takes = (most: number): Koa.Middleware => {
+    let pushes = 0
+    return (ctx, next) => {
+      if (ctx.method !== 'POST') return next()
+      if (++pushes > 50) throw new Error('It pushes without end.')
+      if (Number(ctx.length ?? ctx.get('content-length')) <= most) return next()
+      ctx.status = 413
+    }
+  }
+  const LISTS = ['home', 'work']
+  const fill = async (alice: DataSource) => {
+    for (const id of LISTS) await add(alice, 'list', id)
+    for (let i = 0; i < 5; i++) await add(alice, 'item', `i${i}`, { list: { id: LISTS[i % 2] } })
+    for (const id of LISTS) await rename(alice, 'list', id, 'n'.repeat(100))
+  }
+
+  test('for the lists that come along with their items arrives in smaller ones', async () => {
+    const { server, alice, bob } = await start([takes(230)])
+    await fill(alice)
+    expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ waiting: 0, refused: 0 })
+    await syncAll(bob)
+    await expectAtRest([alice, bob])
+    await expectEqual([server.dataSource, alice, bob], TABLES)
+  })
+
+  test('for lists that are too large by themselves ends: they are refused, and their items wait for them', async () => {
+    const { server, alice } = await start([takes(140)])
+    await fill(alice)
+    expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ pushed: 0, refused: 7 })
+    expect(await journal(alice.getRepository('list')).refused()).toMatchObject(LISTS.map(id => ({ id, code: 'too-large' })))
+    expect(await journal(alice.getRepository('item')).refused()).toMatchObject(Array(5).fill({ code: 'parent-missing' }))
+    for (const id of LISTS) await rename(alice, 'list', id, id)
+    expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ refused: 0 })
+    expect(await idsOf(server.dataSource, 'item')).toHaveLength(5)
+    await expectAtRest([alice])
+  })
+})
+
 test('a list is not removed on the server before the items that were moved out of it, however the batches are cut', async () => {
   const { server, alice, bob } = await start()
   for (const id of ['old', 'new']) await add(alice, 'list', id)

@@ -28,17 +28,17 @@ interface Asked {
   readonly bytes: number
 }
 
-/** Where a collection of this order goes on from. */
-function placeIn(collections: readonly Collection[], { stamp, id, collection }: FeedPlace, at: number): Place {
-  if (!collection || collection === collections[at]) return { stamp, id }
+/** The place in one collection of this order, whose changes up to there are those up to the place in all of them. */
+export function placeIn(collections: readonly Collection[], { stamp, id, collection }: FeedPlace, own: Collection): Place {
+  if (!collection || collection === own) return { stamp, id }
   // those before it have told all of this stamp, those behind it nothing
-  return { stamp, id: at < collections.indexOf(collection) ? LAST : '' }
+  return { stamp, id: collections.indexOf(own) < collections.indexOf(collection) ? LAST : '' }
 }
 
 /** Those of the collections that have changes above a place, by the stamps of their last ones. */
 export function changedAbove(collections: readonly Collection[], above: FeedPlace, last: ReadonlyMap<Collection, number>): Collection[] {
-  return collections.filter((collection, at) => {
-    const { stamp, id } = placeIn(collections, above, at)
+  return collections.filter(collection => {
+    const { stamp, id } = placeIn(collections, above, collection)
     return (last.get(collection) ?? 0) >= (id === LAST ? stamp + 1 : stamp)
   })
 }
@@ -50,7 +50,7 @@ export function* readFeedPage(
   changed: readonly Collection[],
   { above, limit, removalsAbove, bytes }: Asked,
 ): Step<FeedPage> {
-  const parts = changed.map((collection): Part => ({ collection, above: placeIn(collections, above, collections.indexOf(collection)) }))
+  const parts = changed.map((collection): Part => ({ collection, above: placeIn(collections, above, collection) }))
   const [only] = parts
   if (only && parts.length === 1) {
     const page = yield* readChangePage(database, only.collection, { above: only.above, limit, removalsAbove, bytes })

@@ -22,7 +22,7 @@ import type { Member, Session } from '../sync/session.js'
 import { type Standing, standingOf } from '../sync/standing.js'
 import { sync } from '../sync/sync.js'
 import { createTransport, type Transport, type TransportOptions } from '../sync/transport.js'
-import { feedWire, isFeedKey, NoFeedError, routeWire, type Wire } from '../sync/wire.js'
+import { feedWire, isOfFeed, NoFeedError, routeWire, type Wire } from '../sync/wire.js'
 import { changeLogOf, syncedEntities } from './registry.js'
 
 /** How a client syncs. Given to `withSync` for all syncs of a data source, or to a single call. */
@@ -328,7 +328,7 @@ async function runSession(
     ...{ log, members, wire, pageSize, batchSize, rounds, handlerTimeout, signal },
     wireOf(key, [member]) {
       const place = places.find(p => p.collection === member?.collection)
-      return isFeedKey(key) || !place ? feedWire(transport, feed.url, pathsOf(feed.members)) : routeWire(transport, place.url, place.path)
+      return isOfFeed(key) || !place ? feedWire(transport, feed.url, pathsOf(feed.members)) : routeWire(transport, place.url, place.path)
     },
     leave(paths) {
       session.members = session.members.filter(m => !paths.includes(m.path))

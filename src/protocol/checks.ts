@@ -130,15 +130,6 @@ export function readFeedStaleAnswer(body: unknown): FeedStaleAnswer {
   }
 }
 
-export const COLLECTIONS_UNKNOWN = 'urn:typeorm-sync:collections-unknown'
-
-/** The paths in a 422 that names collections which the server does not serve; undefined where it is about something else. */
-export function readUnknownCollections(body: unknown): string[] | undefined {
-  if (!isObject(body) || own(body, 'type') !== COLLECTIONS_UNKNOWN) return
-  const unknown: unknown = own(body, 'unknown')
-  return isTexts(unknown) ? unknown : undefined
-}
-
 function readByPath<T>(answer: WireRow, name: string, read: (value: unknown, name: string) => T): Map<string, T> {
   const groups = own(answer, name)
   if (!isObject(groups)) throw new MalformedAnswerError(`${name} is not an object`)

@@ -3,6 +3,7 @@
 import { type Collection, keyOf } from '../changes/collection.js'
 import { first, imagesOf, query, quote, type Step } from '../changes/database/database.js'
 import { withoutIgnored } from '../changes/ignored.js'
+import { type FeedPlace, placeIn } from '../changes/pages.js'
 import { baseOf, isAgreed, isHeld, keepImages, type Remote, type RowState, readStates } from '../changes/remotes.js'
 import { isUpTo, LAST, laterOf, type Place, readChangePage, readLastChanges } from '../changes/rows.js'
 import { dateToNumber, equalValues } from '../changes/values.js'
@@ -13,19 +14,8 @@ import { writeRefusals } from './refusals.js'
 import type { Exchanges, Session, StepSize } from './session.js'
 import { readWaiting } from './waiting.js'
 
-/** A place in the order of the changes of all collections: by stamps, and at one stamp parents before children. */
-export interface FeedPlace extends Place {
-  /** The collection's place among those of the change log. */
-  readonly rank: number
-}
-
-const rankOf = ({ log, collection }: Exchange) => log.collections.indexOf(collection)
-
-/** The place in one collection, whose changes up to there are those up to the place in all of them. */
-export function placeIn({ stamp, rank, id }: FeedPlace, exchange: Exchange): Place {
-  const own = rankOf(exchange)
-  return { stamp, id: own < rank ? LAST : own > rank ? '' : id }
-}
+/** How far a batch with this limit tells one collection. */
+export const limitIn = (limit: FeedPlace, { log, collection }: Exchange): Place => placeIn(log.collections, limit, collection)
 
 export interface PushedOf {
   readonly collection: Collection
@@ -87,16 +77,17 @@ function* read(session: Session, exchanges: Exchanges, size: StepSize, isReadOnl
         break
       }
       batch.tells(collection, id, stamp)
-      last = { stamp, rank: rankOf(exchange), id }
+      last = { stamp, id, collection }
       count++
     }
     next.done()
   }
   if (isReadOnly && refused.size) return
   for (const [exchange, some] of refused) yield* writeRefusals(exchange, some)
-  if (more) yield* addNeeded(batch, exchanges)
+  // where a push has to be as small as that, each row is told by itself: so it is found which of them is too large
+  if (more && exchanges[0]?.remote.batch !== 1) yield* addNeeded(batch, exchanges)
   const now = (yield* (exchanges[0] as Exchange).log.database.clock()).now
-  const limit: FeedPlace = (more && last) || { stamp: now, rank: Number.POSITIVE_INFINITY, id: LAST }
+  const limit: FeedPlace = (more && last) || { stamp: now, id: LAST }
   size.took(count, performance.now() - start)
   return { ...batch.build(), limit, more, now }
 }
@@ -244,7 +235,7 @@ function* addNeeded(batch: BatchBuilder, exchanges: Exchanges): Step<void> {
 export function* keepNeeded(exchanges: Exchanges, { needed, limit }: Batch): Step<void> {
   for (const exchange of exchanges) {
     const { log, collection, remote } = exchange
-    const place = placeIn(limit, exchange)
+    const place = limitIn(limit, exchange)
     const isFree = (stamp: number, id: string) =>
       stamp > 0 && isUpTo(place, id, stamp) && !isUpTo(remote.told, id, stamp) && !remote.stored.has(stamp)
     for (const { row } of needed.filter(each => each.collection === collection)) {

@@ -21,7 +21,7 @@ import { type Exchanges, remotesIn, type Session, StepSize, step } from './sessi
 import { leaveRows, nothingTaken, type Part, settle, takeRows, takeTogether, takeUnknown } from './take.js'
 import { readSentAndRemoved } from './undecided.js'
 import { readWaiting } from './waiting.js'
-import type { Answer, Pulled } from './wire.js'
+import { type Answer, isOfFeed, markFor, type Pulled, unmark } from './wire.js'
 
 /** Updates in the first page: there is something to store soon. Each further one is twice as large, up to the session's size. */
 const FIRST_PAGE = 1_000
@@ -143,7 +143,8 @@ const OVERLAP = 60_000
 
 function questionOf(session: Session, asked: readonly Remote[], ignored: ByCollection<readonly string[]>): FeedQuery {
   const { page, serverCollection } = asked[0] as Remote
-  const after = page === null ? undefined : readPage(session, page)
+  // where the other kind was asked before, the answer is begun anew
+  const after = page === null || isOfFeed(page) !== session.wire.isFeed ? undefined : unmark(page)
   const date = Math.min(...asked.map(remote => remote.serverDate))
   const highest = Math.max(...asked.map(remote => remote.highest))
   const members = session.members.filter(m => asked.some(remote => remote.id === m.remoteId))
@@ -160,14 +161,6 @@ function questionOf(session: Session, asked: readonly Remote[], ignored: ByColle
     ...(properties.length && { properties: new Map(properties) }),
   }
 }
-
-/** The token of a page is one of the feed's or one of a route's: where the other was asked before, the answer is begun anew. */
-const FEED = 'feed-'
-
-const writePage = ({ wire: { isFeed } }: Session, next: string) => (isFeed ? FEED : '') + next
-
-const readPage = ({ wire: { isFeed } }: Session, page: string) =>
-  page.startsWith(FEED) === isFeed ? page.slice(isFeed ? FEED.length : 0) : undefined
 
 const isSameQuestion = (x: FeedQuery, y: FeedQuery) =>
   x.since === y.since &&
@@ -435,7 +428,7 @@ function* noteSeen({ log: { database }, remote }: Exchange, updates: readonly Up
 
 function turnPage(session: Session, exchanges: Exchanges, answer: Answer, next: string): void {
   for (const { remote } of exchanges) {
-    remote.page = writePage(session, next)
+    remote.page = markFor(session.wire, next)
     remote.highest = Math.max(remote.highest, answer.now) // no later page may come from an older state
   }
 }

@@ -21,9 +21,9 @@ import {
   isAnyWaiting,
   isStillSo,
   keepNeeded,
+  limitIn,
   noteUntold,
   type PushedOf,
-  placeIn,
   readAhead,
   readBatch,
   seenBy,
@@ -35,7 +35,7 @@ import { holdMoves } from './moves.js'
 import { putOffReferences } from './putOff.js'
 import { forgetOutdatedRefusals, freeRefused, writeRefusals } from './refusals.js'
 import { type Exchanges, type Member, remotesIn, type Session, StepSize, step } from './session.js'
-import { isFeedKey, newKey } from './wire.js'
+import { isOfFeed, markFor } from './wire.js'
 
 /** `again`: the server has to be read first; `more`: another batch waits. */
 type PushOutcome = 'done' | 'more' | 'again'
@@ -89,12 +89,12 @@ function* preparePush(session: Session, exchanges: Exchanges, size: StepSize, ah
   const { rows, limit, more } = batch
   // nothing to tell is told at once
   if (!rows.length) {
-    yield* acknowledge(exchanges, exchange => placeIn(limit, exchange), undefined, more)
+    yield* acknowledge(exchanges, exchange => limitIn(limit, exchange), undefined, more)
     return more ? 'more' : 'done'
   }
-  const key = newKey(wire)
+  const key = markFor(wire, globalThis.crypto.randomUUID())
   const since = Math.min(...remotes.map(remote => remote.serverDate))
-  for (const exchange of exchanges) exchange.remote.push = { key, limit: placeIn(limit, exchange), since }
+  for (const exchange of exchanges) exchange.remote.push = { key, limit: limitIn(limit, exchange), since }
   yield* writeRemotes(log.database, remotes)
   yield* keepNeeded(exchanges, batch)
   const [{ serverCollection }, seen] = [remotes[0] as Remote, seenBy(session, exchanges, rows)]
@@ -146,7 +146,8 @@ async function sendPush(session: Session, prepared: Prepared, size: StepSize): P
 }
 
 // What is certain not to have been stored ends the push, so that a client that may not write still reads; else it stays open.
-async function failPush(session: Session, { push, rows, body, told }: Prepared, error: unknown): Promise<PushOutcome> {
+async function failPush(session: Session, prepared: Prepared, error: unknown): Promise<PushOutcome> {
+  const { push, rows, body, told } = prepared
   if (!(error instanceof TransportError)) throw error
   if (error instanceof TooLargeError) {
     const [only] = rows
@@ -154,19 +155,22 @@ async function failPush(session: Session, { push, rows, body, told }: Prepared, 
       const detail = `The row has ${new TextEncoder().encode(body).length - 2} bytes as JSON. ${error.message}`
       const collection = session.members.find(m => m.collection === only.collection)?.path ?? ''
       await setAside(session, push, [{ collection, id: only.row.id, code: 'too-large', detail }], told)
-    } else await endPush(session, push, Math.max(1, Math.floor(rows.length / 2)))
+    } else await endPush(session, push, halfOf(prepared))
     return 'more'
   }
   if (error.isDefinite) await endPush(session, push)
   // the next one is smaller: it arrives in time, and a server that fails because of its rows names a row that comes alone
   else if (error instanceof RequestTimeoutError || error.status === 500)
-    await step(session, exchanges => shrinkBatch(exchanges, rows.length))
+    await step(session, exchanges => shrinkBatch(exchanges, halfOf(prepared)))
   throw error
 }
 
-function* shrinkBatch(exchanges: Exchanges, rows: number): Step<void> {
+/** What comes along does not count: a batch of so many rows may bring as much again. */
+const halfOf = ({ rows, needed }: Batch) => Math.max(1, Math.floor((rows.length - needed.length) / 2))
+
+function* shrinkBatch(exchanges: Exchanges, batch: number): Step<void> {
   const remotes = exchanges.map(exchange => exchange.remote)
-  for (const remote of remotes) remote.batch = Math.max(1, Math.floor(rows / 2))
+  for (const remote of remotes) remote.batch = batch
   const [any] = exchanges
   if (any) yield* writeRemotes(any.log.database, remotes)
 }
@@ -338,7 +342,7 @@ export async function finishPush(session: Session): Promise<void> {
       continue
     }
     // one that was sent to an entity's route, or to the feed, is ended there
-    const there = isFeedKey(push.key) === wire.isFeed ? wire : session.wireOf(push.key, members)
+    const there = isOfFeed(push.key) === wire.isFeed ? wire : session.wireOf(push.key, members)
     try {
       report.requests++
       const answer = await there.push(

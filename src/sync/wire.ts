@@ -1,38 +1,14 @@
 // What a sync says to a server, in one form of words: to its feed, or to the route of one entity, which older servers have alone.
 
 import { ServerError } from '../errors.js'
-import type { ByPath, FeedAnswer, FeedPushAnswer, FeedQuery, FeedStaleAnswer, Refusal } from '../protocol/messages.js'
-import type { Transport } from './transport.js'
+import type { ByPath, FeedAnswer, FeedPushAnswer, FeedQuery, FeedStaleAnswer } from '../protocol/messages.js'
+import type { Push, Transport, Pulled as Transported, Pushed as TransportedPush } from './transport.js'
 
 /** What changed; a server of 2011 has no collection id. */
 export type Answer = Omit<FeedAnswer, 'collection'> & { readonly collection?: string }
 
-export interface Pulled {
-  /** undefined: nothing is new (304). */
-  readonly answer: Answer | undefined
-  readonly etag: string | null
-  /** Length of the body, unzipped. */
-  readonly bytes: number
-  /** Twice as much might not arrive in time, or be too large. */
-  readonly isNearLimit: boolean
-}
-
-/** `isDefinite` is false where an earlier try of the same push got no answer, and may still arrive. */
-export type Pushed = { readonly bytes: number; readonly isNearLimit: boolean } & (
-  | { readonly kind: 'stored'; readonly answer: FeedPushAnswer; readonly replayed: boolean }
-  | { readonly kind: 'stale'; readonly answer: FeedStaleAnswer; readonly isDefinite: boolean }
-  | { readonly kind: 'refused'; readonly refusals: readonly Refusal<string>[]; readonly isDefinite: boolean }
-)
-
-export interface WirePush {
-  readonly since?: number
-  readonly collection?: string | undefined
-  readonly key?: string
-  /** How far other collections of this server were read, by their paths. To a feed that goes without saying. */
-  readonly seen?: ByPath<number>
-  /** The server knows keys, so that a second copy does no harm. */
-  readonly retry: boolean
-}
+export type Pulled = Transported<Answer>
+export type Pushed = TransportedPush<FeedPushAnswer, FeedStaleAnswer>
 
 /** Its promises reject with a TransportError, or with the signal's reason. */
 export interface Wire {
@@ -41,15 +17,20 @@ export interface Wire {
   /** The body of a push, of rows as JSON by the paths of their collections. */
   body(rows: ByPath<readonly string[]>): string
   pull(query: FeedQuery, etag: string | null, signal?: AbortSignal): Promise<Pulled>
-  push(body: string, push: WirePush, signal?: AbortSignal): Promise<Pushed>
+  push(body: string, push: Omit<Push, 'collections'>, signal?: AbortSignal): Promise<Pushed>
 }
 
-/** The key of a push to a feed says so: it is ended there, whatever the client asks meanwhile. */
+/**
+ * What belongs to a feed says so, the key of a push and the token of a page: a push is ended where it was sent, and a page of one kind is none of
+ * the other, whatever the client asks meanwhile.
+ */
 const FEED = 'feed-'
 
-export const isFeedKey = (key: string) => key.startsWith(FEED)
+export const isOfFeed = (text: string) => text.startsWith(FEED)
 
-export const newKey = ({ isFeed }: Wire) => (isFeed ? FEED : '') + globalThis.crypto.randomUUID()
+export const markFor = ({ isFeed }: Wire, text: string) => (isFeed ? FEED : '') + text
+
+export const unmark = (text: string) => (isOfFeed(text) ? text.slice(FEED.length) : text)
 
 /** There is no feed at this url: the server is an older one, or not one of ours. */
 export class NoFeedError extends Error {
