@@ -11,8 +11,9 @@ import type { Refusal } from '../src/protocol/messages.js'
 import { readPushedRows, readPushQuery } from '../src/protocol/requests.js'
 import { type BodyLimits, readJson } from './body.js'
 import { refuseRounded } from './numbers.js'
+import type { PostedRow, Refused } from './posted.js'
 import { keyReused, Problem } from './problem.js'
-import { type Contested, type PostedRow, type Push, type PushOutcome, type Refused, refuseTogether, storePush } from './push.js'
+import { type Contested, type Push, type PushOutcome, refuseTogether, storePush } from './push.js'
 import type { WriteUpdate } from './updates.js'
 
 export interface PushLimits extends BodyLimits {

@@ -10,8 +10,8 @@ import { readFeedGroups, readFeedPushQuery } from '../src/protocol/requests.js'
 import { hashOf, type PushLimits, readKey, readRows, storeAndAnswer, tooManyRows } from './answerPush.js'
 import { readJson, saysTwice } from './body.js'
 import { pathsOf } from './feedPaths.js'
+import type { PostedRow, Refused } from './posted.js'
 import { Problem } from './problem.js'
-import type { PostedRow, Refused } from './push.js'
 
 export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushLimits) {
   const { key: keyInQuery, collections: asked, ...query } = readFeedPushQuery(ctx.query)

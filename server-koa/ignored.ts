@@ -2,7 +2,7 @@
 
 import type { Collection } from '../src/changes/collection.js'
 import { BadRequestError } from '../src/errors.js'
-import type { PostedRow } from './push.js'
+import type { PostedRow } from './posted.js'
 
 const ENVELOPE = new Set(['id', '_lastChange', '_removed', '_partial'])
 

@@ -1,31 +1,22 @@
 // Stores a POST: all of it, or nothing (PROTOCOL.md, POST).
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import { type Collection, keyOf, type Reference } from '../src/changes/collection.js'
+import type { Collection } from '../src/changes/collection.js'
 import { attempt, type Clock, type Database, first, type Step, Undo } from '../src/changes/database/database.js'
-import { type Dependent, type Link, nameOf, reaching, readDependentsOf } from '../src/changes/dependents.js'
-import { groupBy } from '../src/changes/groupBy.js'
+import { type Dependent, nameOf } from '../src/changes/dependents.js'
 import type { Change } from '../src/changes/order.js'
 import { hasRemotes } from '../src/changes/remotes.js'
 import { isAnyRemoved, NEVER, readVersions, type Version } from '../src/changes/rows.js'
 import { deleteStaying, readStaying } from '../src/changes/skipped.js'
-import { findOrphansAmong, insertNew, type Write } from '../src/changes/store.js'
+import { insertNew } from '../src/changes/store.js'
 import { keepReplaced, storeChanges, storeTakeable } from '../src/changes/storeChanges.js'
 import { equalValues } from '../src/changes/values.js'
 import { ConstraintError, ValueError } from '../src/errors.js'
-import type { PushAnswer, PushedRow, Refusal, Reset, WireRow } from '../src/protocol/messages.js'
+import type { PushAnswer, Reset, WireRow } from '../src/protocol/messages.js'
 import { readUnseenCircle } from './circles.js'
 import { ignoredProperties } from './ignored.js'
-
-/** A posted row of one of the collections. */
-export interface PostedRow extends PushedRow {
-  readonly collection: Collection
-}
-
-/** A refusal that knows whose row it is about. */
-export interface Refused extends Omit<Refusal, 'collection'> {
-  readonly collection: Collection
-}
+import { groupsOf, type PostedRow, type PostedWrite, type Refused, readVersionsOf, type VersionOf } from './posted.js'
+import { type Reach, readReached, refuseByRelation } from './reached.js'
 
 /** What stands at an id that is contested. */
 export interface Contested extends Dependent, Version {}
@@ -107,14 +98,6 @@ const stored = (now: number, before: Clock, isExact: boolean): PushOutcome => ({
   answer: { status: 'ok', now, ...(isExact && { since: before.now }) },
 })
 
-/** What stands at each id. */
-type VersionOf = (row: Dependent) => Version
-
-/** A write of a posted row. */
-type PostedWrite = Write & Dependent
-
-const groupsOf = <R extends Dependent>(rows: readonly R[]) => groupBy(rows, row => row.collection)
-
 /** Stores rows that are all new, as in the first push of a client. Gives the stamp; undefined where one of them may be known. */
 function* storeBirths({ database, collections }: ChangeLog, rows: readonly PostedRow[]): Step<number | undefined> {
   if (rows.some(r => r.partial || r.value === null)) return
@@ -188,15 +171,6 @@ function* storeRows(log: ChangeLog, push: Push, clock: Clock): Step<PushOutcome>
   return stored(stamp, clock, isExact)
 }
 
-function* readVersionsOf({ database }: ChangeLog, rows: readonly Dependent[]): Step<VersionOf> {
-  const versions = new Map<Collection, Map<string, Version>>()
-  for (const [collection, some] of groupsOf(rows)) {
-    const ids = some.map(r => r.id)
-    versions.set(collection, yield* readVersions(database, collection, ids))
-  }
-  return ({ collection, id }) => versions.get(collection)?.get(id) ?? NEVER
-}
-
 /** Posted removals whose rows stay although they are deleted. */
 function* readStayingOf({ database }: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Step<Set<PostedRow>> {
   const staying = new Set<PostedRow>()
@@ -256,116 +230,6 @@ function decideWrites(
     if (isValid) writes.push({ collection, id, old, value: posted })
   }
   return { writes, refusals }
-}
-
-// ---------------------------------------------------------------- foreign keys
-
-/** A row that was not posted and that posted removals change. */
-interface Reached extends Dependent {
-  readonly old: Version
-  /** What is set; null: removed. */
-  readonly value: WireRow | null
-  /** Those that take it along. */
-  readonly parents: readonly Dependent[]
-}
-
-interface Reach {
-  /** Those that depend on others first. */
-  readonly changes: readonly Reached[]
-  /** The posted removals that take along one of these. */
-  readonly removalsOf: (rows: readonly Dependent[]) => Dependent[]
-  /** Posted removals that rows forbid. */
-  readonly forbidden: readonly Dependent[]
-  /** Posted rows, by name, whose parent goes: properties that become null. */
-  readonly cleared: ReadonlyMap<string, readonly string[]>
-  /** Posted rows whose parent goes and would take them along. */
-  readonly orphans: readonly (Dependent & { readonly property: string })[]
-}
-
-const NOTHING_REACHED: Reach = { changes: [], removalsOf: () => [], forbidden: [], cleared: new Map(), orphans: [] }
-
-function* readReached(log: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Step<Reach> {
-  const removals = rows
-    .filter(r => r.value === null && versionOf(r).value !== null)
-    .map(({ collection, id }): Dependent => ({ collection, id }))
-  if (!removals.some(({ collection }) => collection.children.length)) return NOTHING_REACHED
-  const posted = new Map(rows.map(r => [nameOf(r), r]))
-  // a posted child that names another parent does not go with the old one
-  const leaves = (row: Dependent, { property, key }: Link) => {
-    const value = posted.get(nameOf(row))?.value
-    return !!value && Object.hasOwn(value, property) && value[property] !== key
-  }
-  const dependents = yield* readDependentsOf(log.database, removals, { leaves })
-  const removalsOf = (some: readonly Dependent[]) => {
-    const names = reaching(dependents, some)
-    return removals.filter(row => names.has(nameOf(row)))
-  }
-  const changes = new Map<string, Omit<Reached, 'old'>>()
-  const cleared = new Map<string, string[]>()
-  // cleared while their parents stand: what stood there is kept
-  for (const { collection: there, id, property, parent } of dependents.cleared) {
-    const row = { collection: there, id }
-    const name = nameOf(row)
-    if (posted.has(name)) {
-      cleared.set(name, [...(cleared.get(name) ?? []), property])
-      continue
-    }
-    const known = changes.get(name)
-    changes.set(name, { ...row, value: { ...known?.value, [property]: null }, parents: [...(known?.parents ?? []), parent] })
-  }
-  const orphans: (Dependent & { property: string })[] = []
-  for (const { by, ...row } of dependents.removed) {
-    if (posted.has(nameOf(row))) orphans.push(...by.map(({ property }) => ({ ...row, property })))
-    else changes.set(nameOf(row), { ...row, value: null, parents: by.map(link => link.parent) })
-  }
-  const reached = [...changes.values()]
-  const oldOf = yield* readVersionsOf(log, reached)
-  return {
-    changes: reached.map(change => ({ ...change, old: oldOf(change) })),
-    removalsOf,
-    forbidden: removalsOf([...dependents.forbidding.map(row => row.parent), ...dependents.blocked]),
-    cleared,
-    orphans,
-  }
-}
-
-function* refuseByRelation({ database }: ChangeLog, writes: readonly PostedWrite[], reached: Reach): Step<Refused[]> {
-  const rows = writes.filter(w => w.value !== null) as (PostedWrite & { value: WireRow })[]
-  const orphans: (Dependent & { property: string })[] = [...reached.orphans]
-  for (const [{ collection, id }, property] of yield* findOrphansAmong(database, rows)) orphans.push({ collection, id, property })
-  // nor may a row need one that goes in the same push
-  const going = [...writes, ...reached.changes].filter(w => w.value === null)
-  if (going.length) {
-    const goingOf = groupsOf(going)
-    const rowsOf = groupsOf(rows)
-    for (const [collection, some] of rowsOf) {
-      for (const reference of collection.parents) {
-        const { parent, property } = reference
-        if (!parent || !goingOf.has(parent)) continue
-        const keyIn = referencedBy(reference)
-        const keys = new Set((goingOf.get(parent) ?? []).map(row => keyIn(row.id, row.old.value)))
-        for (const row of rowsOf.get(parent) ?? []) keys.delete(keyIn(row.id, row.value))
-        for (const { id, value } of some) {
-          const key = keyOf(reference, id, value)
-          if (key !== null && key !== undefined && keys.has(String(key))) orphans.push({ collection, id, property })
-        }
-      }
-    }
-  }
-  return [
-    ...orphans.map((row): Refused => ({ ...row, code: 'parent-missing', detail: 'The row that it needs is not there.' })),
-    ...reached.forbidden.map((row): Refused => ({ ...row, code: 'children-exist', detail: 'There are rows that need it.' })),
-  ]
-}
-
-/** By what a reference finds a row: its id, or the value of another column. */
-function referencedBy({ parent, parentColumn }: Reference): (id: string, value: WireRow | null) => string | undefined {
-  if (parentColumn === parent?.table.key) return id => id
-  const property = parent?.columns.find(c => c.column === parentColumn)?.property
-  return (_, value) => {
-    const key = property === undefined ? undefined : value?.[property]
-    return key === null || key === undefined ? undefined : String(key)
-  }
 }
 
 // ---------------------------------------------------------------- storing

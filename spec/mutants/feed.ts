@@ -56,7 +56,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'new-collection-goes-with-the-others',
     hazard: 'an app update brings an entity: it is read from its beginning',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/question.ts',
     find: '  return unread.length ? unread : remotes\n',
     replace: '  return remotes\n',
     by: [feed],
@@ -80,7 +80,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'token-of-another-kind',
     hazard: 'a page of a route is no page of the feed',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/question.ts',
     find: 'page === null || isOfFeed(page) !== session.wire.isFeed ? undefined : unmark(page)',
     replace: 'page === null ? undefined : unmark(page)',
     by: [feed],

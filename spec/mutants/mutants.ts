@@ -1705,7 +1705,7 @@ const applying: Mutant[] = [
   {
     name: 'grandparents-do-not-wait',
     hazard: 'a row waits for a word, and the removal of what is above its parent takes it along on the server; law 9',
-    file: 'src/sync/batch.ts',
+    file: 'src/sync/held.ts',
     find: '        addParents(next, parent, id, baseOf(there.remote, state) ?? null)\n',
     replace: '',
     by: ['spec/hazards/descendants.spec.ts'],
@@ -2092,7 +2092,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-needs-one-that-goes',
     hazard: 'a row needs one that goes in the same push, of another collection: the database removes it, and nobody hears of it',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/reached.ts',
     find: 'const going = [...writes, ...reached.changes]',
     replace: 'const going = [...writes]',
     by: [feedPush],
@@ -2100,7 +2100,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-edits-one-that-is-taken-along',
     hazard: 'a posted removal takes along a row that was posted as well',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/reached.ts',
     find: 'const orphans: (Dependent & { property: string })[] = [...reached.orphans]',
     replace: 'const orphans: (Dependent & { property: string })[] = []',
     by: [feedPush],
@@ -2529,7 +2529,7 @@ const ofSizes: Mutant[] = [
   {
     name: 'pushes-are-read-whole',
     hazard: 'pages and batches are counted in rows, and rows are megabytes',
-    file: 'src/sync/batch.ts',
+    file: 'src/sync/localChanges.ts',
     find: '    bytes: LARGEST_READ,\n',
     replace: '',
     by: [largeAnswers],
@@ -2537,7 +2537,7 @@ const ofSizes: Mutant[] = [
   {
     name: 'next-for-ever',
     hazard: 'a server that repeats its `next` is asked without end',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/question.ts',
     find: 'if (next !== undefined && turned.has(next)) refuse',
     replace: 'if (next !== undefined && turned.size > 1_000) refuse',
     by: [largeAnswers],
@@ -2675,7 +2675,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'no-overlap',
     hazard: 'a server of 2011 reads its clock after its rows',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/question.ts',
     find: 'Math.max(0, date - OVERLAP)',
     replace: 'Math.max(0, date)',
     by: [oldServers],
@@ -2691,7 +2691,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'clock-went-back',
     hazard: 'a server whose `now` lies below the `since` that was asked',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/question.ts',
     find: '  if (now < since && !reset)',
     replace: '  if (now < 0 && !reset)',
     by: [oldServers],

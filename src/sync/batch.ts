@@ -1,18 +1,18 @@
 // What a push tells: the news up to a place, as so many rows as a request has room for.
 
 import { type Collection, keyOf } from '../changes/collection.js'
-import { first, imagesOf, query, quote, type Step } from '../changes/database/database.js'
+import { first, type Step } from '../changes/database/database.js'
 import { withoutIgnored } from '../changes/ignored.js'
 import { type FeedPlace, placeIn } from '../changes/pages.js'
-import { baseOf, isAgreed, isHeld, keepImages, type Remote, type RowState, readStates } from '../changes/remotes.js'
-import { isUpTo, LAST, laterOf, type Place, readChangePage, readLastChanges } from '../changes/rows.js'
+import { baseOf, isAgreed, isHeld, keepImages, type Remote, type RowState } from '../changes/remotes.js'
+import { isUpTo, LAST, laterOf, type Place } from '../changes/rows.js'
 import { dateToNumber, equalValues } from '../changes/values.js'
 import { deepProperty, TOO_DEEP } from '../protocol/depth.js'
-import { type ByPath, type PushedRow, type Refusal, type Update, type WireRow, writePushedRow } from '../protocol/messages.js'
-import { type Exchange, readRowStates, siblingOf } from './exchange.js'
+import { type ByPath, type PushedRow, type Refusal, type WireRow, writePushedRow } from '../protocol/messages.js'
+import { type Exchange, readRowStates } from './exchange.js'
+import { nextChange, openLocalChanges } from './localChanges.js'
 import { writeRefusals } from './refusals.js'
 import type { Exchanges, Session, StepSize } from './session.js'
-import { readWaiting } from './waiting.js'
 
 /** How far a batch with this limit tells one collection. */
 export const limitIn = (limit: FeedPlace, { log, collection }: Exchange): Place => placeIn(log.collections, limit, collection)
@@ -40,12 +40,6 @@ export interface Batch {
 /** Bytes in a push, but for a row that is larger by itself: proxies and body parsers take a megabyte unless told otherwise. */
 const LARGEST_BODY = 1_000_000
 
-/** Bytes of rows that are read at a time: rows may be megabytes, though little of them is told. */
-const LARGEST_READ = 8_000_000
-
-/** Rows that are read at a time of each of several collections. */
-const AT_ONCE = 250
-
 /** Reads what is to be told next. */
 export function readBatch(session: Session, exchanges: Exchanges, size: StepSize): Step<Batch> {
   return read(session, exchanges, size, false) as Step<Batch>
@@ -55,12 +49,12 @@ function* read(session: Session, exchanges: Exchanges, size: StepSize, isReadOnl
   const start = performance.now()
   const batch = new BatchBuilder(session)
   const most = Math.max(1, Math.min(size.rows, exchanges[0]?.remote.batch ?? size.rows))
-  const news = yield* openNews(exchanges)
+  const lists = yield* openLocalChanges(exchanges)
   const refused = new Map<Exchange, (Refusal & { stamp: number })[]>()
   let last: FeedPlace | undefined
   let count = 0
   let more = false
-  for (let next = yield* nextOf(news, most); next; next = yield* nextOf(news, most + 1 - count)) {
+  for (let next = yield* nextChange(lists, most); next; next = yield* nextChange(lists, most + 1 - count)) {
     const { exchange } = next
     const { collection, remote } = exchange
     const { id, stamp } = next.change
@@ -131,71 +125,6 @@ class BatchBuilder {
   build(): Pick<Batch, 'rows' | 'needed' | 'body' | 'told'> {
     return { rows: this.#rows, needed: this.#needed, body: this.session.wire.body(this.#texts as ByPath<string[]>), told: this.#told }
   }
-}
-
-// ---------------------------------------------------------------- the news of all collections, in one order
-
-/** What is to be told of one collection. */
-interface News {
-  readonly exchange: Exchange
-  above: Place
-  /** Changes that were read, those to come first at the end. */
-  changes: Required<Update>[]
-  states: ReadonlyMap<string, RowState>
-  more: boolean
-}
-
-/** Of the collections in which anything is. */
-function* openNews(exchanges: Exchanges): Step<News[]> {
-  const last = exchanges.length > 1 ? yield* readLastChanges(exchanges.map(e => e.collection)) : undefined
-  const isTold = ({ collection, remote }: Exchange) => {
-    const { stamp, id } = remote.told
-    const end = last?.get(collection) ?? Number.POSITIVE_INFINITY
-    return end < stamp || (end === stamp && id === LAST)
-  }
-  return exchanges
-    .filter(exchange => !isTold(exchange))
-    .map(exchange => ({ exchange, above: exchange.remote.told, changes: [], states: new Map(), more: true }))
-}
-
-interface NextChange {
-  readonly exchange: Exchange
-  readonly change: Required<Update>
-  readonly state: RowState
-  /** It was told, or is none. */
-  done(): void
-}
-
-/** The first change that was not told; `most` are wanted at most. */
-function* nextOf(news: readonly News[], most: number): Step<NextChange | undefined> {
-  let next: News | undefined
-  for (const each of news) {
-    if (!each.changes.length && each.more) yield* readMore(each, news.length > 1 ? Math.min(most, AT_ONCE) : most)
-    const [one, other] = [each.changes.at(-1), next?.changes.at(-1)]
-    if (one && (!other || one.stamp < other.stamp)) next = each
-  }
-  const change = next?.changes.at(-1)
-  if (!next || !change) return
-  const { exchange, states, changes } = next
-  return { exchange, change, state: states.get(change.id) as RowState, done: () => void changes.pop() }
-}
-
-function* readMore(news: News, limit: number): Step<void> {
-  const { log, collection, remote } = news.exchange
-  const newsFor = remote.stored.size ? { newsFor: remote.id } : {}
-  const page = yield* readChangePage(log.database, collection, {
-    above: news.above,
-    limit,
-    removalsAbove: -1,
-    bytes: LARGEST_READ,
-    ...newsFor,
-  })
-  const versions = new Map(page.changes.map(c => [c.id, c]))
-  news.states = yield* readStates(log.database, collection, remote, [...versions.keys()], versions)
-  const last = page.changes.at(-1)
-  if (last) news.above = { stamp: last.stamp, id: last.id }
-  news.more = page.more && last !== undefined
-  news.changes = page.changes.reverse()
 }
 
 /**
@@ -293,115 +222,6 @@ export function seenBy({ members }: Session, exchanges: Exchanges, rows: readonl
     }
   }
   return seen
-}
-
-/**
- * A removal waits with the rows that wait for a word about it, however far below it they hang on the server (law 9). `left`: so does one from
- * which rows were moved away that are told later; those of other collections, or all of them.
- */
-export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'all'): Step<void> {
-  const [any] = exchanges
-  if (!any) return
-  let level = new Map<Collection, Set<string>>()
-  if (yield* isAnyWaiting()) {
-    for (const collection of any.siblings.keys()) {
-      const there = siblingOf(any, collection) as Exchange
-      for (const [id, { theirs }] of yield* readWaiting(there)) addParents(level, collection, id, theirs)
-    }
-  }
-  for (const { collection } of left === 'none' ? [] : exchanges) {
-    for (const child of new Set(collection.children.map(r => r.child))) {
-      const there = child && siblingOf(any, child)
-      if (!there || (child === collection && left === 'others')) continue
-      for (const id of yield* readLeft(there, collection)) add(level, collection, id)
-    }
-  }
-  const walked = new Set<string>()
-  const held = new Map<Exchange, RowState[]>()
-  while (level.size) {
-    const next = new Map<Collection, Set<string>>()
-    for (const [parent, ids] of level) {
-      const own = exchanges.find(exchange => exchange.collection === parent)
-      const there = own ?? siblingOf(any, parent)
-      if (!there) continue
-      for (const state of (yield* readRowStates(there, [...ids])).values()) {
-        const { id, version } = state
-        const isGoing = version.stamp > 0 && version.value === null && !isAgreed(there.remote, state, version.stamp)
-        if (!isGoing || walked.has(`${parent.name} ${id}`)) continue
-        walked.add(`${parent.name} ${id}`)
-        if (own && !isHeld(state)) held.set(own, [...(held.get(own) ?? []), state])
-        // the server's own cascade would come down from there
-        addParents(next, parent, id, baseOf(there.remote, state) ?? null)
-      }
-    }
-    level = next
-  }
-  const detail = 'Rows that need it wait for a decision, or are told first.'
-  for (const [exchange, states] of held)
-    yield* writeRefusals(
-      exchange,
-      states.map(({ id, version }) => ({ id, code: 'children-exist' as const, detail, stamp: version.stamp })),
-    )
-}
-
-/** Usually nothing waits. */
-export function* isAnyWaiting(): Step<boolean> {
-  return (yield* first('SELECT 1 FROM sync_conflict LIMIT 1')) !== undefined
-}
-
-function addParents(level: Map<Collection, Set<string>>, collection: Collection, id: string, row: WireRow | null): void {
-  for (const reference of collection.parents) {
-    const key = keyOf(reference, id, row)
-    if (reference.parent && typeof key === 'string') add(level, reference.parent, key)
-  }
-}
-
-function add(level: Map<Collection, Set<string>>, collection: Collection, id: string): void {
-  const ids = level.get(collection)
-  if (ids) ids.add(id)
-  else level.set(collection, new Set([id]))
-}
-
-/** Removed rows that others were moved away from: told first, their removal would take those along on the server. */
-function* readLeft(exchange: Exchange, parent: Collection): Step<string[]> {
-  const { log, collection, remote } = exchange
-  const left: string[] = []
-  for (const { property, childColumn, isOwnKey, parent: needed, parentColumn } of collection.parents) {
-    // a row whose own key it is does not move
-    if (needed !== parent || parentColumn !== parent.table.key || isOwnKey) continue
-    const rows = yield* query(
-      `SELECT DISTINCT i._sync_id AS id
-         FROM ${quote(imagesOf(collection.table))} i JOIN sync_tombstone t ON t.collection = ? AND t.id = ${log.database.text(`i.${quote(childColumn)}`)}
-        WHERE i._sync_remote = ?`,
-      parent.name,
-      remote.id,
-    )
-    const states = yield* readRowStates(
-      exchange,
-      rows.map(r => String(r.id)),
-    )
-    for (const state of states.values()) {
-      const before = baseOf(remote, state)?.[property]
-      if (isHeld(state) || isAgreed(remote, state, state.version.stamp) || !state.version.value || typeof before !== 'string') continue
-      if (state.version.value[property] !== before) left.push(before)
-    }
-  }
-  return left
-}
-
-/** What waits is not told, whatever `told` says: the stamp of our version is noted with every push. */
-export function* noteUntold(exchange: Exchange): Step<void> {
-  const { log, remote } = exchange
-  const ids = [...(yield* readWaiting(exchange)).keys()]
-  if (!ids.length) return
-  const states = [...(yield* readRowStates(exchange, ids)).values()]
-  const moved = states.filter(s => !isAgreed(remote, s, s.version.stamp) && s.waiting?.untold !== s.version.stamp)
-  yield* log.database.updateRows(
-    'sync_conflict',
-    ['untold'],
-    ['remote', 'id'],
-    moved.map(s => [s.version.stamp, remote.id, s.id]),
-  )
 }
 
 /** What is told of a row: all of it, where the server has none; what changed, where it has; nothing, where it is as the server knows it. */

@@ -2,26 +2,17 @@
 
 import type { Collection } from '../changes/collection.js'
 import { first, imagesOf, query, quote, type Step } from '../changes/database/database.js'
-import {
-  baseOf,
-  cursorOf,
-  dropTentativeImages,
-  isUndecided,
-  isUpToSql,
-  type Remote,
-  resetRemote,
-  writeRemotes,
-} from '../changes/remotes.js'
+import { baseOf, dropTentativeImages, isUndecided, isUpToSql, type Remote, resetRemote, writeRemotes } from '../changes/remotes.js'
 import { AnswerTooLargeError, ConstraintError, InvalidAnswerError, RequestTimeoutError } from '../errors.js'
 import type { ByPath, FeedQuery, Update } from '../protocol/messages.js'
 import { type Exchange, readRowStates, StepStamp } from './exchange.js'
+import { type ByCollection, checkAnswer, cursorsOf, etagOf, isSameQuestion, nextAsked, nextQuestion, questionOf } from './question.js'
 import { freeRefused } from './refusals.js'
-import { nameOf } from './reply.js'
 import { type Exchanges, remotesIn, type Session, StepSize, step } from './session.js'
 import { leaveRows, nothingTaken, type Part, settle, takeRows, takeTogether, takeUnknown } from './take.js'
 import { readSentAndRemoved } from './undecided.js'
 import { readWaiting } from './waiting.js'
-import { type Answer, isOfFeed, markFor, type Pulled, unmark } from './wire.js'
+import { type Answer, markFor, type Pulled } from './wire.js'
 
 /** Updates in the first page: there is something to store soon. Each further one is twice as large, up to the session's size. */
 const FIRST_PAGE = 1_000
@@ -33,9 +24,6 @@ interface Ahead {
   /** Where the cursors stood when the last page was stored. */
   cursor: string | undefined
 }
-
-/** Properties by the collections that have them. */
-export type ByCollection<T> = ReadonlyMap<Collection, T>
 
 /**
  * Reads until all is read; `known` is what is known of the server at this moment, where that was read just now. Asks along whether it has
@@ -65,7 +53,7 @@ export async function pull(
     for (let complete = false; !complete; known = undefined) {
       const remotes: readonly Remote[] = known ?? (await step(session, remotesIn, { readOnly: true }))
       if (remotes.some(remote => remote.push && !isUndecided(remote))) return gained // another sync of this database has begun to tell
-      const asked: readonly Remote[] = nextOf(remotes)
+      const asked: readonly Remote[] = nextAsked(remotes)
       const question = questionOf(session, asked, ignored)
       if (question.after === undefined) turned.clear()
       limit ||= Math.min(asked[0]?.pageSize ?? FIRST_PAGE, pageSize)
@@ -109,26 +97,6 @@ export async function pull(
   }
 }
 
-const cursorsOf = (remotes: readonly Remote[]) => remotes.map(cursorOf).join('\n')
-
-/**
- * Those of which to ask next. A collection that is new here, or that is to be read once more, is read from its beginning by itself, and then
- * all of them together, from where the one that was read least far stands.
- */
-function nextOf(remotes: readonly Remote[]): readonly Remote[] {
-  const paging = remotes.find(remote => remote.page !== null)
-  if (paging) return remotes.filter(remote => remote.page === paging.page)
-  const unread = remotes.filter(remote => remote.serverDate === 0)
-  return unread.length ? unread : remotes
-}
-
-/** The one that all of them have; only where nothing else is to be heard. */
-function etagOf(asked: readonly Remote[]): string | null {
-  const [first, ...others] = asked
-  const isQuiet = first && !asked.some(({ pulling, push }) => pulling || push) && others.every(({ etag }) => etag === first.etag)
-  return isQuiet ? first.etag : null
-}
-
 const ENVELOPE = new Set(['id', '_lastChange', '_removed', '_partial'])
 
 // Rows of a collection have the same properties: one at each end of a page says which.
@@ -136,59 +104,6 @@ function noteUnknownProperties({ report }: Session, { column }: Collection, upda
   const names = [updates[0], updates.at(-1)].flatMap(update => Object.keys(update?.value ?? {}))
   const unknown = names.filter(p => !column.has(p) && !ENVELOPE.has(p))
   if (unknown.length) report.unknownHere = [...new Set([...report.unknownHere, ...unknown])].sort()
-}
-
-/** Milliseconds by which a server of 2011 is asked again: it may read its clock after its rows, or store rows after their stamps. */
-const OVERLAP = 60_000
-
-function questionOf(session: Session, asked: readonly Remote[], ignored: ByCollection<readonly string[]>): FeedQuery {
-  const { page, serverCollection } = asked[0] as Remote
-  // where the other kind was asked before, the answer is begun anew
-  const after = page === null || isOfFeed(page) !== session.wire.isFeed ? undefined : unmark(page)
-  const date = Math.min(...asked.map(remote => remote.serverDate))
-  const highest = Math.max(...asked.map(remote => remote.highest))
-  const members = session.members.filter(m => asked.some(remote => remote.id === m.remoteId))
-  const properties = members.flatMap(({ collection, path }) => {
-    const names = ignored.get(collection)
-    return names?.length ? [[path, names] as const] : []
-  })
-  return {
-    since: serverCollection === null ? Math.max(0, date - OVERLAP) : date,
-    ...(after !== undefined && { after }),
-    ...(serverCollection !== null && { collection: serverCollection }),
-    ...(highest > 0 && { min: highest }),
-    collections: members.map(m => m.path),
-    ...(properties.length && { properties: new Map(properties) }),
-  }
-}
-
-const isSameQuestion = (x: FeedQuery, y: FeedQuery) =>
-  x.since === y.since &&
-  x.after === y.after &&
-  x.collection === y.collection &&
-  x.min === y.min &&
-  x.collections.join() === y.collections.join()
-
-// A server whose clock went back has stamps below what was read, and no pull would ever show them.
-function checkAnswer(
-  { wire, rounds }: Session,
-  { since }: FeedQuery,
-  { now, reset, next }: Answer,
-  turned: ReadonlySet<string>,
-  resets: number,
-): void {
-  const refuse = (what: string): never => {
-    const url = nameOf(wire.url)
-    throw new InvalidAnswerError(`${url} ${what} All local changes are safe.`, '', { url, isDefinite: true })
-  }
-  if (now < since && !reset)
-    refuse(
-      `says that its time is ${now}, and was read up to ${since} before: was its clock set back, or an older database put in its place? ` +
-        'Nothing was stored. To begin anew with it, call journal(…).forget(url) and sync again.',
-    )
-  // or it would be asked without end
-  if (next !== undefined && turned.has(next)) refuse('gave a page a `next` that it had given before: its pages would never end.')
-  if (resets > rounds) refuse(`was reset ${resets} times while it was read.`)
 }
 
 /** A page that did not arrive in time, or is too large, is asked for smaller by the next sync; the pages before it are stored. */
@@ -204,16 +119,6 @@ async function orSmaller(session: Session, limit: number, asking: Promise<Pulled
       })
     throw error
   }
-}
-
-/** What will be asked when the page is stored; undefined where there is no more, or where a reset changes everything first. */
-function nextQuestion(
-  { since, collection, min = 0, collections }: FeedQuery,
-  { next: after, reset, ...answer }: Answer,
-): FeedQuery | undefined {
-  if (after === undefined || reset) return
-  const id = collection ?? answer.collection
-  return { since, after, ...(id !== undefined && { collection: id }), min: Math.max(min, answer.now), collections }
 }
 
 const MOVED = Symbol('moved')

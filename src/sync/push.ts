@@ -15,21 +15,9 @@ import {
 import { laterOf, type Place } from '../changes/rows.js'
 import { RequestTimeoutError, ServerError, TooLargeError, TransportError } from '../errors.js'
 import type { ByPath, FeedPushAnswer, Refusal } from '../protocol/messages.js'
-import {
-  type Batch,
-  holdParents,
-  isAnyWaiting,
-  isStillSo,
-  keepNeeded,
-  limitIn,
-  noteUntold,
-  type PushedOf,
-  readAhead,
-  readBatch,
-  seenBy,
-  withoutPutOff,
-} from './batch.js'
+import { type Batch, isStillSo, keepNeeded, limitIn, type PushedOf, readAhead, readBatch, seenBy, withoutPutOff } from './batch.js'
 import { type Exchange, readRowStates } from './exchange.js'
+import { holdParents, isAnyWaiting, noteUntold } from './held.js'
 import { noteIgnoredOf } from './ignored.js'
 import { holdMoves } from './moves.js'
 import { putOffReferences } from './putOff.js'

@@ -1,0 +1,37 @@
+// Rows of a POST, of one collection or of several, and what stands in their places.
+
+import type { ChangeLog } from '../src/changes/changeLog.js'
+import type { Collection } from '../src/changes/collection.js'
+import type { Step } from '../src/changes/database/database.js'
+import type { Dependent } from '../src/changes/dependents.js'
+import { groupBy } from '../src/changes/groupBy.js'
+import { NEVER, readVersions, type Version } from '../src/changes/rows.js'
+import type { Write } from '../src/changes/store.js'
+import type { PushedRow, Refusal } from '../src/protocol/messages.js'
+
+/** A posted row of one of the collections. */
+export interface PostedRow extends PushedRow {
+  readonly collection: Collection
+}
+
+/** A refusal that knows whose row it is about. */
+export interface Refused extends Omit<Refusal, 'collection'> {
+  readonly collection: Collection
+}
+
+/** What stands at each id. */
+export type VersionOf = (row: Dependent) => Version
+
+/** A write of a posted row. */
+export type PostedWrite = Write & Dependent
+
+export const groupsOf = <R extends Dependent>(rows: readonly R[]) => groupBy(rows, row => row.collection)
+
+export function* readVersionsOf({ database }: ChangeLog, rows: readonly Dependent[]): Step<VersionOf> {
+  const versions = new Map<Collection, Map<string, Version>>()
+  for (const [collection, some] of groupsOf(rows)) {
+    const ids = some.map(r => r.id)
+    versions.set(collection, yield* readVersions(database, collection, ids))
+  }
+  return ({ collection, id }) => versions.get(collection)?.get(id) ?? NEVER
+}

@@ -1,0 +1,118 @@
+// What the removals of a POST reach by foreign keys, and whose rows may not be stored or removed for them.
+
+import type { ChangeLog } from '../src/changes/changeLog.js'
+import { keyOf, type Reference } from '../src/changes/collection.js'
+import type { Step } from '../src/changes/database/database.js'
+import { type Dependent, type Link, nameOf, reaching, readDependentsOf } from '../src/changes/dependents.js'
+import type { Version } from '../src/changes/rows.js'
+import { findOrphansAmong } from '../src/changes/store.js'
+import type { WireRow } from '../src/protocol/messages.js'
+import { groupsOf, type PostedRow, type PostedWrite, type Refused, readVersionsOf, type VersionOf } from './posted.js'
+
+/** A row that was not posted and that posted removals change. */
+interface Reached extends Dependent {
+  readonly old: Version
+  /** What is set; null: removed. */
+  readonly value: WireRow | null
+  /** Those that take it along. */
+  readonly parents: readonly Dependent[]
+}
+
+export interface Reach {
+  /** Those that depend on others first. */
+  readonly changes: readonly Reached[]
+  /** The posted removals that take along one of these. */
+  readonly removalsOf: (rows: readonly Dependent[]) => Dependent[]
+  /** Posted removals that rows forbid. */
+  readonly forbidden: readonly Dependent[]
+  /** Posted rows, by name, whose parent goes: properties that become null. */
+  readonly cleared: ReadonlyMap<string, readonly string[]>
+  /** Posted rows whose parent goes and would take them along. */
+  readonly orphans: readonly (Dependent & { readonly property: string })[]
+}
+
+const NOTHING_REACHED: Reach = { changes: [], removalsOf: () => [], forbidden: [], cleared: new Map(), orphans: [] }
+
+export function* readReached(log: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Step<Reach> {
+  const removals = rows
+    .filter(r => r.value === null && versionOf(r).value !== null)
+    .map(({ collection, id }): Dependent => ({ collection, id }))
+  if (!removals.some(({ collection }) => collection.children.length)) return NOTHING_REACHED
+  const posted = new Map(rows.map(r => [nameOf(r), r]))
+  // a posted child that names another parent does not go with the old one
+  const leaves = (row: Dependent, { property, key }: Link) => {
+    const value = posted.get(nameOf(row))?.value
+    return !!value && Object.hasOwn(value, property) && value[property] !== key
+  }
+  const dependents = yield* readDependentsOf(log.database, removals, { leaves })
+  const removalsOf = (some: readonly Dependent[]) => {
+    const names = reaching(dependents, some)
+    return removals.filter(row => names.has(nameOf(row)))
+  }
+  const changes = new Map<string, Omit<Reached, 'old'>>()
+  const cleared = new Map<string, string[]>()
+  // cleared while their parents stand: what stood there is kept
+  for (const { collection: there, id, property, parent } of dependents.cleared) {
+    const row = { collection: there, id }
+    const name = nameOf(row)
+    if (posted.has(name)) {
+      cleared.set(name, [...(cleared.get(name) ?? []), property])
+      continue
+    }
+    const known = changes.get(name)
+    changes.set(name, { ...row, value: { ...known?.value, [property]: null }, parents: [...(known?.parents ?? []), parent] })
+  }
+  const orphans: (Dependent & { property: string })[] = []
+  for (const { by, ...row } of dependents.removed) {
+    if (posted.has(nameOf(row))) orphans.push(...by.map(({ property }) => ({ ...row, property })))
+    else changes.set(nameOf(row), { ...row, value: null, parents: by.map(link => link.parent) })
+  }
+  const reached = [...changes.values()]
+  const oldOf = yield* readVersionsOf(log, reached)
+  return {
+    changes: reached.map(change => ({ ...change, old: oldOf(change) })),
+    removalsOf,
+    forbidden: removalsOf([...dependents.forbidding.map(row => row.parent), ...dependents.blocked]),
+    cleared,
+    orphans,
+  }
+}
+
+export function* refuseByRelation({ database }: ChangeLog, writes: readonly PostedWrite[], reached: Reach): Step<Refused[]> {
+  const rows = writes.filter(w => w.value !== null) as (PostedWrite & { value: WireRow })[]
+  const orphans: (Dependent & { property: string })[] = [...reached.orphans]
+  for (const [{ collection, id }, property] of yield* findOrphansAmong(database, rows)) orphans.push({ collection, id, property })
+  // nor may a row need one that goes in the same push
+  const going = [...writes, ...reached.changes].filter(w => w.value === null)
+  if (going.length) {
+    const goingOf = groupsOf(going)
+    const rowsOf = groupsOf(rows)
+    for (const [collection, some] of rowsOf) {
+      for (const reference of collection.parents) {
+        const { parent, property } = reference
+        if (!parent || !goingOf.has(parent)) continue
+        const keyIn = referencedBy(reference)
+        const keys = new Set((goingOf.get(parent) ?? []).map(row => keyIn(row.id, row.old.value)))
+        for (const row of rowsOf.get(parent) ?? []) keys.delete(keyIn(row.id, row.value))
+        for (const { id, value } of some) {
+          const key = keyOf(reference, id, value)
+          if (key !== null && key !== undefined && keys.has(String(key))) orphans.push({ collection, id, property })
+        }
+      }
+    }
+  }
+  return [
+    ...orphans.map((row): Refused => ({ ...row, code: 'parent-missing', detail: 'The row that it needs is not there.' })),
+    ...reached.forbidden.map((row): Refused => ({ ...row, code: 'children-exist', detail: 'There are rows that need it.' })),
+  ]
+}
+
+/** By what a reference finds a row: its id, or the value of another column. */
+function referencedBy({ parent, parentColumn }: Reference): (id: string, value: WireRow | null) => string | undefined {
+  if (parentColumn === parent?.table.key) return id => id
+  const property = parent?.columns.find(c => c.column === parentColumn)?.property
+  return (_, value) => {
+    const key = property === undefined ? undefined : value?.[property]
+    return key === null || key === undefined ? undefined : String(key)
+  }
+}
