@@ -85,4 +85,29 @@ export const onTheFeed: readonly Mutant[] = [
     replace: 'page === null ? undefined : unmark(page)',
     by: [feed],
   },
+  {
+    name: 'feed-compares-one-collection',
+    hazard: 'a trigger changes a row of the second of a push’s collections: whoever posted it is not told',
+    file: 'server-koa/push.ts',
+    find: 'if (!(yield* areStoredAsPosted(database, collection, some, versionOf))) return false',
+    replace: 'return yield* areStoredAsPosted(database, collection, some, versionOf)',
+    by: ['spec/server-koa/feedRows.spec.ts'],
+  },
+  {
+    name: 'feed-one-is-to-blame-for-all',
+    hazard: 'an error that nobody foresaw refuses the rows that raise it, of several collections, and no others',
+    file: 'server-koa/push.ts',
+    find: 'return refusals.length ? unique(refusals) : writes.map(refuseTogether)',
+    replace: 'return writes.map(refuseTogether)',
+    by: ['spec/server-koa/feedRows.spec.ts'],
+  },
+  {
+    name: 'feed-statement-for-each-row',
+    hazard: 'the cost of a POST: no statement for each row',
+    file: 'server-koa/posted.ts',
+    find: '    versions.set(collection, yield* readVersions(database, collection, ids))\n',
+    replace:
+      '    const own = new Map<string, Version>()\n    for (const id of ids) for (const one of yield* readVersions(database, collection, [id])) own.set(...one)\n    versions.set(collection, own)\n',
+    by: ['spec/server-koa/feedStatements.spec.ts'],
+  },
 ]
