@@ -142,6 +142,31 @@ test('two schemas of one name in one process are two entities', async () => {
   await Promise.all([first.destroy(), second.destroy()])
 })
 
+test('a schema and a class of one name in one process are two entities', async () => {
+  @EnableSync('/classes')
+  @Entity()
+  class Twin {
+    @PrimaryColumn() code!: string
+  }
+  const schema = new EntitySchema<{ code: string }>({ name: 'Twin', columns: { code: { type: 'text', primary: true } } })
+  enableSync(schema, '/schemas')
+  const [first, second] = [await open([Twin]), await open([schema])]
+  expect([first, second].map(d => syncedEntities(d).flatMap(({ urls }) => urls))).toEqual([['/classes'], ['/schemas']])
+  expect([first, second].map(d => changeLogOf(d).collections.map(c => c.name))).toEqual([['twin'], ['twin']])
+  await Promise.all([first.destroy(), second.destroy()])
+})
+
+test('a schema of a class is its entity', async () => {
+  class Plain {
+    code!: string
+  }
+  const schema = new EntitySchema<Plain>({ name: 'Plain', target: Plain, columns: { code: { type: 'text', primary: true } } })
+  enableSync(schema, '/plains')
+  const dataSource = await open([schema])
+  expect(syncedEntities(dataSource).flatMap(({ urls }) => urls)).toEqual(['/plains'])
+  await dataSource.destroy()
+})
+
 test('enabled after the data source was initialised is too late, and told', async () => {
   @Entity()
   class Late extends Keyed {}

@@ -110,4 +110,12 @@ export const onTheFeed: readonly Mutant[] = [
       '    const own = new Map<string, Version>()\n    for (const id of ids) for (const one of yield* readVersions(database, collection, [id])) own.set(...one)\n    versions.set(collection, own)\n',
     by: ['spec/server-koa/feedStatements.spec.ts'],
   },
+  {
+    name: 'schema-passes-for-a-class',
+    hazard: 'a schema and a class of one name in one process: a table would be synced twice, at both urls',
+    file: 'src/entity/registry.ts',
+    find: 'return entityMetadatas.find(metadata => metadata.target === own)',
+    replace: 'return entityMetadatas.find(metadata => metadata.target === own || metadata.name === own)',
+    by: ['spec/entity/enableSync.spec.ts'],
+  },
 ]

@@ -68,12 +68,15 @@ export function syncedEntities(dataSource: DataSource): readonly SyncedEntity[] 
 }
 
 function metadataOf(dataSource: DataSource, target: SyncTarget): EntityMetadata | undefined {
-  if (typeof target === 'function') return dataSource.entityMetadatas.find(metadata => metadata.target === target)
+  const { entityMetadatas, options } = dataSource
+  if (typeof target === 'function') return entityMetadatas.find(metadata => metadata.target === target)
   // schemas are found by name, and another one of this process may have the same
-  const given: unknown[] = Object.values(dataSource.options.entities ?? {})
+  const given: unknown[] = Object.values(options.entities ?? {})
   const isNamesake = (other: unknown) => other !== target && (other as EntitySchema)?.options?.name === target.options.name
   if (!given.includes(target) && given.some(isNamesake)) return
-  return dataSource.hasMetadata(target) ? dataSource.getMetadata(target) : undefined
+  // so may a class, which is not found by name
+  const own = target.options.target ?? target.options.name
+  return entityMetadatas.find(metadata => metadata.target === own)
 }
 
 // ---------------------------------------------------------------- the state of a data source
