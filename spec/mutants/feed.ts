@@ -71,10 +71,18 @@ export const onTheFeed: readonly Mutant[] = [
   },
   {
     name: 'ended-where-others-are',
+    hazard: 'a push to the feed that got no answer is ended there, by those too who go by the routes; law 5',
+    file: 'src/sync/push.ts',
+    find: 'isOfFeed(push.key) ? session.feed : wire',
+    replace: 'wire',
+    by: [feed],
+  },
+  {
+    name: 'open-at-a-route',
     hazard: 'a push to a route that got no answer is ended at that route, whatever the server has learned meanwhile; law 5',
     file: 'src/sync/push.ts',
-    find: 'isOfFeed(push.key) === wire.isFeed ? wire : session.wireOf(push.key, members)',
-    replace: 'isOfFeed(push.key) === wire.isFeed || members.length ? wire : session.wireOf(push.key, members)',
+    find: '    if (wire.isFeed && !isOfFeed(push.key)) throw new OpenAtRouteError()\n',
+    replace: '',
     by: [feed],
   },
   {

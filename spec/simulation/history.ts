@@ -11,7 +11,7 @@ import type { Conflict, ConflictUpdate } from '../../src/sync/handlers.js'
 import { ReportBuilder } from '../../src/sync/report.js'
 import { sync } from '../../src/sync/sync.js'
 import { createTransport } from '../../src/sync/transport.js'
-import { feedWire, isOfFeed, routeWire, type Wire } from '../../src/sync/wire.js'
+import { feedWire, routeWire, type Wire } from '../../src/sync/wire.js'
 import { Application } from './application.js'
 import { type Dump, PROPERTIES, RELATIONS, running, SimulatedDatabase, type Turn } from './databases.js'
 import { drawFeatures, type Features } from './features.js'
@@ -813,7 +813,7 @@ export async function history(
           log: db.log,
           members,
           wire: byCollection ? routeOf(this.collections[0] as Collection) : feed,
-          wireOf: (key, [member]) => (isOfFeed(key) ? feed : routeOf(member?.collection as Collection)),
+          feed,
           leave: paths => {
             throw new Error(`${this.server} does not know ${paths}`)
           },

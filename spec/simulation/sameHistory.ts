@@ -628,7 +628,7 @@ export async function sameHistory(
         log: code.log,
         members: [{ collection, path: '/items', remoteId: remoteIdOf(code, server), handler: handler as never }],
         wire,
-        wireOf: () => wire,
+        feed: wire,
         leave: () => {},
         pageSize: ROWS,
         batchSize: ROWS,

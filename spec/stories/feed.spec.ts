@@ -309,32 +309,92 @@ test('a server that has no feed is synced collection by collection, and is asked
   await expectEqual([server.dataSource, alice, bob], TABLES)
 })
 
-test('a push to a route, without an answer, is ended there when the server has got a feed; a page is begun anew', async () => {
-  let hasFeed = false
-  const server = await startServer(ALL, { before: [(ctx, next) => (hasFeed ? next() : withoutFeed(ctx, next))] })
-  for (const id of ['a', 'b', 'c']) await add(server.dataSource, 'item', id)
-  const options = await databaseOn('libsql')
-  const wire = new Wire()
-  const before = await openIn(options, ALL, { server: server.url, fetch: wire.fetch })
-  wire.after = ({ method, url }) => {
-    if (method === 'POST' || url.includes('after=')) throw new Error('connection reset')
+describe('a server that had no feed', () => {
+  /** A device whose app is closed and opened again. */
+  async function start() {
+    const now = { hasFeed: false }
+    const server = await startServer(ALL, { before: [(ctx, next) => (now.hasFeed ? next() : withoutFeed(ctx, next))] })
+    const [options, wire] = [await databaseOn('libsql'), new Wire()]
+    const open = () => openIn(options, ALL, { server: server.url, fetch: wire.fetch })
+    return { server, wire, open, now }
   }
-  const half = () => before.query('SELECT page FROM sync_remote WHERE page IS NOT NULL')
-  await expect(syncAll(before, undefined, { pageSize: 2 })).rejects.toThrow(/could not be reached/)
-  expect(await half()).toHaveLength(1)
-  await add(before, 'list', 'home')
-  await expect(syncAll(before)).rejects.toThrow(/could not be reached/)
-  expect(await half()).toHaveLength(1)
-  await rename(before, 'list', 'home', 'Home')
-  await before.destroy()
-  hasFeed = true
-  wire.mend()
-  const after = await openIn(options, ALL, { server: server.url, fetch: wire.fetch })
-  expect(await syncAll(after)).toMatchObject({ conflicts: 0, merged: 0, refused: 0 })
-  expect(pathsOf(wire).slice(0, 2)).toEqual(['POST /lists', 'GET /sync'])
-  expect(await sql(server.dataSource, 'SELECT "name" FROM "list"')).toEqual([{ name: 'Home' }])
-  expect(await idsOf(after, 'item')).toEqual(['a', 'b', 'c'])
-  await expectAtRest([after])
+  const lose = (wire: Wire, isLost: (method: string, url: string) => boolean) => {
+    wire.after = ({ method, url }) => {
+      if (isLost(method, url)) throw new Error('connection reset')
+    }
+  }
+
+  test('and has one now is told there how a push to a route, without an answer, ends, and is asked for the feed then', async () => {
+    const { server, wire, open, now } = await start()
+    const before = await open()
+    lose(wire, method => method === 'POST')
+    await add(before, 'list', 'home')
+    await expect(syncAll(before)).rejects.toThrow(/could not be reached/)
+    await rename(before, 'list', 'home', 'Home')
+    await before.destroy()
+    now.hasFeed = true
+    wire.mend()
+    const after = await open()
+    expect(await syncAll(after)).toMatchObject({ conflicts: 0, merged: 0, refused: 0 })
+    expect(pathsOf(wire).slice(0, 2)).toEqual(['POST /lists', 'GET /lists'])
+    expect(await sql(server.dataSource, 'SELECT "name" FROM "list"')).toEqual([{ name: 'Home' }])
+    wire.mend()
+    await syncAll(after)
+    expect(pathsOf(wire)).toEqual(['GET /sync'])
+    await expectAtRest([after])
+  })
+
+  test('and has one now begins a page of a route anew', async () => {
+    const { server, wire, open, now } = await start()
+    for (const id of ['a', 'b', 'c']) await add(server.dataSource, 'item', id)
+    const before = await open()
+    lose(wire, (_, url) => url.includes('after='))
+    await expect(syncAll(before, undefined, { pageSize: 2 })).rejects.toThrow(/could not be reached/)
+    expect(await before.query('SELECT page FROM sync_remote WHERE page IS NOT NULL')).toHaveLength(1)
+    await before.destroy()
+    now.hasFeed = true
+    wire.mend()
+    const after = await open()
+    expect(await syncAll(after)).toMatchObject({ conflicts: 0, merged: 0, refused: 0 })
+    expect(await idsOf(after, 'item')).toEqual(['a', 'b', 'c'])
+    await expectAtRest([after])
+  })
+
+  test('and has one now is told there how a push to it, without an answer, ends, by those who still go by the routes', async () => {
+    const { server, wire, open, now } = await start()
+    const before = await open()
+    await syncAll(before)
+    now.hasFeed = true
+    // another process of the same app
+    const other = await open()
+    await add(other, 'list', 'home')
+    lose(wire, method => method === 'POST')
+    await expect(syncAll(other)).rejects.toThrow(/could not be reached/)
+    await other.destroy()
+    wire.mend()
+    await rename(before, 'list', 'home', 'Home')
+    expect(await syncAll(before)).toMatchObject({ conflicts: 0, merged: 0, refused: 0, waiting: 0 })
+    expect(pathsOf(wire).slice(0, 2)).toEqual(['POST /sync', 'GET /lists'])
+    expect(await sql(server.dataSource, 'SELECT "name" FROM "list"')).toEqual([{ name: 'Home' }])
+  })
+
+  test('tells of the others while a route, whose push got no answer, is away', async () => {
+    const { server, wire, open } = await start()
+    const before = await open()
+    lose(wire, method => method === 'POST')
+    await add(before, 'list', 'home')
+    await expect(syncAll(before)).rejects.toThrow(/could not be reached/)
+    await before.destroy()
+    await add(server.dataSource, 'note', 'news')
+    wire.mend()
+    wire.before = ({ url }) => (url.includes('/lists') ? new Response('{"title":"Busy"}', { status: 503 }) : undefined)
+    const after = await open()
+    await expect(syncAll(after)).rejects.toMatchObject({ status: 503 })
+    expect(await idsOf(after, 'note')).toEqual(['news'])
+    wire.mend()
+    expect(await syncAll(after)).toMatchObject({ conflicts: 0, merged: 0 })
+    expect(await hasLocalChanges(after)).toBe(false)
+  })
 })
 
 test('a push to the feed, without an answer, is ended there; an edit made since follows', async () => {

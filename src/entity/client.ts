@@ -21,8 +21,8 @@ import { Joined } from '../sync/running.js'
 import type { Member, Session } from '../sync/session.js'
 import { type Standing, standingOf } from '../sync/standing.js'
 import { sync } from '../sync/sync.js'
-import { createTransport, type Transport, type TransportOptions } from '../sync/transport.js'
-import { feedWire, isOfFeed, NoFeedError, routeWire, type Wire } from '../sync/wire.js'
+import { createTransport, type TransportOptions } from '../sync/transport.js'
+import { feedWire, NoFeedError, OpenAtRouteError, routeWire } from '../sync/wire.js'
 import { changeLogOf, syncedEntities } from './registry.js'
 
 /** How a client syncs. Given to `withSync` for all syncs of a data source, or to a single call. */
@@ -263,8 +263,9 @@ async function run(log: ChangeLog, feed: Feed, signal: AbortSignal, wishes: Wish
   if (Date.now() - (known.get(feed.url) ?? Number.NEGATIVE_INFINITY) > UPGRADE) {
     known.delete(feed.url)
     try {
-      return await runSession(log, feed, feed.members, signal, wishes, transport => feedWire(transport, feed.url, pathsOf(feed.members)))
+      return await runSession(log, feed, undefined, signal, wishes)
     } catch (error) {
+      if (error instanceof OpenAtRouteError) return runRoutes(log, feed, signal, wishes)
       // one that answers with a web page, whatever it is asked, may know our routes
       const isOther = error instanceof InvalidAnswerError && (await wasNeverHeard(log, feed))
       if (!isOther && !(error instanceof NoFeedError)) throw error
@@ -280,8 +281,6 @@ async function wasNeverHeard(log: ChangeLog, { members }: Feed): Promise<boolean
   return standing?.remotes.every(remote => remote.serverCollection === null) ?? true
 }
 
-const pathsOf = (members: readonly Place[]) => members.map(m => m.path)
-
 /** A server without a feed is synced collection by collection, parents first; what waited for rows of another one may find them afterwards. */
 async function runRoutes(log: ChangeLog, feed: Feed, signal: AbortSignal, wishes: Wishes): Promise<SyncReport> {
   const failures = new Failures()
@@ -290,7 +289,7 @@ async function runRoutes(log: ChangeLog, feed: Feed, signal: AbortSignal, wishes
     for (const member of feed.members) {
       if (failures.isAway(member.url)) continue
       try {
-        reports.push(await runSession(log, feed, [member], signal, wishes, transport => routeWire(transport, member.url, member.path)))
+        reports.push(await runSession(log, feed, member, signal, wishes))
       } catch (error) {
         failures.note(error, member.url)
       }
@@ -304,20 +303,26 @@ async function runRoutes(log: ChangeLog, feed: Feed, signal: AbortSignal, wishes
   return all
 }
 
+/** Syncs with the feed, or with the route of one of its members alone. */
 async function runSession(
   log: ChangeLog,
   feed: Feed,
-  places: readonly Place[],
+  route: Place | undefined,
   signal: AbortSignal,
   { handlers, handler, options }: Wishes,
-  open: (transport: Transport) => Wire,
 ): Promise<SyncReport> {
   const { pageSize = 4_000, batchSize = 4_000, rounds = 8, handlerTimeout, onConflict, onProgress = () => {} } = options
+  const places = route ? [route] : feed.members
   const standing = await look(log, places)
   if (!standing) await ensureTriggers(log)
   const ids = standing?.remotes.map(remote => remote.id) ?? (await remoteIdsOf(log, { ...feed, members: places }))
   const transport = createTransport(options)
-  const wire = open(transport)
+  const whole = feedWire(
+    transport,
+    feed.url,
+    feed.members.map(m => m.path),
+  )
+  const wire = route ? routeWire(transport, route.url, route.path) : whole
   const members = places.map(
     ({ collection, path }, i): Member => ({
       ...{ collection, path, remoteId: ids[i] as number },
@@ -325,11 +330,7 @@ async function runSession(
     }),
   )
   const session: Session = {
-    ...{ log, members, wire, pageSize, batchSize, rounds, handlerTimeout, signal },
-    wireOf(key, [member]) {
-      const place = places.find(p => p.collection === member?.collection)
-      return isOfFeed(key) || !place ? feedWire(transport, feed.url, pathsOf(feed.members)) : routeWire(transport, place.url, place.path)
-    },
+    ...{ log, members, wire, feed: whole, pageSize, batchSize, rounds, handlerTimeout, signal },
     leave(paths) {
       session.members = session.members.filter(m => !paths.includes(m.path))
     },

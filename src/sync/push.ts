@@ -22,8 +22,8 @@ import { noteIgnoredOf } from './ignored.js'
 import { holdMoves } from './moves.js'
 import { putOffReferences } from './putOff.js'
 import { forgetOutdatedRefusals, freeRefused, writeRefusals } from './refusals.js'
-import { type Exchanges, type Member, remotesIn, type Session, StepSize, step } from './session.js'
-import { isOfFeed, markFor } from './wire.js'
+import { type Exchanges, remotesIn, type Session, StepSize, step } from './session.js'
+import { isOfFeed, markFor, OpenAtRouteError } from './wire.js'
 
 /** `again`: the server has to be read first; `more`: another batch waits. */
 type PushOutcome = 'done' | 'more' | 'again'
@@ -302,7 +302,6 @@ async function setAside(session: Session, push: Sent, refusals: readonly Refusal
 interface OpenAt {
   readonly push: Sent
   readonly serverCollection: string | null
-  readonly members: readonly Member[]
 }
 
 /** The pushes without an answer; several where the collections were pushed by themselves. */
@@ -310,27 +309,27 @@ async function readOpen(session: Session): Promise<OpenAt[]> {
   const remotes = await step(session, exchanges => remotesIn(exchanges), { readOnly: true })
   const keys = new Set(remotes.flatMap(({ push }) => (push && push.key !== UNDECIDED ? push.key : [])))
   return [...keys].map(key => {
-    const own = remotes.filter(({ push }) => push?.key === key)
-    const { push, serverCollection } = own[0] as Remote
-    const members = session.members.filter(m => own.some(({ id }) => id === m.remoteId))
-    return { push: push as OpenPush, serverCollection, members }
+    const { push, serverCollection } = remotes.find(remote => remote.push?.key === key) as Remote
+    return { push: push as OpenPush, serverCollection }
   })
 }
 
 /**
  * Ends a push without an answer, before anything else: an empty one under its key brings the answer again, or makes sure that it never
- * counts. A server that knows no keys cannot be asked: the push stays undecided until the next pull shows what it stored.
+ * counts. A server that knows no keys cannot be asked: the push stays undecided until the next pull shows what it stored. Throws OpenAtRouteError
+ * where this is a sync with the feed, and the push went to a route.
  */
 export async function finishPush(session: Session): Promise<void> {
   const { wire, report, signal } = session
   const open = await readOpen(session)
-  for (const { push, serverCollection, members } of open) {
+  for (const { push, serverCollection } of open) {
     if (serverCollection === null) {
       await leaveUndecided(session, push)
       continue
     }
     // one that was sent to an entity's route, or to the feed, is ended there
-    const there = isOfFeed(push.key) === wire.isFeed ? wire : session.wireOf(push.key, members)
+    if (wire.isFeed && !isOfFeed(push.key)) throw new OpenAtRouteError()
+    const there = isOfFeed(push.key) ? session.feed : wire
     try {
       report.requests++
       const answer = await there.push(

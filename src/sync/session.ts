@@ -23,8 +23,8 @@ export interface Session {
   /** Parents before children. Those that the server turns out to lack leave. */
   members: readonly Member[]
   readonly wire: Wire
-  /** Where a push under this key is ended. */
-  readonly wireOf: (key: string, members: readonly Member[]) => Wire
+  /** Where a push to the feed is ended. */
+  readonly feed: Wire
   /** The server does not serve the collections at these paths: they leave. */
   readonly leave: (paths: readonly string[]) => void
   /** Updates in one page of a pull. */

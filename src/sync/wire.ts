@@ -39,6 +39,13 @@ export class NoFeedError extends Error {
   }
 }
 
+/** A push to the route of an entity has no answer yet: a sync by the routes ends it, and reads the others while that route is away. */
+export class OpenAtRouteError extends Error {
+  constructor() {
+    super('A push to a route has no answer.')
+  }
+}
+
 const MISSING = new Set([404, 405, 410, 501])
 
 function refuseFeed(error: unknown): never {
