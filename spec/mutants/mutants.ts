@@ -61,6 +61,7 @@ const triggers = 'spec/server-koa/triggers.spec.ts'
 const descendants = 'spec/hazards/descendants.spec.ts'
 const statements = 'spec/stories/statements.spec.ts'
 const growth = 'spec/server-koa/growth.spec.ts'
+const sqlite = 'spec/changes/sqlite.spec.ts'
 const feed = 'spec/server-koa/feed.spec.ts'
 const feedPush = 'spec/server-koa/feedPush.spec.ts'
 
@@ -966,9 +967,9 @@ const pushing: Mutant[] = [
   {
     name: 'triggers-change-values',
     hazard: '`since` is left out where a stored row differs from what was posted',
-    file: 'src/changes/database/sqlite.ts',
-    find: 'return (yield* first(own, table.name, `%${MARK}%`)) !== undefined',
-    replace: 'return (yield* first(own, table.name, `%${MARK}%`)) === null',
+    file: 'src/changes/database/sqlite-many.ts',
+    find: 'return (yield* first(own, table, `%${MARK}%`)) !== undefined',
+    replace: 'return (yield* first(own, table, `%${MARK}%`)) === null',
     by: [pushes],
   },
   {
@@ -1521,6 +1522,63 @@ const applying: Mutant[] = [
     find: '    if (group) group.push(item)\n    else groups.set(key, [item])\n',
     replace: '    groups.set(key, [...(group ?? []), item])\n',
     by: [growth],
+  },
+  {
+    name: 'many-rows-one-by-one',
+    hazard: 'a removal that takes 10,000 rows along locks the database for a statement of each',
+    file: 'src/changes/database/sqlite-many.ts',
+    find: 'const texts = lists.length < MANY ? undefined : textsOf(lists)',
+    replace: 'const texts = undefined as Texts | undefined',
+    by: [sqlite],
+  },
+  {
+    name: 'tombstones-of-all-together',
+    hazard: 'a removal that takes 10,000 rows along locks the database for a statement of each',
+    file: 'src/changes/storeChanges.ts',
+    find: "for (const [{ name }, some] of byCollection(changes.filter(c => c.value === null)))\n    yield* database.upsertRows(\n      'sync_tombstone',\n      ['collection', 'id', 'stamp'],\n      ['collection', 'id'],\n      some.map(c => [name, c.id, c.stamp]),",
+    replace:
+      "yield* database.upsertRows(\n      'sync_tombstone',\n      ['collection', 'id', 'stamp'],\n      ['collection', 'id'],\n      changes.filter(c => c.value === null).map(c => [c.collection.name, c.id, c.stamp]),",
+    by: [sqlite],
+  },
+  {
+    name: 'many-rows-that-need-each-other',
+    hazard: 'a chain of 1,000 rows goes with one statement, which SQLite gives up; row by row, children first',
+    file: 'src/changes/database/sqlite-many.ts',
+    find: ' && !(yield* needsItself(table))',
+    replace: '',
+    by: [sqlite, growth],
+  },
+  {
+    name: 'many-rows-that-triggers-see',
+    hazard: "an application's trigger sees rows go in another order than they are told",
+    file: 'src/changes/database/sqlite-many.ts',
+    find: ' && !(yield* maySkip(table))',
+    replace: '',
+    by: [sqlite],
+  },
+  {
+    name: 'halves-through-json',
+    hazard: 'a text with half a character is another one after json_each',
+    file: 'src/changes/database/sqlite-many.ts',
+    find: '/\\\\u(0000|d[89a-f])/.test(texts)',
+    replace: '/\\\\u0000/.test(texts)',
+    by: [sqlite],
+  },
+  {
+    name: 'nul-through-json',
+    hazard: 'a text with NUL ends there after json_each, before SQLite 3.45',
+    file: 'src/changes/database/sqlite-many.ts',
+    find: '/\\\\u(0000|d[89a-f])/.test(texts)',
+    replace: '/\\\\ud[89a-f]/.test(texts)',
+    by: [sqlite],
+  },
+  {
+    name: 'many-rows-that-differ-in-more',
+    hazard: 'one statement for rows that differ in more than a text',
+    file: 'src/changes/database/sqlite-many.ts',
+    find: ' && list.every((value, i) => i === at || value === one[i])',
+    replace: '',
+    by: [sqlite],
   },
   {
     name: 'families-row-by-row',

@@ -242,12 +242,14 @@ const byCollection = <C extends { readonly collection: Collection }>(changes: re
 // ---------------------------------------------------------------- what goes along
 
 function* writeTombstones(database: Database, changes: readonly Change[]): Step<void> {
-  yield* database.upsertRows(
-    'sync_tombstone',
-    ['collection', 'id', 'stamp'],
-    ['collection', 'id'],
-    changes.filter(c => c.value === null).map(c => [c.collection.name, c.id, c.stamp]),
-  )
+  // by collection, so that they differ in the id alone
+  for (const [{ name }, some] of byCollection(changes.filter(c => c.value === null)))
+    yield* database.upsertRows(
+      'sync_tombstone',
+      ['collection', 'id', 'stamp'],
+      ['collection', 'id'],
+      some.map(c => [name, c.id, c.stamp]),
+    )
   yield* database.deleteRows(
     'sync_tombstone',
     ['collection', 'id'],

@@ -26,6 +26,7 @@ import {
 } from './database.js'
 import { delay, SchemaChanges } from './schemaChanges.js'
 import { constraintError, failure, isBusy } from './sqlite-errors.js'
+import { MANY, maySkip, textsFor } from './sqlite-many.js'
 import { TABLES } from './sqlite-tables.js'
 import { type IndexedColumn, imageTable, keepAbsence, keepImage, MARK, triggersOf } from './triggers.js'
 
@@ -253,14 +254,6 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
 
   const copyTable = (table: Table) => quote(copiesOf(table.name))
 
-  // by a trigger, or by the conflict clause of a constraint
-  function* maySkip(table: Table): Step<boolean> {
-    const all = 'SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master'
-    const own = `SELECT 1 FROM (${all}) WHERE lower(tbl_name) = lower(?) AND
-      (type = 'trigger' AND sql NOT LIKE ? OR type = 'table' AND sql LIKE '% ON CONFLICT %') LIMIT 1`
-    return (yield* first(own, table.name, `%${MARK}%`)) !== undefined
-  }
-
   function* tick(): Step<number> {
     const row = yield* first(`UPDATE sync_clock SET now = max(${wallClock}, now + 1) RETURNING now`)
     return Number(row?.now)
@@ -331,7 +324,12 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     *upsertRows(into, columns, keys, rows) {
       const others = columns.map(nameOf).filter(c => !keys.includes(c))
       const update = others.length ? `UPDATE SET ${others.map(c => `${quote(c)} = excluded.${quote(c)}`).join(', ')}` : 'NOTHING'
-      yield* queryMany(`${insertInto(into, columns)} ON CONFLICT (${keys.map(quote).join(', ')}) DO ${update}`, rows)
+      const onConflict = `ON CONFLICT (${keys.map(quote).join(', ')}) DO ${update}`
+      const texts = yield* textsFor(into, rows)
+      if (!texts) return yield* queryMany(`${insertInto(into, columns)} ${onConflict}`, rows)
+      const names = columns.map(c => quote(nameOf(c))).join(', ')
+      const cells = columns.map((c, i) => (i === texts.at ? placeholderOf(c).replace('?', 'k.value') : placeholderOf(c))).join(', ')
+      yield* query(`INSERT INTO ${quote(into)} (${names}) SELECT ${cells} FROM json_each(?) k WHERE true ${onConflict}`, ...texts.values)
     },
 
     *updateRows(table, columns, keys, rows) {
@@ -350,7 +348,11 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     },
 
     *deleteRows(from, keys, rows) {
-      yield* queryMany(`DELETE FROM ${quote(from)} WHERE ${areEqual(keys)}`, rows)
+      const texts = yield* textsFor(from, rows)
+      if (!texts) return yield* queryMany(`DELETE FROM ${quote(from)} WHERE ${areEqual(keys)}`, rows)
+      const others = keys.filter((_, i) => i !== texts.at).map(k => `${quote(k)} = ? AND `)
+      const key = quote(keys[texts.at] as string)
+      yield* query(`DELETE FROM ${quote(from)} WHERE ${others.join('')}${key} IN (SELECT value FROM json_each(?))`, ...texts.values)
     },
 
     *clock() {
@@ -454,11 +456,11 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     },
 
     *keepsValues(table) {
-      return !(yield* maySkip(table))
+      return !(yield* maySkip(table.name))
     },
 
-    maySkip,
-    mayChange: maySkip,
+    maySkip: table => maySkip(table.name),
+    mayChange: table => maySkip(table.name),
 
     *pastTriggers(table, body) {
       const triggers = yield* query(
@@ -489,14 +491,12 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
   }
 }
 
-// A trigger that keeps still costs a call for each row, twice what the row itself costs. Where there are many the triggers go away meanwhile:
-// the step is one transaction, and one turn, so that nobody else writes without them, and a step that fails brings them back.
 /** SQL for «these two are not one value», whatever a column's collation takes for equal. */
 const isOther = (one: string, other: string) =>
   `(${one} IS NOT ${other} COLLATE BINARY OR (typeof(${one}) <> typeof(${other}) AND (typeof(${one}) = 'text' OR typeof(${other}) = 'text')))`
 
-const MANY = 400
-
+// A trigger that keeps still costs a call for each row, twice what the row itself costs. Where there are many the triggers go away meanwhile:
+// the step is one transaction, and one turn, so that nobody else writes without them, and a step that fails brings them back.
 function insertTriggers(table: string): Step<Row[]> {
   return query(
     "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name IN (?, ?)",
