@@ -38,10 +38,11 @@ export function* readReached(log: ChangeLog, rows: readonly PostedRow[], version
     .filter(r => r.value === null && versionOf(r).value !== null)
     .map(({ collection, id }): Dependent => ({ collection, id }))
   if (!removals.some(({ collection }) => collection.children.length)) return NOTHING_REACHED
-  const posted = new Map(rows.map(r => [nameOf(r), r]))
+  const posted = new Map([...groupsOf(rows)].map(([collection, some]) => [collection, new Map(some.map(r => [r.id, r]))]))
+  const postedAt = ({ collection, id }: Dependent) => posted.get(collection)?.get(id)
   // a posted child that names another parent does not go with the old one
   const leaves = (row: Dependent, { property, key }: Link) => {
-    const value = posted.get(nameOf(row))?.value
+    const value = postedAt(row)?.value
     return !!value && Object.hasOwn(value, property) && value[property] !== key
   }
   const dependents = yield* readDependentsOf(log.database, removals, { leaves })
@@ -49,25 +50,26 @@ export function* readReached(log: ChangeLog, rows: readonly PostedRow[], version
     const names = reaching(dependents, some)
     return removals.filter(row => names.has(nameOf(row)))
   }
-  const changes = new Map<string, Omit<Reached, 'old'>>()
+  const changed = new Map<string, Omit<Reached, 'old'>>()
   const cleared = new Map<string, string[]>()
   // cleared while their parents stand: what stood there is kept
   for (const { collection: there, id, property, parent } of dependents.cleared) {
     const row = { collection: there, id }
     const name = nameOf(row)
-    if (posted.has(name)) {
+    if (postedAt(row)) {
       cleared.set(name, [...(cleared.get(name) ?? []), property])
       continue
     }
-    const known = changes.get(name)
-    changes.set(name, { ...row, value: { ...known?.value, [property]: null }, parents: [...(known?.parents ?? []), parent] })
+    const known = changed.get(name)
+    changed.set(name, { ...row, value: { ...known?.value, [property]: null }, parents: [...(known?.parents ?? []), parent] })
   }
   const orphans: (Dependent & { property: string })[] = []
-  for (const { by, ...row } of dependents.removed) {
-    if (posted.has(nameOf(row))) orphans.push(...by.map(({ property }) => ({ ...row, property })))
-    else changes.set(nameOf(row), { ...row, value: null, parents: by.map(link => link.parent) })
+  const reached = [...changed.values()]
+  // none of these is cleared as well
+  for (const { collection, id, by } of dependents.removed) {
+    if (postedAt({ collection, id })) orphans.push(...by.map(({ property }) => ({ collection, id, property })))
+    else reached.push({ collection, id, value: null, parents: by.map(link => link.parent) })
   }
-  const reached = [...changes.values()]
   const oldOf = yield* readVersionsOf(log, reached)
   return {
     changes: reached.map(change => ({ ...change, old: oldOf(change) })),

@@ -2,7 +2,7 @@
 // reference of a level with one statement, however many rows there are.
 
 import type { Collection, Reference } from './collection.js'
-import { type Database, query, quote, type Step } from './database/database.js'
+import { type Database, queryCells, quote, type Step } from './database/database.js'
 import { parentsFirst } from './parentsFirst.js'
 
 /** A row that a removal reaches by a foreign key. */
@@ -65,33 +65,33 @@ export function* readDependentsOf(
   { takesAll = false, leaves = () => false, descend, found }: Options = {},
 ): Step<Dependents> {
   const links = new Map<string, Link[]>(roots.map(root => [nameOf(root), []]))
-  const removed = new Map<string, Dependent & { by: Link[] }>()
+  const removed: (Dependent & { readonly by: readonly Link[] })[] = []
   const cleared: (Dependent & Link)[] = []
   const forbidding: (Dependent & Pick<Link, 'parent'>)[] = []
   const blocked: Dependent[] = []
 
   for (let level: readonly Dependent[] = roots; level.length; ) {
     const next: Dependent[] = []
-    for (const [parent, parentIds] of byCollection(level)) {
+    for (const [parent, parents] of byCollection(level)) {
       for (const reference of parent.children) {
         const { child, property, onDelete } = reference
-        for (const { id, key, parentId } of yield* readChildren(database, parent, reference, parentIds)) {
-          const link: Link = { property, key, parent: { collection: parent, id: parentId } }
+        for (const { id, key, parentId } of yield* readChildren(database, parent, reference, parents.keys())) {
+          const link: Link = { property, key, parent: parents.get(parentId) ?? { collection: parent, id: parentId } }
           if (!child) {
             blocked.push(link.parent)
             continue
           }
-          const row = { collection: child, id }
+          const row = { collection: child, id, by: [link] }
           found?.(row, link.parent, onDelete)
-          const known = links.get(nameOf(row))
+          const name = nameOf(row)
+          const known = links.get(name)
           if (leaves(row, link)) continue
           if (known) known.push(link)
-          else if (onDelete === 'SET NULL') cleared.push({ ...row, ...link })
-          else if (onDelete === 'RESTRICT' && !takesAll) forbidding.push({ ...row, parent: link.parent })
+          else if (onDelete === 'SET NULL') cleared.push({ collection: child, id, ...link })
+          else if (onDelete === 'RESTRICT' && !takesAll) forbidding.push({ collection: child, id, parent: link.parent })
           else {
-            const by = [link]
-            links.set(nameOf(row), by)
-            removed.set(nameOf(row), { ...row, by })
+            links.set(name, row.by)
+            removed.push(row)
             next.push(row)
           }
         }
@@ -107,35 +107,35 @@ function* readChildren(
   database: Database,
   parent: Collection,
   { child, childTable, childColumn, parentTable, parentColumn, onDelete }: Reference,
-  parentIds: readonly string[],
+  parentIds: Iterable<string>,
 ): Step<{ id: string; key: string; parentId: string }[]> {
   if (!child && onDelete !== 'RESTRICT') return []
   const cells = child
     ? `${database.id(child.table, 'x')} AS id, ${database.text(`x.${quote(childColumn)}`)} AS reference`
     : "DISTINCT '' AS id, '' AS reference"
-  const rows = yield* query(
+  const rows = yield* queryCells(
     `SELECT ${cells}, ${database.id(parent.table, 'p')} AS parent
        FROM ${quote(parentTable)} p JOIN ${quote(childTable)} x ON x.${quote(childColumn)} = p.${quote(parentColumn)}
       WHERE ${database.among(parentTable, 'p', parent.table.key)}`,
     database.list(parentIds),
   )
-  return rows.map(row => ({ id: String(row.id), key: String(row.reference), parentId: String(row.parent) }))
+  return rows.map(([id, key, parentId]) => ({ id: String(id), key: String(key), parentId: String(parentId) }))
 }
 
-function byCollection(rows: readonly Dependent[]): Map<Collection, string[]> {
-  const groups = new Map<Collection, string[]>()
-  for (const { collection, id } of rows) {
-    const group = groups.get(collection)
-    if (group) group.push(id)
-    else groups.set(collection, [id])
+function byCollection(rows: readonly Dependent[]): Map<Collection, Map<string, Dependent>> {
+  const groups = new Map<Collection, Map<string, Dependent>>()
+  for (const row of rows) {
+    const group = groups.get(row.collection)
+    if (group) group.set(row.id, row)
+    else groups.set(row.collection, new Map([[row.id, row]]))
   }
   return groups
 }
 
 /** A row may hang on several: it goes before the last of them. */
-function childrenFirst<R extends Dependent & { readonly by: readonly Link[] }>(removed: ReadonlyMap<string, R>): R[] {
-  // turned round twice, so that brothers stay in their order
-  return parentsFirst([...removed.values()].reverse(), row => row.by.map(link => removed.get(nameOf(link.parent)))).reverse()
+function childrenFirst<R extends Dependent & { readonly by: readonly Link[] }>(removed: readonly R[]): R[] {
+  // turned round twice, so that brothers stay in their order; whatever is walked is one of them, or was asked about
+  return parentsFirst([...removed].reverse(), row => row.by.map(link => link.parent as R)).reverse()
 }
 
 /** The names of the rows that go and take along one of these, and of these. */

@@ -234,22 +234,24 @@ export function planChanges(changes: readonly Change[], uniques: Uniques, releas
     if (edge.from < changes.length) releaseOf(edge.from).indexes.add(edge.index)
     return false
   })
-  // then keys that may be null
-  isWithin = cyclesOf(size, edges).isWithin
-  edges = edges.filter(edge => {
-    if (edge.kind === 'unique' || !isWithin(edge)) return true
-    const row = edge.kind === 'needs' ? edge.to : edge.from
-    if (!changes[row]?.collection.column.get(edge.property)?.nullable) return true
-    if (edge.kind === 'leaves') releaseOf(row).cleared.add(edge.property)
-    else late.set(row, (late.get(row) ?? new Set()).add(edge.property))
-    return false
-  })
-  isWithin = cyclesOf(size, edges).isWithin
-  edges = edges.filter(edge => {
-    if (!isWithin(edge)) return true
-    isDeferred = true
-    return false
-  })
+  if (all.some(isWithin)) {
+    // then keys that may be null
+    isWithin = cyclesOf(size, edges).isWithin
+    edges = edges.filter(edge => {
+      if (edge.kind === 'unique' || !isWithin(edge)) return true
+      const row = edge.kind === 'needs' ? edge.to : edge.from
+      if (!changes[row]?.collection.column.get(edge.property)?.nullable) return true
+      if (edge.kind === 'leaves') releaseOf(row).cleared.add(edge.property)
+      else late.set(row, (late.get(row) ?? new Set()).add(edge.property))
+      return false
+    })
+    isWithin = cyclesOf(size, edges).isWithin
+    edges = edges.filter(edge => {
+      if (!isWithin(edge)) return true
+      isDeferred = true
+      return false
+    })
+  }
 
   const operations = changes.map((change, i) => {
     const value = change.value && { ...change.value }

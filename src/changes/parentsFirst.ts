@@ -15,9 +15,10 @@ export function parentsFirst<T>(items: readonly T[], parentsOf: (item: T) => Ite
       if (group) group.push(item)
       else children.set(parent, [item])
     }
-    missing.set(item, count)
+    if (count) missing.set(item, count)
   }
-  const ordered = new Set(items.filter(item => missing.get(item) === 0))
+  if (!missing.size) return [...among]
+  const ordered = new Set(items.filter(item => !missing.has(item)))
   // a set that grows is walked to its end
   for (const item of ordered) {
     for (const child of children.get(item) ?? []) {
