@@ -4,6 +4,7 @@ import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
 import { attempt, type Clock, type Database, first, type Step, Undo } from '../src/changes/database/database.js'
 import { type Dependent, nameOf } from '../src/changes/dependents.js'
+import { type Held, readHeld } from '../src/changes/held.js'
 import type { Change } from '../src/changes/order.js'
 import { hasRemotes } from '../src/changes/remotes.js'
 import { isAnyRemoved, NEVER, readVersions, type Version } from '../src/changes/rows.js'
@@ -11,7 +12,7 @@ import { deleteStaying, readStaying } from '../src/changes/skipped.js'
 import { insertNew } from '../src/changes/store.js'
 import { keepReplaced, storeChanges, storeTakeable } from '../src/changes/storeChanges.js'
 import { equalValues } from '../src/changes/values.js'
-import { ConstraintError, ValueError } from '../src/errors.js'
+import { ConstraintError } from '../src/errors.js'
 import type { PushAnswer, Reset, WireRow } from '../src/protocol/messages.js'
 import { readUnseenCircle } from './circles.js'
 import { ignoredProperties } from './ignored.js'
@@ -142,7 +143,7 @@ function* storeRows(log: ChangeLog, push: Push, clock: Clock): Step<PushOutcome>
     return { kind: 'stale', clock, contested: [...contested, ...along] }
   }
 
-  const { writes, refusals } = decideWrites(going, versionOf, reached)
+  const { writes, refusals } = yield* decideWrites(log, going, versionOf, reached)
   const circles = since === undefined ? [] : yield* readUnseenCircles(log, writes, since)
   if (circles.length) return { kind: 'stale', clock, contested: circles }
   refusals.push(...(yield* refuseByRelation(log, writes, reached)))
@@ -196,13 +197,23 @@ const contestedBy = ({ collection, id }: Dependent, { value, stamp }: Version): 
 const covers = (row: WireRow, value: WireRow) => Object.keys(value).every(p => equalValues(row[p], value[p]))
 
 /** What each row would become; of a part only what it tells. A value that its column cannot hold refuses the row. */
-function decideWrites(
+function* decideWrites(
+  { database }: ChangeLog,
   rows: readonly PostedRow[],
   versionOf: VersionOf,
   { cleared }: Reach,
-): { writes: PostedWrite[]; refusals: Refused[] } {
+): Step<{ writes: PostedWrite[]; refusals: Refused[] }> {
   const writes: PostedWrite[] = []
   const refusals: Refused[] = []
+  const heldOf = new Map<PostedRow, Held>()
+  for (const [collection, some] of groupsOf(rows.filter(row => row.value !== null))) {
+    const held = yield* readHeld(
+      database,
+      collection,
+      some.map(row => row.value as WireRow),
+    )
+    for (const [i, row] of some.entries()) heldOf.set(row, held[i] as Held)
+  }
   for (const row of rows) {
     const { collection, id, value } = row
     const old = versionOf(row)
@@ -210,24 +221,13 @@ function decideWrites(
       writes.push({ collection, id, old, value })
       continue
     }
-    const posted: WireRow = {}
+    const { value: posted, errors } = heldOf.get(row) as Held
     const refusal = collection.refuseKey(id)
     if (refusal) refusals.push({ collection, id, property: 'id', code: 'not-valid', detail: `It ${refusal}.` })
-    let isValid = refusal === undefined
-    for (const column of collection.columns) {
-      const { property } = column
-      if (!Object.hasOwn(value, property)) continue
-      try {
-        posted[property] = column.toWire(column.fromWire(value[property] as never))
-      } catch (error) {
-        if (!(error instanceof ValueError)) throw error
-        refusals.push({ collection, id, property, code: 'not-valid', detail: `It ${error.detail}.` })
-        isValid = false
-      }
-    }
+    for (const { property, detail } of errors) refusals.push({ collection, id, property, code: 'not-valid', detail: `It ${detail}.` })
     // its parent goes: what the sender did not say of that
     for (const property of cleared.get(nameOf(row)) ?? []) if (!Object.hasOwn(posted, property)) posted[property] = null
-    if (isValid) writes.push({ collection, id, old, value: posted })
+    if (refusal === undefined && !errors.length) writes.push({ collection, id, old, value: posted })
   }
   return { writes, refusals }
 }

@@ -50,6 +50,7 @@ const deviceTriggers = 'spec/stories/deviceTriggers.spec.ts'
 const partitions = 'spec/changes/postgresPartitions.spec.ts'
 const everyValue = 'spec/changes/values.spec.ts'
 const lengths = 'spec/changes/values/lengths.spec.ts'
+const spelledThere = 'spec/stories/spelledThere.spec.ts'
 const photos = 'spec/stories/photos.spec.ts'
 const twoDevices = 'spec/stories/twoDevices.spec.ts'
 const mutual = 'spec/stories/mutualReferences.spec.ts'
@@ -2013,8 +2014,8 @@ const applying: Mutant[] = [
     name: 'absent-is-null',
     hazard: 'schema differs: absent is not null',
     file: 'src/sync/take.ts',
-    find: '    else if (base && Object.hasOwn(base, property)) value[property] = base[property] as never\n',
-    replace: '    else value[property] = null as never\n',
+    find: '    if (known && Object.hasOwn(known, property)) value[property] = known[property] as never\n',
+    replace: '    value[property] = (held[property] ?? null) as never\n',
     by: [values],
   },
 ]
@@ -2125,6 +2126,38 @@ const ofValues: Mutant[] = [
     find: 'THEN json(${expression}) ELSE',
     replace: 'THEN ${expression} ELSE',
     by: [values],
+  },
+  {
+    name: 'the-session-spells',
+    hazard: 'values on PostgreSQL: what the session, the role or the database set decides how they are spelled',
+    file: 'src/changes/database/postgres-step.ts',
+    find: ", true), ${PINNED.join(', ')}`",
+    replace: ', true)`',
+    by: [spelledThere],
+  },
+  {
+    name: 'another-spelling-is-a-change',
+    hazard: 'values that PostgreSQL alone spells: an equal one in another spelling',
+    file: 'src/changes/held.ts',
+    find: 'if (state === null) value[property] = toWire(cell)',
+    replace: 'if (state === null) value[property] = toWire(parameters.size ? column.fromWire(value[property] as never) : cell)',
+    by: [spelledThere],
+  },
+  {
+    name: 'what-the-database-refuses-has-no-name',
+    hazard: 'values that PostgreSQL alone parses: the rejection names the property',
+    file: 'src/changes/held.ts',
+    find: 'if (collection.columns.some(c => c.isSpelledThere)) yield* spellValues(database, collection, held)',
+    replace: '',
+    by: [spelledThere],
+  },
+  {
+    name: 'moments-in-words',
+    hazard: 'values that PostgreSQL alone parses: `now` and `today` are other values a moment later',
+    file: 'src/changes/values/postgresTexts.ts',
+    find: "? reject('is not written in digits') : text",
+    replace: '? text : text',
+    by: [spelledThere],
   },
   {
     name: 'keys-of-json-have-an-order',

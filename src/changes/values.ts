@@ -24,6 +24,8 @@ export interface ColumnCodec {
   readonly nullable: boolean
   /** Whether a collection for clients of 2012 writes the value as a number (`dateToNumber`). */
   readonly isDate: boolean
+  /** Only the database knows whether it takes a value, and how it spells it (held.ts): `fromWire` and `canonical` leave it as it is. */
+  readonly isSpelledThere: boolean
   readonly metadata: ColumnMetadata
   /** SQL that reads the column, e.g. `t."due"`, so that the driver loses nothing. */
   read(expression: string): string
@@ -95,6 +97,7 @@ function describeColumn(column: ColumnMetadata, dataSource: DataSource): ColumnC
     automatic: column.isVersion ? 'version' : column.isCreateDate ? 'created' : column.isUpdateDate ? 'updated' : undefined,
     nullable,
     isDate: type.isDate === true,
+    isSpelledThere: type.isSpelledThere === true,
     metadata: column,
     read: type.read,
     placeholder: type.placeholder,

@@ -3,6 +3,7 @@
 import { type Collection, keyOf, type Reference } from '../changes/collection.js'
 import { attempt, type Step } from '../changes/database/database.js'
 import { readDependents } from '../changes/dependents.js'
+import { holdOne } from '../changes/held.js'
 import { baseOf, isInPush, type RowState, type WaitingReason } from '../changes/remotes.js'
 import { findOrphans } from '../changes/store.js'
 import { ConflictHandlerError, ConstraintError, ValueError } from '../errors.js'
@@ -145,11 +146,12 @@ function sidesOf(
 // ---------------------------------------------------------------- the handler
 
 async function ask(
-  { signal, handlerTimeout }: Session,
+  session: Session,
   collection: Collection,
   handler: ConflictHandler,
   contested: readonly Contested[],
 ): Promise<Decision[]> {
+  const { signal, handlerTimeout } = session
   const { entity } = collection
   const questions = contested.map(c => question(collection, c))
   const updates: ConflictUpdate[] = []
@@ -161,7 +163,11 @@ async function ask(
       handlerTimeout,
       signal,
     )
-    return questions.flatMap(q => q.decide(updates))
+    return await hold(
+      session,
+      collection,
+      questions.flatMap(q => q.decide(updates)),
+    )
   } catch (error) {
     if (signal?.aborted || error instanceof ConflictHandlerError) throw error
     const why = error instanceof ValueError ? `decided a value that cannot be stored: ${error.message}` : `threw: ${String(error)}`
@@ -170,6 +176,17 @@ async function ask(
       cause: error,
     })
   }
+}
+
+/** The decisions in the database's own spelling, where it has one. Throws ValueError. */
+async function hold(session: Session, collection: Collection, decisions: readonly Decision[]): Promise<Decision[]> {
+  if (!collection.columns.some(c => c.isSpelledThere)) return [...decisions]
+  return await step(session, function* () {
+    const held: Decision[] = []
+    for (const { contested, value } of decisions)
+      held.push({ contested, value: value && (yield* holdOne(session.log.database, collection, value)) })
+    return held
+  })
 }
 
 function answered(

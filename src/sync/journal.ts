@@ -4,6 +4,7 @@ import type { ObjectLiteral } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
 import { first, query, quote, type Step } from '../changes/database/database.js'
+import { holdOne } from '../changes/held.js'
 import { baseOf, forgetRemote, isInPush, type RowState, remotesOf } from '../changes/remotes.js'
 import { storeVersions } from '../changes/store.js'
 import { NotWaitingError } from '../errors.js'
@@ -118,7 +119,10 @@ export class SyncJournal<Entity extends ObjectLiteral> {
       isMeant: (_, { waiting }) => waiting !== undefined,
       *settle(exchange, state, chosen) {
         const theirs = state.waiting?.theirs ?? null
-        const value = winner && { ...(state.version.value ?? theirs), ...fromEntity(collection, winner) }
+        const value = winner && {
+          ...(state.version.value ?? theirs),
+          ...(yield* holdOne(exchange.log.database, collection, fromEntity(collection, winner))),
+        }
         yield* storeDecision(exchange, state, theirs, value, chosen)
       },
     })

@@ -4,6 +4,7 @@ import type { ChangeLog } from '../changes/changeLog.js'
 import { type Collection, keyOf } from '../changes/collection.js'
 import { attempt, quote, type Step, Undo } from '../changes/database/database.js'
 import { nameOf, readDependents } from '../changes/dependents.js'
+import { type Held, readHeld } from '../changes/held.js'
 import { addIgnored, forgetIgnored } from '../changes/ignored.js'
 import { type Change, releasesOf } from '../changes/order.js'
 import {
@@ -127,18 +128,25 @@ function* decideRows(
     [...latest.values()].map(({ id, value }) => ({ state: states.get(id) as RowState, theirs: value })),
   )
 
+  const given = [...latest.values()].flatMap(({ id, value }) => (value === null ? [] : [{ id, value }]))
+  const held = yield* readHeld(
+    exchange.log.database,
+    collection,
+    given.map(({ value }) => value),
+  )
+  const heldOf = new Map(given.map(({ id }, i) => [id, held[i] as Held]))
+
   const contested: ToWait[] = []
+  const invalid: ToWait[] = []
   for (const { id, value: given } of latest.values()) {
     const state = states.get(id) as RowState
     const base = baseOf(exchange.remote, state)
-    let theirs: WireRow | null
-    try {
-      theirs = given === null ? null : normalise(collection, id, given, base)
-    } catch (error) {
-      if (!(error instanceof ValueError)) throw error
-      yield* wait(exchange, taken, state, given, 'not-valid')
+    const row = heldOf.get(id)
+    if (row?.errors.length || (row && collection.refuseKey(id) !== undefined)) {
+      invalid.push({ state, theirs: given, reason: 'not-valid' })
       continue
     }
+    const theirs = row ? withBase(collection, row.value, base) : null
     // made there, and never heard of here
     if (theirs !== null && isUnknown(state)) {
       rows.push({ exchange, taken, state, theirs, value: theirs })
@@ -163,6 +171,7 @@ function* decideRows(
     } else if (value !== null) rows.push({ exchange, taken, state, theirs, value })
     else removals.push({ exchange, taken, state, theirs, value })
   }
+  yield* waitAll(exchange, taken, invalid)
   yield* waitAll(exchange, taken, contested)
 }
 
@@ -308,17 +317,14 @@ const isEditOfIgnored = (exchange: Exchange, state: RowState) =>
   (state.waiting?.reason === 'contested' || !isClean(exchange, state))
 
 /**
- * The server's row as this database would hold it. Where it lacks a property, an older schema says nothing about it, and it is as both sides
- * knew it; where they never did, the server has not heard of ours. Throws ValueError.
+ * Where the server's row lacks a property, an older schema says nothing about it, and it is as both sides knew it; where they never did, the
+ * server has not heard of ours.
  */
-export function normalise(collection: Collection, id: string, given: WireRow, base: WireRow | null | undefined): WireRow {
-  const refusal = collection.refuseKey(id)
-  if (refusal) throw new ValueError(collection.entity, collection.keyProperty, refusal)
+function withBase({ columns }: Collection, held: WireRow, base: WireRow | null | undefined): WireRow {
   const value: WireRow = {}
-  for (const column of collection.columns) {
-    const { property } = column
-    if (Object.hasOwn(given, property)) value[property] = column.toWire(column.fromWire(given[property] as never))
-    else if (base && Object.hasOwn(base, property)) value[property] = base[property] as never
+  for (const { property } of columns) {
+    const known = Object.hasOwn(held, property) ? held : base
+    if (known && Object.hasOwn(known, property)) value[property] = known[property] as never
   }
   return value
 }

@@ -1,20 +1,13 @@
-import { Client, type CustomTypesConfig } from 'pg'
+import { Client } from 'pg'
 import { DataSource, EntitySchema } from 'typeorm'
+import type { Collection } from '../../../src/changes/collection.js'
+import { type Database, queryCells, type Step } from '../../../src/changes/database/database.js'
+import { postgresDatabase } from '../../../src/changes/database/postgres.js'
+import { type Held, readHeld } from '../../../src/changes/held.js'
 import { type ColumnCodec, describeColumns } from '../../../src/changes/values.js'
 import type { Json } from '../../../src/protocol/messages.js'
 import { databaseUrl, postgresUrl } from '../../support/postgresServer.js'
 import { columns } from './postgresColumns.js'
-
-// what the engine asks of pg: text, but for numbers and booleans
-const parsers: Record<number, (text: string) => unknown> = {
-  16: text => text === 't',
-  20: text => (Number.isSafeInteger(Number(text)) ? Number(text) : text),
-  21: Number,
-  23: Number,
-  700: Number,
-  701: Number,
-}
-const raw: CustomTypesConfig = { getTypeParser: ((oid: number) => parsers[oid] ?? String) as CustomTypesConfig['getTypeParser'] }
 
 export const Everything = new EntitySchema<Record<string, unknown>>({
   name: 'Everything',
@@ -33,7 +26,13 @@ export class PostgresDatabase {
     readonly client: Client,
     readonly codecs: ReadonlyMap<string, ColumnCodec>,
     readonly catalogTypes: ReadonlyMap<string, string>,
+    readonly database: Database,
   ) {}
+
+  /** As far as `readHeld` looks at it. */
+  private get collection(): Collection {
+    return { entity: 'Everything', table: { name: 'everything' }, columns: [...this.codecs.values()] } as unknown as Collection
+  }
 
   static async create(): Promise<PostgresDatabase> {
     const name = `sync_values_pg_${process.pid}`
@@ -53,6 +52,7 @@ export class PostgresDatabase {
       client,
       new Map(codecs.map(codec => [codec.property, codec])),
       new Map(rows.map(row => [row.name, row.type])),
+      postgresDatabase(dataSource),
     )
   }
 
@@ -68,24 +68,38 @@ export class PostgresDatabase {
     return codec
   }
 
-  async read(id: string, names: Iterable<string> = this.codecs.keys()): Promise<Record<string, Json>> {
-    const list = [...names].map(name => this.codec(name))
-    const expressions = list.map((codec, i) => `${codec.read(`x."${codec.column}"`)} AS c${i}`)
-    const text = `SELECT ${expressions.join(', ')} FROM everything x WHERE id = $1`
-    const { rows } = await this.client.query({ text, values: [id], types: raw })
-    return Object.fromEntries(list.map((codec, i) => [codec.property, codec.toWire(rows[0][`c${i}`])]))
+  /** Reads a row as the engine does. */
+  read(id: string, names: Iterable<string> = this.codecs.keys()): Promise<Record<string, Json>> {
+    return this.database.step(() => this.readStep(id, [...names]), { readOnly: true })
   }
 
-  /** Stores one row as the engine does, in bulk: through JSON. */
-  async store(id: string, values: Record<string, Json>): Promise<void> {
-    const names = Object.keys(values)
-    const row = Object.fromEntries(names.map(name => [name, this.codec(name).fromWire(values[name] as Json)]))
-    await this.client.query(
-      `INSERT INTO everything (id, ${names.map(name => `"${name}"`).join(', ')})
-       SELECT $1, ${names.map(name => `CAST(r."${name}" AS ${this.catalogTypes.get(name)})`).join(', ')}
-       FROM json_to_recordset($2::json) AS r(${names.map(name => `"${name}" text`).join(', ')})`,
-      [id, JSON.stringify([row])],
-    )
+  *readStep(id: string, names: readonly string[]): Step<Record<string, Json>> {
+    const codecs = names.map(name => this.codec(name))
+    const expressions = codecs.map((codec, i) => `${codec.read(`x."${codec.column}"`)} AS c${i}`)
+    const [cells] = yield* queryCells(`SELECT ${expressions.join(', ')} FROM everything x WHERE id = ?`, id)
+    return Object.fromEntries(codecs.map((codec, i) => [codec.property, codec.toWire(cells![i])]))
+  }
+
+  /** Stores one row as the engine does. */
+  store(id: string, values: Record<string, Json>): Promise<void> {
+    return this.database.step(() => this.storeStep(id, values), { unmarked: true })
+  }
+
+  storeStep(id: string, values: Record<string, Json>): Step<void> {
+    const codecs = Object.keys(values).map(name => this.codec(name))
+    const row = [id, ...codecs.map(codec => codec.fromWire(values[codec.property] as Json))]
+    return this.database.insertRows('everything', ['id', ...codecs], [row])
+  }
+
+  /** What the database makes of values, as the engine asks it. */
+  hold(rows: readonly Record<string, Json>[]): Promise<Held[]> {
+    return this.database.step(() => readHeld(this.database, this.collection, rows), { unmarked: true })
+  }
+
+  async canonical(values: Record<string, Json>): Promise<Record<string, Json>> {
+    const [held] = await this.hold([values])
+    if (held?.errors.length) throw held.errors[0]
+    return held!.value
   }
 
   async find(id: string): Promise<Record<string, unknown>> {

@@ -4,6 +4,7 @@
 // turn, on a driver with a pool (PostgreSQL, MySQL) in a transaction of its own, with an await at each statement: the same code serves both.
 
 import { ConstraintError, ValueError } from '../../errors.js'
+import type { ColumnCodec } from '../values.js'
 import { shortName } from './names.js'
 
 /** A value as a statement gives it. */
@@ -137,6 +138,16 @@ export interface Database {
   readonly cutsPages?: boolean
   /** A statement as somebody would type it, where its text here is not the database's own. */
   textOf?(sql: string, values: readonly unknown[]): string
+
+  /**
+   * How columns that `isSpelledThere` would give back values, of which there is a list for each column; or, where one cannot hold a value, the
+   * class of the error. Absent where there are no such columns.
+   */
+  spell?(
+    table: Table,
+    columns: readonly ColumnCodec[],
+    lists: readonly (readonly unknown[])[],
+  ): Step<(readonly [cell: Cell, state: string | null])[][]>
 
   insertRows(into: string, columns: readonly Target[], rows: Rows): Step<void>
   /** Inserts, or sets the columns beside `keys` of what is there. */

@@ -19,6 +19,17 @@ interface Result {
   readonly rows: Row[]
 }
 
+// How values are spelled: the same in every step, whatever the session, the role or the database has set. The time zone is none of them, since
+// defaults and triggers of the application count on it.
+const PINNED = Object.entries({
+  datestyle: 'ISO, MDY',
+  intervalstyle: 'postgres',
+  extra_float_digits: '1',
+  bytea_output: 'hex',
+  xmloption: 'content',
+  lc_monetary: 'C',
+}).map(([name, value]) => `set_config('${name}', '${value}', true)`)
+
 // Two processes that set up the same database at once come one after the other.
 const SET_UP_LOCK = 7_305_808_869_231_650_116n
 
@@ -65,18 +76,18 @@ export function postgresSteps(
 
   // Whatever the session's path names first: our tables and the entities' are those of the data source's own schema. Types and operators of
   // extensions are found where the session finds them.
-  function inSchema(): string {
+  function settings(): string {
     const { schema } = dataSource.driver as { schema?: string }
     const first = schema === undefined ? '' : `quote_ident('${schema.replaceAll("'", "''")}') || ', ' || `
-    return `SELECT set_config('search_path', ${first}current_setting('search_path'), true)`
+    return `SELECT set_config('search_path', ${first}current_setting('search_path'), true), ${PINNED.join(', ')}`
   }
 
   async function begin(client: Client, { readOnly, durable, setUp, unmarked = setUp }: StepOptions, left: number): Promise<void> {
-    if (readOnly) return void (await execute(client, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${inSchema()}`))
+    if (readOnly) return void (await execute(client, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${settings()}`))
     const opening = [
       'BEGIN ISOLATION LEVEL READ COMMITTED',
       `SET LOCAL lock_timeout = ${Math.max(1, Math.ceil(left))}`,
-      inSchema(),
+      settings(),
       markStep(true),
       // never less than the session has
       ...(durable ? [`SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`] : []),

@@ -10,6 +10,8 @@ export interface ColumnType {
   /** The statement's parameter; calls `reject` with what is wrong, as the end of a sentence that begins with "it". */
   fromWire(value: NonNullable<Json>, reject: Reject): unknown
   isDate?: boolean
+  /** Only the database knows whether it takes a value, and how it spells it: `toWire(fromWire(value))` is not what it holds (held.ts). */
+  isSpelledThere?: boolean
   /** The parameter, or null, as TypeORM's driver hands it out before it hydrates an entity, where that is something else. */
   asDriverReads?(parameter: unknown): unknown
 }

@@ -7,8 +7,8 @@ const deepest = 6
 
 export interface ItemType {
   readonly type: ColumnType
-  /** The server's text of an item is the same in every session, so that of the array is. */
-  readonly isPlain: boolean
+  /** An item is read in another way than by its text, and so is the array. */
+  readonly isReadOneByOne?: boolean
   /** Between the items; only `box` has another than the comma. */
   readonly delimiter?: string
   /** Items are JSON: an array among them is an item, and not another dimension. */
@@ -16,7 +16,7 @@ export interface ItemType {
 }
 
 /** An array of items of a type, on the wire an array; arrays in it where it has more dimensions. */
-export function arrayOf({ type, isPlain, delimiter = ',', isJson = false }: ItemType): ColumnType {
+export function arrayOf({ type, isReadOneByOne, delimiter = ',', isJson = false }: ItemType): ColumnType {
   const listToWire = (list: unknown[]): Json[] => list.map(item => (Array.isArray(item) ? listToWire(item) : itemToWire(item)))
   const itemToWire = (item: unknown): Json => (item === null || item === undefined ? null : type.toWire(item))
   const write = (value: Json[], reject: Reject, depth: number): string => {
@@ -28,8 +28,9 @@ export function arrayOf({ type, isPlain, delimiter = ',', isJson = false }: Item
     return `{${items.join(delimiter)}}`
   }
   return {
-    read: expression => (isPlain ? `CAST(${expression} AS text)` : readOneByOne(expression, type)),
+    read: expression => (isReadOneByOne ? readOneByOne(expression, type) : `CAST(${expression} AS text)`),
     placeholder: '?',
+    isSpelledThere: type.isSpelledThere,
     toWire(cell) {
       if (Array.isArray(cell)) return listToWire(cell)
       const text = textOf(cell)

@@ -1,5 +1,6 @@
 import { bounded, type ColumnType, textOf } from './columnType.js'
-import { LONGEST_DATE, toIsoDateTime, toPlainDate, toPlainTime } from './dates.js'
+import { LONGEST_DATE, toIsoDateTime, toPlainDate } from './dates.js'
+import { readAsText } from './postgresTexts.js'
 
 /** What the pg driver is told about dates, by the application. */
 export interface DriverDates {
@@ -10,18 +11,12 @@ export interface DriverDates {
 }
 
 const infinite = /^-?infinity$/
-const timeParts = /^(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?\s?(Z|[+-][\d:]+)?$/i
-const endOfDay = /^24:00(?::00(?:\.0+)?)?(?:\s?(?:Z|[+-]\d{2}(?::?\d{2}(?::?\d{2})?)?))?$/i
-const largestOffset = 16 * 3600
 const latest = Date.parse('9999-12-31T23:59:59.999Z')
-
-// to_json writes ISO 8601 whatever DateStyle says, and, unlike to_char, infinity and years B.C.
-const asJson = (expression: string) => `CAST(to_json(${expression}) AS text)`
 
 export const timestamptzType = (precision: number | null | undefined): ColumnType =>
   bounded(
     {
-      read: expression => asJson(`${expression} AT TIME ZONE 'UTC'`),
+      read: expression => readAsText(`(${expression} AT TIME ZONE 'UTC')`),
       placeholder: '?',
       isDate: true,
       toWire: cell => dateTimeOf(cell, isoOf),
@@ -42,7 +37,7 @@ export const timestamptzType = (precision: number | null | undefined): ColumnTyp
 export const timestampType = (precision: number | null | undefined, driver: DriverDates): ColumnType =>
   bounded(
     {
-      read: asJson,
+      read: readAsText,
       placeholder: '?',
       isDate: true,
       toWire: cell =>
@@ -62,7 +57,7 @@ export const timestampType = (precision: number | null | undefined, driver: Driv
 
 export const dateType = bounded(
   {
-    read: asJson,
+    read: readAsText,
     placeholder: '?',
     isDate: true,
     toWire(cell) {
@@ -79,42 +74,6 @@ export const dateType = bounded(
   },
   LONGEST_DATE,
 )
-
-/** `10:00:00`, its fraction of a second where there is one. What names a zone is taken without it, as the server does. */
-export const timeType = (precision: number | null | undefined): ColumnType => spelledTime(text => spellTime(text, precision))
-
-/** A time with zone, `10:00:00+02`; UTC where none is named, since otherwise it would be the session's. */
-export const timetzType = (precision: number | null | undefined): ColumnType =>
-  spelledTime(text => {
-    const zone = spellZone(timeParts.exec(text)?.[5] ?? '+00')
-    const time = spellTime(text, precision)
-    return time && zone && time + zone
-  })
-
-function spelledTime(spell: (text: string) => string | undefined): ColumnType {
-  const type: ColumnType = {
-    read: expression => `CAST(${expression} AS text)`,
-    placeholder: '?',
-    toWire: cell => spell(textOf(cell)) ?? textOf(cell),
-    fromWire: (value, reject) => (typeof value === 'string' ? spell(value) : undefined) ?? reject('is not a time'),
-  }
-  return bounded(type, LONGEST_DATE)
-}
-
-/** A date with time for the inside of a range, in UTC or as it is. */
-export function spellRangeTime(text: string, zone: '' | '+00'): string | undefined {
-  if (infinite.test(text)) return text
-  const [, fraction = '', offset = ''] = /(?:\.(\d+))?\s?(Z|[+-]\d{2}(?::?\d{2})?)?$/i.exec(text.slice(10)) ?? []
-  const iso = toIsoDateTime(zone === '' && offset ? text.slice(0, -offset.length) : text)
-  if (!iso || iso.startsWith('0000')) return undefined
-  return `${withoutZeros(iso.slice(0, -1).replace('T', ' ') + fraction.slice(3, 6))}${zone}`
-}
-
-export function spellRangeDate(text: string): string | undefined {
-  if (infinite.test(text)) return text
-  const date = toPlainDate(text)
-  return date && !date.startsWith('0000') ? plainDate(date) : undefined
-}
 
 function isInfinite(value: unknown): value is string {
   return typeof value === 'string' && infinite.test(value)
@@ -146,7 +105,7 @@ function isoOfDate(date: Date): string | undefined {
 // pg makes numbers of infinite dates
 function bare(cell: unknown): string {
   if (typeof cell === 'number') return String(cell).toLowerCase()
-  return withoutEra(textOf(cell).replace(/^"(.*)"$/, '$1'))
+  return withoutEra(textOf(cell))
 }
 
 function spellDateTime(date: Date, zone: string): string {
@@ -181,33 +140,4 @@ function withEra(text: string): string {
 
 function withoutEra(text: string): string {
   return /^0001-.* BC$/.test(text) ? `0000-${text.slice(5, -3)}` : text
-}
-
-function spellTime(text: string, precision: number | null | undefined): string | undefined {
-  if (endOfDay.test(text)) return '24:00:00'
-  const [match, hours, minutes, seconds = '0', fraction = '', zone = 'Z'] = timeParts.exec(text) ?? []
-  if (!match || toPlainTime(`${hours}:${minutes}:${seconds}`) === undefined || !spellZone(zone)) return undefined
-  const digits = Math.min(precision ?? 6, 6)
-  const micros = Math.round(Number(`0.${fraction || 0}`) * 10 ** digits) * 10 ** (6 - digits)
-  return spellClock(((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1_000_000 + micros)
-}
-
-function spellClock(micros: number): string {
-  const seconds = Math.floor(micros / 1_000_000)
-  const clock = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
-    .map(part => String(part).padStart(2, '0'))
-    .join(':')
-  const fraction = String(micros % 1_000_000)
-    .padStart(6, '0')
-    .replace(/0+$/, '')
-  return fraction ? `${clock}.${fraction}` : clock
-}
-
-function spellZone(zone: string): string | undefined {
-  if (/^z$/i.test(zone)) return '+00'
-  const [match, sign, hours, minutes = '00', seconds = '00'] = /^([+-])(\d{2}):?(\d{2})?:?(\d{2})?$/.exec(zone) ?? []
-  const offset = Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds)
-  if (!match || Number(minutes) > 59 || Number(seconds) > 59 || offset >= largestOffset) return undefined
-  const rest = seconds !== '00' ? `:${minutes}:${seconds}` : minutes !== '00' ? `:${minutes}` : ''
-  return `${offset ? sign : '+'}${hours}${rest}`
 }

@@ -24,14 +24,14 @@ export function postgresInteger(bits: 16 | 32 | 64): ColumnType {
   }
 }
 
-/** Floating point, read as its bytes: an older server, or one that was told to (extra_float_digits), cuts digits off. */
+/** Floating point, with all of its digits: those that are the same number again (extra_float_digits of a step). */
 export function postgresFloat(bytes: 4 | 8): ColumnType {
   const stored = (value: number) => (bytes === 4 ? Number(shortestSingle(Math.fround(value))) : value)
   return {
-    read: expression => `'h' || encode(float${bytes}send(${expression}), 'hex')`,
+    read: expression => expression,
     placeholder: '?',
     toWire(cell) {
-      const number = typeof cell === 'number' ? cell : (floatOfHex(textOf(cell)) ?? asNumber(textOf(cell)))
+      const number = typeof cell === 'number' ? cell : asNumber(textOf(cell))
       if (number === undefined) return textOf(cell)
       return Number.isFinite(number) ? stored(number) + 0 : String(number)
     },
@@ -42,18 +42,6 @@ export function postgresFloat(bytes: 4 | 8): ColumnType {
       return Number.isFinite(number) && (number !== 0 || value === 0) ? String(number + 0) : reject('is out of range')
     },
   }
-}
-
-/** The number in a string of 'h' and the hex digits of a float, as the server sends one in binary. */
-export function floatOfHex(text: string): number | undefined {
-  if (!/^h(?:[0-9a-f]{8}){1,2}$/.test(text)) return undefined
-  const view = viewOfHex(text)
-  return view.byteLength === 8 ? view.getFloat64(0) : Number(shortestSingle(view.getFloat32(0)))
-}
-
-export function viewOfHex(text: string): DataView {
-  const bytes = text.slice(1).match(/../g) ?? []
-  return new DataView(Uint8Array.from(bytes, byte => Number.parseInt(byte, 16)).buffer)
 }
 
 // As the server writes it: 0.1, which a double holds as 0.10000000149011612. Half-way between two singles is not near enough.
@@ -90,9 +78,9 @@ export function numericType(precision: number | null | undefined, scale: number 
   return bounded(type, mostDigits + largestScale + 10)
 }
 
-/** Money, in units of the currency. The server spells it in its own way (lc_monetary), and reads it in this one unless its decimal sign is a comma. */
+/** Money, in units of the currency. The server writes its sign and commas along (lc_monetary of a step). */
 const money: ColumnType = {
-  read: expression => `CAST(CAST(${expression} AS numeric) AS text)`,
+  read: expression => `CAST(${expression} AS text)`,
   placeholder: '?',
   toWire(cell) {
     const text = textOf(cell)

@@ -1,12 +1,10 @@
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { isBinary } from './binary.js'
-import type { ColumnType } from './columnType.js'
+import { bounded, type ColumnType } from './columnType.js'
+import { LONGEST_DATE } from './dates.js'
 import { arrayOf, type ItemType, replaceItems } from './postgresArrays.js'
-import { dateType, timestampType, timestamptzType, timeType, timetzType } from './postgresDates.js'
-import { intervalType } from './postgresIntervals.js'
+import { dateType, timestampType, timestamptzType } from './postgresDates.js'
 import { dollars, moneyType, numericType, postgresFloat, postgresInteger } from './postgresNumbers.js'
-import { isSessionRange, multirangeType, rangeType } from './postgresRanges.js'
-import { cubeType, shapeType, vectorType } from './postgresShapes.js'
 import * as texts from './postgresTexts.js'
 import { arrayType, enumType, jsonType } from './texts.js'
 
@@ -26,7 +24,10 @@ interface Pg {
   readonly defaults?: { readonly parseInputDatesAsUTC?: boolean }
 }
 
-/** How a column's values travel from and to PostgreSQL, whatever the settings of its session. */
+/**
+ * How a column's values travel from and to PostgreSQL, in the settings of a step (PINNED): JavaScript knows booleans, numbers, dates, bytes,
+ * texts, JSON and arrays of them; the server parses and spells all else.
+ */
 export function postgresType(column: ColumnMetadata): ColumnType {
   const pg = (column.entityMetadata.dataSource.driver as unknown as { postgres: Pg }).postgres
   const found = itemType(column, pg)
@@ -43,116 +44,89 @@ export function postgresType(column: ColumnMetadata): ColumnType {
   }
 }
 
-const plain = (type: ColumnType, oid?: number, arrayOid?: number): PostgresType => ({ type, isPlain: true, oid, arrayOid })
-const bySession = (type: ColumnType, oid?: number, arrayOid?: number): PostgresType => ({ type, isPlain: false, oid, arrayOid })
+const of = (type: ColumnType, oid?: number, arrayOid?: number): PostgresType => ({ type, oid, arrayOid })
 
 function itemType(column: ColumnMetadata, pg: Pg): PostgresType {
   const { precision, scale } = column
   const length = Number(column.length) || undefined
-  if (isBinary(column.type)) return bySession(texts.byteaType, 17, 1001)
+  if (isBinary(column.type)) return of(texts.byteaType, 17, 1001)
   switch (column.type) {
     case 'int2':
     case 'smallint':
-      return plain(postgresInteger(16), 21, 1005)
+      return of(postgresInteger(16), 21, 1005)
     case 'int':
     case 'int4':
     case 'integer':
     case Number:
-      return plain(postgresInteger(32), 23, 1007)
+      return of(postgresInteger(32), 23, 1007)
     case 'int8':
     case 'bigint':
-      return plain(postgresInteger(64), 20, 1016)
+      return of(postgresInteger(64), 20, 1016)
     case 'numeric':
     case 'decimal':
-      return plain(numericType(precision, scale), 1700, 1231)
+      return of(numericType(precision, scale), 1700, 1231)
     case 'money':
-      return { ...bySession(moneyType, 790, 791), toText: dollars }
+      return { ...of(moneyType, 790, 791), toText: dollars }
     case 'real':
     case 'float4':
-      return bySession(postgresFloat(4), 700, 1021)
+      return of(postgresFloat(4), 700, 1021)
     case 'float':
     case 'float8':
     case 'double precision':
-      return bySession(postgresFloat(8), 701, 1022)
+      return of(postgresFloat(8), 701, 1022)
     case 'bool':
     case 'boolean':
     case Boolean:
-      return plain(booleanType, 16, 1000)
+      return of(booleanType, 16, 1000)
     case 'timestamptz':
     case 'timestamp with time zone':
-      return bySession(timestamptzType(precision), 1184, 1185)
+      return { ...of(timestamptzType(precision), 1184, 1185), isReadOneByOne: true }
     case 'timestamp':
     case 'timestamp without time zone':
     case Date: {
       const parse = pg.types.getTypeParser(1114, 'text')
-      return bySession(timestampType(precision, { parse, writesUtc: pg.defaults?.parseInputDatesAsUTC === true }), 1114, 1115)
+      return of(timestampType(precision, { parse, writesUtc: pg.defaults?.parseInputDatesAsUTC === true }), 1114, 1115)
     }
     case 'date':
-      return bySession(dateType, 1082, 1182)
-    case 'time':
-    case 'time without time zone':
-      return plain(timeType(precision), 1083, 1183)
+      return of(dateType, 1082, 1182)
     case 'timetz':
     case 'time with time zone':
-      return plain(timetzType(precision), 1266, 1270)
-    case 'interval':
-      return bySession(intervalType(precision), 1186, 1187)
+      return of(bounded(texts.timetzType, LONGEST_DATE), 1266, 1270)
     case 'bytea':
-      return bySession(texts.byteaType, 17, 1001)
+      return of(texts.byteaType, 17, 1001)
     case 'json':
-      return { ...plain(texts.postgresJson, 114, 199), isJson: true }
+      return { ...of(texts.postgresJson, 114, 199), isJson: true }
     case 'jsonb':
-      return { ...plain(texts.postgresJsonb, 3802, 3807), isJson: true }
+      return { ...of(texts.postgresJsonb, 3802, 3807), isJson: true }
     case 'geometry':
     case 'geography':
-      return { ...bySession(texts.geoJsonType, 114), isJson: true }
+      return { ...of(texts.geoJsonType, 114), isReadOneByOne: true, isJson: true }
     case 'simple-json':
-      return plain({ ...jsonType(true), read: texts.readAsText })
+      return of({ ...jsonType(true), read: texts.readAsText })
     case 'simple-array':
-      return plain({ ...arrayType, read: texts.readAsText })
+      return of({ ...arrayType, read: texts.readAsText })
     case 'enum':
     case 'simple-enum':
-      return plain({ ...enumType(column.enum, false), read: texts.readAsText })
+      return of({ ...enumType(column.enum, false), read: texts.readAsText })
     case 'char':
     case 'character':
       return {
-        ...plain(texts.charType(length ?? 1), 1042, 1014),
+        ...of(texts.charType(length ?? 1), 1042, 1014),
         toText: text => text + ' '.repeat(Math.max((length ?? 1) - [...text].length, 0)),
       }
     case 'uuid':
-      return plain(texts.uuidType, 2950, 2951)
+      return of(texts.uuidType, 2950, 2951)
     case 'bit':
-      return plain(texts.bitType(length, false), 1560, 1561)
+      return of(texts.bitType(length, false), 1560, 1561)
     case 'varbit':
     case 'bit varying':
-      return plain(texts.bitType(length, true), 1562, 1563)
-    case 'inet':
-      return plain(texts.inetType, 869, 1041)
-    case 'cidr':
-      return plain(texts.cidrType, 650, 651)
-    case 'macaddr':
-      return plain(texts.macaddrType, 829, 1040)
-    case 'macaddr8':
-      return plain(texts.macaddr8Type, 774, 775)
-    case 'tsvector':
-      return plain(texts.tsvectorType, 3614, 3643)
-    case 'tsquery':
-      return plain(texts.tsqueryType, 3615, 3645)
-    case 'xml':
-      return plain(texts.xmlType, 142, 143)
-    case 'jsonpath':
-      return plain(texts.jsonpathType, 4072, 4073)
-    case 'hstore':
-      return plain(texts.hstoreType)
-    case 'ltree':
-      return plain(texts.ltreeType)
-    case 'cube':
-      return plain(cubeType)
-    case 'vector':
-    case 'halfvec':
-      return plain(vectorType(length))
+      return of(texts.bitType(length, true), 1562, 1563)
+    case 'tstzrange':
+      return { ...of(texts.momentsType(false), 3910, 3911), isReadOneByOne: true }
+    case 'tstzmultirange':
+      return { ...of(texts.momentsType(true), 4534, 6153), isReadOneByOne: true }
     case 'citext':
-      return plain(texts.postgresText(undefined))
+      return of(texts.postgresText(undefined))
     case 'text':
       return textOrEnum(column, undefined, 25, 1009)
     case 'varchar':
@@ -160,35 +134,48 @@ function itemType(column: ColumnMetadata, pg: Pg): PostgresType {
     case String:
       return textOrEnum(column, length, 1043, 1015)
     default:
-      return shapeOrRange(String(column.type)) ?? textOrEnum(column, undefined)
+      return spelledThere(String(column.type)) ?? textOrEnum(column, undefined)
   }
 }
 
-const shapeOids: Record<string, [number, number]> = {
-  point: [600, 1017],
-  lseg: [601, 1018],
-  path: [602, 1019],
-  box: [603, 1020],
-  polygon: [604, 1027],
-  line: [628, 629],
-  circle: [718, 719],
+/** Types that the server alone parses and spells: their numbers and those of their arrays, for which pg has parsers. */
+const oids: Record<string, readonly [oid: number, arrayOid: number | undefined]> = {
+  ...{ time: [1083, 1183], 'time without time zone': [1083, 1183], interval: [1186, 1187] },
+  ...{ inet: [869, 1041], cidr: [650, 651], macaddr: [829, 1040], macaddr8: [774, 775] },
+  ...{ xml: [142, 143], jsonpath: [4072, 4073], tsvector: [3614, 3643], tsquery: [3615, 3645] },
+  ...{
+    point: [600, 1017],
+    line: [628, 629],
+    lseg: [601, 1018],
+    path: [602, 1019],
+    box: [603, 1020],
+    polygon: [604, 1027],
+    circle: [718, 719],
+  },
+  ...{ int4range: [3904, 3905], int8range: [3926, 3927], numrange: [3906, 3907], daterange: [3912, 3913], tsrange: [3908, 3909] },
+  ...{ int4multirange: [4451, 6150], int8multirange: [4536, 6157], nummultirange: [4532, 6151] },
+  ...{ datemultirange: [4535, 6155], tsmultirange: [4533, 6152] },
+}
+const ofExtensions = /^(hstore|ltree|cube|vector|halfvec)$/
+
+function spelledThere(name: string): PostgresType | undefined {
+  const numbers = oids[name]
+  if (!numbers && !ofExtensions.test(name)) return undefined
+  const delimiter = name === 'box' ? ';' : ','
+  return { ...of(spelling(name), ...(numbers ?? [])), delimiter }
 }
 
-const rangeArrayOids: Record<string, number> = { int4: 3905, num: 3907, ts: 3909, tstz: 3911, date: 3913, int8: 3927 }
-
-function shapeOrRange(name: string): PostgresType | undefined {
-  const oids = shapeOids[name]
-  if (oids) return { ...bySession(shapeType(name), ...oids), delimiter: name === 'box' ? ';' : ',' }
-  const [, subtype, multi] = /^(int4|int8|num|ts|tstz|date)(multi)?range$/.exec(name) ?? []
-  if (subtype === undefined) return undefined
-  const type = multi ? multirangeType(subtype) : rangeType(subtype)
-  return { type, isPlain: !isSessionRange(subtype), arrayOid: multi ? undefined : rangeArrayOids[subtype] }
+function spelling(name: string): ColumnType {
+  if (/^(point|circle)$/.test(name)) return texts.pointType
+  if (/^(ts|date)/.test(name)) return texts.timeType
+  if (/^time/.test(name)) return bounded(texts.timeType, LONGEST_DATE)
+  return name === 'interval' ? bounded(texts.spelledThere, LONGEST_DATE) : texts.spelledThere
 }
 
 // of the enum of a text the database knows nothing
 function textOrEnum(column: ColumnMetadata, length: number | undefined, oid?: number, arrayOid?: number): PostgresType {
   const type = column.enum ? { ...enumType(column.enum, false), read: texts.readAsText } : texts.postgresText(length)
-  return plain(type, oid, arrayOid)
+  return of(type, oid, arrayOid)
 }
 
 const booleanType: ColumnType = {
