@@ -372,7 +372,7 @@ const orderAndCursors: Mutant[] = [
     file: 'src/sync/exchange.ts',
     find: 'siblings.values(), together,',
     replace: 'together, together,',
-    by: [rows, 'simulation'],
+    by: ['spec/hazards/routes.spec.ts', 'simulation'],
   },
   {
     name: 'note-stamp-as-told',
