@@ -232,6 +232,44 @@ test('an entity that is new in the app is read from its beginning, and the other
   await expectAtRest([after])
 })
 
+test('an entity that the app has no more keeps its rows, is no matter of the others, and goes on where it was when it comes back', async () => {
+  const server = await startServer(ALL)
+  const options = await databaseOn('libsql')
+  const wire = new Wire()
+  const open = (entities: typeof ALL) => openIn(options, entities, { server: server.url, fetch: wire.fetch })
+  const first = await open(ALL)
+  for (const id of ['kept', 'gone']) await add(first, 'note', id)
+  await add(first, 'list', 'home')
+  await syncAll(first)
+  await add(first, 'note', 'untold')
+  await rename(first, 'note', 'kept', 'mine')
+  await add(first, 'item', 'milk', { list: { id: 'home' } })
+  wire.after = ({ method }) => {
+    if (method === 'POST') throw new Error('connection reset')
+  }
+  await expect(syncAll(first)).rejects.toThrow(/could not be reached/)
+  wire.mend()
+  await first.destroy()
+  const without = await open([List, Item, Label])
+  await rename(without, 'item', 'milk', 'oat milk')
+  await server.dataSource.getRepository('note').delete('gone')
+  await add(server.dataSource, 'note', 'new')
+  expect(await syncAll(without)).toMatchObject({ conflicts: 0, merged: 0, waiting: 0, refused: 0 })
+  expect(await hasLocalChanges(without)).toBe(false)
+  expect(await idsOf(without, 'note')).toEqual(['gone', 'kept', 'untold'])
+  await expectAtRest([without])
+  await without.destroy()
+  const back = await open(ALL)
+  expect(await syncAll(back)).toMatchObject({ conflicts: 0, merged: 0, waiting: 0, refused: 0 })
+  expect(await sql(back, 'SELECT "id", "name" FROM "note" ORDER BY "id"')).toEqual([
+    { id: 'kept', name: 'mine' },
+    { id: 'new', name: 'new' },
+    { id: 'untold', name: 'untold' },
+  ])
+  await expectAtRest([back])
+  await expectEqual([server.dataSource, back], TABLES)
+})
+
 test('a server that was reset is read from its beginning by all, though an entity that is new in the app is the first to hear of it', async () => {
   const server = await startServer(ALL)
   const options = await databaseOn('libsql')
