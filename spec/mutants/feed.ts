@@ -126,4 +126,28 @@ export const onTheFeed: readonly Mutant[] = [
     replace: 'return entityMetadatas.find(metadata => metadata.target === own || metadata.name === own)',
     by: ['spec/entity/enableSync.spec.ts'],
   },
+  {
+    name: 'lacking-is-asked-for-by-itself',
+    hazard: 'an entity that the server lacks costs a request of its own at each sync',
+    file: 'src/entity/client.ts',
+    find: 'if (!route) known.set(feed.url, paths)',
+    replace: 'if (route) known.set(feed.url, paths)',
+    by: [feed],
+  },
+  {
+    name: 'gained-goes-unnoticed',
+    hazard: 'a server has gained an entity that it lacked before: it is read from its beginning',
+    file: 'src/sync/pull.ts',
+    find: ' && !lacking.some(m => collections.includes(m.path) && !isUnknown(m))) return false',
+    replace: ') return false',
+    by: [feed],
+  },
+  {
+    name: 'lacking-is-gained-unasked',
+    hazard: 'an entity that is new in the app is read by itself: nothing is heard of those that the server lacks',
+    file: 'src/sync/pull.ts',
+    find: '!lacking.some(m => collections.includes(m.path) && !isUnknown(m))',
+    replace: '!lacking.some(m => !isUnknown(m))',
+    by: [feed],
+  },
 ]

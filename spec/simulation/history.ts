@@ -814,9 +814,7 @@ export async function history(
           members,
           wire: byCollection ? routeOf(this.collections[0] as Collection) : feed,
           feed,
-          leave: paths => {
-            throw new Error(`${this.server} does not know ${paths}`)
-          },
+          lacking: [],
           pageSize,
           batchSize,
           rounds: 12,

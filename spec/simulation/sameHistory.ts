@@ -629,7 +629,7 @@ export async function sameHistory(
         members: [{ collection, path: '/items', remoteId: remoteIdOf(code, server), handler: handler as never }],
         wire,
         feed: wire,
-        leave: () => {},
+        lacking: [],
         pageSize: ROWS,
         batchSize: ROWS,
         rounds: 12,

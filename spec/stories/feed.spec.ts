@@ -302,6 +302,44 @@ test('an entity that the server lacks is an error in the end, and the others are
   await expect(syncAll(alice)).rejects.toMatchObject({ code: 'server', isDefinite: true })
   expect(await idsOf(server.dataSource, 'item')).toEqual(['milk'])
   expect(await journal(alice.getRepository('note')).pendingCount()).toBe(1)
+  // it is not asked for them by themselves each time
+  alice.wire.mend()
+  await expect(syncAll(alice)).rejects.toThrow(/does not sync label, note/)
+  expect(alice.wire.requests.map(r => new URL(r.url).searchParams.get('collections'))).toEqual(['/lists,/items,/labels,/notes'])
+  await server.stop()
+})
+
+test('an entity that the server has gained is read from its beginning by the next sync, whoever was told before that it lacks it', async () => {
+  const options = await databaseOn('libsql')
+  const before = await openIn(options, [List, Item])
+  let { url } = await serve(before)
+  const was = url
+  const wire = new Wire()
+  const alice = await openOn('sqljs', ALL, { server: url, fetch: (input, init) => wire.fetch(String(input).replace(was, url), init) })
+  await add(alice, 'list', 'home')
+  await add(alice, 'note', 'mine')
+  for (const _ of [1, 2]) await expect(syncAll(alice)).rejects.toThrow(/does not sync label, note/)
+  await before.destroy()
+  const after = await openIn(options, [List, Item, Note])
+  url = (await serve(after)).url
+  await add(after, 'note', 'theirs')
+  await rename(after, 'list', 'home', 'Home')
+  wire.mend()
+  await expect(syncAll(alice)).rejects.toThrow(/does not sync label:/)
+  const asked = wire.requests.filter(r => r.method === 'GET').map(r => new URL(r.url).searchParams.get('collections'))
+  expect(asked).toEqual(['/lists,/items,/labels,/notes', '/notes', '/lists,/items,/notes,/labels'])
+  for (const each of [alice, after]) expect(await idsOf(each, 'note')).toEqual(['mine', 'theirs'])
+  expect(await sql(alice, 'SELECT "name" FROM "list"')).toEqual([{ name: 'Home' }])
+  wire.mend()
+  await expect(syncAll(alice)).rejects.toThrow(/does not sync label:/)
+  expect(wire.requests).toHaveLength(1)
+})
+
+test('a server that has none of the entities is asked for them each time', async () => {
+  const server = await startServer([List])
+  const alice = await openDevice(server.url, [Note])
+  for (const _ of [1, 2]) await expect(syncAll(alice)).rejects.toThrow(/does not sync note/)
+  expect(pathsOf(alice.wire)).toEqual(['GET /sync', 'GET /sync'])
   await server.stop()
 })
 

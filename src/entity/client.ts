@@ -276,6 +276,9 @@ async function run(log: ChangeLog, feed: Feed, signal: AbortSignal, wishes: Wish
   return report
 }
 
+/** The paths of the entities that a server was found to lack, by the url of its feed. */
+const lacking = new WeakMap<ChangeLog, Map<string, readonly string[]>>()
+
 async function wasNeverHeard(log: ChangeLog, { members }: Feed): Promise<boolean> {
   const standing = await look(log, members)
   return standing?.remotes.every(remote => remote.serverCollection === null) ?? true
@@ -329,14 +332,22 @@ async function runSession(
       handler: handlers.get(collection) ?? handler ?? entityOf(log.dataSource, collection)?.options.onConflict ?? onConflict,
     }),
   )
+  const known = lacking.get(log) ?? new Map<string, readonly string[]>()
+  lacking.set(log, known)
+  const isLacked = ({ path }: Member) => !route && known.get(feed.url)?.includes(path) === true
+  const served = members.filter(m => !isLacked(m))
   const session: Session = {
-    ...{ log, members, wire, feed: whole, pageSize, batchSize, rounds, handlerTimeout, signal },
-    leave(paths) {
-      session.members = session.members.filter(m => !paths.includes(m.path))
-    },
+    ...{ log, wire, feed: whole, pageSize, batchSize, rounds, handlerTimeout, signal },
+    // where it lacked all of them, they are asked for anew
+    ...(served.length ? { members: served, lacking: members.filter(isLacked) } : { members, lacking: [] }),
     report: new ReportBuilder({ entities: members.map(m => m.collection.entity), url: wire.url }, onProgress),
   }
-  return sync(session, standing)
+  try {
+    return await sync(session, session.lacking.length ? undefined : standing)
+  } finally {
+    const paths = session.lacking.map(m => m.path)
+    if (!route) known.set(feed.url, paths)
+  }
 }
 
 export function collectionOf({ manager: { dataSource }, metadata }: Repository<ObjectLiteral>): { log: ChangeLog; collection: Collection } {

@@ -8,7 +8,7 @@ import type { ByPath, FeedQuery, Update } from '../protocol/messages.js'
 import { type Exchange, readRowStates, StepStamp } from './exchange.js'
 import { type ByCollection, checkAnswer, cursorsOf, etagOf, isSameQuestion, nextAsked, nextQuestion, questionOf } from './question.js'
 import { freeRefused } from './refusals.js'
-import { type Exchanges, remotesIn, type Session, StepSize, step } from './session.js'
+import { type Exchanges, type Member, remotesIn, type Session, StepSize, step } from './session.js'
 import { leaveRows, nothingTaken, type Part, settle, takeRows, takeTogether, takeUnknown } from './take.js'
 import { readSentAndRemoved } from './undecided.js'
 import { readWaiting } from './waiting.js'
@@ -68,8 +68,7 @@ export async function pull(
         turned.clear()
       }
       checkAnswer(session, question, answer, turned, resets)
-      if (answer.unknown?.length) {
-        session.leave(answer.unknown)
+      if (isServedOtherwise(session, question, answer)) {
         if (!session.members.length) return gained
         ahead = undefined
         continue
@@ -95,6 +94,19 @@ export async function pull(
     signal?.removeEventListener('abort', abort)
     end.abort()
   }
+}
+
+/** Notes which collections the server lacks. True where those were others before: what was asked is worth nothing then. */
+function isServedOtherwise(session: Session, { collections }: FeedQuery, { unknown = [] }: Answer): boolean {
+  const { members, lacking } = session
+  const isUnknown = ({ path }: Member) => unknown.includes(path)
+  if (!members.some(isUnknown) && !lacking.some(m => collections.includes(m.path) && !isUnknown(m))) return false
+  const all = [...members, ...lacking]
+  const isLacking = (m: Member) => isUnknown(m) || (lacking.includes(m) && !collections.includes(m.path))
+  const inOrder = session.log.collections.flatMap(collection => all.filter(m => m.collection === collection))
+  session.members = inOrder.filter(m => !isLacking(m))
+  session.lacking = inOrder.filter(isLacking)
+  return true
 }
 
 const ENVELOPE = new Set(['id', '_lastChange', '_removed', '_partial'])

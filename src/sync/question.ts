@@ -50,7 +50,8 @@ export function questionOf(session: Session, asked: readonly Remote[], ignored: 
     ...(after !== undefined && { after }),
     ...(serverCollection !== null && { collection: serverCollection }),
     ...(highest > 0 && { min: highest }),
-    collections: members.map(m => m.path),
+    // what is read from its beginning is asked for by itself
+    collections: [...members, ...(members.length === session.members.length ? session.lacking : [])].map(m => m.path),
     ...(properties.length && { properties: new Map(properties) }),
   }
 }

@@ -20,13 +20,13 @@ export interface Member {
 
 export interface Session {
   readonly log: ChangeLog
-  /** Parents before children. Those that the server turns out to lack leave. */
+  /** Parents before children. */
   members: readonly Member[]
+  /** Those that the server lacks; it is asked for them along with the others. */
+  lacking: readonly Member[]
   readonly wire: Wire
   /** Where a push to the feed is ended. */
   readonly feed: Wire
-  /** The server does not serve the collections at these paths: they leave. */
-  readonly leave: (paths: readonly string[]) => void
   /** Updates in one page of a pull. */
   readonly pageSize: number
   /** Rows in one push, at most. */

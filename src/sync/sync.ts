@@ -52,7 +52,7 @@ export async function sync(session: Session, standing?: Standing): Promise<SyncR
   } finally {
     await log.database.save()
   }
-  const missing = entities.filter(entity => !session.members.some(m => m.collection.entity === entity))
+  const missing = session.lacking.map(m => m.collection.entity)
   if (missing.length)
     throw new ServerError(
       `${wire.url} does not sync ${missing.join(', ')}: is the url of the entity right, and does the server enable it? All local changes are safe.`,
