@@ -50,6 +50,7 @@ const deviceTriggers = 'spec/stories/deviceTriggers.spec.ts'
 const partitions = 'spec/changes/postgresPartitions.spec.ts'
 const everyValue = 'spec/changes/values.spec.ts'
 const lengths = 'spec/changes/values/lengths.spec.ts'
+const browser = 'spec/browser.spec.ts'
 const spelledThere = 'spec/stories/spelledThere.spec.ts'
 const photos = 'spec/stories/photos.spec.ts'
 const twoDevices = 'spec/stories/twoDevices.spec.ts'
@@ -2126,6 +2127,14 @@ const ofValues: Mutant[] = [
     find: 'THEN json(${expression}) ELSE',
     replace: 'THEN ${expression} ELSE',
     by: [values],
+  },
+  {
+    name: 'a-browser-loads-every-database',
+    hazard: 'a browser loads the code of databases that it never has',
+    file: 'src/changes/database/open.ts',
+    find: "import { sqliteDatabase } from './sqlite.js'",
+    replace: "import { postgresDatabase as sqliteDatabase } from './postgres.js'",
+    by: [browser],
   },
   {
     name: 'the-session-spells',

@@ -2,10 +2,8 @@ import { type DataSource, type EntityMetadata, TableColumn } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { ValueError } from '../errors.js'
 import type { Json } from '../protocol/messages.js'
+import { typeOf } from './database/open.js'
 import { bytesOf, type ColumnType, type Reject } from './values/columnType.js'
-import { mysqlType } from './values/mysqlTypes.js'
-import { postgresType } from './values/postgresTypes.js'
-import { sqliteType } from './values/sqliteTypes.js'
 
 export { dateToNumber } from './values/dates.js'
 export { getEntityValue, setEntityValue } from './values/entityValue.js'
@@ -62,7 +60,7 @@ function isSynced(column: ColumnMetadata): boolean {
 }
 
 function describeColumn(column: ColumnMetadata, dataSource: DataSource): ColumnCodec {
-  const type = isKeyOfAnother(column) ? keyType(columnType(column, dataSource)) : columnType(column, dataSource)
+  const type = isKeyOfAnother(column) ? keyType(typeOf(column)) : typeOf(column)
   const property = wireName(column)
   const nullable = column.isNullable
   const driver = dataSource.driver
@@ -114,19 +112,6 @@ function describeColumn(column: ColumnMetadata, dataSource: DataSource): ColumnC
       const held = parameter(value)
       return held ? toWire(held.value) : value
     },
-  }
-}
-
-// one function per kind of database
-function columnType(column: ColumnMetadata, { options }: DataSource): ColumnType {
-  switch (options.type) {
-    case 'postgres':
-      return postgresType(column)
-    case 'mysql':
-    case 'mariadb':
-      return mysqlType(column)
-    default:
-      return sqliteType(column)
   }
 }
 

@@ -4,7 +4,7 @@ import { type DataSource, type EntityMetadata, MigrationExecutor } from 'typeorm
 import type { ChangeLog } from '../changes/changeLog.js'
 import { describeCollections } from '../changes/collection.js'
 import type { DatabaseOptions } from '../changes/database/database.js'
-import { openDatabase } from '../changes/database/open.js'
+import { loadKind, openDatabase } from '../changes/database/open.js'
 import { changeSchema, isSetUp, setUpChangeLog, setUpStatements as statementsOf } from '../changes/setUp.js'
 import { teachBinary } from '../changes/values/binary.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
@@ -94,6 +94,7 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
 
   const wrapped: Pick<DataSource, 'initialize' | 'synchronize' | 'runMigrations' | 'undoLastMigration' | 'dropDatabase'> = {
     async initialize(this: DataSource) {
+      await loadKind(dataSource)
       openDatabase(dataSource, options) // it may refuse the driver
       // metadata is built anew each time; where the data source is open already, TypeORM refuses
       if (!dataSource.isInitialized) current = undefined

@@ -1,5 +1,6 @@
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions, type EntityTarget, type NamingStrategyInterface, type ObjectLiteral } from 'typeorm'
+import { loadKind } from '../../../src/changes/database/open.js'
 import { type ColumnCodec, describeColumns } from '../../../src/changes/values.js'
 import type { Json } from '../../../src/protocol/messages.js'
 
@@ -19,7 +20,9 @@ export class Db {
     const common = { entities, namingStrategy, synchronize: true }
     const options: DataSourceOptions =
       kind === 'sqljs' ? { type: 'sqljs', ...common } : { type: 'better-sqlite3', database: ':memory:', driver: libsql, ...common }
-    return new Db(kind, await new DataSource(options).initialize())
+    const db = new Db(kind, await new DataSource(options).initialize())
+    await loadKind(db.dataSource)
+    return db
   }
 
   all(sql: string, ...params: unknown[]): Cell[] {

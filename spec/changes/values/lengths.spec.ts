@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions, EntitySchema } from 'typeorm'
+import { loadKind } from '../../../src/changes/database/open.js'
 import { decodeBase64, encodeBase64 } from '../../../src/changes/values/base64.js'
 import { bounded } from '../../../src/changes/values/columnType.js'
 import { decodeHex, encodeHex } from '../../../src/changes/values/hex.js'
@@ -16,6 +17,7 @@ import { columns as postgresColumns } from './postgresColumns.js'
 async function codecsOf(options: DataSourceOptions, entity: EntitySchema<Record<string, unknown>>): Promise<ColumnCodec[]> {
   const dataSource = new DataSource({ ...options, entities: [entity] } as DataSourceOptions)
   await (dataSource as unknown as { buildMetadatas(): Promise<void> }).buildMetadatas()
+  await loadKind(dataSource)
   return describeColumns(dataSource.getMetadata(entity), dataSource)
 }
 

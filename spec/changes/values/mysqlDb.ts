@@ -1,5 +1,6 @@
 import mysql, { type Connection } from 'mysql2'
 import { DataSource, type DataSourceOptions, type EntitySchema } from 'typeorm'
+import { loadKind } from '../../../src/changes/database/open.js'
 import { type ColumnCodec, describeColumns } from '../../../src/changes/values.js'
 import type { Json } from '../../../src/protocol/messages.js'
 import { mysqlUrl } from '../../support/mysqlServer.js'
@@ -26,7 +27,9 @@ export class MysqlDb {
     await send(raw, `USE ${name}`)
     const options = { type: kind, ...server, username, database: name, entities: [entity], synchronize: true, ...more } as DataSourceOptions
     try {
-      return new MysqlDb(await new DataSource(options).initialize(), raw, entity, name)
+      const dataSource = await new DataSource(options).initialize()
+      await loadKind(dataSource)
+      return new MysqlDb(dataSource, raw, entity, name)
     } catch (error) {
       await send(raw, `DROP DATABASE ${name}`)
       raw.destroy()

@@ -2,6 +2,7 @@ import { Client } from 'pg'
 import { DataSource, EntitySchema } from 'typeorm'
 import type { Collection } from '../../../src/changes/collection.js'
 import { type Database, queryCells, type Step } from '../../../src/changes/database/database.js'
+import { loadKind } from '../../../src/changes/database/open.js'
 import { postgresDatabase } from '../../../src/changes/database/postgres.js'
 import { type Held, readHeld } from '../../../src/changes/held.js'
 import { type ColumnCodec, describeColumns } from '../../../src/changes/values.js'
@@ -42,6 +43,7 @@ export class PostgresDatabase {
     await client.connect()
     for (const extension of ['citext', 'hstore', 'ltree', 'cube']) await client.query(`CREATE EXTENSION ${extension}`)
     const dataSource = await new DataSource({ type: 'postgres', url, entities: [Everything], synchronize: true, poolSize: 1 }).initialize()
+    await loadKind(dataSource)
     const codecs = describeColumns(dataSource.getMetadata(Everything), dataSource)
     const { rows } = await client.query(
       `SELECT attname AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute WHERE attrelid = 'everything'::regclass AND attnum > 0`,

@@ -1,0 +1,57 @@
+// What a browser loads of us, TypeORM left out: a bundle as an application's own bundler makes it.
+
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { root } from './support/readme.js'
+
+/** Bytes, minified and compressed. */
+const BOUND = 72_000
+
+interface Output {
+  readonly inputs: Readonly<Record<string, unknown>>
+  readonly imports: readonly { readonly path: string; readonly kind: string }[]
+  readonly entryPoint?: string
+}
+
+let folder: string
+let outputs: Readonly<Record<string, Output>>
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'browser-'))
+  const metafile = join(folder, 'meta.json')
+  const options = ['--bundle', '--splitting', '--minify', '--format=esm', '--platform=browser', '--target=es2022', '--external:typeorm']
+  const bundler = join(root, 'node_modules', 'esbuild', 'bin', 'esbuild')
+  await promisify(execFile)(bundler, ['src/index.ts', ...options, `--outdir=${folder}`, `--metafile=${metafile}`], { cwd: root })
+  outputs = JSON.parse(readFileSync(metafile, 'utf8')).outputs
+}, 60_000)
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** The names of the files that are loaded at once, with all that they import in turn. */
+function initialFiles(): string[] {
+  const names = Object.keys(outputs).filter(name => outputs[name]?.entryPoint === 'src/index.ts')
+  for (const name of names)
+    for (const { path, kind } of outputs[name]?.imports ?? [])
+      if (kind === 'import-statement' && outputs[path] && !names.includes(path)) names.push(path)
+  return names
+}
+
+test('a client loads no code of PostgreSQL and MySQL', () => {
+  const inputs = initialFiles().flatMap(name => Object.keys(outputs[name]?.inputs ?? {}))
+  expect(inputs).toContain('src/changes/database/sqlite.ts')
+  expect(inputs.filter(path => /postgres|mysql/.test(path))).toEqual([])
+  // but it may, where a data source is of that kind
+  const others = Object.values(outputs).flatMap(output => Object.keys(output.inputs))
+  expect(others).toEqual(expect.arrayContaining(['src/changes/database/postgres.ts', 'src/changes/database/mysql.ts']))
+})
+
+test(`what a client loads has ${BOUND} bytes at most, minified and compressed`, () => {
+  const sizes = initialFiles().map(name => gzipSync(readFileSync(join(folder, basename(name)))).length)
+  const size = sizes.reduce((sum, bytes) => sum + bytes, 0)
+  expect(size).toBeLessThanOrEqual(BOUND)
+  expect(size).toBeGreaterThan(BOUND * 0.9) // or the bound has fallen behind
+})
