@@ -99,8 +99,14 @@ function find(dataSource: DataSource, path: string): { door?: Door | undefined; 
   }
 }
 
-// as the router gives it: decoded
-const pathOf = (url: string) => decodeURIComponent(new URL(url, 'http://server').pathname)
+const paths = new Map<string, string>()
+
+/** As the router gives it: decoded. Each request looks at the urls of all entities. */
+function pathOf(url: string): string {
+  const path = paths.get(url) ?? decodeURIComponent(new URL(url, 'http://server').pathname)
+  paths.set(url, path)
+  return path
+}
 
 const notReady = () => unavailable('The server is starting, or stopping.', 5)
 

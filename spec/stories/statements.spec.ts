@@ -175,3 +175,38 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('what waits on %s', kind => {
     },
   )
 })
+
+// What an application does all day. A count that goes down is written down here; one that goes up has to be worth it.
+test('a sync with little to do takes few statements of the device, and one look at how things stand', async () => {
+  const there = await openOn('libsql', entities)
+  const { url } = await serve(there)
+  let statements: string[] = []
+  const alice = await openOn('libsql', [Root], { server: url, beforeStatement: statement => void statements.push(statement) })
+  await fill(there, 'root', 12)
+  const update = (of: DataSource, i: number) => sql(of, `UPDATE root SET name = 'changed' WHERE id = ?`, [id(i)])
+  // its cursors have come as far as they go, and its triggers were seen
+  await syncAll(alice)
+  await update(alice, 0)
+  for (let i = 0; i < 3; i++) await syncAll(alice)
+  const counted = async (happens: () => Promise<unknown>) => {
+    await happens()
+    statements = []
+    await syncAll(alice)
+    return { statements: statements.length, steps: statements.filter(each => /^BEGIN/.test(each)).length }
+  }
+  const nothing = await counted(async () => {})
+  const pulled = await counted(() => update(there, 1))
+  const pushed = await counted(() => update(alice, 2))
+  await syncAll(alice)
+  const merged = await counted(async () => {
+    await update(there, 3)
+    await sql(alice, `UPDATE root SET other = 'changed' WHERE id = ?`, [id(3)])
+  })
+  expect({ nothing, pulled, pushed, merged }).toEqual({
+    nothing: { statements: 9, steps: 1 },
+    pulled: { statements: 31, steps: 2 },
+    pushed: { statements: 43, steps: 3 },
+    merged: { statements: 74, steps: 4 },
+  })
+  expect(await sql(there, 'SELECT name, other FROM root WHERE id = ?', [id(3)])).toEqual([{ name: 'changed', other: 'changed' }])
+})

@@ -9,6 +9,7 @@ import { type Exchange, readRowStates, StepStamp } from './exchange.js'
 import { type ByCollection, checkAnswer, cursorsOf, etagOf, isSameQuestion, nextAsked, nextQuestion, questionOf } from './question.js'
 import { freeRefused } from './refusals.js'
 import { type Exchanges, type Member, remotesIn, type Session, StepSize, step } from './session.js'
+import { type Standing, standingOf } from './standing.js'
 import { leaveRows, nothingTaken, type Part, settle, takeRows, takeTogether, takeUnknown } from './take.js'
 import { readSentAndRemoved } from './undecided.js'
 import { readWaiting } from './waiting.js'
@@ -25,15 +26,18 @@ interface Ahead {
   cursor: string | undefined
 }
 
+export interface PullOutcome {
+  /** Properties that the server has ignored, and for which it has a column now. */
+  readonly gained: ByCollection<readonly string[]>
+  /** How things stand after the last step; undefined where that was not looked at. */
+  readonly standing: Standing | undefined
+}
+
 /**
- * Reads until all is read; `known` is what is known of the server at this moment, where that was read just now. Asks along whether it has
- * columns for properties that it has ignored, and gives those for which it has.
+ * Reads until all is read; `known` is how things stand at this moment, where that was read just now. Asks along whether the server has
+ * columns for properties that it has ignored.
  */
-export async function pull(
-  session: Session,
-  ignored: ByCollection<readonly string[]>,
-  known?: readonly Remote[],
-): Promise<ByCollection<readonly string[]>> {
+export async function pull(session: Session, ignored: ByCollection<readonly string[]>, known?: Standing): Promise<PullOutcome> {
   const { wire, report, pageSize, signal } = session
   signal?.throwIfAborted() // what was aborted before is not heard of
   const end = new AbortController()
@@ -49,10 +53,11 @@ export async function pull(
   const gained = new Map<Collection, readonly string[]>()
   const turned = new Set<string>()
   let resets = 0
+  let standing: Standing | undefined
   try {
     for (let complete = false; !complete; known = undefined) {
-      const remotes: readonly Remote[] = known ?? (await step(session, remotesIn, { readOnly: true }))
-      if (remotes.some(remote => remote.push && !isUndecided(remote))) return gained // another sync of this database has begun to tell
+      const remotes: readonly Remote[] = known?.remotes ?? (await step(session, remotesIn, { readOnly: true }))
+      if (remotes.some(remote => remote.push && !isUndecided(remote))) return { gained, standing } // another sync of this database has begun to tell
       const asked: readonly Remote[] = nextAsked(remotes)
       const question = questionOf(session, asked, ignored)
       if (question.after === undefined) turned.clear()
@@ -62,14 +67,14 @@ export async function pull(
       const pulled: Pulled = await orSmaller(session, limit, asking)
       report.received += pulled.bytes
       const { answer } = pulled
-      if (!answer) return gained
+      if (!answer) return { gained, standing: known } // what was changed meanwhile is the next sync's
       if (answer.reset) {
         resets++
         turned.clear()
       }
       checkAnswer(session, question, answer, turned, resets)
       if (isServedOtherwise(session, question, answer)) {
-        if (!session.members.length) return gained
+        if (!session.members.length) return { gained, standing }
         ahead = undefined
         continue
       }
@@ -85,14 +90,15 @@ export async function pull(
       ahead?.pulled.catch(() => {}) // heard of where it is needed
       const stored = await storePage(session, asked, question, { ...pulled, answer }, size, limit)
       complete = stored.complete && asked.length === remotes.length
+      if (complete) standing = stored.standing
       if (stored.cursor !== undefined && answer.next !== undefined) turned.add(answer.next)
       if (ahead) ahead.cursor = stored.cursor
       report.tell('pull')
     }
-    return gained
+    return { gained, standing }
   } finally {
     signal?.removeEventListener('abort', abort)
-    end.abort()
+    if (ahead) end.abort()
   }
 }
 
@@ -134,13 +140,15 @@ async function orSmaller(session: Session, limit: number, asking: Promise<Pulled
 }
 
 const MOVED = Symbol('moved')
-const OUTDATED = { complete: false, cursor: undefined }
+const OUTDATED = { complete: false, cursor: undefined, standing: undefined }
 
 interface Stored {
   /** There is no further page. */
   readonly complete: boolean
   /** Where the cursors stand now; undefined where somebody else moved them. */
   readonly cursor: string | undefined
+  /** How things stand after the last step of an answer. */
+  readonly standing: Standing | undefined
 }
 
 interface Change {
@@ -162,6 +170,7 @@ async function storePage(
 ): Promise<Stored> {
   const { log, report, pageSize } = session
   let cursor = cursorsOf(asked)
+  let standing: Standing | undefined
   async function guarded<T>(body: (exchanges: Exchanges, others: Exchanges) => Step<T>): Promise<T | typeof MOVED> {
     const outcome = await step(session, function* (all) {
       const exchanges = all.filter(({ remote }) => asked.some(({ id }) => id === remote.id))
@@ -173,10 +182,13 @@ async function storePage(
       )
       for (const remote of remotes) remote.reads++
       yield* writeRemotes(log.database, remotes)
-      return { result, cursor: cursorsOf(remotes) }
+      // a look of its own would cost as much again
+      const end = all.some(({ remote }) => remote.pulling) ? undefined : yield* standingOf(all)
+      return { result, cursor: cursorsOf(remotes), end }
     })
     if (outcome === MOVED) return MOVED
     cursor = outcome.cursor
+    standing = outcome.end
     return outcome.result
   }
   const changes = inOrder(session, asked, answer.changes)
@@ -221,8 +233,8 @@ async function storePage(
     done += some.length
     begins = false
   } while (done < changes.length)
-  if (next !== undefined) return { complete: false, cursor }
-  if (!sweeps) return { complete: true, cursor }
+  if (next !== undefined) return { complete: false, cursor, standing }
+  if (!sweeps) return { complete: true, cursor, standing }
 
   // A full answer sweeps, where anything was agreed before it; the cursors move with the last step.
   for (const { id } of asked) {
@@ -238,7 +250,7 @@ async function storePage(
       after = swept.after
     }
   }
-  return (await guarded(exchanges => completeAnswer(exchanges, answer, etag))) === MOVED ? OUTDATED : { complete: true, cursor }
+  return (await guarded(exchanges => completeAnswer(exchanges, answer, etag))) === MOVED ? OUTDATED : { complete: true, cursor, standing }
 }
 
 /**

@@ -23,10 +23,11 @@ import { holdMoves } from './moves.js'
 import { putOffReferences } from './putOff.js'
 import { forgetOutdatedRefusals, freeRefused, writeRefusals } from './refusals.js'
 import { type Exchanges, remotesIn, type Session, StepSize, step } from './session.js'
+import { type Standing, standingOf } from './standing.js'
 import { isOfFeed, markFor, OpenAtRouteError } from './wire.js'
 
-/** `again`: the server has to be read first; `more`: another batch waits. */
-type PushOutcome = 'done' | 'more' | 'again'
+/** `again`: the server has to be read first; `more`: another batch waits. Where all is told, how things stand then. */
+type PushOutcome = Standing | 'more' | 'again'
 
 /** Of a push that was sent. */
 type Sent = Pick<OpenPush, 'key' | 'since'>
@@ -41,13 +42,13 @@ interface Prepared extends Batch {
 /** Rows in the first push; in the further ones as many as a step reads in its time. */
 const FIRST_BATCH = 1_000
 
-/** Tells everything that there is to be told; `again` where the server has to be read first. */
-export async function push(session: Session): Promise<'done' | 'again'> {
+/** Tells everything that there is to be told, and gives how things stand then; `again` where the server has to be read first. */
+export async function push(session: Session): Promise<Standing | 'again'> {
   const size = new StepSize({ rows: FIRST_BATCH, largest: session.batchSize })
   for (let next: Prepared | PushOutcome = 'more'; ; ) {
     if (next === 'more') next = await step(session, exchanges => preparePush(session, exchanges, size))
-    if (next === 'done' || next === 'again') return next
     if (next === 'more') continue
+    if (next === 'again' || !('push' in next)) return next
     // a database that is saved as a whole must not forget a push that the server knows
     await session.log.database.save()
     next = await sendPush(session, next, size)
@@ -78,7 +79,7 @@ function* preparePush(session: Session, exchanges: Exchanges, size: StepSize, ah
   // nothing to tell is told at once
   if (!rows.length) {
     yield* acknowledge(exchanges, exchange => limitIn(limit, exchange), undefined, more)
-    return more ? 'more' : 'done'
+    return more ? 'more' : yield* standingOf(exchanges)
   }
   const key = markFor(wire, globalThis.crypto.randomUUID())
   const since = Math.min(...remotes.map(remote => remote.serverDate))
@@ -114,7 +115,9 @@ async function sendPush(session: Session, prepared: Prepared, size: StepSize): P
       const next = await step(session, function* (exchanges) {
         if (!(yield* acknowledgePush(exchanges, session, prepared, answer.answer, answer.isNearLimit))) return
         // what was read ahead knows nothing of what the server has just ignored
-        return more ? yield* preparePush(session, exchanges, size, answer.answer.ignored?.size ? undefined : ahead) : 'done'
+        return more
+          ? yield* preparePush(session, exchanges, size, answer.answer.ignored?.size ? undefined : ahead)
+          : yield* standingOf(exchanges)
       })
       if (next) for (const { collection } of rows) report.of(collection).pushed++
       report.tell('push')

@@ -28,9 +28,9 @@ export async function sync(session: Session, standing?: Standing): Promise<SyncR
       if (isOpen) await finishPush(session)
       const isRefused = round === 0 && before.again
       if (isRefused) await tellAgain(session)
-      const gained = await pull(session, before.ignored, isOpen || isRefused ? undefined : before.remotes)
-      if (gained.size) await pushIgnored(session, gained)
-      let after = await readStanding(session)
+      const pulled = await pull(session, before.ignored, isOpen || isRefused ? undefined : before)
+      if (pulled.gained.size) await pushIgnored(session, pulled.gained)
+      let after = (pulled.gained.size ? undefined : pulled.standing) ?? (await readStanding(session))
       if (after.waits) {
         await decideConflicts(session)
         after = await readStanding(session)
@@ -40,8 +40,8 @@ export async function sync(session: Session, standing?: Standing): Promise<SyncR
         after = await readStanding(session)
       }
       const pushed = report.pushed
-      if (after.isAllTold || (await push(session)) === 'done') {
-        const end = after.isAllTold ? after : await readStanding(session)
+      const end = after.isAllTold ? after : await push(session)
+      if (end !== 'again') {
         for (const [collection, left] of end.left) Object.assign(report.of(collection), left)
         report.unknownThere = [...new Set([...end.ignored.values()].flat())].sort()
         // what needs a row that came with a later push has it now

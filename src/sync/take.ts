@@ -18,6 +18,7 @@ import {
   isInPush,
   keepImages,
   type RowState,
+  readIdsOfImages,
   readKinds,
   type WaitingReason,
 } from '../changes/remotes.js'
@@ -122,6 +123,7 @@ function* decideRows(
   const latest = new Map<string, Update>()
   for (const update of updates) latest.set(update.id, update)
   yield* takeUnread(exchange, latest, taken, stamp)
+  if (!latest.size) return
   const states = yield* readRowStates(exchange, [...latest.keys()])
   const basesOf = yield* readCommonBases(
     exchange,
@@ -211,9 +213,13 @@ function* takeUnread(exchange: Exchange, left: Map<string, Update>, taken: Taken
   const { columns, table, parents } = collection
   const { database } = log
   if (!database.updateRowsWhere || parents.some(r => r.parent === collection) || !columns.length || !left.size) return
-  const { waiting, refused, ignored } = yield* readKinds(collection, remote)
+  const { waiting, refused, ignored, images } = yield* readKinds(collection, remote)
   if (waiting || refused || ignored || (yield* database.mayChange(table)) || (yield* hasOtherRemotes(collection, remote.id))) return
-  const whole = [...left.values()].filter((u): u is Update & { value: WireRow } => u.value !== null && isWhole(collection, u.id, u.value))
+  // of a row that was changed here the server's version is kept
+  const changed = images ? yield* readIdsOfImages(database, collection, remote, [...left.keys()]) : new Set()
+  const whole = [...left.values()].filter(
+    (u): u is Update & { value: WireRow } => u.value !== null && !changed.has(u.id) && isWhole(collection, u.id, u.value),
+  )
   const orphans = yield* findOrphans(
     database,
     collection,
