@@ -51,6 +51,7 @@ const partitions = 'spec/changes/postgresPartitions.spec.ts'
 const everyValue = 'spec/changes/values.spec.ts'
 const lengths = 'spec/changes/values/lengths.spec.ts'
 const browser = 'spec/browser.spec.ts'
+const spelledThereMysql = 'spec/stories/spelledThereMysql.spec.ts'
 const spelledThere = 'spec/stories/spelledThere.spec.ts'
 const photos = 'spec/stories/photos.spec.ts'
 const twoDevices = 'spec/stories/twoDevices.spec.ts'
@@ -2167,6 +2168,30 @@ const ofValues: Mutant[] = [
     find: ", true), ${PINNED.join(', ')}`",
     replace: ', true)`',
     by: [spelledThere],
+  },
+  {
+    name: 'a-lax-session-cuts-values',
+    hazard: 'values on MySQL: what the sql_mode of the session would let pass in silence',
+    file: 'src/changes/database/mysql.ts',
+    find: "@@SESSION.sql_mode = 'STRICT_ALL_TABLES',",
+    replace: '@@SESSION.sql_mode = @@sql_mode,',
+    by: [spelledThereMysql],
+  },
+  {
+    name: 'a-session-stays-strict',
+    hazard: 'values on MySQL: the connection is the application’s, and gets its sql_mode back',
+    file: 'src/changes/database/mysql.ts',
+    find: '= coalesce(@sync_sql_mode, @@GLOBAL.sql_mode)',
+    replace: '= @@sql_mode',
+    by: [spelledThereMysql],
+  },
+  {
+    name: 'mariadb-makes-null-of-it',
+    hazard: 'values that MariaDB alone parses: it makes NULL of what it cannot read',
+    file: 'src/changes/database/mysql.ts',
+    find: "cells.get(n) == null ? '22007' : null",
+    replace: 'cells.get(n) == null ? null : null',
+    by: [spelledThereMysql],
   },
   {
     name: 'another-spelling-is-a-change',

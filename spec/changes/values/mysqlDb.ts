@@ -1,6 +1,9 @@
 import mysql, { type Connection } from 'mysql2'
 import { DataSource, type DataSourceOptions, type EntitySchema } from 'typeorm'
+import type { Collection } from '../../../src/changes/collection.js'
+import { mysqlDatabase } from '../../../src/changes/database/mysql.js'
 import { loadKind } from '../../../src/changes/database/open.js'
+import { type Held, readHeld } from '../../../src/changes/held.js'
 import { type ColumnCodec, describeColumns } from '../../../src/changes/values.js'
 import type { Json } from '../../../src/protocol/messages.js'
 import { mysqlUrl } from '../../support/mysqlServer.js'
@@ -49,6 +52,13 @@ export class MysqlDb {
 
   codec(property: string): ColumnCodec {
     return this.codecs.find(codec => codec.property === property)!
+  }
+
+  /** What the database makes of values, as the engine asks it. */
+  hold(rows: readonly Record<string, Json>[]): Promise<Held[]> {
+    const database = mysqlDatabase(this.dataSource)
+    const collection = { entity: this.entity.options.name, table: { name: this.table }, columns: this.codecs } as unknown as Collection
+    return database.step(() => readHeld(database, collection, rows), { readOnly: true })
   }
 
   get repository() {

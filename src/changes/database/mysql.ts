@@ -10,7 +10,9 @@
 
 import type { DataSource } from 'typeorm'
 import { ConstraintError, DatabaseBusyError, DatabaseFailedError, SyncConfigurationError } from '../../errors.js'
+import type { ColumnCodec } from '../values.js'
 import {
+  type Cell,
   cellsOf,
   copiesOf,
   type Database,
@@ -51,6 +53,10 @@ import { MARK } from './triggers.js'
 
 const NOW = '(SELECT `now` FROM sync_clock)'
 const WALL_CLOCK = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)'
+// What does not fit is refused, never cut, whatever the session has set. Not in a set-up: triggers that are made there keep the mode, and would
+// refuse what the application itself writes.
+const PIN_MODE = "@sync_sql_mode = @@sql_mode, @@SESSION.sql_mode = 'STRICT_ALL_TABLES',"
+const RESTORE_MODE = ', @@SESSION.sql_mode = coalesce(@sync_sql_mode, @@GLOBAL.sql_mode)'
 // rows in a statement
 const BATCH = 1_000
 
@@ -137,7 +143,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       await checkSession(connection)
       await perform(
         connection,
-        `SET @sync_wait = @@innodb_lock_wait_timeout, @sync_schema_wait = @@lock_wait_timeout,
+        `SET @sync_wait = @@innodb_lock_wait_timeout, @sync_schema_wait = @@lock_wait_timeout, ${stepOptions.setUp ? '' : PIN_MODE}
            @@SESSION.innodb_lock_wait_timeout = ${seconds}, @@SESSION.lock_wait_timeout = ${seconds}, @sync_step = ${isMarked ? '1' : 'NULL'}`,
       )
       await begin(connection, stepOptions, seconds)
@@ -159,7 +165,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     } finally {
       if (!isUnusable) {
         const restore = `SET @sync_step = NULL, @@SESSION.innodb_lock_wait_timeout = coalesce(@sync_wait, @@GLOBAL.innodb_lock_wait_timeout),
-          @@SESSION.lock_wait_timeout = coalesce(@sync_schema_wait, @@GLOBAL.lock_wait_timeout)`
+          @@SESSION.lock_wait_timeout = coalesce(@sync_schema_wait, @@GLOBAL.lock_wait_timeout)${stepOptions.setUp ? '' : RESTORE_MODE}`
         try {
           await connection.run(restore)
           if (stepOptions.unmarked) await connection.run(`DO RELEASE_LOCK(${LOCK})`)
@@ -498,6 +504,16 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     cutsPages: true,
     textOf,
 
+    *spell(_table, columns, lists) {
+      const answers: [cell: Cell, state: string | null][][] = []
+      for (const [i, column] of columns.entries()) {
+        const answer: [cell: Cell, state: string | null][] = []
+        for (const some of chunks(lists[i] ?? [], 100)) answer.push(...(yield* spellSome(column, some)))
+        answers.push(answer)
+      }
+      return answers
+    },
+
     insertRows: insertTree,
 
     upsertRows: upsert,
@@ -684,6 +700,22 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   }
 }
 
+// MariaDB makes NULL of what it cannot read, MySQL an error: then each is asked for by itself.
+function* spellSome(column: ColumnCodec, values: readonly unknown[]): Step<[cell: Cell, state: string | null][]> {
+  const made = column.placeholder === '?' ? `CAST(? AS ${column.declared})` : column.placeholder
+  try {
+    const rows = yield* query(values.map((_, n) => `SELECT ${n} AS n, ${column.read(made)} AS cell`).join(' UNION ALL '), ...values)
+    const cells = new Map(rows.map(({ n, cell }) => [Number(n), cell ?? null]))
+    return values.map((_, n) => [cells.get(n) ?? null, cells.get(n) == null ? '22007' : null])
+  } catch (error) {
+    if (!(error instanceof ConstraintError)) throw error
+    if (values.length < 2) return [[null, error.state ?? error.kind]]
+    const answers: [cell: Cell, state: string | null][] = []
+    for (const value of values) answers.push(...(yield* spellSome(column, [value])))
+    return answers
+  }
+}
+
 // Of a length that the server takes, whatever the database is called.
 const LOCK = "LEFT(CONCAT('typeorm_sync_', MD5(DATABASE())), 64)"
 
@@ -693,8 +725,8 @@ class NotInTime extends Error {}
 const nameOf = (target: Target) => (typeof target === 'string' ? target : target.column)
 const placeholderOf = (target: Target) => (typeof target === 'string' ? '?' : target.placeholder)
 
-function* chunks<T>(list: readonly T[]): Generator<T[]> {
-  for (let i = 0; i < list.length; i += BATCH) yield list.slice(i, i + BATCH)
+function* chunks<T>(list: readonly T[], size = BATCH): Generator<T[]> {
+  for (let i = 0; i < list.length; i += size) yield list.slice(i, i + size)
 }
 
 function lengthOf(value: unknown): number {

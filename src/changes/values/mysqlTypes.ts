@@ -3,11 +3,10 @@ import { SyncConfigurationError } from '../../errors.js'
 import type { Json } from '../../protocol/messages.js'
 import { decodeBase64, encodeBase64 } from './base64.js'
 import { bytesOf, type ColumnType, type Reject, textOf, withoutSpacesAtEnd } from './columnType.js'
-import { inet4Type, inet6Type, uuidType } from './mysqlAddresses.js'
 import { dateTimeType, dateType, timeType, yearType } from './mysqlDates.js'
-import { geometryType } from './mysqlGeometry.js'
 import { bitType, booleanType, decimalType, integerType, realType } from './mysqlNumbers.js'
 import { type MysqlSettings, settingsOf } from './mysqlSettings.js'
+import { addressType, geometryType } from './mysqlTexts.js'
 import { arrayType, enumType, jsonType, textType } from './texts.js'
 
 const asItIs = { read: (expression: string) => expression, placeholder: '?' }
@@ -87,11 +86,9 @@ export function mysqlType(column: ColumnMetadata): ColumnType {
     case 'json':
       return jsonColumn(column, settings)
     case 'uuid':
-      return uuidType
     case 'inet4':
-      return inet4Type
     case 'inet6':
-      return inet6Type
+      return addressType
     case 'geometry':
     case 'point':
     case 'linestring':
@@ -118,12 +115,11 @@ function realColumn(type: 'float' | 'double', { precision, scale, unsigned }: Co
   })
 }
 
-/** `char(n)`: the server keeps no spaces at the end, and its mode PAD_CHAR_TO_FULL_LENGTH would read them all. */
+/** `char(n)`: the server keeps no spaces at the end. */
 function charType(length: number, column: ColumnMetadata, settings: MysqlSettings): ColumnType {
   const type = textType(length)
   const trimmed: ColumnType = {
-    read: expression => `TRIM(TRAILING ' ' FROM ${expression})`,
-    placeholder: '?',
+    ...asItIs,
     toWire: cell => withoutSpaces(textOf(cell)),
     fromWire: (value, reject) => type.fromWire(typeof value === 'string' ? withoutSpaces(value) : value, reject),
   }
