@@ -167,7 +167,7 @@ function spelledThere(name: string): PostgresType | undefined {
 
 function spelling(name: string): ColumnType {
   if (/^(point|circle)$/.test(name)) return texts.pointType
-  if (/^(ts|date)/.test(name)) return texts.timeType
+  if (/^(ts|date)(multi)?range$/.test(name)) return texts.timeType
   if (/^time/.test(name)) return bounded(texts.timeType, LONGEST_DATE)
   return name === 'interval' ? bounded(texts.spelledThere, LONGEST_DATE) : texts.spelledThere
 }
