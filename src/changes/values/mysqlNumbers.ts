@@ -1,11 +1,11 @@
 import { bounded, bytesOf, type ColumnType, refuseRounded, textOf } from './columnType.js'
+import { DECIMAL, shortestSingle, spellDecimal } from './decimals.js'
 import type { MysqlSettings } from './mysqlSettings.js'
 
 // the server's own decimals have 65 digits
 const LONGEST = 1_000
 const integerForm = /^[+-]?\d+$/
 const strictIntegerForm = /^-?(?:0|[1-9]\d*)$/
-const decimalForm = /^([+-]?)(?=\.?\d)(\d*)\.?(\d*)(?:e([+-]?\d+))?$/i
 
 /** Integers of so many bits: numbers, and strings beyond 2^53. The server would round a fraction, so it is refused. */
 export function integerType(bits: number, isUnsigned: boolean, settings: MysqlSettings): ColumnType {
@@ -115,22 +115,19 @@ export function realType({ isSingle, isUnsigned, digits }: RealOptions): ColumnT
 
 /** Decimals: strings with as many digits behind the point as the column has, rounded half away from zero as the server does it. */
 export function decimalType(precision: number, scale: number, isUnsigned: boolean, settings: MysqlSettings): ColumnType {
-  const limit = 10n ** BigInt(precision)
-  const text = (cell: unknown) => (typeof cell === 'number' ? String(cell) : textOf(cell))
   const type: ColumnType = {
     read: expression => `CAST(${expression} AS CHAR)`,
     placeholder: '?',
-    toWire(cell) {
-      const units = unitsOf(text(cell), scale)
-      return typeof units === 'bigint' ? fixed(units, scale) : text(cell)
-    },
+    toWire: cell => spellDecimal(textOf(cell), scale) ?? textOf(cell),
     fromWire(value, reject) {
       if (value === 'Infinity' || value === '-Infinity') return reject('is out of range')
       refuseRounded(value, reject)
-      const units = typeof value === 'string' || typeof value === 'number' ? unitsOf(String(value), scale) : undefined
-      if (units === undefined) return reject('is not a decimal number')
-      if (units === 'too large' || units >= limit || units <= -limit) return reject(`has more than ${precision} digits`)
-      return isUnsigned && units < 0n ? reject('is out of range') : fixed(units, scale)
+      const text = typeof value === 'string' || typeof value === 'number' ? String(value) : ''
+      if (!DECIMAL.test(text)) return reject('is not a decimal number')
+      const spelled = spellDecimal(text, scale)
+      if (spelled === undefined || spelled.replace(/^-?0*|\..*/g, '').length > precision - scale)
+        return reject(`has more than ${precision} digits`)
+      return isUnsigned && spelled.startsWith('-') ? reject('is out of range') : spelled
     },
     asDriverReads: parameter => (settings.decimalNumbers && parameter !== null ? Number(parameter) : parameter),
   }
@@ -142,40 +139,12 @@ function numberOrDigits(integer: bigint): number | string {
   return Number.isSafeInteger(number) ? number : integer.toString()
 }
 
-/** The number in units of its last digit, exactly. */
-function unitsOf(text: string, scale: number): bigint | 'too large' | undefined {
-  const [match, sign, whole = '', fraction = '', exponent = '0'] = decimalForm.exec(text) ?? []
-  if (!match) return undefined
-  const digits = (whole + fraction).replace(/^0+/, '')
-  if (digits === '') return 0n
-  const point = digits.length - fraction.length + Number(exponent)
-  if (point > 100) return 'too large'
-  const end = point + scale
-  if (end < 0) return 0n
-  const units = BigInt(digits.slice(0, end).padEnd(end, '0') || '0') + (digits.charAt(end) >= '5' ? 1n : 0n)
-  return sign === '-' ? -units : units
-}
-
-function fixed(units: bigint, scale: number): string {
-  const digits = (units < 0n ? -units : units).toString().padStart(scale + 1, '0')
-  const split = digits.length - scale
-  return (units < 0n ? '-' : '') + digits.slice(0, split) + (scale > 0 ? `.${digits.slice(split)}` : '')
-}
-
 // as the server prints a float: ties to even, where toPrecision goes up
 function sixDigits(held: number): number {
   const seven = held.toExponential(6)
   const [mantissa = '', exponent] = seven.split('e')
   const isTie = Number(seven) === held && mantissa.endsWith('5')
   return Number(isTie && /[02468]$/.test(mantissa.slice(0, -1)) ? `${mantissa.slice(0, -1)}e${exponent}` : held.toPrecision(6))
-}
-
-function shortestSingle(held: number): number {
-  for (let digits = 6; digits < 9; digits++) {
-    const short = Number(held.toPrecision(digits))
-    if (Math.fround(short) === held) return short
-  }
-  return Number(held.toPrecision(9))
 }
 
 // as the server does it: the fraction alone, ties to even

@@ -1,11 +1,8 @@
 import type { Json } from '../../protocol/messages.js'
 import { bounded, type ColumnType, type Reject, refuseRounded, textOf } from './columnType.js'
+import { DECIMAL, MOST_CHARACTERS, shortestSingle, spellDecimal } from './decimals.js'
 import { integerType } from './sqliteNumbers.js'
 
-const decimalForm = /^([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:e([+-]?\d{1,6}))?$/i
-const mostDigits = 131_072
-const largestScale = 16_383
-const nudge = 2 ** -50
 const largestMoney = 2n ** 63n - 1n
 
 const asNumber = (text: string) => (text === '' || Number.isNaN(Number(text)) ? undefined : Number(text))
@@ -26,7 +23,7 @@ export function postgresInteger(bits: 16 | 32 | 64): ColumnType {
 
 /** Floating point, with all of its digits: those that are the same number again (extra_float_digits of a step). */
 export function postgresFloat(bytes: 4 | 8): ColumnType {
-  const stored = (value: number) => (bytes === 4 ? Number(shortestSingle(Math.fround(value))) : value)
+  const stored = (value: number) => (bytes === 4 ? shortestSingle(value) : value)
   return {
     read: expression => expression,
     placeholder: '?',
@@ -44,22 +41,6 @@ export function postgresFloat(bytes: 4 | 8): ColumnType {
   }
 }
 
-// As the server writes it: 0.1, which a double holds as 0.10000000149011612. Half-way between two singles is not near enough.
-function shortestSingle(single: number): string {
-  for (let digits = 1; digits < 9; digits++) {
-    const text = roundToEven(single, digits)
-    if ([-nudge, 0, nudge].every(part => Math.fround(Number(text) * (1 + part)) === single)) return text
-  }
-  return single.toPrecision(9)
-}
-
-// toPrecision takes the larger one of two that are as near
-function roundToEven(single: number, digits: number): string {
-  const longer = single.toPrecision(digits + 1)
-  const isBetween = /[02468]\.?5(?:e|$)/.test(longer) && Number(longer) === single
-  return isBetween ? longer.replace(/5(?=e|$)/, '0') : single.toPrecision(digits)
-}
-
 /** Decimals, spelled as the column spells them: with the digits of its scale, or those they were written with. */
 export function numericType(precision: number | null | undefined, scale: number | undefined): ColumnType {
   const spell = (value: unknown) => spellDecimal(String(value), precision ? (scale ?? 0) : undefined)
@@ -75,7 +56,7 @@ export function numericType(precision: number | null | undefined, scale: number 
       return text
     },
   }
-  return bounded(type, mostDigits + largestScale + 10)
+  return bounded(type, MOST_CHARACTERS)
 }
 
 /** Money, in units of the currency. The server writes its sign and commas along (lc_monetary of a step). */
@@ -102,39 +83,6 @@ export function dollars(text: string): string {
 
 function decimalOf(value: Json, spell: (value: unknown) => string | undefined, reject: Reject): string {
   refuseRounded(value, reject)
-  const isDecimal = (typeof value === 'number' && Number.isFinite(value)) || (typeof value === 'string' && decimalForm.test(value))
+  const isDecimal = (typeof value === 'number' && Number.isFinite(value)) || (typeof value === 'string' && DECIMAL.test(value))
   return isDecimal ? (spell(value) ?? reject('is out of range')) : reject('is not a decimal number')
-}
-
-/** A decimal the way the server writes it, rounded where a scale is given. Undefined if it is none, or has too many digits. */
-export function spellDecimal(text: string, scale?: number): string | undefined {
-  const [match, sign, whole = '', fraction = '', bare = '', power = '0'] = decimalForm.exec(text) ?? []
-  if (!match) return undefined
-  const digits = whole + fraction + bare
-  const point = whole.length + Number(power)
-  if (point > mostDigits || digits.length - point > largestScale) return undefined
-  const integer = digits.slice(0, Math.max(point, 0)).padEnd(point, '0').replace(/^0+/, '')
-  const decimals = '0'.repeat(Math.max(-point, 0)) + digits.slice(Math.max(point, 0))
-  return signed(sign === '-', ...roundDecimals(integer, decimals, scale ?? decimals.length))
-}
-
-function roundDecimals(integer: string, decimals: string, scale: number): [string, string] {
-  if (decimals.length <= scale) return [integer, decimals.padEnd(scale, '0')]
-  const kept = integer + decimals.slice(0, scale)
-  if (decimals.charAt(scale) < '5') return [integer, decimals.slice(0, scale)]
-  const raised = increment(kept)
-  return [raised.slice(0, raised.length - scale), raised.slice(raised.length - scale)]
-}
-
-// not as a BigInt, for which it takes the square of its length
-function increment(digits: string): string {
-  let place = digits.length
-  while (place > 0 && digits[place - 1] === '9') place--
-  const zeros = '0'.repeat(digits.length - place)
-  return place === 0 ? `1${zeros}` : digits.slice(0, place - 1) + (Number(digits[place - 1]) + 1) + zeros
-}
-
-function signed(isNegative: boolean, integer: string, decimals: string): string {
-  const text = `${integer.replace(/^0+/, '') || '0'}${decimals && `.${decimals}`}`
-  return isNegative && /[1-9]/.test(text) ? `-${text}` : text
 }
