@@ -69,9 +69,9 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     const closed = once(server, 'close')
     server.close()
     server.closeIdleConnections()
-    const patience = setTimeout(() => server.closeAllConnections(), 10_000)
+    const busyTimeout = setTimeout(() => server.closeAllConnections(), 10_000)
     await closed
-    clearTimeout(patience)
+    clearTimeout(busyTimeout)
     await dataSource.destroy()
   }
 

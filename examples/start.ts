@@ -65,8 +65,8 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   }
 
   async function showUntold(device: DataSource): Promise<void> {
-    const untold = [...(await journal(device.getRepository(Project)).pending()), ...(await journal(tasks(device)).pending())]
-    print(`   The server has not been told of ${count(untold.length, 'row')} of ${nameOf(device)}'s.`)
+    const unpushed = [...(await journal(device.getRepository(Project)).pending()), ...(await journal(tasks(device)).pending())]
+    print(`   The server has not been told of ${count(unpushed.length, 'row')} of ${nameOf(device)}'s.`)
   }
 
   print(paint('bold', 'typeorm-sync: two devices and a server'))
@@ -106,7 +106,7 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   await sync(alice)
   await sync(bob)
   await show(bob)
-  for (const { reason, local, remote } of await journal(tasks(bob)).waiting())
+  for (const { reason, local, remote } of await journal(tasks(bob)).unapplied())
     print(paint('yellow', `   ${reason}: here ${taskText(local)}, on the server ${taskText(remote)}`))
 
   chapter(print, 5, 'Bob syncs with a handler: he takes both names, and an edit rather than a removal')
@@ -197,8 +197,8 @@ function requestLine(name: string, { method, url, rowsUp, rowsDown, status, byte
   )
 }
 
-function reportLine(name: string, { pulled, pushed, merged, conflicts, waiting, refused }: SyncReport): string {
-  const done = Object.entries({ pulled, pushed, merged, conflicts, waiting, refused }).filter(([, n]) => n > 0)
+function reportLine(name: string, { pulled, pushed, merged, conflicts, unapplied, rejected }: SyncReport): string {
+  const done = Object.entries({ pulled, pushed, merged, conflicts, unapplied, rejected }).filter(([, n]) => n > 0)
   return `   ${name.padEnd(6)}${done.map(([what, n]) => `${what} ${n}`).join(', ') || 'nothing to pull or push'}`
 }
 

@@ -17,7 +17,7 @@ export interface PullLimits {
   /** Updates that are read at a time. */
   readonly pageSize: number
   /** The most that a client gets that asks for pages. */
-  readonly largestPage: number
+  readonly maxPageSize: number
   /** Bytes of values that are read at a time, and that a client gets that asks for pages; a row that is larger comes alone. */
   readonly pageBytes: number
   /** Milliseconds after which a client that takes nothing of its answer is left. */
@@ -30,10 +30,12 @@ export const SMALL = 400
 export async function answerPull(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PullLimits) {
   const { properties, after, ...query } = readPullQuery(ctx.query)
   const read = async (q: PageQuery, limit: number) => {
-    const { answer, etag } = await log.database.step(() => readPage(log, [collection], q, limit, limits.pageBytes), { readOnly: true })
+    const { answer, etag } = await log.database.transaction(() => readPage(log, [collection], q, limit, limits.pageBytes), {
+      readOnly: true,
+    })
     return { etag, page: answer && { ...answer, updates: answer.changes.get(collection) ?? [] } }
   }
-  const limit = query.limit === undefined ? Number.POSITIVE_INFINITY : Math.min(query.limit, limits.largestPage)
+  const limit = query.limit === undefined ? Number.POSITIVE_INFINITY : Math.min(query.limit, limits.maxPageSize)
   const atOnce = Math.min(limit, limits.pageSize)
   const asked: PageQuery = { ...query, after: after === undefined ? undefined : readToken(after), ifNoneMatch: ctx.get('If-None-Match') }
   const { page, etag } = await read(asked, ctx.method === 'HEAD' ? 1 : atOnce)

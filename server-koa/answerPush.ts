@@ -4,16 +4,16 @@ import { createHash } from 'node:crypto'
 import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import type { Step } from '../src/changes/database/database.js'
+import type { Transaction } from '../src/changes/database/database.js'
 import { syncedEntities } from '../src/entity/registry.js'
 import { ConstraintError } from '../src/errors.js'
-import type { Refusal } from '../src/protocol/messages.js'
+import type { Rejection } from '../src/protocol/messages.js'
 import { readPushedRows, readPushQuery } from '../src/protocol/requests.js'
 import { type BodyLimits, readJson } from './body.js'
-import { refuseRounded } from './numbers.js'
-import type { PostedRow, Refused } from './posted.js'
+import { rejectRounded } from './numbers.js'
+import type { PostedRow, Rejected } from './posted.js'
 import { keyReused, Problem } from './problem.js'
-import { type Contested, type Push, type PushOutcome, refuseTogether, storePush } from './push.js'
+import { type Contested, type Push, type PushOutcome, rejectTogether, storePush } from './push.js'
 import type { WriteUpdate } from './updates.js'
 
 export interface PushLimits extends BodyLimits {
@@ -26,7 +26,7 @@ export async function answerPush(ctx: Context, log: ChangeLog, collection: Colle
   const key = readKey(ctx, keyInQuery)
   const { bytes, json, isRounded } = await readJson(ctx, limits)
   if (Array.isArray(json) && json.length > limits.rows) throw tooManyRows(limits)
-  const { rows, refusals } = readRows(collection, json, isRounded)
+  const { rows, rejections } = readRows(collection, json, isRounded)
   const push: Push = {
     ...query,
     rows,
@@ -36,23 +36,29 @@ export async function answerPush(ctx: Context, log: ChangeLog, collection: Colle
     hash: hashOf(bytes),
     writeIgnored: ignored => ignored.get(collection),
   }
-  await storeAndAnswer(ctx, log, push, refusals, {
-    refusal: ({ collection: _, ...refusal }) => refusal,
+  await storeAndAnswer(ctx, log, push, rejections, {
+    rejection: ({ collection: _, ...rejection }) => rejection,
     contested: contested => ({ updates: contested.map(write) }),
   })
 }
 
 /** How an answer tells what was not stored. */
 export interface Words {
-  refusal(refusal: Refused): Refusal
+  rejection(rejection: Rejected): Rejection
   contested(contested: readonly Contested[]): object
 }
 
 /** Stores a push and answers it; `refusals` are those of rows that are bad to begin with. Throws a Problem. */
-export async function storeAndAnswer(ctx: Context, log: ChangeLog, push: Push, refusals: readonly Refused[], words: Words): Promise<void> {
-  const outcome = await store(log, push, refusals)
+export async function storeAndAnswer(
+  ctx: Context,
+  log: ChangeLog,
+  push: Push,
+  rejections: readonly Rejected[],
+  words: Words,
+): Promise<void> {
+  const outcome = await store(log, push, rejections)
   if (outcome.kind === 'key-reused') throw keyReused()
-  if (outcome.kind === 'refused') throw refused(outcome.refusals.map(words.refusal))
+  if (outcome.kind === 'rejected') throw rejected(outcome.rejections.map(words.rejection))
   if (outcome.kind === 'stale') throw stale(outcome, words.contested(outcome.contested))
   // what is acknowledged survives: a database in memory is saved before the answer leaves
   await log.database.save()
@@ -68,12 +74,12 @@ export const hashOf = (bytes: Buffer) => createHash('sha256').update(bytes).dige
 export const tooManyRows = ({ rows }: PushLimits) => new Problem(413, `A POST may have ${rows} rows at most.`)
 
 /** The posted rows of a collection, and refusals of those that are none. Throws BadRequestError. */
-export function readRows(collection: Collection, json: unknown, isRounded: boolean): { rows: PostedRow[]; refusals: Refused[] } {
-  const { rows: posted, refusals } = readPushedRows(json)
-  const { rows, refusals: rounded } = isRounded ? refuseRounded(posted) : { rows: posted, refusals: [] }
+export function readRows(collection: Collection, json: unknown, isRounded: boolean): { rows: PostedRow[]; rejections: Rejected[] } {
+  const { rows: posted, rejections } = readPushedRows(json)
+  const { rows, rejections: rounded } = isRounded ? rejectRounded(posted) : { rows: posted, rejections: [] }
   return {
     rows: rows.map(row => ({ ...row, collection })),
-    refusals: [...refusals, ...rounded].map(refusal => ({ ...refusal, collection })),
+    rejections: [...rejections, ...rounded].map(rejection => ({ ...rejection, collection })),
   }
 }
 
@@ -108,25 +114,25 @@ class Undone extends Error {
 }
 
 // One answer names every bad row: where some are bad to begin with, the others are stored on trial.
-async function store(log: ChangeLog, push: Push, refusals: readonly Refused[]): Promise<PushOutcome> {
-  const storeOrUndo = function* (): Step<PushOutcome> {
+async function store(log: ChangeLog, push: Push, rejections: readonly Rejected[]): Promise<PushOutcome> {
+  const storeOrUndo = function* (): Transaction<PushOutcome> {
     const outcome = yield* storePush(log, push)
-    if (outcome.kind !== 'stored' || refusals.length > 0) throw new Undone(outcome)
+    if (outcome.kind !== 'stored' || rejections.length > 0) throw new Undone(outcome)
     return outcome
   }
   try {
-    return await log.database.step(storeOrUndo, { durable: true })
+    return await log.database.transaction(storeOrUndo, { durable: true })
   } catch (error) {
     // a constraint that the database looks at in the end
-    if (error instanceof ConstraintError) return { kind: 'refused', refusals: [...refusals, ...push.rows.map(refuseTogether)] }
+    if (error instanceof ConstraintError) return { kind: 'rejected', rejections: [...rejections, ...push.rows.map(rejectTogether)] }
     if (!(error instanceof Undone)) throw error
     const { outcome } = error
-    if (outcome.kind === 'stored') return { kind: 'refused', refusals }
-    return outcome.kind === 'refused' ? { kind: 'refused', refusals: [...refusals, ...outcome.refusals] } : outcome
+    if (outcome.kind === 'stored') return { kind: 'rejected', rejections }
+    return outcome.kind === 'rejected' ? { kind: 'rejected', rejections: [...rejections, ...outcome.rejections] } : outcome
   }
 }
 
-function refused(errors: readonly Refusal[]): Problem {
+function rejected(errors: readonly Rejection[]): Problem {
   const detail = 'Nothing was stored: the errors say which rows cannot be, and why.'
   return new Problem(422, detail, { type: 'urn:typeorm-sync:rows-refused', title: 'Rows refused', members: { errors } })
 }

@@ -2,7 +2,7 @@
 
 import type { Collection } from '../src/changes/collection.js'
 import { findCycles, treesOf } from '../src/changes/cycles.js'
-import type { Database, Step } from '../src/changes/database/database.js'
+import type { Database, Transaction } from '../src/changes/database/database.js'
 import { readLastChange, readVersions, type Version } from '../src/changes/rows.js'
 import type { Write } from '../src/changes/store.js'
 
@@ -12,7 +12,7 @@ export function* readUnseenCircle(
   collection: Collection,
   writes: readonly Write[],
   since: number,
-): Step<Map<string, Version>> {
+): Transaction<Map<string, Version>> {
   const unseen = new Map<string, Version>()
   const trees = treesOf(collection)
   if (!trees.length || (yield* readLastChange(collection)) <= since) return unseen

@@ -10,7 +10,7 @@ import { readFeedGroups, readFeedPushQuery } from '../src/protocol/requests.js'
 import { hashOf, type PushLimits, readKey, readRows, storeAndAnswer, tooManyRows } from './answerPush.js'
 import { readJson, saysTwice } from './body.js'
 import { pathsOf } from './feedPaths.js'
-import type { PostedRow, Refused } from './posted.js'
+import type { PostedRow, Rejected } from './posted.js'
 import { Problem } from './problem.js'
 
 export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushLimits) {
@@ -25,11 +25,11 @@ export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushL
   if (posted.unknown.length) throw unknownCollections(posted.unknown)
 
   const rows: PostedRow[] = []
-  const refusals: Refused[] = []
+  const rejections: Rejected[] = []
   for (const collection of posted.collections) {
     const group = readRows(collection, groups.get(posted.pathOf(collection)), isRounded)
     for (const row of group.rows) rows.push(row)
-    for (const refusal of group.refusals) refusals.push(refusal)
+    for (const rejection of group.rejections) rejections.push(rejection)
   }
   const pathOf = (collection: Collection) => (posted.collections.includes(collection) ? posted : known).pathOf(collection)
   const byPath = <T>(some: ReadonlyMap<Collection, T>) => Object.fromEntries([...some].map(([collection, it]) => [pathOf(collection), it]))
@@ -37,14 +37,14 @@ export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushL
     ...query,
     rows,
     compared: new Set([...known.collections, ...posted.collections]),
-    tellsReached: true,
+    answersReached: true,
     // no table has such a name
     ...(key !== undefined && { key: `/sync ${key}` }),
     hash: hashOf(bytes),
     writeIgnored: byPath,
   }
-  await storeAndAnswer(ctx, log, push, refusals, {
-    refusal: ({ collection, ...refusal }) => ({ collection: pathOf(collection), ...refusal }),
+  await storeAndAnswer(ctx, log, push, rejections, {
+    rejection: ({ collection, ...rejection }) => ({ collection: pathOf(collection), ...rejection }),
     contested: contested => {
       const updates = contested.map(({ collection, ...update }) => ({ collection, row: writeUpdate(update) }))
       const changes = [...groupBy(updates, u => u.collection)].map(([collection, some]) => [collection, some.map(u => u.row)] as const)

@@ -16,7 +16,7 @@ export interface Health extends Clock {
 export async function checkHealth(dataSource: DataSource): Promise<Health> {
   await setUpAgain(dataSource)
   const { database } = changeLogOf(dataSource)
-  return database.step(
+  return database.transaction(
     function* () {
       return { ...(yield* database.clock()), replica: yield* database.isReplica() }
     },

@@ -1,3 +1,3 @@
 export { checkHealth, type Health, health } from './health.js'
-export { collectTombstones, forgetPushes, type MaintenanceOptions, maintain, renewCollection } from './maintenance.js'
+export { collectTombstones, forgetPushes, type MaintenanceOptions, maintain, renewHistory } from './maintenance.js'
 export { type SyncRoutes, type SyncRoutesOptions, syncRoutes } from './syncRoutes.js'

@@ -2,7 +2,7 @@
 
 import type { DataSource } from 'typeorm'
 import type { Collection } from '../src/changes/collection.js'
-import { type Database, first, imagesOf, query, quote, type Step } from '../src/changes/database/database.js'
+import { baseTableOf, type Database, first, query, quote, type Transaction } from '../src/changes/database/database.js'
 import { changeLogOf } from '../src/entity/registry.js'
 
 const DAY = 24 * 60 * 60 * 1000
@@ -21,19 +21,19 @@ interface Age {
 export async function collectTombstones(dataSource: DataSource, { olderThan = 180 * DAY }: Age = {}): Promise<number> {
   const { database, collections } = changeLogOf(dataSource)
   // The horizon before the tombstones: from then on nobody is answered with a difference that might lack one.
-  const horizon = await database.step(() => raiseHorizon(database, Date.now() - olderThan))
+  const horizon = await database.transaction(() => raiseHorizon(database, Date.now() - olderThan))
   let count = 0
   for (const collection of collections) {
     let collected: number
     do {
-      collected = await database.step(() => collectSome(database, collection, horizon))
+      collected = await database.transaction(() => collectSome(database, collection, horizon))
       count += collected
     } while (collected === BATCH)
   }
   return count
 }
 
-function* raiseHorizon(database: Database, stamp: number): Step<number> {
+function* raiseHorizon(database: Database, stamp: number): Transaction<number> {
   const { now, horizon } = yield* database.clock()
   // never above now: a client that has read everything would be below it
   const raised = Math.max(horizon, Math.min(now, Math.floor(stamp)))
@@ -42,19 +42,19 @@ function* raiseHorizon(database: Database, stamp: number): Step<number> {
 }
 
 // Only what every server of this database has heard of. Its images go along: else an old one passes for the base of a row made anew.
-function* collectSome(database: Database, { name, table }: Collection, horizon: number): Step<number> {
+function* collectSome(database: Database, { name, table }: Collection, horizon: number): Transaction<number> {
   const rows = yield* query(
     `SELECT t.id AS id
        FROM sync_tombstone t
       WHERE t.collection = ? AND t.stamp <= ?
         AND NOT EXISTS (
-          SELECT 1 FROM sync_remote r
+          SELECT 1 FROM sync_server r
            WHERE r.collection = t.collection
              AND NOT (
-               (t.stamp < r.told_stamp OR (t.stamp = r.told_stamp AND t.id <= r.told_id)
-                 OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = r.id AND m.stamp = t.stamp))
-               AND NOT EXISTS (SELECT 1 FROM sync_conflict c WHERE c.remote = r.id AND c.id = t.id)
-               AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.remote = r.id AND j.id = t.id AND j.stamp = t.stamp)))
+               (t.stamp < r.pushed_stamp OR (t.stamp = r.pushed_stamp AND t.id <= r.pushed_id)
+                 OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.server = r.id AND m.stamp = t.stamp))
+               AND NOT EXISTS (SELECT 1 FROM sync_unapplied c WHERE c.server = r.id AND c.id = t.id)
+               AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = r.id AND j.id = t.id AND j.stamp = t.stamp)))
       ORDER BY t.stamp, t.id LIMIT ?`,
     name,
     horizon,
@@ -62,8 +62,11 @@ function* collectSome(database: Database, { name, table }: Collection, horizon: 
   )
   if (rows.length === 0) return 0
   const ids = rows.map(row => String(row.id))
-  const images = imagesOf(table)
-  yield* query(`DELETE FROM ${quote(images)} WHERE ${database.among(images, quote(images), '_sync_id')}`, database.list(ids))
+  const baseVersions = baseTableOf(table)
+  yield* query(
+    `DELETE FROM ${quote(baseVersions)} WHERE ${database.among(baseVersions, quote(baseVersions), '_sync_id')}`,
+    database.list(ids),
+  )
   yield* database.deleteRows(
     'sync_tombstone',
     ['collection', 'id'],
@@ -75,7 +78,7 @@ function* collectSome(database: Database, { name, table }: Collection, horizon: 
 /** Forgets the idempotency keys of POSTs that were answered more than 30 days ago, or `olderThan`. Resolves to how many were forgotten. */
 export async function forgetPushes(dataSource: DataSource, { olderThan = 30 * DAY }: Age = {}): Promise<number> {
   const before = Date.now() - olderThan
-  return changeLogOf(dataSource).database.step(function* () {
+  return changeLogOf(dataSource).database.transaction(function* () {
     const row = yield* first('SELECT count(*) AS pushes FROM sync_push WHERE answered_at < ?', before)
     yield* query('DELETE FROM sync_push WHERE answered_at < ?', before)
     return Number(row?.pushes)
@@ -86,9 +89,9 @@ export async function forgetPushes(dataSource: DataSource, { olderThan = 30 * DA
  * To be called after a backup was restored, before clients are let in again: gives the history a new name. Every client then reads everything
  * and tells all that it has, so that what the backup lacks comes back; only contents that differ conflict. Resolves to the new name.
  */
-export async function renewCollection(dataSource: DataSource): Promise<string> {
+export async function renewHistory(dataSource: DataSource): Promise<string> {
   const name = globalThis.crypto.randomUUID()
-  await changeLogOf(dataSource).database.step(() => query('UPDATE sync_clock SET collection = ?', name), { durable: true })
+  await changeLogOf(dataSource).database.transaction(() => query('UPDATE sync_clock SET collection = ?', name), { durable: true })
   await changeLogOf(dataSource).database.save()
   return name
 }

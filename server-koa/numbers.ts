@@ -1,7 +1,7 @@
 // Numbers that JSON.parse would round without a word: 9007199254740993 becomes 9007199254740992. They are found in the text, and become infinite,
 // which no JSON text says: so they can be told from all others when the text is parsed.
 
-import type { Json, PushedRow, Refusal, WireRow } from '../src/protocol/messages.js'
+import type { Json, PushedRow, Rejection, WireRow } from '../src/protocol/messages.js'
 
 /** As many digits as the least number has that a double rounds. */
 const DIGITS = 16
@@ -40,15 +40,15 @@ function isRounded(text: string): boolean {
 }
 
 /** Takes the rows out that have an infinite number, and says of which property. */
-export function refuseRounded(rows: readonly PushedRow[]): { rows: PushedRow[]; refusals: Refusal[] } {
-  const refusals: Refusal[] = []
+export function rejectRounded(rows: readonly PushedRow[]): { rows: PushedRow[]; rejections: Rejection[] } {
+  const rejections: Rejection[] = []
   const kept = rows.filter(({ id, value }) => {
     const rounded = value === null ? [] : Object.keys(value).filter(property => hasInfinite((value as WireRow)[property] as Json))
     const detail = 'It has a number beyond 2^53, which JSON rounds; write it as a string.'
-    refusals.push(...rounded.map((property): Refusal => ({ id, property, code: 'not-valid', detail })))
+    rejections.push(...rounded.map((property): Rejection => ({ id, property, code: 'not-valid', detail })))
     return rounded.length === 0
   })
-  return { rows: kept, refusals }
+  return { rows: kept, rejections }
 }
 
 // no deeper than a body may be

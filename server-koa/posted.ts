@@ -2,12 +2,12 @@
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import type { Step } from '../src/changes/database/database.js'
+import type { Transaction } from '../src/changes/database/database.js'
 import type { Dependent } from '../src/changes/dependents.js'
 import { groupBy } from '../src/changes/groupBy.js'
 import { NEVER, readVersions, type Version } from '../src/changes/rows.js'
 import type { Write } from '../src/changes/store.js'
-import type { PushedRow, Refusal } from '../src/protocol/messages.js'
+import type { PushedRow, Rejection } from '../src/protocol/messages.js'
 
 /** A posted row of one of the collections. */
 export interface PostedRow extends PushedRow {
@@ -15,7 +15,7 @@ export interface PostedRow extends PushedRow {
 }
 
 /** A refusal that knows whose row it is about. */
-export interface Refused extends Omit<Refusal, 'collection'> {
+export interface Rejected extends Omit<Rejection, 'collection'> {
   readonly collection: Collection
 }
 
@@ -27,7 +27,7 @@ export type PostedWrite = Write & Dependent
 
 export const groupsOf = <R extends Dependent>(rows: readonly R[]) => groupBy(rows, row => row.collection)
 
-export function* readVersionsOf({ database }: ChangeLog, rows: readonly Dependent[]): Step<VersionOf> {
+export function* readVersionsOf({ database }: ChangeLog, rows: readonly Dependent[]): Transaction<VersionOf> {
   const versions = new Map<Collection, Map<string, Version>>()
   for (const [collection, some] of groupsOf(rows)) {
     const ids = some.map(r => r.id)

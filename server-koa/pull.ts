@@ -2,7 +2,7 @@
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import type { Clock, Step } from '../src/changes/database/database.js'
+import type { Clock, Transaction } from '../src/changes/database/database.js'
 import { changedAbove, type FeedPlace, readFeedPage } from '../src/changes/pages.js'
 import { LAST, readLastChanges } from '../src/changes/rows.js'
 import { LaggingReplicaError } from '../src/errors.js'
@@ -41,7 +41,7 @@ export function* readPage(
   query: PageQuery,
   limit: number,
   bytes: number,
-): Step<PullPage> {
+): Transaction<PullPage> {
   const clock = yield* database.clock()
   const token = query.after
   const reset = resetOf(clock, query, token)

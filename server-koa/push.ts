@@ -2,22 +2,22 @@
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import { attempt, type Clock, type Database, first, type Step, Undo } from '../src/changes/database/database.js'
+import { type Clock, type Database, first, Rollback, savepoint, type Transaction } from '../src/changes/database/database.js'
 import { type Dependent, nameOf } from '../src/changes/dependents.js'
 import { type Held, readHeld } from '../src/changes/held.js'
 import type { Change } from '../src/changes/order.js'
-import { hasRemotes } from '../src/changes/remotes.js'
+import { hasServers } from '../src/changes/remotes.js'
 import { isAnyRemoved, NEVER, readVersions, type Version } from '../src/changes/rows.js'
 import { deleteStaying, readStaying } from '../src/changes/skipped.js'
 import { insertNew } from '../src/changes/store.js'
-import { keepReplaced, storeChanges, storeTakeable } from '../src/changes/storeChanges.js'
+import { keepReplaced, storeAcceptable, storeChanges } from '../src/changes/storeChanges.js'
 import { equalValues } from '../src/changes/values.js'
 import { ConstraintError } from '../src/errors.js'
 import type { PushAnswer, Reset, WireRow } from '../src/protocol/messages.js'
 import { readUnseenCircle } from './circles.js'
 import { ignoredProperties } from './ignored.js'
-import { groupsOf, type PostedRow, type PostedWrite, type Refused, readVersionsOf, type VersionOf } from './posted.js'
-import { type Reach, readReached, refuseByRelation } from './reached.js'
+import { groupsOf, type PostedRow, type PostedWrite, type Rejected, readVersionsOf, type VersionOf } from './posted.js'
+import { type Reach, readReached, rejectByRelation } from './reached.js'
 
 /** What stands at an id that is contested. */
 export interface Contested extends Dependent, Version {}
@@ -35,7 +35,7 @@ export interface Push {
   /** Collections whose rows, where a removal takes them along, the sender has seen up to `since` as well. */
   readonly compared: ReadonlySet<Collection>
   /** Are such rows told, where they are contested? */
-  readonly tellsReached?: boolean
+  readonly answersReached?: boolean
   /** How far the sender has read other collections, whose rows a removal may take along. */
   readonly seen?: ReadonlyMap<Collection, number>
   /** With what it belongs to: a key says nothing about the push to another route. */
@@ -49,11 +49,11 @@ export interface Push {
 export type PushOutcome =
   | { readonly kind: 'stored'; readonly answer: StoredAnswer; readonly replayed: boolean }
   | { readonly kind: 'stale'; readonly clock: Clock; readonly contested: readonly Contested[]; readonly reset?: Reset }
-  | { readonly kind: 'refused'; readonly refusals: readonly Refused[] }
+  | { readonly kind: 'rejected'; readonly rejections: readonly Rejected[] }
   | { readonly kind: 'key-reused' }
 
 /** To be run in a durable step. */
-export function* storePush(log: ChangeLog, push: Push): Step<PushOutcome> {
+export function* storePush(log: ChangeLog, push: Push): Transaction<PushOutcome> {
   const known = push.key === undefined ? undefined : yield* readAnswer(push.key)
   if (known)
     return known.hash === push.hash || !push.rows.length || known.answer.empty
@@ -82,12 +82,12 @@ function nothing({ now }: Clock, { key }: Push): PushOutcome {
 
 // ---------------------------------------------------------------- keys
 
-function* readAnswer(key: string): Step<{ hash: string; answer: StoredAnswer } | undefined> {
+function* readAnswer(key: string): Transaction<{ hash: string; answer: StoredAnswer } | undefined> {
   const row = yield* first('SELECT hash, answer FROM sync_push WHERE "key" = ?', key)
   return row && { hash: String(row.hash), answer: JSON.parse(String(row.answer)) }
 }
 
-function* writeAnswer({ database }: ChangeLog, key: string, hash: string, answer: StoredAnswer): Step<void> {
+function* writeAnswer({ database }: ChangeLog, key: string, hash: string, answer: StoredAnswer): Transaction<void> {
   yield* database.insertRows('sync_push', ['key', 'hash', 'answer', 'answered_at'], [[key, hash, JSON.stringify(answer), Date.now()]])
 }
 
@@ -100,11 +100,11 @@ const stored = (now: number, before: Clock, isExact: boolean): PushOutcome => ({
 })
 
 /** Stores rows that are all new, as in the first push of a client. Gives the stamp; undefined where one of them may be known. */
-function* storeBirths({ database, collections }: ChangeLog, rows: readonly PostedRow[]): Step<number | undefined> {
+function* storeBirths({ database, collections }: ChangeLog, rows: readonly PostedRow[]): Transaction<number | undefined> {
   if (rows.some(r => r.partial || r.value === null)) return
   const groups = groupsOf(rows)
   // a tombstone is a version too, and servers of ours that know there is none keep that
-  for (const collection of groups.keys()) if ((yield* isAnyRemoved(collection)) || (yield* hasRemotes(collection))) return
+  for (const collection of groups.keys()) if ((yield* isAnyRemoved(collection)) || (yield* hasServers(collection))) return
   let stamp: number | undefined
   const insert = (collection: Collection) =>
     insertNew(database, collection, groups.get(collection) ?? [], function* () {
@@ -113,21 +113,21 @@ function* storeBirths({ database, collections }: ChangeLog, rows: readonly Poste
     })
   if (groups.size === 1) return yield* insert((rows[0] as PostedRow).collection)
   try {
-    return yield* attempt(function* () {
+    return yield* savepoint(function* () {
       // parents first: what a row needs is there when it comes
-      for (const collection of collections) if (groups.has(collection) && (yield* insert(collection)) === undefined) throw new Undo()
+      for (const collection of collections) if (groups.has(collection) && (yield* insert(collection)) === undefined) throw new Rollback()
       return stamp
     }, 'sync_births')
   } catch (error) {
-    if (!(error instanceof Undo)) throw error
+    if (!(error instanceof Rollback)) throw error
     return
   }
 }
 
-function* storeRows(log: ChangeLog, push: Push, clock: Clock): Step<PushOutcome> {
+function* storeRows(log: ChangeLog, push: Push, clock: Clock): Transaction<PushOutcome> {
   const { rows, since, seen, compared } = push
-  const born = yield* storeBirths(log, rows)
-  if (born !== undefined) return stored(born, clock, yield* isStoredAsPosted(log, rows, () => NEVER))
+  const createdLocally = yield* storeBirths(log, rows)
+  if (createdLocally !== undefined) return stored(createdLocally, clock, yield* isStoredAsPosted(log, rows, () => NEVER))
   const versionOf = yield* readVersionsOf(log, rows)
   const staying = yield* readStayingOf(log, rows, versionOf)
   const going = rows.filter(r => !staying.has(r))
@@ -139,24 +139,24 @@ function* storeRows(log: ChangeLog, push: Push, clock: Clock): Step<PushOutcome>
   const unread = since === undefined ? [] : reached.changes.filter(c => compared.has(c.collection) && c.old.stamp > since)
   const contested = [...new Set([...stale, ...halves])].map(row => contestedBy(row, versionOf(row)))
   if (stale.length || unread.length || halves.length) {
-    const along = push.tellsReached ? unread.map(change => contestedBy(change, change.old)) : []
+    const along = push.answersReached ? unread.map(change => contestedBy(change, change.old)) : []
     return { kind: 'stale', clock, contested: [...contested, ...along] }
   }
 
-  const { writes, refusals } = yield* decideWrites(log, going, versionOf, reached)
+  const { writes, rejections } = yield* decideWrites(log, going, versionOf, reached)
   const circles = since === undefined ? [] : yield* readUnseenCircles(log, writes, since)
   if (circles.length) return { kind: 'stale', clock, contested: circles }
-  refusals.push(...(yield* refuseByRelation(log, writes, reached)))
+  rejections.push(...(yield* rejectByRelation(log, writes, reached)))
   const unseen = reached.changes.filter(({ collection: there, old }) => old.stamp > (seen?.get(there) ?? old.stamp))
   for (const row of reached.removalsOf(unseen.flatMap(change => change.parents)))
-    refusals.push({ ...row, code: 'children-unseen', detail: 'It would take along rows that the sender has not seen.' })
-  if (refusals.length) return { kind: 'refused', refusals: unique(refusals) }
+    rejections.push({ ...row, code: 'children-unseen', detail: 'It would take along rows that the sender has not seen.' })
+  if (rejections.length) return { kind: 'rejected', rejections: unique(rejections) }
 
   const changing = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))
   if (!changing.length && !staying.size) return stored(clock.now, clock, true)
   const stamp = yield* log.database.tick()
   const failed = changing.length ? yield* storeAll(log, reached, changing, stamp) : []
-  if (failed.length) return { kind: 'refused', refusals: failed }
+  if (failed.length) return { kind: 'rejected', rejections: failed }
   yield* keepReplaced(
     log,
     [...staying].map(row => ({ ...row, old: versionOf(row), value: {}, stamp })),
@@ -173,7 +173,7 @@ function* storeRows(log: ChangeLog, push: Push, clock: Clock): Step<PushOutcome>
 }
 
 /** Posted removals whose rows stay although they are deleted. */
-function* readStayingOf({ database }: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Step<Set<PostedRow>> {
+function* readStayingOf({ database }: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Transaction<Set<PostedRow>> {
   const staying = new Set<PostedRow>()
   const removals = rows.filter(r => r.value === null && versionOf(r).value !== null)
   for (const [collection, some] of groupsOf(removals)) {
@@ -184,7 +184,7 @@ function* readStayingOf({ database }: ChangeLog, rows: readonly PostedRow[], ver
   return staying
 }
 
-function* readUnseenCircles({ database }: ChangeLog, writes: readonly PostedWrite[], since: number): Step<Contested[]> {
+function* readUnseenCircles({ database }: ChangeLog, writes: readonly PostedWrite[], since: number): Transaction<Contested[]> {
   const contested: Contested[] = []
   for (const [collection, some] of groupsOf(writes))
     for (const [id, version] of yield* readUnseenCircle(database, collection, some, since)) contested.push({ collection, id, ...version })
@@ -202,9 +202,9 @@ function* decideWrites(
   rows: readonly PostedRow[],
   versionOf: VersionOf,
   { cleared }: Reach,
-): Step<{ writes: PostedWrite[]; refusals: Refused[] }> {
+): Transaction<{ writes: PostedWrite[]; rejections: Rejected[] }> {
   const writes: PostedWrite[] = []
-  const refusals: Refused[] = []
+  const rejections: Rejected[] = []
   const heldOf = new Map<PostedRow, Held>()
   for (const [collection, some] of groupsOf(rows.filter(row => row.value !== null))) {
     const held = yield* readHeld(
@@ -222,93 +222,100 @@ function* decideWrites(
       continue
     }
     const { value: posted, errors } = heldOf.get(row) as Held
-    const refusal = collection.refuseKey(id)
-    if (refusal) refusals.push({ collection, id, property: 'id', code: 'not-valid', detail: `It ${refusal}.` })
-    for (const { property, detail } of errors) refusals.push({ collection, id, property, code: 'not-valid', detail: `It ${detail}.` })
+    const rejection = collection.rejectKey(id)
+    if (rejection) rejections.push({ collection, id, property: 'id', code: 'not-valid', detail: `It ${rejection}.` })
+    for (const { property, detail } of errors) rejections.push({ collection, id, property, code: 'not-valid', detail: `It ${detail}.` })
     // its parent goes: what the sender did not say of that
     for (const property of cleared.get(nameOf(row)) ?? []) if (!Object.hasOwn(posted, property)) posted[property] = null
-    if (refusal === undefined && !errors.length) writes.push({ collection, id, old, value: posted })
+    if (rejection === undefined && !errors.length) writes.push({ collection, id, old, value: posted })
   }
-  return { writes, refusals }
+  return { writes, rejections }
 }
 
 // ---------------------------------------------------------------- storing
 
 /** Stores everything, or nothing: gives the rows that the database refuses, all of them. */
-function* storeAll(log: ChangeLog, reached: Reach, writes: readonly PostedWrite[], stamp: number): Step<Refused[]> {
+function* storeAll(log: ChangeLog, reached: Reach, writes: readonly PostedWrite[], stamp: number): Transaction<Rejected[]> {
   const posted = new Set<Change>(writes.map(write => ({ ...write, stamp })))
   const changes = [...reached.changes.map((change): Change => ({ ...change, stamp })), ...posted]
   let broken: ConstraintError
   try {
-    yield* attempt(() => storeChanges(log, changes))
+    yield* savepoint(() => storeChanges(log, changes))
     return []
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error
     broken = error
   }
   // once more, to name each bad row; the whole attempt is undone
-  const refusals: Refused[] = []
+  const rejections: Rejected[] = []
   let unknown = 0
   try {
-    yield* attempt(function* () {
-      yield* storeTakeable(log.database, changes, {
+    yield* savepoint(function* () {
+      yield* storeAcceptable(log.database, changes, {
         change: change => change,
         store: some => storeChanges(log, some),
         // biome-ignore lint/correctness/useYield: nothing is stored about it
         *fail(change, error) {
           const rows = posted.has(change) ? [change] : reached.removalsOf([change])
-          for (const row of rows) refusals.push(refusalOf(row, error as ConstraintError))
+          for (const row of rows) rejections.push(rejectionOf(row, error as ConstraintError))
           if ((error as ConstraintError).kind === 'unknown') unknown++
         },
       })
-      throw new Undo()
+      throw new Rollback()
     }, 'sync_trial')
   } catch (error) {
-    if (!(error instanceof Undo)) throw error
+    if (!(error instanceof Rollback)) throw error
   }
   // what happens to every row of several, or to none alone, is no row's fault; a row that is pushed by itself would block the queue for ever
-  const isWhole = !refusals.length || (unknown === changes.length && (writes.length > 1 || broken.isSchemaMismatch))
+  const isWhole = !rejections.length || (unknown === changes.length && (writes.length > 1 || broken.isSchemaMismatch))
   if (broken.kind === 'unknown' && isWhole) throw broken
-  return refusals.length ? unique(refusals) : writes.map(refuseTogether)
+  return rejections.length ? unique(rejections) : writes.map(rejectTogether)
 }
 
-export const refuseTogether = ({ collection, id }: Dependent): Refused => ({
+export const rejectTogether = ({ collection, id }: Dependent): Rejected => ({
   collection,
   id,
   code: 'not-valid',
   detail: 'The rows of this push cannot be stored together.',
 })
 
-function refusalOf({ collection, id }: Dependent, { kind, column, state }: ConstraintError): Refused {
+function rejectionOf({ collection, id }: Dependent, { kind, column, state }: ConstraintError): Rejected {
   const property = collection.columns.find(c => c.column === column)?.property
-  const refusal = { collection, id, ...(property !== undefined && { property }) }
-  if (kind === 'unique') return { ...refusal, code: 'not-unique', detail: 'Another row has this value.' }
-  if (kind === 'foreign-key') return { ...refusal, code: 'parent-missing', detail: 'The row that it needs is not there, or rows need it.' }
-  if (kind === 'not-null') return { ...refusal, code: 'not-valid', detail: 'It is missing.' }
+  const rejection = { collection, id, ...(property !== undefined && { property }) }
+  if (kind === 'unique') return { ...rejection, code: 'not-unique', detail: 'Another row has this value.' }
+  if (kind === 'foreign-key')
+    return { ...rejection, code: 'parent-missing', detail: 'The row that it needs is not there, or rows need it.' }
+  if (kind === 'not-null') return { ...rejection, code: 'not-valid', detail: 'It is missing.' }
   // the class of the error tells a developer more; its text may hold values of other rows
   const because = state === undefined ? '.' : ` (${state}).`
-  if (kind === 'too-large') return { ...refusal, code: 'too-large', detail: `It is larger than the database can hold there${because}` }
-  if (kind === 'not-allowed') return { ...refusal, code: 'not-allowed', detail: `The database does not let this row be written${because}` }
+  if (kind === 'too-large') return { ...rejection, code: 'too-large', detail: `It is larger than the database can hold there${because}` }
+  if (kind === 'not-allowed')
+    return { ...rejection, code: 'not-allowed', detail: `The database does not let this row be written${because}` }
   if (kind === 'skipped')
-    return { ...refusal, code: 'skipped', detail: 'Something of the application’s on the server skipped it without an error.' }
-  if (kind === 'unknown') return { ...refusal, code: 'not-valid', detail: `The database fails to store it${because}` }
-  return { ...refusal, code: 'not-valid', detail: `A rule of the ${kind === 'rule' ? 'application' : 'database'} forbids it${because}` }
+    return { ...rejection, code: 'skipped', detail: 'Something of the application’s on the server skipped it without an error.' }
+  if (kind === 'unknown') return { ...rejection, code: 'not-valid', detail: `The database fails to store it${because}` }
+  return { ...rejection, code: 'not-valid', detail: `A rule of the ${kind === 'rule' ? 'application' : 'database'} forbids it${because}` }
 }
 
-function unique(refusals: readonly Refused[]): Refused[] {
-  return [...new Map(refusals.map(r => [`${nameOf(r)}\n${r.property}`, r])).values()]
+function unique(rejections: readonly Rejected[]): Rejected[] {
+  return [...new Map(rejections.map(r => [`${nameOf(r)}\n${r.property}`, r])).values()]
 }
 
 /**
  * Does each row stand there as whoever posted it has it now? Where a value was rounded or normalised, or a trigger, a default or a computed
  * column changed another one, the client fetches it. Where the database keeps what it is given that can be told without looking.
  */
-function* isStoredAsPosted({ database }: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Step<boolean> {
+function* isStoredAsPosted({ database }: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Transaction<boolean> {
   for (const [collection, some] of groupsOf(rows)) if (!(yield* areStoredAsPosted(database, collection, some, versionOf))) return false
   return true
 }
 
-function* areStoredAsPosted(database: Database, collection: Collection, rows: readonly PostedRow[], versionOf: VersionOf): Step<boolean> {
+function* areStoredAsPosted(
+  database: Database,
+  collection: Collection,
+  rows: readonly PostedRow[],
+  versionOf: VersionOf,
+): Transaction<boolean> {
   const isKept = yield* database.keepsValues(collection.table)
   // a new row without a property has the column's default
   const lacks = (row: PostedRow) =>

@@ -2,12 +2,12 @@
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import { keyOf, type Reference } from '../src/changes/collection.js'
-import type { Step } from '../src/changes/database/database.js'
+import type { Transaction } from '../src/changes/database/database.js'
 import { type Dependent, type Link, nameOf, reaching, readDependentsOf } from '../src/changes/dependents.js'
 import type { Version } from '../src/changes/rows.js'
 import { findOrphansAmong } from '../src/changes/store.js'
 import type { WireRow } from '../src/protocol/messages.js'
-import { groupsOf, type PostedRow, type PostedWrite, type Refused, readVersionsOf, type VersionOf } from './posted.js'
+import { groupsOf, type PostedRow, type PostedWrite, type Rejected, readVersionsOf, type VersionOf } from './posted.js'
 
 /** A row that was not posted and that posted removals change. */
 interface Reached extends Dependent {
@@ -33,7 +33,7 @@ export interface Reach {
 
 const NOTHING_REACHED: Reach = { changes: [], removalsOf: () => [], forbidden: [], cleared: new Map(), orphans: [] }
 
-export function* readReached(log: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Step<Reach> {
+export function* readReached(log: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Transaction<Reach> {
   const removals = rows
     .filter(r => r.value === null && versionOf(r).value !== null)
     .map(({ collection, id }): Dependent => ({ collection, id }))
@@ -80,7 +80,7 @@ export function* readReached(log: ChangeLog, rows: readonly PostedRow[], version
   }
 }
 
-export function* refuseByRelation({ database }: ChangeLog, writes: readonly PostedWrite[], reached: Reach): Step<Refused[]> {
+export function* rejectByRelation({ database }: ChangeLog, writes: readonly PostedWrite[], reached: Reach): Transaction<Rejected[]> {
   const rows = writes.filter(w => w.value !== null) as (PostedWrite & { value: WireRow })[]
   const orphans: (Dependent & { property: string })[] = [...reached.orphans]
   for (const [{ collection, id }, property] of yield* findOrphansAmong(database, rows)) orphans.push({ collection, id, property })
@@ -104,8 +104,8 @@ export function* refuseByRelation({ database }: ChangeLog, writes: readonly Post
     }
   }
   return [
-    ...orphans.map((row): Refused => ({ ...row, code: 'parent-missing', detail: 'The row that it needs is not there.' })),
-    ...reached.forbidden.map((row): Refused => ({ ...row, code: 'children-exist', detail: 'There are rows that need it.' })),
+    ...orphans.map((row): Rejected => ({ ...row, code: 'parent-missing', detail: 'The row that it needs is not there.' })),
+    ...reached.forbidden.map((row): Rejected => ({ ...row, code: 'children-exist', detail: 'There are rows that need it.' })),
   ]
 }
 

@@ -33,7 +33,7 @@ const LIMITS: Limits = {
   rows: 10_000,
   bytes: 10 * 1024 * 1024,
   pageSize: 1_000,
-  largestPage: 10_000,
+  maxPageSize: 10_000,
   pageBytes: 4 * 1024 * 1024,
   requestTimeout: 30_000,
 }

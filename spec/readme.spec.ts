@@ -21,7 +21,7 @@ let port: number
 let notesPort: number
 const modules: Record<string, any> = {}
 const printed: string[] = []
-const decided: unknown[] = []
+const resolved: unknown[] = []
 const kept = new Map<string, unknown>()
 
 beforeAll(async () => {
@@ -133,7 +133,7 @@ describe('of README.md runs', () => {
     else if (snippet.headings.includes('Conflict handling') && snippet.code.includes('syncAll(')) await disagree()
     await run(snippet)
     // noted at once, for the journal's snippet undoes one
-    if (snippet.headings.includes('Conflict handling')) decided.push(...(await decidedNames()))
+    if (snippet.headings.includes('Conflict handling')) resolved.push(...(await decidedNames()))
   })
 })
 
@@ -143,16 +143,16 @@ test('what the first screen saved is on the server', async () => {
 })
 
 async function decidedNames(): Promise<unknown[]> {
-  const decisions = await journal<any>(modules['client.ts'].dataSource.getRepository('task')).decisions()
-  return decisions.map(({ decision }) => decision?.name)
+  const resolved = await journal<any>(modules['client.ts'].dataSource.getRepository('task')).resolved()
+  return resolved.map(({ decision }) => decision?.name)
 }
 
 test('the handlers of README.md decided, and what one left alone was asked again', () => {
-  expect(decided).toContain('Edited here 1')
-  expect(decided).toContain('Edited here 2')
-  expect(decided).toContain('Edited there 3, Edited here 3')
+  expect(resolved).toContain('Edited here 1')
+  expect(resolved).toContain('Edited here 2')
+  expect(resolved).toContain('Edited there 3, Edited here 3')
   // the first handler passes over removals
-  expect(decided).toContain('Removed, but edited here 1')
+  expect(resolved).toContain('Removed, but edited here 1')
 })
 
 test('the journal of README.md showed, decided, undid, made one row of two and changed a refused one', async () => {
@@ -172,7 +172,7 @@ test('the journal of README.md showed, decided, undid, made one row of two and c
 test('the browser’s database is kept by the syncs, and opened again', async () => {
   const { browser } = modules['browser.ts']
   await browser.initialize()
-  expect(await syncAll(browser)).toMatchObject({ pushed: 0, waiting: 0 })
+  expect(await syncAll(browser)).toMatchObject({ pushed: 0, unapplied: 0 })
   expect(await browser.getRepository('task').count()).toBeGreaterThan(0)
   const again = new DataSource({ type: 'sqljs', database: kept.get('tasks') as Uint8Array, entities: browser.options.entities })
   await again.initialize()
@@ -193,7 +193,7 @@ test('a setting that two devices make is one row', async () => {
   const devices = [await open({ server: url }), await open({ server: url })]
   try {
     for (const device of devices) await device.getRepository(Setting).insert({ id: 'theme', value: 'dark' })
-    for (const device of devices) expect(await syncAll(device)).toMatchObject({ conflicts: 0, waiting: 0, refused: 0 })
+    for (const device of devices) expect(await syncAll(device)).toMatchObject({ conflicts: 0, unapplied: 0, rejected: 0 })
     expect(await database.getRepository(Setting).count()).toBe(1)
   } finally {
     listening.close()

@@ -47,7 +47,7 @@ export class DatabaseFailedError extends SyncError {
  */
 export type ConstraintKind = 'unique' | 'foreign-key' | 'not-null' | 'check' | 'rule' | 'too-large' | 'not-allowed' | 'skipped' | 'unknown'
 
-const REFUSALS: Partial<Record<ConstraintKind, string>> = {
+const REJECTION_TEXTS: Partial<Record<ConstraintKind, string>> = {
   rule: 'a rule of the application forbids it',
   'too-large': 'it is larger than the database can hold there',
   'not-allowed': 'row level security does not allow it',
@@ -66,7 +66,7 @@ export class ConstraintError extends SyncError {
     /** The statement names a table, column or function that is not there: no row is to blame. */
     readonly isSchemaMismatch = false,
   ) {
-    const why = REFUSALS[kind] ?? `a ${kind} constraint${column ? ` on ${column}` : ''} would be broken`
+    const why = REJECTION_TEXTS[kind] ?? `a ${kind} constraint${column ? ` on ${column}` : ''} would be broken`
     super(`The database refuses it: ${why}.`, details)
   }
 
@@ -99,8 +99,8 @@ export class ConflictHandlerError extends SyncError {
 }
 
 /** A conflict, refused row or decision that was named does not exist (any more), or the row has moved on since. */
-export class NotWaitingError extends SyncError {
-  override readonly name = 'NotWaitingError'
+export class NotInJournalError extends SyncError {
+  override readonly name = 'NotInJournalError'
   override readonly code = 'not-waiting'
 }
 

@@ -6,7 +6,7 @@ export { SyncedEntity } from './entity/SyncedEntity.js'
 export { hasLocalChanges, journal, syncAll } from './entity/syncAll.js'
 export { setUpStatements, type WithSyncOptions, withSync } from './entity/withSync.js'
 export * from './errors.js'
-export type { DecideOptions, JournalOptions } from './sync/decide.js'
+export type { JournalOptions, ResolveOptions } from './sync/decide.js'
 export {
   type Conflict,
   type ConflictHandler,
@@ -19,6 +19,6 @@ export {
   resolveEach,
 } from './sync/handlers.js'
 export type { SyncJournal } from './sync/journal.js'
-export type { DecidedConflict, PendingChange, RefusedRow, WaitingRow } from './sync/listed.js'
+export type { PendingChange, RejectedRow, ResolvedConflict, UnappliedRow } from './sync/listed.js'
 export type { EntityReport, SyncProgress, SyncReport } from './sync/report.js'
 export type { HeadersValue, TransportOptions } from './sync/transport.js'

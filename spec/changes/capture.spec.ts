@@ -255,11 +255,11 @@ async function open(kind: Kind): Promise<World> {
   for (const collection of ['project', 'task']) {
     // one server that was told everything, one that was told nothing
     await world.sql(
-      `INSERT INTO sync_remote (id, collection, url, server, told_stamp, told_id) SELECT NULL, ?, 'knows', 'knows', now, '~' FROM sync_clock`,
+      `INSERT INTO sync_server (id, collection, url, origin, pushed_stamp, pushed_id) SELECT NULL, ?, 'knows', 'knows', now, '~' FROM sync_clock`,
       collection,
     )
     await world.sql(
-      `INSERT INTO sync_remote (id, collection, url, server, told_stamp, told_id) VALUES (NULL, ?, 'ignorant', 'ignorant', -1, '')`,
+      `INSERT INTO sync_server (id, collection, url, origin, pushed_stamp, pushed_id) VALUES (NULL, ?, 'ignorant', 'ignorant', -1, '')`,
       collection,
     )
   }
@@ -274,11 +274,13 @@ async function rowsOf({ sql }: World): Promise<Map<string, Row>> {
   return rows
 }
 
-async function imagesOf({ sql }: World, url: string): Promise<Row[]> {
-  const images: Row[] = []
+async function baseTableOf({ sql }: World, url: string): Promise<Row[]> {
+  const baseVersions: Row[] = []
   for (const table of TABLES)
-    images.push(...(await sql(`SELECT i.* FROM sync_image_${table} i JOIN sync_remote r ON r.id = i._sync_remote WHERE r.url = ?`, url)))
-  return images
+    baseVersions.push(
+      ...(await sql(`SELECT i.* FROM sync_base_${table} i JOIN sync_server r ON r.id = i._sync_server WHERE r.url = ?`, url)),
+    )
+  return baseVersions
 }
 
 async function expectSeen(world: World, before: Map<string, Row>, { changed = [], removed = [], made = [] }: Seen): Promise<void> {
@@ -297,16 +299,16 @@ async function expectSeen(world: World, before: Map<string, Row>, { changed = []
     else expect([id, row]).toEqual([id, old])
   }
   expect(seen).toEqual({ changed: [...changed].sort(), removed: [...removed].sort(), made: [...made].sort() })
-  expect(clock!.step).toBe(null)
+  expect(clock!.bypass).toBe(null)
 
-  expect(await imagesOf(world, 'ignorant')).toEqual([])
-  const images = await imagesOf(world, 'knows')
+  expect(await baseTableOf(world, 'ignorant')).toEqual([])
+  const baseVersions = await baseTableOf(world, 'knows')
   // what the server knows and was replaced is kept as it was, and that there was nothing before what was made
   for (const id of ids) {
     const old = before.get(id)
-    const [newest] = images.filter(image => image._sync_id === id).sort((x, y) => y._sync_stamp - x._sync_stamp)
+    const [newest] = baseVersions.filter(baseVersion => baseVersion._sync_id === id).sort((x, y) => y._sync_stamp - x._sync_stamp)
     if (old && (changed.includes(id) || removed.includes(id))) {
-      const { _sync_id, _sync_remote, _sync_removed, _sync_stamp, ...values } = newest ?? {}
+      const { _sync_id, _sync_server, _sync_removed, _sync_stamp, ...values } = newest ?? {}
       expect({ ...values, id: _sync_id, _lastChange: _sync_stamp, removed: _sync_removed }).toEqual({ ...old, removed: 0 })
     } else if (!old) expect([id, newest?._sync_stamp, newest?._sync_removed]).toEqual([id, 0, 1])
   }
@@ -355,21 +357,24 @@ describe.each(kinds)('%s sees', kind => {
     await world.sql(`CREATE TRIGGER touch AFTER INSERT ON task ${touch}`)
     await world.sql(`INSERT OR REPLACE INTO task (id) VALUES ('a'), ('n')`)
     await expectSeen(world, before, { changed: ['a'], made: ['n'] })
-    const images = (await imagesOf(world, 'knows')).filter(image => image._sync_id === 'a')
-    expect(images.map(image => image._sync_removed)).toEqual([0])
+    const baseVersions = (await baseTableOf(world, 'knows')).filter(baseVersion => baseVersion._sync_id === 'a')
+    expect(baseVersions.map(baseVersion => baseVersion._sync_removed)).toEqual([0])
   })
 
   test('that a row took the place of another one: there was never nothing', async () => {
     await world.sql(`UPDATE OR REPLACE task SET id = 'b' WHERE id = 'a'`)
     await world.sql(`INSERT OR REPLACE INTO task (id) VALUES ('c')`)
-    expect((await imagesOf(world, 'knows')).filter(image => image._sync_removed)).toEqual([])
+    expect((await baseTableOf(world, 'knows')).filter(baseVersion => baseVersion._sync_removed)).toEqual([])
   })
 
   test('a row that the application makes anew after a step has removed it', async () => {
     await world.sql(`INSERT OR IGNORE INTO task (id) VALUES ('a')`)
-    await changeLogOf(world.dataSource).database.step(() => query(`DELETE FROM task WHERE id = 'a'`))
+    await changeLogOf(world.dataSource).database.transaction(() => query(`DELETE FROM task WHERE id = 'a'`))
     await world.sql(`INSERT INTO task (id) VALUES ('a')`)
-    expect((await imagesOf(world, 'knows')).map(image => [image._sync_id, image._sync_removed])).toContainEqual(['a', 1])
+    expect((await baseTableOf(world, 'knows')).map(baseVersion => [baseVersion._sync_id, baseVersion._sync_removed])).toContainEqual([
+      'a',
+      1,
+    ])
   })
 
   test('rows that are replaced by way of an index with a collation of its own', async () => {
@@ -381,38 +386,38 @@ describe.each(kinds)('%s sees', kind => {
 
   test('versions that a push under way tells, though nobody acknowledged them', async () => {
     await world.sql(
-      `UPDATE sync_remote SET push_key = 'k', push_stamp = (SELECT now FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant' AND collection = 'task'`,
+      `UPDATE sync_server SET push_key = 'k', push_stamp = (SELECT now FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant' AND collection = 'task'`,
     )
     await world.tasks.update(['a'], { name: 'x' })
-    expect((await imagesOf(world, 'ignorant')).map(image => [image._sync_id, image.name])).toEqual([['a', 'task a']])
+    expect((await baseTableOf(world, 'ignorant')).map(baseVersion => [baseVersion._sync_id, baseVersion.name])).toEqual([['a', 'task a']])
   })
 
   test('versions that were stored for one server', async () => {
     await world.sql(
-      `INSERT INTO sync_stamp (remote, stamp) SELECT r.id, t."_lastChange" FROM sync_remote r, task t WHERE r.url = 'ignorant' AND r.collection = 'task' AND t.id = 'b'`,
+      `INSERT INTO sync_stamp (server, stamp) SELECT r.id, t."_lastChange" FROM sync_server r, task t WHERE r.url = 'ignorant' AND r.collection = 'task' AND t.id = 'b'`,
     )
     await world.tasks.update(['a', 'b'], { name: 'x' })
-    expect((await imagesOf(world, 'ignorant')).map(image => [image._sync_id, image.name])).toEqual([['b', 'task b']])
+    expect((await baseTableOf(world, 'ignorant')).map(baseVersion => [baseVersion._sync_id, baseVersion.name])).toEqual([['b', 'task b']])
   })
 
   test('that a version which waits or was refused is not known', async () => {
     await world.sql(
-      `INSERT INTO sync_conflict (remote, id, untold, reason) SELECT r.id, t.id, t."_lastChange", 'contested' FROM sync_remote r, task t WHERE r.url = 'knows' AND t.id = 'a'`,
+      `INSERT INTO sync_unapplied (server, id, unpushed, reason) SELECT r.id, t.id, t."_lastChange", 'contested' FROM sync_server r, task t WHERE r.url = 'knows' AND t.id = 'a'`,
     )
     await world.sql(
-      `INSERT INTO sync_rejection (remote, id, stamp, code, again) SELECT r.id, t.id, t."_lastChange", 'x', 0 FROM sync_remote r, task t WHERE r.url = 'knows' AND t.id = 'b'`,
+      `INSERT INTO sync_rejection (server, id, stamp, code, again) SELECT r.id, t.id, t."_lastChange", 'x', 0 FROM sync_server r, task t WHERE r.url = 'knows' AND t.id = 'b'`,
     )
     await world.tasks.update(['a', 'b', 'c'], { name: 'x' })
-    expect((await imagesOf(world, 'knows')).map(image => image._sync_id)).toEqual(['c'])
+    expect((await baseTableOf(world, 'knows')).map(baseVersion => baseVersion._sync_id)).toEqual(['c'])
   })
 
   test('nothing of what a step of the engine writes', async () => {
-    await world.sql('UPDATE sync_clock SET step = 1')
+    await world.sql('UPDATE sync_clock SET bypass = 1')
     await world.sql(`UPDATE task SET name = 'x', "_lastChange" = 5 WHERE id = 'a'`)
     await world.sql(`DELETE FROM task WHERE id = 'b'`)
-    await world.sql('UPDATE sync_clock SET step = NULL')
+    await world.sql('UPDATE sync_clock SET bypass = NULL')
     expect((await world.sql(`SELECT "_lastChange" AS stamp FROM task WHERE id = 'a'`))[0]).toEqual({ stamp: 5 })
-    expect([await world.sql('SELECT * FROM sync_tombstone'), await imagesOf(world, 'knows')]).toEqual([[], []])
+    expect([await world.sql('SELECT * FROM sync_tombstone'), await baseTableOf(world, 'knows')]).toEqual([[], []])
   })
 })
 
@@ -435,14 +440,14 @@ test.each(kinds)('names may be anything, on %s', async kind => {
     { id: 'b', value: '2' },
   ])
   await dataSource.query(
-    `INSERT INTO sync_remote (collection, url, server, told_stamp, told_id) SELECT ?, 'u', 's', now, '~' FROM sync_clock`,
+    `INSERT INTO sync_server (collection, url, origin, pushed_stamp, pushed_id) SELECT ?, 'u', 's', now, '~' FROM sync_clock`,
     [table],
   )
   await rows.update(`'a"`, { value: '3' })
   await rows.delete('b')
   expect(await dataSource.query('SELECT collection, id FROM sync_tombstone')).toEqual([{ collection: table, id: 'b' }])
-  const images = await dataSource.query(`SELECT _sync_id AS id, "group [x]" AS value FROM "sync_image_${table}" ORDER BY 1`)
-  expect(images).toEqual([
+  const baseVersions = await dataSource.query(`SELECT _sync_id AS id, "group [x]" AS value FROM "sync_base_${table}" ORDER BY 1`)
+  expect(baseVersions).toEqual([
     { id: `'a"`, value: '1' },
     { id: 'b', value: '2' },
   ])

@@ -33,7 +33,7 @@ async function find(tree: Record<string, string | null>, starts: string[], after
   const collection = collections[0] as Collection
   const reference = treesOf(collection)[0] as Reference
   statements = 0
-  const circles = await database.step(() => findCycles(database, collection, reference, starts, new Map(Object.entries(after))), {
+  const circles = await database.transaction(() => findCycles(database, collection, reference, starts, new Map(Object.entries(after))), {
     readOnly: true,
   })
   await dataSource.destroy()

@@ -18,7 +18,7 @@ import {
   type Relation,
   UpdateDateColumn,
 } from 'typeorm'
-import { attempt, query, type Step } from '../../src/changes/database/database.js'
+import { query, savepoint, type Transaction } from '../../src/changes/database/database.js'
 import { readChanges } from '../../src/changes/rows.js'
 import { ensureTriggers } from '../../src/changes/setUp.js'
 import { EnableSync, enableSync } from '../../src/entity/enableSync.js'
@@ -208,7 +208,7 @@ const writes: [title: string, seen: Seen, write: (world: World) => Promise<unkno
 
 async function fill(w: World): Promise<void> {
   for (const table of [...TABLES, 'my_owner'].reverse()) await w.sql(`DELETE FROM ${table}`)
-  for (const table of ['sync_tombstone', 'sync_remote', 'sync_stamp', ...TABLES.map(t => `sync_image_${t}`)])
+  for (const table of ['sync_tombstone', 'sync_server', 'sync_stamp', ...TABLES.map(t => `sync_base_${t}`)])
     await w.sql(`DELETE FROM ${table}`)
   await w.sql("INSERT INTO my_owner (id) VALUES ('o')")
   await projects(w).insert([
@@ -222,7 +222,7 @@ async function fill(w: World): Promise<void> {
   await w.sql("INSERT INTO my_leaf (id, branchId) VALUES ('l', 't3')")
   for (const collection of TABLES) {
     // one server that was told everything, one that was told nothing
-    const remote = 'INSERT INTO sync_remote (collection, url, server, told_stamp, told_id) '
+    const remote = 'INSERT INTO sync_server (collection, url, origin, pushed_stamp, pushed_id) '
     await w.sql(`${remote} SELECT ?, 'knows', 'knows', \`now\`, '~' FROM sync_clock`, collection)
     await w.sql(`${remote} VALUES (?, 'ignorant', 'ignorant', -1, '')`, collection)
   }
@@ -235,11 +235,13 @@ async function rowsOf({ sql }: World): Promise<Map<string, Row>> {
   return rows
 }
 
-async function imagesOf({ sql }: World, url: string): Promise<Row[]> {
-  const images: Row[] = []
+async function baseTableOf({ sql }: World, url: string): Promise<Row[]> {
+  const baseVersions: Row[] = []
   for (const table of TABLES)
-    images.push(...(await sql(`SELECT i.* FROM sync_image_${table} i JOIN sync_remote r ON r.id = i._sync_remote WHERE r.url = ?`, url)))
-  return images.map(i => ({ ...i, _sync_stamp: Number(i._sync_stamp) }))
+    baseVersions.push(
+      ...(await sql(`SELECT i.* FROM sync_base_${table} i JOIN sync_server r ON r.id = i._sync_server WHERE r.url = ?`, url)),
+    )
+  return baseVersions.map(i => ({ ...i, _sync_stamp: Number(i._sync_stamp) }))
 }
 
 async function expectSeen(w: World, before: Map<string, Row>, { changed = [], removed = [], made = [] }: Seen): Promise<void> {
@@ -259,13 +261,13 @@ async function expectSeen(w: World, before: Map<string, Row>, { changed = [], re
   }
   expect(seen).toEqual({ changed: [...changed].sort(), removed: [...removed].sort(), made: [...made].sort() })
 
-  expect(await imagesOf(w, 'ignorant')).toEqual([])
-  const images = await imagesOf(w, 'knows')
+  expect(await baseTableOf(w, 'ignorant')).toEqual([])
+  const baseVersions = await baseTableOf(w, 'knows')
   for (const id of ids) {
     const old = before.get(id)
-    const [newest] = images.filter(image => image._sync_id === id).sort((x, y) => y._sync_stamp - x._sync_stamp)
+    const [newest] = baseVersions.filter(baseVersion => baseVersion._sync_id === id).sort((x, y) => y._sync_stamp - x._sync_stamp)
     if (old && (changed.includes(id) || removed.includes(id))) {
-      const { _sync_id, _sync_remote, _sync_removed, _sync_stamp, ...values } = newest ?? {}
+      const { _sync_id, _sync_server, _sync_removed, _sync_stamp, ...values } = newest ?? {}
       expect({ ...values, id: _sync_id, _lastChange: _sync_stamp, removed: _sync_removed }).toEqual({ ...old, removed: 0 })
     } else if (!old) expect([id, newest?._sync_stamp, newest?._sync_removed]).toEqual([id, 0, 1])
   }
@@ -325,17 +327,17 @@ describeMysql('MySQL', () => {
       await application.query(`SET SESSION TRANSACTION ISOLATION LEVEL ${isolation}`)
       await application.query('START TRANSACTION')
       await application.query('SELECT * FROM my_task')
-      await application.query('SELECT * FROM sync_remote')
-      await changeLogOf(w.dataSource).database.step(() =>
+      await application.query('SELECT * FROM sync_server')
+      await changeLogOf(w.dataSource).database.transaction(() =>
         query(
-          `UPDATE sync_remote SET push_key = 'k', push_stamp = (SELECT "now" FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant'`,
+          `UPDATE sync_server SET push_key = 'k', push_stamp = (SELECT "now" FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant'`,
         ),
       )
       await application.query("UPDATE my_task SET name = 'x' WHERE id = 'a'")
       await application.query("DELETE FROM my_branch WHERE id = 't1'")
       await application.query('COMMIT')
       await application.end()
-      expect((await imagesOf(w, 'ignorant')).map(i => i._sync_id).sort()).toEqual(['a', 'l', 't1', 't2', 't3'])
+      expect((await baseTableOf(w, 'ignorant')).map(i => i._sync_id).sort()).toEqual(['a', 'l', 't1', 't2', 't3'])
     }
   })
 
@@ -343,36 +345,36 @@ describeMysql('MySQL', () => {
     const application = await other()
     await application.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
     let written: Promise<unknown> | undefined
-    await changeLogOf(w.dataSource).database.step(function* () {
+    await changeLogOf(w.dataSource).database.transaction(function* () {
       written ??= application.query("UPDATE my_task SET name = 'x' WHERE id = 'a'")
       yield* query('SELECT SLEEP(0.2)')
       yield* query(
-        `UPDATE sync_remote SET push_key = 'k', push_stamp = (SELECT "now" FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant'`,
+        `UPDATE sync_server SET push_key = 'k', push_stamp = (SELECT "now" FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant'`,
       )
-      const [remote] = yield* query("SELECT id FROM sync_remote WHERE url = 'ignorant' AND collection = 'my_task'")
-      yield* query('INSERT INTO sync_stamp (remote, stamp) VALUES (?, 1)', remote?.id)
+      const [remote] = yield* query("SELECT id FROM sync_server WHERE url = 'ignorant' AND collection = 'my_task'")
+      yield* query('INSERT INTO sync_stamp (server, stamp) VALUES (?, 1)', remote?.id)
     })
     await written
     await application.end()
-    expect((await imagesOf(w, 'ignorant')).map(i => i._sync_id)).toEqual(['a'])
+    expect((await baseTableOf(w, 'ignorant')).map(i => i._sync_id)).toEqual(['a'])
   })
 
   test('keeps still inside a step, and leaves no mark', async () => {
     const log = changeLogOf(w.dataSource)
-    await log.database.step(() => query(`UPDATE my_task SET name = 'x', "_lastChange" = 5 WHERE id = 'a'`))
-    await log.database.step(() => query('SELEC')).catch(() => {})
+    await log.database.transaction(() => query(`UPDATE my_task SET name = 'x', "_lastChange" = 5 WHERE id = 'a'`))
+    await log.database.transaction(() => query('SELEC')).catch(() => {})
     expect(Number((await w.sql("SELECT `_lastChange` AS stamp FROM my_task WHERE id = 'a'"))[0].stamp)).toBe(5)
-    expect(await w.sql('SELECT @sync_step AS step, @@innodb_lock_wait_timeout = @@GLOBAL.innodb_lock_wait_timeout AS same')).toEqual([
-      { step: null, same: expect.anything() },
+    expect(await w.sql('SELECT @sync_bypass AS step, @@innodb_lock_wait_timeout = @@GLOBAL.innodb_lock_wait_timeout AS same')).toEqual([
+      { transaction: null, same: expect.anything() },
     ])
-    expect(await imagesOf(w, 'knows')).toEqual([])
+    expect(await baseTableOf(w, 'knows')).toEqual([])
   })
 
   // ---------------------------------------------------------------- set-up
 
   const hasTriggers = (dataSource: DataSource) => {
     const log = changeLogOf(dataSource)
-    return log.database.step(() => log.database.hasTriggers(log.collections.map(c => c.table)), { readOnly: true })
+    return log.database.transaction(() => log.database.hasTriggers(log.collections.map(c => c.table)), { readOnly: true })
   }
 
   test('the schema builder finds nothing to do, and a second start changes nothing', async () => {
@@ -408,8 +410,8 @@ describeMysql('MySQL', () => {
     const schema = dataSourceOn(empty.name, { entities: [Owner, Project, Task], synchronize: true })
     await schema.initialize()
     const log = changeLogOf(schema)
-    await log.database.step(() => log.database.dropTriggers(), { unmarked: true })
-    await schema.query('DROP TABLE sync_clock, sync_image_my_task')
+    await log.database.transaction(() => log.database.dropTriggers(), { withCapture: true })
+    await schema.query('DROP TABLE sync_clock, sync_base_my_task')
     await Promise.all(all.map(each => each.initialize()))
     expect(await schema.query('SELECT COUNT(*) AS n FROM sync_clock')).toEqual([{ n: '1' }])
     expect(await hasTriggers(schema)).toBe(true)
@@ -431,7 +433,7 @@ describeMysql('MySQL', () => {
     const first = await dataSourceOn(own.name, { entities: [Note({ name: { type: 'varchar' } })], synchronize: true }).initialize()
     await first.query("INSERT INTO note (id, name) VALUES ('a', 'A'), ('b', 'B'), ('c', 'C')")
     await first.query(
-      "INSERT INTO sync_remote (collection, url, server, server_date, told_stamp, told_id) SELECT 'note', 'u', 's', 7, `now`, '~' FROM sync_clock",
+      "INSERT INTO sync_server (collection, url, origin, server_date, pushed_stamp, pushed_id) SELECT 'note', 'u', 's', 7, `now`, '~' FROM sync_clock",
     )
     await first.query("UPDATE note SET name = 'x' WHERE id = 'c'")
     const before = new Map((await first.query('SELECT id, `_lastChange` AS stamp FROM note')).map((r: Row) => [r.id, r.stamp]))
@@ -456,8 +458,10 @@ describeMysql('MySQL', () => {
     expect(after.get('c')).toBe(before.get('c'))
     expect(Number(after.get('n'))).toBeGreaterThan(Number(before.get('c')))
     expect((await second.query('SELECT id FROM sync_tombstone')).map((r: Row) => r.id)).toEqual(['b'])
-    const images = await second.query('SELECT _sync_id AS id, _sync_removed AS removed, name, size FROM sync_image_note ORDER BY _sync_id')
-    expect(images).toEqual([
+    const baseVersions = await second.query(
+      'SELECT _sync_id AS id, _sync_removed AS removed, name, size FROM sync_base_note ORDER BY _sync_id',
+    )
+    expect(baseVersions).toEqual([
       { id: 'a', removed: 0, name: 'A', size: 7 },
       // of a row that is gone nobody knows what the new column would have been
       { id: 'b', removed: 0, name: 'B', size: null },
@@ -469,13 +473,13 @@ describeMysql('MySQL', () => {
         "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME LIKE 'sync\\_cop%'",
       ),
     ).toEqual([])
-    expect((await second.query('SELECT server_date FROM sync_remote'))[0].server_date).toBe('0')
+    expect((await second.query('SELECT server_date FROM sync_server'))[0].server_date).toBe('0')
     await second.destroy()
     await own.drop()
   })
 
   test('a table whose foreign key clears its own rows is refused', async () => {
-    const own = await newDatabase('refused')
+    const own = await newDatabase('rejected')
     const Node = new EntitySchema<any>({
       name: 'Node',
       tableName: 'node',
@@ -503,13 +507,13 @@ describeMysql('MySQL', () => {
     await application.query("SELECT * FROM my_task WHERE id = 'a' FOR UPDATE")
     let runs = 0
     let written: Promise<unknown> | undefined
-    const step = databaseOf(w.dataSource).step(function* () {
+    const transaction = databaseOf(w.dataSource).transaction(function* () {
       runs++
       written ??= application.query("UPDATE my_task SET name = 'application' WHERE id = 'a'").then(() => application.query('COMMIT'))
       yield* query('SELECT SLEEP(0.2)')
       yield* query(`UPDATE my_task SET count = count + 1, "_lastChange" = 5 WHERE id = 'a'`)
     })
-    const [application1, engine] = await Promise.allSettled([written ?? pause(50).then(() => written), step])
+    const [application1, engine] = await Promise.allSettled([written ?? pause(50).then(() => written), transaction])
     await application.end()
     // one of them was rolled back: the step goes on by itself
     expect(engine.status).toBe('fulfilled')
@@ -518,22 +522,22 @@ describeMysql('MySQL', () => {
   })
 
   test('who keeps the clock locked is waited for, a bounded time', async () => {
-    const impatient = await open({ synchronize: false }, { patience: 300 })
+    const impatient = await open({ synchronize: false }, { busyTimeout: 300 })
     const application = await other()
     await application.query('START TRANSACTION')
     await application.query("UPDATE my_task SET name = 'x' WHERE id = 'a'")
-    await expect(databaseOf(impatient).step(() => query('SELECT 1'))).rejects.toThrow(DatabaseBusyError)
-    const step = databaseOf(w.dataSource).step(() => query("SELECT name FROM my_task WHERE id = 'a'"))
+    await expect(databaseOf(impatient).transaction(() => query('SELECT 1'))).rejects.toThrow(DatabaseBusyError)
+    const transaction = databaseOf(w.dataSource).transaction(() => query("SELECT name FROM my_task WHERE id = 'a'"))
     await pause(50)
     await application.query('COMMIT')
-    expect(await step).toEqual([{ name: 'x' }])
+    expect(await transaction).toEqual([{ name: 'x' }])
     await application.end()
   })
 
   test('a connection that was killed is replaced, and the step runs anew', async () => {
     const killer = await other()
     let runs = 0
-    await databaseOf(w.dataSource).step(function* () {
+    await databaseOf(w.dataSource).transaction(function* () {
       const [row] = yield* query('SELECT CONNECTION_ID() AS id')
       if (++runs === 1) {
         void killer.query(`KILL ${row?.id}`)
@@ -543,15 +547,15 @@ describeMysql('MySQL', () => {
     })
     await killer.end()
     expect(runs).toBe(2)
-    expect((await w.sql("SELECT name FROM my_task WHERE id = 'a'"))[0].name).toBe('mine')
+    expect((await w.sql("SELECT name FROM my_task WHERE id = 'a'"))[0].name).toBe('local')
   })
 
   test('names the rule that a statement broke, and an attempt leaves nothing of itself', async () => {
     const mysql = databaseOf(w.dataSource)
     const broken = (sql: string) =>
-      mysql.step(function* () {
+      mysql.transaction(function* () {
         try {
-          yield* attempt(function* () {
+          yield* savepoint(function* () {
             yield* query("INSERT INTO my_project (id) VALUES ('z')")
             yield* query(sql)
           })
@@ -562,7 +566,7 @@ describeMysql('MySQL', () => {
           return [kind, column]
         }
         return undefined
-      } as () => Step<unknown>)
+      } as () => Transaction<unknown>)
     expect(await broken(`INSERT INTO "my_task" (id, code) VALUES ('n', 'A')`)).toEqual(['unique', 'code'])
     expect(await broken(`INSERT INTO "my_task" (id, code) VALUES ('a', 'N')`)).toEqual(['unique', 'id'])
     expect(await broken(`INSERT INTO "my_task" (id, "projectId") VALUES ('n', 'none')`)).toEqual(['foreign-key', 'projectId'])
@@ -573,7 +577,7 @@ describeMysql('MySQL', () => {
   test('writes rows in bulk, parents and children in any order', async () => {
     const mysql = databaseOf(w.dataSource)
     const chain = Array.from({ length: 3_000 }, (_, i) => [`c${i}`, 9, `c${i + 1}`])
-    await mysql.step(function* () {
+    await mysql.transaction(function* () {
       yield* mysql.insertRows('my_branch', ['id', '_lastChange', 'parentId'], [...chain, ['c3000', 9, 't4'], ['x', 9, 'y'], ['y', 9, 'x']])
       yield* mysql.insertRows(
         'my_task',
@@ -596,8 +600,8 @@ describeMysql('MySQL', () => {
       )
       yield* mysql.upsertRows(
         'sync_seen',
-        ['remote', 'id'],
-        ['remote', 'id'],
+        ['server', 'id'],
+        ['server', 'id'],
         [
           [1, 'a'],
           [1, 'a'],
@@ -606,7 +610,7 @@ describeMysql('MySQL', () => {
       )
       yield* mysql.deleteRows(
         'sync_seen',
-        ['remote', 'id'],
+        ['server', 'id'],
         [
           [1, 'a'],
           [2, 'b'],
@@ -620,7 +624,7 @@ describeMysql('MySQL', () => {
     ])
     expect((await w.sql("SELECT name FROM my_task WHERE id = 'n7'"))[0].name).toBe(`'"\\\0\n😀7`)
     const [collection] = changeLogOf(w.dataSource).collections.filter(c => c.name === 'my_task')
-    const changes = await mysql.step(() => readChanges(mysql, collection as never, { above: { stamp: 0, id: '' }, limit: 5_000 }), {
+    const changes = await mysql.transaction(() => readChanges(mysql, collection as never, { above: { stamp: 0, id: '' }, limit: 5_000 }), {
       readOnly: true,
     })
     expect(changes.filter(c => c.stamp === 9).length).toBe(2_500)

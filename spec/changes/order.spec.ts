@@ -7,12 +7,12 @@ import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync } from 'typeorm-sync'
 import type { ChangeLog } from '../../src/changes/changeLog.js'
 import type { Collection } from '../../src/changes/collection.js'
-import { query, quote, type Step } from '../../src/changes/database/database.js'
+import { query, quote, type Transaction } from '../../src/changes/database/database.js'
 import { componentsOf, levelsOf } from '../../src/changes/graph.js'
 import type { Change } from '../../src/changes/order.js'
 import { planChanges } from '../../src/changes/order.js'
 import { NEVER, readVersions } from '../../src/changes/rows.js'
-import { storeChanges, storeTakeable } from '../../src/changes/storeChanges.js'
+import { storeAcceptable, storeChanges } from '../../src/changes/storeChanges.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import type { WireRow } from '../../src/protocol/messages.js'
 import { type Kind, keepOpen, openOn, SERVERS } from '../support/eachDatabase.js'
@@ -123,7 +123,7 @@ const states = fc
 const collectionOf = ({ collections }: ChangeLog, name: string) => collections.find(c => c.name === name) as Collection
 
 /** The changes that lead from what is there to another state, in whatever order. */
-function* changesTo(log: ChangeLog, state: State, order: (changes: Change[]) => Change[], whole: boolean): Step<Change[]> {
+function* changesTo(log: ChangeLog, state: State, order: (changes: Change[]) => Change[], whole: boolean): Transaction<Change[]> {
   const stamp = yield* log.database.tick()
   const changes: Change[] = []
   for (const [name, rows] of state) {
@@ -144,7 +144,7 @@ function* changesTo(log: ChangeLog, state: State, order: (changes: Change[]) => 
   return order(changes)
 }
 
-function* read(log: ChangeLog): Step<State> {
+function* read(log: ChangeLog): Transaction<State> {
   const state: State = new Map()
   for (const name of ['seat', 'team', 'player']) {
     const versions = yield* readVersions(log.database, collectionOf(log, name), IDS)
@@ -174,7 +174,7 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('on %s', kind => {
   test('any state is reached from any other', async () => {
     await fc.assert(
       fc.asyncProperty(states, fc.boolean(), fc.infiniteStream(fc.nat(1000)), async (state, whole, numbers) => {
-        const stored = await log.database.step(function* () {
+        const stored = await log.database.transaction(function* () {
           const order = (changes: Change[]) =>
             changes
               .map(c => [numbers.next().value, c] as const)
@@ -197,7 +197,7 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('on %s', kind => {
         const bad = [...seat.keys()][which % Math.max(1, seat.size)]
         if (bad === undefined) return
         seat.set(bad, { ...seat.get(bad), place: -1 })
-        await log.database.step(function* () {
+        await log.database.transaction(function* () {
           const failed = new Map<Change, string>()
           const storing = (of: Map<Change, string>) => ({
             change: (change: Change) => change,
@@ -207,14 +207,14 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('on %s', kind => {
               of.set(change, (error as { kind?: string }).kind ?? 'value')
             },
           })
-          yield* storeTakeable(log.database, yield* changesTo(log, state, c => c, false), storing(failed))
+          yield* storeAcceptable(log.database, yield* changesTo(log, state, c => c, false), storing(failed))
           const named = [...failed].find(([c]) => c.id === bad && c.collection.name === 'seat')
           expect(named?.[1]).toBe('check')
           // the others want what it did not let go of: they can still not be stored, nor together
           const others = [...failed].filter(([change]) => change !== named?.[0])
           for (const [, why] of others) expect(['unique', 'foreign-key']).toContain(why)
           const again = new Map<Change, string>()
-          yield* storeTakeable(
+          yield* storeAcceptable(
             log.database,
             others.map(([change]) => change),
             storing(again),
@@ -233,7 +233,7 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('on %s', kind => {
 
   test('a ring that is none to the database falls apart without its bad row', async () => {
     if (kind === 'mysql') return // there the letters are equal
-    await log.database.step(function* () {
+    await log.database.transaction(function* () {
       const seat = (place: number, code: string, n: number): WireRow => ({
         ...{ place, code, tag: null, line: n, number: n, day: `2027-01-0${n}`, price: `${n}.00`, behind: null, partner: null },
       })
@@ -252,14 +252,18 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('on %s', kind => {
         ])
       yield* storeChanges(log, yield* changesTo(log, state(seat(1, 'a', 1), seat(2, 'B', 2), seat(3, 'c', 3)), c => c, true))
       const failed: string[] = []
-      yield* storeTakeable(log.database, yield* changesTo(log, state(seat(-1, 'b', 1), seat(3, 'A', 2), seat(2, 'c', 3)), c => c, false), {
-        change: change => change,
-        store: some => storeChanges(log, some),
-        // biome-ignore lint/correctness/useYield: it notes
-        *fail({ id: key }) {
-          failed.push(key)
+      yield* storeAcceptable(
+        log.database,
+        yield* changesTo(log, state(seat(-1, 'b', 1), seat(3, 'A', 2), seat(2, 'c', 3)), c => c, false),
+        {
+          change: change => change,
+          store: some => storeChanges(log, some),
+          // biome-ignore lint/correctness/useYield: it notes
+          *fail({ id: key }) {
+            failed.push(key)
+          },
         },
-      })
+      )
       expect(failed).toEqual(['a'])
     })
   })
@@ -267,7 +271,7 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('on %s', kind => {
   test('a chain of unique values takes a few statements, however long it is', async () => {
     const counts: number[] = []
     for (const length of [200, 800]) {
-      await log.database.step(function* () {
+      await log.database.transaction(function* () {
         const collection = collectionOf(log, 'team')
         yield* query(`UPDATE ${quote('team')} SET ${quote('captainId')} = NULL`)
         for (const table of ['player', 'team']) yield* query(`DELETE FROM ${quote(table)}`)

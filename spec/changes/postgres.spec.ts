@@ -12,7 +12,7 @@ import {
   type Relation,
   UpdateDateColumn,
 } from 'typeorm'
-import { attempt, type Database, first, query, type Step } from '../../src/changes/database/database.js'
+import { type Database, first, query, savepoint, type Transaction } from '../../src/changes/database/database.js'
 import { openDatabase } from '../../src/changes/database/open.js'
 import { ensureTriggers } from '../../src/changes/setUp.js'
 import { EnableSync, enableSync } from '../../src/entity/enableSync.js'
@@ -313,7 +313,7 @@ async function fill(world: World): Promise<void> {
   await sql('DROP FUNCTION IF EXISTS app CASCADE')
   await sql('DROP TABLE IF EXISTS other')
   await sql(
-    'TRUNCATE project, task, sync_tombstone, sync_remote, sync_stamp, sync_conflict, sync_rejection, sync_image_project, sync_image_task',
+    'TRUNCATE project, task, sync_tombstone, sync_server, sync_stamp, sync_unapplied, sync_rejection, sync_base_project, sync_base_task',
   )
   await sql('TRUNCATE sync_tombstone')
   await projects.insert([
@@ -326,11 +326,11 @@ async function fill(world: World): Promise<void> {
   for (const collection of ['project', 'task']) {
     // one server that was told everything, one that was told nothing
     await sql(
-      `INSERT INTO sync_remote (collection, url, server, told_stamp, told_id) SELECT $1, 'knows', 'knows', now, '~' FROM sync_clock`,
+      `INSERT INTO sync_server (collection, url, origin, pushed_stamp, pushed_id) SELECT $1, 'knows', 'knows', now, '~' FROM sync_clock`,
       collection,
     )
     await sql(
-      `INSERT INTO sync_remote (collection, url, server, told_stamp, told_id) VALUES ($1, 'ignorant', 'ignorant', -1, '')`,
+      `INSERT INTO sync_server (collection, url, origin, pushed_stamp, pushed_id) VALUES ($1, 'ignorant', 'ignorant', -1, '')`,
       collection,
     )
   }
@@ -344,11 +344,13 @@ async function rowsOf({ sql }: World): Promise<Map<string, Row>> {
   return rows
 }
 
-async function imagesOf({ sql }: World, url: string): Promise<Row[]> {
-  const images: Row[] = []
+async function baseTableOf({ sql }: World, url: string): Promise<Row[]> {
+  const baseVersions: Row[] = []
   for (const table of TABLES)
-    images.push(...(await sql(`SELECT i.* FROM sync_image_${table} i JOIN sync_remote r ON r.id = i._sync_remote WHERE r.url = $1`, url)))
-  return images
+    baseVersions.push(
+      ...(await sql(`SELECT i.* FROM sync_base_${table} i JOIN sync_server r ON r.id = i._sync_server WHERE r.url = $1`, url)),
+    )
+  return baseVersions
 }
 
 async function expectSeen(world: World, before: Map<string, Row>, { changed = [], removed = [], made = [] }: Seen): Promise<void> {
@@ -368,14 +370,16 @@ async function expectSeen(world: World, before: Map<string, Row>, { changed = []
   }
   expect(seen).toEqual({ changed: [...changed].sort(), removed: [...removed].sort(), made: [...made].sort() })
 
-  expect(await imagesOf(world, 'ignorant')).toEqual([])
-  const images = await imagesOf(world, 'knows')
+  expect(await baseTableOf(world, 'ignorant')).toEqual([])
+  const baseVersions = await baseTableOf(world, 'knows')
   // what the server knows and was replaced is kept as it was, and that there was nothing before what was made
   for (const id of ids) {
     const old = before.get(id)
-    const [newest] = images.filter(image => image._sync_id === id).sort((x, y) => Number(y._sync_stamp) - Number(x._sync_stamp))
+    const [newest] = baseVersions
+      .filter(baseVersion => baseVersion._sync_id === id)
+      .sort((x, y) => Number(y._sync_stamp) - Number(x._sync_stamp))
     if (old && (changed.includes(id) || removed.includes(id))) {
-      const { _sync_id, _sync_remote, _sync_removed, _sync_stamp, ...values } = newest ?? {}
+      const { _sync_id, _sync_server, _sync_removed, _sync_stamp, ...values } = newest ?? {}
       expect({ ...values, id: _sync_id, _lastChange: _sync_stamp, removed: _sync_removed }).toEqual({ ...old, removed: 0 })
     } else if (!old) expect([id, newest?._sync_stamp, newest?._sync_removed]).toEqual([id, '0', 1])
   }
@@ -459,10 +463,10 @@ described('PostgreSQL sees', () => {
 
   test('versions that a push under way tells, though nobody acknowledged them', async () => {
     await world.sql(
-      `UPDATE sync_remote SET push_key = 'k', push_stamp = (SELECT now FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant' AND collection = 'task'`,
+      `UPDATE sync_server SET push_key = 'k', push_stamp = (SELECT now FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant' AND collection = 'task'`,
     )
     await world.tasks.update(['a'], { name: 'x' })
-    expect((await imagesOf(world, 'ignorant')).map(image => [image._sync_id, image.name])).toEqual([['a', 'task a']])
+    expect((await baseTableOf(world, 'ignorant')).map(baseVersion => [baseVersion._sync_id, baseVersion.name])).toEqual([['a', 'task a']])
   })
 
   test.each(['REPEATABLE READ', 'SERIALIZABLE'] as const)(
@@ -471,9 +475,9 @@ described('PostgreSQL sees', () => {
       const runner = world.dataSource.createQueryRunner()
       await runner.startTransaction(isolation)
       await runner.query('SELECT count(*) FROM task')
-      await changeLogOf(world.dataSource).database.step(() =>
+      await changeLogOf(world.dataSource).database.transaction(() =>
         query(
-          `UPDATE sync_remote SET push_key = 'k', push_stamp = (SELECT now FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant' AND collection = 'task'`,
+          `UPDATE sync_server SET push_key = 'k', push_stamp = (SELECT now FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant' AND collection = 'task'`,
         ),
       )
       // it does not see the push, so it would keep no image of what that tells
@@ -485,30 +489,30 @@ described('PostgreSQL sees', () => {
 
   test('versions that were stored for one server', async () => {
     await world.sql(
-      `INSERT INTO sync_stamp (remote, stamp) SELECT r.id, t."_lastChange" FROM sync_remote r, task t WHERE r.url = 'ignorant' AND r.collection = 'task' AND t.id = 'd'`,
+      `INSERT INTO sync_stamp (server, stamp) SELECT r.id, t."_lastChange" FROM sync_server r, task t WHERE r.url = 'ignorant' AND r.collection = 'task' AND t.id = 'd'`,
     )
     await world.tasks.update(['a', 'd'], { name: 'x' })
-    expect((await imagesOf(world, 'ignorant')).map(image => [image._sync_id, image.name])).toEqual([['d', 'task d']])
+    expect((await baseTableOf(world, 'ignorant')).map(baseVersion => [baseVersion._sync_id, baseVersion.name])).toEqual([['d', 'task d']])
   })
 
   test('that a version which waits or was refused is not known', async () => {
     await world.sql(
-      `INSERT INTO sync_conflict (remote, id, untold, reason) SELECT r.id, t.id, t."_lastChange", 'contested' FROM sync_remote r, task t WHERE r.url = 'knows' AND t.id = 'a'`,
+      `INSERT INTO sync_unapplied (server, id, unpushed, reason) SELECT r.id, t.id, t."_lastChange", 'contested' FROM sync_server r, task t WHERE r.url = 'knows' AND t.id = 'a'`,
     )
     await world.sql(
-      `INSERT INTO sync_rejection (remote, id, stamp, code, again) SELECT r.id, t.id, t."_lastChange", 'x', 0 FROM sync_remote r, task t WHERE r.url = 'knows' AND t.id = 'b'`,
+      `INSERT INTO sync_rejection (server, id, stamp, code, again) SELECT r.id, t.id, t."_lastChange", 'x', 0 FROM sync_server r, task t WHERE r.url = 'knows' AND t.id = 'b'`,
     )
     await world.tasks.update(['a', 'b', 'c'], { name: 'x' })
-    expect((await imagesOf(world, 'knows')).map(image => image._sync_id)).toEqual(['c'])
+    expect((await baseTableOf(world, 'knows')).map(baseVersion => baseVersion._sync_id)).toEqual(['c'])
   })
 
   test('nothing of what a step of the engine writes', async () => {
-    await changeLogOf(world.dataSource).database.step(function* () {
+    await changeLogOf(world.dataSource).database.transaction(function* () {
       yield* query(`UPDATE task SET name = 'x', "_lastChange" = 5 WHERE id = 'a'`)
       yield* query(`DELETE FROM task WHERE id = 'b'`)
     })
     expect((await world.sql(`SELECT "_lastChange" AS stamp FROM task WHERE id = 'a'`))[0]).toEqual({ stamp: '5' })
-    expect([await world.sql('SELECT * FROM sync_tombstone'), await imagesOf(world, 'knows')]).toEqual([[], []])
+    expect([await world.sql('SELECT * FROM sync_tombstone'), await baseTableOf(world, 'knows')]).toEqual([[], []])
   })
 })
 
@@ -524,7 +528,7 @@ described('a step on PostgreSQL', () => {
   })
   afterAll(() => world.dataSource.destroy())
 
-  const impatient = (patience: number, more: object = {}) => openDatabase(world.dataSource, { patience, ...more })
+  const impatient = (busyTimeout: number, more: object = {}) => openDatabase(world.dataSource, { busyTimeout, ...more })
   const setName = (id: string, name: string) => query('UPDATE task SET name = ? WHERE id = ?', name, id)
   const nameOf = async (id: string) => (await world.sql('SELECT name FROM task WHERE id = $1', id))[0]?.name
 
@@ -543,7 +547,7 @@ described('a step on PostgreSQL', () => {
   }
 
   test('gives numbers, booleans and texts, whatever parsers the application has', async () => {
-    const [row] = await database.step(() =>
+    const [row] = await database.transaction(() =>
       query(`SELECT 1::int2 AS a, 2 AS b, 3::int8 AS c, 9007199254740993 AS d, 1.5::float8 AS e, 1.50 AS f, true AS g, NULL AS h,
         '2026-01-02'::timestamp AS i, '{"b":1, "a":2}'::json AS j, '{1,2}'::int[] AS k`),
     )
@@ -554,9 +558,9 @@ described('a step on PostgreSQL', () => {
   })
 
   test('is stored as a whole, or not at all', async () => {
-    const failing = database.step(function* (): Step<void> {
+    const failing = database.transaction(function* (): Transaction<void> {
       yield* setName('a', 'x')
-      throw new RangeError('mine')
+      throw new RangeError('local')
     })
     await expect(failing).rejects.toThrow(RangeError)
     expect(await nameOf('a')).toBe('task a')
@@ -564,19 +568,19 @@ described('a step on PostgreSQL', () => {
 
   test('waits for a transaction that holds the clock', async () => {
     const other = await holding(`UPDATE task SET name = 'other' WHERE id = 'b'`)
-    const step = database.step(() => setName('a', 'x'))
+    const transaction = database.transaction(() => setName('a', 'x'))
     await pause(100)
     expect(await nameOf('a')).toBe('task a')
     await other.end()
-    await step
+    await transaction
     expect(await nameOf('a')).toBe('x')
   })
 
   test('says that it is busy when it has waited long enough', async () => {
     const other = await holding(`UPDATE task SET name = 'other' WHERE id = 'b'`)
-    await expect(impatient(150).step(() => setName('a', 'x'))).rejects.toThrow(DatabaseBusyError)
+    await expect(impatient(150).transaction(() => setName('a', 'x'))).rejects.toThrow(DatabaseBusyError)
     // what only reads does not wait
-    expect(await impatient(150).step(() => first('SELECT name FROM task WHERE id = ?', 'b'), { readOnly: true })).toEqual({
+    expect(await impatient(150).transaction(() => first('SELECT name FROM task WHERE id = ?', 'b'), { readOnly: true })).toEqual({
       name: 'task b',
     })
     await other.end()
@@ -584,15 +588,15 @@ described('a step on PostgreSQL', () => {
 
   test('says that it is busy where the application holds all connections', async () => {
     const held = await Promise.all(Array.from({ length: 10 }, () => holding()))
-    await expect(impatient(150).step(() => setName('a', 'x'))).rejects.toThrow('No connection of the pool became free')
+    await expect(impatient(150).transaction(() => setName('a', 'x'))).rejects.toThrow('No connection of the pool became free')
     for (const each of held) await each.end()
-    await database.step(() => setName('a', 'x'))
+    await database.transaction(() => setName('a', 'x'))
   })
 
   test('is done again after a deadlock', async () => {
     let tries = 0
     const other = await holding(`SELECT 1 FROM task WHERE id = 'a' FOR UPDATE`, `SET LOCAL deadlock_timeout = '1min'`)
-    const step = database.step(function* () {
+    const transaction = database.transaction(function* () {
       tries++
       yield* setName('a', 'x') // waits for the other, which waits for the clock
     })
@@ -600,20 +604,20 @@ described('a step on PostgreSQL', () => {
     const write = other.runner.query(`UPDATE task SET name = 'y' WHERE id = 'b'`)
     await write
     await other.end()
-    await step
+    await transaction
     expect(tries).toBeGreaterThan(1)
     expect(await nameOf('a')).toBe('x')
   })
 
   test('is done again after its connection was cut', async () => {
     let tries = 0
-    await database.step(function* () {
+    await database.transaction(function* () {
       yield* setName('a', `try ${++tries}`)
       if (tries === 1) yield* query('SELECT pg_terminate_backend(pg_backend_pid())')
     })
     expect(await nameOf('a')).toBe('try 2')
     // and the pool is as good as before
-    await Promise.all(Array.from({ length: 12 }, () => database.step(() => setName('a', 'y'))))
+    await Promise.all(Array.from({ length: 12 }, () => database.transaction(() => setName('a', 'y'))))
   })
 
   test('is done again after its connection was cut between two statements', async () => {
@@ -623,7 +627,7 @@ described('a step on PostgreSQL', () => {
         if (sql === 'COMMIT' && ++tries === 1) throw Object.assign(new Error('cut'), { code: '57P01' })
       },
     })
-    await cut.step(() => setName('a', 'x'))
+    await cut.transaction(() => setName('a', 'x'))
     expect([tries, await nameOf('a')]).toEqual([2, 'x'])
   })
 
@@ -633,25 +637,25 @@ described('a step on PostgreSQL', () => {
     )
     await world.sql(`CREATE CONSTRAINT TRIGGER app AFTER UPDATE ON task DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION app()`)
     let tries = 0
-    const step = database.step(function* () {
+    const transaction = database.transaction(function* () {
       tries++
       yield* setName('a', 'x')
     })
-    await expect(step).rejects.toThrow(/broke during a commit/)
+    await expect(transaction).rejects.toThrow(/broke during a commit/)
     expect(tries).toBe(1)
   })
 
   test('what the database refuses has a kind and a column', async () => {
-    const refusal = async (sql: string) => {
-      const error = await database.step(() => query(sql)).catch((e: unknown) => e)
+    const rejection = async (sql: string) => {
+      const error = await database.transaction(() => query(sql)).catch((e: unknown) => e)
       expect(error).toBeInstanceOf(ConstraintError)
       return [(error as ConstraintError).kind, (error as ConstraintError).column]
     }
-    expect(await refusal(`UPDATE task SET code = 'B' WHERE id = 'a'`)).toEqual(['unique', 'code'])
-    expect(await refusal(`UPDATE task SET "projectId" = 'none' WHERE id = 'a'`)).toEqual(['foreign-key', 'projectId'])
-    expect(await refusal(`UPDATE task SET name = NULL WHERE id = 'a'`)).toEqual(['not-null', 'name'])
+    expect(await rejection(`UPDATE task SET code = 'B' WHERE id = 'a'`)).toEqual(['unique', 'code'])
+    expect(await rejection(`UPDATE task SET "projectId" = 'none' WHERE id = 'a'`)).toEqual(['foreign-key', 'projectId'])
+    expect(await rejection(`UPDATE task SET name = NULL WHERE id = 'a'`)).toEqual(['not-null', 'name'])
     await world.sql('ALTER TABLE task ADD CONSTRAINT few CHECK (count < 10)')
-    expect(await refusal(`UPDATE task SET count = 11 WHERE id = 'a'`)).toEqual(['check', undefined])
+    expect(await rejection(`UPDATE task SET count = 11 WHERE id = 'a'`)).toEqual(['check', undefined])
     await world.sql('ALTER TABLE task DROP CONSTRAINT few')
   })
 
@@ -661,22 +665,22 @@ described('a step on PostgreSQL', () => {
       `SELECT conname FROM pg_constraint WHERE contype = 'f' AND conrelid = 'task'::regclass LIMIT 1`,
     )
     await world.sql(`ALTER TABLE task ALTER CONSTRAINT "${conname}" DEFERRABLE`)
-    const step = database.step(function* () {
+    const transaction = database.transaction(function* () {
       yield* database.deferConstraints(true)
       yield* query(`UPDATE task SET "projectId" = 'none', "reviewerId" = 'none' WHERE id = 'a'`)
     })
-    await expect(step).rejects.toThrow(ConstraintError)
+    await expect(transaction).rejects.toThrow(ConstraintError)
     await world.sql(`ALTER TABLE task ALTER CONSTRAINT "${conname}" NOT DEFERRABLE`)
   })
 
   test('an attempt that fails leaves nothing behind, within another one too', async () => {
-    await database.step(function* () {
+    await database.transaction(function* () {
       yield* setName('a', 'kept')
       try {
-        yield* attempt(function* (): Step<void> {
+        yield* savepoint(function* (): Transaction<void> {
           yield* setName('b', 'gone')
           try {
-            yield* attempt(() => query(`UPDATE task SET code = 'B' WHERE id = 'a'`))
+            yield* savepoint(() => query(`UPDATE task SET code = 'B' WHERE id = 'a'`))
           } catch {
             yield* setName('c', 'gone as well')
           }
@@ -694,26 +698,26 @@ described('a step on PostgreSQL', () => {
     await world.sql(`ALTER DATABASE ${world.dataSource.driver.database} SET default_transaction_read_only = on`)
     const reading = new DataSource(optionsOn(String(world.dataSource.driver.database), { entities: [] }))
     await reading.initialize()
-    await expect(openDatabase(reading, {}).step(() => setName('a', 'x'))).rejects.toThrow(/read-only/)
+    await expect(openDatabase(reading, {}).transaction(() => setName('a', 'x'))).rejects.toThrow(/read-only/)
     await reading.destroy()
     await world.sql(`ALTER DATABASE ${world.dataSource.driver.database} RESET default_transaction_read_only`)
     const log = changeLogOf(other)
     await other.destroy()
-    await expect(log.database.step(() => query('SELECT 1'))).rejects.toThrow(DatabaseFailedError)
+    await expect(log.database.transaction(() => query('SELECT 1'))).rejects.toThrow(DatabaseFailedError)
   })
 
   test('rows in any number: inserted, set, updated and removed by one statement each', async () => {
     const statements: string[] = []
     const watched = impatient(10_000, { beforeStatement: (sql: string) => void statements.push(sql) })
     const ids = Array.from({ length: 5_000 }, (_, i) => `n${i}`)
-    await watched.step(() =>
+    await watched.transaction(() =>
       watched.insertRows(
         'task',
         ['id', 'name', 'count', '_lastChange'],
         ids.map((id, i) => [id, `"\\${id}`, i, 7]),
       ),
     )
-    await watched.step(() =>
+    await watched.transaction(() =>
       watched.updateRows(
         'task',
         ['name', 'code'],
@@ -721,7 +725,7 @@ described('a step on PostgreSQL', () => {
         ids.map(id => ['x', null, id]),
       ),
     )
-    await watched.step(() =>
+    await watched.transaction(() =>
       watched.upsertRows(
         'task',
         ['id', 'name'],
@@ -740,7 +744,7 @@ described('a step on PostgreSQL', () => {
       { id: 'n2', name: '', count: 2 },
       { id: 'n3', name: 'x', count: 3 },
     ])
-    await watched.step(() =>
+    await watched.transaction(() =>
       watched.deleteRows(
         'task',
         ['id'],
@@ -752,10 +756,10 @@ described('a step on PostgreSQL', () => {
   })
 
   test('the history has the name of its timeline', async () => {
-    const { collection, now } = await database.step(() => database.clock(), { readOnly: true })
+    const { collection, now } = await database.transaction(() => database.clock(), { readOnly: true })
     const [clock] = await world.sql('SELECT now, collection FROM sync_clock')
     expect([collection, now]).toEqual([`${clock!.collection}.00000001`, Number(clock!.now)])
-    expect(await database.step(() => database.isReplica(), { readOnly: true })).toBe(false)
+    expect(await database.transaction(() => database.isReplica(), { readOnly: true })).toBe(false)
   })
 })
 
@@ -803,10 +807,10 @@ described('the set-up on PostgreSQL', () => {
     const plain = await new DataSource(optionsOn(database, { entities: [] })).initialize()
     open.push(plain)
     const bare = await sourceOn(database, { synchronize: true }).initialize()
-    await bare.query('DROP TABLE sync_clock, sync_image_task, sync_image_project, sync_tombstone, sync_remote CASCADE')
+    await bare.query('DROP TABLE sync_clock, sync_base_task, sync_base_project, sync_tombstone, sync_server CASCADE')
     await bare.destroy()
     const started = await Promise.all([start({}), start({}), start({}), start({})])
-    const names = await Promise.all(started.map(each => changeLogOf(each).database.step(() => changeLogOf(each).database.clock())))
+    const names = await Promise.all(started.map(each => changeLogOf(each).database.transaction(() => changeLogOf(each).database.clock())))
     expect(new Set(names.map(clock => clock.collection)).size).toBe(1)
     await started[0]!.query(`INSERT INTO task (id) VALUES ('a')`)
     expect((await started[1]!.query('SELECT "_lastChange" AS stamp FROM task'))[0].stamp).not.toBe(null)
@@ -815,7 +819,7 @@ described('the set-up on PostgreSQL', () => {
   test('triggers that are missing, switched off or outdated come back', async () => {
     const one = await start({ synchronize: true })
     const log = changeLogOf(one)
-    const isIntact = () => log.database.step(() => log.database.hasTriggers(log.collections.map(c => c.table)), { readOnly: true })
+    const isIntact = () => log.database.transaction(() => log.database.hasTriggers(log.collections.map(c => c.table)), { readOnly: true })
     const spoil = [
       'DROP TRIGGER sync_delete ON task',
       'ALTER TABLE task DISABLE TRIGGER "~sync_stamp"',
@@ -849,7 +853,7 @@ described('the set-up on PostgreSQL', () => {
       UUID,
     )
     await one.query(
-      `INSERT INTO sync_remote (collection, url, server, told_stamp, told_id) SELECT 'thing', 'knows', 'knows', now, '~' FROM sync_clock`,
+      `INSERT INTO sync_server (collection, url, origin, pushed_stamp, pushed_id) SELECT 'thing', 'knows', 'knows', now, '~' FROM sync_clock`,
     )
     const stamps = async () =>
       Object.fromEntries((await one.query('SELECT id, "_lastChange" AS stamp FROM thing')).map((r: any) => [r.id.at(-1), Number(r.stamp)]))
@@ -867,7 +871,7 @@ described('the set-up on PostgreSQL', () => {
     expect(after).toEqual({ 1: after[4], 3: before[3], 4: expect.any(Number) })
     expect(after[4]).toBeGreaterThan(before[1]!)
     expect(await one.query('SELECT id FROM sync_tombstone')).toEqual([{ id: UUID[1] }])
-    expect(await one.query('SELECT _sync_id AS id, _sync_removed AS removed, kind, data FROM sync_image_thing ORDER BY 1')).toEqual([
+    expect(await one.query('SELECT _sync_id AS id, _sync_removed AS removed, kind, data FROM sync_base_thing ORDER BY 1')).toEqual([
       { id: UUID[0], removed: 0, kind: 'a', data: { b: 1, a: [2] } },
       { id: UUID[1], removed: 0, kind: 'a', data: null },
       { id: '00000000-0000-4000-8000-000000000004', removed: 1, kind: null, data: null },
@@ -880,7 +884,7 @@ described('the set-up on PostgreSQL', () => {
     const one = await start({ entities: [thingWith({ state: state('a', 'b') })], synchronize: true })
     await one.query('INSERT INTO thing (id) VALUES ($1)', [UUID[0]])
     await one.query(
-      `INSERT INTO sync_remote (collection, url, server, told_stamp, told_id) SELECT 'thing', 'knows', 'knows', now, '~' FROM sync_clock`,
+      `INSERT INTO sync_server (collection, url, origin, pushed_stamp, pushed_id) SELECT 'thing', 'knows', 'knows', now, '~' FROM sync_clock`,
     )
     await one.query(`UPDATE thing SET state = 'b'`)
     await one.destroy()
@@ -889,14 +893,14 @@ described('the set-up on PostgreSQL', () => {
       synchronize: true,
     })
     await two.query(`UPDATE thing SET state = 'c'`)
-    expect(await two.query('SELECT state, note FROM sync_image_thing')).toEqual([{ state: 'a', note: 3 }])
+    expect(await two.query('SELECT state, note FROM sync_base_thing')).toEqual([{ state: 'a', note: 3 }])
     const { database: log, collections } = changeLogOf(two)
     const tables = collections.map(c => c.table)
-    await log.step(() => log.copyRows(tables))
+    await log.transaction(() => log.copyRows(tables))
     await two.query(`ALTER TYPE thing_state_enum RENAME TO old; CREATE TYPE thing_state_enum AS ENUM ('a', 'b', 'c');
       ALTER TABLE thing ALTER state DROP DEFAULT; ALTER TABLE thing ALTER state TYPE thing_state_enum USING state::text::thing_state_enum; DROP TYPE old`)
     const [{ stamp }] = await two.query('SELECT "_lastChange" AS stamp FROM thing')
-    await log.step(() => log.stampDifferences(tables))
+    await log.transaction(() => log.stampDifferences(tables))
     expect(await two.query('SELECT "_lastChange" AS stamp FROM thing')).toEqual([{ stamp }])
   })
 
@@ -904,7 +908,7 @@ described('the set-up on PostgreSQL', () => {
     const one = await start({ entities: [thingWith({ kind, count: { type: 'text', default: '5' } })], synchronize: true })
     await one.query('INSERT INTO thing (id) VALUES ($1), ($2)', UUID)
     await one.query(
-      `INSERT INTO sync_remote (collection, url, server, server_date, told_stamp, told_id) SELECT 'thing', 'knows', 'knows', 7, now, '~' FROM sync_clock`,
+      `INSERT INTO sync_server (collection, url, origin, server_date, pushed_stamp, pushed_id) SELECT 'thing', 'knows', 'knows', 7, now, '~' FROM sync_clock`,
     )
     await one.query(`UPDATE thing SET kind = 'b'`)
     await one.destroy()
@@ -912,9 +916,9 @@ described('the set-up on PostgreSQL', () => {
       entities: [thingWith({ count: { type: 'integer', default: 6 }, at: { type: 'timestamptz', nullable: true } })],
       synchronize: true,
     })
-    const [image] = await two.query('SELECT * FROM sync_image_thing')
-    expect(Object.keys(image).slice(4)).toEqual(['count', 'at'])
-    expect(await two.query('SELECT server_date FROM sync_remote')).toEqual([{ server_date: '0' }])
+    const [baseVersion] = await two.query('SELECT * FROM sync_base_thing')
+    expect(Object.keys(baseVersion).slice(4)).toEqual(['count', 'at'])
+    expect(await two.query('SELECT server_date FROM sync_server')).toEqual([{ server_date: '0' }])
     await two.query('UPDATE thing SET count = 8 WHERE id = $1', [UUID[0]])
     await two.query('DELETE FROM thing WHERE id = $1', [UUID[1]])
     expect(await two.query('SELECT id FROM sync_tombstone')).toEqual([{ id: UUID[1] }])
@@ -939,15 +943,15 @@ described('the set-up on PostgreSQL', () => {
         { id: 'b', value: '2' },
       ])
       await one.query(
-        `INSERT INTO sync_remote (collection, url, server, told_stamp, told_id) SELECT $1, 'u', 's', now, '~' FROM sync_clock`,
+        `INSERT INTO sync_server (collection, url, origin, pushed_stamp, pushed_id) SELECT $1, 'u', 's', now, '~' FROM sync_clock`,
         [table],
       )
       await rows.update({ id: `'a"` }, { value: '3' })
       await rows.delete({ id: 'b' })
       expect(await one.query('SELECT id FROM sync_tombstone WHERE collection = $1', [table])).toEqual([{ id: 'b' }])
     }
-    const images = await one.query(`SELECT relname FROM pg_class WHERE relname LIKE 'sync_image%' AND relkind = 'r'`)
-    expect(images.length).toBe(tables.length)
+    const baseVersions = await one.query(`SELECT relname FROM pg_class WHERE relname LIKE 'sync_base%' AND relkind = 'r'`)
+    expect(baseVersions.length).toBe(tables.length)
     await start({ entities: schemas, synchronize: true })
     expect(await one.query('SELECT count(*) FROM sync_tombstone')).toEqual([{ count: '4' }])
   })

@@ -102,7 +102,7 @@ described('a table of PostgreSQL with partitions', () => {
     await server.query('DROP TABLE old')
     await ensureTriggers(changeLogOf(server))
     await server.query(`UPDATE event SET name = 'seen' WHERE id = 'c'`)
-    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
+    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0 })
     expect((await alice.getRepository(Event).find({ order: { id: 'ASC' } })).map(e => e.name)).toEqual(['unseen', 'seen'])
   })
 

@@ -50,7 +50,7 @@ async function open(kind: Kind, file: string, options: Partial<DataSourceOptions
 /** Three rows; one server was told all of them, another one nothing. */
 async function fill(dataSource: DataSource): Promise<void> {
   await dataSource.query(`INSERT INTO task (id, name) VALUES ('a', 'A'), ('b', 'B'), ('c', 'C')`)
-  await dataSource.query(`INSERT INTO sync_remote (collection, url, server, server_date, page, etag, pulling, told_stamp, told_id)
+  await dataSource.query(`INSERT INTO sync_server (collection, url, origin, server_date, page, etag, pulling, pushed_stamp, pushed_id)
      SELECT 'task', 'knows', 'knows', 7, 'page', 'etag', 1, now, '~' FROM sync_clock UNION ALL SELECT 'task', 'ignorant', 'ignorant', 0, NULL, NULL, 0, -1, ''`)
 }
 
@@ -58,9 +58,9 @@ const stampsOf = async (dataSource: DataSource): Promise<Record<string, number>>
   Object.fromEntries((await dataSource.query('SELECT id, "_lastChange" AS stamp FROM task')).map((row: any) => [row.id, row.stamp]))
 const tombstonesOf = async (dataSource: DataSource) =>
   (await dataSource.query('SELECT id FROM sync_tombstone ORDER BY id')).map((r: any) => r.id)
-const imagesOf = async (dataSource: DataSource) =>
-  (await dataSource.query('SELECT * FROM sync_image_task ORDER BY _sync_id')).map((row: any) => {
-    const { _sync_id: id, _sync_remote, _sync_stamp, _sync_removed, ...values } = row
+const baseTableOf = async (dataSource: DataSource) =>
+  (await dataSource.query('SELECT * FROM sync_base_task ORDER BY _sync_id')).map((row: any) => {
+    const { _sync_id: id, _sync_server, _sync_stamp, _sync_removed, ...values } = row
     return _sync_removed ? { id, removed: true } : { id, ...values }
   })
 const triggersOf = async (dataSource: DataSource) =>
@@ -125,7 +125,7 @@ describe.each(kinds)('on %s', kind => {
       await dataSource.query('SELECT * FROM sync_clock'),
       await dataSource.query('SELECT type, name, sql FROM sqlite_master ORDER BY name'),
       await stampsOf(dataSource),
-      await dataSource.query('SELECT * FROM sync_remote'),
+      await dataSource.query('SELECT * FROM sync_server'),
     ]
     const before = await state(first)
     await first.destroy()
@@ -151,18 +151,18 @@ describe.each(kinds)('on %s', kind => {
     const Wider = taskWith({ name, done: { type: 'boolean', default: true }, note: { type: 'text', nullable: true } })
     const second = await open(kind, file, { entities: [Wider], synchronize: true })
     expect(await stampsOf(second)).toEqual(stamps)
-    expect(await imagesOf(second)).toEqual([{ id: 'a', name: 'A', done: 1, note: null }])
+    expect(await baseTableOf(second)).toEqual([{ id: 'a', name: 'A', done: 1, note: null }])
     // a server may long have had the columns that are new here
-    expect(await second.query('SELECT url, server_date, page, etag, pulling FROM sync_remote ORDER BY id')).toEqual([
+    expect(await second.query('SELECT url, server_date, page, etag, pulling FROM sync_server ORDER BY id')).toEqual([
       { url: 'knows', server_date: 0, page: null, etag: null, pulling: 0 },
       { url: 'ignorant', server_date: 0, page: null, etag: null, pulling: 0 },
     ])
     await second.query(`UPDATE task SET note = 'n' WHERE id = 'b'`)
-    expect(await imagesOf(second)).toContainEqual({ id: 'b', name: 'B', done: 1, note: null })
+    expect(await baseTableOf(second)).toContainEqual({ id: 'b', name: 'B', done: 1, note: null })
     await expectCapture(second)
     await second.destroy()
     const third = await open(kind, file, { entities: [taskWith({ name: { ...name, type: 'varchar' } })], synchronize: true })
-    expect(await imagesOf(third)).toContainEqual({ id: 'b', name: 'B' })
+    expect(await baseTableOf(third)).toContainEqual({ id: 'b', name: 'B' })
     expect((await third.driver.createSchemaBuilder().log()).upQueries).toEqual([])
     await expectCapture(third)
     await third.destroy()
@@ -180,13 +180,13 @@ describe.each(kinds)('on %s', kind => {
     })
     const Renamed = taskWith({ title: name, due: { type: 'text', nullable: true } })
     const second = await open(kind, file, { entities: [Renamed], migrations: [makeTask, change], migrationsRun: true })
-    expect((await imagesOf(second)).map((image: object) => Object.keys(image))).toEqual([['id', 'title', 'due']])
+    expect((await baseTableOf(second)).map((baseVersion: object) => Object.keys(baseVersion))).toEqual([['id', 'title', 'due']])
     await expectCapture(second)
     await second.destroy()
     const drop = migration(1_600_000_000_003, sql => sql('ALTER TABLE task DROP COLUMN due'))
     const Narrow = taskWith({ title: name })
     const third = await open(kind, file, { entities: [Narrow], migrations: [makeTask, change, drop], migrationsRun: true })
-    expect((await imagesOf(third)).find((image: any) => image.id === 'a')).toEqual({ id: 'a', title: 'A' })
+    expect((await baseTableOf(third)).find((baseVersion: any) => baseVersion.id === 'a')).toEqual({ id: 'a', title: 'A' })
     await expectCapture(third)
     await third.destroy()
   })
@@ -205,12 +205,12 @@ describe.each(kinds)('on %s', kind => {
     const dataSource = await open(kind, newFile(), { migrations: [makeTask], migrationsRun: true })
     await fill(dataSource)
     await dataSource.query(
-      `INSERT INTO sync_conflict (remote, id, theirs, untold, reason)
-         SELECT r.id, 'c', NULL, t."_lastChange", 'contested' FROM sync_remote r, task t WHERE t.id = 'a'`,
+      `INSERT INTO sync_unapplied (server, id, remote, unpushed, reason)
+         SELECT r.id, 'c', NULL, t."_lastChange", 'contested' FROM sync_server r, task t WHERE t.id = 'a'`,
     )
     dataSource.migrations.push(new rewrite() as any)
     await dataSource.runMigrations()
-    expect(await imagesOf(dataSource)).toContainEqual({ id: 'a', name: 'A' })
+    expect(await baseTableOf(dataSource)).toContainEqual({ id: 'a', name: 'A' })
     await dataSource.destroy()
   })
 
@@ -224,7 +224,7 @@ describe.each(kinds)('on %s', kind => {
     expect(after).toEqual({ a: after.n, c: before.c, n: expect.any(Number) })
     expect(after.n).toBeGreaterThan(before.c!)
     expect(await tombstonesOf(dataSource)).toEqual(['b'])
-    expect(await imagesOf(dataSource)).toEqual([
+    expect(await baseTableOf(dataSource)).toEqual([
       { id: 'a', name: 'A' },
       { id: 'b', name: 'B' },
       { id: 'n', removed: true },
@@ -232,7 +232,7 @@ describe.each(kinds)('on %s', kind => {
     expect(await copiesOf(dataSource)).toEqual([])
     await dataSource.undoLastMigration()
     expect((await stampsOf(dataSource)).c).toBeGreaterThan(after.n!)
-    expect(await imagesOf(dataSource)).toContainEqual({ id: 'c', name: 'C' })
+    expect(await baseTableOf(dataSource)).toContainEqual({ id: 'c', name: 'C' })
     await expectCapture(dataSource)
     await dataSource.destroy()
   })
@@ -332,12 +332,12 @@ describe.each(kinds)('on %s', kind => {
     const { database, collections } = changeLogOf(first)
     // what withSync does before a migration, and what the migration had done when the power failed
     const tables = collections.map(c => c.table)
-    await database.step(
+    await database.transaction(
       function* () {
         yield* database.dropTriggers()
         yield* database.copyRows(tables)
       },
-      { setUp: true, unmarked: true },
+      { setUp: true, withCapture: true },
     )
     await first.query(`UPDATE task SET name = 'half' WHERE id = 'a'`)
     await first.query(`DELETE FROM task WHERE id = 'b'`)
@@ -345,7 +345,7 @@ describe.each(kinds)('on %s', kind => {
     const second = await open(kind, file, { migrations: [makeTask, rewrite], migrationsRun: true })
     expect((await stampsOf(second)).a).toBeGreaterThan(before.c!)
     expect(await tombstonesOf(second)).toEqual(['b'])
-    expect(await imagesOf(second)).toEqual([
+    expect(await baseTableOf(second)).toEqual([
       { id: 'a', name: 'A' },
       { id: 'b', name: 'B' },
       { id: 'n', removed: true },

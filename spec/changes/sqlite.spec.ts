@@ -3,7 +3,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync } from 'typeorm-sync'
-import type { Database, Step } from '../../src/changes/database/database.js'
+import type { Database, Transaction } from '../../src/changes/database/database.js'
 import { sqliteDatabase } from '../../src/changes/database/sqlite.js'
 import { openOn, serve } from '../support/eachDatabase.js'
 
@@ -43,7 +43,7 @@ describe.each(['sqljs', 'libsql'] as const)('on %s', kind => {
     const beforeStatement = (statement: string) => void statements.push(statement)
     const dataSource = await openOn(kind, entities, { beforeStatement })
     const database = sqliteDatabase(dataSource, { beforeStatement })
-    const run = (body: (database: Database) => Step<void>) => database.step(() => body(database))
+    const run = (body: (database: Database) => Transaction<void>) => database.transaction(() => body(database))
     /** The statements of a kind, one that ran for each row marked so. */
     const seen = (begin: string) => statements.filter(s => s.startsWith(begin)).map(s => (s.includes('json_each') ? 'one' : 'each'))
     const stored = async (table: string) => (await dataSource.query(`SELECT * FROM "${table}" ORDER BY 1, 2`)) as Record<string, unknown>[]
@@ -55,7 +55,7 @@ describe.each(['sqljs', 'libsql'] as const)('on %s', kind => {
       ['id'],
       some.map(i => [i]),
     )
-  const bury = (lists: readonly (readonly unknown[])[]) => (database: Database) =>
+  const writeTombstone = (lists: readonly (readonly unknown[])[]) => (database: Database) =>
     database.upsertRows('sync_tombstone', ['collection', 'id', 'stamp'], ['collection', 'id'], lists)
 
   test('a removal takes its rows along, and buries them, with one statement for each collection', async () => {
@@ -76,12 +76,12 @@ describe.each(['sqljs', 'libsql'] as const)('on %s', kind => {
   test('what is there already is set, and deleted, among many as among few', async () => {
     const { run, seen, stored } = await start()
     await run(
-      bury([
+      writeTombstone([
         ['task', id(0), 1],
         ['other', id(0), 1],
       ]),
     )
-    await run(bury([...ids, id(7)].map(i => ['task', i, 2])))
+    await run(writeTombstone([...ids, id(7)].map(i => ['task', i, 2])))
     const buried = (collection: string, some: string[], stamp: number) => some.map(i => ({ collection, id: i, stamp }))
     expect(await stored('sync_tombstone')).toEqual([...buried('other', [id(0)], 1), ...buried('task', ids, 2)])
     await run(database =>
@@ -97,7 +97,7 @@ describe.each(['sqljs', 'libsql'] as const)('on %s', kind => {
 
   test('rows that differ in more than a text are stored one by one', async () => {
     const { run, seen, stored } = await start()
-    await run(bury(ids.map((i, n) => ['task', i, n < 2 ? 1 : n])))
+    await run(writeTombstone(ids.map((i, n) => ['task', i, n < 2 ? 1 : n])))
     expect(seen('INSERT INTO "sync_tombstone"')).toEqual(['each'])
     expect((await stored('sync_tombstone')).map(row => row.stamp)).toEqual(range(MANY).map(n => (n < 2 ? 1 : n)))
   })
@@ -107,10 +107,10 @@ describe.each(['sqljs', 'libsql'] as const)('on %s', kind => {
     async text => {
       const { dataSource, run, seen } = await start()
       const bytes = () => dataSource.query(`SELECT hex(id) AS id FROM sync_tombstone WHERE id NOT LIKE 'r%' ORDER BY id`)
-      await run(bury([['task', text, 1]]))
+      await run(writeTombstone([['task', text, 1]]))
       const expected = await bytes()
       expect(expected).toHaveLength(1)
-      await run(bury([...ids, text].map(i => ['task', i, 1])))
+      await run(writeTombstone([...ids, text].map(i => ['task', i, 1])))
       expect(await bytes()).toEqual(expected)
       expect(seen('INSERT INTO "sync_tombstone"')).toEqual(['each', 'each'])
     },
@@ -119,7 +119,7 @@ describe.each(['sqljs', 'libsql'] as const)('on %s', kind => {
   test('what only looks like such a text is stored as it is', async () => {
     const { run, stored } = await start()
     const texts = [...ids, 'whole \u{1f600}', '\\u0000', '\\ud83d', '"', '\u0001\n']
-    await run(bury(texts.map(i => ['task', i, 1])))
+    await run(writeTombstone(texts.map(i => ['task', i, 1])))
     expect(new Set((await stored('sync_tombstone')).map(row => row.id))).toEqual(new Set(texts))
   })
 

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import libsql from 'libsql'
 import { Column, type DataSource, type DataSourceOptions, Entity, PrimaryColumn } from 'typeorm'
-import { attempt, type Database, query, type Step } from '../../src/changes/database/database.js'
-import { pruneImages, readStates, remotesOf } from '../../src/changes/remotes.js'
+import { type Database, query, savepoint, type Transaction } from '../../src/changes/database/database.js'
+import { pruneBases, readStates, serversOf } from '../../src/changes/remotes.js'
 import { enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { type WithSyncOptions } from '../../src/entity/withSync.js'
@@ -29,7 +29,7 @@ const databaseOf = (dataSource: DataSource): Database => changeLogOf(dataSource)
 const idsOf = async (dataSource: DataSource) => (await dataSource.query('SELECT id FROM note ORDER BY id')).map((row: any) => row.id)
 const clockOf = async (dataSource: DataSource) => (await dataSource.query('SELECT now, step FROM sync_clock'))[0]
 
-function* insert(id: string, stamp = 1): Step<void> {
+function* insert(id: string, stamp = 1): Transaction<void> {
   yield* query('INSERT INTO note (id, text, "_lastChange") VALUES (?, ?, ?)', id, id, stamp)
 }
 
@@ -45,30 +45,30 @@ test('statements have no numbered parameters, which better-sqlite3 takes for nam
   }
   const dataSource = await open('libsql', ':memory:', { server: 'http://127.0.0.1:1' }, { driver: Strict } as never)
   const { database, collections } = changeLogOf(dataSource)
-  const [remote] = await database.step(() => remotesOf(collections[0]!), { readOnly: true })
+  const [server] = await database.transaction(() => serversOf(collections[0]!), { readOnly: true })
   await dataSource.getRepository(Note).insert({ id: 'a', text: 'a' })
-  await database.step(() => pruneImages(database, collections[0]!, remote!))
-  const states = await database.step(() => readStates(database, collections[0]!, remote!, ['a'], new Map()), { readOnly: true })
-  expect(states.get('a')?.images).toEqual([{ value: null, stamp: 0 }])
+  await database.transaction(() => pruneBases(database, collections[0]!, server!))
+  const states = await database.transaction(() => readStates(database, collections[0]!, server!, ['a'], new Map()), { readOnly: true })
+  expect(states.get('a')?.baseVersions).toEqual([{ value: null, stamp: 0 }])
   await dataSource.destroy()
 })
 
 describe.each(kinds)('a step on %s', kind => {
   let dataSource: DataSource
   beforeEach(async () => {
-    dataSource = await open(kind, newFile(), { patience: 300 })
+    dataSource = await open(kind, newFile(), { busyTimeout: 300 })
   })
   afterEach(() => dataSource.destroy())
 
   test('gives the result of its body, and its stamps are its own', async () => {
     const database = databaseOf(dataSource)
-    const stamp = await database.step(function* () {
+    const stamp = await database.transaction(function* () {
       const stamp = yield* database.tick()
       yield* insert('a', stamp)
       return stamp
     })
     expect(await dataSource.query('SELECT "_lastChange" AS stamp FROM note')).toEqual([{ stamp }])
-    expect(await clockOf(dataSource)).toEqual({ now: stamp, step: null })
+    expect(await clockOf(dataSource)).toEqual({ now: stamp, transaction: null })
   })
 
   test('stores many rows without the triggers, which are back when it ends, however it ends', async () => {
@@ -79,12 +79,12 @@ describe.each(kinds)('a step on %s', kind => {
     const store = (some: readonly unknown[][]) => database.insertRows('note', ['id', 'text', '_lastChange'], some)
 
     const taken = [...rows, ['another', 'many 0', 1]]
-    await expect(database.step(() => store(taken))).rejects.toBeInstanceOf(ConstraintError)
+    await expect(database.transaction(() => store(taken))).rejects.toBeInstanceOf(ConstraintError)
     expect(await triggers()).toEqual(before)
     expect(await idsOf(dataSource)).toEqual([])
-    await database.step(function* () {
+    await database.transaction(function* () {
       try {
-        yield* attempt(() => store(taken))
+        yield* savepoint(() => store(taken))
       } catch {
         yield* store(rows)
       }
@@ -107,19 +107,19 @@ describe.each(kinds)('a step on %s', kind => {
       })
       .catch(() => {})
     await pause(10)
-    await databaseOf(dataSource).step(() => insert('step'))
-    order.push('step')
+    await databaseOf(dataSource).transaction(() => insert('transaction'))
+    order.push('transaction')
     await transaction
-    expect(order).toEqual(['transaction', 'step'])
-    expect(await idsOf(dataSource)).toEqual(['step'])
+    expect(order).toEqual(['transaction', 'transaction'])
+    expect(await idsOf(dataSource)).toEqual(['transaction'])
   })
 
   test('loses nothing around fifty transactions of the application, half of them rolled back', async () => {
     await dataSource.destroy()
     // the transactions follow each other closely, and a step may find no gap for a while
-    dataSource = await open(kind, newFile(), { patience: 15_000 })
+    dataSource = await open(kind, newFile(), { busyTimeout: 15_000 })
     const database = databaseOf(dataSource)
-    const [kept, refused, work]: [string[], string[], Promise<unknown>[]] = [[], [], []]
+    const [kept, rejected, work]: [string[], string[], Promise<unknown>[]] = [[], [], []]
     let free: Promise<unknown> = Promise.resolve()
     for (let i = 0; i < 50; i++) {
       const id = `t${i}`
@@ -133,19 +133,19 @@ describe.each(kinds)('a step on %s', kind => {
         }),
       )
       free = transaction.catch(() => {})
-      work.push(transaction.then(() => kept.push(id)).catch(() => refused.push(id)))
-      const step = database.step(function* () {
+      work.push(transaction.then(() => kept.push(id)).catch(() => rejected.push(id)))
+      const own = database.transaction(function* () {
         yield* insert(`s${i}`)
         if (i % 5 === 4) throw new Error('no')
       })
-      work.push(step.then(() => kept.push(`s${i}`)).catch(() => refused.push(`s${i}`)))
+      work.push(own.then(() => kept.push(`s${i}`)).catch(() => rejected.push(`s${i}`)))
       await pause(i % 4)
     }
     await Promise.all(work)
     expect(kept.length).toBe(65)
-    expect(refused.length).toBe(35)
+    expect(rejected.length).toBe(35)
     expect(await idsOf(dataSource)).toEqual([...kept].sort())
-    expect((await clockOf(dataSource)).step).toBe(null)
+    expect((await clockOf(dataSource)).transaction).toBe(null)
     const unstamped = await dataSource.query(`SELECT id FROM note WHERE "_lastChange" IS NULL OR (id LIKE 't%' AND "_lastChange" < 1000)`)
     expect(unstamped).toEqual([])
   })
@@ -154,7 +154,7 @@ describe.each(kinds)('a step on %s', kind => {
     const transaction = dataSource.transaction(() => pause(600))
     await pause(10)
     const error = await databaseOf(dataSource)
-      .step(() => insert('a'))
+      .transaction(() => insert('a'))
       .catch(e => e)
     expect(error).toBeInstanceOf(DatabaseBusyError)
     expect(error.message).toMatch(/^The application kept a transaction open on the shared connection for more than 300 ms/)
@@ -165,26 +165,26 @@ describe.each(kinds)('a step on %s', kind => {
   test('that throws leaves nothing', async () => {
     const database = databaseOf(dataSource)
     const before = await clockOf(dataSource)
-    const thrown = new Error('mine')
-    const step = database.step(function* () {
+    const thrown = new Error('local')
+    const own = database.transaction(function* () {
       yield* database.tick()
       yield* insert('a')
       throw thrown
     })
-    await expect(step).rejects.toBe(thrown)
+    await expect(own).rejects.toBe(thrown)
     expect(await idsOf(dataSource)).toEqual([])
     expect(await clockOf(dataSource)).toEqual(before)
-    await database.step(() => insert('b'))
+    await database.transaction(() => insert('b'))
     expect(await idsOf(dataSource)).toEqual(['b'])
   })
 
   test('names the rule that a statement broke, and an attempt leaves nothing of itself', async () => {
     const database = databaseOf(dataSource)
-    await database.step(function* () {
+    await database.transaction(function* () {
       yield* insert('a')
       let error: unknown
       try {
-        yield* attempt(function* () {
+        yield* savepoint(function* () {
           yield* insert('b')
           yield* query(`INSERT INTO note (id, text) VALUES ('c', 'a')`)
         })
@@ -207,7 +207,7 @@ describe.each(kinds)('a step on %s', kind => {
       },
     })
     const database = databaseOf(failing)
-    const body = function* (): Step<void> {
+    const body = function* (): Transaction<void> {
       yield* database.tick()
       yield* insert('a')
       yield* insert('b')
@@ -215,7 +215,7 @@ describe.each(kinds)('a step on %s', kind => {
     const before = await clockOf(failing)
     for (failAt = 1; ; failAt++) {
       statements = 0
-      const error = await database.step(body).catch(e => e)
+      const error = await database.transaction(body).catch(e => e)
       if (!error) break
       expect(error.message).toBe('crash')
       expect([await idsOf(failing), await clockOf(failing)]).toEqual([[], before])
@@ -229,13 +229,13 @@ describe.each(kinds)('a step on %s', kind => {
     const other = await open(kind, newFile())
     const database = databaseOf(other)
     await other.destroy()
-    await expect(database.step(() => insert('a'))).rejects.toThrow(DatabaseFailedError)
+    await expect(database.transaction(() => insert('a'))).rejects.toThrow(DatabaseFailedError)
   })
 
   test('reads one snapshot where it only reads', async () => {
     const database = databaseOf(dataSource)
-    await database.step(() => insert('a'))
-    const rows = await database.step(() => query('SELECT id FROM note'), { readOnly: true })
+    await database.transaction(() => insert('a'))
+    const rows = await database.transaction(() => query('SELECT id FROM note'), { readOnly: true })
     expect(rows).toEqual([{ id: 'a' }])
   })
 
@@ -246,11 +246,11 @@ describe.each(kinds)('a step on %s', kind => {
       await pause(50)
       order.push('schema')
     })
-    const step = database.step(() => insert('a')).then(() => order.push('step'))
-    await Promise.all([change, step])
-    expect(order).toEqual(['schema', 'step'])
+    const own = database.transaction(() => insert('a')).then(() => order.push('transaction'))
+    await Promise.all([change, own])
+    expect(order).toEqual(['schema', 'transaction'])
     const never = database.changeSchema(() => pause(600))
-    await expect(database.step(() => insert('b'))).rejects.toThrow('The schema was being changed')
+    await expect(database.transaction(() => insert('b'))).rejects.toThrow('The schema was being changed')
     await never
   })
 })
@@ -258,13 +258,13 @@ describe.each(kinds)('a step on %s', kind => {
 describe('a file that another process writes', () => {
   test.each(['another connection', 'another process'])('%s that keeps it locked is waited for, a bounded time', async who => {
     const file = newFile()
-    const dataSource = await open('libsql', file, { patience: 400 })
+    const dataSource = await open('libsql', file, { busyTimeout: 400 })
     const database = databaseOf(dataSource)
     const unlock = await (who === 'another connection' ? lockHere(file) : lockElsewhere(file))
     let turns = 0
     const counting = setInterval(() => turns++, 10)
     const begun = Date.now()
-    const error = await database.step(() => insert('a')).catch(e => e)
+    const error = await database.transaction(() => insert('a')).catch(e => e)
     const waited = Date.now() - begun
     clearInterval(counting)
     expect(error).toBeInstanceOf(DatabaseBusyError)
@@ -272,10 +272,10 @@ describe('a file that another process writes', () => {
     expect(waited).toBeLessThan(1500)
     // the event loop was not held up meanwhile
     expect(turns).toBeGreaterThan(10)
-    const step = database.step(() => insert('b'))
+    const own = database.transaction(() => insert('b'))
     await pause(30)
     await unlock()
-    await step
+    await own
     expect(await idsOf(dataSource)).toEqual(['b'])
     // the application's own patience is what it was
     expect(await dataSource.query('PRAGMA busy_timeout')).toEqual([{ timeout: 5000 }])
@@ -288,7 +288,7 @@ describe('a file that another process writes', () => {
     let other: InstanceType<typeof libsql>
     beforeEach(async () => {
       const file = newFile()
-      dataSource = await open('libsql', file, { patience: 300 }, { enableWAL: journal === 'WAL', timeout: 1 } as never)
+      dataSource = await open('libsql', file, { busyTimeout: 300 }, { enableWAL: journal === 'WAL', timeout: 1 } as never)
       other = new libsql(file)
     })
     afterEach(async () => {
@@ -301,7 +301,7 @@ describe('a file that another process writes', () => {
 
     async function expectBothToWrite(ids: string[]): Promise<void> {
       insertOther('x')
-      await databaseOf(dataSource).step(() => insert('y'))
+      await databaseOf(dataSource).transaction(() => insert('y'))
       insertOther('z')
       expect(await idsOf(dataSource)).toEqual([...ids, 'x', 'y', 'z'])
     }
@@ -405,14 +405,14 @@ test.each(['sqljs', 'libsql'] as const)('a full disk is told as such, also where
   const [{ page_count: pages }] = await dataSource.query('PRAGMA page_count')
   await dataSource.query(`PRAGMA max_page_count = ${pages + 3}`)
   const fill = () =>
-    attempt(function* () {
+    savepoint(function* () {
       for (let i = 0; i < 100; i++)
         yield* query("INSERT INTO sync_tombstone (collection, id, stamp) VALUES ('x', ?, 1)", String(i).padEnd(3_000))
     })
-  await expect(database.step(fill)).rejects.toThrow(/The disk is full/)
+  await expect(database.transaction(fill)).rejects.toThrow(/The disk is full/)
   expect(await dataSource.query('SELECT * FROM sync_tombstone')).toEqual([])
   await dataSource.query('PRAGMA max_page_count = 100000')
-  await database.step(fill)
+  await database.transaction(fill)
   await dataSource.destroy()
 })
 
@@ -423,17 +423,17 @@ describe('a database in memory is saved', () => {
     const database = databaseOf(dataSource)
     await database.save()
     autoSaveCallback.mockClear()
-    for (const id of ['a', 'b', 'c']) await database.step(() => insert(id))
+    for (const id of ['a', 'b', 'c']) await database.transaction(() => insert(id))
     expect(autoSaveCallback).toHaveBeenCalledTimes(0)
     await database.save()
     await database.save()
     expect(autoSaveCallback).toHaveBeenCalledTimes(1)
     // the export leaves the statements of the next step usable, and foreign keys on
-    await database.step(() => insert('d'))
+    await database.transaction(() => insert('d'))
     await database.save()
     expect(autoSaveCallback).toHaveBeenCalledTimes(2)
     expect(await idsOf(dataSource)).toEqual(['a', 'b', 'c', 'd'])
-    await database.step(() => query('SELECT 1'), { readOnly: true })
+    await database.transaction(() => query('SELECT 1'), { readOnly: true })
     await database.save()
     expect(autoSaveCallback).toHaveBeenCalledTimes(2)
     expect(await dataSource.query('PRAGMA foreign_keys')).toEqual([{ foreign_keys: 1 }])
@@ -442,13 +442,13 @@ describe('a database in memory is saved', () => {
 
   test('or its sync is told that it was not, while the application keeps a transaction open', async () => {
     const autoSaveCallback = jest.fn()
-    const dataSource = await open('sqljs', '', { patience: 50 }, {
+    const dataSource = await open('sqljs', '', { busyTimeout: 50 }, {
       location: undefined,
       autoSave: true,
       autoSaveCallback,
     } as Partial<DataSourceOptions>)
     const database = databaseOf(dataSource)
-    await database.step(() => insert('a'))
+    await database.transaction(() => insert('a'))
     autoSaveCallback.mockClear()
     const runner = dataSource.createQueryRunner()
     await runner.startTransaction()
@@ -465,7 +465,7 @@ describe('a database in memory is saved', () => {
     const file = newFile()
     const dataSource = await open('sqljs', file)
     const database = databaseOf(dataSource)
-    await database.step(() => insert('a'))
+    await database.transaction(() => insert('a'))
     await database.save()
     const saved = await open('sqljs', '', {}, {
       location: undefined,
@@ -483,7 +483,7 @@ describe('a database in memory is saved', () => {
     await database.save()
     save.mockClear()
     save.mockRejectedValueOnce(new Error('quota'))
-    await database.step(() => insert('a'))
+    await database.transaction(() => insert('a'))
     await expect(database.save()).rejects.toThrow(DatabaseFailedError)
     await database.save()
     await database.save()

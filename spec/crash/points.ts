@@ -6,7 +6,7 @@ export type Phase = 'before' | 'after'
 export interface Moment {
   readonly process: string
   /** `sql` is a statement of the application's or of TypeORM's, `statement` one of a step. */
-  readonly kind: 'statement' | 'sql' | 'step' | 'request' | 'serve' | 'handler' | 'save'
+  readonly kind: 'statement' | 'sql' | 'transaction' | 'request' | 'serve' | 'handler' | 'save'
   readonly label: string
 }
 
@@ -23,7 +23,7 @@ export class Gone extends Error {}
 const POSSIBLE: Record<Moment['kind'], readonly (readonly [Phase, Fault])[]> = {
   statement: [['before', 'gone'], ['before', 'error'], ['after', 'gone'], ['after', 'error']], // biome-ignore format: a table
   sql: [['before', 'gone'], ['before', 'error']], // biome-ignore format: a table
-  step: [['before', 'gone']],
+  transaction: [['before', 'gone']],
   request: [['before', 'gone'], ['before', 'error'], ['after', 'gone'], ['after', 'error']], // biome-ignore format: a table
   serve: [['before', 'gone'], ['after', 'gone']], // biome-ignore format: a table
   handler: [['before', 'gone'], ['before', 'error'], ['after', 'gone'], ['after', 'error']], // biome-ignore format: a table

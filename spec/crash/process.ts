@@ -114,7 +114,7 @@ export class Process {
   }
 
   async start(): Promise<void> {
-    this.bury()
+    this.writeTombstone()
     const life = new Life()
     this.life = life
     const { points, schema } = this
@@ -148,7 +148,7 @@ export class Process {
         ...(this.options.server && { server: `http://${this.options.server}` }),
         ...(this.options.pageSize && { pageSize: this.options.pageSize }),
         ...(this.options.batchSize && { batchSize: this.options.batchSize }),
-        patience: 100,
+        busyTimeout: 100,
         retries: this.options.retries ?? 0,
         wait: async () => {},
         fetch: this.#fetch(life),
@@ -156,9 +156,9 @@ export class Process {
           if (life.isOver) throw new Gone()
           pending = points.before(this, 'statement', sql)
         },
-        beforeStep: async () => {
+        beforeTransaction: async () => {
           if (life.isOver) return never()
-          points.before(this, 'step', '')
+          points.before(this, 'transaction', '')
         },
         ...(this.kind === 'sqljs' && { save: () => this.#save(life) }),
       })
@@ -193,7 +193,7 @@ export class Process {
     const alive = () => {
       if (life.isOver) throw new Gone()
     }
-    const step = <T>(work: () => T): T => {
+    const transaction = <T>(work: () => T): T => {
       alive()
       let result: T
       try {
@@ -205,8 +205,8 @@ export class Process {
       after(false)
       return result
     }
-    connection.run = (sql, values) => step(() => run(sql, values))
-    connection.runMany = (sql, many) => step(() => runMany(sql, many))
+    connection.run = (sql, values) => transaction(() => run(sql, values))
+    connection.runMany = (sql, many) => transaction(() => runMany(sql, many))
   }
 
   #fetch(life: Life): typeof globalThis.fetch {
@@ -267,7 +267,7 @@ export class Process {
   /** The process ends as it should. */
   stop(): void {
     this.#left = this.#snapshot()
-    this.bury()
+    this.writeTombstone()
   }
 
   #snapshot(): Left {
@@ -304,7 +304,7 @@ export class Process {
     if (old) for (const part of PARTS) rmSync(old + part, { force: true })
   }
 
-  bury(): void {
+  writeTombstone(): void {
     if (!this.#isStarted) return
     this.#isStarted = false
     this.life.end()

@@ -55,7 +55,7 @@ export async function runScenario(
     }
     return { points: points.length, done, held: done - failures.length, failures }
   } finally {
-    for (const each of world.processes.values()) each.bury()
+    for (const each of world.processes.values()) each.writeTombstone()
   }
 }
 

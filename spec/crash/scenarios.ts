@@ -1,6 +1,6 @@
 // What is done while things go wrong: every arrow of the walk of one changed row and every law (ARCHITECTURE.md).
 
-import { collectTombstones, forgetPushes, renewCollection } from '../../server-koa/maintenance.js'
+import { collectTombstones, forgetPushes, renewHistory } from '../../server-koa/maintenance.js'
 import { preferLocalConflictHandler, preferRemoteConflictHandler, resolveEach } from '../../src/sync/handlers.js'
 import { CASCADE, DOUBLED, PLAIN, RESTRICT, SET_NULL, SINGLE, WIDENED, Widen1700000000000 } from './entities.js'
 import type { Kind, ProcessOptions, Schema } from './process.js'
@@ -361,7 +361,7 @@ export const SCENARIOS: Scenario[] = [
     },
     async act(w) {
       w.handler = preferLocalConflictHandler
-      await w.run(w.S, () => renewCollection(w.S.dataSource))
+      await w.run(w.S, () => renewHistory(w.S.dataSource))
       await w.sync(w.A)
       await w.sync(w.B)
     },
@@ -490,10 +490,10 @@ export const SCENARIOS: Scenario[] = [
     prepare: bothChange([['a'], ['b']]),
     async act(w) {
       // B tells while A, which has read already, is about to
-      let isTold = false
+      let isPushed = false
       w.network.before = method => {
-        if (method !== 'POST' || isTold) return
-        isTold = true
+        if (method !== 'POST' || isPushed) return
+        isPushed = true
         w.network.before = () => {}
         throw new TypeError('fetch failed')
       }
@@ -598,6 +598,6 @@ async function plainDatabase(kind: Kind) {
   for (const id of ['x', 'y'])
     await plain.dataSource.query('INSERT INTO item (id, a, b, c) VALUES (?, ?, ?, ?)', [id, `${id}a`, `${id}b`, `${id}c`])
   const left = await plain.keep()
-  plain.bury()
+  plain.writeTombstone()
   return left
 }

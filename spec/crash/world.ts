@@ -265,13 +265,13 @@ export class World {
     for (const each of this.devices) {
       const report = await this.#mustSync(each, 'at rest')
       if (!report) continue
-      const { pulled, pushed, merged, conflicts, waiting, refused } = report
-      const moved = { pulled, pushed, merged, conflicts, waiting, refused }
+      const { pulled, pushed, merged, conflicts, unapplied, rejected } = report
+      const moved = { pulled, pushed, merged, conflicts, unapplied, rejected }
       if (Object.values(moved).some(n => n > 0)) this.problems.push(`${each.name} is not at rest: ${JSON.stringify(moved)}`)
       if (await hasLocalChanges(each.dataSource)) this.problems.push(`${each.name} has local changes left`)
     }
-    const told = this.requests.filter(r => r.startsWith('POST'))
-    if (told.length) this.problems.push(`told at rest: ${told}`)
+    const pushedTo = this.requests.filter(r => r.startsWith('POST'))
+    if (pushedTo.length) this.problems.push(`told at rest: ${pushedTo}`)
     for (const each of this.processes.values()) this.#checkBookkeeping(each)
   }
 
@@ -308,9 +308,9 @@ export class World {
       const rows = process.look(`SELECT * FROM "${table}"`)
       if (rows.length) problem(`has ${table} left: ${JSON.stringify(rows)}`)
     }
-    const open = process.look('SELECT * FROM sync_remote WHERE push_key IS NOT NULL OR pulling OR sweeping OR page IS NOT NULL')
+    const open = process.look('SELECT * FROM sync_server WHERE push_key IS NOT NULL OR pulling OR sweeping OR page IS NOT NULL')
     if (open.length) problem(`has begun something: ${JSON.stringify(open)}`)
-    if (process.look('SELECT step FROM sync_clock')[0]?.step !== null) problem('has a step open')
+    if (process.look('SELECT bypass FROM sync_clock')[0]?.transaction !== null) problem('has a step open')
     const unstamped = process.look('SELECT id FROM item WHERE "_lastChange" IS NULL OR "_lastChange" > (SELECT now FROM sync_clock)')
     if (unstamped.length) problem(`has rows without a stamp of its clock: ${JSON.stringify(unstamped)}`)
     const orphans = process.look('PRAGMA foreign_key_check')

@@ -11,7 +11,7 @@ const schema = (options: Partial<Options>) =>
   new EntitySchema<any>({ name: 'Task', columns: { id: { type: 'uuid', primary: true } }, ...options })
 const Tag = schema({ name: 'Tag' })
 
-const refused: [title: string, options: Partial<Options>, says: RegExp][] = [
+const rejected: [title: string, options: Partial<Options>, says: RegExp][] = [
   [
     'a key that is numbered',
     { columns: { id: { type: 'integer', primary: true, generated: 'increment' } } },
@@ -60,7 +60,7 @@ function tree(): Options['relations'] {
 const open = (...entities: EntitySchema[]) => dataSourceOn('libsql', newFile(), { entities, synchronize: true })
 
 describe('refused, when the data source is initialised, is', () => {
-  test.each(refused)('%s', async (_, options, says) => {
+  test.each(rejected)('%s', async (_, options, says) => {
     const Task = schema(options)
     enableSync(Task, '/tasks')
     const dataSource = open(Task, Tag)
@@ -76,7 +76,7 @@ describe('refused, when the data source is initialised, is', () => {
     await expect(open(Task).initialize()).rejects.toThrow(`Task cannot be synced: its column ${name} has a name that our own columns have`)
   })
 
-  test.each(['sync_clock', 'sync_image_task'])('a table with a name of ours: %s', async tableName => {
+  test.each(['sync_clock', 'sync_base_task'])('a table with a name of ours: %s', async tableName => {
     const Task = schema({ tableName })
     enableSync(Task, '/tasks')
     await expect(open(Task).initialize()).rejects.toThrow(/Task cannot be synced: its table sync_\w+ has a name of our own tables/)

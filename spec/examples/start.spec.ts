@@ -59,7 +59,7 @@ test('the story fits into 100 columns, and has no colours where nobody asked for
 
 test('databases that differ are told, and the story does not end well', async () => {
   const { compare } = await import('../../examples/start.js')
-  const told: string[] = []
+  const pushedTo: string[] = []
   const holding = (...rows: object[]) => ({ query: async () => rows }) as never
   const milk = { id: 'milk', name: 'Buy milk', _lastChange: 1 }
   const databases: [string, never][] = [
@@ -67,7 +67,7 @@ test('databases that differ are told, and the story does not end well', async ()
     ['Alice', holding({ ...milk, _lastChange: 2 })],
     ['Bob', holding({ ...milk, name: 'Buy oat milk' }, { id: 'tea', name: 'Buy tea' })],
   ]
-  expect(await compare(['task'], databases, line => told.push(line))).toBe(2)
-  expect(told.join('\n')).toMatch(/Bob: .*Buy oat milk/)
-  expect(told.join('\n')).toMatch(/Alice: no such row/)
+  expect(await compare(['task'], databases, line => pushedTo.push(line))).toBe(2)
+  expect(pushedTo.join('\n')).toMatch(/Bob: .*Buy oat milk/)
+  expect(pushedTo.join('\n')).toMatch(/Alice: no such row/)
 })

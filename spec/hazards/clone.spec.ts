@@ -65,8 +65,8 @@ test('a copy that was made while a push had no answer ends it as well, and tells
   const clone = await cloneOfAlice()
   await tasks(alice).update(milk.id, { done: true })
   await tasks(clone).update(milk.id, { dueDate: new Date('2026-12-24T10:00:00Z') })
-  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
-  expect(await syncAll(clone)).toMatchObject({ conflicts: 0, waiting: 0 })
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0 })
+  expect(await syncAll(clone)).toMatchObject({ conflicts: 0, unapplied: 0 })
   await expectEqual(clone)
   expect(await tasks(server.dataSource).findOneByOrFail({ id: milk.id })).toMatchObject({
     name: 'Buy oat milk',

@@ -1,7 +1,7 @@
 import 'reflect-metadata'
 import { expect, test } from '@jest/globals'
 import { InvalidAnswerError, journal, type SyncProgress, syncAll } from 'typeorm-sync'
-import { renewCollection } from 'typeorm-sync/server-koa'
+import { renewHistory } from 'typeorm-sync/server-koa'
 import { testOnSqlite } from '../stories/devices.js'
 import { Cut, client, drop, edit, forgetRemovals, nowOf, put, server, titles, twoWindows, unseen } from './world.js'
 
@@ -40,7 +40,7 @@ testOnSqlite('a page that was asked for ahead does not count where another windo
   // the page is stored, and the next one on its way: as if the other window had stored a part of a newer answer to the same question
   const onProgress = ({ entities: synced }: SyncProgress) => {
     if (!synced.includes('Note')) return
-    if (isFirst) databaseConnection.prepare('UPDATE sync_remote SET "reads" = "reads" + 1').run([])
+    if (isFirst) databaseConnection.prepare('UPDATE sync_server SET "reads" = "reads" + 1').run([])
     isFirst = false
   }
   await syncAll(alice.notes, undefined, { onProgress })
@@ -181,14 +181,14 @@ test('a conflict over a note that is removed and forgotten meanwhile becomes one
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   await put(alice.dataSource, 'a', 'hers')
-  await put(there, 'a', 'theirs')
-  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1 })
+  await put(there, 'a', 'remote')
+  expect(await syncAll(alice.notes)).toMatchObject({ unapplied: 1 })
   await drop(there, 'a')
   await put(there, 'b')
   await forgetRemovals(there)
   await syncAll(alice.notes)
-  const waiting = await journal(alice.notes).waiting()
-  expect(waiting.map(w => [w.id, w.local?.title, w.remote])).toEqual([['a', 'hers', null]].slice(0, waiting.length))
+  const unapplied = await journal(alice.notes).unapplied()
+  expect(unapplied.map(w => [w.id, w.local?.title, w.remote])).toEqual([['a', 'hers', null]].slice(0, unapplied.length))
   await syncAll(alice.notes, (conflicts, updates) => void updates.push(...conflicts.map(c => ({ id: c.id }))))
   expect(await titles(there)).toEqual({ a: 'hers', b: 'b' })
 })
@@ -256,13 +256,13 @@ test('after a restore whatever the backup lacks is told again, be it read or mad
   await put(there, 'contested', 'zero')
   await syncAll(alice.notes)
   await edit(alice.dataSource, 'contested', 'hers')
-  await edit(there, 'contested', 'theirs')
-  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1 })
+  await edit(there, 'contested', 'remote')
+  expect(await syncAll(alice.notes)).toMatchObject({ unapplied: 1 })
   await put(there, 'read, later')
   await syncAll(alice.notes)
   await unseen(there, 'DELETE FROM note', 'DELETE FROM sync_tombstone')
-  await renewCollection(there)
-  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 0 })
+  await renewHistory(there)
+  expect(await syncAll(alice.notes)).toMatchObject({ unapplied: 0 })
   const all = { contested: 'hers', made: 'made', read: 'read', 'read, later': 'read, later' }
   expect(await titles(there)).toEqual(all)
   expect(await titles(alice.dataSource)).toEqual(all)

@@ -39,7 +39,7 @@ test.each(SERVERS)('a removal whose sender has not seen a grandchild takes nothi
   await alice.getRepository(Shelf).delete('s')
   // one by one the shelves come first: she knows nothing of what came to the others. All in one, it is read before anything is told
   await syncAll(alice.getRepository(Shelf))
-  expect((await journal(alice.getRepository(Shelf)).refused()).map(r => r.code)).toEqual([hasFeed ? 'children-exist' : 'children-unseen'])
+  expect((await journal(alice.getRepository(Shelf)).rejected()).map(r => r.code)).toEqual([hasFeed ? 'children-exist' : 'children-unseen'])
   expect(await sql(there, 'SELECT name FROM remark')).toEqual([{ name: 'of Bob’s' }])
 })
 
@@ -62,7 +62,7 @@ test.each(SERVERS)('a removal waits while a grandchild waits for a word, and tak
   await syncAll(bob)
   for (let i = 0; i < 3; i++) await syncAll(alice)
   expect(await sql(there, 'SELECT name FROM remark')).toEqual([{ name: 'of Bob’s, once more' }])
-  expect((await journal(alice.getRepository(Remark)).waiting()).map(w => [w.id, w.reason])).toEqual([['r', 'contested']])
+  expect((await journal(alice.getRepository(Remark)).unapplied()).map(w => [w.id, w.reason])).toEqual([['r', 'contested']])
   await syncAll(alice, preferRemoteConflictHandler)
   for (const device of [alice, bob, alice]) await syncAll(device, preferRemoteConflictHandler)
   for (const each of [there, alice, bob]) expect(await sql(each, 'SELECT name FROM remark')).toEqual([{ name: 'of Bob’s, once more' }])

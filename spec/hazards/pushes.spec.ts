@@ -13,7 +13,7 @@ const send = ({ url, body }: WireRequest, key: string) =>
 
 /** Reads what a window of another process would find. */
 const remoteOf = async ({ dataSource }: Awaited<ReturnType<typeof client>>) =>
-  (await dataSource.query(`SELECT * FROM sync_remote WHERE collection = 'note'`))[0]
+  (await dataSource.query(`SELECT * FROM sync_server WHERE collection = 'note'`))[0]
 
 test('a note whose push got no answer, and that the server removed since, does not come back', async () => {
   const { dataSource: there, url } = await server()
@@ -58,10 +58,10 @@ test('what others changed between two batches of a push is not overwritten', asy
   alice.wire.before = async request => {
     if (!isPush(request)) return
     alice.wire.mend()
-    await edit(there, 'b', 'theirs')
+    await edit(there, 'b', 'remote')
   }
-  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1 })
-  expect(await titles(there)).toEqual({ a: 'hers', b: 'theirs' })
+  expect(await syncAll(alice.notes)).toMatchObject({ unapplied: 1 })
+  expect(await titles(there)).toEqual({ a: 'hers', b: 'remote' })
 })
 
 test('a note that is edited while the batch before its own is under way is told as it stands', async () => {
@@ -109,10 +109,10 @@ testOnSqlite('an image that is no base any more goes with the next sync, though 
   const alice = await client(url)
   for (let i = 0; i < 2; i++) await syncAll(alice.notes)
   // as the simulation has found one, on a device with two servers
-  const image = "SELECT id, 'a', 0, 1 FROM sync_remote WHERE collection = 'note'"
-  await unseen(alice.dataSource, `INSERT INTO sync_image_note (_sync_remote, _sync_id, _sync_stamp, _sync_removed) ${image}`)
+  const baseVersion = "SELECT id, 'a', 0, 1 FROM sync_server WHERE collection = 'note'"
+  await unseen(alice.dataSource, `INSERT INTO sync_base_note (_sync_server, _sync_id, _sync_stamp, _sync_removed) ${baseVersion}`)
   expect(await syncAll(alice.notes)).toMatchObject({ requests: hasFeed ? 1 : TABLES.length, pushed: 0 })
-  expect(await alice.dataSource.query('SELECT * FROM sync_image_note')).toEqual([])
+  expect(await alice.dataSource.query('SELECT * FROM sync_base_note')).toEqual([])
 })
 
 test('what was in a push that came to nothing is no version that the server knows', async () => {
@@ -124,7 +124,7 @@ test('what was in a push that came to nothing is no version that the server know
   alice.wire.before = async request => {
     if (!isPush(request)) return
     alice.wire.mend()
-    await edit(there, 'a', 'theirs')
+    await edit(there, 'a', 'remote')
     await edit(alice.dataSource, 'a', 'two')
   }
   await syncAll(alice.notes)
@@ -142,15 +142,15 @@ test('a note that waits for a decision does not count as told with the others, h
   const alice = await client(url)
   await syncAll(alice.notes)
   await edit(alice.dataSource, 'a', 'one')
-  await edit(there, 'a', 'theirs')
+  await edit(there, 'a', 'remote')
   await edit(alice.dataSource, 'b', 'one')
-  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1, pushed: 1 })
+  expect(await syncAll(alice.notes)).toMatchObject({ unapplied: 1, pushed: 1 })
   await edit(alice.dataSource, 'b', 'two')
   // while the application is asked she goes on writing
   const later = () => edit(alice.dataSource, 'a', 'two')
   // one by one, all collections are synced again where something waits: another one may have brought what it waits for
-  expect(await syncAll(alice.notes, later)).toMatchObject({ conflicts: hasFeed ? 1 : 2, waiting: 1, pushed: 1 })
-  expect(await syncAll(alice.notes, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, waiting: 0 })
+  expect(await syncAll(alice.notes, later)).toMatchObject({ conflicts: hasFeed ? 1 : 2, unapplied: 1, pushed: 1 })
+  expect(await syncAll(alice.notes, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, unapplied: 0 })
   expect(await titles(there)).toEqual({ a: 'two', b: 'two' })
 })
 
@@ -180,9 +180,9 @@ test('what a push tells is what both know, whatever is edited meanwhile', async 
     await edit(alice.dataSource, 'a', 'two')
   }
   await syncAll(alice.notes)
-  await there.query(`UPDATE note SET body = 'theirs' WHERE id = 'a'`)
-  expect(await syncAll(alice.notes)).toMatchObject({ merged: 1, conflicts: 0, waiting: 0 })
-  expect(await alice.dataSource.query('SELECT title, body FROM note')).toEqual([{ title: 'two', body: 'theirs' }])
+  await there.query(`UPDATE note SET body = 'remote' WHERE id = 'a'`)
+  expect(await syncAll(alice.notes)).toMatchObject({ merged: 1, conflicts: 0, unapplied: 0 })
+  expect(await alice.dataSource.query('SELECT title, body FROM note')).toEqual([{ title: 'two', body: 'remote' }])
 })
 
 test('a decision to keep our side is not acknowledged by an older push', async () => {
@@ -191,7 +191,7 @@ test('a decision to keep our side is not acknowledged by an older push', async (
   const [first, second] = await twoWindows(url)
   await syncAll(first.notes)
   await edit(first.dataSource, 'a', 'hers')
-  await edit(there, 'a', 'theirs')
+  await edit(there, 'a', 'remote')
   await syncAll(first.notes) // it waits
   await put(first.dataSource, 'b')
   first.wire.after = async request => {
@@ -211,7 +211,7 @@ test('the server’s side of a decision is what both know from then on', async (
   const alice = await client(url)
   await syncAll(alice.notes)
   await edit(alice.dataSource, 'a', 'hers')
-  await there.query(`UPDATE note SET title = 'theirs', body = 'theirs' WHERE id = 'a'`)
+  await there.query(`UPDATE note SET title = 'remote', body = 'remote' WHERE id = 'a'`)
   await syncAll(alice.notes, preferLocalConflictHandler)
   await syncAll(alice.notes)
   expect(rowsIn(alice.wire.requests.findLast(isPush)?.body)).toEqual([{ id: 'a', title: 'hers', _partial: true }])
@@ -255,7 +255,7 @@ test('a refusal that comes late, for a push that another window has ended, leave
   first.wire.before = async request => {
     if (!isPush(request)) return
     first.wire.before = undefined
-    await edit(there, 'a', 'theirs')
+    await edit(there, 'a', 'remote')
   }
   first.wire.after = async request => {
     if (!isPush(request)) return
@@ -273,27 +273,30 @@ test('a refusal that comes late, for a push that another window has ended, leave
   expect(await remoteOf(first)).toMatchObject({ push_key: expect.any(String) })
 })
 
-test.each([true, false])('a window does not read on while another one’s push is unanswered, be there news (%p) or not', async isNews => {
-  const { dataSource: there, url } = await server()
-  await put(there, 'a')
-  const [first, second] = await twoWindows(url)
-  await syncAll(first.notes)
-  if (isNews) await edit(there, 'a', 'edited')
-  second.wire.before = async () => {
-    second.wire.mend()
-    await put(first.dataSource, 'x')
-    first.wire.after = request => {
-      if (isPush(request)) throw new Cut()
+test.each([true, false])(
+  'a window does not read on while another one’s push is unanswered, be there news (%p) or not',
+  async isLocalChange => {
+    const { dataSource: there, url } = await server()
+    await put(there, 'a')
+    const [first, second] = await twoWindows(url)
+    await syncAll(first.notes)
+    if (isLocalChange) await edit(there, 'a', 'edited')
+    second.wire.before = async () => {
+      second.wire.mend()
+      await put(first.dataSource, 'x')
+      first.wire.after = request => {
+        if (isPush(request)) throw new Cut()
+      }
+      await expect(syncAll(first.notes)).rejects.toThrow()
+      await drop(there, 'x')
     }
-    await expect(syncAll(first.notes)).rejects.toThrow()
-    await drop(there, 'x')
-  }
-  await syncAll(second.notes)
-  await syncAll(second.notes)
-  const end = { a: isNews ? 'edited' : 'a' }
-  expect(await titles(first.dataSource)).toEqual(end)
-  expect(await titles(there)).toEqual(end)
-})
+    await syncAll(second.notes)
+    await syncAll(second.notes)
+    const end = { a: isLocalChange ? 'edited' : 'a' }
+    expect(await titles(first.dataSource)).toEqual(end)
+    expect(await titles(there)).toEqual(end)
+  },
+)
 
 test('nobody is asked about a conflict while a window that is stopped by another one has read half of what there is', async () => {
   const { dataSource: there, url } = await server()
@@ -316,8 +319,8 @@ test('nobody is asked about a conflict while a window that is stopped by another
     first.wire.mend()
     expect(response.status).toBe(304)
     await edit(second.dataSource, 'a', 'hers')
-    await edit(there, 'a', 'theirs')
-    await edit(there, 'b', 'theirs')
+    await edit(there, 'a', 'remote')
+    await edit(there, 'b', 'remote')
     await new Promise<void>(halfRead => {
       second.wire.before = async (_request, number) => {
         if (number !== 2) return
@@ -345,7 +348,7 @@ test('nobody is asked about a conflict while a window that is stopped by another
   await reading
   goOn()
   await telling
-  expect(shown.slice(0, 2)).toEqual([['a'], { a: 'hers', b: 'theirs', z: 'z' }])
+  expect(shown.slice(0, 2)).toEqual([['a'], { a: 'hers', b: 'remote', z: 'z' }])
 })
 
 test('a part of a note that is not there is contested, and makes no half of a note', async () => {
@@ -353,19 +356,19 @@ test('a part of a note that is not there is contested, and makes no half of a no
   await put(there, 'a')
   const since = await nowOf(there)
   expect((await post(url, '', [{ id: 'x', title: 'half', _partial: true }])).status).toBe(409)
-  await edit(there, 'a', 'theirs')
+  await edit(there, 'a', 'remote')
   const answer = await post(url, `since=${since}`, [
     { id: 'x', title: 'half', _partial: true },
-    { id: 'a', title: 'mine', _partial: true },
+    { id: 'a', title: 'local', _partial: true },
   ])
   expect(await answer.json()).toMatchObject({
     status: 409,
     updates: [
-      { id: 'a', title: 'theirs' },
+      { id: 'a', title: 'remote' },
       { id: 'x', _removed: true },
     ],
   })
-  expect(await titles(there)).toEqual({ a: 'theirs' })
+  expect(await titles(there)).toEqual({ a: 'remote' })
 })
 
 test('what is posted as it stands already is no news for anybody', async () => {
@@ -428,11 +431,11 @@ test('a note that the server refuses is set aside, and the others go on', async 
   await setRule(there)
   const alice = await client(url)
   for (const title of ['a', 'b!', 'c']) await put(alice.dataSource, title[0] as string, title)
-  expect(await syncAll(alice.notes)).toMatchObject({ pushed: 2, refused: 1 })
+  expect(await syncAll(alice.notes)).toMatchObject({ pushed: 2, rejected: 1 })
   expect(await titles(there)).toEqual({ a: 'a', c: 'c' })
   // it does not count as told, and is told when it was mended
   await edit(alice.dataSource, 'b', 'b')
-  expect(await syncAll(alice.notes)).toMatchObject({ pushed: 1, refused: 0 })
+  expect(await syncAll(alice.notes)).toMatchObject({ pushed: 1, rejected: 0 })
   expect(await titles(there)).toEqual({ a: 'a', b: 'b', c: 'c' })
 })
 
@@ -443,10 +446,10 @@ test('an edit that the server refused is not overwritten by what comes from ther
   await syncAll(alice.notes)
   await (there.options.type === 'better-sqlite3' ? there.query(RULE.replace('INSERT', 'UPDATE')) : setRule(there))
   await edit(alice.dataSource, 'a', 'hers!')
-  expect(await syncAll(alice.notes)).toMatchObject({ refused: 1 })
-  await there.query(`UPDATE note SET body = 'theirs'`)
+  expect(await syncAll(alice.notes)).toMatchObject({ rejected: 1 })
+  await there.query(`UPDATE note SET body = 'remote'`)
   await syncAll(alice.notes)
-  expect(await alice.notes.find()).toMatchObject([{ title: 'hers!', body: 'theirs' }])
+  expect(await alice.notes.find()).toMatchObject([{ title: 'hers!', body: 'remote' }])
 })
 
 test('who may not write still reads, and has nothing to end', async () => {
@@ -490,9 +493,9 @@ test('a push that is too large is told in halves, and a note that is too large a
     const rows = rowsIn(request.body)
     if (rows.length > 2 || request.body?.includes('large')) return new Response('{}', { status: 413 })
   }
-  expect(await syncAll(alice.notes)).toMatchObject({ pushed: 5, refused: 1 })
+  expect(await syncAll(alice.notes)).toMatchObject({ pushed: 5, rejected: 1 })
   expect(Object.keys(await titles(there))).toEqual(['a', 'b', 'c', 'd', 'e'])
-  expect(await journal(alice.notes).refused()).toMatchObject([{ id: 'f', code: 'too-large' }])
+  expect(await journal(alice.notes).rejected()).toMatchObject([{ id: 'f', code: 'too-large' }])
 })
 
 test('after a push that took too long the next one is half as large', async () => {
@@ -518,7 +521,7 @@ test('a push that was refused the second time, and arrives late from the first, 
     await setRule(there)
     throw new Cut()
   }
-  expect(await syncAll(alice.notes)).toMatchObject({ refused: 1 })
+  expect(await syncAll(alice.notes)).toMatchObject({ rejected: 1 })
   await liftRule(there)
   const { key, ...request } = late as WireRequest & { key: string }
   await send(request, key)
@@ -561,10 +564,10 @@ testOnSqlite('a database in memory is saved before a push leaves, and when the s
   const alice = await client(url, { save: () => void story.push('saved') })
   await put(alice.dataSource, 'a')
   story.length = 0
-  alice.wire.before = request => void (isPush(request) && story.push('told'))
+  alice.wire.before = request => void (isPush(request) && story.push('pushedTo'))
   await syncAll(alice.notes)
   // to ask for a feed in vain, and to sync the folders, is a sync each
-  expect(story).toEqual([...(hasFeed ? [] : ['saved', 'saved']), 'saved', 'told', 'saved'])
+  expect(story).toEqual([...(hasFeed ? [] : ['saved', 'saved']), 'saved', 'pushedTo', 'saved'])
 })
 
 test('nothing is told twice, nobody is asked again, and nothing is kept, when there is nothing new', async () => {
@@ -578,10 +581,10 @@ test('nothing is told twice, nobody is asked again, and nothing is kept, when th
   expect(alice.wire.requests.filter(isPush)).toEqual([])
   // nor does a client that only reads collect the stamps of what it read
   const [{ count }] = await alice.dataSource.query(
-    `SELECT count(*) AS count FROM sync_stamp s JOIN sync_remote r ON r.id = s.remote WHERE r.collection = 'note'`,
+    `SELECT count(*) AS count FROM sync_stamp s JOIN sync_server r ON r.id = s.server WHERE r.collection = 'note'`,
   )
   expect(Number(count)).toBeLessThan(2)
   await edit(alice.dataSource, 'a', 'hers')
   await syncAll(alice.notes)
-  expect(await alice.dataSource.query('SELECT * FROM sync_image_note')).toEqual([])
+  expect(await alice.dataSource.query('SELECT * FROM sync_base_note')).toEqual([])
 })

@@ -49,14 +49,14 @@ test('a note whose unique slug is taken waits, the others arrive, and nothing of
   for (const id of ['a', 'b', 'c', 'd']) await put(there, id, id, { slug: id })
   const alice = await client(url)
   await put(alice.dataSource, 'x', 'hers', { slug: 'b' })
-  expect(await syncAll(alice.notes)).toMatchObject({ pulled: 3, waiting: 1, refused: 1 })
+  expect(await syncAll(alice.notes)).toMatchObject({ pulled: 3, unapplied: 1, rejected: 1 })
   expect(await slugs(alice.dataSource)).toEqual(['aa', 'cc', 'dd', 'xb'])
-  expect(await journal(alice.notes).waiting()).toMatchObject([{ id: 'b', reason: 'not-unique' }])
+  expect(await journal(alice.notes).unapplied()).toMatchObject([{ id: 'b', reason: 'not-unique' }])
   // the steps that were tried in vain have left no stamp to be taken for a change of ours
   await edit(alice.dataSource, 'a', 'edited')
   await syncAll(alice.notes)
-  const told = alice.wire.requests.filter(r => r.method === 'POST').flatMap(r => rowsIn(r.body).map(row => row.id))
-  expect(new Set(told)).toEqual(new Set(['x', 'a']))
+  const pushedTo = alice.wire.requests.filter(r => r.method === 'POST').flatMap(r => rowsIn(r.body).map(row => row.id))
+  expect(new Set(pushedTo)).toEqual(new Set(['x', 'a']))
   await alice.dataSource.query(`UPDATE note SET slug = 'x' WHERE id = 'x'`)
   await syncAll(alice.notes)
   await syncAll(alice.notes)
@@ -75,10 +75,10 @@ test('two notes that exchange their unique slugs arrive as they are, in both dir
   }
   await syncAll(alice.notes)
   await swap(there)
-  expect(await syncAll(alice.notes)).toMatchObject({ pulled: 2, waiting: 0 })
+  expect(await syncAll(alice.notes)).toMatchObject({ pulled: 2, unapplied: 0 })
   expect(await slugs(alice.dataSource)).toEqual(['ab', 'ba'])
   await swap(alice.dataSource)
-  expect(await syncAll(alice.notes)).toMatchObject({ refused: 0 })
+  expect(await syncAll(alice.notes)).toMatchObject({ rejected: 0 })
   expect(await slugs(there)).toEqual(['aa', 'bb'])
 })
 
@@ -105,7 +105,7 @@ test('a decision that the database does not take leaves the others standing, and
   const alice = await client(url)
   await syncAll(alice.notes)
   for (const id of ['a', 'b']) await edit(alice.dataSource, id, 'hers')
-  for (const id of ['a', 'b']) await edit(there, id, 'theirs')
+  for (const id of ['a', 'b']) await edit(there, id, 'remote')
   await alice.dataSource.query(`UPDATE note SET slug = 'taken' WHERE id = 'c'`)
   await syncAll(alice.notes)
   alice.wire.mend()
@@ -114,12 +114,12 @@ test('a decision that the database does not take leaves the others standing, and
     conflicts.find(c => c.id === 'b')?.takeRemote()
   })
   expect(alice.wire.requests.filter(r => r.method === 'POST')).toEqual([])
-  expect(await titles(alice.dataSource)).toEqual({ a: 'hers', b: 'theirs', c: 'zero' })
+  expect(await titles(alice.dataSource)).toEqual({ a: 'hers', b: 'remote', c: 'zero' })
   await edit(alice.dataSource, 'c', 'later')
   await syncAll(alice.notes)
   expect(alice.wire.requests.flatMap(r => (r.method === 'POST' ? rowsIn(r.body) : []))).toMatchObject([{ id: 'c', title: 'later' }])
   await syncAll(alice.notes, preferLocalConflictHandler)
-  expect(await titles(there)).toEqual({ a: 'hers', b: 'theirs', c: 'later' })
+  expect(await titles(there)).toEqual({ a: 'hers', b: 'remote', c: 'later' })
 })
 
 testOnSqlite('triggers that somebody dropped are back for the sync, and what was made meanwhile is told', async () => {
@@ -142,7 +142,7 @@ test('what is written while the application decides is not overwritten by the de
   const alice = await client(url)
   await syncAll(alice.notes)
   await edit(alice.dataSource, 'a', 'hers')
-  await edit(there, 'a', 'theirs')
+  await edit(there, 'a', 'remote')
   await syncAll(alice.notes, async (conflicts, updates) => {
     await edit(alice.dataSource, 'a', 'hers, later')
     preferRemoteConflictHandler(conflicts, updates, () => {})
@@ -158,12 +158,12 @@ test('nor does a decision count for a version of the server’s that came after 
   const [first, second] = await twoWindows(url)
   await syncAll(first.notes)
   await edit(first.dataSource, 'a', 'hers')
-  await edit(there, 'a', 'theirs')
+  await edit(there, 'a', 'remote')
   const asked: unknown[] = []
   await syncAll(first.notes, async (conflicts, updates) => {
     asked.push(...conflicts.map(c => (c.remote as { title: string }).title))
     if (asked.length === 1) {
-      await edit(there, 'a', 'theirs, later')
+      await edit(there, 'a', 'remote, later')
       await syncAll(second.notes)
     }
     preferLocalConflictHandler(conflicts, updates, () => {})
@@ -172,7 +172,7 @@ test('nor does a decision count for a version of the server’s that came after 
     asked.push(...conflicts.map(c => (c.remote as { title: string }).title))
     preferLocalConflictHandler(conflicts, updates, () => {})
   })
-  expect(asked).toEqual(['theirs', 'theirs, later'])
+  expect(asked).toEqual(['remote', 'remote, later'])
 })
 
 test('a removal that was decided takes along the notes that were shown, and no others', async () => {
@@ -221,7 +221,7 @@ test('a note that is moved to a folder which Alice has removed is asked about', 
   await dropFolder(alice.dataSource, 'g')
   await there.query(`UPDATE note SET "folderId" = 'g'`)
   await syncNotes(alice)
-  expect(await journal(alice.notes).waiting()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
+  expect(await journal(alice.notes).unapplied()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
 })
 
 test('a removal that was read ahead is not stored where a note comes to it meanwhile that needs a word about it', async () => {
@@ -241,15 +241,15 @@ test('a removal that was read ahead is not stored where a note comes to it meanw
     // it is read here as well, where the notes are synced by themselves
     other.wire.before = ({ url }) => (new URL(url).pathname === '/folders' ? new Response('{}', { status: 503 }) : undefined)
     await expect(syncAll(other.notes)).rejects.toMatchObject({ status: 503 })
-    expect(await journal(other.notes).waiting()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
+    expect(await journal(other.notes).unapplied()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
   }
-  expect((await syncAll(alice.folders)).entities.Folder).toMatchObject({ pushed: 1, refused: 1 })
+  expect((await syncAll(alice.folders)).entities.Folder).toMatchObject({ pushed: 1, rejected: 1 })
   expect(await titles(there)).toEqual({ a: 'a' })
   expect(await there.query('SELECT id, name FROM folder ORDER BY id')).toEqual([
     { id: 'f', name: 'hers' },
     { id: 'g', name: 'g' },
   ])
-  expect(await journal(alice.notes).waiting()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
+  expect(await journal(alice.notes).unapplied()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
 })
 
 test('a folder is removed with the notes that Alice has seen in it; one that she has not seen is asked about first', async () => {
@@ -267,14 +267,14 @@ test('a folder is removed with the notes that Alice has seen in it; one that she
   }
   if (hasFeed) {
     expect(await syncAll(alice.folders)).toMatchObject({
-      refused: 1,
-      waiting: 1,
-      entities: { Folder: { refused: 1 }, Note: { waiting: 1 } },
+      rejected: 1,
+      unapplied: 1,
+      entities: { Folder: { rejected: 1 }, Note: { unapplied: 1 } },
     })
     // that note goes which she has seen, and its folder stays
     expect(await titles(there)).toEqual({ b: 'unseen' })
   } else {
-    expect(await syncOnly(alice, '/folders')).toMatchObject({ refused: 1 })
+    expect(await syncOnly(alice, '/folders')).toMatchObject({ rejected: 1 })
     expect(await titles(there)).toEqual({ a: 'a', b: 'unseen' })
   }
   expect(await there.query('SELECT id FROM folder')).toEqual([{ id: 'f' }])
@@ -293,7 +293,7 @@ test('a folder is removed with the notes that Alice has seen in it; one that she
   await dropFolder(alice.dataSource, 'f')
   for (let i = 0; i < 2; i++) await syncAll(alice.dataSource)
   expect(await titles(there)).toEqual({})
-  expect(await journal(alice.folders).refused()).toEqual([])
+  expect(await journal(alice.folders).rejected()).toEqual([])
 })
 
 test('what a removal took along on the server is told to the others, and to whoever removed', async () => {
@@ -332,7 +332,7 @@ test('a note that went with its folder, and was made anew elsewhere, is asked of
   // with a feed both come at once
   if (!hasFeed) await syncOnly(alice, '/folders')
   await put(there, 'a', 'anew')
-  expect(await syncAll(alice.dataSource)).toMatchObject({ conflicts: 0, waiting: 0 })
+  expect(await syncAll(alice.dataSource)).toMatchObject({ conflicts: 0, unapplied: 0 })
   expect(await titles(alice.dataSource)).toEqual({ a: 'anew' })
 })
 
@@ -347,7 +347,7 @@ test('a removal that was refused for a note which is gone since is told again', 
     alice.wire.mend()
     await put(there, 'a', 'unseen', { folderId: 'f' })
   }
-  expect(await syncAll(alice.folders)).toMatchObject({ refused: 1 })
+  expect(await syncAll(alice.folders)).toMatchObject({ rejected: 1 })
   await there.query(`DELETE FROM note WHERE id = 'a'`)
   await syncAll(alice.dataSource)
   await syncAll(alice.dataSource)
@@ -363,14 +363,14 @@ testOnSqlite('nor what goes beside a folder that a rule of the application’s k
     `CREATE TRIGGER keeper BEFORE DELETE ON folder WHEN OLD.id = 'f' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: keeper'); END`,
   )
   for (const id of ['f', 'g']) await dropFolder(there, id)
-  expect(await syncAll(alice.folders)).toMatchObject({ waiting: 1 })
+  expect(await syncAll(alice.folders)).toMatchObject({ unapplied: 1 })
   expect(await alice.dataSource.query('SELECT id FROM folder')).toEqual([{ id: 'f' }])
-  const told = () => alice.wire.requests.filter(r => r.method === 'POST').map(r => r.body)
-  expect(told()).toEqual([])
+  const pushedTo = () => alice.wire.requests.filter(r => r.method === 'POST').map(r => r.body)
+  expect(pushedTo()).toEqual([])
   // nor later: the stamp of the removal that was undone is not forgotten with it
   await putFolder(alice.dataSource, 'h')
   await syncAll(alice.folders)
-  expect(told()).toEqual([hasFeed ? '{"changes":{"/folders":[{"id":"h","name":"h"}]}}' : '[{"id":"h","name":"h"}]'])
+  expect(pushedTo()).toEqual([hasFeed ? '{"changes":{"/folders":[{"id":"h","name":"h"}]}}' : '[{"id":"h","name":"h"}]'])
 })
 
 test('a folder that Alice removed stays on the server while a note that came into it waits for a word', async () => {
@@ -381,7 +381,7 @@ test('a folder that Alice removed stays on the server while a note that came int
   await dropFolder(alice.dataSource, 'f')
   await put(there, 'a', 'a', { folderId: 'f' })
   await syncNotes(alice)
-  expect(await journal(alice.notes).waiting()).toMatchObject([{ id: 'a' }])
+  expect(await journal(alice.notes).unapplied()).toMatchObject([{ id: 'a' }])
   await syncAll(alice.folders)
   expect(await titles(there)).toEqual({ a: 'a' })
   await syncAll(alice.notes, conflicts => {
@@ -400,11 +400,11 @@ test('nor is its removal decided while that note waits: whoever takes the note t
   await dropFolder(alice.dataSource, 'f')
   await there.query(`UPDATE folder SET name = 'renamed'`)
   await put(there, 'a', 'a', { folderId: 'f' })
-  const both = { Folder: { waiting: 1 }, Note: { waiting: 1 } }
-  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 2, entities: both })
+  const both = { Folder: { unapplied: 1 }, Note: { unapplied: 1 } }
+  expect(await syncAll(alice.notes)).toMatchObject({ unapplied: 2, entities: both })
   expect((await syncAll(alice.folders, preferLocalConflictHandler)).entities).toMatchObject({
     ...both,
-    Folder: { conflicts: 1, waiting: 1 },
+    Folder: { conflicts: 1, unapplied: 1 },
   })
   await syncAll(alice.notes, preferRemoteConflictHandler)
   await syncAll(alice.dataSource)
@@ -420,13 +420,13 @@ test('notes that come with their folder arrive with it, and those that are read 
   const alice = await client(url)
   if (!hasFeed) {
     await syncOnly(alice, '/notes')
-    expect((await journal(alice.notes).waiting()).map(w => [w.id, w.reason])).toEqual([
+    expect((await journal(alice.notes).unapplied()).map(w => [w.id, w.reason])).toEqual([
       ['a', 'parent-missing'],
       ['b', 'parent-missing'],
     ])
     expect(await titles(alice.dataSource)).toEqual({})
     await syncOnly(alice, '/folders')
-  } else expect(await syncAll(alice.notes)).toMatchObject({ pulled: 3, waiting: 0, requests: 1 })
+  } else expect(await syncAll(alice.notes)).toMatchObject({ pulled: 3, unapplied: 0, requests: 1 })
   await syncAll(alice.notes)
   expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b' })
 })
@@ -437,10 +437,10 @@ test('notes that are told with their folder are stored with it, and those that a
   await putFolder(alice.dataSource, 'f')
   await put(alice.dataSource, 'a', 'a', { folderId: 'f' })
   if (!hasFeed) {
-    expect(await syncOnly(alice, '/notes')).toMatchObject({ refused: 1 })
+    expect(await syncOnly(alice, '/notes')).toMatchObject({ rejected: 1 })
     await syncOnly(alice, '/folders')
-  } else expect(await syncAll(alice.notes)).toMatchObject({ pushed: 2, refused: 0, requests: 2 })
-  expect(await syncAll(alice.notes)).toMatchObject({ refused: 0 })
+  } else expect(await syncAll(alice.notes)).toMatchObject({ pushed: 2, rejected: 0, requests: 2 })
+  expect(await syncAll(alice.notes)).toMatchObject({ rejected: 0 })
   expect(await titles(there)).toEqual({ a: 'a' })
 })
 
@@ -451,8 +451,8 @@ test('branches that hang on each other arrive together', async () => {
   for (const each of [alice, bob]) closing(() => each.destroy())
   for (const id of ['x', 'y']) await alice.query('INSERT INTO branch (id, name) VALUES (?, ?)', [id, id])
   await alice.query(`UPDATE branch SET "parentId" = CASE id WHEN 'x' THEN 'y' ELSE 'x' END`)
-  expect(await syncAll(alice)).toMatchObject({ pushed: 2, refused: 0 })
-  expect(await syncAll(bob)).toMatchObject({ pulled: 2, waiting: 0 })
+  expect(await syncAll(alice)).toMatchObject({ pushed: 2, rejected: 0 })
+  expect(await syncAll(bob)).toMatchObject({ pulled: 2, unapplied: 0 })
   expect(await bob.query('SELECT id, "parentId" FROM branch ORDER BY id')).toEqual([
     { id: 'x', parentId: 'y' },
     { id: 'y', parentId: 'x' },
@@ -466,7 +466,7 @@ test('a note that was edited here and removed there is asked about', async () =>
   await syncAll(alice.notes)
   await edit(alice.dataSource, 'a', 'hers')
   await there.query('DELETE FROM note')
-  expect(await syncAll(alice.notes)).toMatchObject({ waiting: 1 })
+  expect(await syncAll(alice.notes)).toMatchObject({ unapplied: 1 })
   expect(await titles(alice.dataSource)).toEqual({ a: 'hers' })
 })
 
@@ -491,7 +491,7 @@ test('a note that was moved here into a folder that goes is asked about, where t
   await alice.query(`UPDATE thing SET "boxId" = 'two'`)
   await there.dataSource.query(`DELETE FROM box WHERE id = 'two'`)
   await syncAll(alice)
-  expect(await journal(alice.getRepository(Box)).waiting()).toMatchObject([{ id: 'two', reason: 'children-changed' }])
+  expect(await journal(alice.getRepository(Box)).unapplied()).toMatchObject([{ id: 'two', reason: 'children-changed' }])
   expect(await alice.query('SELECT "boxId" FROM thing')).toEqual([{ boxId: 'two' }])
 })
 
@@ -500,11 +500,11 @@ test('a note that was moved here into a folder that goes is asked about, where t
 test('a note that was made and removed here before the first pull is the server’s, and its removal is told to nobody', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
-  for (const id of ['a', 'b', 'c']) await put(there, id, 'theirs')
+  for (const id of ['a', 'b', 'c']) await put(there, id, 'remote')
   await put(alice.dataSource, 'a', 'hers')
   await drop(alice.dataSource, 'a')
-  const all = { a: 'theirs', b: 'theirs', c: 'theirs' }
-  expect(await syncAll(alice.notes)).toMatchObject({ pulled: 3, waiting: 0, pushed: 0 })
+  const all = { a: 'remote', b: 'remote', c: 'remote' }
+  expect(await syncAll(alice.notes)).toMatchObject({ pulled: 3, unapplied: 0, pushed: 0 })
   await edit(alice.dataSource, 'b', 'edited')
   expect(await syncAll(alice.notes)).toMatchObject({ pushed: 1 })
   expect(await titles(alice.dataSource)).toEqual({ ...all, b: 'edited' })
@@ -532,6 +532,6 @@ test('a note that is born in a relay keeps, for the server above, that there was
   await put(above.dataSource, 'other')
   await syncAll(relay.dataSource)
   expect(await post(relay.url, '/notes', [{ id: 'a', title: 'new', body: null, slug: null, folder: null }])).toMatchObject({ code: 200 })
-  const kept = await relay.dataSource.query('SELECT _sync_id AS id, _sync_removed AS removed FROM sync_image_note')
+  const kept = await relay.dataSource.query('SELECT _sync_id AS id, _sync_removed AS removed FROM sync_base_note')
   expect(kept.map((k: { id: string; removed: unknown }) => [k.id, Number(k.removed)])).toEqual([['a', 1]])
 })

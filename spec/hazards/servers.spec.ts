@@ -19,22 +19,22 @@ async function relay({ isOld = false } = {}) {
     }
   const started = await startServer(entities, { options: { server: above.url, retries: 0, fetch: wire.fetch } })
   closing(() => started.stop())
-  const told = async (body: unknown) => {
+  const pushedTo = async (body: unknown) => {
     const headers = { 'content-type': 'application/json' }
     const response = await fetch(`${started.url}/notes`, { method: 'POST', headers, body: JSON.stringify(body) })
     expect(response.status).toBe(200)
   }
-  return { above: above.dataSource, here: started.dataSource, url: started.url, notes: started.dataSource.getRepository(Note), told }
+  return { above: above.dataSource, here: started.dataSource, url: started.url, notes: started.dataSource.getRepository(Note), pushedTo }
 }
 
 test('what a device tells a relay merges with what the server above changed', async () => {
-  const { above, here, notes, told } = await relay()
+  const { above, here, notes, pushedTo } = await relay()
   await put(above, 'a', 'zero')
   await syncAll(here)
-  await told([{ id: 'a', title: 'told', _partial: true }])
+  await pushedTo([{ id: 'a', title: 'pushedTo', _partial: true }])
   await above.query(`UPDATE note SET body = 'above'`)
-  expect(await syncAll(notes)).toMatchObject({ merged: 1, waiting: 0 })
-  expect(await above.query('SELECT title, body FROM note')).toEqual([{ title: 'told', body: 'above' }])
+  expect(await syncAll(notes)).toMatchObject({ merged: 1, unapplied: 0 })
+  expect(await above.query('SELECT title, body FROM note')).toEqual([{ title: 'pushedTo', body: 'above' }])
 })
 
 test('a removal that waits for a decision is not forgotten with those that everybody has heard of', async () => {
@@ -44,7 +44,7 @@ test('a removal that waits for a decision is not forgotten with those that every
   await drop(here, 'a')
   await edit(above, 'a', 'above')
   await edit(here, 'b', 'here')
-  expect(await syncAll(notes)).toMatchObject({ waiting: 1, pushed: 1 })
+  expect(await syncAll(notes)).toMatchObject({ unapplied: 1, pushed: 1 })
   await forgetRemovals(here)
   expect(await syncAll(notes, preferLocalConflictHandler)).toMatchObject({ conflicts: 1 })
   await syncAll(notes)
@@ -58,7 +58,7 @@ test('what one server changed merges with what another one did', async () => {
       ...{ name: 'Slip', tableName: 'slip' },
       columns: { id: { ...text, primary: true }, title: text, body: text },
     })
-  const [there, mine] = [slip(), slip()]
+  const [there, local] = [slip(), slip()]
   enableSync(there, '/slips')
   const servers = await Promise.all([1, 2].map(() => startServer([there])))
   for (const each of servers) {
@@ -66,16 +66,16 @@ test('what one server changed merges with what another one did', async () => {
     await each.dataSource.query(`INSERT INTO slip (id, title, body) VALUES ('a', 'zero', 'zero')`)
   }
   enableSync(
-    mine,
+    local,
     servers.map(({ url }) => `${url}/slips`),
   )
-  const alice = await device([mine], servers[0]?.url as string)
+  const alice = await device([local], servers[0]?.url as string)
   closing(() => alice.destroy())
-  const slips = alice.getRepository(mine)
+  const slips = alice.getRepository(local)
   for (let i = 0; i < 2; i++) await syncAll(slips)
   await servers[0]?.dataSource.query(`UPDATE slip SET title = 'one'`)
   await servers[1]?.dataSource.query(`UPDATE slip SET body = 'two'`)
-  expect(await syncAll(slips)).toMatchObject({ pulled: 1, merged: 1, waiting: 0 })
+  expect(await syncAll(slips)).toMatchObject({ pulled: 1, merged: 1, unapplied: 0 })
   await syncAll(slips)
   for (const { manager } of [alice, ...servers.map(s => s.dataSource)])
     expect(await manager.query('SELECT title, body FROM slip')).toEqual([{ title: 'one', body: 'two' }])
@@ -88,7 +88,7 @@ test('a row that came from one server and was removed here is not brought back b
       ...{ name: 'Slip', tableName: 'slip' },
       columns: { id: { ...text, primary: true }, title: text },
     })
-  const [there, mine] = [slip(), slip()]
+  const [there, local] = [slip(), slip()]
   enableSync(there, '/slips')
   const servers = await Promise.all([1, 2].map(() => startServer([there])))
   for (const each of servers) {
@@ -96,16 +96,16 @@ test('a row that came from one server and was removed here is not brought back b
     await each.dataSource.query(`INSERT INTO slip (id, title) VALUES ('a', 'a')`)
   }
   const urls = servers.map(({ url }) => `${url}/slips`) as [string, string]
-  enableSync(mine, urls)
-  const alice = await device([mine], servers[0]?.url as string)
+  enableSync(local, urls)
+  const alice = await device([local], servers[0]?.url as string)
   closing(() => alice.destroy())
-  const slips = alice.getRepository(mine)
+  const slips = alice.getRepository(local)
   await syncAll(slips, undefined, { url: urls[0] })
   expect(await slips.count()).toBe(1)
   await slips.delete('a')
   await syncAll(slips, undefined, { url: urls[1] })
   expect(await slips.count()).toBe(0)
-  expect(await journal(slips).waiting()).toMatchObject([{ id: 'a', url: urls[1], local: null, reason: 'contested' }])
+  expect(await journal(slips).unapplied()).toMatchObject([{ id: 'a', url: urls[1], local: null, reason: 'contested' }])
 })
 
 test.each([true, false])(

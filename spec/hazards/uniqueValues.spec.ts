@@ -45,8 +45,8 @@ async function expectEverywhere({ there, alice, bob }: World, table: string, col
   await syncAll(bob)
   for (const each of [there, alice, bob]) expect(await rowsOf(each, table, columns)).toEqual(rows)
   for (const each of [alice, bob]) {
-    const { refused, waiting } = await syncAll(each)
-    expect({ refused, waiting }).toEqual({ refused: 0, waiting: 0 })
+    const { rejected, unapplied } = await syncAll(each)
+    expect({ rejected, unapplied }).toEqual({ rejected: 0, unapplied: 0 })
   }
 }
 
@@ -68,7 +68,7 @@ describe.each(KINDS)('on %s', kind => {
     await sql(alice, `INSERT INTO ${tag} (id, v) VALUES ('x', 'red')`)
     await sql(alice, `UPDATE ${tag} SET v = 'navy' WHERE id = 'n'`)
     await sql(alice, `INSERT INTO ${tag} (id, v) VALUES ('a', 'blue'), ('z', 'green')`)
-    expect(await syncAll(alice)).toMatchObject({ pushed: 5, refused: 0 })
+    expect(await syncAll(alice)).toMatchObject({ pushed: 5, rejected: 0 })
     await expectEverywhere(all, tag, 'id, v', [
       { id: 'a', v: 'blue' },
       { id: 'n', v: 'navy' },
@@ -119,7 +119,7 @@ describe.each(KINDS)('on %s', kind => {
         { id: '1', v: two?.v },
         { id: '2', v: one?.v },
       ])
-    expect(await syncAll(bob)).toMatchObject({ waiting: 0, pulled: 0 })
+    expect(await syncAll(bob)).toMatchObject({ unapplied: 0, pulled: 0 })
   })
 
   test('two rows exchange a value for which the database has rules', async () => {
@@ -140,7 +140,7 @@ describe.each(KINDS)('on %s', kind => {
       ['2', 1],
     ])
       await sql(all.alice, `UPDATE ${tableName} SET v = ? WHERE id = ?`, [v, key])
-    expect(await syncAll(all.alice)).toMatchObject({ refused: 0 })
+    expect(await syncAll(all.alice)).toMatchObject({ rejected: 0 })
     await expectEverywhere(all, tableName, 'id, v', [
       { id: '1', v: 9 },
       { id: '2', v: 1 },
@@ -164,7 +164,7 @@ describe.each(KINDS)('on %s', kind => {
     await sql(alice, `INSERT INTO folder (id, name) VALUES ('a', 'Inbox')`)
     await sql(alice, `UPDATE folder SET "parentId" = 'a' WHERE id = 'c'`)
     await sql(alice, `DELETE FROM folder WHERE id = 'p'`)
-    expect(await syncAll(alice)).toMatchObject({ pushed: 3, refused: 0 })
+    expect(await syncAll(alice)).toMatchObject({ pushed: 3, rejected: 0 })
     await expectEverywhere(all, 'folder', 'id, name, "parentId"', [
       { id: 'a', name: 'Inbox', parentId: null },
       { id: 'c', name: 'Child', parentId: 'a' },
@@ -191,7 +191,7 @@ describe.each(KINDS)('on %s', kind => {
     await syncAll(bob)
     expect(await rowsOf(bob, 'team', 'id, "captainId"')).toEqual([{ id: 't', captainId: 'p' }])
     expect(await rowsOf(bob, 'player', 'id, "teamId"')).toEqual([{ id: 'p', teamId: 't' }])
-    expect(await syncAll(bob)).toMatchObject({ waiting: 0, pulled: 0, pushed: 0 })
+    expect(await syncAll(bob)).toMatchObject({ unapplied: 0, pulled: 0, pushed: 0 })
   })
 
   test('a folder whose name is taken waits with its child, and every other collection goes on', async () => {
@@ -215,8 +215,8 @@ describe.each(KINDS)('on %s', kind => {
     await sql(there, `INSERT INTO folder (id, name) VALUES ('p', 'Inbox')`)
     await sql(there, `INSERT INTO folder (id, name, "parentId") VALUES ('c', 'Child', 'p')`)
     for (let i = 0; i < 3; i++) await syncAll(bob, preferLocalConflictHandler)
-    const waiting = await journal(bob.getRepository(Folder)).waiting()
-    expect(Object.fromEntries(waiting.map(w => [w.id, w.reason]))).toEqual({ c: 'parent-missing', p: 'not-unique' })
+    const unapplied = await journal(bob.getRepository(Folder)).unapplied()
+    expect(Object.fromEntries(unapplied.map(w => [w.id, w.reason]))).toEqual({ c: 'parent-missing', p: 'not-unique' })
     expect(await rowsOf(there, 'other', 'id')).toEqual([{ id: 'o' }])
   })
 
@@ -262,8 +262,8 @@ describe.each(KINDS)('on %s', kind => {
     await put('e', 'c')
     for (let i = 0; i < 20; i++) await put(`f${i}`, `n${i}`)
     await syncAll(alice)
-    const refused = await journal(alice.getRepository(entity)).refused()
-    expect(Object.fromEntries(refused.map(r => [r.id, r.code]))).toEqual({ c: 'not-unique', d: 'not-valid', e: 'not-unique' })
+    const rejected = await journal(alice.getRepository(entity)).rejected()
+    expect(Object.fromEntries(rejected.map(r => [r.id, r.code]))).toEqual({ c: 'not-unique', d: 'not-valid', e: 'not-unique' })
     const stored = await rowsOf(there, tableName, 'id, v')
     expect(stored.filter((r: { id: string }) => ['a', 'b'].includes(r.id))).toEqual([
       { id: 'a', v: 'b' },
@@ -274,18 +274,18 @@ describe.each(KINDS)('on %s', kind => {
     await sql(alice, `UPDATE ${tableName} SET v = 'short' WHERE id = 'd'`)
     await syncAll(alice)
     await syncAll(alice)
-    expect(await journal(alice.getRepository(entity)).refused()).toEqual([])
+    expect(await journal(alice.getRepository(entity)).rejected()).toEqual([])
     expect(await rowsOf(there, tableName, 'id, v')).toEqual(await rowsOf(alice, tableName, 'id, v'))
   })
 
   test('places in a list move by one, over several pushes and pages', async () => {
     const { entity, tableName } = uniqueTable({ type: 'int' })
-    const refused = new Map<string, number>()
+    const rejected = new Map<string, number>()
     const listening: typeof fetch = async (url, init) => {
       const response = await fetch(url, init)
       if (response.status === 422)
         for (const error of ((await response.clone().json()) as { errors: { id: string }[] }).errors)
-          refused.set(error.id, (refused.get(error.id) ?? 0) + 1)
+          rejected.set(error.id, (rejected.get(error.id) ?? 0) + 1)
       return response
     }
     const { alice, bob, there } = await world(kind, [entity], { batchSize: 100, pageSize: 100, fetch: listening })
@@ -298,7 +298,7 @@ describe.each(KINDS)('on %s', kind => {
     await sql(alice, `INSERT INTO ${tableName} (id, v) VALUES ('first', 1)`)
     for (let i = 0; i < 3; i++) await syncAll(alice)
     // told again, each row came after the one whose place it takes
-    expect(Math.max(...refused.values())).toBe(1)
+    expect(Math.max(...rejected.values())).toBe(1)
     await syncAll(bob)
     for (const each of [alice, bob, there]) {
       expect(
@@ -311,7 +311,7 @@ describe.each(KINDS)('on %s', kind => {
       ).toEqual([length])
       expect(await sql(each, `SELECT v FROM ${tableName} WHERE id = 'first'`)).toEqual([{ v: 1 }])
     }
-    expect(await journal(alice.getRepository(entity)).refused()).toEqual([])
+    expect(await journal(alice.getRepository(entity)).rejected()).toEqual([])
   }, 30_000)
 })
 

@@ -32,12 +32,12 @@ async function letters() {
 
 test('dates and versions that TypeORM changes by itself are no conflict: the later one stands', async () => {
   const { there, alice } = await letters()
-  await there.getRepository(Letter).save({ id: 'a', title: 'theirs' })
-  await there.getRepository(Letter).save({ id: 'a', title: 'theirs, again' })
+  await there.getRepository(Letter).save({ id: 'a', title: 'remote' })
+  await there.getRepository(Letter).save({ id: 'a', title: 'remote, again' })
   await alice.getRepository(Letter).save({ id: 'a', body: 'hers' })
-  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0, merged: 1 })
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0, merged: 1 })
   const letter = await alice.getRepository(Letter).findOneByOrFail({ id: 'a' })
-  expect(letter).toMatchObject({ title: 'theirs, again', body: 'hers', version: 3 })
+  expect(letter).toMatchObject({ title: 'remote, again', body: 'hers', version: 3 })
   expect(await there.getRepository(Letter).findOneByOrFail({ id: 'a' })).toMatchObject({ ...letter })
 })
 
@@ -45,7 +45,7 @@ test('JSON whose keys come in another order is the same', async () => {
   const { there, alice } = await letters()
   await there.query(`UPDATE letter SET tags = '{"y":2,"x":1}'`)
   await alice.query(`UPDATE letter SET tags = '{"x":1,"y":3}'`)
-  expect(await syncAll(alice)).toMatchObject({ waiting: 0 })
+  expect(await syncAll(alice)).toMatchObject({ unapplied: 0 })
   expect(JSON.parse((await there.query('SELECT tags FROM letter'))[0].tags)).toEqual({ x: 1, y: 3 })
 })
 
@@ -128,9 +128,9 @@ test.each([
   ['a date in milliseconds', { at: 1279888110370 }, { at: '2010-07-23T12:28:30.370Z' }],
   ['bytes', { bytes: 'AAECgP8=' }, { bytes: 'AAECgP8=' }],
   ['binary JSON', { data: { x: [1, null, 'é'] } }, { data: { x: [1, null, 'é'] } }],
-])('%s comes back as it was sent', async (_, told, expected) => {
+])('%s comes back as it was sent', async (_, pushedTo, expected) => {
   const { tell, read } = await samples()
-  expect(await tell(told)).toMatchObject({ code: 200 })
+  expect(await tell(pushedTo)).toMatchObject({ code: 200 })
   expect(await read()).toMatchObject(expected)
 })
 
@@ -139,8 +139,8 @@ test.each([
   ['a NUL character', { words: 'x\0y' }, 'words'],
   ['bytes that are no base64', { bytes: 'A*=' }, 'bytes'],
   ['a number that 64 bits do not hold', { count: '9223372036854775808' }, 'count'],
-])('%s is refused', async (_, told, property) => {
-  expect(await (await samples()).tell(told)).toMatchObject({ code: 422, errors: [{ property }] })
+])('%s is refused', async (_, pushedTo, property) => {
+  expect(await (await samples()).tell(pushedTo)).toMatchObject({ code: 422, errors: [{ property }] })
 })
 
 test('a text that has a NUL character already is read to its end', async () => {

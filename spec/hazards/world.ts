@@ -120,7 +120,7 @@ export const forgetRemovals = (of: DataSource) => collectTombstones(of, { olderT
 
 /** What a step of the engine would do: our triggers keep still. */
 export async function unseen(of: DataSource, ...statements: string[]): Promise<void> {
-  await changeLogOf(of).database.step(function* () {
+  await changeLogOf(of).database.transaction(function* () {
     for (const sql of statements) yield* query(sql)
   })
 }

@@ -27,7 +27,7 @@ const database = `sync_late_${process.pid}_${seed}`
 const committed: Record<CollectionName, Written[]> = { items: [], parts: [] }
 const problems: string[] = []
 let missed = 0
-const refused: Record<string, number> = {}
+const rejected: Record<string, number> = {}
 const by: Record<string, number> = {}
 const counts = { ended: 0, rolledBack: 0, held: 0, heldMilliseconds: 0, longestHold: 0, retries: 0, versions: 0 }
 const children: ChildProcess[] = []
@@ -40,7 +40,7 @@ function miss(text: string): void {
 
 function hear(said: Said): void {
   if (said.said === 'problem') problems.push(said.text)
-  if (said.said === 'refused') refused[said.why] = (refused[said.why] ?? 0) + 1
+  if (said.said === 'rejected') rejected[said.why] = (rejected[said.why] ?? 0) + 1
   if (said.said !== 'transaction') return
   counts.ended++
   by[said.by] = (by[said.by] ?? 0) + 1
@@ -196,7 +196,7 @@ console.log(
   `${kind}${broken && `, ${broken} broken`}: ${counts.ended} transactions (${JSON.stringify(by)}), ${counts.rolledBack} rolled back, ` +
     `${counts.held} held open, the longest for ${(counts.longestHold / 1000).toFixed(2)} s, all for ${(counts.heldMilliseconds / 1000).toFixed(0)} s; ` +
     `${counts.versions} versions; ${sum('reads')} reads, ${sum('rows')} rows read, ${sum('busy')} times busy; ` +
-    `${counts.retries} retries, refused ${JSON.stringify(refused)}; ${((performance.now() - start) / 1000).toFixed(0)} s, seed ${seed}`,
+    `${counts.retries} retries, refused ${JSON.stringify(rejected)}; ${((performance.now() - start) / 1000).toFixed(0)} s, seed ${seed}`,
 )
 console.log(
   `${missed ? `MISSED: ${missed}` : 'no reader missed anything'}${problems.length > missed ? `; other problems: ${problems.length - missed}` : ''}`,

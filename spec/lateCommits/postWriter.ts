@@ -64,7 +64,7 @@ export async function postWriter(name: string, urls: readonly string[], { chance
       )
       say({ said: 'transaction', by: 'post', committed: true, held: 0, retries: 0, written })
     } else if ([409, 422, 503].includes(response.status) && !answer.reset) {
-      say({ said: 'refused', why: `${response.status}` })
+      say({ said: 'rejected', why: `${response.status}` })
       if (response.status === 503) await wait(50)
     } else say({ said: 'problem', text: `POST ${collection}: ${response.status} ${JSON.stringify(answer)} to ${JSON.stringify(rows)}` })
   }

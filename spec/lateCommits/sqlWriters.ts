@@ -38,16 +38,16 @@ export function writtenOf(rows: readonly Row[]): Written[] {
 }
 
 /** Deadlocks are the writer's own business: it does the same transaction again. Gives how often, or undefined where a parent was gone. */
-export async function again(attempt: () => Promise<void>): Promise<number | undefined> {
+export async function again(savepoint: () => Promise<void>): Promise<number | undefined> {
   for (let retries = 0; ; retries++) {
     try {
-      await attempt()
+      await savepoint()
       return retries
     } catch (error) {
       const why = mayPass(error)
       if (why === undefined || retries >= 200) throw error
       if (why === 'parent') {
-        say({ said: 'refused', why: 'parent gone' })
+        say({ said: 'rejected', why: 'parent gone' })
         return
       }
       await wait(Math.random() * 20)

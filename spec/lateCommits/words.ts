@@ -23,7 +23,7 @@ export type Said =
       readonly written: readonly Written[]
     }
   /** A write that was refused, for a reason that belongs to the trial. */
-  | { readonly said: 'refused'; readonly why: string }
+  | { readonly said: 'rejected'; readonly why: string }
   | { readonly said: 'problem'; readonly text: string }
 
 export const say = (said: Said) => process.send?.(said)

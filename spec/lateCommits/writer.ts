@@ -13,7 +13,7 @@ const [kind, database = '', seed, urls = '', ...ways] = process.argv.slice(2) as
 /** Writes one transaction, whatever becomes of it. */
 export type Write = () => Promise<void>
 
-let state: 'waiting' | 'writing' | 'over' = 'waiting'
+let state: 'unapplied' | 'writing' | 'over' = 'unapplied'
 process.on('message', said => {
   state = said === 'go' ? 'writing' : 'over'
 })
@@ -32,7 +32,7 @@ async function open(way: string, i: number): Promise<Write> {
 
 const writers = await Promise.all(ways.map(open))
 say({ said: 'ready' })
-while (state === 'waiting') await wait(5)
+while (state === 'unapplied') await wait(5)
 await Promise.all(
   writers.map(async (write, i) => {
     while (state === 'writing') {

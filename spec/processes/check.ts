@@ -7,16 +7,21 @@ import type { Account } from './account.js'
 import { watchingHandler } from './watch.js'
 
 /** Syncs until nothing moves. `before`: what has to be waited for before each sync. */
-export async function settle(clients: readonly DataSource[], account: Account, random: Random, before = async () => {}): Promise<void> {
+export async function applyDecided(
+  clients: readonly DataSource[],
+  account: Account,
+  random: Random,
+  before = async () => {},
+): Promise<void> {
   for (let i = 0; i < 12; i++) {
     let moved = false
     for (const each of clients) {
       await before()
-      const { pulled, pushed, merged, conflicts, waiting, refused } = await syncAll(
+      const { pulled, pushed, merged, conflicts, unapplied, rejected } = await syncAll(
         each,
         watchingHandler(each, said => account.hear(said), random.chance),
       )
-      moved ||= pulled + pushed + merged + conflicts + waiting + refused > 0
+      moved ||= pulled + pushed + merged + conflicts + unapplied + rejected > 0
     }
     if (!moved) return
   }
@@ -75,11 +80,11 @@ function difference(found: string, expected: string): string {
   return `only here ${only(here, there)}, only there ${only(there, here)}`
 }
 
-const NAMES = "IN ('sync_conflict', 'sync_rejection', 'sync_seen')"
+const NAMES = "IN ('sync_unapplied', 'sync_rejection', 'sync_seen')"
 const inSchema = (schema: string) =>
-  `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = ${schema} AND (table_name LIKE 'sync_image%' OR table_name ${NAMES})`
+  `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = ${schema} AND (table_name LIKE 'sync_base%' OR table_name ${NAMES})`
 const BOOKKEEPING: Partial<Record<string, string>> = {
-  'better-sqlite3': `SELECT name FROM sqlite_master WHERE type = 'table' AND (name LIKE 'sync_image%' OR name ${NAMES})`,
+  'better-sqlite3': `SELECT name FROM sqlite_master WHERE type = 'table' AND (name LIKE 'sync_base%' OR name ${NAMES})`,
   postgres: inSchema('current_schema()'),
   mysql: inSchema('DATABASE()'),
 }

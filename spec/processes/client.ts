@@ -9,11 +9,11 @@ import { syncAll } from '../../src/entity/syncAll.js'
 import { SyncError } from '../../src/errors.js'
 import { ANYWHERE } from '../crash/entities.js'
 import { Random } from '../simulation/random.js'
-import { type ClientOrders, open, PROPERTIES, type Said, told } from './open.js'
+import { type ClientOrders, open, PROPERTIES, pushedTo, type Said } from './open.js'
 import { watchingHandler } from './watch.js'
 
 const say = (said: Said) => writeSync(1, `${JSON.stringify(said)}\n`)
-const { server, seed, places, habits } = told<ClientOrders>()
+const { server, seed, places, habits } = pushedTo<ClientOrders>()
 const [Item, Part] = ANYWHERE as unknown as [EntityTarget<ObjectLiteral>, EntityTarget<ObjectLiteral>]
 
 type Edit = { row: string; property: string | null; token: string; before: string[] }
@@ -22,7 +22,7 @@ const tokensOf = (row: ObjectLiteral) => PROPERTIES.map(p => row[p]).filter(v =>
 const clients: [name: string, dataSource: DataSource][] = []
 // patient, for where the disk is slow two processes on one file leave each other few gaps
 for (const { name, place } of places)
-  clients.push([name, await open(place, { server, retries: 0, timeout: habits.timeout, pageSize: 20, batchSize: 10, patience: 60_000 })])
+  clients.push([name, await open(place, { server, retries: 0, timeout: habits.timeout, pageSize: 20, batchSize: 10, busyTimeout: 60_000 })])
 say({ said: 'ready' })
 for (const [i, [name, dataSource]] of clients.entries()) void run(name, dataSource, new Random(seed + i * 100_000))
 
@@ -84,10 +84,10 @@ async function run(name: string, dataSource: DataSource, random: Random): Promis
     const editsOf = (row: string): Edit[] => PROPERTIES.map(property => ({ row, property, token: token(), before: [] }))
     const valuesOf = (edits: Edit[]) => Object.fromEntries(edits.map(e => [e.property, e.token]))
     const own = editsOf(`${table} ${id}`)
-    const theirs = children.map(child => editsOf(`part ${child}`))
-    begins([...own, ...theirs.flat()])
+    const remote = children.map(child => editsOf(`part ${child}`))
+    begins([...own, ...remote.flat()])
     await manager.insert(entity, { id, ...valuesOf(own), ...(parent && { item: { id: parent.id } }) })
-    for (const [i, child] of children.entries()) await manager.insert(Part, { id: child, ...valuesOf(theirs[i] ?? []), item: { id } })
+    for (const [i, child] of children.entries()) await manager.insert(Part, { id: child, ...valuesOf(remote[i] ?? []), item: { id } })
   }
 
   async function change(

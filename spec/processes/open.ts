@@ -31,7 +31,7 @@ function optionsOf(place: Place): DataSourceOptions {
 }
 
 /** What a process was told when it was started. */
-export const told = <T>(): T => {
+export const pushedTo = <T>(): T => {
   process.stdin.resume().on('end', () => process.exit(1))
   return JSON.parse(process.argv[2] ?? '{}')
 }

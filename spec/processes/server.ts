@@ -6,10 +6,10 @@ import Koa from 'koa'
 import type { DataSource } from 'typeorm'
 import { health, syncRoutes } from '../../server-koa/index.js'
 import { DatabaseFailedError } from '../../src/errors.js'
-import { open, type Said, type ServerOrders, told } from './open.js'
+import { open, pushedTo, type Said, type ServerOrders } from './open.js'
 
 const say = (said: Said) => writeSync(1, `${JSON.stringify(said)}\n`)
-const { place, port } = told<ServerOrders>()
+const { place, port } = pushedTo<ServerOrders>()
 
 async function opened(): Promise<DataSource> {
   for (;;) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { BadRequestError, MalformedAnswerError } from '../../src/errors.js'
-import { isStaleAnswer, readPullAnswer, readPushAnswer, readRefusals, readStaleAnswer } from '../../src/protocol/checks.js'
+import { isStaleAnswer, readPullAnswer, readPushAnswer, readRejections, readStaleAnswer } from '../../src/protocol/checks.js'
 import { readPullQuery, readPushedRows, readPushQuery } from '../../src/protocol/requests.js'
 
 const parse = (text: string): unknown => JSON.parse(text)
@@ -144,7 +144,7 @@ describe('refused rows', () => {
       { id: '' },
       { id: 7, code: 4, property: 1 },
     ]
-    expect(readRefusals({ title: 'No', errors })).toEqual([
+    expect(readRejections({ title: 'No', errors })).toEqual([
       { id: 'A', property: 'name', code: 'not-unique', detail: 'is taken' },
       { id: '', code: 'not-valid', detail: '' },
       { id: '7', code: 'not-valid', detail: '' },
@@ -161,7 +161,7 @@ describe('refused rows', () => {
     { errors: [] },
     { errors: [null] },
     { errors: [{ id: 'A' }, { status: '422', title: 'No' }] },
-  ])('%j names none', body => expect(readRefusals(body)).toBeUndefined())
+  ])('%j names none', body => expect(readRejections(body)).toBeUndefined())
 })
 
 describe('the rows of a POST', () => {
@@ -171,8 +171,8 @@ describe('the rows of a POST', () => {
       { id: 'B', name: 'Bread', _partial: true },
       { id: 'C', _removed: true, _partial: true },
     ]
-    const { rows, refusals } = readPushedRows([whole, part, removed])
-    expect(refusals).toEqual([])
+    const { rows, rejections } = readPushedRows([whole, part, removed])
+    expect(rejections).toEqual([])
     expect(rows).toEqual([
       { id: 'A', value: whole, partial: false },
       { id: 'B', value: part, partial: true },
@@ -181,7 +181,7 @@ describe('the rows of a POST', () => {
     expect(rows[0]?.value).toBe(whole)
   })
 
-  test('none at all', () => expect(readPushedRows([])).toEqual({ rows: [], refusals: [] }))
+  test('none at all', () => expect(readPushedRows([])).toEqual({ rows: [], rejections: [] }))
 
   test.each([null, undefined, {}, 'x', 5, { 0: { id: 'A' }, length: 1 }, [null], [[]], ['A'], [{ id: 'A' }, 5]])(
     '%j is no array of rows',
@@ -190,7 +190,7 @@ describe('the rows of a POST', () => {
 
   const [longest, longestOfPairs] = ['x'.repeat(255), '🙂'.repeat(255)]
   test.each(['A', ' ', '0', longest, longestOfPairs, '__proto__', 'constructor', '\uffff', 'x\u{10ffff}', "';--"])('%j is an id', id => {
-    expect(readPushedRows([{ id }])).toEqual({ rows: [{ id, value: { id }, partial: false }], refusals: [] })
+    expect(readPushedRows([{ id }])).toEqual({ rows: [{ id, value: { id }, partial: false }], rejections: [] })
   })
 
   test.each<[unknown, string]>([
@@ -204,18 +204,18 @@ describe('the rows of a POST', () => {
       (id): [string, string] => [id, id],
     ),
   ])('%j is no id', (id, named) => {
-    const { rows, refusals } = readPushedRows([{ id, name: 'Milk' }, { id: 'B' }])
-    expect(refusals).toEqual([{ id: named, code: 'bad-id', detail: expect.stringMatching(/^The id of row 0 .*\.$/) }])
+    const { rows, rejections } = readPushedRows([{ id, name: 'Milk' }, { id: 'B' }])
+    expect(rejections).toEqual([{ id: named, code: 'bad-id', detail: expect.stringMatching(/^The id of row 0 .*\.$/) }])
     expect(rows.map(row => row.id)).toEqual(['B'])
   })
 
   test('an id from a prototype is none', () => {
-    expect(readPushedRows(parse('[{"__proto__": {"id": "A"}}]')).refusals).toMatchObject([{ code: 'bad-id' }])
+    expect(readPushedRows(parse('[{"__proto__": {"id": "A"}}]')).rejections).toMatchObject([{ code: 'bad-id' }])
     expect(readPushedRows(parse('[{"id": "A", "__proto__": {"_removed": true}}]')).rows[0]?.value).not.toBeNull()
   })
 
   test('an id that comes twice is told once, however often it comes; case matters', () => {
-    const { rows, refusals } = readPushedRows([
+    const { rows, rejections } = readPushedRows([
       { id: 'A' },
       { id: 'a' },
       { id: 'A', _removed: true },
@@ -223,7 +223,7 @@ describe('the rows of a POST', () => {
       { id: 'B' },
       { id: 'A' },
     ])
-    expect(refusals).toEqual([{ id: 'A', code: 'duplicate-id', detail: expect.any(String) }])
+    expect(rejections).toEqual([{ id: 'A', code: 'duplicate-id', detail: expect.any(String) }])
     expect(rows.map(row => row.id)).toEqual(['A', 'a', 'B'])
   })
 
@@ -235,7 +235,7 @@ describe('the rows of a POST', () => {
         { id: 'A', value: null, partial: false },
         { id: 'B', value: { id: 'B', name: 'b' }, partial: false },
       ],
-      refusals: [],
+      rejections: [],
     })
     for (const other of [
       { id: 'B' },
@@ -243,13 +243,13 @@ describe('the rows of a POST', () => {
       { id: 'B', name: 'b', _partial: true },
       { id: 'B', name: 'b', _removed: true },
     ])
-      expect(readPushedRows([{ id: 'B', name: 'b' }, other]).refusals).toMatchObject([{ id: 'B', code: 'duplicate-id' }])
+      expect(readPushedRows([{ id: 'B', name: 'b' }, other]).rejections).toMatchObject([{ id: 'B', code: 'duplicate-id' }])
   })
 
   test.each(['_removed', '_partial'])('%s is true or false and nothing else', property => {
-    for (const mark of [null, 1, 0, 'true', [], {}]) {
-      const refusal = { id: 'A', property, code: 'not-valid', detail: expect.any(String) }
-      expect(readPushedRows([{ id: 'A', [property]: mark }])).toEqual({ rows: [], refusals: [refusal] })
+    for (const bypassCapture of [null, 1, 0, 'true', [], {}]) {
+      const rejection = { id: 'A', property, code: 'not-valid', detail: expect.any(String) }
+      expect(readPushedRows([{ id: 'A', [property]: bypassCapture }])).toEqual({ rows: [], rejections: [rejection] })
     }
   })
 
@@ -259,9 +259,9 @@ describe('the rows of a POST', () => {
         fc.oneof(fc.jsonValue(), fc.array(fc.record({ id: fc.jsonValue(), _removed: fc.jsonValue() }, { requiredKeys: [] }))),
         body => {
           try {
-            const { rows, refusals } = readPushedRows(body)
+            const { rows, rejections } = readPushedRows(body)
             expect(new Set(rows.map(row => row.id)).size).toBe(rows.length)
-            expect(rows.length + refusals.length).toBeLessThanOrEqual((body as unknown[]).length)
+            expect(rows.length + rejections.length).toBeLessThanOrEqual((body as unknown[]).length)
           } catch (error) {
             expect(error).toBeInstanceOf(BadRequestError)
           }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { BadRequestError, MalformedAnswerError } from '../../src/errors.js'
-import { isFeedStaleAnswer, readFeedAnswer, readFeedPushAnswer, readFeedStaleAnswer, readRefusals } from '../../src/protocol/checks.js'
+import { isFeedStaleAnswer, readFeedAnswer, readFeedPushAnswer, readFeedStaleAnswer, readRejections } from '../../src/protocol/checks.js'
 import { readFeedGroups, readFeedPushQuery, readFeedQuery } from '../../src/protocol/requests.js'
 
 const milk = { id: 'milk', name: 'Buy milk', _lastChange: 4 }
@@ -105,8 +105,11 @@ describe('an answer to a POST to the feed', () => {
   })
 
   test('or why rows were refused, and of which collection each is', () => {
-    const refusal = { collection: '/taskChanges', id: 'milk', property: 'name', code: 'not-valid', detail: 'It is missing.' }
-    expect(readRefusals({ errors: [refusal, { ...refusal, collection: 7 }] })).toEqual([refusal, { ...refusal, collection: undefined }])
+    const rejection = { collection: '/taskChanges', id: 'milk', property: 'name', code: 'not-valid', detail: 'It is missing.' }
+    expect(readRejections({ errors: [rejection, { ...rejection, collection: 7 }] })).toEqual([
+      rejection,
+      { ...rejection, collection: undefined },
+    ])
   })
 })
 

@@ -296,7 +296,7 @@ describe('properties that are not the caller’s to set', () => {
 
   test('a generated column stays generated', async () => {
     const bank = await startTodo({ entities: [Account] })
-    await bank.post('/accountChanges', [{ id: 'mine', cents: 500, euros: 1_000_000, version: 1 }])
+    await bank.post('/accountChanges', [{ id: 'local', cents: 500, euros: 1_000_000, version: 1 }])
     expect(await bank.dataSource.query('SELECT cents, euros FROM account')).toEqual([{ cents: 500, euros: 5 }])
     expect((await bank.get('/accountChanges')).json.updates[0].euros).toBeUndefined()
     await bank.stop()
@@ -339,7 +339,7 @@ describe('a database that cannot be used', () => {
   })
 
   test('in the middle of a transaction of the application’s: 503, and what is rolled back is told to nobody', async () => {
-    const busy = await startTodo({ patience: 50 })
+    const busy = await startTodo({ busyTimeout: 50 })
     const runner = busy.dataSource.createQueryRunner()
     await runner.startTransaction()
     await runner.query("INSERT INTO task (id, name, done) VALUES ('phantom', 'Never was', false)")

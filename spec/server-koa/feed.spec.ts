@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { EntitySchema } from 'typeorm'
 import { enableSync } from 'typeorm-sync'
 import { Project, Task } from '../../examples/model.js'
-import type { Step } from '../../src/changes/database/database.js'
+import type { Transaction } from '../../src/changes/database/database.js'
 import { readVersion } from '../../src/changes/rows.js'
 import { storeChanges } from '../../src/changes/storeChanges.js'
 import { changeLogOf } from '../../src/entity/registry.js'
@@ -40,7 +40,7 @@ interface Change {
 /** Stores changes of several collections under one stamp. */
 function store({ dataSource }: Todo, changes: readonly Change[]): Promise<number> {
   const log = changeLogOf(dataSource)
-  return log.database.step(function* (): Step<number> {
+  return log.database.transaction(function* (): Transaction<number> {
     const stamp = yield* log.database.tick()
     const all = []
     for (const { table, id, value } of changes) {
@@ -77,7 +77,7 @@ async function pagesOf(server: Todo, query: string, between: () => unknown = () 
   return pages
 }
 
-const told = (pages: readonly Answer[]) =>
+const pushedTo = (pages: readonly Answer[]) =>
   pages.map(({ json }) => Object.keys(json.changes).flatMap(path => json.changes[path].map((row: any) => ({ path, row }))))
 
 /** A page has the rows of a stretch of the whole, those of each collection in their order. */
@@ -94,10 +94,10 @@ const byPlace = (x: { path: string; row: any }, y: { path: string; row: any }) =
 /** The statements of one request. */
 async function statementsOf(server: Todo, work: () => Promise<unknown>): Promise<string[]> {
   const { database } = changeLogOf(server.dataSource)
-  const step = database.step.bind(database)
+  const transaction = database.transaction.bind(database)
   const seen: string[] = []
-  const spy = jest.spyOn(database, 'step').mockImplementation(((body: any, options: any) =>
-    step(function* () {
+  const spy = jest.spyOn(database, 'transaction').mockImplementation(((body: any, options: any) =>
+    transaction(function* () {
       const steps = body()
       for (let next = steps.next(); ; ) {
         if (next.done) return next.value
@@ -116,7 +116,7 @@ async function statementsOf(server: Todo, work: () => Promise<unknown>): Promise
 
 describe('a GET', () => {
   beforeAll(async () => {
-    todo = await startTodo({ entities, pageBytes: 20_000, largestPage: 50 })
+    todo = await startTodo({ entities, pageBytes: 20_000, maxPageSize: 50 })
   })
   afterAll(() => todo.stop())
 
@@ -231,8 +231,8 @@ async function happen(
   steps: readonly { table: Table; id: string; isGone: boolean }[][],
   size: () => number = () => 1,
 ): Promise<void> {
-  for (const step of steps) {
-    const once = new Map(step.map(c => [`${c.table} ${c.id}`, c]))
+  for (const transaction of steps) {
+    const once = new Map(transaction.map(c => [`${c.table} ${c.id}`, c]))
     await store(
       server,
       [...once.values()].map(({ table, id, isGone }) => (isGone ? gone(table, id) : row(table, id, 'x'.repeat(size())))),
@@ -256,16 +256,16 @@ describe('pages of a GET', () => {
         const expected = await whole(todo, since)
         expect(pages.every(({ json }) => Boolean(json.full) === isFull)).toBe(true)
         expect(
-          told(pages)
+          pushedTo(pages)
             .flatMap(page => page.sort(byPlace))
             .sort(byPlace),
         ).toEqual(expected.sort(byPlace))
         // every page but the last is full, and each is a stretch of the whole
-        const counts = told(pages).map(page => page.length)
+        const counts = pushedTo(pages).map(page => page.length)
         expect(counts.slice(0, -1).every(count => count === limit)).toBe(true)
         const stretches = await whole(todo, since)
         let at = 0
-        for (const page of told(pages)) {
+        for (const page of pushedTo(pages)) {
           expectStretch(page, stretches.slice(at, at + page.length))
           at += page.length
         }
@@ -283,7 +283,7 @@ describe('pages of a GET', () => {
         // a name is a short text, notes are large
         await happen(
           todo,
-          steps.map(step => step.map(c => ({ ...c, table: c.table === 'project' ? 'project' : 'note' }))),
+          steps.map(transaction => transaction.map(c => ({ ...c, table: c.table === 'project' ? 'project' : 'note' }))),
           () => 1,
         )
         for (const table of ['note', 'note', 'project', 'note'] as const)
@@ -294,7 +294,7 @@ describe('pages of a GET', () => {
         const pages = await pagesOf(todo, `since=${since}&limit=100`)
         const stretches = await whole(todo, since)
         let at = 0
-        for (const page of told(pages)) {
+        for (const page of pushedTo(pages)) {
           const notes = page.filter(({ path, row }) => path === '/noteChanges' && !row._removed).map(({ row }) => row.text?.length ?? 0)
           expect(notes.length === 1 || notes.reduce((sum, size) => sum + size, 0) <= 5_000).toBe(true)
           expectStretch(page, stretches.slice(at, at + page.length))
@@ -314,11 +314,11 @@ describe('pages of a GET', () => {
       if (!isRemoved) await store(todo, [gone(removed.path.slice(1, -'Changes'.length) as Table, removed.row.id)])
       isRemoved = true
     })
-    const last = told(pages)
+    const last = pushedTo(pages)
       .flat()
       .filter(({ path, row }) => path === removed.path && row.id === removed.row.id)
     expect(last).toMatchObject([{ row: { _removed: true } }])
-    expect(told(pages).flat().length).toBe(before.length)
+    expect(pushedTo(pages).flat().length).toBe(before.length)
   })
 
   test('begin again where tombstones went meanwhile', async () => {
@@ -392,16 +392,16 @@ describe('the whole', () => {
 
   test('in pages too', async () => {
     const pages = await pagesOf(many, 'limit=500')
-    expect(told(pages).map(page => page.length)).toEqual([500, 500, 500, 300])
-    expect(told(pages).flat().sort(byPlace)).toEqual((await whole(many, 0)).sort(byPlace))
+    expect(pushedTo(pages).map(page => page.length)).toEqual([500, 500, 500, 300])
+    expect(pushedTo(pages).flat().sort(byPlace)).toEqual((await whole(many, 0)).sort(byPlace))
   })
 
   test('tells the first now, and what is written meanwhile comes with the next since', async () => {
     const { now: before } = (await many.get('/sync?limit=1')).json
     const { database } = changeLogOf(many.dataSource)
-    const step = database.step.bind(database)
+    const transaction = database.transaction.bind(database)
     let count = 0
-    const spy = jest.spyOn(database, 'step').mockImplementation((async (body: any, options: any) => {
+    const spy = jest.spyOn(database, 'transaction').mockImplementation((async (body: any, options: any) => {
       if (++count === 4) {
         spy.mockRestore()
         await store(
@@ -409,7 +409,7 @@ describe('the whole', () => {
           TABLES.flatMap(table => [row(table, 'r0000', 'later'), row(table, 'new', 'later')]),
         )
       }
-      return step(body, options)
+      return transaction(body, options)
     }) as any)
     const { json } = await many.get('/sync')
     expect(json.now).toBe(before)
@@ -435,7 +435,7 @@ describe('the whole', () => {
   })
 
   test('of which a large page comes as it stood at one moment', async () => {
-    const steps = jest.spyOn(changeLogOf(many.dataSource).database, 'step')
+    const steps = jest.spyOn(changeLogOf(many.dataSource).database, 'transaction')
     const { json } = await many.get('/sync?limit=1700')
     expect(steps).toHaveBeenCalledTimes(1)
     expect(Object.values<any[]>(json.changes).flat()).toHaveLength(1700)

@@ -203,17 +203,17 @@ describe('does not store, for others were faster: 409', () => {
     const [p, t] = [fresh(), fresh()]
     await push({ '/projectChanges': [{ id: p, name: 'x' }], '/taskChanges': [{ id: t, name: 'x' }] })
     const since = await now()
-    await push({ '/taskChanges': [{ id: t, name: 'theirs' }] })
+    await push({ '/taskChanges': [{ id: t, name: 'remote' }] })
     await expectUnchanged(async () => {
       const { status, json } = await push(
-        { '/projectChanges': [{ id: p, name: 'mine' }], '/taskChanges': [{ id: t, name: 'mine' }] },
+        { '/projectChanges': [{ id: p, name: 'local' }], '/taskChanges': [{ id: t, name: 'local' }] },
         `?since=${since}`,
       )
       expect({ status, json }).toMatchObject({
         status: 409,
         json: { type: 'urn:typeorm-sync:rows-contested', now: await now(), collection: expect.any(String) },
       })
-      expect(json.changes).toEqual({ '/taskChanges': [expect.objectContaining({ id: t, name: 'theirs' })] })
+      expect(json.changes).toEqual({ '/taskChanges': [expect.objectContaining({ id: t, name: 'remote' })] })
       expect(json.updates).toBeUndefined()
     })
   })
@@ -236,14 +236,14 @@ describe('does not store, for others were faster: 409', () => {
     const [p, t] = [fresh(), fresh()]
     await push({ '/projectChanges': [{ id: p, name: 'x' }] })
     const since = await now()
-    await push({ '/taskChanges': [{ id: t, name: 'theirs', project: p }] })
+    await push({ '/taskChanges': [{ id: t, name: 'remote', project: p }] })
     const removal = { '/projectChanges': [{ id: p, _removed: true }] }
     for (const query of [`?since=${since}`, `?since=${since}&collections=/projectChanges,/taskChanges`])
       await expectUnchanged(async () => {
         const { status, json } = await push(removal, query)
         expect({ status, changes: json.changes }).toEqual({
           status: 409,
-          changes: { '/taskChanges': [expect.objectContaining({ id: t, name: 'theirs' })] },
+          changes: { '/taskChanges': [expect.objectContaining({ id: t, name: 'remote' })] },
         })
       })
     // of one that it has not, it cannot have seen any

@@ -112,8 +112,8 @@ describe.each(SERVERS)('on %s', kind => {
   describe('rows that need each other in a circle over several collections', () => {
     test('are stored by one POST, changed by one, and go with one', async () => {
       const { post, get, there } = await start(kind)
-      const born = await post(together(circle(1, 2), circle(2, 3), circle(3, 1)))
-      expect(born).toMatchObject({ status: 200, json: { status: 'ok', since: expect.any(Number) } })
+      const createdLocally = await post(together(circle(1, 2), circle(2, 3), circle(3, 1)))
+      expect(createdLocally).toMatchObject({ status: 200, json: { status: 'ok', since: expect.any(Number) } })
       expect((await get()).changes['/clubs']).toMatchObject([{ pass: 'p2' }, { pass: 'p3' }, { pass: 'p1' }])
       // those that are known take others, and new ones come into the circle
       const edited = await post(
@@ -122,10 +122,10 @@ describe.each(SERVERS)('on %s', kind => {
           '/seats': [{ id: 's2', _partial: true, club: 'c4' }],
           '/passs': [{ id: 'p3', _partial: true, seat: 's1' }],
         }),
-        `?since=${born.json.now}`,
+        `?since=${createdLocally.json.now}`,
       )
-      expect(edited).toMatchObject({ status: 200, json: { since: born.json.now } })
-      const { changes, now } = await get(born.json.now)
+      expect(edited).toMatchObject({ status: 200, json: { since: createdLocally.json.now } })
+      const { changes, now } = await get(createdLocally.json.now)
       expect(now).toBe(edited.json.now)
       expect(Object.values(changes as Groups).flatMap(rows => rows.map(r => r._lastChange))).toEqual(Array(6).fill(now))
       expect(await rowsIn(there)).toEqual({
@@ -145,13 +145,13 @@ describe.each(SERVERS)('on %s', kind => {
       const alice = await openOn(deviceOn(kind), ALL, { server: url })
       const bob = await openOn(deviceOn(kind), ALL, { server: url })
       for (const n of [1, 2]) await makeCircle(alice, n)
-      expect(await syncAll(alice)).toMatchObject({ pushed: 6, requests: 2, refused: 0, waiting: 0 })
-      expect(await syncAll(bob)).toMatchObject({ pulled: 6, requests: 1, waiting: 0 })
+      expect(await syncAll(alice)).toMatchObject({ pushed: 6, requests: 2, rejected: 0, unapplied: 0 })
+      expect(await syncAll(bob)).toMatchObject({ pulled: 6, requests: 1, unapplied: 0 })
       for (const each of [alice, bob]) expect(await rowsIn(each)).toEqual(await rowsIn(there))
       await alice.getRepository('club').updateAll({ pass: null })
       for (const id of ['c1', 'c2']) await alice.getRepository('club').delete(id)
-      expect(await syncAll(alice)).toMatchObject({ requests: 2, refused: 0, waiting: 0, conflicts: 0 })
-      expect(await syncAll(bob)).toMatchObject({ waiting: 0, conflicts: 0 })
+      expect(await syncAll(alice)).toMatchObject({ requests: 2, rejected: 0, unapplied: 0, conflicts: 0 })
+      expect(await syncAll(bob)).toMatchObject({ unapplied: 0, conflicts: 0 })
       for (const each of [there, alice, bob]) expect(await rowsIn(each)).toEqual(NOTHING)
     })
 
@@ -168,9 +168,9 @@ describe.each(SERVERS)('on %s', kind => {
         seat: ['s1 seat  c1', 's2 seat  c2'],
         pass: ['p2 pass  s2'],
       })
-      expect((await journal(alice.getRepository('pass')).refused()).map(r => [r.id, r.code])).toEqual([['p1', 'not-valid']])
+      expect((await journal(alice.getRepository('pass')).rejected()).map(r => [r.id, r.code])).toEqual([['p1', 'not-valid']])
       await alice.getRepository('pass').update('p1', { name: 'good' })
-      expect(await syncAll(alice)).toMatchObject({ refused: 0, waiting: 0 })
+      expect(await syncAll(alice)).toMatchObject({ rejected: 0, unapplied: 0 })
       expect(await rowsIn(there)).toEqual(await rowsIn(alice))
     })
   })
@@ -234,7 +234,7 @@ describe.each(SERVERS)('on %s', kind => {
           .flat()
           .join(),
       ).not.toContain('2')
-      expect(await syncAll(alice)).toMatchObject({ pulled: 0, pushed: 0, waiting: 0, refused: 0 })
+      expect(await syncAll(alice)).toMatchObject({ pulled: 0, pushed: 0, unapplied: 0, rejected: 0 })
     })
 
     test.each(['INSERT', 'UPDATE'])('to skip an %s refuses that row, by its collection, and stores what does not need it', async event => {
@@ -254,7 +254,7 @@ describe.each(SERVERS)('on %s', kind => {
         await alice.getRepository(table).update(`${letter}1`, { name: 'skip' })
       } else for (const n of [1, 2]) await makeCircle(alice, n, n === 1 ? { [table]: 'skip' } : {})
       await syncAll(alice)
-      expect((await journal(alice.getRepository(table)).refused()).map(r => [r.id, r.code])).toEqual([[`${letter}1`, 'skipped']])
+      expect((await journal(alice.getRepository(table)).rejected()).map(r => [r.id, r.code])).toEqual([[`${letter}1`, 'skipped']])
       const stands = await rowsIn(there)
       for (const each of TABLES)
         expect(stands[each]).toContainEqual(expect.stringMatching(`^${each[0]}2 ${event === 'UPDATE' ? 'fine' : each} `))
@@ -278,7 +278,7 @@ describe.each(SERVERS)('on %s', kind => {
       for (const [id, name] of Object.entries({ d: 'fine', e: 'bad', f: 'fine' })) await add('seat', id, name, { club: { id: 'a' } })
       for (const [id, name] of Object.entries({ g: 'bad', h: 'fine', i: 'fine' })) await add('pass', id, name, { seat: { id: 'd' } })
       await alice.getRepository('club').update('c0', { name: 'renamed' })
-      expect(await syncAll(alice)).toMatchObject({ refused: 2, waiting: 0 })
+      expect(await syncAll(alice)).toMatchObject({ rejected: 2, unapplied: 0 })
       const ids = async (table: Table) => (await rowsIn(there))[table].map(row => row.split(' ')[0])
       expect([await ids('club'), await ids('seat'), await ids('pass')]).toEqual([
         ['a', 'b', 'c0'],
@@ -290,11 +290,11 @@ describe.each(SERVERS)('on %s', kind => {
         ['seat', 'e'],
         ['pass', 'g'],
       ] as const) {
-        const refused = await journal(alice.getRepository(table)).refused()
-        expect(refused).toMatchObject([{ id, code: 'not-valid' }])
-        expect(JSON.stringify(refused)).not.toContain('secret')
+        const rejected = await journal(alice.getRepository(table)).rejected()
+        expect(rejected).toMatchObject([{ id, code: 'not-valid' }])
+        expect(JSON.stringify(rejected)).not.toContain('secret')
       }
-      expect(await journal(alice.getRepository('club')).refused()).toEqual([])
+      expect(await journal(alice.getRepository('club')).rejected()).toEqual([])
       expect(errors).toEqual([])
     })
 
@@ -309,7 +309,7 @@ describe.each(SERVERS)('on %s', kind => {
         await trigger(bob, table, 'BEFORE UPDATE', `NEW.name = 'bad'`, words)
       }
       await makeCircle(there, 0)
-      const waiting = async (table: Table) => (await journal(bob.getRepository(table)).waiting()).map(w => [w.id, w.reason])
+      const unapplied = async (table: Table) => (await journal(bob.getRepository(table)).unapplied()).map(w => [w.id, w.reason])
       // a first answer, and then one of changes
       for (const round of ['x', 'y']) {
         await there.getRepository('club').insert({ id: round, name: 'fine' })
@@ -327,7 +327,7 @@ describe.each(SERVERS)('on %s', kind => {
           ['p0', ...news.flatMap(r => [`${r}p0`, `${r}p2`])],
         ])
         expect((await rowsIn(bob)).club[0]).toMatch(`c0 ${round}`)
-        expect([await waiting('club'), await waiting('seat'), await waiting('pass')]).toEqual([
+        expect([await unapplied('club'), await unapplied('seat'), await unapplied('pass')]).toEqual([
           [],
           news.map(r => [`${r}s1`, 'not-valid']),
           news.map(r => [`${r}p1`, 'not-valid']),
@@ -341,8 +341,8 @@ describe.each(SERVERS)('on %s', kind => {
         await there.getRepository(table).update(id, { name: 'bad' })
       await there.getRepository('club').update('x', { name: 'edited' })
       await syncAll(bob)
-      expect(await waiting('seat')).toContainEqual(['s0', 'not-valid'])
-      expect(await waiting('pass')).toContainEqual(['xp0', 'not-valid'])
+      expect(await unapplied('seat')).toContainEqual(['s0', 'not-valid'])
+      expect(await unapplied('pass')).toContainEqual(['xp0', 'not-valid'])
       expect((await rowsIn(bob)).club).toContainEqual(expect.stringMatching(/^x edited/))
       expect((await rowsIn(bob)).seat).toContainEqual(expect.stringMatching(/^s0 seat/))
     })

@@ -70,7 +70,7 @@ describe('GET tells', () => {
   })
 
   test('no larger pages than it wants to', async () => {
-    const small = await start({ largestPage: 2 })
+    const small = await start({ maxPageSize: 2 })
     await small.post('/taskChanges', [milk, bread, { id: 'tea', name: 'Drink tea' }])
     expect(ids(await small.get('/taskChanges?limit=1000000'))).toHaveLength(2)
   })
@@ -330,10 +330,10 @@ describe('POST', () => {
 
   test('is on the disk, and saved, before the answer leaves', async () => {
     const { database } = changeLogOf(todo.dataSource)
-    const step = jest.spyOn(database, 'step')
+    const transaction = jest.spyOn(database, 'transaction')
     const save = jest.spyOn(database, 'save')
     await todo.post('/taskChanges', [milk])
-    expect(step.mock.calls.map(([, options]) => options)).toEqual([{ durable: true }])
+    expect(transaction.mock.calls.map(([, options]) => options)).toEqual([{ durable: true }])
     expect(save).toHaveBeenCalledTimes(1)
     save.mockRejectedValueOnce(new DatabaseFailedError('The disk is full'))
     expect((await todo.post('/taskChanges', [bread])).status).toBe(503)
@@ -432,20 +432,20 @@ describe('an error is a problem of RFC 9457', () => {
     [new DatabaseBusyError('busy'), false],
     [new LaggingReplicaError('lagging'), false],
     [new DatabaseFailedError('The disk of /var/lib is full'), true],
-  ])('503 with Retry-After: %s', async (error, isTold) => {
+  ])('503 with Retry-After: %s', async (error, isPushed) => {
     todo = await start()
-    jest.spyOn(changeLogOf(todo.dataSource).database, 'step').mockRejectedValue(error)
+    jest.spyOn(changeLogOf(todo.dataSource).database, 'transaction').mockRejectedValue(error)
     for (const answer of [await todo.get('/taskChanges'), await todo.post('/taskChanges', [milk])]) {
       expect(answer).toMatchObject({ ...problem(503), headers: { 'retry-after': expect.stringMatching(/^\d+$/) } })
       expect(answer.text).not.toContain('/var/lib')
     }
-    expect(todo.errors).toEqual(isTold ? [error, error] : [])
+    expect(todo.errors).toEqual(isPushed ? [error, error] : [])
   })
 
   test('500: what nobody foresaw is told to the application alone', async () => {
     todo = await start({ before: [cors()] })
     const error = new Error('SELECT secret FROM passwords')
-    jest.spyOn(changeLogOf(todo.dataSource).database, 'step').mockRejectedValue(error)
+    jest.spyOn(changeLogOf(todo.dataSource).database, 'transaction').mockRejectedValue(error)
     const answer = await todo.get('/taskChanges', { Origin: 'https://example.org' })
     expect(answer).toMatchObject({ ...problem(500), headers: { 'access-control-allow-origin': '*' } })
     expect(answer.text).not.toMatch(/SELECT|secret| at /)

@@ -136,11 +136,11 @@ test('half an answer never looks whole', async () => {
   await start({ pageSize: 100 })
   await post(many(500))
   const { database } = changeLogOf(todo.dataSource)
-  const step = database.step.bind(database)
+  const transaction = database.transaction.bind(database)
   let count = 0
-  const spy = jest.spyOn(database, 'step').mockImplementation((async (body: any, options: any) => {
+  const spy = jest.spyOn(database, 'transaction').mockImplementation((async (body: any, options: any) => {
     if (++count === 2) throw new DatabaseFailedError('The disk is gone')
-    return step(body, options)
+    return transaction(body, options)
   }) as any)
   await expect(get('/taskChanges')).rejects.toThrow('NGHTTP2_INTERNAL_ERROR')
   spy.mockRestore()

@@ -64,10 +64,10 @@ test('whoever wants everything gets it in one answer, and no step reads more tha
     Array.from({ length: 40 }, (_, i) => photo(`all${String(i).padStart(2, '0')}`, 10_000, 'text')),
   )
   const { database } = changeLogOf(todo.dataSource)
-  const step = database.step.bind(database)
+  const transaction = database.transaction.bind(database)
   const read: number[] = []
-  jest.spyOn(database, 'step').mockImplementation((async (body: any, options: any) => {
-    const result: any = await step(body, options)
+  jest.spyOn(database, 'transaction').mockImplementation((async (body: any, options: any) => {
+    const result: any = await transaction(body, options)
     for (const updates of result.answer.changes.values()) read.push(updates.length)
     return result
   }) as any)

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
-import { collectTombstones, forgetPushes, maintain, renewCollection } from 'typeorm-sync/server-koa'
+import { collectTombstones, forgetPushes, maintain, renewHistory } from 'typeorm-sync/server-koa'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { startTodo, type Todo, until } from './todoServer.js'
 
@@ -43,27 +43,27 @@ describe('collectTombstones', () => {
     await remove('milk')
     await remove('bread')
     const [milk] = await sql("SELECT stamp FROM sync_tombstone WHERE id = 'milk'")
-    await sql("INSERT INTO sync_remote (id, collection, url, server, told_stamp, told_id) VALUES (1, ?, 'u', 's', 0, '')", name)
+    await sql("INSERT INTO sync_server (id, collection, url, origin, pushed_stamp, pushed_id) VALUES (1, ?, 'u', 's', 0, '')", name)
     await sql(
-      `INSERT INTO "sync_image_${name}" (_sync_remote, _sync_id, _sync_stamp, _sync_removed) VALUES (1, 'milk', 1, 1), (1, 'bread', 1, 1)`,
+      `INSERT INTO "sync_base_${name}" (_sync_server, _sync_id, _sync_stamp, _sync_removed) VALUES (1, 'milk', 1, 1), (1, 'bread', 1, 1)`,
     )
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(0)
     // told up to milk's removal, which it heard of, but not of bread's
-    await sql("UPDATE sync_remote SET told_stamp = ?, told_id = 'milk'", milk.stamp)
+    await sql("UPDATE sync_server SET pushed_stamp = ?, pushed_id = 'milk'", milk.stamp)
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(1)
     expect(await tombstones()).toEqual(['bread'])
-    expect(await sql(`SELECT _sync_id AS id FROM "sync_image_${name}"`)).toEqual([{ id: 'bread' }])
+    expect(await sql(`SELECT _sync_id AS id FROM "sync_base_${name}"`)).toEqual([{ id: 'bread' }])
     // what waits for a decision, or was refused, is not agreed with
-    await sql("UPDATE sync_remote SET told_stamp = 9e15, told_id = ''")
-    await sql("INSERT INTO sync_conflict (remote, id, reason) VALUES (1, 'bread', 'contested')")
+    await sql("UPDATE sync_server SET pushed_stamp = 9e15, pushed_id = ''")
+    await sql("INSERT INTO sync_unapplied (server, id, reason) VALUES (1, 'bread', 'contested')")
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(0)
-    await sql('DELETE FROM sync_conflict')
-    await sql("INSERT INTO sync_rejection (remote, id, stamp, code, again) SELECT 1, id, stamp, 'x', 0 FROM sync_tombstone")
+    await sql('DELETE FROM sync_unapplied')
+    await sql("INSERT INTO sync_rejection (server, id, stamp, code, again) SELECT 1, id, stamp, 'x', 0 FROM sync_tombstone")
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(0)
     // what this server removed itself it knows
     await sql('DELETE FROM sync_rejection')
-    await sql("UPDATE sync_remote SET told_stamp = 0, told_id = ''")
-    await sql('INSERT INTO sync_stamp (remote, stamp) SELECT 1, stamp FROM sync_tombstone')
+    await sql("UPDATE sync_server SET pushed_stamp = 0, pushed_id = ''")
+    await sql('INSERT INTO sync_stamp (server, stamp) SELECT 1, stamp FROM sync_tombstone')
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(1)
   })
 
@@ -72,9 +72,9 @@ describe('collectTombstones', () => {
       `INSERT INTO task (id, name, done) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT 'n' || i, 'x', 0 FROM n`,
     )
     await sql("DELETE FROM task WHERE id LIKE 'n%'")
-    const step = jest.spyOn(changeLogOf(todo.dataSource).database, 'step')
+    const transaction = jest.spyOn(changeLogOf(todo.dataSource).database, 'transaction')
     expect(await collectTombstones(todo.dataSource, { olderThan: -DAY })).toBe(5_000)
-    expect(step.mock.calls.length).toBeGreaterThanOrEqual(4)
+    expect(transaction.mock.calls.length).toBeGreaterThanOrEqual(4)
     expect(await tombstones()).toEqual([])
   })
 })
@@ -91,7 +91,7 @@ test('forgetPushes forgets old idempotency keys alone', async () => {
 
 test('renewCollection lets every client begin anew after a backup was restored', async () => {
   const { now, collection } = (await todo.get('/taskChanges')).json
-  const name = await renewCollection(todo.dataSource)
+  const name = await renewHistory(todo.dataSource)
   expect(name).not.toBe(collection)
   expect((await todo.get(`/taskChanges?since=${now}&collection=${collection}`)).json).toMatchObject({
     reset: 'collection-changed',
@@ -101,15 +101,15 @@ test('renewCollection lets every client begin anew after a backup was restored',
 })
 
 test('maintain does so again and again, tells of failures, and stops', async () => {
-  const step = jest.spyOn(changeLogOf(todo.dataSource).database, 'step')
+  const transaction = jest.spyOn(changeLogOf(todo.dataSource).database, 'transaction')
   const failures: unknown[] = []
-  step.mockRejectedValueOnce(new Error('locked'))
+  transaction.mockRejectedValueOnce(new Error('locked'))
   const stop = maintain(todo.dataSource, { every: 10, onError: error => failures.push(error) })
-  await until(() => step.mock.calls.length > 5)
+  await until(() => transaction.mock.calls.length > 5)
   stop()
   expect(failures).toMatchObject([{ message: 'locked' }])
   await new Promise(resolve => setTimeout(resolve, 50))
-  const count = step.mock.calls.length
+  const count = transaction.mock.calls.length
   await new Promise(resolve => setTimeout(resolve, 50))
-  expect(step.mock.calls.length).toBe(count)
+  expect(transaction.mock.calls.length).toBe(count)
 })

@@ -80,7 +80,7 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
     ])
     await syncAll(alice)
     expect((await sql(there, 'SELECT id FROM memo')).map((m: Memo) => m.id)).toEqual(['b'])
-    expect((await journal(alice.getRepository(Memo)).refused()).map(r => r.id)).toEqual(['a', 'c'])
+    expect((await journal(alice.getRepository(Memo)).rejected()).map(r => r.id)).toEqual(['a', 'c'])
     expect(errors).toEqual([])
   })
 
@@ -110,7 +110,7 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
     await alice.getRepository(Memo).save({ id: 'b', text: 'fine' })
     await syncAll(alice)
     expect((await sql(there, 'SELECT id FROM memo')).map((m: Memo) => m.id)).toEqual(['b'])
-    expect((await journal(alice.getRepository(Memo)).refused()).map(r => r.id)).toEqual(['a'])
+    expect((await journal(alice.getRepository(Memo)).rejected()).map(r => r.id)).toEqual(['a'])
     expect(errors).toEqual([])
   })
 
@@ -122,11 +122,11 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
     const memos = alice.getRepository(Memo)
     for (const id of ['a', 'b', 'c']) await memos.save({ id, text: 'poison' })
     await expect(syncAll(alice)).rejects.toMatchObject({ status: 500 })
-    expect(await syncAll(alice)).toMatchObject({ refused: 3 })
+    expect(await syncAll(alice)).toMatchObject({ rejected: 3 })
     await memos.save({ id: 'd', text: 'fine' })
     await syncAll(alice)
     expect((await sql(there, 'SELECT id FROM memo')).map((m: Memo) => m.id)).toEqual(['d'])
-    expect((await journal(memos).refused()).map(r => r.id)).toEqual(['a', 'b', 'c'])
+    expect((await journal(memos).rejected()).map(r => r.id)).toEqual(['a', 'b', 'c'])
   })
 
   test('a row by itself is not to blame where the statement names what is not there', async () => {
@@ -148,7 +148,7 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
       await sql(there, 'INSERT INTO memo (id, text) VALUES (?, ?)', [id, text])
     await syncAll(bob)
     expect((await sql(bob, 'SELECT id FROM memo ORDER BY id')).map((m: Memo) => m.id)).toEqual(['a', 'c', 'd'])
-    expect((await journal(bob.getRepository(Memo)).waiting()).map(w => [w.id, w.reason])).toEqual([
+    expect((await journal(bob.getRepository(Memo)).unapplied()).map(w => [w.id, w.reason])).toEqual([
       ['b', 'not-valid'],
       ['e', 'not-valid'],
     ])
@@ -185,8 +185,8 @@ test('JSON that is nested deep is refused by its row, and by nothing else', asyn
   await alice.query('INSERT INTO doc (id, tree) VALUES (?, ?)', ['b', `${'['.repeat(20_000)}${']'.repeat(20_000)}`])
   await syncAll(alice)
   expect(await there.query('SELECT id FROM doc ORDER BY id')).toEqual([{ id: 'a' }, { id: 'c' }])
-  const refused = await alice.query('SELECT id, code, property FROM sync_rejection')
-  expect(refused).toEqual([{ id: 'b', code: 'not-valid', property: 'tree' }])
+  const rejected = await alice.query('SELECT id, code, property FROM sync_rejection')
+  expect(rejected).toEqual([{ id: 'b', code: 'not-valid', property: 'tree' }])
   expect(bodies.every(body => !body.includes('"b"'))).toBe(true)
   expect(await syncAll(alice)).toMatchObject({ pushed: 0 })
 })
@@ -257,11 +257,11 @@ if (SERVERS.includes('postgres')) {
       try {
         const answer = await post('/memos', [
           { id: 'a', text: 'yours' },
-          { id: 'b', text: 'mine' },
+          { id: 'b', text: 'local' },
         ])
         expect([answer.status, codes(answer.json)]).toEqual([422, { a: 'not-allowed' }])
         expect((await post('/memos', [{ id: 'a', text: 'yours' }])).json.errors[0].code).toBe('not-allowed')
-        expect((await post('/memos', [{ id: 'b', text: 'mine' }])).status).toBe(200)
+        expect((await post('/memos', [{ id: 'b', text: 'local' }])).status).toBe(200)
         expect(await owner.query('SELECT id FROM memo')).toEqual([{ id: 'b' }])
       } finally {
         await end()

@@ -35,7 +35,7 @@ interface Running {
 
 /** A server on a database, at a port, with what its application was told of. */
 async function serve(cluster: PostgresCluster, port: number, synchronize = false): Promise<Running> {
-  const dataSource = withSync(new DataSource({ type: 'postgres', url: cluster.url('team'), entities, synchronize }), { patience: 2_000 })
+  const dataSource = withSync(new DataSource({ type: 'postgres', url: cluster.url('team'), entities, synchronize }), { busyTimeout: 2_000 })
   await dataSource.initialize()
   const app = new Koa()
   app.on('error', () => {})

@@ -23,11 +23,11 @@ afterEach(() => {
 /** Looks on as steps are run. */
 function watchSteps(server: Todo, before: (nth: number) => unknown = () => {}): () => number {
   const { database } = changeLogOf(server.dataSource)
-  const step = database.step.bind(database)
+  const transaction = database.transaction.bind(database)
   let count = 0
-  jest.spyOn(database, 'step').mockImplementation((async (body: any, options: any) => {
+  jest.spyOn(database, 'transaction').mockImplementation((async (body: any, options: any) => {
     await before(++count)
-    return step(body, options)
+    return transaction(body, options)
   }) as any)
   return () => count
 }

@@ -36,7 +36,7 @@ export interface TodoOptions extends Partial<SyncRoutesOptions> {
   after?: Koa.Middleware[]
   initialize?: boolean
   /** Milliseconds that a step waits for the application's transaction. */
-  patience?: number
+  busyTimeout?: number
 }
 
 export async function startTodo({
@@ -44,13 +44,13 @@ export async function startTodo({
   before = [],
   after = [],
   initialize = true,
-  patience,
+  busyTimeout,
   ...options
 }: TodoOptions = {}) {
   const place = await takePlace()
   const dataSource = withSync(
     new DataSource({ ...place.options, entities, synchronize: true } as DataSourceOptions),
-    patience === undefined ? {} : { patience },
+    busyTimeout === undefined ? {} : { busyTimeout },
   )
   const restoreIds = takeAnyId()
   if (initialize) await dataSource.initialize().finally(restoreIds)

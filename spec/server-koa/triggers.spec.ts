@@ -139,7 +139,7 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('a server on %s', kind => {
       { id: 'b', name: 'fine' },
     ])
     await syncAll(alice)
-    expect((await journal(notes).refused()).map(r => [r.id, r.code])).toEqual([['a', 'skipped']])
+    expect((await journal(notes).rejected()).map(r => [r.id, r.code])).toEqual([['a', 'skipped']])
     expect(await albums(there)).toEqual(
       event === 'UPDATE'
         ? [
@@ -177,20 +177,20 @@ describe.each(['sqljs', 'libsql', ...SERVERS.filter(s => s === 'postgres')] as K
     ])
       await sql(there, 'INSERT INTO album (id, name) VALUES (?, ?)', [id, name])
     await syncAll(bob)
-    const waiting = async () => (await journal(bob.getRepository(Album)).waiting()).map(w => [w.id, w.reason])
-    expect(await waiting()).toEqual([['a', 'not-valid']])
+    const unapplied = async () => (await journal(bob.getRepository(Album)).unapplied()).map(w => [w.id, w.reason])
+    expect(await unapplied()).toEqual([['a', 'not-valid']])
     expect((await albums(bob)).map(([id]: [string]) => id)).toEqual(['b', 'kept'])
     await sql(there, `UPDATE album SET name = 'later' WHERE id = 'kept'`)
     await sql(there, `UPDATE album SET name = 'fine too' WHERE id = 'b'`)
     await syncAll(bob)
-    expect(await waiting()).toEqual([
+    expect(await unapplied()).toEqual([
       ['a', 'not-valid'],
       ['kept', 'not-valid'],
     ])
     expect((await albums(bob)).map(([, name]: [string, string]) => name)).toEqual(['fine too', 'fine'])
     await sql(there, `DELETE FROM album WHERE id = 'kept'`)
     await syncAll(bob)
-    expect((await waiting()).map(([id]) => id)).toEqual(['a', 'kept'])
+    expect((await unapplied()).map(([id]) => id)).toEqual(['a', 'kept'])
     expect(await sql(bob, 'SELECT id FROM sync_tombstone')).toEqual([])
     expect((await albums(bob)).map(([id]: [string]) => id)).toEqual(['b', 'kept'])
   })

@@ -56,7 +56,7 @@ export class Application {
     for (const column of numbersOf(spec)) if (!known || random.chance(0.3)) values[column.column] = this.#number(column)
     for (const column of referencesOf(spec)) if (!known || random.chance(0.3)) values[column.column] = this.#reference(db, column, id)
     if (!Object.keys(values).length) return
-    this.attempt(db, () => {
+    this.savepoint(db, () => {
       if (known) this.#update(db, spec, id, values)
       else this.#insert(db, spec, { id, ...values })
     })
@@ -68,7 +68,7 @@ export class Application {
     const takesOver = heir !== undefined && numbersOf(spec).length > 0 && random.chance(0.5)
     const [row] = takesOver ? db.run(`SELECT * FROM ${spec.name} WHERE id = ?`, id) : []
     const tokens = takesOver ? PROPERTIES.map(p => [p, oracle.token(db.name, oracle.lastRemoval.get(db.name + heir))]) : []
-    const isDone = this.attempt(
+    const isDone = this.savepoint(
       db,
       () => {
         db.run(`DELETE FROM ${spec.name} WHERE id = ?`, id)
@@ -89,12 +89,12 @@ export class Application {
     if (!others.length) return
     const other = random.pick(others)
     const columns = numbersOf(spec).map(c => c.column)
-    const [mine, theirs] = [id, other].map(each => db.run(`SELECT * FROM ${spec.name} WHERE id = ?`, each)[0] as Row) as [Row, Row]
+    const [local, remote] = [id, other].map(each => db.run(`SELECT * FROM ${spec.name} WHERE id = ?`, each)[0] as Row) as [Row, Row]
     const tokens = [id, other].map(each => oracle.token(db.name, (values.get(each) as Cells).a))
-    const isDone = this.attempt(db, () => {
+    const isDone = this.savepoint(db, () => {
       this.#update(db, spec, id, Object.fromEntries(columns.map((c, i) => [c, -1 - i])))
-      this.#update(db, spec, other, { ...Object.fromEntries(columns.map(c => [c, mine[c]])), a: tokens[1] })
-      this.#update(db, spec, id, { ...Object.fromEntries(columns.map(c => [c, theirs[c]])), a: tokens[0] })
+      this.#update(db, spec, other, { ...Object.fromEntries(columns.map(c => [c, local[c]])), a: tokens[1] })
+      this.#update(db, spec, id, { ...Object.fromEntries(columns.map(c => [c, remote[c]])), a: tokens[0] })
     })
     if (isDone) this.w.reached.add('unique values exchanged')
   }
@@ -108,9 +108,9 @@ export class Application {
     for (const { column, unique, nullable } of referencesOf(spec)) {
       if (unique && nullable) values[column] = null
       // it needs what another has
-      if (unique && !nullable) return void this.attempt(db, () => db.run(`DELETE FROM ${spec.name} WHERE id = ?`, id), id)
+      if (unique && !nullable) return void this.savepoint(db, () => db.run(`DELETE FROM ${spec.name} WHERE id = ?`, id), id)
     }
-    if (Object.keys(values).length) this.attempt(db, () => this.#update(db, spec, id, values))
+    if (Object.keys(values).length) this.savepoint(db, () => this.#update(db, spec, id, values))
   }
 
   #freshNumber(db: SimulatedDatabase): number {
@@ -145,7 +145,7 @@ export class Application {
   }
 
   /** Writes within the transaction that is open, or nothing, and tells the oracle. `removed`: the row whose removal this is. */
-  attempt(db: SimulatedDatabase, body: () => void, removed?: string): boolean {
+  savepoint(db: SimulatedDatabase, body: () => void, removed?: string): boolean {
     const { oracle, snapshot, removalsOf, forgetSeen } = this.w
     const before = snapshot(db)
     db.run('SAVEPOINT application')

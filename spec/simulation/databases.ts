@@ -11,7 +11,7 @@ import { DataSource, type DataSourceOptions, TableColumn } from 'typeorm'
 import { syncRoutes } from '../../server-koa/index.js'
 import type { ChangeLog } from '../../src/changes/changeLog.js'
 import { connectionOf } from '../../src/changes/database/connection.js'
-import { cellsOf, type Row, type Step } from '../../src/changes/database/database.js'
+import { cellsOf, type Row, type Transaction } from '../../src/changes/database/database.js'
 import { changeSchema } from '../../src/changes/setUp.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { withSync } from '../../src/entity/withSync.js'
@@ -26,7 +26,7 @@ export { IDS, PROPERTIES, RELATIONS, type RelationKind } from './schemas.js'
 /** Who runs at the moment: a step of somebody's waits until the scheduler lets it go. */
 export interface Turn {
   readonly client: string
-  park(kind: 'step' | 'handler' | 'save'): Promise<void>
+  park(kind: 'transaction' | 'handler' | 'save'): Promise<void>
 }
 export const running = new AsyncLocalStorage<Turn>()
 
@@ -35,13 +35,13 @@ export type Dump = Map<string, { columns: string[]; rows: unknown[][] }>
 const OUR_TABLES = [
   'sync_clock',
   'sync_tombstone',
-  'sync_remote',
+  'sync_server',
   'sync_stamp',
-  'sync_conflict',
+  'sync_unapplied',
   'sync_rejection',
   'sync_ignored',
   'sync_seen',
-  'sync_decision',
+  'sync_resolution',
   'sync_push',
 ]
 
@@ -96,15 +96,15 @@ export class SimulatedDatabase {
     withSync(dataSource, {
       wallClock,
       // where a connection has to be made first, on a busy machine, a short one would be used up now and then
-      patience: other ? 10_000 : 40,
+      busyTimeout: other ? 10_000 : 40,
       save: () => database.onSave(),
       beforeStatement: sql => {
         database.fault?.(sql)
         if (/sync_clock (FOR UPDATE|SET now = now)$/.test(sql)) database.onLock()
       },
-      beforeStep: async () => {
+      beforeTransaction: async () => {
         const turn = running.getStore()
-        if (turn?.client === database.name) await turn.park('step')
+        if (turn?.client === database.name) await turn.park('transaction')
       },
     })
     if (other) {
@@ -217,7 +217,7 @@ export class SimulatedDatabase {
   }
 
   /** Runs a step's statements now, outside any step: to look at what is there. */
-  look<T>(body: Step<T>): T {
+  look<T>(body: Transaction<T>): T {
     let state = body.next()
     while (!state.done) {
       const { sql, values, many = [values], asCells } = state.value
@@ -248,7 +248,7 @@ export class SimulatedDatabase {
   // ------------------------------------------------------------ images of a whole database
 
   get #allTables(): string[] {
-    return [...this.tables, ...OUR_TABLES, ...this.tables.map(t => `sync_image_${t}`)]
+    return [...this.tables, ...OUR_TABLES, ...this.tables.map(t => `sync_base_${t}`)]
   }
 
   dump(): Dump {
@@ -270,7 +270,7 @@ export class SimulatedDatabase {
     this.run('PRAGMA foreign_keys = OFF')
     this.run('BEGIN')
     this.run('UPDATE rule SET refuses = -refuses') // the application's triggers are still
-    this.run('UPDATE sync_clock SET step = 1')
+    this.run('UPDATE sync_clock SET bypass = 1')
     for (const table of this.#allTables) if (table !== 'sync_clock') this.run(`DELETE FROM ${table}`)
     for (const [table, { columns, rows }] of dump) {
       if (table === 'sync_clock') continue

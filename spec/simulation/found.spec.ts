@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import libsql from 'libsql'
 import { DataSource } from 'typeorm'
 import { journal, preferLocalConflictHandler, syncAll, type WithSyncOptions, withSync } from 'typeorm-sync'
-import { collectTombstones, renewCollection } from 'typeorm-sync/server-koa'
+import { collectTombstones, renewHistory } from 'typeorm-sync/server-koa'
 import { Project, Task } from '../../examples/model.js'
 import { device, rowsOf, startServer, syncAlone, Wire, withoutFeed } from '../stories/devices.js'
 
@@ -49,8 +49,8 @@ test('a removal that Alice pushes does not take along a task that she has never 
   // her projects are up to date, her tasks are not
   await syncAlone(alice, wire, '/projectChanges')
   await alice.getRepository(Project).delete(home.id)
-  expect(await syncAlone(alice, wire, '/projectChanges')).toMatchObject({ refused: 1, pushed: 0 })
-  expect(await journal(alice.getRepository(Project)).refused()).toMatchObject([{ id: home.id, code: 'children-unseen' }])
+  expect(await syncAlone(alice, wire, '/projectChanges')).toMatchObject({ rejected: 1, pushed: 0 })
+  expect(await journal(alice.getRepository(Project)).rejected()).toMatchObject([{ id: home.id, code: 'children-unseen' }])
   expect(await server.dataSource.getRepository(Task).count()).toBe(1)
   // now she is asked, and lets her removal stand
   const asked: string[] = []
@@ -83,7 +83,7 @@ test('a row that was refused and then changed is not listed as refused when its 
     `CREATE TRIGGER rule BEFORE INSERT ON task WHEN NEW.name = 'bad' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`,
   )
   const task = await alice.getRepository(Task).save({ name: 'bad' })
-  expect(await syncAll(alice)).toMatchObject({ refused: 1 })
+  expect(await syncAll(alice)).toMatchObject({ rejected: 1 })
   await alice.getRepository(Task).update(task.id, { name: 'good' })
   let lose = true
   const losing: typeof fetch = async (url, init) => {
@@ -95,7 +95,7 @@ test('a row that was refused and then changed is not listed as refused when its 
     return answer
   }
   await expect(syncAll(alice, undefined, { fetch: losing })).rejects.toThrow(/could not be reached/)
-  expect(await syncAll(alice)).toMatchObject({ refused: 0, pushed: 1 })
+  expect(await syncAll(alice)).toMatchObject({ rejected: 0, pushed: 1 })
   await syncAll(bob)
   await expectEqual()
 })
@@ -123,7 +123,7 @@ test('an older answer that comes while a newer one is half stored does not bring
   const left = await window()
   await syncAll(left)
   const right = await window({
-    beforeStep: async () => {
+    beforeTransaction: async () => {
       await new Promise(resolve => setImmediate(resolve))
       if (!hold || (await left.getRepository(Project).countBy({ name: 'newest' })) === 0) return
       isHeld()
@@ -169,14 +169,14 @@ test('what was read before the server was reset does not count as seen', async (
   await syncAll(carol)
   for (const sql of ['DELETE FROM task', 'DELETE FROM project', 'DELETE FROM sync_tombstone', 'UPDATE sync_clock SET now = 0'])
     await counting.dataSource.query(sql)
-  await renewCollection(counting.dataSource)
+  await renewHistory(counting.dataSource)
   // her projects know of the new history, her tasks do not
   await syncAll(carol.getRepository(Project))
   await syncAll(dave)
   await dave.getRepository(Task).save({ name: 'Buy milk', project: home })
   await syncAll(dave)
   await carol.getRepository(Project).delete(home.id)
-  expect(await syncAll(carol.getRepository(Project))).toMatchObject({ refused: 1 })
+  expect(await syncAll(carol.getRepository(Project))).toMatchObject({ rejected: 1 })
   expect(await counting.dataSource.getRepository(Task).countBy({ name: 'Buy milk' })).toBe(1)
   await Promise.all([carol.destroy(), dave.destroy(), counting.stop()])
 })
@@ -188,14 +188,14 @@ test('a row that waits, and that the server makes equal to ours, is left as it i
   await alice.getRepository(Task).update(milk.id, { name: 'Buy oat milk' })
   await bob.getRepository(Task).update(milk.id, { name: 'Buy soy milk' })
   await syncAll(alice)
-  expect(await syncAll(bob)).toMatchObject({ waiting: 1 })
+  expect(await syncAll(bob)).toMatchObject({ unapplied: 1 })
   const stampOf = async () => (await bob.query('SELECT "_lastChange" AS stamp FROM task'))[0].stamp
   const stamp = await stampOf()
   await alice.getRepository(Task).update(milk.id, { name: 'Buy soy milk' })
   await syncAll(alice)
-  expect(await syncAll(bob)).toMatchObject({ waiting: 0, pushed: 0 })
+  expect(await syncAll(bob)).toMatchObject({ unapplied: 0, pushed: 0 })
   expect(await stampOf()).toBe(stamp)
-  expect(await bob.query('SELECT * FROM sync_image_task')).toEqual([])
+  expect(await bob.query('SELECT * FROM sync_base_task')).toEqual([])
   await expectEqual()
 })
 
@@ -220,13 +220,13 @@ test('a refusal that is heard late does not pass a later version, refused as wel
     if (init?.method === 'POST' && isFirst) {
       isFirst = false
       await right.getRepository(Task).update(task.id, { name: 'as bad' })
-      expect(await syncAll(right)).toMatchObject({ refused: 1 })
+      expect(await syncAll(right)).toMatchObject({ rejected: 1 })
     }
     return answer
   }
-  expect(await syncAll(left, undefined, { fetch: late })).toMatchObject({ refused: 1 })
+  expect(await syncAll(left, undefined, { fetch: late })).toMatchObject({ rejected: 1 })
   expect(isFirst).toBe(false)
-  expect(await journal(left.getRepository(Task)).refused()).toMatchObject([{ id: task.id, code: 'not-valid' }])
+  expect(await journal(left.getRepository(Task)).rejected()).toMatchObject([{ id: task.id, code: 'not-valid' }])
   await server.dataSource.query('DROP TRIGGER rule')
   await journal(left.getRepository(Task)).retry(task.id)
   await syncAll(left)

@@ -50,8 +50,8 @@ test('two contested rows that exchange their unique places are decided together'
   ] as const)
     for (const id of ['a', 'b']) await dataSource.getRepository(Song).update(id, { name: `${id} of ${who}` })
   await syncAll(alice)
-  expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 2, waiting: 0 })
-  expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 0, waiting: 0 })
+  expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 2, unapplied: 0 })
+  expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 0, unapplied: 0 })
   expect(await bob.getRepository(Song).find({ order: { id: 'ASC' } })).toEqual([
     { id: 'a', name: 'a of Alice', place: 2 },
     { id: 'b', name: 'b of Alice', place: 1 },

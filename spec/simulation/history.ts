@@ -4,7 +4,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { collectTombstones } from '../../server-koa/index.js'
 import type { Collection } from '../../src/changes/collection.js'
-import { baseOf, openRemotes } from '../../src/changes/remotes.js'
+import { baseOf, openServers } from '../../src/changes/remotes.js'
 import { DatabaseBusyError, DatabaseFailedError, SyncContentionError, TransportError } from '../../src/errors.js'
 import { isClean, openExchange, readRowStates } from '../../src/sync/exchange.js'
 import type { Conflict, ConflictUpdate } from '../../src/sync/handlers.js'
@@ -61,7 +61,7 @@ export const STATES = [
   'batch read ahead',
   'nothing new',
   'stale push',
-  'refused',
+  'rejected',
   'lost answer',
   'garbled answer',
   'late request',
@@ -251,7 +251,7 @@ export async function history(
   const saved = new Map<string, { dump: Dump; removals: Map<string, string> }>()
   const openTransactions = new Set<string>()
   const late: Request[] = []
-  let told = 0
+  let pushedTo = 0
   let faults = true
   let collections = 0
   // ------------------------------------------------------------ what stands where
@@ -483,14 +483,14 @@ export async function history(
     reached.add(state)
     trace(`  TRANSACTION on ${db.name}`)
     let isWaiting = false
-    const waiting = new Promise<void>(resolve => {
+    const unapplied = new Promise<void>(resolve => {
       db.onLock = () => {
         isWaiting = true
         resolve()
       }
     })
     const working = work()
-    await Promise.race([waiting, working.catch(() => {})])
+    await Promise.race([unapplied, working.catch(() => {})])
     db.onLock = () => {}
     if (isWaiting) {
       reached.add('step waits for a transaction')
@@ -567,16 +567,16 @@ export async function history(
         if (vain.length) throw new Error(`${server} refused ${vain} in vain: ${body} over ${JSON.stringify(rows)} ${answer.body}`)
       }
       if (answer.headers['idempotency-replayed']) reached.add('replayed')
-      if (answer.status === 422) reached.add(/children-unseen/.test(answer.body) ? 'removal refused for rows not seen' : 'refused')
+      if (answer.status === 422) reached.add(/children-unseen/.test(answer.body) ? 'removal refused for rows not seen' : 'rejected')
       if (answer.status === 409 && !postedRows(body).length) reached.add('retry across a collection change')
       if (answer.status === 409) reached.add(/"reset"/.test(answer.body) ? 'push told to reset' : 'stale push')
       if (/"empty":true/.test(answer.body)) reached.add('push ended by an empty one')
       // a removal that was posted and is gone already stands for the one posted
       for (const [id, token] of request.removals) {
-        const standing = removalsOf(server).get(id)
-        if (answer.status === 200 && isGone(after.get(id)) && standing !== undefined && standing !== token) {
-          oracle.inherit(standing, token)
-          oracle.inherit(token, standing)
+        const status = removalsOf(server).get(id)
+        if (answer.status === 200 && isGone(after.get(id)) && status !== undefined && status !== token) {
+          oracle.inherit(status, token)
+          oracle.inherit(token, status)
         }
         if (answer.status === 200 && !before.has(id) && isGone(after.get(id))) oracle.neverTold.add(token)
       }
@@ -641,9 +641,9 @@ export async function history(
     }
     const numbers = numbersIn(db)
     if (numbers && numbersBefore)
-      for (const [id, mine] of numbersBefore)
-        for (const [other, theirs] of numbersBefore)
-          if (id < other && mine !== theirs && numbers.get(id) === theirs && numbers.get(other) === mine)
+      for (const [id, local] of numbersBefore)
+        for (const [other, remote] of numbersBefore)
+          if (id < other && local !== remote && numbers.get(id) === remote && numbers.get(other) === local)
             reached.add('unique values exchanged in one push')
     // a server that keeps what was to be removed has seen the removal
     for (const [id, token] of removed) {
@@ -667,7 +667,7 @@ export async function history(
     parked: Parked | undefined
     isDone: boolean
     /** What its answer tells. */
-    told: Told | undefined
+    pushedTo: Told | undefined
   }
 
   interface Told {
@@ -690,7 +690,7 @@ export async function history(
     error: unknown
     /** The page whose rows are being stored, and the removals it told. */
     page = new Map<string, Value>()
-    decided: Map<string, { theirs: Value; removal?: string | undefined }> | undefined
+    resolved: Map<string, { remote: Value; removal?: string | undefined }> | undefined
     #wake: () => void = () => {}
 
     constructor(
@@ -704,17 +704,17 @@ export async function history(
     park(kind: string): Promise<void> {
       return new Promise(release => {
         this.#sync = { kind, release }
-        this.#settle()
+        this.#applyDecided()
       })
     }
 
     /** Who waits for a turn of this process: the sync, or a question. */
     next(): Parked | undefined {
-      const waiting = [...this.#flights].flatMap(f => f.parked ?? [])
-      if (this.#sync) waiting.push(this.#sync)
+      const unapplied = [...this.#flights].flatMap(f => f.parked ?? [])
+      if (this.#sync) unapplied.push(this.#sync)
       if (this.#sync)
         for (const { parked } of this.#flights) if (parked) reached.add(parked.kind === 'GET' ? 'question asked ahead' : 'batch read ahead')
-      return waiting.length > 1 ? pick(waiting) : waiting[0]
+      return unapplied.length > 1 ? pick(unapplied) : unapplied[0]
     }
 
     get isAlive(): boolean {
@@ -739,25 +739,25 @@ export async function history(
       await moved
     }
 
-    #settle(): void {
+    #applyDecided(): void {
       if ([...this.#flights].some(f => !f.parked)) return
       if (this.#sync || this.#state !== 'runs') this.#wake()
     }
 
     /** A question in flight, whose answer is taken when the sync asks for it. */
     #ask<T>(ask: () => Promise<T>): Promise<T> {
-      const flight: Flight = { parked: undefined, isDone: false, told: undefined }
+      const flight: Flight = { parked: undefined, isDone: false, pushedTo: undefined }
       this.#flights.add(flight)
       const answer = flights.run(flight, ask)
       const end = () => {
         flight.isDone = true
         this.#flights.delete(flight)
         if (this.#awaited === flight) this.#state = 'runs'
-        this.#settle()
+        this.#applyDecided()
       }
       answer.then(end, end)
       const take = () => {
-        if (flight.told) this.#take(flight.told)
+        if (flight.pushedTo) this.#take(flight.pushedTo)
       }
       // the sync is no promise's: whether it waits for one is seen by its asking for it
       return {
@@ -767,7 +767,7 @@ export async function history(
           if (!flight.isDone) {
             this.#state = 'waits for an answer'
             this.#awaited = flight
-            this.#settle()
+            this.#applyDecided()
           }
           return answer.then((value: T) => {
             take()
@@ -805,7 +805,7 @@ export async function history(
       const members = this.collections.map((collection, i) => ({
         collection,
         path: pathOf(collection),
-        remoteId: this.remoteIds[i] as number,
+        serverId: this.remoteIds[i] as number,
         handler: asks ? (conflicts: Conflict[], updates: ConflictUpdate[]) => this.#handle(conflicts, updates) : undefined,
       }))
       running.run(this, () => {
@@ -859,9 +859,9 @@ export async function history(
       const flight = flights.getStore() as Flight
       await new Promise<void>(release => {
         flight.parked = { kind: request.method, release }
-        this.#settle()
+        this.#applyDecided()
       })
-      told += postedRows(body).length
+      pushedTo += postedRows(body).length
       if (faults && request.method === 'POST' && chance(odds.late)) {
         late.push(request)
         reached.add('late request')
@@ -893,17 +893,17 @@ export async function history(
         const updates = updatesOf(changes) as Record<string, string>[]
         const page = new Map<string, Value>()
         const sweepToken = new Map<string, string>()
-        const theirs = removalsOf(this.server)
+        const remote = removalsOf(this.server)
         const lacked =
           schema.gained && updates.some(u => u[schema.gained as string] && world.get(this.client)?.lacks(schema.gained as string))
         if (lacked) reached.add('property unknown to the device')
         for (const { id, _removed, a, b, c } of updates)
-          page.set(String(id), _removed ? { removed: theirs.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
+          page.set(String(id), _removed ? { removed: remote.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
         if (full)
           for (const id of IDS)
             if (!page.has(id) && this.collections.some(c => c.name === schema.tables.find(t => t.ids.includes(id))?.name))
-              sweepToken.set(id, oracle.lastRemoval.get(this.server + id) ?? theirs.get(id) ?? oracle.token('lost'))
-        flight.told = { page, sweepToken, readsFull: full === true && next !== undefined, isReset: reset !== undefined }
+              sweepToken.set(id, oracle.lastRemoval.get(this.server + id) ?? remote.get(id) ?? oracle.token('lost'))
+        flight.pushedTo = { page, sweepToken, readsFull: full === true && next !== undefined, isReset: reset !== undefined }
       }
       return answer
     }
@@ -913,10 +913,10 @@ export async function history(
     sweepToken = new Map<string, string>()
 
     async #handle(conflicts: Conflict[], updates: ConflictUpdate[]): Promise<void> {
-      const decide = decideFor(this, conflicts, updates)
+      const resolve = decideFor(this, conflicts, updates)
       if (this.wasReset) reached.add('conflict during a reset')
       await this.park('handler')
-      this.decided = decide()
+      this.resolved = resolve()
       reached.add('handler')
     }
   }
@@ -932,17 +932,18 @@ export async function history(
   function lookAt(db: SimulatedDatabase, server: string): Map<string, KnownRow> {
     const states = new Map<string, KnownRow>()
     for (const collection of db.log.collections) {
-      const remote = db.run('SELECT id FROM sync_remote WHERE collection = ? AND server = ?', collection.name, `http://${server}`)[0]
+      const remote = db.run('SELECT id FROM sync_server WHERE collection = ? AND origin = ?', collection.name, `http://${server}`)[0]
       const exchange = remote && db.look(openExchange(db.log, collection, Number(remote.id)))
       if (!exchange) continue
       const ids = IDS.filter(id => db.tableOf(id) === collection.name)
       for (const [id, state] of db.look(readRowStates(exchange, ids))) {
-        const base = baseOf(exchange.remote, state)
-        const theirs = state.waiting?.theirs
+        const base = baseOf(exchange.server, state)
+        const remote = state.unapplied?.remote
         states.set(id, {
           base: base === undefined ? undefined : base === null ? 'gone' : cellsFrom(base),
-          waiting: theirs ? cellsFrom(theirs) : theirs,
-          ignored: state.waiting || !isClean(exchange, state) ? [] : state.ignored.flatMap(p => state.version.value?.[p] ?? []).map(String),
+          unapplied: remote ? cellsFrom(remote) : remote,
+          ignored:
+            state.unapplied || !isClean(exchange, state) ? [] : state.ignored.flatMap(p => state.version.value?.[p] ?? []).map(String),
         })
       }
     }
@@ -950,10 +951,10 @@ export async function history(
   }
 
   /** Lets a process go on, and looks at what it did to its database. */
-  async function step(p: Process): Promise<void> {
+  async function transaction(p: Process): Promise<void> {
     const db = world.get(p.client) as SimulatedDatabase
     const parked = p.next()
-    if (parked && parked.kind !== 'step') {
+    if (parked && parked.kind !== 'transaction') {
       await p.go(parked) // what comes back from a server or a handler is stored by a step of its own
       return tellEnd(p)
     }
@@ -964,20 +965,20 @@ export async function history(
       writes = db.writes
     }
     const toldBy = () =>
-      JSON.stringify(db.run(`SELECT told_stamp, told_id FROM sync_remote WHERE id IN (${p.remoteIds.join()}) ORDER BY id`))
+      JSON.stringify(db.run(`SELECT pushed_stamp, pushed_id FROM sync_server WHERE id IN (${p.remoteIds.join()}) ORDER BY id`))
     const parents = schema.isWide ? parentsIn(db) : undefined
     const known = remembered(db, p.server, () => lookAt(db, p.server))
     const states = new Map(
-      [...known].map(([id, { base, waiting }]) => {
+      [...known].map(([id, { base, unapplied }]) => {
         const removed = { removed: journalRemovals.get(`${p.client}${p.server}${id}`) ?? 'unknown' }
         return [
           id,
-          { base: base && base !== 'gone' ? 'row' : base, theirs: waiting === undefined ? undefined : (waiting ?? removed) },
+          { base: base && base !== 'gone' ? 'row' : base, remote: unapplied === undefined ? undefined : (unapplied ?? removed) },
         ] as const
       }),
     )
-    const told = toldBy()
-    const decided = p.decided
+    const pushedTo = toldBy()
+    const resolved = p.resolved
     await beside(db, 'transaction beside a step', look, () => p.go(parked))
     if (db.writes === writes) return tellEnd(p)
     // removals that a page brought, and that wait now
@@ -987,25 +988,25 @@ export async function history(
     const changed = changesOf(before, after)
     const stillWaiting = new Set(
       db
-        .run('SELECT c.id FROM sync_conflict c JOIN sync_remote r ON r.id = c.remote WHERE r.server = ?', `http://${p.server}`)
+        .run('SELECT c.id FROM sync_unapplied c JOIN sync_server r ON r.id = c.server WHERE r.origin = ?', `http://${p.server}`)
         .map(r => String(r.id)),
     )
-    const applied = new Map([...(decided ?? [])].filter(([id]) => !stillWaiting.has(id)))
-    if (decided && (applied.size || p.kind !== 'step')) p.decided = undefined // a step that found the database busy comes again
+    const applied = new Map([...(resolved ?? [])].filter(([id]) => !stillWaiting.has(id)))
+    if (resolved && (applied.size || p.kind !== 'transaction')) p.resolved = undefined // a step that found the database busy comes again
     const gone = changed.filter(id => isGone(after.get(id)))
     if (schema.isWide) lookAtWaiting(db)
     for (const id of IDS) {
       const old = before.get(id) ?? null
       let value: Value = after.get(id) ?? null
       const state = states.get(id)
-      const theirs =
-        p.page.get(id) ?? (isGone(value) && p.sweepToken.has(id) ? { removed: p.sweepToken.get(id) as string } : undefined) ?? state?.theirs
+      const remote =
+        p.page.get(id) ?? (isGone(value) && p.sweepToken.has(id) ? { removed: p.sweepToken.get(id) as string } : undefined) ?? state?.remote
       const decision = applied.get(id)
       const isChanged = changed.includes(id)
       const above = parents ? goneAbove(id, gone, parents) : id !== 'x' && gone.includes('x') && db.tableOf(id) === 'part' ? 'x' : undefined
-      const byParent = isChanged && isGone(value) && above !== undefined && !(theirs && isGone(theirs))
+      const byParent = isChanged && isGone(value) && above !== undefined && !(remote && isGone(remote))
       if (value && isGone(value) && (isChanged || value.removed === 'unknown')) {
-        const heard = theirs && isGone(theirs) ? theirs.removed : undefined
+        const heard = remote && isGone(remote) ? remote.removed : undefined
         const token =
           decision?.removal ??
           heard ??
@@ -1015,27 +1016,27 @@ export async function history(
         removalsOf(p.client).set(id, token)
         value = { removed: token }
       }
-      if (value && isGone(value) && old && isGone(old) && theirs && isGone(theirs)) {
-        oracle.inherit(value.removed, theirs.removed)
-        oracle.inherit(theirs.removed, value.removed)
+      if (value && isGone(value) && old && isGone(old) && remote && isGone(remote)) {
+        oracle.inherit(value.removed, remote.removed)
+        oracle.inherit(remote.removed, value.removed)
       }
-      const isDecided =
+      const isResolved =
         decision !== undefined ||
         (isChanged && applied.size > 0 && (parents ? isConnected(id, applied, parents, parentsIn(db)) : relatedTo(id, applied)))
       if (!isChanged && !decision && !p.page.has(id)) continue
       // a removal takes along what its server had no column for, where nothing was changed since
-      if (theirs && isGone(theirs)) for (const token of known.get(id)?.ignored ?? []) oracle.inherit(theirs.removed, token)
+      if (remote && isGone(remote)) for (const token of known.get(id)?.ignored ?? []) oracle.inherit(remote.removed, token)
       oracle.observe({
         database: p.client,
         id,
         old,
         value,
-        cause: isDecided ? 'handler' : byParent ? 'cascade' : 'merge',
-        theirs: decision?.theirs ?? theirs,
+        cause: isResolved ? 'handler' : byParent ? 'cascade' : 'merge',
+        remote: decision?.remote ?? remote,
         base: state?.base,
       })
     }
-    if (toldBy() !== told) {
+    if (toldBy() !== pushedTo) {
       p.page = new Map()
       for (const [id, { base }] of states) {
         const v = before.get(id)
@@ -1048,16 +1049,16 @@ export async function history(
   function removalOf(
     id: string,
     p: Process,
-    states: ReadonlyMap<string, { theirs: Value | undefined }>,
+    states: ReadonlyMap<string, { remote: Value | undefined }>,
     applied: ReadonlyMap<string, { removal?: string | undefined }>,
   ): string | undefined {
     if (!schema.isWide) return removalsOf(p.client).get(id)
-    const theirs = p.page.get(id) ?? states.get(id)?.theirs
-    return applied.get(id)?.removal ?? (theirs && isGone(theirs) ? theirs.removed : undefined) ?? p.sweepToken.get(id)
+    const remote = p.page.get(id) ?? states.get(id)?.remote
+    return applied.get(id)?.removal ?? (remote && isGone(remote) ? remote.removed : undefined) ?? p.sweepToken.get(id)
   }
 
   function lookAtWaiting(db: SimulatedDatabase): void {
-    for (const { reason } of db.run('SELECT reason FROM sync_conflict')) {
+    for (const { reason } of db.run('SELECT reason FROM sync_unapplied')) {
       if (reason === 'not-unique') reached.add('not-unique waited')
       if (reason === 'parent-missing' && schema.name.startsWith('mutual')) reached.add('mutual references waited')
     }
@@ -1071,40 +1072,40 @@ export async function history(
     if (p.result === 'error') throw p.error
   }
   // whoever takes a child takes its parent, and whoever removes a parent removes its children
-  const relatedTo = (id: string, decided: Map<string, unknown>) =>
-    id === 'x' ? decided.has('w') || decided.has('v') : (id === 'w' || id === 'v') && decided.has('x')
+  const relatedTo = (id: string, resolved: Map<string, unknown>) =>
+    id === 'x' ? resolved.has('w') || resolved.has('v') : (id === 'w' || id === 'v') && resolved.has('x')
 
-  function decideFor(p: Process, conflicts: Conflict[], updates: ConflictUpdate[]): () => NonNullable<Process['decided']> {
-    const decided: NonNullable<Process['decided']> = new Map()
+  function decideFor(p: Process, conflicts: Conflict[], updates: ConflictUpdate[]): () => NonNullable<Process['resolved']> {
+    const resolved: NonNullable<Process['resolved']> = new Map()
     const plan = conflicts.map(conflict => {
       const cells = (row: object | null): Cells | null =>
         row && ({ a: (row as Cells).a, b: (row as Cells).b, c: (row as Cells).c } as Cells)
-      const mine: Value = cells(conflict.local) ?? snapshot(world.get(p.client)!).get(conflict.id) ?? null
-      const theirs: Value = cells(conflict.remote) ?? { removed: journalRemovals.get(`${p.client}${p.server}${conflict.id}`) ?? 'unknown' }
-      return { conflict, mine, theirs, base: conflict.base ? cells(conflict.base) : conflict.base }
+      const local: Value = cells(conflict.local) ?? snapshot(world.get(p.client)!).get(conflict.id) ?? null
+      const remote: Value = cells(conflict.remote) ?? { removed: journalRemovals.get(`${p.client}${p.server}${conflict.id}`) ?? 'unknown' }
+      return { conflict, local, remote, base: conflict.base ? cells(conflict.base) : conflict.base }
     })
     return () => {
-      for (const { conflict, mine, theirs, base } of plan) {
-        reached.add(isGone(mine) || isGone(theirs) ? 'conflict with a removal' : base === undefined ? 'conflict without base' : 'conflict')
+      for (const { conflict, local, remote, base } of plan) {
+        reached.add(isGone(local) || isGone(remote) ? 'conflict with a removal' : base === undefined ? 'conflict without base' : 'conflict')
         if (conflict.children.length) reached.add('children in a conflict')
         trace(
-          `    ask ${p.client} ${conflict.id} mine ${JSON.stringify(mine)} theirs ${JSON.stringify(theirs)} base ${JSON.stringify(base)} ${conflict.properties}`,
+          `    ask ${p.client} ${conflict.id} mine ${JSON.stringify(local)} remote ${JSON.stringify(remote)} base ${JSON.stringify(base)} ${conflict.properties}`,
         )
         if (faults && chance(odds.leave)) {
           reached.add('conflict left waiting')
           continue
         }
-        decided.set(conflict.id, { theirs })
-        if (schema.isWide && !faults && tries > 5 && !isGone(mine) && !isGone(theirs)) {
+        resolved.set(conflict.id, { remote })
+        if (schema.isWide && !faults && tries > 5 && !isGone(local) && !isGone(remote)) {
           conflict.takeRemote()
           continue
         }
-        if (isGone(mine) || isGone(theirs)) {
+        if (isGone(local) || isGone(remote)) {
           const takesRemote = chance(0.5)
           if (takesRemote) {
             conflict.takeRemote()
-            decided.set(conflict.id, { theirs, removal: theirs && isGone(theirs) ? theirs.removed : undefined })
-          } else updates.push(isGone(mine) ? { id: conflict.id, _removed: true } : { id: conflict.id })
+            resolved.set(conflict.id, { remote, removal: remote && isGone(remote) ? remote.removed : undefined })
+          } else updates.push(isGone(local) ? { id: conflict.id, _removed: true } : { id: conflict.id })
           continue
         }
         const update: ConflictUpdate = { id: conflict.id }
@@ -1117,19 +1118,19 @@ export async function history(
           }
           const prop = property as 'a'
           // what a database has no column for says nothing
-          if (schema.gained && !(mine[prop] && theirs[prop])) {
-            update[prop] = mine[prop] ?? theirs[prop]
+          if (schema.gained && !(local[prop] && remote[prop])) {
+            update[prop] = local[prop] ?? remote[prop]
             continue
           }
           // with two servers the answer has to be the same wherever it is given
           update[prop] =
             topology === 'two'
-              ? [mine[prop], theirs[prop]].sort()[1]
-              : pick([mine[prop], theirs[prop], oracle.token('m', mine[prop], theirs[prop])])
+              ? [local[prop], remote[prop]].sort()[1]
+              : pick([local[prop], remote[prop], oracle.token('m', local[prop], remote[prop])])
         }
         updates.push(update)
       }
-      return decided
+      return resolved
     }
   }
 
@@ -1165,7 +1166,7 @@ export async function history(
         if (schema.isWide) db.run('COMMIT')
       }
     }
-    for (const [client, server] of links) openRemotesOf(client, server)
+    for (const [client, server] of links) openServersOf(client, server)
     for (const db of world.values()) {
       db.onSave = () => save(db)
       save(db)
@@ -1197,7 +1198,7 @@ export async function history(
       if (!p) {
         const own = db.log.collections.filter(c => tables.includes(c.name))
         const remotes = own.map(
-          c => db.run('SELECT id FROM sync_remote WHERE collection = ? AND server = ?', c.name, `http://${server}`)[0],
+          c => db.run('SELECT id FROM sync_server WHERE collection = ? AND origin = ?', c.name, `http://${server}`)[0],
         )
         p = new Process(
           client,
@@ -1211,7 +1212,7 @@ export async function history(
       }
       const isFaulty = faults && chance(odds.fault)
       if (isFaulty) injectFault(db)
-      await step(p)
+      await transaction(p)
       const struck = isFaulty && db.fault === undefined
       endFault(db)
       if (struck && chance(0.5)) {
@@ -1264,7 +1265,7 @@ export async function history(
         reached.add('transaction open over a step')
       } else if (zombies.length && chance(0.1)) {
         const zombie = pick(zombies)
-        await step(zombie)
+        await transaction(zombie)
         if (zombie.result !== undefined) zombies.splice(zombies.indexOf(zombie), 1)
       } else if (chance(odds.zombie)) {
         const [id, p] = pick([...processes]) ?? []
@@ -1359,35 +1360,35 @@ export async function history(
       for (const name of clients) mend(world.get(name) as SimulatedDatabase)
       tries = rounds
       results = []
-      told = 0
+      pushedTo = 0
       // what one server has is told to the other in the same round, as syncAll does
       for (const client of clients)
         for (const pair of topology === 'two' ? [...pairs, ...pairs] : pairs) if (pair.client === client) results.push(await finish(pair))
-      const isQuiet = told === 0 && isEqual() && results.every(r => r === 'ok')
+      const isQuiet = pushedTo === 0 && isEqual() && results.every(r => r === 'ok')
       // at rest: nothing is told again. A parent that its child's sync brought back is done with when its own collection has been synced once more.
       if (isQuiet && wasQuiet) break
       wasQuiet = isQuiet
     }
     if (!isEqual()) problems.push(`diverged: ${all.map(db => db.name + rowsOf(db)).join(' ')}`)
     if (results.some(r => r !== 'ok')) problems.push(`ends with ${results}`)
-    if (told) problems.push(`after ${rounds} rounds ${told} rows are told again`)
+    if (pushedTo) problems.push(`after ${rounds} rounds ${pushedTo} rows are told again`)
     for (const name of clients) {
       const db = world.get(name) as SimulatedDatabase
-      if (db.run('SELECT 1 FROM sync_conflict').length) problems.push(`a conflict is left on ${name}`)
+      if (db.run('SELECT 1 FROM sync_unapplied').length) problems.push(`a conflict is left on ${name}`)
       for (const table of ['sync_rejection', 'sync_seen'])
         if (db.run(`SELECT 1 FROM ${table}`).length) problems.push(`${table} is left on ${name}`)
       for (const table of db.tables)
-        if (db.run(`SELECT 1 FROM sync_image_${table}`).length)
-          problems.push(`images are left on ${name}: ${JSON.stringify(db.run(`SELECT * FROM sync_image_${table}`))}`)
+        if (db.run(`SELECT 1 FROM sync_base_${table}`).length)
+          problems.push(`images are left on ${name}: ${JSON.stringify(db.run(`SELECT * FROM sync_base_${table}`))}`)
     }
     if (!problems.length) problems.push(...oracle.missing(id => all.map(db => snapshot(db).get(id) ?? null), names))
     return { problems, reached, rounds }
   }
 
-  function openRemotesOf(client: string, server: string): void {
+  function openServersOf(client: string, server: string): void {
     const db = world.get(client) as SimulatedDatabase
     for (const collection of db.log.collections)
-      db.look(openRemotes(db.log.database, [{ collection, url: `http://${server}${pathOf(collection)}` }], `http://${server}`))
+      db.look(openServers(db.log.database, [{ collection, url: `http://${server}${pathOf(collection)}` }], `http://${server}`))
   }
 
   let asks = true
@@ -1402,30 +1403,30 @@ export async function history(
     const problems: string[] = []
     for (let round = 0; round < 12 && !isStill; round++) {
       const before = [...world.values()].map(rowsOf)
-      const was = told
+      const was = pushedTo
       for (const client of clients)
         for (const pair of topology === 'two' ? [...pairs, ...pairs] : pairs) if (pair.client === client) await finish(pair)
       // what is refused for other rows' sake is told again by every sync
-      isStill = [...world.values()].every((db, i) => rowsOf(db) === before[i]) && (told === was || round > 8)
+      isStill = [...world.values()].every((db, i) => rowsOf(db) === before[i]) && (pushedTo === was || round > 8)
     }
     if (!isStill) problems.push('never comes to rest while nobody decides')
     for (const [client, server] of links) {
-      const [mine, theirs] = [world.get(client), world.get(server)] as [SimulatedDatabase, SimulatedDatabase]
+      const [local, remote] = [world.get(client), world.get(server)] as [SimulatedDatabase, SimulatedDatabase]
       for (const spec of schema.tables) {
-        const [own, other] = [mine, theirs].map(
+        const [own, other] = [local, remote].map(
           db => new Map(db.run(`SELECT * FROM ${spec.name}`).map(row => [String(row.id), describe(row)])),
         )
         const noted = new Set(
-          mine
+          local
             .run(
-              `SELECT n.id FROM (SELECT remote, id FROM sync_conflict UNION SELECT remote, id FROM sync_rejection) n JOIN sync_remote r ON r.id = n.remote
-                WHERE r.server = ? AND r.collection = ?`,
+              `SELECT n.id FROM (SELECT server, id FROM sync_unapplied UNION SELECT server, id FROM sync_rejection) n JOIN sync_server r ON r.id = n.server
+                WHERE r.origin = ? AND r.collection = ?`,
               ...[`http://${server}`, spec.name],
             )
             .map(row => String(row.id)),
         )
         if (noted.size) reached.add('at rest with something in the journal')
-        if (features.again && keysOf(spec).length) problems.push(...inVain(mine, theirs, spec))
+        if (features.again && keysOf(spec).length) problems.push(...inVain(local, remote, spec))
         for (const id of spec.ids)
           if (own?.get(id) !== other?.get(id) && !noted.has(id))
             problems.push(`at rest ${id} is ${own?.get(id)} on ${client}, ${other?.get(id)} on ${server}, and stands in no journal`)
@@ -1436,10 +1437,10 @@ export async function history(
   }
 
   /** Rows that wait, or were refused, for a unique value that no row has any more. */
-  function inVain(mine: SimulatedDatabase, theirs: SimulatedDatabase, spec: TableSpec): string[] {
+  function inVain(local: SimulatedDatabase, remote: SimulatedDatabase, spec: TableSpec): string[] {
     const rowsIn = (db: SimulatedDatabase) => db.run(`SELECT * FROM ${spec.name}`)
-    const of = `JOIN sync_remote r ON r.id = n.remote WHERE r.server = ? AND r.collection = ? AND`
-    const link = [`http://${theirs.name}`, spec.name]
+    const of = `JOIN sync_server r ON r.id = n.server WHERE r.origin = ? AND r.collection = ? AND`
+    const link = [`http://${remote.name}`, spec.name]
     type Row = Readonly<Record<string, unknown>>
     // what waits may be put together of both sides
     const isHeld = (row: Row, rows: readonly Row[]) => {
@@ -1448,16 +1449,19 @@ export async function history(
         rows.some(r => r !== own && columns.every(c => (r[c] ?? null) !== null && (r[c] === row[c] || r[c] === own?.[c]))),
       )
     }
-    const waiting = mine.run(`SELECT n.id, n.theirs FROM sync_conflict n ${of} n.reason = 'not-unique' AND n.theirs IS NOT NULL`, ...link)
-    const refused = new Set(mine.run(`SELECT n.id FROM sync_rejection n ${of} n.code = 'not-unique'`, ...link).map(row => row.id))
-    const names = `on ${mine.name} for a value of ${theirs.name}'s that nobody has`
+    const unapplied = local.run(
+      `SELECT n.id, n.remote FROM sync_unapplied n ${of} n.reason = 'not-unique' AND n.remote IS NOT NULL`,
+      ...link,
+    )
+    const rejected = new Set(local.run(`SELECT n.id FROM sync_rejection n ${of} n.code = 'not-unique'`, ...link).map(row => row.id))
+    const names = `on ${local.name} for a value of ${remote.name}'s that nobody has`
     return [
-      ...waiting
-        .map(row => ({ ...JSON.parse(String(row.theirs)), id: row.id }))
-        .filter(row => !isHeld(row, rowsIn(mine)))
+      ...unapplied
+        .map(row => ({ ...JSON.parse(String(row.remote)), id: row.id }))
+        .filter(row => !isHeld(row, rowsIn(local)))
         .map(({ id }) => `at rest ${id} waits ${names}`),
-      ...rowsIn(mine)
-        .filter(row => refused.has(row.id) && !isHeld(row, rowsIn(theirs)))
+      ...rowsIn(local)
+        .filter(row => rejected.has(row.id) && !isHeld(row, rowsIn(remote)))
         .map(({ id }) => `at rest ${id} is refused ${names}`),
     ]
   }
@@ -1474,21 +1478,21 @@ export async function history(
 
   // a unique value that two rows want goes to one of them
   function mendUnique(db: SimulatedDatabase): void {
-    const refused = db.run("SELECT id FROM sync_rejection WHERE code = 'not-unique'").map(row => String(row.id))
-    const holders = db.run("SELECT id, theirs FROM sync_conflict WHERE reason = 'not-unique' AND theirs IS NOT NULL").flatMap(row => {
-      const theirs = JSON.parse(String(row.theirs)) as Record<string, unknown>
+    const rejected = db.run("SELECT id FROM sync_rejection WHERE code = 'not-unique'").map(row => String(row.id))
+    const holders = db.run("SELECT id, remote FROM sync_unapplied WHERE reason = 'not-unique' AND remote IS NOT NULL").flatMap(row => {
+      const remote = JSON.parse(String(row.remote)) as Record<string, unknown>
       const spec = db.specOf(String(row.id))
       const those = keysOf(spec).flatMap(columns => {
-        if (columns.some(c => theirs[c] === null || theirs[c] === undefined)) return []
+        if (columns.some(c => remote[c] === null || remote[c] === undefined)) return []
         const where = columns.map(c => `"${c}" = ?`).join(' AND ')
         return db
-          .run(`SELECT id FROM ${spec.name} WHERE ${where} AND id <> ?`, ...columns.map(c => theirs[c]), row.id)
+          .run(`SELECT id FROM ${spec.name} WHERE ${where} AND id <> ?`, ...columns.map(c => remote[c]), row.id)
           .map(r => String(r.id))
       })
       // neither side's row has it, but what comes of both
       return those.length ? those : [String(row.id)]
     })
-    const ids = new Set([...refused, ...holders])
+    const ids = new Set([...rejected, ...holders])
     if (!ids.size) return
     db.run('BEGIN')
     for (const id of ids) if (!isGone(snapshot(db).get(id))) application.free(db, id)

@@ -12,7 +12,7 @@ export interface KnownRow {
   /** The last version that both sides know; 'gone': there was none. */
   readonly base: 'gone' | Cells | undefined
   /** The server's version, where it waits; null: removed there. */
-  readonly waiting: Cells | null | undefined
+  readonly unapplied: Cells | null | undefined
   /** Values that the server has no column for, of a row which is as it was pushed. */
   readonly ignored: readonly string[]
 }
@@ -38,14 +38,14 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
   const before = snapshot(db)
   const known = use.lookAt(db)
   const removals = new Map(removalsOf(db.name))
-  const lastDecision = Number(db.run('SELECT max(id) AS id FROM sync_decision')[0]?.id ?? 0)
+  const lastDecision = Number(db.run('SELECT max(id) AS id FROM sync_resolution')[0]?.id ?? 0)
   const hasNews = (id: string) => {
     const value = before.get(id) ?? null
     return known.some(rows => {
       const state = rows.get(id)
       if (!state) return false
       const base = state.base === 'gone' ? null : state.base
-      return state.waiting !== undefined || (base === undefined ? !isGone(value) : !isSame(base, value))
+      return state.unapplied !== undefined || (base === undefined ? !isGone(value) : !isSame(base, value))
     })
   }
   const interesting = ids.filter(hasNews)
@@ -53,29 +53,29 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
   const first = one()
   const targets = chance(0.3) ? [first, chance(0.6) ? first : one()] : [first]
   if (targets.length > 1) reached.add('two journal calls at once')
-  if (db.run('SELECT 1 FROM sync_remote WHERE push_key IS NOT NULL').length) reached.add('journal call during a push')
+  if (db.run('SELECT 1 FROM sync_server WHERE push_key IS NOT NULL').length) reached.add('journal call during a push')
 
   const undone: string[] = []
   const calls = targets.map(id => {
     const collection = db.log.collections.find(c => c.name === db.tableOf(id))
     if (!collection) throw new Error(`There is no collection of ${id}.`)
     const journal = new SyncJournal(db.log, collection)
-    const kind = pick(['giveUp', 'giveUp', 'decide', 'remove', 'retry', 'undo'] as const)
+    const kind = pick(['discard', 'discard', 'resolve', 'remove', 'retry', 'undo'] as const)
     trace(`JOURNAL ${db.name} ${kind} ${id}`)
     reached.add(`journal: ${kind}`)
-    const mine = before.get(id) ?? null
-    if (kind === 'giveUp') return journal.giveUp(id)
+    const local = before.get(id) ?? null
+    if (kind === 'discard') return journal.discard(id)
     if (kind === 'retry') return journal.retry(id)
-    if (kind === 'remove') return journal.decide(id, null)
-    if (kind === 'decide') {
-      const theirs = known.map(rows => rows.get(id)?.waiting).find(row => row)
-      return journal.decide(id, { id, a: oracle.token(`${db.name}j`, ...cellsOf(mine), ...cellsOf(theirs)) } as never)
+    if (kind === 'remove') return journal.resolve(id, null)
+    if (kind === 'resolve') {
+      const remote = known.map(rows => rows.get(id)?.unapplied).find(row => row)
+      return journal.resolve(id, { id, a: oracle.token(`${db.name}j`, ...cellsOf(local), ...cellsOf(remote)) } as never)
     }
-    const decisions = db.run('SELECT id, row_id FROM sync_decision WHERE collection = ?', collection.name)
-    if (!decisions.length) return Promise.resolve()
-    const decision = pick(decisions)
+    const resolved = db.run('SELECT id, row_id FROM sync_resolution WHERE collection = ?', collection.name)
+    if (!resolved.length) return Promise.resolve()
+    const decision = pick(resolved)
     undone.push(String(decision.row_id))
-    return journal.undo(Number(decision.id), pick([undefined, 'local', 'remote', 'base'] as const))
+    return journal.undo(Number(decision.id), pick([undefined, 'local', 'server', 'base'] as const))
   })
   for (const result of await Promise.allSettled(calls)) {
     if (result.status === 'fulfilled') continue
@@ -84,14 +84,14 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
   }
 
   const after = snapshot(db)
-  const decided = new Set(db.run('SELECT row_id FROM sync_decision WHERE id > ?', lastDecision).map(row => String(row.row_id)))
+  const resolved = new Set(db.run('SELECT row_id FROM sync_resolution WHERE id > ?', lastDecision).map(row => String(row.row_id)))
   for (const id of ids) {
     const [old, now] = [before.get(id) ?? null, after.get(id) ?? null]
     // a decision may leave the row as it is, and only what waited goes
-    if ((isGone(old) ? isGone(now) : isSame(old, now)) && !decided.has(id)) continue
+    if ((isGone(old) ? isGone(now) : isSame(old, now)) && !resolved.has(id)) continue
     if (!targets.includes(id) && !undone.includes(id)) {
       reached.add('journal call on a row with others')
-      if (isGone(now) && !isGone(old) && hasNews(id) && !decided.has(id))
+      if (isGone(now) && !isGone(old) && hasNews(id) && !resolved.has(id))
         throw new Error(`a journal call removed ${id} on ${db.name}, which was never told, and no decision brings it back`)
     }
     let value = now
@@ -106,13 +106,13 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
     // whoever decides has seen all sides, and none of them is lost
     const sides: Value[] = [
       old && isGone(old) ? { removed: removals.get(id) ?? old.removed } : old,
-      ...known.flatMap(rows => rows.get(id)?.waiting ?? []),
+      ...known.flatMap(rows => rows.get(id)?.unapplied ?? []),
       ...known.map(rows => rows.get(id)?.base).filter(base => typeof base === 'object'),
     ]
     for (const side of sides) {
       both(oracle, value, side)
       // where nothing stands in the end nothing can be as good
-      if (!isGone(side)) oracle.giveUp(side, value)
+      if (!isGone(side)) oracle.discard(side, value)
     }
     for (const removal of use.waitingRemovals(db, id)) both(oracle, value, { removed: removal })
     oracle.observe({ database: db.name, id, old, value, cause: 'application' })

@@ -15,7 +15,7 @@ function world() {
   oracle.observe({ database: 'd1', id: 'x', old: null, value: ofR, cause: 'merge' })
   oracle.observe({ database: 'U', id: 'x', old: null, value: ofU, cause: 'application' })
   const takes = (database: string, old: Cells | { removed: string }, base: 'gone' | 'row') => () =>
-    oracle.observe({ database, id: 'x', old, value: ofU, cause: 'merge', theirs: ofU, base })
+    oracle.observe({ database, id: 'x', old, value: ofU, cause: 'merge', remote: ofU, base })
   /** R removes its row, of which U has never heard, and takes the one of U's. */
   const replace = (seen: Cells) => {
     const removed = { removed: token('Rr', seen.a, seen.b, seen.c) }
@@ -47,7 +47,7 @@ test('nor where the removal came before a part of the row alone', () => {
   const { oracle, token, ofR, ofU, replace } = world()
   replace(ofR)
   const value = { ...ofU, c: token('U') }
-  const take = () => oracle.observe({ database: 'd1', id: 'x', old: { ...value, b: ofR.b }, value, cause: 'merge', theirs: value })
+  const take = () => oracle.observe({ database: 'd1', id: 'x', old: { ...value, b: ofR.b }, value, cause: 'merge', remote: value })
   expect(take).toThrow(`lost ${ofR.b} of x on d1`)
 })
 
@@ -67,14 +67,14 @@ test('so has a handler that chose between nothing and a value', () => {
   replace(ofR)
   const ofD2 = row(token('d2'), token('d2'), token('d2'))
   const value = { ...ofU, b: ofD2.b }
-  oracle.observe({ database: 'd2', id: 'x', old: ofD2, value, cause: 'handler', theirs: ofU })
+  oracle.observe({ database: 'd2', id: 'x', old: ofD2, value, cause: 'handler', remote: ofU })
   expect(oracle.isAfter(ofD2.b, ofR.b)).toBe(true)
 })
 
 test('whoever decides for nothing has given up the value that he saw, and none that came after it', () => {
   const { oracle, token, ofR, ofU, takes } = world()
   const edited = { ...ofU, b: token('d2', ofR.b) }
-  oracle.giveUp(ofR, ofU)
+  oracle.discard(ofR, ofU)
   expect(takes('d1', row(ofU.a, ofR.b, ofU.c), 'row')).not.toThrow()
   expect(takes('d2', edited, 'row')).toThrow(`lost ${edited.b} of x on d2`)
 })

@@ -21,14 +21,14 @@ export interface Change {
   readonly value: Value
   readonly cause: 'application' | 'post' | 'merge' | 'handler' | 'cascade'
   /** Of a merge: what the server has, and what both knew before; undefined: not known. */
-  readonly theirs?: Value | undefined
+  readonly remote?: Value | undefined
   readonly base?: 'gone' | 'row' | undefined
 }
 
 export class Oracle {
   #ancestors = new Map<string, Set<string>>()
   #tokens = 0
-  #born = new Set<string>()
+  #createdLocally = new Set<string>()
   /** Removals of what was made and removed between two syncs. */
   readonly neverTold = new Set<string>()
   readonly #givenUp = new Set<string>()
@@ -74,28 +74,28 @@ export class Oracle {
 
   /** Throws where a value is lost. */
   observe(change: Change): void {
-    const { database, id, old, value, cause, theirs, base } = change
+    const { database, id, old, value, cause, remote, base } = change
     this.trace(
-      `    ${database} ${cause} ${id} ${JSON.stringify(old)} → ${JSON.stringify(value)}${theirs === undefined ? '' : ` theirs ${JSON.stringify(theirs)} base ${base}`}`,
+      `    ${database} ${cause} ${id} ${JSON.stringify(old)} → ${JSON.stringify(value)}${remote === undefined ? '' : ` remote ${JSON.stringify(remote)} base ${base}`}`,
     )
     const key = database + id
-    for (const side of [old, value, theirs]) if (side && isGone(side)) this.#removals.add(side.removed)
+    for (const side of [old, value, remote]) if (side && isGone(side)) this.#removals.add(side.removed)
     if (value && isGone(value)) this.lastRemoval.set(key, value.removed)
-    const isKnownGone = base === 'gone' && (old !== null || !this.isWhole || this.#born.has(key))
+    const isKnownGone = base === 'gone' && (old !== null || !this.isWhole || this.#createdLocally.has(key))
     if (cause === 'handler') {
-      for (const other of [old, theirs ?? null]) {
+      for (const other of [old, remote ?? null]) {
         if (isGone(value) || isGone(other)) for (const t of cellsOf(value)) for (const o of cellsOf(other)) this.inherit(t, o)
         else for (const p of PROPERTIES) this.#inheritCell(p, value, other)
       }
     }
     if (cause === 'application' && !isGone(old) && !isGone(value)) for (const p of PROPERTIES) if (!old[p]) this.#inheritCell(p, value, old)
-    if (cause === 'handler' || cause === 'application') for (const other of [old, theirs ?? null]) this.giveUp(other, value)
-    if ((cause === 'application' || cause === 'post') && old === null) this.#born.add(key)
+    if (cause === 'handler' || cause === 'application') for (const other of [old, remote ?? null]) this.discard(other, value)
+    if ((cause === 'application' || cause === 'post') && old === null) this.#createdLocally.add(key)
     if (cause === 'application' || cause === 'handler' || cause === 'cascade') return
-    if (cause === 'merge' && theirs && isGone(theirs) && !isGone(value) && isKnownGone)
-      for (const t of cellsOf(value)) this.inherit(t, theirs.removed) // made here, never had the one removed there
+    if (cause === 'merge' && remote && isGone(remote) && !isGone(value) && isKnownGone)
+      for (const t of cellsOf(value)) this.inherit(t, remote.removed) // made here, never had the one removed there
     if (cause === 'merge' && old === null) {
-      this.#born.delete(key)
+      this.#createdLocally.delete(key)
       for (const t of cellsOf(value)) this.inherit(t, this.lastRemoval.get(key)) // the tombstone was collected here
     }
     if (cause === 'merge' && old && isGone(old) && !isGone(value) && isKnownGone) {
@@ -112,7 +112,7 @@ export class Oracle {
     const lost = this.#loss(old, value)
     if (lost !== undefined)
       throw new Error(
-        `lost ${lost} of ${id} on ${database} by ${cause}: ${JSON.stringify(old)} → ${JSON.stringify(value)} (theirs ${JSON.stringify(theirs)}, base ${base})`,
+        `lost ${lost} of ${id} on ${database} by ${cause}: ${JSON.stringify(old)} → ${JSON.stringify(value)} (remote ${JSON.stringify(remote)}, base ${base})`,
       )
   }
 
@@ -145,7 +145,7 @@ export class Oracle {
   }
 
   /** What somebody gives up for nothing has no heir. */
-  giveUp(old: Value, value: Value): void {
+  discard(old: Value, value: Value): void {
     if (isGone(value)) return
     for (const p of PROPERTIES)
       if (!value[p]) for (const token of isGone(old) ? cellsOf(old) : [old[p]]) if (token) this.#givenUp.add(token)

@@ -143,15 +143,15 @@ export class OtherDatabase {
       ? [
           ['BEGIN', 'SET LOCAL session_replication_role = replica'],
           [
-            ...['sync_remote', 'sync_decision'].map(
+            ...['sync_server', 'sync_resolution'].map(
               table => `SELECT setval(pg_get_serial_sequence('${table}', 'id'), coalesce((SELECT max(id) FROM ${table}), 0) + 1, false)`,
             ),
             'COMMIT',
           ],
         ]
       : [
-          ['SET foreign_key_checks = 0, @sync_step = 1, @restores = 1', 'START TRANSACTION'],
-          ['COMMIT', 'SET foreign_key_checks = 1, @sync_step = NULL, @restores = NULL'],
+          ['SET foreign_key_checks = 0, @sync_bypass = 1, @restores = 1', 'START TRANSACTION'],
+          ['COMMIT', 'SET foreign_key_checks = 1, @sync_bypass = NULL, @restores = NULL'],
         ]
     this.writes++
     runNow(this.#url, { sql: [...(frame[0] as string[]), ...statements, ...(frame[1] as string[])].join(';\n') })

@@ -18,12 +18,12 @@ export function refusedInVain(
   spec: TableSpec,
   before: readonly Row[],
   pushed: readonly Row[],
-  refused: readonly { readonly id: string; readonly code: string }[],
+  rejected: readonly { readonly id: string; readonly code: string }[],
 ): string[] {
   const old = new Map(before.map(row => [String(row.id), row]))
   const posted = new Map(pushed.map(row => [String(row.id), row]))
   // whoever is refused stays as he was, and so keeps what others wanted
-  const out = new Set(refused.filter(r => r.code !== 'not-unique').map(r => r.id))
+  const out = new Set(rejected.filter(r => r.code !== 'not-unique').map(r => r.id))
   for (let size = -1; size !== out.size; ) {
     size = out.size
     const rows = new Map(old)
@@ -43,5 +43,5 @@ export function refusedInVain(
       for (const ids of holders.values()) if (ids.length > 1) for (const id of ids) if (posted.has(id)) out.add(id)
     }
   }
-  return refused.filter(r => r.code === 'not-unique' && !out.has(r.id)).map(r => r.id)
+  return rejected.filter(r => r.code === 'not-unique' && !out.has(r.id)).map(r => r.id)
 }

@@ -23,7 +23,7 @@ import { pathToFileURL } from 'node:url'
 import 'reflect-metadata'
 import { collectTombstones } from '../../server-koa/index.js'
 import type { Collection } from '../../src/changes/collection.js'
-import { baseOf, isAgreed, openRemotes } from '../../src/changes/remotes.js'
+import { baseOf, isAgreed, openServers } from '../../src/changes/remotes.js'
 import { readVersions } from '../../src/changes/rows.js'
 import { SyncContentionError, TransportError } from '../../src/errors.js'
 import { openExchange, readRowStates } from '../../src/sync/exchange.js'
@@ -77,14 +77,14 @@ function hash(...words: string[]): number {
   return (h ^ (h >>> 13)) >>> 0
 }
 
-type Decision = 'leave' | 'mine' | 'theirs' | ReadonlyMap<string, string>
+type Decision = 'leave' | 'local' | 'remote' | ReadonlyMap<string, string>
 
 /** The handler of both sides; of two rows it decides each contested property. */
-function decide(id: string, mine: Value, theirs: Value, contested: readonly string[]): Decision {
+function resolve(id: string, mine: Value, theirs: Value, contested: readonly string[]): Decision {
   const h = hash(id, text(mine), text(theirs)) % 8
   if (h < 2) return 'leave'
-  if (model.gone(mine) || model.gone(theirs)) return h < 5 ? 'mine' : 'theirs'
-  if (h === 2) return 'theirs'
+  if (model.gone(mine) || model.gone(theirs)) return h < 5 ? 'local' : 'remote'
+  if (h === 2) return 'remote'
   return new Map(
     contested.map(p => {
       const [ours, other] = [mine?.[p] as string, theirs?.[p] as string]
@@ -94,7 +94,7 @@ function decide(id: string, mine: Value, theirs: Value, contested: readonly stri
 }
 
 const question = (id: string, mine: Value, theirs: Value, base: Value | undefined, contested: readonly string[]) =>
-  `${id}: mine ${text(mine)}, theirs ${text(theirs)}, base ${text(base)}, contested ${contested}`
+  `${id}: mine ${text(mine)}, remote ${text(theirs)}, base ${text(base)}, contested ${contested}`
 
 const refuses = (row: Readonly<Record<string, unknown>>) => !row.removed && String(row.c).endsWith('!')
 
@@ -174,9 +174,9 @@ function copyModel(db: model.Database): model.Database {
   copy.remotes = db.remotes.map(r =>
     Object.assign(new model.Remote(r.name), r, {
       page: r.page && { ...r.page, seen: r.page.seen && new Set(r.page.seen) },
-      mine: new Set(r.mine),
+      local: new Set(r.mine),
       push: r.push && { ...r.push },
-      images: new Map([...r.images].map(([id, images]) => [id, new Map(images)])),
+      baseVersions: new Map([...r.images].map(([id, baseVersions]) => [id, new Map(baseVersions)])),
       conflicts: new Map([...r.conflicts].map(([id, conflict]) => [id, { ...conflict }])),
       rejected: new Map(r.rejected),
       retry: new Set(r.retry),
@@ -196,10 +196,10 @@ interface Image {
 }
 
 /** Without those that are no base: older ones, and any where the row itself is agreed. */
-function describeImages(images: readonly Image[], isAgreedNow: boolean): string {
-  const agreed = images.filter(i => i.agreed).sort((x, y) => y.stamp - x.stamp)
+function describeImages(baseVersions: readonly Image[], isAgreedNow: boolean): string {
+  const agreed = baseVersions.filter(i => i.agreed).sort((x, y) => y.stamp - x.stamp)
   const base = isAgreedNow ? undefined : agreed[0]
-  const tentative = images.filter(i => !i.agreed).sort((x, y) => y.stamp - x.stamp)
+  const tentative = baseVersions.filter(i => !i.agreed).sort((x, y) => y.stamp - x.stamp)
   return [...(base ? [`agreed ${text(base.value)}`] : []), ...tentative.map(i => `tentative ${text(i.value)}`)].join(', ')
 }
 
@@ -220,16 +220,16 @@ const isKnown = ({ value, stamp }: { value: unknown; stamp: number }) => (value 
 function describeRow(row: {
   agreed: boolean
   base: Value | undefined
-  waiting: { theirs: Value; untold: 'agreed' | 'untold' | 'older' } | undefined
-  isRefused: boolean
-  images: string
+  unapplied: { remote: Value; unpushed: 'agreed' | 'unpushed' | 'older' } | undefined
+  isRejected: boolean
+  baseVersions: string
 }): string {
-  const { agreed, base, waiting, isRefused, images } = row
-  return `${agreed ? 'agreed' : 'news'}, base ${text(base)}${waiting ? `, waiting ${text(waiting.theirs)} ${waiting.untold}` : ''}${isRefused ? ', refused' : ''}${images && `, images ${images}`}`
+  const { agreed, base, unapplied, isRejected, baseVersions } = row
+  return `${agreed ? 'agreed' : 'news'}, base ${text(base)}${unapplied ? `, waiting ${text(unapplied.remote)} ${unapplied.unpushed}` : ''}${isRejected ? ', refused' : ''}${baseVersions && `, images ${baseVersions}`}`
 }
 
-const untoldOf = (untold: number | null | undefined, stamp: number) =>
-  untold === null || untold === undefined ? 'agreed' : untold === stamp ? 'untold' : 'older'
+const untoldOf = (unpushed: number | null | undefined, stamp: number) =>
+  unpushed === null || unpushed === undefined ? 'agreed' : unpushed === stamp ? 'unpushed' : 'older'
 
 function stampsOfCode(db: SimulatedDatabase): Map<string, { value: Value; stamp: number }> {
   const [collection] = db.log.collections
@@ -249,30 +249,30 @@ function codeState(world: ReadonlyMap<string, Both>, links: readonly (readonly [
     const [mine, theirs] = [world.get(client)!.code, world.get(server)!.code]
     const [collection] = mine.log.collections
     const exchange = mine.look(openExchange(mine.log, collection!, remoteIdOf(mine, server)))!
-    const { remote } = exchange
+    const { server: known } = exchange
     const link = `${client}→${server}`
     const stamps = new Map([...stampsOfCode(theirs)].map(([id, { stamp }]) => [id, stamp]))
-    const { serverCollection, serverDate, highest, page } = remote
+    const { serverHistory, serverDate, highest, page } = known
     state.set(
       `${link} cursor`,
       describeCursor(
         { ...theirs.look(theirs.log.database.clock()), stamps },
-        { collection: serverCollection, serverDate, highest, isPaging: page !== null },
+        { collection: serverHistory, serverDate, highest, isPaging: page !== null },
       ),
     )
-    state.set(`${link} push`, remote.push ? 'open' : 'none')
+    state.set(`${link} push`, known.push ? 'open' : 'none')
     for (const [id, row] of mine.look(readRowStates(exchange, SORTED))) {
-      const { version, waiting, rejection, images } = row
-      const agreed = isAgreed(remote, row, version.stamp)
+      const { version, unapplied, rejection, baseVersions } = row
+      const agreed = isAgreed(known, row, version.stamp)
       state.set(
         `${link} ${id}`,
         describeRow({
           agreed,
-          base: baseOf(remote, row) as Value | undefined,
-          waiting: waiting && { theirs: waiting.theirs as Value, untold: untoldOf(waiting.untold, version.stamp) },
-          isRefused: rejection?.stamp === version.stamp,
-          images: describeImages(
-            images.map(i => ({ stamp: i.stamp, value: i.value as Value, agreed: isAgreed(remote, row, i.stamp) })),
+          base: baseOf(known, row) as Value | undefined,
+          unapplied: unapplied && { remote: unapplied.remote as Value, unpushed: untoldOf(unapplied.unpushed, version.stamp) },
+          isRejected: rejection?.stamp === version.stamp,
+          baseVersions: describeImages(
+            baseVersions.map(i => ({ stamp: i.stamp, value: i.value as Value, agreed: isAgreed(known, row, i.stamp) })),
             agreed,
           ),
         }),
@@ -292,28 +292,28 @@ function modelState(world: ReadonlyMap<string, Both>, links: readonly (readonly 
   }
   for (const [client, server] of links) {
     const [mine, theirs] = [world.get(client)!.model, world.get(server)!.model]
-    const remote = remoteOf(mine, server)
+    const known = remoteOf(mine, server)
     const link = `${client}→${server}`
     const stamps = new Map([...theirs.versions].map(([id, { stamp }]) => [id, stamp]))
-    const { collection, serverDate, highest, page } = remote
+    const { collection, serverDate, highest, page } = known
     state.set(
       `${link} cursor`,
       describeCursor({ ...theirs, stamps }, { collection, serverDate, highest, isPaging: page?.next !== undefined }),
     )
-    state.set(`${link} push`, remote.push ? 'open' : 'none')
+    state.set(`${link} push`, known.push ? 'open' : 'none')
     for (const id of SORTED) {
       const version = db(mine, id)
-      const conflict = remote.conflicts.get(id)
-      const agreed = remote.agreed(id, version.stamp)
+      const conflict = known.conflicts.get(id)
+      const agreed = known.agreed(id, version.stamp)
       state.set(
         `${link} ${id}`,
         describeRow({
           agreed,
-          base: remote.base(id, version),
-          waiting: conflict && { theirs: conflict.theirs, untold: untoldOf(conflict.untold, version.stamp) },
-          isRefused: remote.rejected.get(id) === version.stamp,
-          images: describeImages(
-            [...(remote.images.get(id) ?? [])].map(([stamp, value]) => ({ stamp, value, agreed: remote.agreed(id, stamp) })),
+          base: known.base(id, version),
+          unapplied: conflict && { remote: conflict.theirs, unpushed: untoldOf(conflict.untold, version.stamp) },
+          isRejected: known.rejected.get(id) === version.stamp,
+          baseVersions: describeImages(
+            [...(known.images.get(id) ?? [])].map(([stamp, value]) => ({ stamp, value, agreed: known.agreed(id, stamp) })),
             agreed,
           ),
         }),
@@ -326,7 +326,7 @@ const db = (database: model.Database, id: string) => database.version(id)
 
 const remoteOf = (db: model.Database, server: string) => db.remotes.find(r => r.name === server) as model.Remote
 const remoteIdOf = (db: SimulatedDatabase, server: string) =>
-  Number(db.run('SELECT id FROM sync_remote WHERE server = ?', `http://${server}`)[0]?.id)
+  Number(db.run('SELECT id FROM sync_server WHERE origin = ?', `http://${server}`)[0]?.id)
 
 /** Pairs of rows of one database that stand in another order; those that share a stamp on one side have none there. */
 function ranks(world: ReadonlyMap<string, Both>): string[] {
@@ -498,10 +498,10 @@ export async function sameHistory(
 
   /** The model's, step by step. */
   function syncModel(client: string, server: string, fault: Fault | undefined, toldLater: (post: Post) => void): Told {
-    const told: Told = { requests: [], asked: new Set(), end: '' }
-    const remote = remoteOf(at(client).model, server)
-    const it = model.sync(at(client).model, remote, {
-      handler: contested => decideAll(contested, told.asked),
+    const pushedTo: Told = { requests: [], asked: new Set(), end: '' }
+    const known = remoteOf(at(client).model, server)
+    const it = model.sync(at(client).model, known, {
+      handler: contested => decideAll(contested, pushedTo.asked),
       newKey: () => `k${++keys}`,
       rounds: 12,
     })
@@ -510,39 +510,39 @@ export async function sameHistory(
     let answer: Page | Posted | undefined
     try {
       for (;;) {
-        ordered(at(client).model, remote)
-        const step = it.next(answer)
+        ordered(at(client).model, known)
+        const transaction = it.next(answer)
         answer = undefined
-        if (step.done) {
-          told.end = step.value
-          return told
+        if (transaction.done) {
+          pushedTo.end = transaction.value
+          return pushedTo
         }
-        const request = step.value
+        const request = transaction.value
         if (!request) continue
         if (request.get && wasRefused) {
           wasRefused = false
           answer = page(client, server, request.get)
           const told422 = describeModelPage(answer as Page)
-          if (told422 !== ' []') told.requests.push(`after a refusal ${told422}`)
+          if (told422 !== ' []') pushedTo.requests.push(`after a refusal ${told422}`)
           continue
         }
         const isStruck = ++count === fault?.at
         const asks = request.get ? 'GET' : `POST ${describeBody(request.post.body)}`
         if (isStruck && fault.kind !== 'answer lost') {
           if (request.post && fault.kind === 'later') toldLater(request.post)
-          told.requests.push(`${asks} ⇒ never arrived`)
+          pushedTo.requests.push(`${asks} ⇒ never arrived`)
           throw new Lost()
         }
         answer = request.get ? page(client, server, request.get) : model.post(at(server).model, request.post, refuses)
-        told.requests.push(`${asks} ⇒ ${request.get ? describeModelPage(answer as Page) : describeModelPosted(answer as Posted)}`)
+        pushedTo.requests.push(`${asks} ⇒ ${request.get ? describeModelPage(answer as Page) : describeModelPosted(answer as Posted)}`)
         if (isStruck) throw new Lost()
         wasRefused = answer.status === 422
       }
     } catch (error) {
       if (!(error instanceof Lost)) throw error
       it.return('')
-      told.end = 'lost'
-      return told
+      pushedTo.end = 'lost'
+      return pushedTo
     }
   }
 
@@ -555,14 +555,14 @@ export async function sameHistory(
   const byOrder = (db: model.Database) => (x: { id: string }, y: { id: string }) =>
     Number(model.gone(db.version(x.id).value)) - Number(model.gone(db.version(y.id).value)) || (x.id < y.id ? -1 : 1)
 
-  function ordered(db: model.Database, remote: model.Remote): void {
+  function ordered(db: model.Database, known: model.Remote): void {
     const sort = <T>(map: Map<string, T>) => {
       const entries = [...map].map(([id, value]) => ({ id, value })).sort(byOrder(db))
       map.clear()
       for (const { id, value } of entries) map.set(id, value)
     }
     sort(db.versions)
-    sort(remote.conflicts)
+    sort(known.conflicts)
   }
 
   function decideAll(contested: readonly Contested[], asked: Set<string>): (Contested & { value: Value })[] {
@@ -576,16 +576,16 @@ export async function sameHistory(
           mine?.[p] !== theirs?.[p] && !(known && theirs?.[p] === known[p]) && !(known && mine?.[p] === known[p])
         const properties = isRow ? PROPERTIES.filter(isContested) : []
         asked.add(question(c.id, mine, theirs, base, properties))
-        const decision = decide(c.id, mine, theirs, properties)
+        const decision = resolve(c.id, mine, theirs, properties)
         if (decision === 'leave') return []
-        if (decision === 'theirs') return [{ ...c, value: theirs ?? { removed: 'r' } }]
-        if (decision === 'mine') return [{ ...c, value: mine ?? { removed: 'r' } }]
+        if (decision === 'remote') return [{ ...c, value: theirs ?? { removed: 'r' } }]
+        if (decision === 'local') return [{ ...c, value: mine ?? { removed: 'r' } }]
         return [{ ...c, value: { ...model.merge(base, mine, theirs).value, ...Object.fromEntries(decision) } }]
       })
   }
 
   async function syncCode(client: string, server: string, fault: Fault | undefined, toldLater: (http: HttpRequest) => void): Promise<Told> {
-    const told: Told = { requests: [], asked: new Set(), end: '' }
+    const pushedTo: Told = { requests: [], asked: new Set(), end: '' }
     const { code } = at(client)
     let count = 0
     async function fetch(url: string, init: RequestInit | undefined): Promise<Response> {
@@ -600,11 +600,11 @@ export async function sameHistory(
       const asks = http.method === 'GET' ? 'GET' : `POST ${describeBody(rowsIn(JSON.parse(http.body as string)) as never)}`
       if (isStruck && fault.kind !== 'answer lost') {
         if (http.method === 'POST' && fault.kind === 'later') toldLater(http)
-        told.requests.push(`${asks} ⇒ never arrived`)
+        pushedTo.requests.push(`${asks} ⇒ never arrived`)
         throw new Lost('fetch failed')
       }
       const answer = await at(server).code.handler(http.method, http.path, http.headers, http.body)
-      told.requests.push(`${asks} ⇒ ${describeAnswer(http.method, answer)}`)
+      pushedTo.requests.push(`${asks} ⇒ ${describeAnswer(http.method, answer)}`)
       if (isStruck) throw new Lost('fetch failed')
       return new Response(answer.status === 304 ? null : answer.body, { status: answer.status, headers: answer.headers })
     }
@@ -612,11 +612,11 @@ export async function sameHistory(
       for (const conflict of conflicts) {
         const { id, properties } = conflict
         const [mine, theirs, base] = [conflict.local as Value, conflict.remote as Value, conflict.base as Value | undefined]
-        told.asked.add(question(id, mine, theirs, base, properties))
-        const decision = decide(id, mine, theirs, properties)
+        pushedTo.asked.add(question(id, mine, theirs, base, properties))
+        const decision = resolve(id, mine, theirs, properties)
         if (decision === 'leave') continue
-        if (decision === 'theirs') conflict.takeRemote()
-        else if (decision === 'mine') updates.push(mine === null ? { id, _removed: true } : { id })
+        if (decision === 'remote') conflict.takeRemote()
+        else if (decision === 'local') updates.push(mine === null ? { id, _removed: true } : { id })
         else updates.push({ id, ...Object.fromEntries(decision) })
       }
     }
@@ -626,7 +626,7 @@ export async function sameHistory(
       const [collection] = code.log.collections as [Collection]
       await sync({
         log: code.log,
-        members: [{ collection, path: '/items', remoteId: remoteIdOf(code, server), handler: handler as never }],
+        members: [{ collection, path: '/items', serverId: remoteIdOf(code, server), handler: handler as never }],
         wire,
         feed: wire,
         lacking: [],
@@ -637,13 +637,13 @@ export async function sameHistory(
         signal: undefined,
         report: new ReportBuilder({ entities: [], url: '' }, () => {}),
       })
-      told.end = 'ok'
+      pushedTo.end = 'ok'
     } catch (error) {
-      if (error instanceof SyncContentionError) told.end = 'contention'
-      else if (error instanceof TransportError && (error.cause as Error)?.message === 'fetch failed') told.end = 'lost'
+      if (error instanceof SyncContentionError) pushedTo.end = 'contention'
+      else if (error instanceof TransportError && (error.cause as Error)?.message === 'fetch failed') pushedTo.end = 'lost'
       else throw error
     }
-    return told
+    return pushedTo
   }
 
   function compareTold(inModel: Told, inCode: Told): string[] {
@@ -653,7 +653,7 @@ export async function sameHistory(
       trace(`    ${c}`)
       if (m !== c) differences.push(`request ${i + 1}: model ${m}, code ${c}`)
     }
-    const [m, c] = [inModel, inCode].map(told => [...told.asked].sort().join(' | '))
+    const [m, c] = [inModel, inCode].map(pushedTo => [...pushedTo.asked].sort().join(' | '))
     if (m !== c) differences.push(`asked: model ${m}, code ${c}`)
     if (inModel.end !== inCode.end) differences.push(`ends: model ${inModel.end}, code ${inCode.end}`)
     return differences
@@ -674,8 +674,8 @@ export async function sameHistory(
     const [{ server, post, http }] = late.splice(Math.floor(random.next() * late.length), 1) as [(typeof late)[number]]
     const inModel = describeModelPosted(model.post(at(server).model, post, refuses))
     const inCode = describeAnswer('POST', await at(server).code.handler(http.method, http.path, http.headers, http.body))
-    const told = `a late push arrives at ${server}: ${describeBody(post.body)}`
-    return [told, inModel === inCode ? [] : [`answer: model ${inModel}, code ${inCode}`]]
+    const pushedTo = `a late push arrives at ${server}: ${describeBody(post.body)}`
+    return [pushedTo, inModel === inCode ? [] : [`answer: model ${inModel}, code ${inCode}`]]
   }
 
   // ------------------------------------------------------------ the schedule
@@ -703,7 +703,7 @@ export async function sameHistory(
   }
   for (const [client, server] of links) {
     const { code, model: db } = at(client)
-    code.look(openRemotes(code.log.database, [{ collection: code.log.collections[0]!, url: `http://${server}/items` }], `http://${server}`))
+    code.look(openServers(code.log.database, [{ collection: code.log.collections[0]!, url: `http://${server}/items` }], `http://${server}`))
     db.remotes.push(Object.assign(new model.Remote(server), { tokenOfRemoval: () => 'r' }))
   }
 

@@ -11,7 +11,7 @@ import { DataSource, type DataSourceOptions, type EntityManager, EntitySchema } 
 import { enableSync, preferLocalConflictHandler, syncAll, withSync } from 'typeorm-sync'
 import { syncRoutes } from 'typeorm-sync/server-koa'
 import { Random } from '../simulation/random.js'
-import { device, expectAtRest, expectEqual, rowsOf, serverDatabase, settle, startServer, Wire } from './devices.js'
+import { applyDecided, device, expectAtRest, expectEqual, rowsOf, serverDatabase, startServer, Wire } from './devices.js'
 
 interface Note {
   id: string
@@ -50,7 +50,7 @@ const pause = (milliseconds: number) => new Promise(resolve => (milliseconds ? s
 /** An application that writes as it likes, one thing after the other, for TypeORM has one connection here. It keeps account of what it was told is stored. */
 class Application {
   readonly committed = new Map<string, string>()
-  readonly refused: string[] = []
+  readonly rejected: string[] = []
   readonly #random: Random
   #writes = 0
 
@@ -79,7 +79,7 @@ class Application {
 
   async #transaction(number: number, isRolledBack: boolean): Promise<void> {
     const changes = new Map<string, string | null>()
-    const refusal = new Error('no')
+    const rejection = new Error('no')
     const work = async (manager: EntityManager) => {
       const rows = new Map(this.committed)
       for (let i = 0; i < 3; i++) {
@@ -92,15 +92,15 @@ class Application {
         }
         await pause(Math.floor(this.#random.next() * 3))
       }
-      if (isRolledBack) throw refusal
+      if (isRolledBack) throw rejection
     }
     const outcome = await this.dataSource.transaction(work).then(
       () => undefined,
       error => error,
     )
     if (!isRolledBack && outcome) throw outcome
-    expect(outcome).toBe(isRolledBack ? refusal : undefined)
-    if (isRolledBack) this.refused.push(String(number))
+    expect(outcome).toBe(isRolledBack ? rejection : undefined)
+    if (isRolledBack) this.rejected.push(String(number))
     else this.#keep(changes)
   }
 
@@ -159,10 +159,10 @@ describe.each(Object.keys(KINDS) as (keyof typeof KINDS)[])('%s', kind => {
       await server.dataSource.getRepository(Note).save({ id: `host-${i}`, text: `host ${i}` })
     }
     await writing
-    await settle([dataSource])
+    await applyDecided([dataSource])
 
     expect(pushed.filter(n => n > 0).length).toBeGreaterThan(5)
-    expect(application.refused.length).toBeGreaterThan(25)
+    expect(application.rejected.length).toBeGreaterThan(25)
     application.expectIn(await rowsOf(dataSource, 'note'))
     await expectEqual([server.dataSource, dataSource], ['note'])
     await expectNeverTold(server.dataSource, [wire], [])
@@ -225,7 +225,7 @@ describe.each(Object.keys(SERVERS) as (keyof typeof SERVERS)[])('a server %s', k
       }),
     )
     await writing
-    await settle(devices, preferLocalConflictHandler)
+    await applyDecided(devices, preferLocalConflictHandler)
 
     expect(requests).toBeGreaterThan(20) // while the host wrote
     for (const application of [host, ...applications]) application.expectIn(await rowsOf(server.dataSource, 'note'))

@@ -12,7 +12,7 @@ import {
   resolveEach,
   syncAll,
 } from 'typeorm-sync'
-import { device, expectAtRest, expectEqual, settle, startServer, Wire } from './devices.js'
+import { applyDecided, device, expectAtRest, expectEqual, startServer, Wire } from './devices.js'
 
 interface Folder {
   id: string
@@ -57,7 +57,7 @@ const parents = async (who: DataSource, table = 'folder') =>
   )
 
 async function expectDone(expected: Record<string, string | null>): Promise<void> {
-  await settle([bob, alice])
+  await applyDecided([bob, alice])
   await expectEqual([server.dataSource, alice, bob], ['folder'])
   expect(await parents(alice)).toEqual(expected)
   await expectAtRest([alice, bob])
@@ -66,7 +66,7 @@ async function expectDone(expected: Record<string, string | null>): Promise<void
 /** Alice has moved x into y, Bob y into x; Alice was faster. */
 async function tie(): Promise<void> {
   for (const id of ['x', 'y']) await put(alice, id, null)
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await move(alice, 'x', 'y')
   await move(bob, 'y', 'x')
   await syncAll(alice)
@@ -75,7 +75,7 @@ async function tie(): Promise<void> {
 describe('two folders that were moved into each other', () => {
   test.each([
     ['ours stays', preferLocalConflictHandler, { x: null, y: 'x' }],
-    ['theirs stays', preferRemoteConflictHandler, { x: 'y', y: null }],
+    ['remote stays', preferRemoteConflictHandler, { x: 'y', y: null }],
     ['both are put elsewhere', resolveEach<Folder>(() => ({ parent: null })), { x: null, y: 'x' }],
     ['the remote one is returned', resolveEach<Folder>(c => c.remote as Folder), { x: 'y', y: null }],
   ])('are one conflict: %s', async (_, handler, expected) => {
@@ -85,7 +85,7 @@ describe('two folders that were moved into each other', () => {
       asked.push(...(conflicts as Conflict<Folder>[]))
       return handler(conflicts as never, updates, callback)
     })
-    expect(report).toMatchObject({ conflicts: 1, waiting: 0, refused: 0 })
+    expect(report).toMatchObject({ conflicts: 1, unapplied: 0, rejected: 0 })
     expect(asked).toMatchObject([{ id: 'x', properties: ['parent'], local: { name: 'x' }, remote: { name: 'x' } }])
     await expectDone(expected)
   })
@@ -97,9 +97,9 @@ describe('two folders that were moved into each other', () => {
     await syncAll(alice)
     expect(await parents(server.dataSource)).toEqual({ x: 'y', y: null })
     expect(await parents(bob)).toEqual({ x: null, y: 'x' })
-    expect(await folders(bob).waiting()).toMatchObject([{ id: 'x', reason: 'cycle' }])
-    expect(await folders(bob).refused()).toMatchObject([{ id: 'y', code: 'cycle', property: 'parent' }])
-    await folders(bob).decide('x', { parent: null })
+    expect(await folders(bob).unapplied()).toMatchObject([{ id: 'x', reason: 'cycle' }])
+    expect(await folders(bob).rejected()).toMatchObject([{ id: 'y', code: 'cycle', property: 'parent' }])
+    await folders(bob).resolve('x', { parent: null })
     await expectDone({ x: null, y: 'x' })
   })
 
@@ -109,25 +109,25 @@ describe('two folders that were moved into each other', () => {
   ])('are given up in the journal: %s', async (_, id) => {
     await tie()
     await syncAll(bob)
-    await folders(bob).giveUp(id)
-    if (id === 'x') expect(await folders(bob).decisions()).toMatchObject([{ id: 'x' }, { id: 'y', decision: { name: 'y' } }])
+    await folders(bob).discard(id)
+    if (id === 'x') expect(await folders(bob).resolved()).toMatchObject([{ id: 'x' }, { id: 'y', decision: { name: 'y' } }])
     await expectDone({ x: 'y', y: null })
   })
 
   test('what was given up for it can be brought back', async () => {
     await tie()
     await syncAll(bob, preferRemoteConflictHandler)
-    await settle([bob, alice])
+    await applyDecided([bob, alice])
     await move(alice, 'x', null)
-    await settle([alice, bob])
-    const decision = (await folders(bob).decisions()).find(d => d.id === 'y')
-    await folders(bob).undo(Number(decision?.decisionId), 'local')
+    await applyDecided([alice, bob])
+    const decision = (await folders(bob).resolved()).find(d => d.id === 'y')
+    await folders(bob).undo(Number(decision?.resolutionId), 'local')
     await expectDone({ x: null, y: 'x' })
   })
 
   test('are contested as well where the other move arrives between our question and our push', async () => {
     for (const id of ['x', 'y']) await put(alice, id, null)
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await move(alice, 'x', 'y')
     await move(bob, 'y', 'x')
     let isFirst = true
@@ -143,7 +143,7 @@ describe('two folders that were moved into each other', () => {
   test('by way of others, which came on other pages', async () => {
     for (const id of ['a', 'b', 'x', 'y']) await put(alice, id, null)
     await put(alice, 'z', 'y')
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await move(alice, 'x', 'b')
     await put(alice, 'new', 'z')
     await move(alice, 'b', 'new')
@@ -151,7 +151,7 @@ describe('two folders that were moved into each other', () => {
     await move(bob, 'a', 'x')
     await syncAll(alice)
     const report = await syncAll(bob, preferRemoteConflictHandler, { pageSize: 1 })
-    expect(report).toMatchObject({ conflicts: 1, waiting: 0 })
+    expect(report).toMatchObject({ conflicts: 1, unapplied: 0 })
     await expectDone({ a: null, b: 'new', new: 'z', x: 'b', y: null, z: 'y' })
   })
 
@@ -159,7 +159,7 @@ describe('two folders that were moved into each other', () => {
     await tie()
     await syncAll(bob)
     await move(bob, 'y', null)
-    expect(await syncAll(bob, preferLocalConflictHandler)).toMatchObject({ conflicts: 0, waiting: 0 })
+    expect(await syncAll(bob, preferLocalConflictHandler)).toMatchObject({ conflicts: 0, unapplied: 0 })
     await expectDone({ x: 'y', y: null })
   })
 })
@@ -167,19 +167,19 @@ describe('two folders that were moved into each other', () => {
 describe('circles that somebody wanted', () => {
   test('a row that is its own parent, and a circle that one device has made, are stored', async () => {
     for (const id of ['x', 'y', 'z']) await put(alice, id, null)
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await move(alice, 'x', 'x')
     await move(alice, 'y', 'z')
     await move(alice, 'z', 'y')
     await bob.query(`UPDATE folder SET name = 'Bob’s' WHERE id = 'z'`)
     await syncAll(alice)
-    expect(await syncAll(bob, preferLocalConflictHandler)).toMatchObject({ conflicts: 0, waiting: 0, merged: 1 })
+    expect(await syncAll(bob, preferLocalConflictHandler)).toMatchObject({ conflicts: 0, unapplied: 0, merged: 1 })
     await expectDone({ x: 'x', y: 'z', z: 'y' })
   })
 
   test('a row that is its own parent can be contested, removed and brought back', async () => {
     await put(alice, 'x', null)
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await move(alice, 'x', 'x')
     await bob.query(`DELETE FROM folder WHERE id = 'x'`)
     await syncAll(alice)
@@ -194,10 +194,10 @@ describe('circles that somebody wanted', () => {
 
   test('a circle that was removed here and edited there comes back whole', async () => {
     for (const id of ['x', 'y']) await put(alice, id, null)
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await move(alice, 'x', 'y')
     await move(alice, 'y', 'x')
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await bob.query(`UPDATE folder SET name = 'Bob’s'`)
     await alice.query(`DELETE FROM folder WHERE id = 'x'`)
     await syncAll(bob)
@@ -207,30 +207,30 @@ describe('circles that somebody wanted', () => {
 
   test('friends of each other are no conflict where the relation is said to run in circles', async () => {
     for (const id of ['x', 'y']) await put(alice, id, null, 'friend')
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await move(alice, 'x', 'y', 'friend')
     await move(bob, 'y', 'x', 'friend')
     await syncAll(alice)
     expect(await syncAll(bob, preferLocalConflictHandler)).toMatchObject({ conflicts: 0, pushed: 1 })
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     expect(await parents(alice, 'friend')).toEqual({ x: 'y', y: 'x' })
   })
 })
 
 test('friends in a circle of one’s own making go one by one where the server’s removal of one is taken, and stand in the journal', async () => {
   for (const id of ['x', 'y']) await put(alice, id, null, 'friend')
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await server.dataSource.query(`DELETE FROM friend WHERE id = 'x'`)
   await move(alice, 'x', 'y', 'friend')
   await move(alice, 'y', 'x', 'friend')
   await syncAll(alice, preferRemoteConflictHandler)
   expect(await parents(alice, 'friend')).toEqual({})
   const friends = journal(alice.getRepository<Folder>('Friend'))
-  expect(await friends.waiting()).toEqual([])
-  expect((await friends.decisions()).map(d => [d.id, d.local?.name, d.decision]).sort()).toEqual([
+  expect(await friends.unapplied()).toEqual([])
+  expect((await friends.resolved()).map(d => [d.id, d.local?.name, d.decision]).sort()).toEqual([
     ['x', 'x', null],
     ['y', 'y', null],
   ])
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await expectEqual([server.dataSource, alice, bob], ['friend'])
 })

@@ -7,7 +7,7 @@ import { DataSource, type DataSourceOptions, EntitySchema } from 'typeorm'
 import { enableSync, journal, syncAll, withSync } from 'typeorm-sync'
 import { mysqlUrl } from '../support/mysqlServer.js'
 import { postgresUrl } from '../support/postgresServer.js'
-import { device, settle, startServer } from './devices.js'
+import { applyDecided, device, startServer } from './devices.js'
 
 jest.setTimeout(60_000)
 
@@ -85,11 +85,11 @@ describe.each(kinds)('on %s', kind => {
       { id: 'a', name: 'Milk' },
       { id: 'b', name: 'Bread' },
     ])
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await there.getRepository(Note).update('b', { name: 'Butter' })
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await alice.getRepository(Note).update('a', { name: 'Cream' })
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     for (const each of [there, alice, bob])
       expect(await notes(each)).toEqual([
         ['a', 'Cream', 'cream', 0],
@@ -101,28 +101,28 @@ describe.each(kinds)('on %s', kind => {
     const name = (row: string) => `lower(${row}name)`
     const { there, alice, bob } = await start(...triggers(kind, 'name', name, 'INSERT'), ...triggers(kind, 'name', name, 'UPDATE'))
     await there.getRepository(Note).save({ id: 'a', name: 'MILK' })
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     expect(await notes(there)).toEqual([['a', 'milk', null, 0]])
     await there.getRepository(Note).update('a', { name: 'CREAM' })
     for (let round = 0; round < 3; round++) for (const each of [alice, bob]) await syncAll(each)
     for (const each of [alice, bob]) {
-      const waiting = (await journal(each.getRepository(Note)).waiting()).map(row => row.id)
-      if (kind === 'MariaDB') expect(waiting).toEqual(['a'])
-      else expect([waiting, await notes(each)]).toEqual([[], await notes(there)])
+      const unapplied = (await journal(each.getRepository(Note)).unapplied()).map(row => row.id)
+      if (kind === 'MariaDB') expect(unapplied).toEqual(['a'])
+      else expect([unapplied, await notes(each)]).toEqual([[], await notes(there)])
     }
   })
 
   test('two devices that touch a row each time that it is stored come to rest, and nothing differs unseen', async () => {
     const { there, alice, bob } = await start(...triggers(kind, 'touched', row => `${row || ''}touched + 1`, 'UPDATE'))
     await there.getRepository(Note).save({ id: 'a', name: 'Milk' })
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await alice.getRepository(Note).update('a', { name: 'Cream' })
     for (let round = 0; round < 4; round++) for (const each of [alice, bob]) await syncAll(each)
     for (const each of [alice, bob]) expect(await syncAll(each)).toMatchObject({ pushed: 0, pulled: 0 })
     for (const each of [alice, bob]) {
-      const waiting = (await journal(each.getRepository(Note)).waiting()).map(row => row.id)
+      const unapplied = (await journal(each.getRepository(Note)).unapplied()).map(row => row.id)
       // a trigger of MariaDB's cannot be switched off for a moment
-      if (kind === 'MariaDB' && waiting.length) expect(waiting).toEqual(['a'])
+      if (kind === 'MariaDB' && unapplied.length) expect(unapplied).toEqual(['a'])
       else expect(await notes(each)).toEqual(await notes(there))
     }
   })

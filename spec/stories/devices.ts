@@ -204,24 +204,24 @@ export async function expectAtRest(devices: readonly DataSource[], requests = 1)
     const { collections } = changeLogOf(each)
     // its own rows come back once, where others wrote to the server in between
     expect(await syncAll(each)).toMatchObject({ pulled: 0, pushed: 0, merged: 0 })
-    expect(await syncAll(each)).toMatchObject({ pulled: 0, pushed: 0, merged: 0, conflicts: 0, waiting: 0, refused: 0, requests })
+    expect(await syncAll(each)).toMatchObject({ pulled: 0, pushed: 0, merged: 0, conflicts: 0, unapplied: 0, rejected: 0, requests })
     expect(await hasLocalChanges(each)).toBe(false)
     for (const { metadata } of collections) {
       const notes = journal(each.getRepository(metadata.target))
-      expect({ pending: await notes.pending(), waiting: await notes.waiting(), refused: await notes.refused() }).toEqual({
-        ...{ pending: [], waiting: [], refused: [] },
+      expect({ pending: await notes.pending(), unapplied: await notes.unapplied(), rejected: await notes.rejected() }).toEqual({
+        ...{ pending: [], unapplied: [], rejected: [] },
       })
     }
   }
 }
 
 /** Syncs these devices one after the other until nothing moves any more; fails after so many rounds. */
-export async function settle(devices: readonly DataSource[], handler?: ConflictHandler, rounds = 6): Promise<void> {
+export async function applyDecided(devices: readonly DataSource[], handler?: ConflictHandler, rounds = 6): Promise<void> {
   for (let round = 0; round < rounds; round++) {
     let moved = false
     for (const each of devices) {
-      const { pulled, pushed, merged, conflicts, waiting, refused } = await syncAll(each, handler)
-      moved ||= pulled + pushed + merged + conflicts + waiting + refused > 0
+      const { pulled, pushed, merged, conflicts, unapplied, rejected } = await syncAll(each, handler)
+      moved ||= pulled + pushed + merged + conflicts + unapplied + rejected > 0
     }
     if (!moved) return
   }

@@ -22,8 +22,8 @@ import {
   syncAll,
   withSync,
 } from 'typeorm-sync'
-import { collectTombstones, renewCollection } from 'typeorm-sync/server-koa'
-import { device, type Entities, expectAtRest, expectEqual, settle, startServer, Wire } from './devices.js'
+import { collectTombstones, renewHistory } from 'typeorm-sync/server-koa'
+import { applyDecided, device, type Entities, expectAtRest, expectEqual, startServer, Wire } from './devices.js'
 
 interface Note {
   id: string
@@ -53,7 +53,7 @@ beforeEach(() => open())
 afterEach(() => Promise.all([alice.destroy(), bob.destroy(), server.stop()]))
 
 async function expectDone(...others: DataSource[]): Promise<void> {
-  await settle([alice, bob, ...others])
+  await applyDecided([alice, bob, ...others])
   await expectEqual([server.dataSource, alice, bob, ...others], ['note'])
   await expectAtRest([alice, bob, ...others])
 }
@@ -61,7 +61,7 @@ async function expectDone(...others: DataSource[]): Promise<void> {
 /** Both have rows to tell, and Alice some to read, of each kind. */
 async function prepare(): Promise<void> {
   for (const i of [1, 2, 3, 4, 5]) await put(bob, `b${i}`, 'Bob’s')
-  await settle([bob, alice])
+  await applyDecided([bob, alice])
   await of(bob).update('b1', { text: 'Bob’s other' })
   await of(bob).delete('b2')
   for (const i of [6, 7, 8]) await put(bob, `b${i}`, 'Bob’s')
@@ -186,15 +186,15 @@ test('a push that is too large is halved, and a row that is too large alone is s
   alice = await device([schema], server.url, { fetch: wire.fetch, batchSize: 100 })
   for (let i = 0; i < 9; i++) await put(alice, `a${i}`, i === 4 ? 'x'.repeat(600) : 'small')
   wire.before = ({ method, body }) => (method === 'POST' && (body?.length ?? 0) > 400 ? problem(413) : undefined)
-  expect(await syncAll(alice)).toMatchObject({ pushed: 8, refused: 1 })
-  expect(await journal(of(alice)).refused()).toMatchObject([{ id: 'a4', code: 'too-large' }])
+  expect(await syncAll(alice)).toMatchObject({ pushed: 8, rejected: 1 })
+  expect(await journal(of(alice)).rejected()).toMatchObject([{ id: 'a4', code: 'too-large' }])
   const requests = wire.requests.length
-  expect(await syncAll(alice)).toMatchObject({ pushed: 0, refused: 1 })
+  expect(await syncAll(alice)).toMatchObject({ pushed: 0, rejected: 1 })
   expect(wire.requests.length - requests).toBe(1)
   await syncAll(bob)
   expect(await of(bob).count()).toBe(8)
   await of(alice).update('a4', { text: 'short' })
-  expect(await syncAll(alice)).toMatchObject({ pushed: 1, refused: 0 })
+  expect(await syncAll(alice)).toMatchObject({ pushed: 1, rejected: 0 })
   wire.mend()
   await expectDone()
 })
@@ -224,16 +224,16 @@ async function backUp(): Promise<() => Promise<void>> {
   for (const table of tables) saved.set(table, await server.dataSource.query(`SELECT * FROM "${table}"`))
   return async () => {
     // as the file itself would be put back: no trigger sees it
-    await server.dataSource.query('UPDATE sync_clock SET step = 1')
+    await server.dataSource.query('UPDATE sync_clock SET bypass = 1')
     for (const table of [...tables].reverse()) {
       await server.dataSource.query(`DELETE FROM "${table}"`)
       for (const row of saved.get(table) ?? []) {
         const names = Object.keys(row)
-        const values = names.map(n => (n === 'step' ? 1 : row[n]))
+        const values = names.map(n => (n === 'bypass' ? 1 : row[n]))
         await server.dataSource.query(`INSERT INTO "${table}" (${names.map(n => `"${n}"`)}) VALUES (${names.map(() => '?')})`, values)
       }
     }
-    await server.dataSource.query('UPDATE sync_clock SET step = NULL')
+    await server.dataSource.query('UPDATE sync_clock SET bypass = NULL')
   }
 }
 
@@ -243,19 +243,19 @@ test.each([true, false])(
     await put(alice, 'a1', 'old')
     await put(alice, 'a2', 'stays')
     await put(bob, 'b1', 'old')
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     const putBack = await backUp()
     await of(alice).update('a1', { text: 'new' })
     await put(alice, 'a3', 'after the backup')
     await of(bob).delete('b1')
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await put(bob, 'b2', 'not told yet')
     await putBack()
-    if (renewed) await renewCollection(server.dataSource)
+    if (renewed) await renewHistory(server.dataSource)
     const report = await syncAll(alice, preferLocalConflictHandler)
     // a text, and a removal that the backup does not know
     expect(report).toMatchObject({ conflicts: 2 })
-    await settle([alice, bob], preferLocalConflictHandler)
+    await applyDecided([alice, bob], preferLocalConflictHandler)
     await expectDone()
     expect((await of(bob).find({ order: { id: 'ASC' } })).map(n => [n.id, n.text])).toEqual([
       ['a1', 'new'],
@@ -268,7 +268,7 @@ test.each([true, false])(
 
 test('a device that was away while removals were forgotten loses what is gone, and keeps what it changed', async () => {
   for (const id of ['n1', 'n2', 'n3', 'n4', 'n5']) await put(alice, id, id)
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await of(bob).update('n2', { text: 'Bob’s' })
   await put(bob, 'n6', 'Bob’s')
   for (const id of ['n1', 'n2', 'n3']) await of(alice).delete(id)
@@ -276,9 +276,9 @@ test('a device that was away while removals were forgotten loses what is gone, a
   await syncAll(alice)
   await new Promise(resolve => setTimeout(resolve, 2)) // stamps are milliseconds
   expect(await collectTombstones(server.dataSource, { olderThan: 0 })).toBe(3)
-  expect(await syncAll(bob, undefined, { pageSize: 1 })).toMatchObject({ waiting: 1, pushed: 1 })
+  expect(await syncAll(bob, undefined, { pageSize: 1 })).toMatchObject({ unapplied: 1, pushed: 1 })
   expect((await of(bob).find({ order: { id: 'ASC' } })).map(n => n.id)).toEqual(['n2', 'n4', 'n5', 'n6'])
-  expect(await journal(of(bob)).waiting()).toMatchObject([{ id: 'n2', reason: 'contested', local: { text: 'Bob’s' }, remote: null }])
+  expect(await journal(of(bob)).unapplied()).toMatchObject([{ id: 'n2', reason: 'contested', local: { text: 'Bob’s' }, remote: null }])
   await syncAll(bob, preferLocalConflictHandler)
   await expectDone()
   expect((await of(alice).find({ order: { id: 'ASC' } })).map(n => n.text)).toEqual(['Bob’s', 'n4', 'Alice’s', 'Bob’s'])
@@ -286,7 +286,7 @@ test('a device that was away while removals were forgotten loses what is gone, a
 
 test('a push that was made before removals were forgotten is read anew, not stored', async () => {
   for (const id of ['n1', 'n2']) await put(alice, id, id)
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await of(bob).delete('n1')
   await syncAll(bob)
   await of(alice).update('n1', { text: 'Alice’s' })
@@ -300,7 +300,7 @@ test('a push that was made before removals were forgotten is read anew, not stor
   }
   await put(alice, 'n4', 'n4')
   await syncAll(alice)
-  expect(await journal(of(alice)).waiting()).toMatchObject([{ id: 'n1', remote: null }])
+  expect(await journal(of(alice)).unapplied()).toMatchObject([{ id: 'n1', remote: null }])
   await syncAll(alice, preferRemoteConflictHandler)
   await expectDone()
   expect((await of(bob).find({ order: { id: 'ASC' } })).map(n => n.id)).toEqual(['n2', 'n3', 'n4'])
@@ -318,10 +318,10 @@ test('a server that has one property more keeps it', async () => {
   await Promise.all([alice.destroy(), bob.destroy(), server.stop()])
   await open({ onServer: wider as never })
   await server.dataSource.getRepository('Note').save({ id: 'n1', text: 'n1', color: null, size: 7 })
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await of(alice).update('n1', { text: 'Alice’s' })
   await put(bob, 'n2', 'n2')
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await expectEqual([alice, bob], ['note'])
   await expectAtRest([alice, bob])
   expect(await server.dataSource.getRepository('Note').find({ order: { id: 'ASC' } })).toMatchObject([
@@ -333,21 +333,21 @@ test('a server that has one property more keeps it', async () => {
 test('a device that has one property more than the server keeps it as not pushed, and is quiet', async () => {
   await Promise.all([alice.destroy(), bob.destroy(), server.stop()])
   await open({ onAlice: wider as never })
-  const mine = alice.getRepository('Note')
-  await mine.save({ id: 'n1', text: 'n1', color: null, size: 7 })
-  await settle([alice, bob])
+  const local = alice.getRepository('Note')
+  await local.save({ id: 'n1', text: 'n1', color: null, size: 7 })
+  await applyDecided([alice, bob])
   await of(bob).update('n1', { text: 'Bob’s' })
   await syncAll(bob)
   await syncAll(alice)
-  expect(await mine.find()).toMatchObject([{ text: 'Bob’s', size: 7 }])
-  await mine.update('n1', { size: 8 })
-  await settle([alice, bob])
-  expect(await mine.find()).toMatchObject([{ text: 'Bob’s', size: 8 }])
+  expect(await local.find()).toMatchObject([{ text: 'Bob’s', size: 7 }])
+  await local.update('n1', { size: 8 })
+  await applyDecided([alice, bob])
+  expect(await local.find()).toMatchObject([{ text: 'Bob’s', size: 8 }])
   await expectAtRest([bob])
-  const nothing = { pulled: 0, pushed: 0, merged: 0, conflicts: 0, waiting: 0, refused: 0, requests: 1 }
+  const nothing = { pulled: 0, pushed: 0, merged: 0, conflicts: 0, unapplied: 0, rejected: 0, requests: 1 }
   for (let time = 0; time < 2; time++) expect(await syncAll(alice)).toMatchObject({ ...nothing, unknownThere: ['size'] })
-  expect(await journal(mine).pending()).toMatchObject([{ id: 'n1', ignored: ['size'] }])
-  expect(await journal(mine).pendingCount()).toBe(1)
+  expect(await journal(local).pending()).toMatchObject([{ id: 'n1', ignored: ['size'] }])
+  expect(await journal(local).pendingCount()).toBe(1)
   await expectEqual([server.dataSource, bob], ['note'])
 })
 
@@ -372,7 +372,7 @@ test('a database that fails at each statement stores nothing by half, and the ne
     isWatched = false
     if (count < at) break
     expect(outcome).toBeInstanceOf(DatabaseFailedError)
-    expect(await alice.query('SELECT step FROM sync_clock')).toEqual([{ step: null }])
+    expect(await alice.query('SELECT bypass FROM sync_clock')).toEqual([{ step: null }])
     if (at % 5 === 0) await put(alice, 'a5', `Alice’s ${at}`)
   }
   await put(alice, 'a5', 'Alice’s')

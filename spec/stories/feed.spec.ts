@@ -67,7 +67,7 @@ describe.each(SERVERS)('with a server on %s', kind => {
     expect(await syncAll(bob)).toMatchObject({
       pulled: 4,
       requests: 1,
-      waiting: 0,
+      unapplied: 0,
       entities: { item: { pulled: 2 }, label: { pulled: 1 } },
     })
     for (const table of TABLES) expect(await idsOf(bob, table)).toEqual(await idsOf(server, table))
@@ -77,8 +77,8 @@ describe.each(SERVERS)('with a server on %s', kind => {
     // and goes in the same way
     await alice.getRepository('label').delete('urgent')
     await alice.getRepository('list').delete('home')
-    expect(await syncAll(alice)).toMatchObject({ requests: 2, refused: 0, waiting: 0 })
-    expect(await syncAll(bob)).toMatchObject({ waiting: 0, conflicts: 0 })
+    expect(await syncAll(alice)).toMatchObject({ requests: 2, rejected: 0, unapplied: 0 })
+    expect(await syncAll(bob)).toMatchObject({ unapplied: 0, conflicts: 0 })
     for (const table of TABLES) expect(await idsOf(bob, table)).toEqual([])
     expect(await hasLocalChanges(alice)).toBe(false)
   })
@@ -109,7 +109,7 @@ test('a list that was renamed after its items were made goes with the first batc
   await add(alice, 'list', 'home')
   for (let i = 0; i < 7; i++) await add(alice, 'item', `i${i}`, { list: { id: 'home' } })
   await rename(alice, 'list', 'home', 'Home')
-  expect(await syncAll(alice, undefined, { batchSize: 3 })).toMatchObject({ refused: 0 })
+  expect(await syncAll(alice, undefined, { batchSize: 3 })).toMatchObject({ rejected: 0 })
   expect(pathsOf(alice.wire).filter(p => p.startsWith('POST'))).toHaveLength(3)
   await syncAll(bob)
   await expectAtRest([alice, bob])
@@ -122,11 +122,11 @@ test('a list that came along with its first items is no conflict when somebody e
   for (let i = 0; i < 4; i++) await add(alice, 'item', `i${i}`, { list: { id: 'home' } })
   await rename(alice, 'list', 'home', 'Home')
   alice.wire.after = async ({ method }, n) => {
-    if (method === 'POST' && n === 2) await rename(server.dataSource, 'list', 'home', 'theirs')
+    if (method === 'POST' && n === 2) await rename(server.dataSource, 'list', 'home', 'remote')
   }
-  expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ conflicts: 0, waiting: 0, refused: 0 })
-  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0, pushed: 0 })
-  expect(await sql(alice, 'SELECT "name" FROM "list"')).toEqual([{ name: 'theirs' }])
+  expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ conflicts: 0, unapplied: 0, rejected: 0 })
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0, pushed: 0 })
+  expect(await sql(alice, 'SELECT "name" FROM "list"')).toEqual([{ name: 'remote' }])
   await syncAll(bob)
   await expectAtRest([alice, bob])
   await expectEqual([server.dataSource, alice, bob], TABLES)
@@ -144,7 +144,7 @@ test('a list that came along with its first items, without an answer, and was re
   expect(await idsOf(server.dataSource, 'list')).toEqual(['home'])
   alice.wire.mend()
   await alice.getRepository('list').delete('home')
-  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0 })
   await syncAll(bob)
   for (const table of TABLES) expect(await idsOf(server.dataSource, table)).toEqual([])
   await expectAtRest([alice, bob])
@@ -172,7 +172,7 @@ describe('a push that is too large', () => {
   test('for the lists that come along with their items arrives in smaller ones', async () => {
     const { server, alice, bob } = await start([takes(230)])
     await fill(alice)
-    expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ waiting: 0, refused: 0 })
+    expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ unapplied: 0, rejected: 0 })
     await syncAll(bob)
     await expectAtRest([alice, bob])
     await expectEqual([server.dataSource, alice, bob], TABLES)
@@ -181,11 +181,11 @@ describe('a push that is too large', () => {
   test('for lists that are too large by themselves ends: they are refused, and their items wait for them', async () => {
     const { server, alice } = await start([takes(140)])
     await fill(alice)
-    expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ pushed: 0, refused: 7 })
-    expect(await journal(alice.getRepository('list')).refused()).toMatchObject(LISTS.map(id => ({ id, code: 'too-large' })))
-    expect(await journal(alice.getRepository('item')).refused()).toMatchObject(Array(5).fill({ code: 'parent-missing' }))
+    expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ pushed: 0, rejected: 7 })
+    expect(await journal(alice.getRepository('list')).rejected()).toMatchObject(LISTS.map(id => ({ id, code: 'too-large' })))
+    expect(await journal(alice.getRepository('item')).rejected()).toMatchObject(Array(5).fill({ code: 'parent-missing' }))
     for (const id of LISTS) await rename(alice, 'list', id, id)
-    expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ refused: 0 })
+    expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ rejected: 0 })
     expect(await idsOf(server.dataSource, 'item')).toHaveLength(5)
     await expectAtRest([alice])
   })
@@ -201,7 +201,7 @@ test('a list is not removed on the server before the items that were moved out o
   await alice.getRepository('list').delete('old')
   // told later than the removal
   for (let i = 0; i < 5; i++) await rename(alice, 'item', `i${i}`, `moved ${i}`)
-  expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ conflicts: 0, waiting: 0, refused: 0 })
+  expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ conflicts: 0, unapplied: 0, rejected: 0 })
   await syncAll(bob)
   expect(await idsOf(server.dataSource, 'item')).toHaveLength(5)
   expect(await idsOf(server.dataSource, 'list')).toEqual(['new'])
@@ -241,8 +241,8 @@ test('an entity that the app has no more keeps its rows, is no matter of the oth
   for (const id of ['kept', 'gone']) await add(first, 'note', id)
   await add(first, 'list', 'home')
   await syncAll(first)
-  await add(first, 'note', 'untold')
-  await rename(first, 'note', 'kept', 'mine')
+  await add(first, 'note', 'unpushed')
+  await rename(first, 'note', 'kept', 'local')
   await add(first, 'item', 'milk', { list: { id: 'home' } })
   wire.after = ({ method }) => {
     if (method === 'POST') throw new Error('connection reset')
@@ -254,17 +254,17 @@ test('an entity that the app has no more keeps its rows, is no matter of the oth
   await rename(without, 'item', 'milk', 'oat milk')
   await server.dataSource.getRepository('note').delete('gone')
   await add(server.dataSource, 'note', 'new')
-  expect(await syncAll(without)).toMatchObject({ conflicts: 0, merged: 0, waiting: 0, refused: 0 })
+  expect(await syncAll(without)).toMatchObject({ conflicts: 0, merged: 0, unapplied: 0, rejected: 0 })
   expect(await hasLocalChanges(without)).toBe(false)
-  expect(await idsOf(without, 'note')).toEqual(['gone', 'kept', 'untold'])
+  expect(await idsOf(without, 'note')).toEqual(['gone', 'kept', 'unpushed'])
   await expectAtRest([without])
   await without.destroy()
   const back = await open(ALL)
-  expect(await syncAll(back)).toMatchObject({ conflicts: 0, merged: 0, waiting: 0, refused: 0 })
+  expect(await syncAll(back)).toMatchObject({ conflicts: 0, merged: 0, unapplied: 0, rejected: 0 })
   expect(await sql(back, 'SELECT "id", "name" FROM "note" ORDER BY "id"')).toEqual([
-    { id: 'kept', name: 'mine' },
+    { id: 'kept', name: 'local' },
     { id: 'new', name: 'new' },
-    { id: 'untold', name: 'untold' },
+    { id: 'unpushed', name: 'unpushed' },
   ])
   await expectAtRest([back])
   await expectEqual([server.dataSource, back], TABLES)
@@ -276,7 +276,7 @@ test('a server that was reset is read from its beginning by all, though an entit
   const before = await openIn(options, [Note], { server: server.url })
   await add(server.dataSource, 'note', 'old')
   await syncAll(before)
-  await add(before, 'note', 'mine')
+  await add(before, 'note', 'local')
   await syncAll(before)
   await before.destroy()
   // an older database was put in the place of the server’s, and another device has written since
@@ -285,8 +285,8 @@ test('a server that was reset is read from its beginning by all, though an entit
   await server.dataSource.query("UPDATE sync_clock SET collection = 'another history'")
   await add(server.dataSource, 'list', 'home')
   const after = await openIn(options, ALL, { server: server.url })
-  expect(await syncAll(after)).toMatchObject({ conflicts: 0, waiting: 0 })
-  expect(await idsOf(server.dataSource, 'note')).toEqual(['mine', 'old'])
+  expect(await syncAll(after)).toMatchObject({ conflicts: 0, unapplied: 0 })
+  expect(await idsOf(server.dataSource, 'note')).toEqual(['local', 'old'])
   expect(await idsOf(after, 'list')).toEqual(['home'])
   await expectAtRest([after])
 })
@@ -317,18 +317,18 @@ test('an entity that the server has gained is read from its beginning by the nex
   const wire = new Wire()
   const alice = await openOn('sqljs', ALL, { server: url, fetch: (input, init) => wire.fetch(String(input).replace(was, url), init) })
   await add(alice, 'list', 'home')
-  await add(alice, 'note', 'mine')
+  await add(alice, 'note', 'local')
   for (const _ of [1, 2]) await expect(syncAll(alice)).rejects.toThrow(/does not sync label, note/)
   await before.destroy()
   const after = await openIn(options, [List, Item, Note])
   url = (await serve(after)).url
-  await add(after, 'note', 'theirs')
+  await add(after, 'note', 'remote')
   await rename(after, 'list', 'home', 'Home')
   wire.mend()
   await expect(syncAll(alice)).rejects.toThrow(/does not sync label:/)
   const asked = wire.requests.filter(r => r.method === 'GET').map(r => new URL(r.url).searchParams.get('collections'))
   expect(asked).toEqual(['/lists,/items,/labels,/notes', '/notes', '/lists,/items,/notes,/labels'])
-  for (const each of [alice, after]) expect(await idsOf(each, 'note')).toEqual(['mine', 'theirs'])
+  for (const each of [alice, after]) expect(await idsOf(each, 'note')).toEqual(['local', 'remote'])
   expect(await sql(alice, 'SELECT "name" FROM "list"')).toEqual([{ name: 'Home' }])
   wire.mend()
   await expect(syncAll(alice)).rejects.toThrow(/does not sync label:/)
@@ -362,7 +362,7 @@ test('a handler decides conflicts of its entity alone, and onConflict those of t
   }
   await syncAll(alice)
   expect(await syncAll(bob.getRepository('note'), handler('call', preferLocalConflictHandler))).toMatchObject({
-    ...{ conflicts: 2, waiting: 0 },
+    ...{ conflicts: 2, unapplied: 0 },
     entities: { list: { conflicts: 1 }, note: { conflicts: 1 } },
   })
   expect(calls.sort()).toEqual(['call note', 'data source list'])
@@ -374,7 +374,7 @@ test('a server that has no feed is synced collection by collection, and is asked
   const { server, alice, bob } = await start([withoutFeed])
   await add(alice, 'list', 'home')
   await add(alice, 'item', 'milk', { list: { id: 'home' } })
-  expect(await syncAll(alice)).toMatchObject({ pushed: 2, refused: 0 })
+  expect(await syncAll(alice)).toMatchObject({ pushed: 2, rejected: 0 })
   expect(pathsOf(alice.wire)).toEqual([
     ...['GET /sync', 'GET /lists', 'POST /lists', 'GET /items', 'POST /items', 'GET /labels', 'GET /notes'],
   ])
@@ -411,7 +411,7 @@ describe('a server that had no feed', () => {
     now.hasFeed = true
     wire.mend()
     const after = await open()
-    expect(await syncAll(after)).toMatchObject({ conflicts: 0, merged: 0, refused: 0 })
+    expect(await syncAll(after)).toMatchObject({ conflicts: 0, merged: 0, rejected: 0 })
     expect(pathsOf(wire).slice(0, 2)).toEqual(['POST /lists', 'GET /lists'])
     expect(await sql(server.dataSource, 'SELECT "name" FROM "list"')).toEqual([{ name: 'Home' }])
     wire.mend()
@@ -426,12 +426,12 @@ describe('a server that had no feed', () => {
     const before = await open()
     lose(wire, (_, url) => url.includes('after='))
     await expect(syncAll(before, undefined, { pageSize: 2 })).rejects.toThrow(/could not be reached/)
-    expect(await before.query('SELECT page FROM sync_remote WHERE page IS NOT NULL')).toHaveLength(1)
+    expect(await before.query('SELECT page FROM sync_server WHERE page IS NOT NULL')).toHaveLength(1)
     await before.destroy()
     now.hasFeed = true
     wire.mend()
     const after = await open()
-    expect(await syncAll(after)).toMatchObject({ conflicts: 0, merged: 0, refused: 0 })
+    expect(await syncAll(after)).toMatchObject({ conflicts: 0, merged: 0, rejected: 0 })
     expect(await idsOf(after, 'item')).toEqual(['a', 'b', 'c'])
     await expectAtRest([after])
   })
@@ -449,7 +449,7 @@ describe('a server that had no feed', () => {
     await other.destroy()
     wire.mend()
     await rename(before, 'list', 'home', 'Home')
-    expect(await syncAll(before)).toMatchObject({ conflicts: 0, merged: 0, refused: 0, waiting: 0 })
+    expect(await syncAll(before)).toMatchObject({ conflicts: 0, merged: 0, rejected: 0, unapplied: 0 })
     expect(pathsOf(wire).slice(0, 2)).toEqual(['POST /sync', 'GET /lists'])
     expect(await sql(server.dataSource, 'SELECT "name" FROM "list"')).toEqual([{ name: 'Home' }])
   })
@@ -484,7 +484,7 @@ test('a push to the feed, without an answer, is ended there; an edit made since 
   alice.wire.mend()
   await rename(alice, 'item', 'milk', 'oat milk')
   await rename(server.dataSource, 'list', 'home', 'Home')
-  expect(await syncAll(alice)).toMatchObject({ pulled: 1, conflicts: 0, merged: 0, waiting: 0 })
+  expect(await syncAll(alice)).toMatchObject({ pulled: 1, conflicts: 0, merged: 0, unapplied: 0 })
   const [ended] = alice.wire.requests
   expect([ended?.method, rowsIn(ended?.body)]).toEqual(['POST', []])
   await syncAll(bob)

@@ -7,7 +7,7 @@ import {
   enableSync,
   hasLocalChanges,
   journal,
-  NotWaitingError,
+  NotInJournalError,
   preferLocalConflictHandler,
   preferNewest,
   preferNewestConflictHandler,
@@ -16,7 +16,7 @@ import {
   syncAll,
 } from 'typeorm-sync'
 import { changeLogOf } from '../../src/entity/registry.js'
-import { device, expectAtRest, expectEqual, settle, startServer, Wire } from './devices.js'
+import { applyDecided, device, expectAtRest, expectEqual, startServer, Wire } from './devices.js'
 
 interface Address {
   street: string | null
@@ -81,7 +81,7 @@ const of = (who: DataSource) => who.getRepository<Contact>('Contact')
 const notes = (who: DataSource) => journal(of(who))
 
 async function expectDone(): Promise<void> {
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await expectEqual([server.dataSource, alice, bob], ['contact'])
   await expectAtRest([alice, bob])
 }
@@ -91,7 +91,7 @@ describe('two address books', () => {
     await openWorld()
     await of(alice).save({ key: 'c1', name: 'Carol', email: 'c@example.org', age: 40, address: { street: 'Main St', city: 'Berlin' } })
     await of(alice).save({ key: 'c2', name: 'Dan', address: { street: null, city: null } })
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
   })
   afterEach(closeWorld)
 
@@ -153,28 +153,28 @@ describe('two address books', () => {
     await of(bob).update('c1', { name: 'Oops' })
     await of(bob).delete('c2')
     await of(bob).save({ key: 'c3', name: 'Eve', address: { street: null, city: null } })
-    for (const id of ['c1', 'c2', 'c3']) await notes(bob).giveUp(id)
+    for (const id of ['c1', 'c2', 'c3']) await notes(bob).discard(id)
     expect(await notes(bob).pending()).toEqual([])
     expect(await syncAll(bob)).toMatchObject({ pushed: 0 })
     expect(await of(bob).find({ order: { key: 'ASC' } })).toMatchObject([
       { key: 'c1', name: 'Carol' },
       { key: 'c2', name: 'Dan' },
     ])
-    await expect(notes(bob).giveUp('c1')).rejects.toThrow(NotWaitingError)
-    await expect(notes(bob).giveUp('unknown')).rejects.toThrow(NotWaitingError)
+    await expect(notes(bob).discard('c1')).rejects.toThrow(NotInJournalError)
+    await expect(notes(bob).discard('unknown')).rejects.toThrow(NotInJournalError)
     await expectDone()
   })
 
   test('a waiting conflict can be decided in the journal', async () => {
     await contest()
-    expect(await syncAll(bob)).toMatchObject({ waiting: 1, pushed: 0 })
-    expect(await notes(bob).waiting()).toMatchObject([
+    expect(await syncAll(bob)).toMatchObject({ unapplied: 1, pushed: 0 })
+    expect(await notes(bob).unapplied()).toMatchObject([
       { id: 'c1', reason: 'contested', local: { name: 'Bob’s' }, remote: { name: 'Alice’s' } },
     ])
     expect(await hasLocalChanges(bob)).toBe(true)
-    await notes(bob).decide('c1', { name: 'Ours' })
-    expect(await notes(bob).waiting()).toEqual([])
-    await expect(notes(bob).decide('c1', { name: 'Ours' })).rejects.toThrow(NotWaitingError)
+    await notes(bob).resolve('c1', { name: 'Ours' })
+    expect(await notes(bob).unapplied()).toEqual([])
+    await expect(notes(bob).resolve('c1', { name: 'Ours' })).rejects.toThrow(NotInJournalError)
     expect(await syncAll(bob)).toMatchObject({ pushed: 1, conflicts: 0 })
     await expectDone()
     expect(await of(alice).findOneByOrFail({ key: 'c1' })).toMatchObject({ name: 'Ours', email: 'c@example.org' })
@@ -183,14 +183,14 @@ describe('two address books', () => {
   test('a waiting conflict can be given up, or decided to be a removal', async () => {
     await contest()
     await syncAll(bob)
-    await notes(bob).giveUp('c1')
-    expect(await notes(bob).waiting()).toEqual([])
+    await notes(bob).discard('c1')
+    expect(await notes(bob).unapplied()).toEqual([])
     expect(await hasLocalChanges(bob)).toBe(false)
     expect(await of(bob).findOneByOrFail({ key: 'c1' })).toMatchObject({ name: 'Alice’s' })
     await expectDone()
     await contest('Alice’s other')
     await syncAll(bob)
-    await notes(bob).decide('c1', null)
+    await notes(bob).resolve('c1', null)
     expect(await syncAll(bob)).toMatchObject({ pushed: 1 })
     await expectDone()
     expect(await of(alice).findOneBy({ key: 'c1' })).toBeNull()
@@ -205,14 +205,14 @@ describe('two address books', () => {
   ] as const)('a decision can be undone: %s', async (_, handler, side, name) => {
     await contest()
     await syncAll(bob, handler)
-    const [decision] = await notes(bob).decisions()
+    const [decision] = await notes(bob).resolved()
     expect(decision).toMatchObject({ id: 'c1', base: { name: 'Carol' }, local: { name: 'Bob’s' }, remote: { name: 'Alice’s' } })
     await expectDone()
-    await notes(bob).undo(decision?.decisionId as number, side)
+    await notes(bob).undo(decision?.resolutionId as number, side)
     expect(await of(bob).findOneByOrFail({ key: 'c1' })).toMatchObject({ name })
     expect(await syncAll(bob)).toMatchObject({ pushed: 1, conflicts: 0 })
     await expectDone()
-    expect(await notes(bob).decisions()).toEqual([])
+    expect(await notes(bob).resolved()).toEqual([])
   })
 
   test('a removal that was decided can be undone, and not once the row has moved on', async () => {
@@ -221,19 +221,19 @@ describe('two address books', () => {
     await syncAll(alice)
     expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1 })
     expect(await of(bob).findOneBy({ key: 'c1' })).toBeNull()
-    const [first] = await notes(bob).decisions()
+    const [first] = await notes(bob).resolved()
     expect(first).toMatchObject({ local: { name: 'Bob’s' }, remote: null, decision: null })
-    await notes(bob).undo(first?.decisionId as number)
+    await notes(bob).undo(first?.resolutionId as number)
     await expectDone()
     expect(await of(alice).findOneByOrFail({ key: 'c1' })).toMatchObject({ name: 'Bob’s', address: { city: 'Berlin' } })
     await contest()
     await syncAll(bob, preferRemoteConflictHandler)
-    const [second] = await notes(bob).decisions()
+    const [second] = await notes(bob).resolved()
     await of(bob).update('c1', { name: 'Moved on' })
-    await expect(notes(bob).undo(second?.decisionId as number)).rejects.toThrow(NotWaitingError)
-    await expect(notes(bob).undo(999)).rejects.toThrow(NotWaitingError)
-    await notes(bob).pruneDecisions({ olderThan: -1 })
-    expect(await notes(bob).decisions()).toEqual([])
+    await expect(notes(bob).undo(second?.resolutionId as number)).rejects.toThrow(NotInJournalError)
+    await expect(notes(bob).undo(999)).rejects.toThrow(NotInJournalError)
+    await notes(bob).pruneResolved({ olderThan: -1 })
+    expect(await notes(bob).resolved()).toEqual([])
     await expectDone()
   })
 
@@ -246,8 +246,8 @@ describe('two address books', () => {
       calls.push(conflicts.map(c => c.id))
       conflicts[0]?.takeRemote()
     }
-    expect(await syncAll(bob, half)).toMatchObject({ conflicts: 2, waiting: 1 })
-    expect(await syncAll(bob, half)).toMatchObject({ conflicts: 1, waiting: 0 })
+    expect(await syncAll(bob, half)).toMatchObject({ conflicts: 2, unapplied: 1 })
+    expect(await syncAll(bob, half)).toMatchObject({ conflicts: 1, unapplied: 0 })
     expect(calls).toEqual([['c1', 'c2'], ['c2']])
     await expectDone()
   })
@@ -261,7 +261,7 @@ describe('two address books', () => {
         expect(conflicts[0]?.properties).toEqual(['name', 'email'])
         for (const { local, remote } of conflicts) if (local && remote) local.name = remote.name
       }),
-    ).toMatchObject({ conflicts: 1, waiting: 1 })
+    ).toMatchObject({ conflicts: 1, unapplied: 1 })
     await syncAll(bob, (conflicts: Conflict<Contact>[]) => {
       for (const { local, remote } of conflicts) if (local && remote) Object.assign(local, { name: remote.name, email: 'both@example.org' })
     })
@@ -282,16 +282,16 @@ describe('two address books', () => {
   })
 
   test.each([
-    ['calls back later', (decide: () => void, callback: () => void) => void setTimeout(() => [decide(), callback()], 5)],
+    ['calls back later', (resolve: () => void, callback: () => void) => void setTimeout(() => [resolve(), callback()], 5)],
     [
       'calls back twice',
-      (decide: () => void, callback: () => void) => {
-        decide()
+      (resolve: () => void, callback: () => void) => {
+        resolve()
         callback()
         callback()
       },
     ],
-    ['returns a promise', (decide: () => void) => new Promise(resolve => setTimeout(resolve, 5)).then(decide)],
+    ['returns a promise', (resolve: () => void) => new Promise(resolve => setTimeout(resolve, 5)).then(resolve)],
   ])('a handler that %s decides', async (_, answer) => {
     await contest()
     await syncAll(bob, (conflicts, updatesToPush, callback) =>
@@ -325,8 +325,8 @@ describe('two address books', () => {
     const error = await syncAll(bob, handler).catch(e => e)
     expect(error).toBeInstanceOf(ConflictHandlerError)
     expect(error.message).toContain(message)
-    expect(await notes(bob).waiting()).toMatchObject([{ id: 'c1', reason: 'contested' }])
-    expect(await syncAll(bob)).toMatchObject({ pushed: 1, waiting: 1 })
+    expect(await notes(bob).unapplied()).toMatchObject([{ id: 'c1', reason: 'contested' }])
+    expect(await syncAll(bob)).toMatchObject({ pushed: 1, unapplied: 1 })
     await syncAll(bob, preferRemoteConflictHandler)
     await expectDone()
   })
@@ -361,7 +361,7 @@ describe('two address books', () => {
       ),
     ).rejects.toThrow(ConflictHandlerError)
     late()
-    expect(await notes(bob).waiting()).toHaveLength(1)
+    expect(await notes(bob).unapplied()).toHaveLength(1)
     await syncAll(bob, preferLocalConflictHandler)
     await expectDone()
     expect(await of(alice).findOneByOrFail({ key: 'c1' })).toMatchObject({ name: 'Bob’s' })
@@ -435,7 +435,7 @@ describe('two address books', () => {
     await of(bob).save({ ...his, age: 41 })
     await of(bob).save({ ...(await of(bob).findOneByOrFail({ key: 'c1' })), age: 42 })
     await syncAll(alice)
-    expect(await syncAll(bob)).toMatchObject({ merged: 1, conflicts: 0, waiting: 0 })
+    expect(await syncAll(bob)).toMatchObject({ merged: 1, conflicts: 0, unapplied: 0 })
     await expectDone()
     expect(await of(alice).findOneByOrFail({ key: 'c1' })).toMatchObject({ email: 'new@example.org', age: 42, version: 3 })
   })
@@ -478,8 +478,8 @@ describe('a server with rules of its own', () => {
       { key: 'c3', name: 'Tim', age: 7, address: { street: null, city: null } },
       { key: 'c4', name: 'Fine', address: { street: null, city: null } },
     ])
-    expect(await syncAll(bob)).toMatchObject({ pulled: 1, pushed: 1, refused: 2 })
-    expect(await notes(bob).refused()).toMatchObject([
+    expect(await syncAll(bob)).toMatchObject({ pulled: 1, pushed: 1, rejected: 2 })
+    expect(await notes(bob).rejected()).toMatchObject([
       { id: 'c2', code: 'not-unique', property: 'name', local: { name: 'Carol' } },
       { id: 'c3', code: 'not-valid', local: { name: 'Tim' } },
     ])
@@ -487,49 +487,49 @@ describe('a server with rules of its own', () => {
     expect(await notes(bob).pendingCount()).toBe(0)
     expect(await hasLocalChanges(bob)).toBe(true)
     // at rest: nothing is told again by itself
-    expect(await syncAll(bob)).toMatchObject({ pushed: 0, refused: 2, requests: 1 })
+    expect(await syncAll(bob)).toMatchObject({ pushed: 0, rejected: 2, requests: 1 })
     // told again when wanted, and refused again
     await notes(bob).retry('c2')
     expect(await notes(bob).pending()).toMatchObject([{ id: 'c2' }])
-    expect(await syncAll(bob)).toMatchObject({ pushed: 0, refused: 2 })
-    await expect(notes(bob).retry('c4')).rejects.toThrow(NotWaitingError)
+    expect(await syncAll(bob)).toMatchObject({ pushed: 0, rejected: 2 })
+    await expect(notes(bob).retry('c4')).rejects.toThrow(NotInJournalError)
     // told when changed
     await of(bob).update('c2', { name: 'Carola' })
-    expect(await notes(bob).refused()).toMatchObject([{ id: 'c3' }])
-    expect(await syncAll(bob)).toMatchObject({ pushed: 1, refused: 1 })
-    await notes(bob).giveUp('c3')
+    expect(await notes(bob).rejected()).toMatchObject([{ id: 'c3' }])
+    expect(await syncAll(bob)).toMatchObject({ pushed: 1, rejected: 1 })
+    await notes(bob).discard('c3')
     expect(await of(bob).findOneBy({ key: 'c3' })).toBeNull()
     await expectDone()
   })
 
   test('a refused row that waits can be retried while a handler is asked about it, whose decision counts', async () => {
     await of(alice).save({ key: 'c1', name: 'Carol', age: 20, address: { street: null, city: null } })
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await of(bob).update('c1', { age: 3 })
-    expect(await syncAll(bob)).toMatchObject({ refused: 1 })
+    expect(await syncAll(bob)).toMatchObject({ rejected: 1 })
     await of(alice).update('c1', { age: 30 })
     await syncAll(alice)
-    expect(await syncAll(bob)).toMatchObject({ waiting: 1 })
+    expect(await syncAll(bob)).toMatchObject({ unapplied: 1 })
     await syncAll(bob, async conflicts => {
       await notes(bob).retry('c1')
       for (const conflict of conflicts) conflict.takeRemote()
     })
-    expect(await notes(bob).waiting()).toEqual([])
+    expect(await notes(bob).unapplied()).toEqual([])
     expect(await of(bob).findOneByOrFail({ key: 'c1' })).toMatchObject({ age: 30 })
     await expectDone()
   })
 
   test('a refused change of a row that the server has can be given up, and another’s change of it comes through', async () => {
     await of(alice).save({ key: 'c1', name: 'Carol', age: 20, address: { street: null, city: null } })
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await of(bob).update('c1', { age: 3 })
-    expect(await syncAll(bob)).toMatchObject({ refused: 1 })
+    expect(await syncAll(bob)).toMatchObject({ rejected: 1 })
     await of(alice).update('c1', { email: 'c@example.org' })
     await syncAll(alice)
     expect(await syncAll(bob)).toMatchObject({ conflicts: 0 })
     expect(await of(bob).findOneByOrFail({ key: 'c1' })).toMatchObject({ age: 3, email: 'c@example.org' })
-    expect(await notes(bob).refused()).toMatchObject([{ id: 'c1', code: 'not-valid' }])
-    await notes(bob).giveUp('c1')
+    expect(await notes(bob).rejected()).toMatchObject([{ id: 'c1', code: 'not-valid' }])
+    await notes(bob).discard('c1')
     expect(await of(bob).findOneByOrFail({ key: 'c1' })).toMatchObject({ age: 20, email: 'c@example.org' })
     await expectDone()
   })

@@ -4,7 +4,7 @@ import 'reflect-metadata'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, hasLocalChanges, journal, preferRemoteConflictHandler, syncAll, UnpushedChildrenError } from 'typeorm-sync'
-import { device, expectAtRest, expectEqual, settle, startServer, syncAlone, Wire, withoutFeed } from './devices.js'
+import { applyDecided, device, expectAtRest, expectEqual, startServer, syncAlone, Wire, withoutFeed } from './devices.js'
 
 interface Folder {
   id: string
@@ -51,54 +51,54 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     alice = await device([folder, note], server.url)
     bob = await device([folder, note], server.url, { fetch: wire.fetch })
     await alice.getRepository('Folder').save({ id: 'shared', name: 'Shared' })
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
   })
   afterEach(() => Promise.all([alice.destroy(), bob.destroy(), server.stop()]))
 
   /** Alice has made a folder of that name; Bob's, which the server refuses, has three hours of work in it. */
-  async function refuse(): Promise<void> {
+  async function reject(): Promise<void> {
     await alice.getRepository('Folder').save({ id: 'a', name: 'Inbox' })
     await syncAll(alice)
     await bob.getRepository('Folder').save({ id: 'b', name: 'Inbox' })
     await bob.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'b' } })
     await syncAll(bob)
-    expect(await folders().refused()).toMatchObject([{ id: 'b', code: 'not-unique' }])
+    expect(await folders().rejected()).toMatchObject([{ id: 'b', code: 'not-unique' }])
   }
 
   test('a refused folder is not given up while a note in it was never pushed', async () => {
-    await refuse()
+    await reject()
     const error = await folders()
-      .giveUp('b')
+      .discard('b')
       .catch(e => e)
     expect(error).toBeInstanceOf(UnpushedChildrenError)
     expect(error).toMatchObject({ entity: 'Folder', children: [{ entity: 'Note', id: 'n' }] })
     expect(error.message).toContain('1 row needs it')
     expect(await bob.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
-    expect(await folders().refused()).toMatchObject([{ id: 'b' }])
+    expect(await folders().rejected()).toMatchObject([{ id: 'b' }])
     await bob.query(`UPDATE note SET "folderId" = 'shared'`)
-    await folders().giveUp('b')
-    await settle([bob, alice])
+    await folders().discard('b')
+    await applyDecided([bob, alice])
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
     expect(await alice.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
     await expectAtRest([alice, bob], hasFeed ? 1 : 2)
   })
 
   test('or the note goes to the journal, which brings it back', async () => {
-    await refuse()
-    await folders().giveUp('b', { children: 'journal' })
+    await reject()
+    await folders().discard('b', { children: 'journal' })
     expect(await bob.query('SELECT id FROM note')).toEqual([])
-    const [gone] = await notes().decisions()
+    const [gone] = await notes().resolved()
     expect(gone).toMatchObject({ id: 'n', local: { body: 'three hours of work' }, remote: null, decision: null })
-    await settle([bob, alice])
+    await applyDecided([bob, alice])
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
     // its folder is not there any more: it comes back once another one has its id, or that decision was undone
-    await expect(notes().undo(Number(gone?.decisionId))).rejects.toMatchObject({ code: 'constraint', kind: 'foreign-key' })
+    await expect(notes().undo(Number(gone?.resolutionId))).rejects.toMatchObject({ code: 'constraint', kind: 'foreign-key' })
     await alice.getRepository('Folder').delete('a')
-    await settle([bob, alice])
-    const [folderGone] = await folders().decisions()
-    await folders().undo(Number(folderGone?.decisionId), 'local')
-    await notes().undo(Number(gone?.decisionId))
-    await settle([bob, alice])
+    await applyDecided([bob, alice])
+    const [folderGone] = await folders().resolved()
+    await folders().undo(Number(folderGone?.resolutionId), 'local')
+    await notes().undo(Number(gone?.resolutionId))
+    await applyDecided([bob, alice])
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
     expect(await alice.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
   })
@@ -106,27 +106,27 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
   testByItself('a new folder, of which a push got no answer, is not given up while somebody else’s notes are in it', async () => {
     const wire = new Wire()
     const carol = await device([folder, note], server.url, { fetch: wire.fetch })
-    await settle([carol])
+    await applyDecided([carol])
     await carol.getRepository('Folder').save({ id: 'c', name: 'Carol’s' })
     wire.after = request => {
       if (request.method === 'POST') throw new TypeError('fetch failed')
     }
     await syncAll(carol.getRepository('Folder')).catch(() => {})
     wire.mend()
-    await settle([alice])
+    await applyDecided([alice])
     await alice.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'c' } })
-    await settle([alice])
+    await applyDecided([alice])
     await syncAlone(carol, wire, '/notes')
     expect(await carol.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
     const error = await folders(carol)
-      .giveUp('c')
+      .discard('c')
       .catch(e => e)
     expect(error).toBeInstanceOf(UnpushedChildrenError)
     expect(error).toMatchObject({ entity: 'Folder', children: [{ entity: 'Note', id: 'n' }] })
     expect(await carol.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
-    await folders(carol).giveUp('c', { children: 'journal' })
-    expect(await notes(carol).decisions()).toMatchObject([{ id: 'n', local: { body: 'three hours of work' }, decision: null }])
-    await settle([carol, alice])
+    await folders(carol).discard('c', { children: 'journal' })
+    expect(await notes(carol).resolved()).toMatchObject([{ id: 'n', local: { body: 'three hours of work' }, decision: null }])
+    await applyDecided([carol, alice])
     await expectEqual([server.dataSource, alice, carol], ['folder', 'note'])
     expect(await alice.query('SELECT id FROM note')).toEqual([])
     await carol.destroy()
@@ -141,11 +141,11 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     await bob.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'shared' } })
     await bob.getRepository('Note').save({ id: 'other', body: 'in no folder', folder: null })
     if (!hasFeed) await syncAlone(bob, wire, '/folders')
-    await expect(folders().decide('shared', null)).rejects.toThrow(UnpushedChildrenError)
-    expect(await folders().waiting()).toMatchObject([{ id: 'shared', reason: 'contested' }])
-    await folders().decide('shared', null, { children: 'journal' })
-    expect(await notes().decisions()).toMatchObject([{ id: 'n', decision: null }])
-    await settle([bob, alice])
+    await expect(folders().resolve('shared', null)).rejects.toThrow(UnpushedChildrenError)
+    expect(await folders().unapplied()).toMatchObject([{ id: 'shared', reason: 'contested' }])
+    await folders().resolve('shared', null, { children: 'journal' })
+    expect(await notes().resolved()).toMatchObject([{ id: 'n', decision: null }])
+    await applyDecided([bob, alice])
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
     expect(await alice.query('SELECT id FROM note')).toEqual([{ id: 'other' }])
   })
@@ -158,50 +158,50 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
       for (const conflict of conflicts) conflict.takeRemote()
     })
     await bob.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'shared' } })
-    const [decision] = await folders().decisions()
-    await expect(folders().undo(Number(decision?.decisionId))).rejects.toThrow(UnpushedChildrenError)
-    await folders().undo(Number(decision?.decisionId), undefined, { children: 'journal' })
-    expect(await notes().decisions()).toMatchObject([{ id: 'n', decision: null }])
-    await settle([bob, alice])
+    const [decision] = await folders().resolved()
+    await expect(folders().undo(Number(decision?.resolutionId))).rejects.toThrow(UnpushedChildrenError)
+    await folders().undo(Number(decision?.resolutionId), undefined, { children: 'journal' })
+    expect(await notes().resolved()).toMatchObject([{ id: 'n', decision: null }])
+    await applyDecided([bob, alice])
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
   })
 
   test('a removal that was decided and that the server refuses takes no row away for good', async () => {
     await bob.getRepository('Note').save({ id: 'n', body: 'pushed', folder: { id: 'shared' } })
-    await settle([bob, alice])
+    await applyDecided([bob, alice])
     await alice.getRepository('Folder').update('shared', { name: 'Alice’s' })
     await bob.getRepository('Folder').update('shared', { name: 'Bob’s' })
     await syncAll(alice)
     await syncAll(bob)
-    await folders().decide('shared', null)
+    await folders().resolve('shared', null)
     // what went along is told as well, or was given up with it
     expect(await notes().pending()).toMatchObject([{ id: 'n', local: null }])
-    await folders().giveUp('shared')
-    await settle([bob, alice])
+    await folders().discard('shared')
+    await applyDecided([bob, alice])
     await notes()
-      .giveUp('n')
+      .discard('n')
       .catch(() => {})
-    await settle([bob, alice])
+    await applyDecided([bob, alice])
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
   })
 
   test('a note that is synced with another server, and never was pushed there, does not go with its folder unseen', async () => {
     enableSync(note, `${server.url.replace('127.0.0.1', 'localhost')}/notes`) // another server, as far as the device knows
     const carol = await device([folder, note], server.url)
-    await settle([carol, alice])
+    await applyDecided([carol, alice])
     await carol.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'shared' } })
     await alice.getRepository('Folder').delete('shared')
     await syncAll(alice)
     await syncAll(carol.getRepository('Folder'))
     expect(await carol.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
-    expect(await folders(carol).waiting()).toMatchObject([
+    expect(await folders(carol).unapplied()).toMatchObject([
       { id: 'shared', reason: 'children-changed', children: [{ entity: 'Note', id: 'n' }] },
     ])
     await syncAll(carol.getRepository('Folder'), conflicts => {
       for (const conflict of conflicts) conflict.takeRemote()
     })
     expect(await carol.query('SELECT id FROM note')).toEqual([])
-    expect(await notes(carol).decisions()).toMatchObject([{ id: 'n', local: { body: 'three hours of work' }, decision: null }])
+    expect(await notes(carol).resolved()).toMatchObject([{ id: 'n', local: { body: 'three hours of work' }, decision: null }])
     await carol.destroy()
   })
 
@@ -211,7 +211,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     enableSync(folder, both('/folders'))
     enableSync(note, both('/notes'))
     const carol = await device([folder, note], server.url)
-    await settle([carol])
+    await applyDecided([carol])
     await carol.getRepository('Note').save({ id: 'n', body: 'three hours of work', folder: { id: 'shared' } })
     await alice.getRepository('Folder').update('shared', { name: 'Alice’s' })
     await carol.getRepository('Folder').update('shared', { name: 'Carol’s' })
@@ -219,16 +219,16 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     await other.stop()
     // the one server has the note, the other is away
     for (const entity of ['Folder', 'Note']) await syncAll(carol.getRepository(entity)).catch(() => {})
-    expect(await folders(carol).waiting()).toMatchObject([{ id: 'shared', reason: 'contested' }])
+    expect(await folders(carol).unapplied()).toMatchObject([{ id: 'shared', reason: 'contested' }])
     expect(await notes(carol).pending(both('/notes')[0])).toEqual([])
-    await expect(folders(carol).decide('shared', null)).rejects.toMatchObject({
+    await expect(folders(carol).resolve('shared', null)).rejects.toMatchObject({
       name: 'UnpushedChildrenError',
       children: [{ entity: 'Note', id: 'n' }],
     })
     expect(await carol.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
-    await folders(carol).decide('shared', null, { children: 'journal' })
+    await folders(carol).resolve('shared', null, { children: 'journal' })
     expect(await carol.query('SELECT id FROM note')).toEqual([])
-    expect(await notes(carol).decisions()).toMatchObject([{ id: 'n', local: { body: 'three hours of work' }, decision: null }])
+    expect(await notes(carol).resolved()).toMatchObject([{ id: 'n', local: { body: 'three hours of work' }, decision: null }])
     await carol.destroy()
   })
 
@@ -241,11 +241,11 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
       await syncAll(alice)
       await syncAlone(bob, wire, '/notes')
       expect(await bob.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
-      await expect(folders().giveUp('f')).rejects.toMatchObject({
+      await expect(folders().discard('f')).rejects.toMatchObject({
         name: 'UnpushedChildrenError',
         children: [{ entity: 'Note', id: 'n' }],
       })
-      await settle([bob, alice], preferRemoteConflictHandler)
+      await applyDecided([bob, alice], preferRemoteConflictHandler)
       await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
       expect(await bob.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
     },
@@ -256,7 +256,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     await alice.getRepository('Folder').delete('shared')
     await syncAll(alice)
     await syncAll(bob.getRepository('Folder'))
-    expect(await folders().waiting()).toMatchObject([{ id: 'shared', reason: 'children-changed' }])
+    expect(await folders().unapplied()).toMatchObject([{ id: 'shared', reason: 'children-changed' }])
     expect(await hasLocalChanges(bob.getRepository('Folder'))).toBe(false)
     await bob.getRepository('Folder').update('shared', { name: 'Edited' })
     expect(await hasLocalChanges(bob.getRepository('Folder'))).toBe(true)

@@ -3,8 +3,8 @@
 import 'reflect-metadata'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
-import { enableSync, hasLocalChanges, journal, NotWaitingError, syncAll } from 'typeorm-sync'
-import { device, expectEqual, rowsOf, settle, startServer, Wire } from './devices.js'
+import { enableSync, hasLocalChanges, journal, NotInJournalError, syncAll } from 'typeorm-sync'
+import { applyDecided, device, expectEqual, rowsOf, startServer, Wire } from './devices.js'
 
 interface Folder {
   id: string
@@ -44,7 +44,7 @@ beforeEach(async () => {
   for (const name of ['edited', 'removed', 'contested', 'undone', 'quiet', 'parent'])
     await alice.getRepository(Folder).save({ id: name, name: 'one' })
   await alice.getRepository(Note).save({ id: 'n1', body: 'pushed', folder: { id: 'parent' } })
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   // a decision of before, which can be undone
   await alice.getRepository(Folder).update('undone', { name: 'Alice’s' })
   await bob.getRepository(Folder).update('undone', { name: 'Bob’s' })
@@ -52,7 +52,7 @@ beforeEach(async () => {
   await syncAll(bob, conflicts => {
     for (const conflict of conflicts) conflict.takeRemote()
   })
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   // and what a journal is about
   await alice.getRepository(Folder).update('contested', { name: 'Alice’s' })
   await bob.getRepository(Folder).update('contested', { name: 'Bob’s' })
@@ -73,14 +73,14 @@ const bobs = (id: string) => bob.getRepository(Folder).findOneBy({ id })
 
 /** What each call is, and what is to stand everywhere once it was done and all is told; undefined where that depends on what came first. */
 const calls: [string, () => Promise<unknown>, string, string | null | undefined][] = [
-  ['an edit is given up', () => folders().giveUp('edited'), 'edited', 'one'],
-  ['a removal is given up', () => folders().giveUp('removed'), 'removed', 'one'],
-  ['a new row is given up', () => folders().giveUp('made'), 'made', null],
-  ['a new row with children is given up', () => folders().giveUp('family', { children: 'journal' }), 'family', null],
-  ['a conflict is given up', () => folders().giveUp('contested'), 'contested', undefined],
-  ['a conflict is decided', () => folders().decide('contested', { name: 'both' }), 'contested', 'both'],
-  ['a conflict is decided to be a removal', () => folders().decide('contested', null), 'contested', null],
-  ['a decision is undone', async () => folders().undo(Number((await folders().decisions()).at(-1)?.decisionId ?? 0)), 'undone', 'Bob’s'],
+  ['an edit is given up', () => folders().discard('edited'), 'edited', 'one'],
+  ['a removal is given up', () => folders().discard('removed'), 'removed', 'one'],
+  ['a new row is given up', () => folders().discard('made'), 'made', null],
+  ['a new row with children is given up', () => folders().discard('family', { children: 'journal' }), 'family', null],
+  ['a conflict is given up', () => folders().discard('contested'), 'contested', undefined],
+  ['a conflict is decided', () => folders().resolve('contested', { name: 'both' }), 'contested', 'both'],
+  ['a conflict is decided to be a removal', () => folders().resolve('contested', null), 'contested', null],
+  ['a decision is undone', async () => folders().undo(Number((await folders().resolved()).at(-1)?.resolutionId ?? 0)), 'undone', 'Bob’s'],
   ['what was not refused is retried', () => folders().retry('edited'), 'edited', undefined],
 ]
 
@@ -159,7 +159,7 @@ describe.each(moments)('%s', (moment, during) => {
     const tell = async () => {
       const results = await Promise.allSettled(Array.from({ length: times }, () => call()))
       for (const result of results)
-        if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(NotWaitingError)
+        if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(NotInJournalError)
         else isDone = true
     }
     await during(tell)
@@ -175,9 +175,9 @@ describe.each(moments)('%s', (moment, during) => {
         expect([moment, row?.name ?? null]).toEqual([moment, expected])
       }
     // and decided, everything is equal
-    for (const { id: left } of await folders().waiting()) await folders().giveUp(left)
-    for (const { id: left } of await folders().refused()) await folders().giveUp(left)
-    await settle([bob, alice])
+    for (const { id: left } of await folders().unapplied()) await folders().discard(left)
+    for (const { id: left } of await folders().rejected()) await folders().discard(left)
+    await applyDecided([bob, alice])
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
     expect(await hasLocalChanges(bob)).toBe(false)
   })
@@ -203,7 +203,7 @@ async function expectDifferencesToBeListed(): Promise<void> {
     [Note, 'note'],
   ] as const) {
     const notes = journal(bob.getRepository<Folder | Note>(entity))
-    const listed = new Set([...(await notes.pending()), ...(await notes.waiting()), ...(await notes.refused())].map(row => row.id))
+    const listed = new Set([...(await notes.pending()), ...(await notes.unapplied()), ...(await notes.rejected())].map(row => row.id))
     const [here, there] = [await rowsOf(bob, table), await rowsOf(server.dataSource, table)].map(
       rows => new Map(rows.map(row => [String(row.id), JSON.stringify(row)])),
     )

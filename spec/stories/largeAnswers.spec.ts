@@ -34,7 +34,7 @@ async function open(count: number, bytes: number) {
 }
 
 const count = async (of: DataSource) => Number((await sql(of, 'SELECT count(*) AS n FROM "sheet"'))[0].n)
-const pageSize = async (of: DataSource) => (await sql(of, 'SELECT page_size FROM sync_remote'))[0].page_size
+const pageSize = async (of: DataSource) => (await sql(of, 'SELECT page_size FROM sync_server'))[0].page_size
 
 /** A line that lets so many rows pass until the time-out; what takes longer than a quarter of that is slow. */
 function slow(ask: typeof globalThis.fetch, rows: number): typeof globalThis.fetch {
@@ -67,7 +67,7 @@ test('pages grow again where the line is fast', async () => {
   const { url, limits, ask } = await open(200, 10)
   const device = await openOn('sqljs', [Sheet], { server: url, fetch: ask })
   await syncAll(device)
-  await sql(device, 'UPDATE sync_remote SET server_date = 0, page_size = 20')
+  await sql(device, 'UPDATE sync_server SET server_date = 0, page_size = 20')
   limits.length = 0
   await syncAll(device)
   expect(limits).toEqual([20, 40, 80, 160])
@@ -137,9 +137,9 @@ test.each(SERVERS)(
     // what a statement gives at once, at most
     let most = 0
     const { database } = changeLogOf(device)
-    const { step } = database
-    database.step = ((body: () => Generator, options: never) =>
-      step.call(
+    const { transaction } = database
+    database.transaction = ((body: () => Generator, options: never) =>
+      transaction.call(
         database,
         function* () {
           const running = body()
@@ -182,10 +182,12 @@ test('a row that is too large is set aside alone, with its size', async () => {
     { id: 'b', text: 'x'.repeat(11_000_000) },
     { id: 'c', text: 'c' },
   ])
-  expect(await syncAll(device)).toMatchObject({ pushed: 2, refused: 1 })
-  expect(await journal(sheets).refused()).toMatchObject([{ id: 'b', code: 'too-large', detail: expect.stringMatching(/110000\d\d bytes/) }])
+  expect(await syncAll(device)).toMatchObject({ pushed: 2, rejected: 1 })
+  expect(await journal(sheets).rejected()).toMatchObject([
+    { id: 'b', code: 'too-large', detail: expect.stringMatching(/110000\d\d bytes/) },
+  ])
   expect((await server.getRepository(Sheet).find()).map(s => s.id).sort()).toEqual(['a', 'c'])
-  expect(await syncAll(device)).toMatchObject({ pushed: 0, refused: 1, requests: 1 })
+  expect(await syncAll(device)).toMatchObject({ pushed: 0, rejected: 1, requests: 1 })
 })
 
 // ---------------------------------------------------------------- a server that never ends

@@ -45,7 +45,7 @@ describe.each(KINDS)('on $kind, with a feed: $hasFeed, rows of two entities that
     teams: (await sql(of, `SELECT * FROM "${player}" ORDER BY "id"`)).map((r: any) => [r.id, r.teamId]),
   })
   const expectRest = async (of: DataSource, entities = [Team, Player]) => {
-    expect(await syncAll(of)).toMatchObject({ pushed: 0, waiting: 0, refused: 0, unknownThere: [] })
+    expect(await syncAll(of)).toMatchObject({ pushed: 0, unapplied: 0, rejected: 0, unknownThere: [] })
     expect(await hasLocalChanges(of)).toBe(false)
     for (const entity of entities) expect(await journal(of.getRepository(entity)).pending()).toEqual([])
   }
@@ -54,9 +54,9 @@ describe.each(KINDS)('on $kind, with a feed: $hasFeed, rows of two entities that
   test('made offline, arrive: at once with the feed; else one of them follows with the next sync, and is pending until then', async () => {
     const { server, alice, wire, open } = await start()
     await makeTeam(alice)
-    expect(await syncAll(alice)).toMatchObject({ pushed: 2, refused: 0 })
+    expect(await syncAll(alice)).toMatchObject({ pushed: 2, rejected: 0 })
     expect(await hasLocalChanges(alice)).toBe(!hasFeed)
-    if (!hasFeed) expect(await syncAll(alice)).toMatchObject({ pushed: 1, refused: 0 })
+    if (!hasFeed) expect(await syncAll(alice)).toMatchObject({ pushed: 1, rejected: 0 })
     expect(await stateOf(server)).toEqual(whole)
     wire.mend()
     await expectRest(alice)
@@ -90,7 +90,7 @@ describe.each(KINDS)('on $kind, with a feed: $hasFeed, rows of two entities that
     await bob.getRepository(Team).update('t', { name: 'Blues' })
     await bob.getRepository(Player).update('p', { name: 'Anna' })
     await syncAll(bob)
-    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0, refused: 0 })
+    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0, rejected: 0 })
     await syncAll(alice)
     expect(await stateOf(server)).toEqual({ captains: [['t', 'Blues', 'p']], teams: [['p', 't']] })
     await expectRest(alice)
@@ -152,8 +152,8 @@ describe.each(KINDS)('on $kind, with a feed: $hasFeed, rows of two entities that
     await makeTeam(alice)
     for (let i = 0; i < 3; i++) await syncAll(alice)
     expect(await stateOf(server)).toEqual({ captains: [['t', 'Reds', null]], teams: [] })
-    expect(await journal(alice.getRepository(Player)).refused()).toMatchObject([{ id: 'p', code: 'not-valid' }])
-    expect(await journal(alice.getRepository(Team)).refused()).toMatchObject([{ id: 't', code: 'parent-missing', property: 'captain' }])
+    expect(await journal(alice.getRepository(Player)).rejected()).toMatchObject([{ id: 'p', code: 'not-valid' }])
+    expect(await journal(alice.getRepository(Team)).rejected()).toMatchObject([{ id: 't', code: 'parent-missing', property: 'captain' }])
     expect((await stateOf(alice)).captains).toEqual([['t', 'Reds', 'p']])
   })
 })

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import libsql from 'libsql'
 import { DataSource, EntitySchema } from 'typeorm'
 import { enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll, withSync } from 'typeorm-sync'
-import { device, expectAtRest, expectEqual, settle, Wire } from './devices.js'
+import { applyDecided, device, expectAtRest, expectEqual, Wire } from './devices.js'
 import { type Old, OldServer } from './oldServer.js'
 
 interface Event {
@@ -46,7 +46,7 @@ afterEach(async () => {
 
 /** Both devices and the server have the same rows, and nothing moves. */
 async function expectDone(): Promise<void> {
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await expectEqual([alice, bob], ['event'])
   const rows = [...old.rows.values()].filter(r => !r._removed).sort((x, y) => (x.id < y.id ? -1 : 1))
   const seconds = (date: unknown) => (typeof date === 'number' ? date : typeof date === 'string' ? Date.parse(date) / 1000 : null)
@@ -101,7 +101,7 @@ test('a row that knows no date yet does not settle how dates are written', async
 
 test('both change a row: different properties merge, the same one is asked about', async () => {
   await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await of(alice).update('e1', { name: 'Brunch' })
   await of(bob).update('e1', { done: true })
   await syncAll(alice)
@@ -111,7 +111,7 @@ test('both change a row: different properties merge, the same one is asked about
   await of(alice).update('e1', { name: 'Alice’s' })
   await of(bob).update('e1', { name: 'Bob’s' })
   await syncAll(alice)
-  expect(await syncAll(bob)).toMatchObject({ waiting: 1 })
+  expect(await syncAll(bob)).toMatchObject({ unapplied: 1 })
   expect(await syncAll(bob, preferLocalConflictHandler)).toMatchObject({ conflicts: 1 })
   await expectDone()
   expect(await of(alice).find()).toMatchObject([{ name: 'Bob’s' }])
@@ -119,7 +119,7 @@ test('both change a row: different properties merge, the same one is asked about
 
 test('a removal against a change is asked about, either way', async () => {
   for (const id of ['e1', 'e2', 'e3', 'e4']) await of(alice).save({ id, name: id, done: false, at: new Date(1_700_000_000_000) })
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await of(alice).delete(['e1', 'e2'])
   await of(alice).update(['e3', 'e4'], { name: 'Alice’s' })
   await of(bob).update(['e1', 'e2'], { name: 'Bob’s' })
@@ -132,7 +132,7 @@ test('a removal against a change is asked about, either way', async () => {
         if (remote.includes(c.id)) c.takeRemote()
         else preferLocalConflictHandler([c], updates, () => {})
     }),
-  ).toMatchObject({ conflicts: 4, waiting: 0 })
+  ).toMatchObject({ conflicts: 4, unapplied: 0 })
   await expectDone()
   // a row that was removed there is sent whole
   expect(await of(alice).find({ order: { id: 'ASC' } })).toMatchObject([
@@ -143,7 +143,7 @@ test('a removal against a change is asked about, either way', async () => {
 
 test('a lost answer to a push is no conflict with oneself', async () => {
   await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await of(alice).update('e1', { name: 'Brunch' })
   await of(alice).save({ id: 'e2', name: 'Lunch', done: false, at: new Date(1_700_000_000_000) })
   await of(alice).save({ id: 'e3', name: 'Dinner', done: false, at: null })
@@ -152,20 +152,20 @@ test('a lost answer to a push is no conflict with oneself', async () => {
   }
   await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
   wire.mend()
-  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0 })
   await expectDone()
 })
 
 test('a lost answer to a removal is no conflict with oneself', async () => {
   await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await of(alice).delete('e1')
   wire.after = ({ method }) => {
     if (method === 'POST') throw new TypeError('fetch failed')
   }
   await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
   wire.mend()
-  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0 })
   await expectDone()
 })
 
@@ -186,7 +186,7 @@ test('rows that a 2011 server writes in its own manner are read', async () => {
   old.rows.set('e1', { id: 'e1', name: 'Breakfast', done: 1, at: 1_700_000_000, unknown: 'x', _lastChange: now })
   old.rows.set('e2', { id: 'e2', _removed: 1, _lastChange: now })
   old.rows.set('e3', { id: 'e3', name: 'Half a row', _lastChange: now } as Old)
-  expect(await syncAll(alice, preferRemoteConflictHandler)).toMatchObject({ conflicts: 0, waiting: 0 })
+  expect(await syncAll(alice, preferRemoteConflictHandler)).toMatchObject({ conflicts: 0, unapplied: 0 })
   expect(await of(alice).find({ order: { id: 'ASC' } })).toMatchObject([
     { id: 'e1', done: true },
     { id: 'e3', name: 'Half a row', done: false },
@@ -206,7 +206,7 @@ test.each(['before', 'after'] as const)(
   'a row that is edited while its push is undecided is no conflict with oneself (lost %s it was stored)',
   async when => {
     await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await of(alice).update('e1', { name: 'Brunch' })
     await of(alice).save({ id: 'e2', name: 'Lunch', done: false, at: null })
     lose(when)
@@ -214,7 +214,7 @@ test.each(['before', 'after'] as const)(
     wire.mend()
     await of(alice).update('e1', { name: 'Late brunch' })
     await of(alice).update('e2', { name: 'Late lunch' })
-    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0, pushed: 2 })
+    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0, pushed: 2 })
     await expectDone()
     expect((await of(bob).find({ order: { id: 'ASC' } })).map(e => e.name)).toEqual(['Late brunch', 'Late lunch'])
   },
@@ -228,7 +228,7 @@ test.each(['before', 'after'] as const)(
     await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
     wire.mend()
     await of(alice).delete('e1')
-    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
+    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0 })
     await expectDone()
     expect(await of(bob).find()).toEqual([])
   },
@@ -246,7 +246,7 @@ test('a row that was made, sent and removed stays away, though the push arrives 
   }
   await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
   await of(alice).delete('e1')
-  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0, pushed: 1 })
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0, pushed: 1 })
   wire.mend()
   await expectDone()
   expect(await of(bob).find()).toEqual([])
@@ -254,13 +254,13 @@ test('a row that was made, sent and removed stays away, though the push arrives 
 
 test('a row that was removed and made anew while the push of the removal is undecided stays', async () => {
   await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await of(alice).delete('e1')
   lose('after')
   await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
   wire.mend()
   await of(alice).save({ id: 'e1', name: 'Breakfast again', done: false, at: null })
-  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0 })
   await expectDone()
   expect(await of(bob).find()).toMatchObject([{ name: 'Breakfast again' }])
 })
@@ -271,7 +271,7 @@ test('what others changed of an undecided row is merged, and the same property i
     { id: 'e2', name: 'Lunch', done: false, at: null },
     { id: 'e3', name: 'Dinner', done: false, at: null },
   ])
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await of(alice).update(['e1', 'e2', 'e3'], { name: 'Sent' })
   lose('after')
   await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
@@ -317,11 +317,11 @@ test('two windows: one looks while the other’s push is under way', async () =>
     if (method !== 'POST' || isSecond) return
     isSecond = true
     await of(two).update('e1', { name: 'Brunch' })
-    expect(await syncAll(two)).toMatchObject({ conflicts: 0, waiting: 0, pushed: 1 })
+    expect(await syncAll(two)).toMatchObject({ conflicts: 0, unapplied: 0, pushed: 1 })
   }
-  expect(await syncAll(one)).toMatchObject({ conflicts: 0, waiting: 0 })
+  expect(await syncAll(one)).toMatchObject({ conflicts: 0, unapplied: 0 })
   wire.mend()
-  await settle([one, two])
+  await applyDecided([one, two])
   await Promise.all(windows.map(window => window.destroy()))
   rmSync(folder, { recursive: true })
   await expectDone()
@@ -350,18 +350,18 @@ test('what is stored between a server’s rows and its clock comes with the next
 
 test('a row that is refused is not read again and again, though such a server tells it once more', async () => {
   await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await of(alice).update('e1', { name: 'Too long' })
   wire.before = ({ method }) => (method === 'POST' ? new Response('', { status: 413 }) : undefined)
-  expect(await syncAll(alice)).toMatchObject({ refused: 1 })
+  expect(await syncAll(alice)).toMatchObject({ rejected: 1 })
   wire.requests.length = 0
-  expect(await syncAll(alice)).toMatchObject({ refused: 1, pulled: 0, merged: 0 })
+  expect(await syncAll(alice)).toMatchObject({ rejected: 1, pulled: 0, merged: 0 })
   expect(wire.requests.map(r => r.method)).toEqual(['GET'])
 })
 
 test('a server whose clock went back is an error that says so, and nothing is stored', async () => {
   await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   old.late = 3_600_000
   old.rows.set('e2', { id: 'e2', name: 'Lunch', done: false, at: null, _lastChange: old.tick() })
   await expect(syncAll(bob)).rejects.toMatchObject({
@@ -372,7 +372,7 @@ test('a server whose clock went back is an error that says so, and nothing is st
   expect(await of(bob).find()).toHaveLength(1)
   // the way out that it names
   await journal(of(bob)).forget(`${url}/eventChanges`)
-  expect(await syncAll(bob)).toMatchObject({ pulled: 2, conflicts: 0, waiting: 0 })
+  expect(await syncAll(bob)).toMatchObject({ pulled: 2, conflicts: 0, unapplied: 0 })
   expect(await of(bob).find()).toHaveLength(2)
 })
 
@@ -382,10 +382,10 @@ test.each([
   { answer: { status: 'error', error: { message: 'quota exceeded' } } },
 ])('a server’s refusal is told with its text: $answer', async ({ answer }) => {
   await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
-  old.refusal = answer
+  old.rejection = answer
   await expect(syncAll(alice)).rejects.toMatchObject({ code: 'server', message: expect.stringMatching(/quota exceeded/) })
   expect(await journal(of(alice)).pending()).toMatchObject([{ id: 'e1' }])
-  old.refusal = undefined
+  old.rejection = undefined
   expect(await syncAll(alice)).toMatchObject({ pushed: 1 })
   await expectDone()
 })

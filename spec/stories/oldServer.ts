@@ -18,7 +18,7 @@ export class OldServer {
   /** It keeps dates as whole seconds, as the server of persistence.sync.js does. */
   roundsDates = false
   /** What it answers to every POST, and stores nothing. */
-  refusal: unknown
+  rejection: unknown
   #clock = Date.now()
   #http: Server | undefined
 
@@ -42,7 +42,7 @@ export class OldServer {
     }
     const posted = JSON.parse(body) as Old[]
     this.posts.push(posted)
-    if (this.refusal) return this.refusal
+    if (this.rejection) return this.rejection
     const now = this.tick()
     for (const row of posted) {
       const before = this.rows.get(row.id)

@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, syncAll } from 'typeorm-sync'
-import { device, expectAtRest, settle } from './devices.js'
+import { applyDecided, device, expectAtRest } from './devices.js'
 import { OldServer } from './oldServer.js'
 
 interface Plan {
@@ -96,11 +96,11 @@ async function happen(events: readonly Event[], roundsDates: boolean): Promise<v
         const report = await syncAll(devices[e.who] as DataSource).catch(error => {
           if (error.code !== 'network') throw error
         })
-        if (report) expect(report).toMatchObject({ conflicts: 0, waiting: 0 })
+        if (report) expect(report).toMatchObject({ conflicts: 0, unapplied: 0 })
       }
     }
     for (const line of lines) line.fault = 'none'
-    await settle(devices)
+    await applyDecided(devices)
     const second = (at: Date | null) => at && Math.round(at.getTime() / (roundsDates ? 1000 : 1))
     const plain = (rows: Iterable<Plan>) => [...rows].map(r => [r.id, r.name, second(r.at)]).sort()
     for (const each of devices)
@@ -112,7 +112,7 @@ async function happen(events: readonly Event[], roundsDates: boolean): Promise<v
         .sort(),
     ).toEqual([...wanted.keys()].sort())
     server.wait(120_000)
-    await settle(devices)
+    await applyDecided(devices)
     await expectAtRest(devices)
   } finally {
     for (const each of devices) await each.destroy()

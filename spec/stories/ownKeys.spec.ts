@@ -6,7 +6,7 @@ import { Column, type DataSource, Entity, JoinColumn, ManyToOne, OneToOne, Prima
 import { EnableSync, SyncConfigurationError, syncAll } from 'typeorm-sync'
 import { mysqlUrl } from '../support/mysqlServer.js'
 import { postgresUrl } from '../support/postgresServer.js'
-import { device, expectAtRest, expectEqual, settle, startServer } from './devices.js'
+import { applyDecided, device, expectAtRest, expectEqual, startServer } from './devices.js'
 
 jest.setTimeout(60_000)
 
@@ -67,16 +67,16 @@ describe.each(kinds)('on %s', kind => {
     const { there, alice, bob } = await start()
     await add(alice, 'ann')
     await add(alice, 'ben')
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await expectEqual([there, alice, bob], tables)
     expect(await bob.getRepository(Badge).count()).toBe(2)
     await bob.getRepository(Profile).update('ann', { bio: 'changed' })
     await bob.getRepository(Person).delete('ben')
-    await settle([bob, alice])
+    await applyDecided([bob, alice])
     await expectEqual([there, alice, bob], tables)
     expect(await alice.getRepository(Profile).find()).toEqual([{ id: 'ann', bio: 'changed' }])
     await there.getRepository(Person).delete('ann')
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     expect([await alice.getRepository(Badge).count(), await bob.getRepository(Profile).count()]).toEqual([0, 0])
     await expectAtRest([alice, bob])
   })
@@ -84,13 +84,13 @@ describe.each(kinds)('on %s', kind => {
   test('a profile that was made where its user was removed meanwhile is a question, and taking it takes the user back', async () => {
     const { there, alice, bob } = await start()
     await alice.getRepository(Person).save({ id: 'ann', name: 'Ann' })
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await alice.getRepository(Profile).save({ id: 'ann', bio: 'new' })
     await bob.getRepository(Person).delete('ann')
     await syncAll(alice)
     const report = await syncAll(bob)
-    expect(report.waiting).toBeGreaterThan(0)
-    await settle([bob, alice], conflicts => {
+    expect(report.unapplied).toBeGreaterThan(0)
+    await applyDecided([bob, alice], conflicts => {
       for (const conflict of conflicts) conflict.takeRemote()
     })
     await expectEqual([there, alice, bob], tables)

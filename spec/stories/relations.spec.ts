@@ -10,7 +10,7 @@ import {
   preferRemoteConflictHandler,
   syncAll,
 } from 'typeorm-sync'
-import { device, expectAtRest, expectEqual, settle, startServer, syncAlone, testOnSqlite, Wire, withoutFeed } from './devices.js'
+import { applyDecided, device, expectAtRest, expectEqual, startServer, syncAlone, testOnSqlite, Wire, withoutFeed } from './devices.js'
 
 interface Row {
   id: string
@@ -96,25 +96,25 @@ describe.each(EACH)('ON DELETE %s', onDelete => {
       for (const t of ['t1', 't2', 't3', 't4']) await put(alice, 'task', t, t, ['projectId', t < 't3' ? 'p1' : 'p2'])
       for (const s of ['s1', 's2', 's3', 's4']) await put(alice, 'step', s, s, ['taskId', `t${s[1]}`])
       // children first: the server refuses them, and they are told again
-      expect(await syncAlone(alice, hers, '/stepChanges')).toMatchObject({ pushed: 0, refused: 4 })
-      expect((await journal(alice.getRepository(Step)).refused()).map(r => [r.id, r.code, r.property])).toEqual(
+      expect(await syncAlone(alice, hers, '/stepChanges')).toMatchObject({ pushed: 0, rejected: 4 })
+      expect((await journal(alice.getRepository(Step)).rejected()).map(r => [r.id, r.code, r.property])).toEqual(
         ['s1', 's2', 's3', 's4'].map(s => [s, 'parent-missing', 'task']),
       )
-      expect(await syncAlone(alice, hers, '/taskChanges')).toMatchObject({ pushed: 0, refused: 4 })
-      expect(await syncAlone(alice, hers, '/projectChanges')).toMatchObject({ pushed: 2, refused: 0 })
-      expect(await syncAlone(alice, hers, '/taskChanges')).toMatchObject({ pushed: 4, refused: 0 })
-      expect(await syncAlone(alice, hers, '/stepChanges')).toMatchObject({ pushed: 4, refused: 0 })
+      expect(await syncAlone(alice, hers, '/taskChanges')).toMatchObject({ pushed: 0, rejected: 4 })
+      expect(await syncAlone(alice, hers, '/projectChanges')).toMatchObject({ pushed: 2, rejected: 0 })
+      expect(await syncAlone(alice, hers, '/taskChanges')).toMatchObject({ pushed: 4, rejected: 0 })
+      expect(await syncAlone(alice, hers, '/stepChanges')).toMatchObject({ pushed: 4, rejected: 0 })
 
       await syncAlone(bob, his, '/stepChanges')
       expect(await bob.query('SELECT id FROM step')).toEqual([])
-      expect((await journal(bob.getRepository(Step)).waiting()).map(w => [w.id, w.reason, w.local, w.remote?.name])).toEqual(
+      expect((await journal(bob.getRepository(Step)).unapplied()).map(w => [w.id, w.reason, w.local, w.remote?.name])).toEqual(
         ['s1', 's2', 's3', 's4'].map(s => [s, 'parent-missing', null, s]),
       )
       await syncAlone(bob, his, '/taskChanges')
-      expect(await journal(bob.getRepository(Task)).waiting()).toHaveLength(4)
+      expect(await journal(bob.getRepository(Task)).unapplied()).toHaveLength(4)
       await syncAlone(bob, his, '/projectChanges')
-      expect(await journal(bob.getRepository(Task)).waiting()).toEqual([])
-      await settle([bob])
+      expect(await journal(bob.getRepository(Task)).unapplied()).toEqual([])
+      await applyDecided([bob])
       await expectEqual(databases, TABLES)
       await expectAtRest([alice, bob], 3)
     },
@@ -134,10 +134,10 @@ describe.each(EACH)('ON DELETE %s', onDelete => {
             await of.query(`UPDATE "${table}" SET name = ? WHERE id = ?`, [`${name}!`, id])
       }
       await edit(alice)
-      expect(await syncAll(alice)).toMatchObject({ refused: 0, waiting: 0 })
+      expect(await syncAll(alice)).toMatchObject({ rejected: 0, unapplied: 0 })
       await edit(databases[0] as DataSource)
-      expect(await syncAll(bob)).toMatchObject({ pulled: 10, waiting: 0, conflicts: 0 })
-      await settle([alice, bob])
+      expect(await syncAll(bob)).toMatchObject({ pulled: 10, unapplied: 0, conflicts: 0 })
+      await applyDecided([alice, bob])
       await expectEqual(databases, TABLES)
       expect(await bob.query('SELECT id FROM step WHERE name = ?', ['s1!!'])).toEqual([{ id: 's1' }])
       await expectAtRest([alice, bob])
@@ -154,12 +154,12 @@ describe.each(EACH)('ON DELETE %s', onDelete => {
       for (const i of [1, 2, 3, 4, 5]) await put(of, 'task', `${x}t${i}`, x, ['projectId', i === 3 ? null : `${x}p1`])
       for (const i of [1, 2, 3, 4, 5]) await put(of, 'step', `${x}s${i}`, x, ['taskId', `${x}t${i}`])
     }
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await expectEqual(databases, TABLES)
     // three levels go
     for (const table of ['step', 'task', 'project'])
       for (const { id } of await alice.query(`SELECT id FROM "${table}" WHERE id LIKE 'b%'`)) await drop(alice, table, id)
-    await settle([bob, alice])
+    await applyDecided([bob, alice])
     await expectEqual(databases, TABLES)
     expect(await bob.query('SELECT id FROM task ORDER BY id')).toHaveLength(5)
     await expectAtRest([alice, bob])
@@ -171,14 +171,14 @@ describe.each(EACH)('ON DELETE %s', onDelete => {
     for (const id of ids) await put(alice, 'folder', id, id, ['parentId', null])
     // children have lower ids and earlier stamps than their parents
     for (let i = 0; i + 1 < ids.length; i++) await alice.query('UPDATE folder SET "parentId" = ? WHERE id = ?', [ids[i + 1], ids[i]])
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await expectEqual(databases, ['folder'])
     expect(await bob.query('SELECT id FROM folder')).toHaveLength(7)
     // the middle is cut out, the rest hangs up elsewhere
     await alice.query('UPDATE folder SET "parentId" = ? WHERE id = ?', ['f6', 'f0'])
     if (onDelete === 'CASCADE' || onDelete === 'SET NULL') await drop(alice, 'folder', 'f4')
     else for (const id of ['f1', 'f0', 'f3', 'f2', 'f5', 'f4']) await drop(alice, 'folder', id).catch(() => {})
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await expectEqual(databases, ['folder'])
     await expectAtRest([alice, bob])
   })
@@ -219,7 +219,7 @@ test.each(cases)(
     for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
     await put(alice, 'task', 't1', 't1', ['projectId', 'p1'])
     await put(alice, 'task', 't3', 't3', ['projectId', 'p2'])
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
 
     const { task, do: doIt, kept } = WORK[work]
     await doIt(bob)
@@ -238,15 +238,15 @@ test.each(cases)(
     if (!handler) {
       // what was left alone is still there, and comes again
       for (const each of [alice, bob]) {
-        const waiting = (await Promise.all(each.entityMetadatas.map(m => journal(each.getRepository(m.target)).waiting()))).flat()
-        for (const w of waiting) expect(w.reason).not.toBe('not-valid')
+        const unapplied = (await Promise.all(each.entityMetadatas.map(m => journal(each.getRepository(m.target)).unapplied()))).flat()
+        for (const w of unapplied) expect(w.reason).not.toBe('not-valid')
       }
-      await settle(order, (conflicts, updates) => {
+      await applyDecided(order, (conflicts, updates) => {
         for (const c of conflicts) for (const id of [c.id, ...c.children.map(child => child.id)]) seen.add(id)
         preferRemoteConflictHandler(conflicts, updates, () => {})
       })
     }
-    await settle(order, look)
+    await applyDecided(order, look)
     await expectEqual(databases, TABLES)
     await expectAtRest([alice, bob])
     const [end] = await alice.query('SELECT * FROM task WHERE id = ?', [task])
@@ -259,12 +259,12 @@ describe.each(EACH)('ON DELETE %s, without a question', onDelete => {
     const { alice, bob, all: databases } = await world(schemas(onDelete).all)
     await put(alice, 'project', 'p1', 'p1')
     await put(alice, 'task', 't1', 't1', ['projectId', 'p1'])
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await put(alice, 'project', 'p2', 'p2')
     await alice.query(`UPDATE task SET "projectId" = 'p2'`)
     await drop(alice, 'project', 'p1')
-    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0 })
-    await settle([alice, bob])
+    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0 })
+    await applyDecided([alice, bob])
     await expectEqual(databases, TABLES)
     expect(await bob.query('SELECT "projectId" FROM task')).toEqual([{ projectId: 'p2' }])
     await expectAtRest([alice, bob])
@@ -274,11 +274,11 @@ describe.each(EACH)('ON DELETE %s, without a question', onDelete => {
     const { alice, bob, all: databases } = await world(schemas(onDelete).all)
     await put(alice, 'project', 'p1', 'p1')
     await put(alice, 'task', 't1', 't1', ['projectId', 'p1'])
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await drop(bob, 'task', 't1')
     if (onDelete === 'RESTRICT' || onDelete === 'NO ACTION') await drop(alice, 'task', 't1')
     await drop(alice, 'project', 'p1')
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await expectEqual(databases, TABLES)
     expect(await bob.query('SELECT * FROM task')).toEqual([])
     await expectAtRest([alice, bob])
@@ -288,12 +288,12 @@ describe.each(EACH)('ON DELETE %s, without a question', onDelete => {
     const { alice, bob, all: databases } = await world(schemas(onDelete).all)
     for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
     await put(alice, 'task', 't1', 't1', ['projectId', 'p1'])
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await bob.query(`UPDATE task SET "projectId" = 'p2'`)
     await syncAll(bob)
     await syncAll(alice)
     await drop(alice, 'project', 'p1')
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await expectEqual(databases, TABLES)
     expect(await bob.query('SELECT "projectId" FROM task')).toEqual([{ projectId: 'p2' }])
     await expectAtRest([alice, bob])
@@ -315,7 +315,7 @@ testOnSqlite(
     expect((await fetch(`${server.url}/projectChanges`, removal)).status).toBe(200)
     expect(await server.dataSource.query('SELECT id FROM task')).toEqual([{ id: 'other' }])
     expect(await server.dataSource.query('SELECT id FROM step')).toEqual([])
-    expect(await syncAll(bob)).toMatchObject({ pulled: 10_002, conflicts: 0, waiting: 0 })
+    expect(await syncAll(bob)).toMatchObject({ pulled: 10_002, conflicts: 0, unapplied: 0 })
     await expectEqual([server.dataSource, bob], TABLES)
     await expectAtRest([bob])
   },
@@ -327,10 +327,10 @@ test.each(EACH)('ON DELETE %s: a task that moved away before its project went br
   for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
   await put(alice, 'task', 't1', 't1', ['projectId', 'p1'])
   await put(alice, 'step', 's1', 's1', ['taskId', 't1'])
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await alice.query(`UPDATE task SET "projectId" = 'p2'`)
   await drop(alice, 'project', 'p1')
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await expectEqual(databases, TABLES)
   expect(await bob.query('SELECT id FROM step')).toEqual([{ id: 's1' }])
   await expectAtRest([alice, bob])
@@ -342,7 +342,7 @@ test.each([true, false])(
     const { alice, bob, all: databases, wires } = await world(schemas('CASCADE').all, { hasFeed })
     const { Project, Task } = { Project: 'Project', Task: 'Task' }
     await put(alice, 'project', 'p1', 'p1')
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await drop(alice, 'project', 'p1')
     // Bob's task arrives when Alice has read all there is, and before she tells
     let isFirst = true
@@ -355,19 +355,19 @@ test.each([true, false])(
     const answers: number[] = []
     wires[0].after = (_request, _number, { status }) => void answers.push(status)
     if (hasFeed) {
-      expect(await syncAll(alice)).toMatchObject({ pushed: 0, waiting: 1 })
+      expect(await syncAll(alice)).toMatchObject({ pushed: 0, unapplied: 1 })
       expect(answers).toContain(409)
     } else {
       await syncAlone(alice, wires[0], '/projectChanges')
       expect(answers).toContain(422)
-      expect(await journal(alice.getRepository(Project)).refused()).toMatchObject([{ id: 'p1', code: 'children-unseen' }])
+      expect(await journal(alice.getRepository(Project)).rejected()).toMatchObject([{ id: 'p1', code: 'children-unseen' }])
     }
     expect(await bob.query('SELECT name FROM task')).toEqual([{ name: 'Bob’s' }])
     await syncAll(alice)
-    expect(await journal(alice.getRepository(Task)).waiting()).toMatchObject([
+    expect(await journal(alice.getRepository(Task)).unapplied()).toMatchObject([
       { id: 't1', reason: 'parent-removed', local: null, remote: { name: 'Bob’s' } },
     ])
-    await settle([alice, bob], preferRemoteConflictHandler)
+    await applyDecided([alice, bob], preferRemoteConflictHandler)
     await expectEqual(databases, TABLES)
     expect(await alice.query('SELECT name FROM project')).toEqual([{ name: 'p1' }])
     await expectAtRest([alice, bob], hasFeed ? 1 : 3)
@@ -379,7 +379,7 @@ describe.each(EACH)('ON DELETE %s, in the journal', onDelete => {
     const opened = await world(schemas(onDelete).all)
     const { alice, bob } = opened
     await put(alice, 'project', 'p1', 'p1')
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await put(bob, 'task', 't1', 'Bob’s', ['projectId', 'p1'])
     await drop(alice, 'project', 'p1')
     return opened
@@ -393,10 +393,10 @@ describe.each(EACH)('ON DELETE %s, in the journal', onDelete => {
     await syncAll(bob)
     await syncAll(alice)
     const tasks = journal<Task>(alice.getRepository('Task'))
-    expect(await tasks.waiting()).toMatchObject([{ id: 't1', reason: 'parent-removed' }])
-    if (isTaken) await tasks.giveUp('t1')
-    else await tasks.decide('t1', null)
-    await settle([alice, bob])
+    expect(await tasks.unapplied()).toMatchObject([{ id: 't1', reason: 'parent-removed' }])
+    if (isTaken) await tasks.discard('t1')
+    else await tasks.resolve('t1', null)
+    await applyDecided([alice, bob])
     await expectEqual(databases, TABLES)
     expect(await bob.query('SELECT id FROM project')).toHaveLength(isTaken ? 1 : 0)
     expect(await bob.query('SELECT id FROM task')).toHaveLength(isTaken ? 1 : 0)
@@ -412,15 +412,15 @@ describe.each(EACH)('ON DELETE %s, in the journal', onDelete => {
     await syncAll(alice)
     await syncAll(bob)
     const projects = journal<Row>(bob.getRepository('Project'))
-    expect(await projects.waiting()).toMatchObject([{ id: 'p1', reason: 'children-changed', local: { name: 'p1' }, remote: null }])
-    if (stays) await projects.decide('p1', { name: 'p1, still' })
+    expect(await projects.unapplied()).toMatchObject([{ id: 'p1', reason: 'children-changed', local: { name: 'p1' }, remote: null }])
+    if (stays) await projects.resolve('p1', { name: 'p1, still' })
     else {
-      await expect(projects.giveUp('p1')).rejects.toMatchObject({ code: 'unpushed-children', children: [{ entity: 'Task', id: 't1' }] })
-      await projects.giveUp('p1', { children: 'journal' })
-      const [gone] = await journal<Task>(bob.getRepository('Task')).decisions()
+      await expect(projects.discard('p1')).rejects.toMatchObject({ code: 'unpushed-children', children: [{ entity: 'Task', id: 't1' }] })
+      await projects.discard('p1', { children: 'journal' })
+      const [gone] = await journal<Task>(bob.getRepository('Task')).resolved()
       expect(gone).toMatchObject({ id: 't1', remote: null, decision: null })
     }
-    await settle([alice, bob])
+    await applyDecided([alice, bob])
     await expectEqual(databases, TABLES)
     expect(await alice.query('SELECT name FROM project')).toEqual(stays ? [{ name: 'p1, still' }] : [])
     expect(await alice.query('SELECT id FROM task')).toHaveLength(stays ? 1 : 0)

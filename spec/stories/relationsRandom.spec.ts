@@ -2,7 +2,7 @@ import 'reflect-metadata'
 import { expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { type ConflictHandler, enableSync, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
-import { device, expectAtRest, expectEqual, settle, startServer, Wire } from './devices.js'
+import { applyDecided, device, expectAtRest, expectEqual, startServer, Wire } from './devices.js'
 
 type OnDelete = 'CASCADE' | 'RESTRICT' | 'NO ACTION' | 'SET NULL'
 const text = { type: 'varchar' } as const
@@ -13,7 +13,7 @@ function family(onDelete: OnDelete, servers: readonly string[] = ['']) {
   const schemas = [
     new EntitySchema<{ id: string; name: string; parent: object | null }>({
       name: 'Step',
-      tableName: 'step',
+      tableName: 'transaction',
       columns: { ...columns },
       relations: { parent: to('Task') },
     }),
@@ -38,8 +38,8 @@ function family(onDelete: OnDelete, servers: readonly string[] = ['']) {
   return schemas
 }
 
-const TABLES = ['project', 'task', 'step']
-const PARENT: Record<string, string> = { step: 'task', task: 'project', project: 'project' }
+const TABLES = ['project', 'task', 'transaction']
+const PARENT: Record<string, string> = { transaction: 'task', task: 'project', project: 'project' }
 
 function random(seed: number) {
   let state = seed
@@ -65,7 +65,7 @@ test.each(cases)('a random history of families converges (seed %i)', async seed 
   const close: (() => Promise<unknown>)[] = [server, ...more].map(s => () => s.stop())
   const wires = [new Wire(), new Wire(), new Wire()]
   const devices: DataSource[] = []
-  const theirs = more.length ? family(onDelete, [server.url, ...more.map(s => s.url)]) : entities
+  const remote = more.length ? family(onDelete, [server.url, ...more.map(s => s.url)]) : entities
   let url = server.url
   for (const { fetch } of wires) {
     const options = { fetch, pageSize: 1 + next(4), batchSize: 1 + next(4), rounds: 20 }
@@ -75,7 +75,7 @@ test.each(cases)('a random history of families converges (seed %i)', async seed 
       url = relay.url
       devices.push(relay.dataSource)
     } else {
-      const opened = await device(theirs, url, options)
+      const opened = await device(remote, url, options)
       close.unshift(() => opened.destroy())
       devices.push(opened)
     }
@@ -100,7 +100,7 @@ test.each(cases)('a random history of families converges (seed %i)', async seed 
         ])
       }
     }
-    await settle(devices)
+    await applyDecided(devices)
     for (let i = 0; i < 40; i++) {
       const d = next(3)
       const who = devices[d] as DataSource
@@ -109,7 +109,7 @@ test.each(cases)('a random history of families converges (seed %i)', async seed 
       const kind = next(9)
       if (kind >= 6) {
         const handler = pick(handlers)
-        const target = next(3) ? who : who.getRepository(pick(theirs))
+        const target = next(3) ? who : who.getRepository(pick(remote))
         if (next(4) === 0) {
           const at = 1 + next(5)
           const wire = wires[d] as Wire
@@ -143,16 +143,16 @@ test.each(cases)('a random history of families converges (seed %i)', async seed 
         () => true,
         () => false,
       )
-      log.push(`${d}: ${sql[0]} ${JSON.stringify(sql[1])} ${done ? '' : 'refused'}`)
+      log.push(`${d}: ${sql[0]} ${JSON.stringify(sql[1])} ${done ? '' : 'rejected'}`)
     }
-    await settle(devices, seed % 2 ? preferRemoteConflictHandler : preferLocalConflictHandler, 15)
+    await applyDecided(devices, seed % 2 ? preferRemoteConflictHandler : preferLocalConflictHandler, 15)
     await expectEqual([server.dataSource, ...more.map(m => m.dataSource), ...devices], TABLES)
     await expectAtRest(devices, 1 + more.length)
     if (server.dataSource.options.type !== 'postgres') expect(await server.dataSource.query('PRAGMA foreign_key_check')).toEqual([])
   } catch (error) {
     const rows = []
     for (const each of [server.dataSource, ...devices])
-      for (const t of [...TABLES, 'sync_conflict', 'sync_rejection'])
+      for (const t of [...TABLES, 'sync_unapplied', 'sync_rejection'])
         rows.push(`${t} ${JSON.stringify(await each.query(`SELECT * FROM ${t}`))}`)
     if (process.env.SEED) console.log(`${onDelete} ${topology}\n${log.join('\n')}\n${rows.join('\n')}`)
     throw error

@@ -110,10 +110,10 @@ describe.each(kinds)('on %s', (_, make) => {
     const older = await open(options, Before, server.url, { synchronize: true })
     await older.getRepository(Before).save(['a', 'b', 'c', 'd'].map(id => ({ id, name: id })))
     await syncAll(older)
-    await server.dataSource.getRepository(Before).update('d', { name: 'theirs' })
+    await server.dataSource.getRepository(Before).update('d', { name: 'remote' })
     await older.getRepository(Before).delete('a')
     await older.getRepository(Before).update('b', { name: 'B' })
-    await older.getRepository(Before).update('d', { name: 'mine' })
+    await older.getRepository(Before).update('d', { name: 'local' })
     await syncAll(older, preferLocalConflictHandler)
     await older.getRepository(Before).delete('c')
     await older.getRepository(Before).update('b', { name: 'BB' })
@@ -122,18 +122,18 @@ describe.each(kinds)('on %s', (_, make) => {
 
     const newer = await open(options, After, server.url, { migrations: [migration(...statements)], migrationsRun: true })
     expect(await hasLocalChanges(newer)).toBe(true)
-    expect(await journal(newer.getRepository(After)).decisions()).toHaveLength(1)
+    expect(await journal(newer.getRepository(After)).resolved()).toHaveLength(1)
     // the other server is not there
     const report = await syncAll(newer).catch(error => error)
-    if (!what.includes('url')) expect(report).toMatchObject({ pushed: 3, conflicts: 0, waiting: 0, refused: 0 })
+    if (!what.includes('url')) expect(report).toMatchObject({ pushed: 3, conflicts: 0, unapplied: 0, rejected: 0 })
     const expected = [
       { id: 'b', name: 'BB', note: null },
-      { id: 'd', name: 'mine', note: null },
+      { id: 'd', name: 'local', note: null },
       { id: 'e', name: 'e', note: null },
     ]
     expect(await rowsOf(newer, After)).toEqual(expected)
     expect(await rowsOf(server.dataSource, Before)).toEqual(expected)
-    expect(await newer.query(`SELECT count(*) AS n FROM sync_remote WHERE url LIKE '%/tasks'`)).toMatchObject([{ n: expect.anything() }])
+    expect(await newer.query(`SELECT count(*) AS n FROM sync_server WHERE url LIKE '%/tasks'`)).toMatchObject([{ n: expect.anything() }])
     if (!what.includes('url')) await expectAtRest([newer])
   })
 
@@ -174,7 +174,7 @@ describe.each(kinds)('on %s', (_, make) => {
     } as DataSourceOptions).initialize()
     await byHand.destroy()
     const newer = await open(options, After, server.url)
-    expect(await syncAll(newer)).toMatchObject({ pushed: 2, conflicts: 0, waiting: 0 })
+    expect(await syncAll(newer)).toMatchObject({ pushed: 2, conflicts: 0, unapplied: 0 })
     expect((await rowsOf(server.dataSource, Before)).map(r => r.name)).toEqual(['B'])
     await newer.getRepository(After).delete('b')
     expect(await syncAll(newer)).toMatchObject({ pushed: 1 })
@@ -195,9 +195,9 @@ describe.each(kinds)('on %s', (_, make) => {
     closing.push(() => server.stop())
     const newer = await open(here, After, server.url, { migrations: [change], migrationsRun: true })
     // the server is at another address here
-    await newer.query(`DELETE FROM sync_remote WHERE url = '${server.url}/tasks'`)
-    await newer.query(`UPDATE sync_remote SET url = '${server.url}/tasks'`)
-    expect(await syncAll(newer)).toMatchObject({ pushed: 1, conflicts: 0, waiting: 0 })
+    await newer.query(`DELETE FROM sync_server WHERE url = '${server.url}/tasks'`)
+    await newer.query(`UPDATE sync_server SET url = '${server.url}/tasks'`)
+    expect(await syncAll(newer)).toMatchObject({ pushed: 1, conflicts: 0, unapplied: 0 })
     expect((await rowsOf(server.dataSource, After)).map(r => (r as any).title)).toEqual(['a', 'B'])
   })
 

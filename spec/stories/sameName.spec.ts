@@ -3,8 +3,8 @@
 import 'reflect-metadata'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
-import { enableSync, hasLocalChanges, journal, NotWaitingError, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
-import { device, expectAtRest, expectEqual, settle, startServer } from './devices.js'
+import { enableSync, hasLocalChanges, journal, NotInJournalError, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
+import { applyDecided, device, expectAtRest, expectEqual, startServer } from './devices.js'
 
 interface Folder {
   id: string
@@ -55,7 +55,7 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('two Inboxes, ON DELETE %s', onD
   afterEach(() => Promise.all([alice.destroy(), bob.destroy(), server.stop()]))
 
   async function expectDone(names: string[], notes: Record<string, string>): Promise<void> {
-    await settle([bob, alice])
+    await applyDecided([bob, alice])
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
     expect((await alice.query('SELECT name FROM folder ORDER BY name')).map((r: Folder) => r.name)).toEqual(names)
     const rows: { id: string; folder: string }[] = await alice.query('SELECT id, "folderId" AS folder FROM note ORDER BY id')
@@ -64,17 +64,17 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('two Inboxes, ON DELETE %s', onD
   }
 
   test('the journal names the property, and who has its value', async () => {
-    expect(await folders().waiting()).toMatchObject([
+    expect(await folders().unapplied()).toMatchObject([
       { entity: 'Folder', id: 'a', reason: 'not-unique', properties: ['name'], holder: 'b', local: null, remote: { name: 'Inbox' } },
     ])
-    expect(await folders().refused()).toMatchObject([
+    expect(await folders().rejected()).toMatchObject([
       { entity: 'Folder', id: 'b', code: 'not-unique', property: 'name', holder: 'a', local: { name: 'Inbox' }, base: null },
     ])
     // the place is a second unique value: who has it is named once the first is free
     await put(bob, 'c', { name: 'Other', place: 1 })
     await bob.getRepository('Folder').update('b', { name: 'Inbox 2' })
     await syncAll(bob)
-    expect(await folders().waiting()).toMatchObject([{ id: 'a', reason: 'not-unique', properties: ['place'], holder: 'c' }])
+    expect(await folders().unapplied()).toMatchObject([{ id: 'a', reason: 'not-unique', properties: ['place'], holder: 'c' }])
   })
 
   test('both are kept when ours is given another name', async () => {
@@ -82,19 +82,19 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('two Inboxes, ON DELETE %s', onD
     await expectDone(['Inbox', 'Inbox 2'], { 'note of a': 'a', 'note of b': 'b' })
   })
 
-  test('both are kept when theirs is given another name', async () => {
-    await folders().decide('a', { name: 'Alice’s inbox' })
+  test('both are kept when remote is given another name', async () => {
+    await folders().resolve('a', { name: 'Alice’s inbox' })
     await syncAll(bob)
-    for (const { id } of await folders().refused()) await folders().retry(id)
+    for (const { id } of await folders().rejected()) await folders().retry(id)
     await expectDone(['Alice’s inbox', 'Inbox'], { 'note of a': 'a', 'note of b': 'b' })
   })
 
   test('of two that mean the same one is made, with the notes of both', async () => {
-    const [row] = await folders().waiting()
-    await folders().decide('a', {}, { replaces: row?.holder as string })
-    expect(await folders().waiting()).toEqual([])
-    expect(await folders().refused()).toEqual([])
-    expect(await folders().decisions()).toMatchObject([
+    const [row] = await folders().unapplied()
+    await folders().resolve('a', {}, { replaces: row?.holder as string })
+    expect(await folders().unapplied()).toEqual([])
+    expect(await folders().rejected()).toEqual([])
+    expect(await folders().resolved()).toMatchObject([
       { id: 'a', decision: { name: 'Inbox' } },
       { id: 'b', local: { name: 'Inbox' }, decision: null },
     ])
@@ -104,19 +104,19 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('two Inboxes, ON DELETE %s', onD
 
   test('one is made as well where the row that goes was pushed before', async () => {
     await bob.getRepository('Folder').update('b', { name: 'Mine' })
-    await settle([bob, alice])
+    await applyDecided([bob, alice])
     await alice.getRepository('Folder').update('a', { name: 'Shared' })
     await bob.getRepository('Folder').update('b', { name: 'Shared' })
     await syncAll(alice)
     await syncAll(bob)
-    expect(await folders().waiting()).toMatchObject([{ id: 'a', reason: 'not-unique', holder: 'b' }])
-    await folders().decide('a', { name: 'Shared' }, { replaces: 'b' })
+    expect(await folders().unapplied()).toMatchObject([{ id: 'a', reason: 'not-unique', holder: 'b' }])
+    await folders().resolve('a', { name: 'Shared' }, { replaces: 'b' })
     await expectDone(['Shared'], { 'note of a': 'a', 'note of b': 'a' })
   })
 
   test('what is not there is not replaced, and nothing is stored', async () => {
-    await expect(folders().decide('a', {}, { replaces: 'nobody' })).rejects.toThrow(NotWaitingError)
-    expect(await folders().waiting()).toMatchObject([{ id: 'a' }])
+    await expect(folders().resolve('a', {}, { replaces: 'nobody' })).rejects.toThrow(NotInJournalError)
+    expect(await folders().unapplied()).toMatchObject([{ id: 'a' }])
     expect(await bob.query('SELECT id FROM folder')).toEqual([{ id: 'b' }])
   })
 })

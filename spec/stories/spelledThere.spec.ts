@@ -96,11 +96,11 @@ describeServer('on a device', () => {
     await there.getRepository<Host>('Host').save({ id: 'a', address: '2001:DB8:0::1', open: '9:05', places: ['10.0.0.1/32'] })
     await syncAll(alice)
     await alice.getRepository<Host>('Host').update('a', { address: '10.0.0.1' })
-    await there.getRepository<Host>('Host').update('a', { name: 'theirs', open: '09:05:00.000' })
-    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, waiting: 0, merged: 1 })
-    const row = { name: 'theirs', address: '10.0.0.1', open: '09:05:00', places: ['10.0.0.1'] }
+    await there.getRepository<Host>('Host').update('a', { name: 'remote', open: '09:05:00.000' })
+    expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0, merged: 1 })
+    const row = { name: 'remote', address: '10.0.0.1', open: '09:05:00', places: ['10.0.0.1'] }
     expect(await alice.getRepository<Host>('Host').findOneByOrFail({ id: 'a' })).toMatchObject(row)
-    expect(await there.getRepository<Host>('Host').findOneByOrFail({ id: 'a' })).toMatchObject({ name: 'theirs', address: '10.0.0.1' })
+    expect(await there.getRepository<Host>('Host').findOneByOrFail({ id: 'a' })).toMatchObject({ name: 'remote', address: '10.0.0.1' })
     expect(await syncAll(alice)).toMatchObject({ conflicts: 0, merged: 0, pushed: 0 })
   })
 
@@ -111,14 +111,14 @@ describeServer('on a device', () => {
       { id: 'b', address: 'nowhere' },
       { id: 'c', address: '10.0.0.3' },
     ])
-    expect(await syncAll(alice)).toMatchObject({ pulled: 2, waiting: 1 })
+    expect(await syncAll(alice)).toMatchObject({ pulled: 2, unapplied: 1 })
     const waits = journal<Host>(alice.getRepository<Host>('Host'))
-    expect(await waits.waiting()).toMatchObject([{ id: 'b', reason: 'not-valid', remote: { address: 'nowhere' } }])
-    const refused = waits.decide('b', { address: 'here' })
-    await expect(refused).rejects.toThrow(ValueError)
-    await expect(refused).rejects.toMatchObject({ property: 'address' })
+    expect(await waits.unapplied()).toMatchObject([{ id: 'b', reason: 'not-valid', remote: { address: 'nowhere' } }])
+    const rejected = waits.resolve('b', { address: 'here' })
+    await expect(rejected).rejects.toThrow(ValueError)
+    await expect(rejected).rejects.toMatchObject({ property: 'address' })
     await there.getRepository<Host>('Host').update('b', { address: '10.0.0.2/32' })
-    expect(await syncAll(alice)).toMatchObject({ waiting: 0 })
+    expect(await syncAll(alice)).toMatchObject({ unapplied: 0 })
     expect(await alice.getRepository<Host>('Host').findOneByOrFail({ id: 'b' })).toMatchObject({ address: '10.0.0.2' })
   })
 
@@ -133,7 +133,7 @@ describeServer('on a device', () => {
         for (const { local } of conflicts) (local as Host).address = address
       })
     await expect(assign('nowhere')).rejects.toThrow(ConflictHandlerError)
-    expect(await assign('10.0.0.3/32')).toMatchObject({ conflicts: 1, pushed: 0, waiting: 0 })
+    expect(await assign('10.0.0.3/32')).toMatchObject({ conflicts: 1, pushed: 0, unapplied: 0 })
     expect(await alice.getRepository<Host>('Host').findOneByOrFail({ id: 'a' })).toMatchObject({ address: '10.0.0.3' })
   })
 })

@@ -29,12 +29,12 @@ const testOnServer = mysqlUrl ? test : test.skip
 testOnServer('each value that the database does not take is named, and an equal one in another spelling is no change', async () => {
   const there = await open()
   const { post, url } = await serve(there)
-  const refused = await post('/hosts', [
+  const rejected = await post('/hosts', [
     { id: 'a', address: '2001:DB8:0::1', place: 'point( 1e0  2.50 )' },
     { id: 'b', address: '10.0.0.256', place: 'POINT(1' },
     { id: 'c', place: 'LINESTRING(0 0,1 1)' },
   ])
-  expect([refused.status, refused.json.errors.map((e: any) => [e.id, e.property, e.code])]).toEqual([
+  expect([rejected.status, rejected.json.errors.map((e: any) => [e.id, e.property, e.code])]).toEqual([
     422,
     [
       ['b', 'address', 'not-valid'],

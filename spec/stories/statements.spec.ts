@@ -122,8 +122,8 @@ describe.each(SERVERS as Kind[])('with a server on %s', kind => {
       }
       await happens(alice, n)
       counts.push([await counted(() => syncAll(alice)), await counted(() => syncAll(bob))])
-      expect(await syncAll(alice)).toMatchObject({ waiting: 0, refused: 0 })
-      expect(await syncAll(bob)).toMatchObject({ waiting: 0, refused: 0 })
+      expect(await syncAll(alice)).toMatchObject({ unapplied: 0, rejected: 0 })
+      expect(await syncAll(bob)).toMatchObject({ unapplied: 0, rejected: 0 })
     }
     // 36 rows more
     const [few = [], many = []] = counts
@@ -141,7 +141,7 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('what waits on %s', kind => {
     ['cleared there', 'UPDATE friend SET "parentId" = NULL', `UPDATE friend SET name = 'Bob’s', "parentId" = 'r0000'`],
   ])(
     'rows that were %s are read by the journal, and for the handler, with the same statements however many they are',
-    async (_, theirs, ours) => {
+    async (_, remote, ours) => {
       const counts: number[][] = []
       for (const n of [12, 48]) {
         let count = 0
@@ -154,7 +154,7 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('what waits on %s', kind => {
         await fill(alice, 'child', n, id)
         await fill(alice, 'friend', n, i => id(i || 1))
         for (const device of [alice, bob]) await syncAll(device)
-        await sql(alice, theirs)
+        await sql(alice, remote)
         await sql(bob, ours)
         await syncAll(alice)
         await syncAll(bob)
@@ -163,10 +163,10 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('what waits on %s', kind => {
           await work()
           return count - before
         }
-        const rows = await Promise.all([Root, Friend].map(entity => journal(bob.getRepository<any>(entity)).waiting()))
+        const rows = await Promise.all([Root, Friend].map(entity => journal(bob.getRepository<any>(entity)).unapplied()))
         expect(rows.flat().length).toBeGreaterThanOrEqual(n - 1)
         counts.push([
-          await counted(() => Promise.all([Root, Friend].map(entity => journal(bob.getRepository<any>(entity)).waiting()))),
+          await counted(() => Promise.all([Root, Friend].map(entity => journal(bob.getRepository<any>(entity)).unapplied()))),
           await counted(() => syncAll(bob, () => {})),
         ])
       }

@@ -20,7 +20,7 @@ import {
   withSync,
 } from 'typeorm-sync'
 import { syncRoutes } from 'typeorm-sync/server-koa'
-import { device, type Entities, expectAtRest, expectEqual, rowsOf, settle, startServer, testOfTrees, Wire } from './devices.js'
+import { applyDecided, device, type Entities, expectAtRest, expectEqual, rowsOf, startServer, testOfTrees, Wire } from './devices.js'
 
 const varchar = { type: 'varchar' } as const
 
@@ -86,12 +86,12 @@ describe('a branch office with a relay', () => {
     await put(alice, 'a', 'Alice’s')
     await put(bob, 'b', 'Bob’s')
     await put(branch, 'r', 'the relay’s own')
-    await settle(all)
+    await applyDecided(all)
     await expectEqual(databases, ['note'])
     await of(bob).update('a', { text: 'Bob’s' })
     await of(alice).delete('b')
     await of(branch).update('r', { text: 'edited' })
-    await settle(all)
+    await applyDecided(all)
     await expectEqual(databases, ['note'])
     expect(await texts(alice)).toEqual({ a: 'Bob’s', r: 'edited' })
     await expectAtRest(all)
@@ -100,18 +100,18 @@ describe('a branch office with a relay', () => {
   test('a conflict across it is asked about where it meets, and its decision gets to everybody', async () => {
     const { alice, bob, branch, all, databases } = await office()
     await put(alice, 'a', 'first')
-    await settle(all)
+    await applyDecided(all)
     await of(alice).update('a', { text: 'Alice’s' })
     await of(bob).update('a', { text: 'Bob’s' })
     await syncAll(alice)
     await syncAll(bob)
-    expect(await syncAll(branch)).toMatchObject({ waiting: 1 })
-    expect(await journal(of(branch)).waiting()).toMatchObject([{ local: { text: 'Bob’s' }, remote: { text: 'Alice’s' } }])
+    expect(await syncAll(branch)).toMatchObject({ unapplied: 1 })
+    expect(await journal(of(branch)).unapplied()).toMatchObject([{ local: { text: 'Bob’s' }, remote: { text: 'Alice’s' } }])
     // Bob goes on while it waits
     await of(bob).update('a', { text: 'Bob’s last' })
     await syncAll(bob)
-    expect(await syncAll(branch, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, waiting: 0 })
-    await settle(all)
+    expect(await syncAll(branch, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, unapplied: 0 })
+    await applyDecided(all)
     await expectEqual(databases, ['note'])
     expect(await texts(alice)).toEqual({ a: 'Bob’s last' })
     await expectAtRest(all)
@@ -120,7 +120,7 @@ describe('a branch office with a relay', () => {
   test('a removal meets an edit in the relay, either way', async () => {
     const { alice, bob, carol, branch, all, databases } = await office()
     for (const id of ['a', 'b', 'c', 'd']) await put(alice, id, 'first')
-    await settle(all)
+    await applyDecided(all)
     await of(alice).delete(['a', 'b'])
     await of(bob).update(['a', 'b'], { text: 'Bob’s' })
     await of(alice).update(['c', 'd'], { text: 'Alice’s' })
@@ -130,8 +130,8 @@ describe('a branch office with a relay', () => {
       for (const c of conflicts)
         (c.id < 'b' || c.id === 'c' ? preferLocalConflictHandler : preferRemoteConflictHandler)([c], updates, () => {})
     }
-    expect(await syncAll(branch, handler)).toMatchObject({ conflicts: 4, waiting: 0 })
-    await settle(all)
+    expect(await syncAll(branch, handler)).toMatchObject({ conflicts: 4, unapplied: 0 })
+    await applyDecided(all)
     await expectEqual(databases, ['note'])
     expect(await texts(bob)).toEqual({ a: 'Bob’s', d: 'Alice’s' })
     await expectAtRest(all)
@@ -150,7 +150,7 @@ describe('an entity with two servers', () => {
     return { one, two, alice, bob, here, there, databases: [one.dataSource, two.dataSource, alice, bob, here, there] }
   }
   const quiet = async ({ alice, bob, here, there }: Awaited<ReturnType<typeof pair>>, handler?: ConflictHandler) =>
-    settle([alice, bob, here, there], handler, 8)
+    applyDecided([alice, bob, here, there], handler, 8)
 
   test('a row of one gets to the other, and each knows its own state', async () => {
     const world = await pair()
@@ -183,12 +183,12 @@ describe('an entity with two servers', () => {
     await put(here, 'h', 'here')
     await quiet(world)
     const [first = '', second = ''] = (await journal(of(alice)).servers()).map(s => s.url)
-    for (const told of [first, second]) {
+    for (const pushedTo of [first, second]) {
       await of(alice).update('h', { text: 'edited' })
-      await syncAll(of(alice), undefined, { url: told })
-      await journal(of(alice)).giveUp('h')
+      await syncAll(of(alice), undefined, { url: pushedTo })
+      await journal(of(alice)).discard('h')
       expect(await texts(alice)).toEqual({ h: 'here' })
-      expect((await journal(of(alice)).pending()).map(p => p.url)).toEqual([told])
+      expect((await journal(of(alice)).pending()).map(p => p.url)).toEqual([pushedTo])
       await quiet(world)
       await expectEqual(databases, ['note'])
       expect(await texts(alice)).toEqual({ h: 'here' })
@@ -228,7 +228,7 @@ describe('an entity with two servers', () => {
     await of(there).update('h', { text: 'there’s' })
     await syncAll(here)
     await syncAll(there)
-    expect(await syncAll(alice)).toMatchObject({ waiting: 1 })
+    expect(await syncAll(alice)).toMatchObject({ unapplied: 1 })
     await quiet(world, preferRemoteConflictHandler)
     await expectEqual(databases, ['note'])
     await expectAtRest([alice, bob], 2)
@@ -292,7 +292,7 @@ test('an entity without decorators of ours, with the same class on client and se
   })
   expect(await syncAll(of(alice))).toMatchObject({ pushed: 0 })
   expect(await syncAll(bob)).toMatchObject({ pulled: 2 })
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await expectEqual([dataSource, alice, bob], ['note', 'plain_note'])
   await expectAtRest([alice, bob])
 })
@@ -303,7 +303,7 @@ testOfTrees('dogs and cats share a table, and a key that is not called id', asyn
   const [alice, bob] = [await client(entities, url), await client(entities, url)]
   const rex = await alice.getRepository(Dog).save({ tag: 'd1', name: 'Rex', trick: 'roll' })
   await alice.getRepository(Cat).save({ tag: 'c1', name: 'Tom', lives: 9, enemy: rex })
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   const cats = bob.getRepository(Cat)
   expect(await cats.findOne({ where: { tag: 'c1' }, relations: { enemy: true } })).toMatchObject({
     name: 'Tom',
@@ -323,7 +323,7 @@ testOfTrees('dogs and cats share a table, and a key that is not called id', asyn
   })
   expect(seen).toEqual([true, true, 8, 7, ['lives']])
   await bob.getRepository(Dog).delete('d1')
-  await settle([bob, alice])
+  await applyDecided([bob, alice])
   for (const each of [alice, bob, dataSource])
     expect(await each.query('SELECT tag, lives, "enemyTag" FROM animal')).toEqual([{ tag: 'c1', lives: 7, enemyTag: null }])
   await expectAtRest([alice, bob])
@@ -369,15 +369,15 @@ test('a caller without a handler who joins does not take away the handler of ano
   const { url } = await server([schema])
   const [alice, bob] = [await client([schema], url), await client([schema], url)]
   await put(alice, 'a', 'first')
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await of(alice).update('a', { text: 'Alice’s' })
   await of(bob).update('a', { text: 'Bob’s' })
   await syncAll(alice)
   const [running, asked, joined] = await Promise.all([syncAll(of(bob)), syncAll(of(bob), preferLocalConflictHandler), syncAll(of(bob))])
-  expect(running).toMatchObject({ waiting: 1 })
-  expect(asked).toMatchObject({ conflicts: 1, waiting: 0 })
+  expect(running).toMatchObject({ unapplied: 1 })
+  expect(asked).toMatchObject({ conflicts: 1, unapplied: 0 })
   expect(joined).toEqual(asked)
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await expectEqual([alice, bob], ['note'])
   await expectAtRest([alice, bob])
 })
@@ -409,7 +409,7 @@ test('a handler may not wait for its own sync for ever: a call from within joins
   const { url } = await server([schema])
   const [alice, bob] = [await client([schema], url), await client([schema], url)]
   await put(alice, 'a', 'first')
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await of(alice).update('a', { text: 'Alice’s' })
   await of(bob).update('a', { text: 'Bob’s' })
   await syncAll(alice)
@@ -419,7 +419,7 @@ test('a handler may not wait for its own sync for ever: a call from within joins
     preferLocalConflictHandler(conflicts, updates, () => {})
   })
   await inner
-  await settle([alice, bob])
+  await applyDecided([alice, bob])
   await expectEqual([alice, bob], ['note'])
   await expectAtRest([alice, bob])
 })
@@ -448,7 +448,7 @@ test('two processes have one file open and sync at the same time', async () => {
     await Promise.all(syncs)
     await Promise.all([syncAll(two), syncAll(one), syncAll(bob)])
   }
-  await settle([one, bob])
+  await applyDecided([one, bob])
   expect(await rowsOf(bob, 'note')).toHaveLength(7 + 4 * 6)
   await expectEqual([dataSource, one, two, bob], ['note'])
   await expectAtRest([one, two, bob])

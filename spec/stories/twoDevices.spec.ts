@@ -33,7 +33,7 @@ test('what Alice writes, Bob has after both have synced', async () => {
   const home = await alice.getRepository(Project).save({ name: 'Home' })
   const milk = await tasks(alice).save({ name: 'Buy milk', project: home, dueDate: new Date('2026-12-24T10:00:00Z') })
   const report = await syncAll(alice)
-  expect(report).toMatchObject({ pulled: 0, pushed: 2, conflicts: 0, waiting: 0, refused: 0 })
+  expect(report).toMatchObject({ pulled: 0, pushed: 2, conflicts: 0, unapplied: 0, rejected: 0 })
   expect(await syncAll(bob)).toMatchObject({ pulled: 2, pushed: 0 })
   await expectEqual()
   await tasks(bob).update(milk.id, { done: true })
@@ -62,7 +62,7 @@ test('changes to different properties merge without a question', async () => {
 
 test.each([
   ['local', preferLocalConflictHandler, 'Bob’s'],
-  ['remote', preferRemoteConflictHandler, 'Alice’s'],
+  ['server', preferRemoteConflictHandler, 'Alice’s'],
   ['a new one', resolveEach<Task>(c => ({ name: `${c.local?.name} and ${c.remote?.name}` })), 'Bob’s and Alice’s'],
 ])('of two names for a task the %s one stands when Bob decides so', async (_, handler, name) => {
   const milk = await tasks(alice).save({ name: 'Buy milk' })
@@ -71,11 +71,11 @@ test.each([
   await tasks(alice).update(milk.id, { name: 'Alice’s' })
   await tasks(bob).update(milk.id, { name: 'Bob’s' })
   await syncAll(alice)
-  expect(await syncAll(bob, handler)).toMatchObject({ conflicts: 1, waiting: 0 })
+  expect(await syncAll(bob, handler)).toMatchObject({ conflicts: 1, unapplied: 0 })
   await syncAll(alice)
   expect((await tasks(alice).findOneByOrFail({ id: milk.id })).name).toBe(name)
   await expectEqual()
-  expect(await journal(tasks(bob)).decisions()).toMatchObject([
+  expect(await journal(tasks(bob)).resolved()).toMatchObject([
     { id: milk.id, local: { name: 'Bob’s' }, remote: { name: 'Alice’s' }, decision: { name } },
   ])
 })
@@ -87,25 +87,25 @@ test('a conflict that nobody decides waits, and comes again', async () => {
   await tasks(alice).update(milk.id, { name: 'Alice’s' })
   await tasks(bob).update(milk.id, { name: 'Bob’s' })
   await syncAll(alice)
-  expect(await syncAll(bob)).toMatchObject({ waiting: 1 })
-  expect(await journal(tasks(bob)).waiting()).toMatchObject([
+  expect(await syncAll(bob)).toMatchObject({ unapplied: 1 })
+  expect(await journal(tasks(bob)).unapplied()).toMatchObject([
     { id: milk.id, reason: 'contested', local: { name: 'Bob’s' }, remote: { name: 'Alice’s' } },
   ])
-  expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1, waiting: 0 })
+  expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1, unapplied: 0 })
   await expectEqual()
 })
 
 test('a sync tells how it goes on, and what it has done', async () => {
   for (let i = 0; i < 7; i++) await tasks(alice).save({ name: `task ${i}` })
-  const told: string[] = []
+  const pushedTo: string[] = []
   const report = await syncAll(tasks(alice), undefined, {
     batchSize: 3,
     onProgress: ({ entities, url, phase, report: { pushed, requests } }) => {
       expect([entities, url]).toEqual([['Project', 'Task'], `${server.url}/sync`])
-      told.push(`${phase} ${pushed} ${requests}`)
+      pushedTo.push(`${phase} ${pushed} ${requests}`)
     },
   })
-  expect(told).toEqual(['pull 0 1', 'push 3 2', 'push 6 3', 'push 7 4'])
+  expect(pushedTo).toEqual(['pull 0 1', 'push 3 2', 'push 6 3', 'push 7 4'])
   expect(report).toMatchObject({ pushed: 7, requests: 4, rounds: 1 })
   expect(report.bytes.sent).toBeGreaterThan(7 * 50)
   const pages: number[] = []
@@ -118,14 +118,14 @@ test('a sync with a server without a feed tells so of each entity by itself', as
   const old = await startServer(entities, { before: [withoutFeed] })
   const carol = await device(entities, old.url)
   for (let i = 0; i < 7; i++) await tasks(carol).save({ name: `task ${i}` })
-  const told: string[] = []
+  const pushedTo: string[] = []
   const report = await syncAll(tasks(carol), undefined, {
     batchSize: 3,
     onProgress: ({ entities, url, phase, report: { pushed, requests } }) => {
-      told.push(`${entities} ${url.slice(old.url.length)}: ${phase} ${pushed} ${requests}`)
+      pushedTo.push(`${entities} ${url.slice(old.url.length)}: ${phase} ${pushed} ${requests}`)
     },
   })
-  expect(told).toEqual([
+  expect(pushedTo).toEqual([
     'Project /projectChanges: pull 0 1',
     ...['pull 0 1', 'push 3 2', 'push 6 3', 'push 7 4'].map(each => `Task /taskChanges: ${each}`),
   ])

@@ -60,14 +60,14 @@ describe.each(SERVERS)('a server on %s that gets a column later than its clients
     expect(await asked(alice)).toMatchObject({ pulled: 0, pushed: 0, unknownThere: ['priority'] })
     // what others change comes, and leaves it alone
     await sql(server, 'UPDATE "job" SET "name" = ? WHERE "id" = ?', ['eins', '1'])
-    expect(await syncAll(alice)).toMatchObject({ pulled: 1, conflicts: 0, waiting: 0 })
+    expect(await syncAll(alice)).toMatchObject({ pulled: 1, conflicts: 0, unapplied: 0 })
     expect(await rowsOf(alice)).toEqual([{ id: '1', name: 'eins', priority: 6 }])
     // and what changes here in the meantime waits as well
     await jobs.update('1', { name: 'uno', priority: 7 })
     expect(await syncAll(alice)).toMatchObject({ pushed: 1, unknownThere: ['priority'] })
     await upgrade()
     expect(await rowsOf(server)).toEqual([{ id: '1', name: 'uno', priority: 1 }])
-    expect(await syncAll(alice)).toMatchObject({ pushed: 1, conflicts: 0, waiting: 0, unknownThere: [] })
+    expect(await syncAll(alice)).toMatchObject({ pushed: 1, conflicts: 0, unapplied: 0, unknownThere: [] })
     expect(await rowsOf(server)).toEqual([{ id: '1', name: 'uno', priority: 7 }])
     expect(await rowsOf(alice)).toEqual([{ id: '1', name: 'uno', priority: 7 }])
     expect(await journal(jobs).pending()).toEqual([])
@@ -151,14 +151,14 @@ describe.each(SERVERS)('a server on %s that gets a column later than its clients
     const alice = await newDevice()
     const jobs = alice.getRepository(New)
     await server.getRepository(Old).save([
-      { id: '1', name: 'theirs' },
+      { id: '1', name: 'remote' },
       { id: '2', name: 'the same' },
     ])
     await jobs.save([
-      { id: '1', name: 'mine', priority: 6 },
+      { id: '1', name: 'local', priority: 6 },
       { id: '2', name: 'the same', priority: 7 },
     ])
-    expect(await syncAll(alice, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1, waiting: 0, unknownThere: ['priority'] })
+    expect(await syncAll(alice, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1, unapplied: 0, unknownThere: ['priority'] })
     expect(await journal(jobs).pending()).toMatchObject([
       { id: '1', ignored: ['priority'] },
       { id: '2', ignored: ['priority'] },
@@ -186,9 +186,9 @@ describe.each(SERVERS)('a server on %s that gets a column later than its clients
     await syncAll(alice)
     await jobs.update('1', { priority: 7 })
     await sql(server, 'DELETE FROM "job" WHERE "id" = ?', ['1'])
-    expect(await syncAll(alice)).toMatchObject({ waiting: 1 })
-    expect(await syncAll(alice)).toMatchObject({ waiting: 1 })
-    expect(await syncAll(alice, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, waiting: 0 })
+    expect(await syncAll(alice)).toMatchObject({ unapplied: 1 })
+    expect(await syncAll(alice)).toMatchObject({ unapplied: 1 })
+    expect(await syncAll(alice, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, unapplied: 0 })
     await upgrade()
     await syncAll(alice)
     expect(await rowsOf(server)).toEqual([{ id: '1', name: '', priority: 7 }])
@@ -227,7 +227,7 @@ describe.each(SERVERS)('a server on %s that gets a column later than its clients
     relay = await openIn(own, [New], { server: upper })
     ;({ url } = await serve(relay))
     for (let round = 0; round < 3; round++)
-      for (const each of [alice, relay]) expect(await syncAll(each)).toMatchObject({ waiting: 0, conflicts: 0 })
+      for (const each of [alice, relay]) expect(await syncAll(each)).toMatchObject({ unapplied: 0, conflicts: 0 })
     const all = [
       { id: '1', name: 'one', priority: 6 },
       { id: '2', name: 'two', priority: 8 },

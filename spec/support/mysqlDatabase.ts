@@ -46,12 +46,12 @@ export async function mysqlServer(entities: DataSourceOptions['entities'], optio
   const { query, destroy } = dataSource
   let marked: QueryRunner | undefined
   dataSource.query = async (sql: string, values?: unknown[]) => {
-    if (sql === 'UPDATE sync_clock SET step = 1') {
+    if (sql === 'UPDATE sync_clock SET bypass = 1') {
       marked = dataSource.createQueryRunner()
-      return marked.query('SET @sync_step = 1')
+      return marked.query('SET @sync_bypass = 1')
     }
-    if (sql === 'UPDATE sync_clock SET step = NULL') {
-      await marked?.query('SET @sync_step = NULL')
+    if (sql === 'UPDATE sync_clock SET bypass = NULL') {
+      await marked?.query('SET @sync_bypass = NULL')
       await marked?.release()
       marked = undefined
       return [] as never

@@ -175,8 +175,8 @@ describe('telling what changed', () => {
   test('refused: 422 names the rows', async () => {
     answerWith([422, { title: 'No', errors: [{ id: 'A', code: 'not-unique', detail: 'is taken' }] }])
     expect(await push()).toMatchObject({
-      kind: 'refused',
-      refusals: [{ id: 'A', code: 'not-unique', detail: 'is taken' }],
+      kind: 'rejected',
+      rejections: [{ id: 'A', code: 'not-unique', detail: 'is taken' }],
       isDefinite: true,
     })
   })
@@ -238,11 +238,11 @@ describe('telling what changed', () => {
 })
 
 describe('the feed', () => {
-  const told = (body = '{"changes":{}}') =>
+  const pushedTo = (body = '{"changes":{}}') =>
     make().pushFeed(url, body, { since: 7, collection: 'c', key: 'k', collections: ['/a,b', '/c'], retry: true })
   const asked = () => new URL(seen.at(-1)!.url, base).searchParams
 
-  test('is asked for the collections that the client has, and for properties of theirs', async () => {
+  test('is asked for the collections that the client has, and for properties of remote', async () => {
     answerWith([200, { now: 7, collection: 'c', changes: { '/c': [{ id: 'A' }] }, properties: { '/c': ['color'] } }])
     const query = { since: 0, collections: ['/a,b', '/c'], properties: new Map([['/c', ['color', 'si,ze']]]) }
     const { answer } = await make().pullFeed(url, query, null)
@@ -252,33 +252,33 @@ describe('the feed', () => {
 
   test('is told the text as it is, with the collections', async () => {
     answerWith([200, { ...STORED, ignored: { '/c': ['color'] } }])
-    expect(await told('{"changes":{"/c":[]}}')).toMatchObject({ kind: 'stored', answer: { ignored: new Map([['/c', ['color']]]) } })
+    expect(await pushedTo('{"changes":{"/c":[]}}')).toMatchObject({ kind: 'stored', answer: { ignored: new Map([['/c', ['color']]]) } })
     expect(seen[0]).toMatchObject({ method: 'POST', body: '{"changes":{"/c":[]}}', headers: { 'idempotency-key': 'k' } })
     expect(Object.fromEntries(asked())).toEqual({ since: '7', collection: 'c', collections: '/a%2Cb,/c', 'idempotency-key': 'k' })
   })
 
   test('too late: 409 brings the contested rows of all collections, or the reset', async () => {
     answerWith([409, { title: 'Contested', now: 8, collection: 'c', changes: { '/c': [{ id: 'A', _removed: true }] } }])
-    expect(await told()).toMatchObject({
+    expect(await pushedTo()).toMatchObject({
       kind: 'stale',
       answer: { now: 8, changes: new Map([['/c', [{ id: 'A', value: null }]]]) },
       isDefinite: true,
     })
     answerWith([409, { reset: 'since-too-old' }])
-    expect(await told()).toMatchObject({ kind: 'stale', answer: { reset: 'since-too-old' } })
+    expect(await pushedTo()).toMatchObject({ kind: 'stale', answer: { reset: 'since-too-old' } })
   })
 
   test('what answers in the words of a route is no feed', async () => {
     answerWith([409, { now: 8, updates: [] }])
-    expect(await errorOf(told())).toMatchObject({ status: 409, name: 'ServerError', isDefinite: true })
+    expect(await errorOf(pushedTo())).toMatchObject({ status: 409, name: 'ServerError', isDefinite: true })
     answerWith([200, PULLED])
     expect(await errorOf(make().pullFeed(url, { since: 0, collections: [] }, null))).toBeInstanceOf(InvalidAnswerError)
   })
 
   test('refused: 422 names the rows and their collections', async () => {
     answerWith([422, { title: 'No', errors: [{ collection: '/c', id: 'A', code: 'not-unique', detail: 'is taken' }] }])
-    const refusals = [{ collection: '/c', id: 'A', code: 'not-unique', detail: 'is taken' }]
-    expect(await told()).toMatchObject({ kind: 'refused', refusals, isDefinite: true })
+    const rejections = [{ collection: '/c', id: 'A', code: 'not-unique', detail: 'is taken' }]
+    expect(await pushedTo()).toMatchObject({ kind: 'rejected', rejections, isDefinite: true })
   })
 })
 
@@ -391,7 +391,7 @@ describe('retries', () => {
 
   test('never wait longer than the options say', async () => {
     answerWith([503])
-    await errorOf(pull({ longestWait: 500, retries: 5, random: () => 0.999 }))
+    await errorOf(pull({ maxRetryDelay: 500, retries: 5, random: () => 0.999 }))
     expect(waits.map(Math.round)).toEqual([300, 500, 500, 500, 500])
   })
 
@@ -418,7 +418,7 @@ describe('retries', () => {
 
   test.each(['soon', '-1', '1.5', '2001', '5 minutes'])('pass over a Retry-After %j that is none, or wait', async text => {
     answerWith([503, '', { 'retry-after': text }])
-    const error = await errorOf(pull({ longestWait: 1e9 }))
+    const error = await errorOf(pull({ maxRetryDelay: 1e9 }))
     expect(error.retryAfter).toBe(text === '2001' ? 2_001_000 : undefined)
   })
 
@@ -482,8 +482,8 @@ describe('a connection', () => {
     expect(error).not.toHaveProperty('status')
     expect(error.cause).toBeDefined()
     expect(seen).toHaveLength(4)
-    const refused = await errorOf(make({ retries: 0 }).pull('http://127.0.0.1:1/x', { since: 0 }, null))
-    expect(refused.message).toMatch(/^http:\/\/127\.0\.0\.1:1\/x could not be reached.*(ECONNREFUSED|bad port)/)
+    const rejected = await errorOf(make({ retries: 0 }).pull('http://127.0.0.1:1/x', { since: 0 }, null))
+    expect(rejected.message).toMatch(/^http:\/\/127\.0\.0\.1:1\/x could not be reached.*(ECONNREFUSED|bad port)/)
   })
 
   test.each([

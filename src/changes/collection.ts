@@ -41,7 +41,7 @@ export interface Collection {
   /** The property that holds the key in the entity; it is `id` on the wire. */
   readonly keyProperty: string
   /** Says why the key column cannot hold an id as it is, as the end of a sentence that begins with "it". */
-  readonly refuseKey: (id: string) => string | undefined
+  readonly rejectKey: (id: string) => string | undefined
   readonly columns: readonly ColumnCodec[]
   readonly column: ReadonlyMap<string, ColumnCodec>
   /** The rows that its rows need. */
@@ -57,7 +57,7 @@ export const keyOf = ({ isOwnKey, property }: Reference, id: string, value: Wire
 const TEXT = /^(varchar|text|uuid|char|nchar|nvarchar|character|varying character|native character|clob|character varying)$/i
 const RESERVED = new Set(['_lastChange', '_removed', '_partial'])
 const OUR_TABLES =
-  /^sync_(clock|tombstone|remote|stamp|conflict|rejection|seen|ignored|decision|push|replaced|collection|outdated|copying|(image|copy|guard)_.*)$/i
+  /^sync_(clock|tombstone|server|stamp|unapplied|rejection|seen|ignored|resolution|push|replaced|collection|outdated|copying|(base|copy|guard)_.*)$/i
 
 /** Describes the synced entities of a data source. Throws SyncConfigurationError for one that cannot be synced as it is. */
 export function describeCollections(
@@ -74,20 +74,20 @@ export function describeCollections(
       if (!column || !referenced || (child === undefined && parent === undefined)) continue
       const other = key.referencedEntityMetadata
       if (other.schema !== metadata.schema || other.database !== metadata.database)
-        refuseEntity(
+        rejectEntity(
           metadata.name,
           `its foreign key ${column.propertyName} leads to ${other.tablePath}, in another schema or database than ${metadata.tablePath}; keep them in one.`,
         )
       if (key.columns.length > 1)
-        refuseEntity(
+        rejectEntity(
           metadata.name,
           `it has a foreign key of several columns (${key.columns.map(c => c.propertyName).join(', ')}), which is not supported yet.`,
         )
       if (key.onDelete === 'DEFAULT')
-        refuseEntity(metadata.name, `the foreign key ${column.propertyName} has ON DELETE SET DEFAULT; use CASCADE, SET NULL or RESTRICT.`)
+        rejectEntity(metadata.name, `the foreign key ${column.propertyName} has ON DELETE SET DEFAULT; use CASCADE, SET NULL or RESTRICT.`)
       const isOwnKey = child?.table.key === column.databaseName
       if (isOwnKey && key.onDelete === 'SET NULL')
-        refuseEntity(
+        rejectEntity(
           metadata.name,
           `its key ${column.propertyName} is a foreign key with ON DELETE SET NULL, but a key cannot be null; use CASCADE or RESTRICT.`,
         )
@@ -109,12 +109,12 @@ export function describeCollections(
     }
   }
   for (const parent of collections)
-    for (const reference of parent.children) refuseUnseenCascade(dataSource, byTable, parent, reference.childTable, [])
+    for (const reference of parent.children) rejectUnseenCascade(dataSource, byTable, parent, reference.childTable, [])
   return parentsFirst(collections)
 }
 
 // A removal that reaches a synced table by way of one that is not synced would pass unseen: the database does it, not we.
-function refuseUnseenCascade(
+function rejectUnseenCascade(
   dataSource: DataSource,
   byTable: ReadonlyMap<string, Collection>,
   parent: Collection,
@@ -126,11 +126,11 @@ function refuseUnseenCascade(
     for (const key of metadata.foreignKeys) {
       if (key.referencedEntityMetadata.tableName !== table) continue
       if (byTable.has(metadata.tableName) && key.onDelete !== 'RESTRICT' && key.onDelete !== 'NO ACTION' && key.onDelete !== undefined)
-        refuseEntity(
+        rejectEntity(
           metadata.name,
           `a removal of ${parent.entity} would reach it by way of ${key.referencedEntityMetadata.name}, which is not synced; enable sync on that entity too.`,
         )
-      refuseUnseenCascade(dataSource, byTable, parent, metadata.tableName, [...path, table])
+      rejectUnseenCascade(dataSource, byTable, parent, metadata.tableName, [...path, table])
     }
   }
 }
@@ -139,7 +139,7 @@ function refuseUnseenCascade(
 const same = (x: Reference, y: Reference) =>
   x.childTable === y.childTable && x.childColumn === y.childColumn && x.parentTable === y.parentTable
 
-function refuseEntity(entity: string, why: string): never {
+function rejectEntity(entity: string, why: string): never {
   throw new SyncConfigurationError(`${entity} cannot be synced: ${why}`, { entity })
 }
 
@@ -150,38 +150,38 @@ function describeCollection(
   urls: readonly string[],
 ): Collection {
   const entity = metadata.name
-  const refuse = (why: string): never => refuseEntity(entity, why)
-  if (metadata.tableType === 'view' || metadata.tableType === 'junction') refuse('it is not an entity with a table of its own.')
+  const reject = (why: string): never => rejectEntity(entity, why)
+  if (metadata.tableType === 'view' || metadata.tableType === 'junction') reject('it is not an entity with a table of its own.')
   if (metadata.tableType === 'entity-child')
-    refuse(`it is stored in the table of ${metadata.parentEntityMetadata.name}; enable sync on that entity.`)
-  if (metadata.treeType) refuse(`${metadata.treeType} trees keep rows that follow from others; use a parent relation without @Tree.`)
+    reject(`it is stored in the table of ${metadata.parentEntityMetadata.name}; enable sync on that entity.`)
+  if (metadata.treeType) reject(`${metadata.treeType} trees keep rows that follow from others; use a parent relation without @Tree.`)
   const [key, ...more] = metadata.primaryColumns
-  if (!key) return refuse('it has no primary column.')
+  if (!key) return reject('it has no primary column.')
   if (more.length)
-    refuse('it has a composite primary key, which is not supported yet; give it a single key, such as @PrimaryGeneratedColumn("uuid").')
+    reject('it has a composite primary key, which is not supported yet; give it a single key, such as @PrimaryGeneratedColumn("uuid").')
   if (key.isGenerated && key.generationStrategy !== 'uuid')
-    refuse('its key is numbered by the database, so two devices would give one number to two rows; use @PrimaryGeneratedColumn("uuid").')
+    reject('its key is numbered by the database, so two devices would give one number to two rows; use @PrimaryGeneratedColumn("uuid").')
   const type = dataSource.driver.normalizeType(key)
   if (!TEXT.test(type))
-    refuse(`its key ${key.propertyName} is of type ${type}; keys are strings, use a text column or @PrimaryGeneratedColumn("uuid").`)
+    reject(`its key ${key.propertyName} is of type ${type}; keys are strings, use a text column or @PrimaryGeneratedColumn("uuid").`)
   if (key.collation && !/^(binary|C|\w+_bin)$/i.test(key.collation))
-    refuse(`its key ${key.propertyName} has the collation ${key.collation}; keys are compared byte by byte.`)
-  if (key.transformer) refuse(`its key ${key.propertyName} has a transformer; keys travel as they are.`)
+    reject(`its key ${key.propertyName} has the collation ${key.collation}; keys are compared byte by byte.`)
+  if (key.transformer) reject(`its key ${key.propertyName} has a transformer; keys travel as they are.`)
   for (const relation of metadata.manyToManyRelations) {
     if (omit.includes(relation.propertyName)) continue
-    refuse(
+    reject(
       `its many-to-many relation ${relation.propertyName} is not synced yet, so it would differ from device to device. ` +
         `Leave it out knowingly with { omit: ['${relation.propertyName}'] }, or make the link an entity with a key of its own.`,
     )
   }
-  if (OUR_TABLES.test(metadata.tableName)) refuse(`its table ${metadata.tableName} has a name of our own tables; give it another one.`)
+  if (OUR_TABLES.test(metadata.tableName)) reject(`its table ${metadata.tableName} has a name of our own tables; give it another one.`)
   const columns = describeColumns(metadata, dataSource)
   // databases may take them for equal whatever the case
   for (const { column } of columns)
-    if (/^(_sync_.*|_lastchange)$/i.test(column)) refuse(`its column ${column} has a name that our own columns have; give it another one.`)
+    if (/^(_sync_.*|_lastchange)$/i.test(column)) reject(`its column ${column} has a name that our own columns have; give it another one.`)
   for (const { property } of columns) {
     if (RESERVED.has(property) || (property === 'id' && key.propertyPath !== 'id'))
-      refuse(`its property ${property} has a name that the protocol uses itself.`)
+      reject(`its property ${property} has a name that the protocol uses itself.`)
   }
   return {
     name: metadata.tableName,
@@ -190,7 +190,7 @@ function describeCollection(
     metadata,
     table: { name: metadata.tableName, key: key.databaseName, columns: columns.map(c => c.column) },
     keyProperty: key.propertyPath,
-    refuseKey: keyCheck(key, dataSource),
+    rejectKey: keyCheck(key, dataSource),
     columns,
     column: new Map(columns.map(c => [c.property, c])),
     parents: [],

@@ -3,12 +3,12 @@
 import { ConstraintError } from '../errors.js'
 import type { ChangeLog } from './changeLog.js'
 import { keyOf, type Reference } from './collection.js'
-import { type Database, query, quote, type Step } from './database/database.js'
+import { type Database, query, quote, type Transaction } from './database/database.js'
 import { groupBy } from './groupBy.js'
 import type { Change } from './order.js'
 
 /** Throws ConstraintError where one of these changes leaves a row without one that it needs. `all`: every foreign key was put off. */
-export function* checkConstraints({ database }: ChangeLog, changes: readonly Change[], all: boolean): Step<void> {
+export function* checkConstraints({ database }: ChangeLog, changes: readonly Change[], all: boolean): Transaction<void> {
   if (database.checkConstraints) return yield* database.checkConstraints()
   for (const [collection, some] of groupBy(changes, c => c.collection)) {
     const isLate = (r: Reference) => all || r.isDeferred
@@ -28,7 +28,7 @@ export function* checkConstraints({ database }: ChangeLog, changes: readonly Cha
 }
 
 /** Is there a row, with one of these values in a column, whose parent is not there? */
-function* lacksParent(database: Database, reference: Reference, column: string, values: readonly string[]): Step<boolean> {
+function* lacksParent(database: Database, reference: Reference, column: string, values: readonly string[]): Transaction<boolean> {
   const { childTable, childColumn, parentTable, parentColumn } = reference
   const rows = yield* query(
     `SELECT 1 FROM ${quote(childTable)} x

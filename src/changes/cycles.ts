@@ -1,7 +1,7 @@
 // Self-references, such as a folder's parent: two sides that each move a row may close a circle that neither of them has made.
 
 import type { Collection, Reference } from './collection.js'
-import { type Database, query, quote, type Step } from './database/database.js'
+import { type Database, query, quote, type Transaction } from './database/database.js'
 
 /** The references of a collection to itself in which a circle is a mistake. */
 export const treesOf = (collection: Collection): Reference[] =>
@@ -17,7 +17,7 @@ export function* findCycles(
   { childColumn }: Reference,
   starts: readonly string[],
   after: ReadonlyMap<string, unknown>,
-): Step<string[][]> {
+): Transaction<string[][]> {
   const parents = new Map<string, string | undefined>()
   const note = (id: string, key: unknown) => parents.set(id, key === null || key === undefined ? undefined : String(key))
   for (const [id, key] of after) note(id, key)

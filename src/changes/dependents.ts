@@ -2,7 +2,7 @@
 // reference of a level with one statement, however many rows there are.
 
 import type { Collection, Reference } from './collection.js'
-import { type Database, queryCells, quote, type Step } from './database/database.js'
+import { type Database, queryCells, quote, type Transaction } from './database/database.js'
 import { parentsFirst } from './parentsFirst.js'
 
 /** A row that a removal reaches by a foreign key. */
@@ -37,7 +37,7 @@ interface Options {
   /** What forbids the removal is to go as well. */
   readonly takesAll?: boolean
   /** Those of a level that are walked further; all, unless told otherwise. */
-  readonly descend?: (level: readonly Dependent[]) => Step<readonly Dependent[]>
+  readonly descend?: (level: readonly Dependent[]) => Transaction<readonly Dependent[]>
   /** Does the row move to another parent in the same step? */
   readonly leaves?: (row: Dependent, link: Link) => boolean
   /** Called with every row that depends on one which goes, once for each of its references. */
@@ -50,7 +50,7 @@ export function readDependents(
   collection: Collection,
   ids: readonly string[],
   options: Options = {},
-): Step<Dependents> {
+): Transaction<Dependents> {
   return readDependentsOf(
     database,
     ids.map(id => ({ collection, id })),
@@ -63,7 +63,7 @@ export function* readDependentsOf(
   database: Database,
   roots: readonly Dependent[],
   { takesAll = false, leaves = () => false, descend, found }: Options = {},
-): Step<Dependents> {
+): Transaction<Dependents> {
   const links = new Map<string, Link[]>(roots.map(root => [nameOf(root), []]))
   const removed: (Dependent & { readonly by: readonly Link[] })[] = []
   const cleared: (Dependent & Link)[] = []
@@ -108,7 +108,7 @@ function* readChildren(
   parent: Collection,
   { child, childTable, childColumn, parentTable, parentColumn, onDelete }: Reference,
   parentIds: Iterable<string>,
-): Step<{ id: string; key: string; parentId: string }[]> {
+): Transaction<{ id: string; key: string; parentId: string }[]> {
   if (!child && onDelete !== 'RESTRICT') return []
   const cells = child
     ? `${database.id(child.table, 'x')} AS id, ${database.text(`x.${quote(childColumn)}`)} AS reference`

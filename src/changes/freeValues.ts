@@ -2,7 +2,7 @@
 
 import type { Json } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { query, queryCells, quote, type Step } from './database/database.js'
+import { query, queryCells, quote, type Transaction } from './database/database.js'
 import type { ColumnCodec } from './values.js'
 
 /** How often it is worth trying: a rule of the database may forbid values of one kind (only positive ones, only digits). */
@@ -27,7 +27,7 @@ export function* readFreeValues(
   before: readonly Json[],
   taken: readonly Json[],
   kind: number,
-): Step<Json[] | undefined> {
+): Transaction<Json[] | undefined> {
   const make = kindOf(column)
   if (!make) return
   const { name } = collection.table
@@ -67,7 +67,7 @@ export function* isReferenced(
   collection: Collection,
   ids: readonly string[],
   among: (table: string, column: string) => { sql: string; list: unknown },
-): Step<boolean> {
+): Transaction<boolean> {
   for (const { childTable, childColumn, parentColumn } of collection.children) {
     if (parentColumn !== collection.table.key) return true
     const { sql, list } = among(childTable, childColumn)
@@ -183,7 +183,7 @@ function decimals(limit: number, scale: number, write: (value: number | string) 
   }
 }
 
-function dates(write: (time: number) => string, step: number): KindOfValue {
+function dates(write: (time: number) => string, transaction: number): KindOfValue {
   return {
     isOrdered: true,
     *values(present, kind) {
@@ -192,8 +192,8 @@ function dates(write: (time: number) => string, step: number): KindOfValue {
         known.reduce((x, y) => Math.min(x, y), Date.UTC(2000, 0)),
         known.reduce((x, y) => Math.max(x, y), Date.UTC(2000, 0)),
       ]
-      if (kind === 0) for (let t = last + step; t < Date.UTC(9999, 0); t += step) yield write(t)
-      else if (kind === 1) for (let t = first - step; t > Date.UTC(1000, 0); t -= step) yield write(t)
+      if (kind === 0) for (let t = last + transaction; t < Date.UTC(9999, 0); t += transaction) yield write(t)
+      else if (kind === 1) for (let t = first - transaction; t > Date.UTC(1000, 0); t -= transaction) yield write(t)
       else for (;;) yield write(Date.UTC(1971, 0) + Math.floor(Math.random() * 24_000) * DAY + Math.floor(Math.random() * 86_400) * 1000)
     },
   }

@@ -5,7 +5,7 @@
 import { ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import type { Database, Step } from './database/database.js'
+import type { Database, Transaction } from './database/database.js'
 
 export interface Held {
   /** The properties of the row for which there are columns, as the database gives them back. */
@@ -14,14 +14,14 @@ export interface Held {
   readonly errors: ValueError[]
 }
 
-export function* readHeld(database: Database, collection: Collection, rows: readonly WireRow[]): Step<Held[]> {
+export function* readHeld(database: Database, collection: Collection, rows: readonly WireRow[]): Transaction<Held[]> {
   const held = rows.map(row => holdRow(collection, row))
   if (collection.columns.some(c => c.isSpelledThere)) yield* spellValues(database, collection, held)
   return held
 }
 
 /** What becomes of one row. Throws ValueError. */
-export function* holdOne(database: Database, collection: Collection, row: WireRow): Step<WireRow> {
+export function* holdOne(database: Database, collection: Collection, row: WireRow): Transaction<WireRow> {
   const [held] = yield* readHeld(database, collection, [row])
   const { value, errors } = held as Held
   if (errors[0]) throw errors[0]
@@ -43,7 +43,7 @@ function holdRow({ columns }: Collection, row: WireRow): Held {
 }
 
 /** Puts in how the database spells values, and what it cannot hold. */
-function* spellValues({ spell }: Database, { entity, table, columns }: Collection, rows: readonly Held[]): Step<void> {
+function* spellValues({ spell }: Database, { entity, table, columns }: Collection, rows: readonly Held[]): Transaction<void> {
   const asked = columns.flatMap(column => {
     if (!column.isSpelledThere) return []
     const parameters = new Map<unknown, Held[]>()

@@ -3,49 +3,49 @@
 
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { type Database, first, query, quote, type Step } from './database/database.js'
+import { type Database, first, query, quote, type Transaction } from './database/database.js'
 
 /** Notes which properties of rows this server has ignored. Of those that were pushed (null: the row was removed) it knows the others. */
 export function* noteIgnored(
   database: Database,
-  remote: number,
+  serverId: number,
   rows: readonly { readonly id: string; readonly pushed: readonly string[] | null; readonly ignored: readonly string[] }[],
-): Step<void> {
-  if (yield* first('SELECT 1 FROM sync_ignored WHERE remote = ? LIMIT 1', remote)) {
-    const removed = rows.filter(({ pushed }) => pushed === null).map(({ id }) => [remote, id])
-    yield* database.deleteRows('sync_ignored', ['remote', 'id'], removed)
+): Transaction<void> {
+  if (yield* first('SELECT 1 FROM sync_ignored WHERE server = ? LIMIT 1', serverId)) {
+    const removed = rows.filter(({ pushed }) => pushed === null).map(({ id }) => [serverId, id])
+    yield* database.deleteRows('sync_ignored', ['server', 'id'], removed)
     const known = rows.map(({ id, pushed }) => ({ id, properties: pushed ?? [] }))
-    yield* forgetIgnored(database, remote, known)
+    yield* forgetIgnored(database, serverId, known)
   }
   const ignored = rows.map(row => ({ id: row.id, properties: row.ignored }))
-  yield* addIgnored(database, remote, ignored)
+  yield* addIgnored(database, serverId, ignored)
 }
 
 /** Notes that this server has no column for properties of rows, or lacks the rows that they refer to, beside those that are noted. */
 export function addIgnored(
   database: Database,
-  remote: number,
+  serverId: number,
   rows: readonly { readonly id: string; readonly properties: readonly string[] }[],
-): Step<void> {
-  const ignored = rows.flatMap(({ id, properties }) => properties.map(property => [remote, id, property]))
-  return database.upsertRows('sync_ignored', ['remote', 'id', 'property'], ['remote', 'id', 'property'], ignored)
+): Transaction<void> {
+  const ignored = rows.flatMap(({ id, properties }) => properties.map(property => [serverId, id, property]))
+  return database.upsertRows('sync_ignored', ['server', 'id', 'property'], ['server', 'id', 'property'], ignored)
 }
 
 /** The server knows these now. */
 export function forgetIgnored(
   database: Database,
-  remote: number,
+  serverId: number,
   rows: readonly { id: string; properties: readonly string[] }[],
-): Step<void> {
-  const known = rows.flatMap(({ id, properties }) => properties.map(property => [remote, id, property]))
-  return database.deleteRows('sync_ignored', ['remote', 'id', 'property'], known)
+): Transaction<void> {
+  const known = rows.flatMap(({ id, properties }) => properties.map(property => [serverId, id, property]))
+  return database.deleteRows('sync_ignored', ['server', 'id', 'property'], known)
 }
 
 /** The ignored properties of rows, by id. */
-export function* readIgnored(database: Database, remote: number, ids: unknown): Step<Map<string, string[]>> {
+export function* readIgnored(database: Database, serverId: number, ids: unknown): Transaction<Map<string, string[]>> {
   const rows = yield* query(
-    `SELECT g.id, g.property FROM sync_ignored g WHERE g.remote = ? AND ${database.among('sync_ignored', 'g', 'id')} ORDER BY g.property`,
-    remote,
+    `SELECT g.id, g.property FROM sync_ignored g WHERE g.server = ? AND ${database.among('sync_ignored', 'g', 'id')} ORDER BY g.property`,
+    serverId,
     ids,
   )
   const ignored = new Map<string, string[]>()
@@ -58,21 +58,21 @@ export function* readIgnored(database: Database, remote: number, ids: unknown): 
 }
 
 /** The properties of ours that this server has ignored in rows which are still there. */
-export function* readIgnoredProperties({ table, column }: Collection, database: Database, remote: number): Step<string[]> {
+export function* readIgnoredProperties({ table, column }: Collection, database: Database, serverId: number): Transaction<string[]> {
   const rows = yield* query(
     `SELECT DISTINCT g.property FROM sync_ignored g
-      WHERE g.remote = ? AND EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE x.${quote(table.key)} = ${database.key(table, 'g.id')})
+      WHERE g.server = ? AND EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE x.${quote(table.key)} = ${database.key(table, 'g.id')})
       ORDER BY g.property`,
-    remote,
+    serverId,
   )
   return rows.map(row => String(row.property)).filter(property => column.has(property))
 }
 
 /** The ids of rows with an ignored value of these properties, in their order, above one. */
-export function* readIgnoredIds(remote: number, properties: readonly string[], above: string, limit: number): Step<string[]> {
+export function* readIgnoredIds(serverId: number, properties: readonly string[], above: string, limit: number): Transaction<string[]> {
   const rows = yield* query(
-    `SELECT DISTINCT id FROM sync_ignored WHERE remote = ? AND id > ? AND property IN (${properties.map(() => '?').join(', ')}) ORDER BY id LIMIT ?`,
-    ...[remote, above, ...properties, limit],
+    `SELECT DISTINCT id FROM sync_ignored WHERE server = ? AND id > ? AND property IN (${properties.map(() => '?').join(', ')}) ORDER BY id LIMIT ?`,
+    ...[serverId, above, ...properties, limit],
   )
   return rows.map(row => String(row.id))
 }

@@ -6,7 +6,7 @@ import type { Json, WireRow } from '../protocol/messages.js'
 import { type Collection, keyOf, type Reference } from './collection.js'
 import type { UniqueIndex } from './database/database.js'
 import { componentsOf, cyclesOf, type Edge, levelsOf } from './graph.js'
-import type { Remote } from './remotes.js'
+import type { ServerState } from './remotes.js'
 import type { Version } from './rows.js'
 import { type ColumnCodec, equalValues } from './values.js'
 
@@ -23,7 +23,7 @@ export interface Change extends Write {
   readonly collection: Collection
   readonly stamp: number
   /** The server that it came from: it needs no image of what it replaces itself. */
-  readonly from?: Remote | undefined
+  readonly from?: ServerState | undefined
 }
 
 /** The unique indexes of each collection; none where they are not to be looked at. */

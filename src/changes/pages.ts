@@ -3,7 +3,7 @@
 
 import type { Update } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { type Database, query, quote, type Step } from './database/database.js'
+import { type Database, query, quote, type Transaction } from './database/database.js'
 import { compareIds, LAST, type Place, readChangePage } from './rows.js'
 
 /** A place in the order of the changes of several collections. */
@@ -49,7 +49,7 @@ export function* readFeedPage(
   collections: readonly Collection[],
   changed: readonly Collection[],
   { above, limit, removalsAbove, bytes }: Asked,
-): Step<FeedPage> {
+): Transaction<FeedPage> {
   const parts = changed.map((collection): Part => ({ collection, above: placeIn(collections, above, collection) }))
   const [only] = parts
   if (only && parts.length === 1) {
@@ -101,7 +101,7 @@ function* countNext(
   parts: readonly Part[],
   limit: number,
   removalsAbove = 0,
-): Step<{ counts: Map<Part, number>; isMore: boolean }> {
+): Transaction<{ counts: Map<Part, number>; isMore: boolean }> {
   const values: unknown[] = []
   const lists = parts.flatMap(({ collection: { name, table }, above: { stamp, id } }, i) => {
     const key = database.id(table, 'x')

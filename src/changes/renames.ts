@@ -1,7 +1,7 @@
 // A table or column that a migration renamed: what is known of it moves along. What an entity is called on the wire survives.
 
 import type { Collection } from './collection.js'
-import { copiesOf, type Database, imageTableOf, query, quote, type Step, type Table } from './database/database.js'
+import { baseTableNameOf, copiesOf, type Database, query, quote, type Table, type Transaction } from './database/database.js'
 
 /** What stood at an entity's last set-up, by its table. */
 interface Known {
@@ -10,7 +10,7 @@ interface Known {
   readonly columns: Readonly<Record<string, string>>
 }
 
-function* readKnown(database: Database): Step<Map<string, Known>> {
+function* readKnown(database: Database): Transaction<Map<string, Known>> {
   if (!(yield* database.columnNames('sync_collection')).length) return new Map()
   const rows = yield* query('SELECT collection, paths, properties FROM sync_collection')
   return new Map(
@@ -26,7 +26,7 @@ function formerTable(known: ReadonlyMap<string, Known>, collections: readonly Co
 }
 
 /** The tables of entities, each with the one that holds its rows yet, where a migration is about to rename it. */
-export function* tablesBefore(database: Database, collections: readonly Collection[]): Step<Table[]> {
+export function* tablesBefore(database: Database, collections: readonly Collection[]): Transaction<Table[]> {
   const known = yield* readKnown(database)
   const tables: Table[] = []
   for (const collection of collections) {
@@ -38,7 +38,7 @@ export function* tablesBefore(database: Database, collections: readonly Collecti
 }
 
 /** Moves along what is known of tables and columns that were renamed since the last set-up. */
-export function* moveRenamed(database: Database, collections: readonly Collection[]): Step<void> {
+export function* moveRenamed(database: Database, collections: readonly Collection[]): Transaction<void> {
   const known = yield* readKnown(database)
   for (const collection of collections) {
     const { name } = collection
@@ -55,9 +55,9 @@ export function* moveRenamed(database: Database, collections: readonly Collectio
   }
 }
 
-function* moveTable(database: Database, was: string, name: string): Step<void> {
+function* moveTable(database: Database, was: string, name: string): Transaction<void> {
   for (const [from, to] of [
-    [imageTableOf(was), imageTableOf(name)],
+    [baseTableNameOf(was), baseTableNameOf(name)],
     [copiesOf(was), copiesOf(name)],
   ] as const) {
     if (!(yield* database.columnNames(from)).length) continue
@@ -66,7 +66,7 @@ function* moveTable(database: Database, was: string, name: string): Step<void> {
     yield* query(`ALTER TABLE ${quote(from)} RENAME TO ${quote(to)}`)
   }
   if (database.forgetTable) yield* database.forgetTable(was)
-  for (const table of ['sync_remote', 'sync_tombstone', 'sync_decision']) {
+  for (const table of ['sync_server', 'sync_tombstone', 'sync_resolution']) {
     // of a table that had this name before, and is gone
     yield* query(`DELETE FROM ${table} WHERE collection = ?`, name)
     yield* query(`UPDATE ${table} SET collection = ? WHERE collection = ?`, name, was)
@@ -78,9 +78,9 @@ function* moveTable(database: Database, was: string, name: string): Step<void> {
 }
 
 // By the property that a column stood for; where that was renamed as well, by what it holds: the copy from before the migration tells.
-function* moveColumns(database: Database, collection: Collection, columns: Known['columns']): Step<void> {
+function* moveColumns(database: Database, collection: Collection, columns: Known['columns']): Transaction<void> {
   const { table } = collection
-  const images = yield* database.columnNames(imageTableOf(table.name))
+  const baseVersions = yield* database.columnNames(baseTableNameOf(table.name))
   const copied = yield* database.columnNames(copiesOf(table.name))
   const own = yield* database.columnNames(table.name)
   const renamed = new Map<string, string>()
@@ -90,7 +90,7 @@ function* moveColumns(database: Database, collection: Collection, columns: Known
   const key = [...renamed].find(([, column]) => column === table.key)?.[0] ?? table.key
   if (copied.includes(key)) {
     const isNew = (column: string) => own.includes(column) && !copied.includes(column) && ![...renamed.values()].includes(column)
-    for (const gone of copied.filter(c => isGone(c) && images.includes(c) && !renamed.has(c))) {
+    for (const gone of copied.filter(c => isGone(c) && baseVersions.includes(c) && !renamed.has(c))) {
       for (const column of table.columns.filter(isNew)) {
         const differing = yield* query(
           `SELECT 1 FROM ${quote(table.name)} x JOIN ${quote(copiesOf(table.name))} v ON x.${quote(table.key)} = v.${quote(key)}
@@ -103,7 +103,7 @@ function* moveColumns(database: Database, collection: Collection, columns: Known
     }
   }
   for (const [gone, column] of renamed) {
-    if (images.includes(gone) && !images.includes(column)) yield* rename(imageTableOf(table.name), gone, column)
+    if (baseVersions.includes(gone) && !baseVersions.includes(column)) yield* rename(baseTableNameOf(table.name), gone, column)
     if (copied.includes(gone) && !copied.includes(column)) yield* rename(copiesOf(table.name), gone, column)
   }
 }
@@ -112,7 +112,7 @@ const rename = (table: string, from: string, to: string) =>
   query(`ALTER TABLE ${quote(table)} RENAME COLUMN ${quote(from)} TO ${quote(to)}`)
 
 /** Writes down how entities are called, for the next set-up. */
-export function* noteNames(database: Database, collections: readonly Collection[]): Step<void> {
+export function* noteNames(database: Database, collections: readonly Collection[]): Transaction<void> {
   const known = yield* readKnown(database)
   const rows = collections.map(({ name, paths, table, columns }) => [
     name,

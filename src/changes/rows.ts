@@ -2,7 +2,7 @@
 
 import type { Update, WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { type Cell, type Database, first, query, queryCells, quote, type Step } from './database/database.js'
+import { type Cell, type Database, first, query, queryCells, quote, type Transaction } from './database/database.js'
 import type { ColumnCodec } from './values.js'
 
 /** What stands at an id: a row, or null where it was removed (with the stamp of that) or never was (stamp 0). */
@@ -56,10 +56,10 @@ export function readRow({ columns }: Collection, cells: readonly Cell[], before:
 }
 
 /** The versions of these ids. Ids of which nothing is known are not in the map: they are NEVER. */
-export function* readVersions(database: Database, collection: Collection, ids: readonly string[]): Step<Map<string, Version>> {
+export function* readVersions(database: Database, collection: Collection, ids: readonly string[]): Transaction<Map<string, Version>> {
   const { table } = collection
   const versions = new Map<string, Version>()
-  const possible = ids.filter(id => collection.refuseKey(id) === undefined)
+  const possible = ids.filter(id => collection.rejectKey(id) === undefined)
   const rows = yield* queryCells(
     `SELECT ${database.id(table, 'x')} AS id, x."_lastChange" AS stamp${columnsSql(collection, 'x')}
        FROM ${quote(table.name)} x WHERE ${database.among(table.name, 'x', table.key)}`,
@@ -78,11 +78,11 @@ export function* readVersions(database: Database, collection: Collection, ids: r
   return versions
 }
 
-export function* isAnyRemoved({ name }: Collection): Step<boolean> {
+export function* isAnyRemoved({ name }: Collection): Transaction<boolean> {
   return (yield* first('SELECT 1 FROM sync_tombstone WHERE collection = ? LIMIT 1', name)) !== undefined
 }
 
-export function* readVersion(database: Database, collection: Collection, id: string): Step<Version> {
+export function* readVersion(database: Database, collection: Collection, id: string): Transaction<Version> {
   return (yield* readVersions(database, collection, [id])).get(id) ?? NEVER
 }
 
@@ -92,11 +92,11 @@ export interface Changes {
   readonly limit: number
   readonly removalsAbove?: number | undefined
   /** Leaves out what was stored for this remote: it is no news for it. */
-  readonly newsFor?: number
+  readonly localChangesFor?: number
 }
 
 /** What changed, in the order of changes. Keyset: a page may end inside a stamp. */
-export function* readChanges(database: Database, collection: Collection, changes: Changes): Step<Required<Update>[]> {
+export function* readChanges(database: Database, collection: Collection, changes: Changes): Transaction<Required<Update>[]> {
   return (yield* readChangePage(database, collection, changes)).changes
 }
 
@@ -112,16 +112,18 @@ export interface ChangePage {
 export function* readChangePage(
   database: Database,
   collection: Collection,
-  { above, limit, removalsAbove = 0, newsFor, bytes }: Changes & { readonly bytes?: number },
-): Step<ChangePage> {
+  { above, limit, removalsAbove = 0, localChangesFor, bytes }: Changes & { readonly bytes?: number },
+): Transaction<ChangePage> {
   const { table } = collection
   const id = database.id(table, 'x')
-  const isNews = (stamp: string) =>
-    newsFor === undefined ? '' : `AND NOT EXISTS (SELECT 1 FROM sync_stamp m WHERE m.remote = ? AND m.stamp = ${stamp})`
-  const news = newsFor === undefined ? [] : [newsFor]
-  const cut = database.cutsPages ? yield* cutPage(collection, above, limit + 1, isNews('x."_lastChange"'), news) : { sql: '', values: [] }
-  const where = `WHERE (x."_lastChange", ${id}) > (?, ?) ${cut.sql} ${isNews('x."_lastChange"')} ORDER BY x."_lastChange", ${id} LIMIT ?`
-  const values = [above.stamp, above.id, ...cut.values, ...news]
+  const isLocalChange = (stamp: string) =>
+    localChangesFor === undefined ? '' : `AND NOT EXISTS (SELECT 1 FROM sync_stamp m WHERE m.server = ? AND m.stamp = ${stamp})`
+  const excluded = localChangesFor === undefined ? [] : [localChangesFor]
+  const cut = database.cutsPages
+    ? yield* cutPage(collection, above, limit + 1, isLocalChange('x."_lastChange"'), excluded)
+    : { sql: '', values: [] }
+  const where = `WHERE (x."_lastChange", ${id}) > (?, ?) ${cut.sql} ${isLocalChange('x."_lastChange"')} ORDER BY x."_lastChange", ${id} LIMIT ?`
+  const values = [above.stamp, above.id, ...cut.values, ...excluded]
   const { fits, bytes: read } = yield* countFitting(database, collection, where, values, limit, bytes)
   const rows = yield* queryCells(
     `SELECT ${id} AS id, x."_lastChange" AS stamp${columnsSql(collection, 'x')} FROM ${quote(table.name)} x ${where}`,
@@ -130,9 +132,9 @@ export function* readChangePage(
   const tombstones = yield* query(
     `SELECT t.id AS id, t.stamp AS stamp
        FROM sync_tombstone t
-      WHERE t.collection = ? AND (t.stamp, t.id) > (?, ?) AND t.stamp > ? ${isNews('t.stamp')}
+      WHERE t.collection = ? AND (t.stamp, t.id) > (?, ?) AND t.stamp > ? ${isLocalChange('t.stamp')}
       ORDER BY t.stamp, t.id LIMIT ?`,
-    ...[collection.name, above.stamp, above.id, Math.max(removalsAbove, above.stamp - 1), ...news, limit + 1], // the index knows stamps
+    ...[collection.name, above.stamp, above.id, Math.max(removalsAbove, above.stamp - 1), ...excluded, limit + 1], // the index knows stamps
   )
   const changes = rows.map(row => ({ id: String(row[0]), stamp: Number(row[1]), value: readRow(collection, row, 2) as WireRow | null }))
   const last = fits === undefined ? undefined : changes.at(-1)
@@ -156,7 +158,7 @@ function* countFitting(
   values: readonly unknown[],
   limit: number,
   bytes = Number.POSITIVE_INFINITY,
-): Step<{ fits: number | undefined; bytes: number }> {
+): Transaction<{ fits: number | undefined; bytes: number }> {
   const large = bytes < Number.POSITIVE_INFINITY ? collection.columns.filter(c => !isSmall(c.declared)) : []
   if (!large.length) return { fits: undefined, bytes: 0 }
   const most = Math.min(limit, roomFor.get(collection) ?? limit)
@@ -187,10 +189,10 @@ const SMALL =
 const isSmall = (declared: string) => SMALL.test(declared) && !/( array|\])$/.test(declared)
 
 // Rows up to the stamp at which the page is full, were there none left of the stamp where it begins.
-function* cutPage({ table }: Collection, { stamp }: Place, limit: number, isNews: string, news: readonly number[]) {
+function* cutPage({ table }: Collection, { stamp }: Place, limit: number, isLocalChange: string, excluded: readonly number[]) {
   const last = yield* first(
-    `SELECT x."_lastChange" AS stamp FROM ${quote(table.name)} x WHERE x."_lastChange" > ? ${isNews} ORDER BY x."_lastChange" LIMIT 1 OFFSET ?`,
-    ...[stamp, ...news, limit - 1],
+    `SELECT x."_lastChange" AS stamp FROM ${quote(table.name)} x WHERE x."_lastChange" > ? ${isLocalChange} ORDER BY x."_lastChange" LIMIT 1 OFFSET ?`,
+    ...[stamp, ...excluded, limit - 1],
   )
   return last
     ? { sql: 'AND x."_lastChange" BETWEEN ? AND ?', values: [stamp, Number(last.stamp)] }
@@ -198,12 +200,12 @@ function* cutPage({ table }: Collection, { stamp }: Place, limit: number, isNews
 }
 
 /** The stamp of the last change in the collection; an index knows it. */
-export function* readLastChange(collection: Collection): Step<number> {
+export function* readLastChange(collection: Collection): Transaction<number> {
   return (yield* readLastChanges([collection])).get(collection) as number
 }
 
 /** The stamp of the last change in each collection, with one statement; indexes know them. */
-export function* readLastChanges(collections: readonly Collection[]): Step<Map<Collection, number>> {
+export function* readLastChanges(collections: readonly Collection[]): Transaction<Map<Collection, number>> {
   if (!collections.length) return new Map()
   const selects = collections.map(
     ({ name }, i) =>

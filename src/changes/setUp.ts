@@ -3,12 +3,12 @@
 import { SyncSchemaError } from '../errors.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
-import { attempt, copiesOf, type Database, query, type Row, type Step, type TableState } from './database/database.js'
+import { copiesOf, type Database, query, type Row, savepoint, type TableState, type Transaction } from './database/database.js'
 import { moveRenamed, noteNames, tablesBefore } from './renames.js'
 
 /** Brings the database in line with the synced entities. Throws SyncSchemaError where a table or column is missing. */
 export async function setUpChangeLog(log: ChangeLog): Promise<void> {
-  await log.database.step(() => setUp(log, refuseMissing, true), { setUp: true, unmarked: true })
+  await log.database.transaction(() => setUp(log, rejectMissing, true), { setUp: true, withCapture: true })
   looked.set(log.database, Date.now())
 }
 
@@ -18,22 +18,22 @@ export async function isSetUp(log: ChangeLog): Promise<boolean> {
 }
 
 const CHANGES_NOTHING =
-  /^\s*(CREATE \w+ IF NOT EXISTS|INSERT (IGNORE )?INTO [`"]?sync_clock|UPDATE sync_clock SET step|SET @sync_step|SET TRANSACTION|START TRANSACTION|COMMIT)/
+  /^\s*(CREATE \w+ IF NOT EXISTS|INSERT (IGNORE )?INTO [`"]?sync_clock|UPDATE sync_clock SET bypass|SET @sync_bypass|SET TRANSACTION|START TRANSACTION|COMMIT)/
 
 /** The statements by which the set-up would change the database as it is now, in their order. Throws SyncSchemaError as the set-up does. */
 export function setUpStatements(log: ChangeLog): Promise<string[]> {
-  return log.database.step(() => rehearseSetUp(log), { setUp: true, readOnly: true })
+  return log.database.transaction(() => rehearseSetUp(log), { setUp: true, readOnly: true })
 }
 
 // What a table was called before decides what is to be made: so its renaming comes first, and alone.
-function* rehearseSetUp(log: ChangeLog): Step<string[]> {
+function* rehearseSetUp(log: ChangeLog): Transaction<string[]> {
   const { database, collections } = log
   const renaming = yield* rehearse(database, moveRenamed(database, collections))
-  return renaming.length ? renaming : yield* rehearse(database, setUp(log, refuseMissing))
+  return renaming.length ? renaming : yield* rehearse(database, setUp(log, rejectMissing))
 }
 
 // Reads are made, writes are noted.
-function* rehearse({ textOf = withLiterals }: Database, body: Step<void>): Step<string[]> {
+function* rehearse({ textOf = withLiterals }: Database, body: Transaction<void>): Transaction<string[]> {
   const statements: string[] = []
   let state = body.next()
   while (!state.done) {
@@ -42,7 +42,7 @@ function* rehearse({ textOf = withLiterals }: Database, body: Step<void>): Step<
     if (!/^\s*(SELECT|WITH|SHOW)\b/i.test(sql)) for (const each of many ?? [values]) statements.push(textOf(sql, each))
     else {
       try {
-        rows = yield* attempt(() => query(sql, ...values))
+        rows = yield* savepoint(() => query(sql, ...values))
       } catch {
         // of a table that one of the statements makes
       }
@@ -64,12 +64,12 @@ function withLiterals(sql: string, values: readonly unknown[]): string {
 }
 
 /** Is every write seen? Cheap where nothing is amiss. */
-export const isCapturing = (log: ChangeLog): Step<boolean> => log.database.hasTriggers(tablesOf(log.collections))
+export const isCapturing = (log: ChangeLog): Transaction<boolean> => log.database.hasTriggers(tablesOf(log.collections))
 
 /** Makes sure that every write is seen. Throws SyncSchemaError. */
 export async function ensureTriggers(log: ChangeLog): Promise<void> {
-  const intact = await log.database.step(() => isCapturing(log), { readOnly: true })
-  if (!intact) await log.database.step(() => setUp(log, refuseMissing, true), { unmarked: true })
+  const intact = await log.database.transaction(() => isCapturing(log), { readOnly: true })
+  if (!intact) await log.database.transaction(() => setUp(log, rejectMissing, true), { withCapture: true })
 }
 
 const PAUSE = 30_000
@@ -93,10 +93,10 @@ export async function changeSchema<T>(log: ChangeLog, work: () => Promise<T>, { 
   // a migration may synchronize; the triggers are away already
   if (changing.has(database)) return work()
   changing.add(database)
-  const putBack = () => database.step(() => setUp(log, leaveMissing), { setUp: true, unmarked: true })
+  const putBack = () => database.transaction(() => setUp(log, leaveMissing), { setUp: true, withCapture: true })
   try {
     return await database.changeSchema(async () => {
-      await database.step(() => prepareSchemaChange(log, changesRows), { setUp: true, unmarked: true })
+      await database.transaction(() => prepareSchemaChange(log, changesRows), { setUp: true, withCapture: true })
       let result: T
       try {
         result = await work()
@@ -113,7 +113,7 @@ export async function changeSchema<T>(log: ChangeLog, work: () => Promise<T>, { 
   }
 }
 
-function* prepareSchemaChange({ database, collections }: ChangeLog, changesRows: boolean): Step<void> {
+function* prepareSchemaChange({ database, collections }: ChangeLog, changesRows: boolean): Transaction<void> {
   const tables = changesRows ? yield* tablesBefore(database, collections) : []
   yield* database.dropTriggers()
   // the copies outlive a crash: the next set-up compares and drops them
@@ -125,7 +125,7 @@ function* setUp(
   { database, collections }: ChangeLog,
   missing: (collection: Collection, state: TableState) => void,
   isUnawaited = false,
-): Step<void> {
+): Transaction<void> {
   if (!(yield* database.isReplica())) yield* moveRenamed(database, collections)
   const present: Collection[] = []
   const gained: Collection[] = []
@@ -147,26 +147,26 @@ function* setUp(
   if (yield* database.isReplica()) return
   yield* database.createTables()
   // Marked by hand, for before this the clock was not there: the triggers are back already and must not take the following for edits.
-  yield* database.mark(true)
+  yield* database.bypassCapture(true)
   // what was written meanwhile nobody saw: clients read everything once more
   if (isMissed) yield* query('UPDATE sync_clock SET horizon = ?', yield* database.tick())
   yield* database.stampDifferences(tablesOf(present))
   yield* database.stampUnstamped(tablesOf(present))
   for (const collection of gained) yield* readAgain(collection)
   yield* noteNames(database, present)
-  yield* database.mark(false)
+  yield* database.bypassCapture(false)
 }
 
 const tablesOf = (collections: readonly Collection[]) => collections.map(c => c.table)
 
 // What a server has in a column that is new here was passed over until now.
-function* readAgain({ name }: Collection): Step<void> {
-  yield* query('UPDATE sync_remote SET server_date = 0, etag = NULL, page = NULL, pulling = 0, sweeping = 0 WHERE collection = ?', name)
+function* readAgain({ name }: Collection): Transaction<void> {
+  yield* query('UPDATE sync_server SET server_date = 0, etag = NULL, page = NULL, pulling = 0, sweeping = 0 WHERE collection = ?', name)
 }
 
 const leaveMissing = () => {}
 
-function refuseMissing({ entity, table }: Collection, state: TableState): void {
+function rejectMissing({ entity, table }: Collection, state: TableState): void {
   const what = state.missing === 'column' ? `The table ${table.name} has no column ${state.column}` : `There is no table ${table.name}`
   throw new SyncSchemaError(
     `${what}, which ${entity} needs to sync. Let a migration bring it (migration:generate knows of it, migrationsRun: true runs it first), ` +

@@ -3,7 +3,7 @@
 import { ConstraintError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { attempt, type Database, query, quote, type Step, Undo } from './database/database.js'
+import { type Database, query, quote, Rollback, savepoint, type Transaction } from './database/database.js'
 
 interface Written {
   readonly id: string
@@ -12,7 +12,7 @@ interface Written {
 }
 
 /** Throws ConstraintError where one of these does not stand under its stamp: what was skipped must not pass for stored. */
-export function* refuseSkipped(database: Database, collection: Collection, writes: readonly Written[], stamp: number): Step<void> {
+export function* rejectSkipped(database: Database, collection: Collection, writes: readonly Written[], stamp: number): Transaction<void> {
   if (!writes.length || !(yield* database.maySkip(collection.table))) return
   const stamps = yield* readStamps(database, collection, writes)
   if (writes.some(({ id, value }) => stamps.get(id) !== (value === null ? undefined : stamp)))
@@ -20,41 +20,41 @@ export function* refuseSkipped(database: Database, collection: Collection, write
 }
 
 /** The ids among these whose rows stay although they are deleted, as where a trigger marks them as deleted instead. Nothing is changed. */
-export function* readStaying(database: Database, collection: Collection, ids: readonly string[]): Step<Set<string>> {
+export function* readStaying(database: Database, collection: Collection, ids: readonly string[]): Transaction<Set<string>> {
   if (!ids.length || !(yield* database.maySkip(collection.table))) return new Set()
   return (yield* tryToDelete(database, collection, ids)) ?? (yield* tryOneByOne(database, collection, ids))
 }
 
-function* tryOneByOne(database: Database, collection: Collection, ids: readonly string[]): Step<Set<string>> {
+function* tryOneByOne(database: Database, collection: Collection, ids: readonly string[]): Transaction<Set<string>> {
   const staying = new Set<string>()
   for (const id of ids) for (const stays of (yield* tryToDelete(database, collection, [id])) ?? []) staying.add(stays)
   return staying
 }
 
 // Undefined where the database refuses it: that is another matter.
-function* tryToDelete(database: Database, collection: Collection, ids: readonly string[]): Step<Set<string> | undefined> {
+function* tryToDelete(database: Database, collection: Collection, ids: readonly string[]): Transaction<Set<string> | undefined> {
   let staying: Set<string> | undefined
   try {
-    yield* attempt(function* () {
+    yield* savepoint(function* () {
       yield* deleteRows(database, collection, ids)
       staying = new Set((yield* readStamps(database, collection, toWritten(ids))).keys())
-      throw new Undo()
+      throw new Rollback()
     })
   } catch (error) {
     if (error instanceof ConstraintError) return
-    if (!(error instanceof Undo)) throw error
+    if (!(error instanceof Rollback)) throw error
   }
   return staying
 }
 
 /** Deletes rows that stay, so that the trigger does with them what it does, and stamps them: they have changed. */
-export function* deleteStaying(database: Database, collection: Collection, ids: readonly string[], stamp: number): Step<void> {
+export function* deleteStaying(database: Database, collection: Collection, ids: readonly string[], stamp: number): Transaction<void> {
   if (!ids.length) return
   const { table } = collection
   yield* deleteRows(database, collection, ids)
   const rows = ids.map(id => [stamp, id])
   yield* database.updateRows(table.name, ['_lastChange'], [table.key], rows)
-  yield* refuseSkipped(
+  yield* rejectSkipped(
     database,
     collection,
     ids.map(id => ({ id, value: {} })),
@@ -64,7 +64,7 @@ export function* deleteStaying(database: Database, collection: Collection, ids: 
 
 const toWritten = (ids: readonly string[]): Written[] => ids.map(id => ({ id, value: null }))
 
-function deleteRows(database: Database, { table }: Collection, ids: readonly string[]): Step<void> {
+function deleteRows(database: Database, { table }: Collection, ids: readonly string[]): Transaction<void> {
   return database.deleteRows(
     table.name,
     [table.key],
@@ -72,7 +72,7 @@ function deleteRows(database: Database, { table }: Collection, ids: readonly str
   )
 }
 
-function* readStamps(database: Database, { table }: Collection, writes: readonly Written[]): Step<Map<string, number>> {
+function* readStamps(database: Database, { table }: Collection, writes: readonly Written[]): Transaction<Map<string, number>> {
   const rows = yield* query(
     `SELECT ${database.id(table, 'x')} AS id, x."_lastChange" AS stamp FROM ${quote(table.name)} x WHERE ${database.among(table.name, 'x', table.key)}`,
     database.list(writes.map(w => w.id)),

@@ -4,11 +4,11 @@ import { ConstraintError, ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
 import { type Collection, keyOf } from './collection.js'
-import { attempt, type Database, query, quote, rowsOf, type Step } from './database/database.js'
+import { type Database, query, quote, rowsOf, savepoint, type Transaction } from './database/database.js'
 import type { Write } from './order.js'
-import type { Remote } from './remotes.js'
+import type { ServerState } from './remotes.js'
 import { NEVER, type Version } from './rows.js'
-import { refuseSkipped } from './skipped.js'
+import { rejectSkipped } from './skipped.js'
 import { storeChanges } from './storeChanges.js'
 
 export type { Write } from './order.js'
@@ -17,7 +17,13 @@ export type { Write } from './order.js'
  * Writes versions of one collection under a stamp of this step. `from` is the server that they came from.
  * Throws ConstraintError where the database does not take them, and ValueError where a column cannot hold a value.
  */
-export function storeVersions(log: ChangeLog, collection: Collection, writes: readonly Write[], stamp: number, from?: Remote): Step<void> {
+export function storeVersions(
+  log: ChangeLog,
+  collection: Collection,
+  writes: readonly Write[],
+  stamp: number,
+  from?: ServerState,
+): Transaction<void> {
   return storeChanges(
     log,
     writes.map(write => ({ ...write, collection, stamp, from })),
@@ -32,17 +38,17 @@ export function* insertNew(
   database: Database,
   collection: Collection,
   rows: readonly { readonly id: string; readonly value: WireRow | null }[],
-  takeStamp: () => Step<number>,
-): Step<number | undefined> {
+  takeStamp: () => Transaction<number>,
+): Transaction<number | undefined> {
   const { columns, parents, table } = collection
   for (const { id, value } of rows)
-    if (value === null || collection.refuseKey(id) || !columns.every(c => Object.hasOwn(value, c.property))) return
-  const news = rows as readonly { readonly id: string; readonly value: WireRow }[]
+    if (value === null || collection.rejectKey(id) || !columns.every(c => Object.hasOwn(value, c.property))) return
+  const newRows = rows as readonly { readonly id: string; readonly value: WireRow }[]
   if (parents.length) {
     const orphans = yield* findOrphans(
       database,
       collection,
-      news.map(({ id, value }) => ({ id, value, old: NEVER })),
+      newRows.map(({ id, value }) => ({ id, value, old: NEVER })),
     )
     if (orphans.size) return
   }
@@ -50,17 +56,17 @@ export function* insertNew(
   if (parents.length) yield* database.deferConstraints(true)
   let stored: number | undefined
   try {
-    stored = yield* attempt(function* () {
+    stored = yield* savepoint(function* () {
       const stamp = yield* takeStamp()
       // in the order of the indexes an insert costs half; where rows may need each other, who comes first matters
-      const sorted = parents.length ? news : [...news].sort((x, y) => (x.id < y.id ? -1 : 1))
+      const sorted = parents.length ? newRows : [...newRows].sort((x, y) => (x.id < y.id ? -1 : 1))
       const lists = rowsOf(sorted, ({ id, value }) => {
         const list: unknown[] = [id, stamp]
         for (const column of columns) list.push(column.fromWire(value[column.property] as never))
         return list
       })
       yield* database.insertRows(table.name, [table.key, '_lastChange', ...columns], lists)
-      yield* refuseSkipped(database, collection, news, stamp)
+      yield* rejectSkipped(database, collection, newRows, stamp)
       if (database.checkConstraints) yield* database.checkConstraints()
       return stamp
     })
@@ -85,7 +91,7 @@ export function* findOrphans(
   database: Database,
   collection: Collection,
   rows: readonly Omit<NeedyRow, 'collection'>[],
-): Step<Map<string, string>> {
+): Transaction<Map<string, string>> {
   if (!collection.parents.length) return new Map()
   const orphans = yield* findOrphansAmong(
     database,
@@ -95,7 +101,7 @@ export function* findOrphans(
 }
 
 /** The rows among these that lack a row which they need, and by which property. A parent may come along with its child. Linear. */
-export function* findOrphansAmong<R extends NeedyRow>(database: Database, rows: readonly R[]): Step<Map<R, string>> {
+export function* findOrphansAmong<R extends NeedyRow>(database: Database, rows: readonly R[]): Transaction<Map<R, string>> {
   const orphans = new Map<R, string>()
   const collections = new Map<Collection, R[]>()
   for (const row of rows)

@@ -5,12 +5,12 @@ import type { Json, WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
 import { checkConstraints } from './constraints.js'
-import { attempt, type Database, rowsOf, type Step, Undo, type UniqueIndex } from './database/database.js'
+import { type Database, Rollback, rowsOf, savepoint, type Transaction, type UniqueIndex } from './database/database.js'
 import { canBeFree, isReferenced, KINDS_OF_VALUES, readFreeValues } from './freeValues.js'
 import { groupBy } from './groupBy.js'
 import { type Change, isDeep, type Operation, type Plan, planChanges, type Release, type Uniques, type Unit, unitsOf } from './order.js'
-import { hasOtherRemotes } from './remotes.js'
-import { refuseSkipped } from './skipped.js'
+import { hasOtherServers } from './remotes.js'
+import { rejectSkipped } from './skipped.js'
 import type { ColumnCodec } from './values.js'
 
 const NO_INDEXES: Uniques = new Map()
@@ -19,14 +19,14 @@ const NO_INDEXES: Uniques = new Map()
  * Writes changes, each under its stamp. Throws ConstraintError where the database does not take them, and ValueError where a column cannot
  * hold a value; then they are stored in part, so that whoever goes on puts it into an attempt.
  */
-export function* storeChanges(log: ChangeLog, changes: readonly Change[]): Step<void> {
+export function* storeChanges(log: ChangeLog, changes: readonly Change[]): Transaction<void> {
   if (!changes.length) return
   yield* keepReplaced(log, changes)
   const plan = planChanges(changes, NO_INDEXES)
   if (changes.length === 1) yield* store(log, plan, changes)
   else {
     try {
-      yield* attempt(() => store(log, plan, changes), 'sync_order')
+      yield* savepoint(() => store(log, plan, changes), 'sync_order')
     } catch (error) {
       if (!isTaken(error)) throw error
       yield* storeReleased(log, changes, error)
@@ -36,7 +36,7 @@ export function* storeChanges(log: ChangeLog, changes: readonly Change[]): Step<
   for (const [collection, some] of byCollection(changes)) {
     const stamps = new Set(some.map(c => c.stamp))
     for (const stamp of stamps)
-      yield* refuseSkipped(
+      yield* rejectSkipped(
         log.database,
         collection,
         some.filter(c => c.stamp === stamp),
@@ -48,7 +48,7 @@ export function* storeChanges(log: ChangeLog, changes: readonly Change[]): Step<
 const isTaken = (error: unknown) => error instanceof ConstraintError && error.kind === 'unique'
 
 /** A unique value is taken, perhaps by one of them that is about to let go of it. */
-function* storeReleased(log: ChangeLog, changes: readonly Change[], error: unknown): Step<void> {
+function* storeReleased(log: ChangeLog, changes: readonly Change[], error: unknown): Transaction<void> {
   const uniques = yield* readUniques(log.database, changes)
   const plan = planChanges(changes, uniques)
   if (!plan.taken) throw error
@@ -58,7 +58,7 @@ function* storeReleased(log: ChangeLog, changes: readonly Change[], error: unkno
     // what a rule forbids to one value it may allow to another
     for (let kind = 0; kind <= KINDS_OF_VALUES; kind++) {
       try {
-        return yield* attempt(() => store(log, each, changes, kind), 'sync_order')
+        return yield* savepoint(() => store(log, each, changes, kind), 'sync_order')
       } catch (failed) {
         if (!(failed instanceof ConstraintError || failed instanceof ValueError || failed instanceof NoneFree)) throw failed
         if (!(failed instanceof NoneFree)) last = failed
@@ -73,14 +73,14 @@ function* storeReleased(log: ChangeLog, changes: readonly Change[], error: unkno
  * Lets rows go of unique values before others take them; they are removed later. False where there is nothing that they could hold meanwhile,
  * and they stand as they were.
  */
-export function* releaseFirst(log: ChangeLog, releases: readonly Release[], changes: readonly Change[]): Step<boolean> {
+export function* releaseFirst(log: ChangeLog, releases: readonly Release[], changes: readonly Change[]): Transaction<boolean> {
   yield* keepReplaced(
     log,
     releases.map(r => r.change),
   )
   for (let kind = 0; kind < KINDS_OF_VALUES; kind++) {
     try {
-      yield* attempt(function* () {
+      yield* savepoint(function* () {
         if ((yield* letGo(log.database, releases, changes, kind)).size) throw new NoneFree()
       }, 'sync_order')
       return true
@@ -92,9 +92,9 @@ export function* releaseFirst(log: ChangeLog, releases: readonly Release[], chan
 }
 
 /** There is no value that a row could hold meanwhile. */
-class NoneFree extends Undo {}
+class NoneFree extends Rollback {}
 
-export function* readUniques(database: Database, changes: Iterable<{ readonly collection: Collection }>): Step<Uniques> {
+export function* readUniques(database: Database, changes: Iterable<{ readonly collection: Collection }>): Transaction<Uniques> {
   const uniques = new Map<Collection, readonly UniqueIndex[]>()
   for (const { collection } of changes)
     if (!uniques.has(collection)) uniques.set(collection, yield* database.uniqueIndexes(collection.table))
@@ -104,7 +104,7 @@ export function* readUniques(database: Database, changes: Iterable<{ readonly co
 // ---------------------------------------------------------------- statements
 
 /** `kind` is that of the values which rows hold meanwhile. */
-function* store(log: ChangeLog, { releases, levels, late, isDeferred }: Plan, changes: readonly Change[], kind = 0): Step<void> {
+function* store(log: ChangeLog, { releases, levels, late, isDeferred }: Plan, changes: readonly Change[], kind = 0): Transaction<void> {
   const { database } = log
   if (isDeferred) yield* database.deferConstraints(true)
   const gone = yield* letGo(database, releases, changes, kind)
@@ -122,7 +122,7 @@ function again(operation: Operation, gone: ReadonlySet<Change>): Operation {
 }
 
 /** Rows let go of what others take. Gives those that are removed for it. */
-function* letGo(database: Database, releases: readonly Release[], changes: readonly Change[], kind: number): Step<Set<Change>> {
+function* letGo(database: Database, releases: readonly Release[], changes: readonly Change[], kind: number): Transaction<Set<Change>> {
   const gone = new Set<Change>()
   const columns = new Map<ColumnCodec, { collection: Collection; rows: Set<Change>; isNull: boolean }>()
   for (const { change, indexes, cleared } of releases) {
@@ -178,13 +178,13 @@ function freeValues(
   some: readonly Change[],
   changes: readonly Change[],
   kind: number,
-): Step<Json[] | undefined> {
+): Transaction<Json[] | undefined> {
   const before = some.map(change => change.old.value?.[column.property] ?? null)
   const taken = changes.filter(c => c.collection === collection).map(c => c.value?.[column.property] ?? null)
   return readFreeValues(collection, column, before, taken, kind)
 }
 
-function* write(database: Database, operations: readonly Operation[]): Step<void> {
+function* write(database: Database, operations: readonly Operation[]): Transaction<void> {
   const groups = new Map<Collection, Operation[]>()
   for (const operation of operations) {
     const { collection } = operation.change
@@ -241,7 +241,7 @@ const byCollection = <C extends { readonly collection: Collection }>(changes: re
 
 // ---------------------------------------------------------------- what goes along
 
-function* writeTombstones(database: Database, changes: readonly Change[]): Step<void> {
+function* writeTombstones(database: Database, changes: readonly Change[]): Transaction<void> {
   // by collection, so that they differ in the id alone
   for (const [{ name }, some] of byCollection(changes.filter(c => c.value === null)))
     yield* database.upsertRows(
@@ -258,15 +258,15 @@ function* writeTombstones(database: Database, changes: readonly Change[]): Step<
 }
 
 /** Whoever replaces a version keeps it, for every server that knows it (law 4): while the rows stand as they were. */
-export function* keepReplaced({ database }: ChangeLog, changes: readonly Change[]): Step<void> {
+export function* keepReplaced({ database }: ChangeLog, changes: readonly Change[]): Transaction<void> {
   for (const [collection, all] of byCollection(changes)) {
     for (const [from, some] of groupBy(all, c => c.from)) {
-      if (!(yield* hasOtherRemotes(collection, from?.id))) continue
+      if (!(yield* hasOtherServers(collection, from?.id))) continue
       const idsOf = (of: readonly Change[]) => of.map(c => c.id)
       yield* database.keepRows(collection.table, idsOf(some.filter(c => c.old.value !== null)), from?.id)
       // A row that came from a server is not born here: no other server may take «nothing» for its base (law 10).
       const isBirth = (c: Change) => c.old.value === null && (c.old.stamp > 0 || from === undefined)
-      yield* database.keepAbsences(collection.table, idsOf(some.filter(isBirth)), from?.id)
+      yield* database.keepAbsentBases(collection.table, idsOf(some.filter(isBirth)), from?.id)
     }
   }
 }
@@ -277,17 +277,17 @@ export function* keepReplaced({ database }: ChangeLog, changes: readonly Change[
 export interface Storing<T> {
   change(item: T): Change
   /** Stores these; throws ConstraintError or ValueError where the database does not take them. */
-  store(items: readonly T[]): Step<void>
+  store(items: readonly T[]): Transaction<void>
   /** These are stored. */
   stored?(items: readonly T[]): void
   /** The database does not take this one. */
-  fail(item: T, error: ConstraintError | ValueError): Step<void>
+  fail(item: T, error: ConstraintError | ValueError): Transaction<void>
 }
 
 const isRule = (error: unknown): error is ConstraintError | ValueError => error instanceof ConstraintError || error instanceof ValueError
 
 /** Stores items, all but those that the database does not take. Whoever needs one of these is not taken either; nobody else. */
-export function* storeTakeable<T>(database: Database, items: readonly T[], storing: Storing<T>): Step<void> {
+export function* storeAcceptable<T>(database: Database, items: readonly T[], storing: Storing<T>): Transaction<void> {
   if (!items.length) return
   let error = yield* tryToStore(storing, items)
   if (!error) return
@@ -336,10 +336,10 @@ export function* storeTakeable<T>(database: Database, items: readonly T[], stori
   }
 }
 
-function* tryToStore<T>(storing: Storing<T>, items: readonly T[]): Step<ConstraintError | ValueError | undefined> {
+function* tryToStore<T>(storing: Storing<T>, items: readonly T[]): Transaction<ConstraintError | ValueError | undefined> {
   if (!items.length) return
   try {
-    yield* attempt(() => storing.store(items))
+    yield* savepoint(() => storing.store(items))
     storing.stored?.(items)
     return
   } catch (error) {
@@ -349,7 +349,12 @@ function* tryToStore<T>(storing: Storing<T>, items: readonly T[]): Step<Constrai
 }
 
 /** Rows that depend on each other in a ring: whoever fails by itself is not taken, and the others no longer form it. */
-function* storeUnit<T>(database: Database, unit: readonly T[], storing: Storing<T>, error: ConstraintError | ValueError): Step<void> {
+function* storeUnit<T>(
+  database: Database,
+  unit: readonly T[],
+  storing: Storing<T>,
+  error: ConstraintError | ValueError,
+): Transaction<void> {
   const [only] = unit
   if (unit.length === 1 && only !== undefined) return yield* storing.fail(only, error)
   const bad = new Map<T, ConstraintError | ValueError>()
@@ -359,23 +364,23 @@ function* storeUnit<T>(database: Database, unit: readonly T[], storing: Storing<
   }
   for (const [item, own] of bad) yield* storing.fail(item, own)
   const others = unit.filter(item => !bad.has(item))
-  if (bad.size) return yield* storeTakeable(database, others, storing)
+  if (bad.size) return yield* storeAcceptable(database, others, storing)
   for (const item of others) {
     const own = yield* tryToStore(storing, [item])
     if (own) yield* storing.fail(item, own)
   }
 }
 
-function* tryAlone<T>(storing: Storing<T>, item: T): Step<ConstraintError | ValueError | undefined> {
+function* tryAlone<T>(storing: Storing<T>, item: T): Transaction<ConstraintError | ValueError | undefined> {
   try {
-    yield* attempt(function* () {
+    yield* savepoint(function* () {
       yield* storing.store([item])
-      throw new Undo()
+      throw new Rollback()
     })
     return
   } catch (error) {
     if (isRule(error)) return error
-    if (!(error instanceof Undo)) throw error
+    if (!(error instanceof Rollback)) throw error
     return
   }
 }

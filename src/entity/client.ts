@@ -3,7 +3,7 @@
 import type { DataSource, ObjectLiteral, Repository } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import { type Address, findRemotes, openRemotes as openRemotesOf } from '../changes/remotes.js'
+import { type Address, findServers, openServers as openServersOf } from '../changes/remotes.js'
 import { ensureTriggers, isCapturing } from '../changes/setUp.js'
 import {
   ConflictHandlerError,
@@ -17,9 +17,9 @@ import {
 import { openExchanges } from '../sync/exchange.js'
 import type { ConflictHandler } from '../sync/handlers.js'
 import { addLater, addReports, ReportBuilder, type SyncProgress, type SyncReport } from '../sync/report.js'
-import { Joined } from '../sync/running.js'
+import { SingleFlight } from '../sync/running.js'
 import type { Member, Session } from '../sync/session.js'
-import { type Standing, standingOf } from '../sync/standing.js'
+import { type SyncStatus, statusOf } from '../sync/standing.js'
 import { sync } from '../sync/sync.js'
 import { createTransport, type TransportOptions } from '../sync/transport.js'
 import { feedWire, NoFeedError, OpenAtRouteError, routeWire } from '../sync/wire.js'
@@ -133,29 +133,29 @@ export function feedsOf(log: ChangeLog, only?: Collection, url?: string): Feed[]
 }
 
 /** From now on the database remembers for these servers what they know; a client does so from the start. */
-export async function openRemotes(log: ChangeLog): Promise<void> {
+export async function openServers(log: ChangeLog): Promise<void> {
   if (clients.get(log.dataSource)?.server === undefined) return
-  for (const feed of feedsOf(log)) await remoteIdsOf(log, feed)
+  for (const feed of feedsOf(log)) await serverIdsOf(log, feed)
 }
 
-function remoteIdsOf(log: ChangeLog, { members, url }: Feed): Promise<readonly number[]> {
-  return log.database.step(() => openRemotesOf(log.database, members, new URL(url).origin))
+function serverIdsOf(log: ChangeLog, { members, url }: Feed): Promise<readonly number[]> {
+  return log.database.transaction(() => openServersOf(log.database, members, new URL(url).origin))
 }
 
 /** How things stand; undefined where the triggers or the remotes have to be made first. */
-function look(log: ChangeLog, members: readonly Place[]): Promise<Standing | undefined> {
-  return log.database.step(
+function look(log: ChangeLog, members: readonly Place[]): Promise<SyncStatus | undefined> {
+  return log.database.transaction(
     function* () {
       if (!(yield* isCapturing(log))) return
-      const ids = yield* findRemotes(members)
+      const ids = yield* findServers(members)
       const known = ids.filter(id => id !== undefined)
-      return known.length < ids.length ? undefined : yield* standingOf(yield* openExchanges(log, known))
+      return known.length < ids.length ? undefined : yield* statusOf(yield* openExchanges(log, known))
     },
     { readOnly: true },
   )
 }
 
-interface Wishes {
+interface CallOptions {
   /** For the conflicts of single entities. */
   readonly handlers: ReadonlyMap<Collection, ConflictHandler>
   /** For those of all others. */
@@ -204,23 +204,23 @@ export async function syncFeeds(
   { signal, url: _, ...call }: SyncCallOptions,
 ): Promise<SyncReport> {
   const failures = new Failures()
-  const wishes: Wishes = {
+  const options: CallOptions = {
     handlers: new Map(collection && handler ? [[collection, handler]] : []),
     handler: collection ? undefined : handler,
     options: { ...clients.get(log.dataSource), ...call },
   }
   const reports = new Map<Feed, SyncReport>()
   // What a later server told is news for those before it; two versions that chase each other around the servers come to rest this way.
-  for (let more = 3, isNews = true; more && isNews && failures.isEmpty; more--) {
-    isNews = false
+  for (let more = 3, isLocalChange = true; more && isLocalChange && failures.isEmpty; more--) {
+    isLocalChange = false
     for (const [i, feed] of feeds.entries()) {
       if (failures.isAway(feed.url)) continue
       try {
-        const report = await joinedOf(log, feed).call(wishes, signal)
+        const report = await flightOf(log, feed).call(options, signal)
         const before = reports.get(feed)
         reports.set(feed, before ? addLater(before, report) : report)
         const isShared = feeds.slice(0, i).some(other => other.members.some(m => feed.members.some(n => n.collection === m.collection)))
-        if (isShared && (report.pulled || report.merged)) isNews = true
+        if (isShared && (report.pulled || report.merged)) isLocalChange = true
       } catch (error) {
         failures.note(error, feed.url)
       }
@@ -230,16 +230,16 @@ export async function syncFeeds(
   return addReports([...reports.values()])
 }
 
-const running = new WeakMap<ChangeLog, Map<string, Joined<SyncReport, Wishes>>>()
+const running = new WeakMap<ChangeLog, Map<string, SingleFlight<SyncReport, CallOptions>>>()
 
-function joinedOf(log: ChangeLog, feed: Feed): Joined<SyncReport, Wishes> {
-  const joined = running.get(log) ?? new Map<string, Joined<SyncReport, Wishes>>()
+function flightOf(log: ChangeLog, feed: Feed): SingleFlight<SyncReport, CallOptions> {
+  const joined = running.get(log) ?? new Map<string, SingleFlight<SyncReport, CallOptions>>()
   running.set(log, joined)
   const key = feed.members.map(m => `${m.collection.name} ${m.url}`).join('\n')
   const one =
     joined.get(key) ??
-    new Joined(
-      (ended: AbortSignal, wishes: Wishes) => run(log, feed, ended, wishes),
+    new SingleFlight(
+      (ended: AbortSignal, options: CallOptions) => run(log, feed, ended, options),
       // a caller without a handler does not take away another's
       (earlier, later) => ({
         ...later,
@@ -257,21 +257,21 @@ const UPGRADE = 10 * 60 * 1000
 /** When a server was found to have no feed, by the url of that. */
 const feedless = new WeakMap<ChangeLog, Map<string, number>>()
 
-async function run(log: ChangeLog, feed: Feed, signal: AbortSignal, wishes: Wishes): Promise<SyncReport> {
+async function run(log: ChangeLog, feed: Feed, signal: AbortSignal, options: CallOptions): Promise<SyncReport> {
   const known = feedless.get(log) ?? new Map<string, number>()
   feedless.set(log, known)
   if (Date.now() - (known.get(feed.url) ?? Number.NEGATIVE_INFINITY) > UPGRADE) {
     known.delete(feed.url)
     try {
-      return await runSession(log, feed, undefined, signal, wishes)
+      return await runSession(log, feed, undefined, signal, options)
     } catch (error) {
-      if (error instanceof OpenAtRouteError) return runRoutes(log, feed, signal, wishes)
+      if (error instanceof OpenAtRouteError) return runRoutes(log, feed, signal, options)
       // one that answers with a web page, whatever it is asked, may know our routes
       const isOther = error instanceof InvalidAnswerError && (await wasNeverHeard(log, feed))
       if (!isOther && !(error instanceof NoFeedError)) throw error
     }
   }
-  const report = await runRoutes(log, feed, signal, wishes)
+  const report = await runRoutes(log, feed, signal, options)
   if (!known.has(feed.url)) known.set(feed.url, Date.now())
   return report
 }
@@ -280,19 +280,19 @@ async function run(log: ChangeLog, feed: Feed, signal: AbortSignal, wishes: Wish
 const lacking = new WeakMap<ChangeLog, Map<string, readonly string[]>>()
 
 async function wasNeverHeard(log: ChangeLog, { members }: Feed): Promise<boolean> {
-  const standing = await look(log, members)
-  return standing?.remotes.every(remote => remote.serverCollection === null) ?? true
+  const status = await look(log, members)
+  return status?.servers.every(server => server.serverHistory === null) ?? true
 }
 
 /** A server without a feed is synced collection by collection, parents first; what waited for rows of another one may find them afterwards. */
-async function runRoutes(log: ChangeLog, feed: Feed, signal: AbortSignal, wishes: Wishes): Promise<SyncReport> {
+async function runRoutes(log: ChangeLog, feed: Feed, signal: AbortSignal, options: CallOptions): Promise<SyncReport> {
   const failures = new Failures()
   const runAll = async () => {
     const reports: SyncReport[] = []
     for (const member of feed.members) {
       if (failures.isAway(member.url)) continue
       try {
-        reports.push(await runSession(log, feed, member, signal, wishes))
+        reports.push(await runSession(log, feed, member, signal, options))
       } catch (error) {
         failures.note(error, member.url)
       }
@@ -300,7 +300,7 @@ async function runRoutes(log: ChangeLog, feed: Feed, signal: AbortSignal, wishes
     return addReports(reports)
   }
   const report = await runAll()
-  const isMore = feed.members.length > 1 && (report.pulled || report.pushed) && (report.waiting || report.refused)
+  const isMore = feed.members.length > 1 && (report.pulled || report.pushed) && (report.unapplied || report.rejected)
   const all = isMore && failures.isEmpty ? addLater(report, await runAll()) : report
   failures.throwFirst()
   return all
@@ -312,13 +312,13 @@ async function runSession(
   feed: Feed,
   route: Place | undefined,
   signal: AbortSignal,
-  { handlers, handler, options }: Wishes,
+  { handlers, handler, options }: CallOptions,
 ): Promise<SyncReport> {
   const { pageSize = 4_000, batchSize = 4_000, rounds = 8, handlerTimeout, onConflict, onProgress = () => {} } = options
   const places = route ? [route] : feed.members
-  const standing = await look(log, places)
-  if (!standing) await ensureTriggers(log)
-  const ids = standing?.remotes.map(remote => remote.id) ?? (await remoteIdsOf(log, { ...feed, members: places }))
+  const status = await look(log, places)
+  if (!status) await ensureTriggers(log)
+  const ids = status?.servers.map(server => server.id) ?? (await serverIdsOf(log, { ...feed, members: places }))
   const transport = createTransport(options)
   const whole = feedWire(
     transport,
@@ -328,7 +328,7 @@ async function runSession(
   const wire = route ? routeWire(transport, route.url, route.path) : whole
   const members = places.map(
     ({ collection, path }, i): Member => ({
-      ...{ collection, path, remoteId: ids[i] as number },
+      ...{ collection, path, serverId: ids[i] as number },
       handler: handlers.get(collection) ?? handler ?? entityOf(log.dataSource, collection)?.options.onConflict ?? onConflict,
     }),
   )
@@ -343,7 +343,7 @@ async function runSession(
     report: new ReportBuilder({ entities: members.map(m => m.collection.entity), url: wire.url }, onProgress),
   }
   try {
-    return await sync(session, session.lacking.length ? undefined : standing)
+    return await sync(session, session.lacking.length ? undefined : status)
   } finally {
     const paths = session.lacking.map(m => m.path)
     if (!route) known.set(feed.url, paths)

@@ -8,7 +8,7 @@ import { loadKind, openDatabase } from '../changes/database/open.js'
 import { changeSchema, isSetUp, setUpChangeLog, setUpStatements as statementsOf } from '../changes/setUp.js'
 import { teachBinary } from '../changes/values/binary.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
-import { type ClientOptions, noteClient, openRemotes } from './client.js'
+import { type ClientOptions, noteClient, openServers } from './client.js'
 import { isHttpUrl } from './enableSync.js'
 import { makeNewKeys } from './newKeys.js'
 import { lacksSchema, noteChangeLog, noteDataSource, syncedEntities } from './registry.js'
@@ -69,7 +69,7 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
       omit,
       cyclic,
     }))
-    for (const { metadata } of synced) refuseAttached(dataSource, metadata)
+    for (const { metadata } of synced) rejectAttached(dataSource, metadata)
     current = { dataSource, database: openDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
     return current
   }
@@ -85,7 +85,7 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
       return
     }
     noteChangeLog(dataSource, log)
-    await openRemotes(log)
+    await openServers(log)
   }
 
   async function beginLate(running: DataSource): Promise<void> {
@@ -146,7 +146,7 @@ const NOT_SET_UP =
   'The tables and triggers of the change log are missing or outdated, and this data source has { setUp: false }: run what setUpStatements(dataSource) says.'
 
 // Our tables are beside those of the entities: triggers of one database cannot write into another, and a schema has a clock of its own.
-function refuseAttached({ driver }: DataSource, { name, tablePath, database, schema }: EntityMetadata): void {
+function rejectAttached({ driver }: DataSource, { name, tablePath, database, schema }: EntityMetadata): void {
   const own = driver as { database?: string | undefined; schema?: string | undefined }
   const isElsewhere = (schema !== undefined && schema !== own.schema) || (database !== undefined && database !== own.database)
   if (!isElsewhere) return

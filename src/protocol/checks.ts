@@ -9,7 +9,7 @@ import type {
   FeedStaleAnswer,
   PullAnswer,
   PushAnswer,
-  Refusal,
+  Rejection,
   StaleAnswer,
   Update,
   WireRow,
@@ -69,14 +69,14 @@ export function readStaleAnswer(body: unknown): StaleAnswer {
 }
 
 /** The refused rows of a 422; undefined where it names none, and so is about something else. */
-export function readRefusals(body: unknown): Refusal<string>[] | undefined {
+export function readRejections(body: unknown): Rejection<string>[] | undefined {
   const errors = isObject(body) ? own(body, 'errors') : undefined
   if (!Array.isArray(errors) || errors.length === 0) return
-  const refusals = errors.map(readRefusal)
-  return refusals.every(refusal => refusal !== undefined) ? refusals : undefined
+  const rejections = errors.map(readRejection)
+  return rejections.every(rejection => rejection !== undefined) ? rejections : undefined
 }
 
-function readRefusal(error: unknown): Refusal<string> | undefined {
+function readRejection(error: unknown): Rejection<string> | undefined {
   const id = isObject(error) ? idOf(error) : undefined
   if (!isObject(error) || id === undefined) return
   const [collection, property, code, detail] = ['collection', 'property', 'code', 'detail'].map(name => own(error, name))
@@ -104,14 +104,14 @@ export function readFeedAnswer(body: unknown): FeedAnswer {
     ...optional(answer, 'full', isBoolean, 'true or false'),
     ...optional(answer, 'reset', isReset, 'a known reason'),
     ...optional(answer, 'unknown', isTexts, 'a list of paths'),
-    ...(isTold(answer, 'properties') && { properties: readByPath(answer, 'properties', readTexts) }),
+    ...(isPushed(answer, 'properties') && { properties: readByPath(answer, 'properties', readTexts) }),
   }
 }
 
 /** An answer to a POST to the feed that was stored. Throws MalformedAnswerError. */
 export function readFeedPushAnswer(body: unknown): FeedPushAnswer {
   const answer = asAnswer(body)
-  return { ...readStored(body), ...(isTold(answer, 'ignored') && { ignored: readByPath(answer, 'ignored', readTexts) }) }
+  return { ...readStored(body), ...(isPushed(answer, 'ignored') && { ignored: readByPath(answer, 'ignored', readTexts) }) }
 }
 
 /** As `isStaleAnswer`, of the feed. */
@@ -142,7 +142,7 @@ function readTexts(texts: unknown, name: string): string[] {
 }
 
 // null says the same as absent
-const isTold = (answer: WireRow, name: string) => (own(answer, name) ?? undefined) !== undefined
+const isPushed = (answer: WireRow, name: string) => (own(answer, name) ?? undefined) !== undefined
 
 // ---------------------------------------------------------------- rows and members
 
@@ -160,7 +160,7 @@ function readUpdate(row: unknown, name: string, index: number): Update {
   if (row.id !== id) row.id = id
   const value = isRemoved(own(row, '_removed'), name, index) ? null : row
   const stamp = own(row, '_lastChange')
-  // what is no stamp counts as untold: no cursor comes from here
+  // what is no stamp counts as unpushed: no cursor comes from here
   return isStamp(stamp) ? { id, value, stamp } : { id, value }
 }
 

@@ -114,7 +114,7 @@ export interface FeedStaleAnswer extends Omit<StaleAnswer, 'updates'> {
 // ---------------------------------------------------------------- refusals
 
 /** The codes with which our server refuses a row, all of them. */
-export type RefusalCode =
+export type RejectionCode =
   | 'bad-id'
   | 'duplicate-id'
   | 'not-valid'
@@ -127,7 +127,7 @@ export type RefusalCode =
   | 'children-unseen'
 
 /** Why a row of a POST was refused. Whoever reads one takes any text for a code: other servers have codes of their own. */
-export interface Refusal<Code extends string = RefusalCode> {
+export interface Rejection<Code extends string = RejectionCode> {
   /** The path of its collection, where the POST was one to the feed. */
   readonly collection?: string
   readonly id: string

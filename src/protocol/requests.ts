@@ -4,7 +4,7 @@
 
 import { BadRequestError } from '../errors.js'
 import { deepProperty } from './depth.js'
-import type { FeedQuery, PullQuery, PushedRow, Refusal, WireRow } from './messages.js'
+import type { FeedQuery, PullQuery, PushedRow, Rejection, WireRow } from './messages.js'
 import { isObject, own } from './words.js'
 
 // ---------------------------------------------------------------- rows
@@ -15,17 +15,17 @@ const LONGEST_ID = 255
  * The rows of a POST, and a refusal for each id that is none, comes twice, or whose row is marked wrongly.
  * A refusal's id is the one that was sent, '' where that is no string. Throws BadRequestError for a body that is not an array of objects.
  */
-export function readPushedRows(body: unknown): { rows: PushedRow[]; refusals: Refusal[] } {
+export function readPushedRows(body: unknown): { rows: PushedRow[]; rejections: Rejection[] } {
   if (!Array.isArray(body)) throw new BadRequestError('The body is not a JSON array of rows.')
   const rows: PushedRow[] = []
-  const refusals: Refusal[] = []
+  const rejections: Rejection[] = []
   const seen = new Map<string, WireRow | undefined>()
   for (const [index, row] of body.entries()) {
     if (!isObject(row)) throw new BadRequestError(`Row ${index} of the body is not an object.`)
     const id = own(row, 'id')
     const why = whyNoId(id)
     if (typeof id !== 'string' || why !== undefined) {
-      refusals.push({ id: typeof id === 'string' ? id : '', code: 'bad-id', detail: `The id of row ${index} ${why}.` })
+      rejections.push({ id: typeof id === 'string' ? id : '', code: 'bad-id', detail: `The id of row ${index} ${why}.` })
       continue
     }
     if (seen.has(id)) {
@@ -34,16 +34,16 @@ export function readPushedRows(body: unknown): { rows: PushedRow[]; refusals: Re
       if (before === undefined || isSamePush(before, row)) continue
       // said once, however often it comes
       seen.set(id, undefined)
-      refusals.push({ id, code: 'duplicate-id', detail: 'The id comes more than once; which row is meant?' })
+      rejections.push({ id, code: 'duplicate-id', detail: 'The id comes more than once; which row is meant?' })
       continue
     }
     seen.set(id, row)
     const mark = ['_removed', '_partial'].find(name => !isMark(own(row, name)))
-    if (mark) refusals.push({ id, property: mark, code: 'not-valid', detail: `${mark} is neither true nor false.` })
+    if (mark) rejections.push({ id, property: mark, code: 'not-valid', detail: `${mark} is neither true nor false.` })
     else if (own(row, '_removed') === true) rows.push({ id, value: null, partial: false })
     else rows.push({ id, value: row, partial: own(row, '_partial') === true })
   }
-  return { rows, refusals }
+  return { rows, rejections }
 }
 
 const isSamePush = (x: WireRow, y: WireRow) =>

@@ -1,18 +1,18 @@
 // What a push tells: the news up to a place, as so many rows as a request has room for.
 
 import { type Collection, keyOf } from '../changes/collection.js'
-import { first, type Step } from '../changes/database/database.js'
+import { first, type Transaction } from '../changes/database/database.js'
 import { withoutIgnored } from '../changes/ignored.js'
 import { type FeedPlace, placeIn } from '../changes/pages.js'
-import { baseOf, isAgreed, isHeld, keepImages, type Remote, type RowState } from '../changes/remotes.js'
+import { baseOf, isAgreed, isHeld, keepBases, type RowState, type ServerState } from '../changes/remotes.js'
 import { isUpTo, LAST, laterOf, type Place } from '../changes/rows.js'
 import { dateToNumber, equalValues } from '../changes/values.js'
 import { deepProperty, TOO_DEEP } from '../protocol/depth.js'
-import { type ByPath, type PushedRow, type Refusal, type WireRow, writePushedRow } from '../protocol/messages.js'
+import { type ByPath, type PushedRow, type Rejection, type WireRow, writePushedRow } from '../protocol/messages.js'
 import { type Exchange, readRowStates } from './exchange.js'
 import { nextChange, openLocalChanges } from './localChanges.js'
-import { writeRefusals } from './refusals.js'
-import type { Exchanges, Session, StepSize } from './session.js'
+import { writeRejections } from './refusals.js'
+import type { Exchanges, Session, TransactionSize } from './session.js'
 
 /** How far a batch with this limit tells one collection. */
 export const limitIn = (limit: FeedPlace, { log, collection }: Exchange): Place => placeIn(log.collections, limit, collection)
@@ -29,7 +29,7 @@ export interface Batch {
   /** Those among them that come along because others need them: their own changes lie behind the limit. */
   readonly needed: readonly PushedOf[]
   /** The stamps of the versions that it tells, by collection and id. */
-  readonly told: ReadonlyMap<Collection, ReadonlyMap<string, number>>
+  readonly stamps: ReadonlyMap<Collection, ReadonlyMap<string, number>>
   /** It tells the news up to here; the clock's time where it tells all of them. */
   readonly limit: FeedPlace
   readonly more: boolean
@@ -41,45 +41,45 @@ export interface Batch {
 const LARGEST_BODY = 1_000_000
 
 /** Reads what is to be told next. */
-export function readBatch(session: Session, exchanges: Exchanges, size: StepSize): Step<Batch> {
-  return read(session, exchanges, size, false) as Step<Batch>
+export function readBatch(session: Session, exchanges: Exchanges, size: TransactionSize): Transaction<Batch> {
+  return read(session, exchanges, size, false) as Transaction<Batch>
 }
 
-function* read(session: Session, exchanges: Exchanges, size: StepSize, isReadOnly: boolean): Step<Batch | undefined> {
+function* read(session: Session, exchanges: Exchanges, size: TransactionSize, isReadOnly: boolean): Transaction<Batch | undefined> {
   const start = performance.now()
   const batch = new BatchBuilder(session)
-  const most = Math.max(1, Math.min(size.rows, exchanges[0]?.remote.batch ?? size.rows))
+  const most = Math.max(1, Math.min(size.rows, exchanges[0]?.server.batch ?? size.rows))
   const lists = yield* openLocalChanges(exchanges)
-  const refused = new Map<Exchange, (Refusal & { stamp: number })[]>()
+  const rejected = new Map<Exchange, (Rejection & { stamp: number })[]>()
   let last: FeedPlace | undefined
   let count = 0
   let more = false
   for (let next = yield* nextChange(lists, most); next; next = yield* nextChange(lists, most + 1 - count)) {
     const { exchange } = next
-    const { collection, remote } = exchange
+    const { collection, server } = exchange
     const { id, stamp } = next.change
     const state = next.state
     // what waits or was refused is not told
-    if (!isHeld(state) && !isAgreed(remote, state, stamp)) {
+    if (!isHeld(state) && !isAgreed(server, state, stamp)) {
       more = count === most
       if (more) break
-      const row = describePush(collection, remote, state)
-      const refusal = row && refuse(row)
-      if (refusal) refused.set(exchange, [...(refused.get(exchange) ?? []), { ...refusal, stamp }])
+      const row = describePush(collection, server, state)
+      const rejection = row && reject(row)
+      if (rejection) rejected.set(exchange, [...(rejected.get(exchange) ?? []), { ...rejection, stamp }])
       else if (row && !batch.add(exchange, row)) {
         more = true
         break
       }
-      batch.tells(collection, id, stamp)
+      batch.addStamp(collection, id, stamp)
       last = { stamp, id, collection }
       count++
     }
     next.done()
   }
-  if (isReadOnly && refused.size) return
-  for (const [exchange, some] of refused) yield* writeRefusals(exchange, some)
+  if (isReadOnly && rejected.size) return
+  for (const [exchange, some] of rejected) yield* writeRejections(exchange, some)
   // where a push has to be as small as that, each row is told by itself: so it is found which of them is too large
-  if (more && exchanges[0]?.remote.batch !== 1) yield* addNeeded(batch, exchanges)
+  if (more && exchanges[0]?.server.batch !== 1) yield* addNeeded(batch, exchanges)
   const now = (yield* (exchanges[0] as Exchange).log.database.clock()).now
   const limit: FeedPlace = (more && last) || { stamp: now, id: LAST }
   size.took(count, performance.now() - start)
@@ -90,7 +90,7 @@ class BatchBuilder {
   readonly #rows: PushedOf[] = []
   readonly #needed: PushedOf[] = []
   readonly #texts = new Map<string, string[]>()
-  readonly #told = new Map<Collection, Map<string, number>>()
+  readonly #stamps = new Map<Collection, Map<string, number>>()
   #bytes = 0
 
   constructor(private readonly session: Session) {}
@@ -100,12 +100,12 @@ class BatchBuilder {
   }
 
   has(collection: Collection, id: string): boolean {
-    return this.#told.get(collection)?.has(id) === true
+    return this.#stamps.get(collection)?.has(id) === true
   }
 
   /** False where there is no room for it. */
-  add({ remote, collection }: Exchange, row: PushedRow, isNeeded = false): boolean {
-    const text = JSON.stringify(writeFor(remote, collection, row))
+  add({ server, collection }: Exchange, row: PushedRow, isNeeded = false): boolean {
+    const text = JSON.stringify(writeFor(server, collection, row))
     this.#bytes += new TextEncoder().encode(text).length + 1
     if (this.#bytes > LARGEST_BODY && this.#rows.length && !isNeeded) return false
     this.#rows.push({ collection, row })
@@ -117,13 +117,13 @@ class BatchBuilder {
     return true
   }
 
-  tells(collection: Collection, id: string, stamp: number): void {
-    const told = this.#told.get(collection) ?? new Map<string, number>()
-    this.#told.set(collection, told.set(id, stamp))
+  addStamp(collection: Collection, id: string, stamp: number): void {
+    const stamps = this.#stamps.get(collection) ?? new Map<string, number>()
+    this.#stamps.set(collection, stamps.set(id, stamp))
   }
 
-  build(): Pick<Batch, 'rows' | 'needed' | 'body' | 'told'> {
-    return { rows: this.#rows, needed: this.#needed, body: this.session.wire.body(this.#texts as ByPath<string[]>), told: this.#told }
+  build(): Pick<Batch, 'rows' | 'needed' | 'body' | 'stamps'> {
+    return { rows: this.#rows, needed: this.#needed, body: this.session.wire.body(this.#texts as ByPath<string[]>), stamps: this.#stamps }
   }
 }
 
@@ -131,7 +131,7 @@ class BatchBuilder {
  * A batch may end between a new row and one that it needs, which was changed since: that one comes along, and is told in its turn as well (law
  * 23).
  */
-function* addNeeded(batch: BatchBuilder, exchanges: Exchanges): Step<void> {
+function* addNeeded(batch: BatchBuilder, exchanges: Exchanges): Transaction<void> {
   const exchangeOf = new Map(exchanges.map(exchange => [exchange.collection, exchange]))
   for (let rows = batch.rows; rows.length; ) {
     const needed = new Map<Exchange, Set<string>>()
@@ -147,11 +147,11 @@ function* addNeeded(batch: BatchBuilder, exchanges: Exchanges): Step<void> {
     for (const [there, ids] of needed) {
       for (const state of (yield* readRowStates(there, [...ids])).values()) {
         const { version, id } = state
-        if (!version.value || isHeld(state) || isAgreed(there.remote, state, version.stamp) || baseOf(there.remote, state)) continue
-        const row = describePush(there.collection, there.remote, state)
-        if (!row || refuse(row)) continue
+        if (!version.value || isHeld(state) || isAgreed(there.server, state, version.stamp) || baseOf(there.server, state)) continue
+        const row = describePush(there.collection, there.server, state)
+        if (!row || reject(row)) continue
         batch.add(there, row, true)
-        batch.tells(there.collection, id, version.stamp)
+        batch.addStamp(there.collection, id, version.stamp)
       }
     }
     rows = batch.rows.slice(before)
@@ -161,21 +161,21 @@ function* addNeeded(batch: BatchBuilder, exchanges: Exchanges): Step<void> {
 /**
  * What comes along is kept as a version that lies before the limit, as triggers keep what stood there: if the push counts, it is what both know.
  */
-export function* keepNeeded(exchanges: Exchanges, { needed, limit }: Batch): Step<void> {
+export function* keepNeeded(exchanges: Exchanges, { needed, limit }: Batch): Transaction<void> {
   for (const exchange of exchanges) {
-    const { log, collection, remote } = exchange
+    const { log, collection, server } = exchange
     const place = limitIn(limit, exchange)
     const isFree = (stamp: number, id: string) =>
-      stamp > 0 && isUpTo(place, id, stamp) && !isUpTo(remote.told, id, stamp) && !remote.stored.has(stamp)
+      stamp > 0 && isUpTo(place, id, stamp) && !isUpTo(server.pushedTo, id, stamp) && !server.stored.has(stamp)
     for (const { row } of needed.filter(each => each.collection === collection)) {
       const stamp = [limit.stamp, limit.stamp - 1].find(each => isFree(each, row.id))
-      if (stamp !== undefined) yield* keepImages(log.database, collection, remote, [row], stamp)
+      if (stamp !== undefined) yield* keepBases(log.database, collection, server, [row], stamp)
     }
   }
 }
 
 /** No server would take it, and JSON cannot be made of it. */
-function refuse({ id, value }: PushedRow): Refusal | undefined {
+function reject({ id, value }: PushedRow): Rejection | undefined {
   const property = value && deepProperty(value)
   return property ? { id, property, code: 'not-valid', detail: TOO_DEEP } : undefined
 }
@@ -184,39 +184,39 @@ function refuse({ id, value }: PushedRow): Refusal | undefined {
  * Reads what is to be told when the open push has counted, while its answer is under way; undefined where rows wait or were refused, for then
  * more than the clock says whether it still holds.
  */
-export function* readAhead(session: Session, exchanges: Exchanges, size: StepSize): Step<Batch | undefined> {
-  if (exchanges.some(({ remote }) => !remote.push) || (yield* isAnyHeld(exchanges))) return
-  const after = exchanges.map(({ remote, ...exchange }) => {
-    const told = remote.push ? laterOf(remote.told, remote.push.limit) : remote.told
-    return { ...exchange, remote: { ...remote, told } }
+export function* readAhead(session: Session, exchanges: Exchanges, size: TransactionSize): Transaction<Batch | undefined> {
+  if (exchanges.some(({ server }) => !server.push) || (yield* isAnyHeld(exchanges))) return
+  const after = exchanges.map(({ server, ...exchange }) => {
+    const pushedTo = server.push ? laterOf(server.pushedTo, server.push.limit) : server.pushedTo
+    return { ...exchange, server: { ...server, pushedTo } as ServerState }
   })
   return yield* read(session, after, size, true)
 }
 
 /** Does a batch that was read ahead still tell what stands here? Whatever changed a row since has moved the clock. */
-export function* isStillSo(exchanges: Exchanges, batch: Batch): Step<boolean> {
+export function* isStillSo(exchanges: Exchanges, batch: Batch): Transaction<boolean> {
   const clock = yield* (exchanges[0] as Exchange).log.database.clock()
   return clock.now === batch.now && !(yield* isAnyHeld(exchanges))
 }
 
-function* isAnyHeld(exchanges: Exchanges): Step<boolean> {
-  for (const table of ['sync_conflict', 'sync_rejection'])
-    for (const { remote } of exchanges) if (yield* first(`SELECT 1 FROM ${table} WHERE remote = ? LIMIT 1`, remote.id)) return true
+function* isAnyHeld(exchanges: Exchanges): Transaction<boolean> {
+  for (const table of ['sync_unapplied', 'sync_rejection'])
+    for (const { server } of exchanges) if (yield* first(`SELECT 1 FROM ${table} WHERE server = ? LIMIT 1`, server.id)) return true
   return false
 }
 
 /** A removal speaks for what the remover saw, in collections that are synced by themselves as well (law 9). */
 export function seenBy({ members }: Session, exchanges: Exchanges, rows: readonly PushedOf[]): Map<string, number> {
   const seen = new Map<string, number>()
-  for (const { collection, siblings, remote: own } of exchanges) {
+  for (const { collection, siblings, server: own } of exchanges) {
     if (!rows.some(({ collection: there, row }) => there === collection && row.value === null)) continue
     const visited = new Set([collection])
     for (const parent of visited) {
       for (const { child } of parent.children) {
-        const remote = child && siblings.get(child)
+        const server = child && siblings.get(child)
         // what was read of a history that was reset since says nothing of this one
-        const date = remote?.serverCollection === own.serverCollection ? remote?.serverDate : 0
-        if (child && remote && !members.some(m => m.collection === child)) seen.set(new URL(remote.url).pathname, date ?? 0)
+        const date = server?.serverHistory === own.serverHistory ? server?.serverDate : 0
+        if (child && server && !members.some(m => m.collection === child)) seen.set(new URL(server.url).pathname, date ?? 0)
         if (child) visited.add(child)
       }
     }
@@ -225,9 +225,9 @@ export function seenBy({ members }: Session, exchanges: Exchanges, rows: readonl
 }
 
 /** What is told of a row: all of it, where the server has none; what changed, where it has; nothing, where it is as the server knows it. */
-function describePush({ columns }: Collection, remote: Remote, state: RowState): PushedRow | undefined {
+function describePush({ columns }: Collection, server: ServerState, state: RowState): PushedRow | undefined {
   const { id, version } = state
-  const base = baseOf(remote, state)
+  const base = baseOf(server, state)
   const { value } = version
   if (value === null) return base === null ? undefined : { id, value: null, partial: false } // made and removed here: never mind
   if (!base) return { id, value: withoutPutOff(value, state), partial: false }
@@ -237,7 +237,7 @@ function describePush({ columns }: Collection, remote: Remote, state: RowState):
       changed[property] = value[property] as never
   if (!Object.keys(changed).length) return
   // a server of 2011 would make a row of the part where it has none
-  if (remote.serverCollection === null) return { id, value, partial: false }
+  if (server.serverHistory === null) return { id, value, partial: false }
   return { id, value: changed, partial: true }
 }
 
@@ -246,7 +246,7 @@ export const withoutPutOff = (value: WireRow, { putOff }: RowState): WireRow =>
   putOff.length ? withoutIgnored(value, { ignored: putOff, putOff: [] }) : value
 
 // A server of 2012 writes dates as numbers.
-function writeFor({ dateForm }: Remote, { columns }: Collection, row: PushedRow): WireRow {
+function writeFor({ dateForm }: ServerState, { columns }: Collection, row: PushedRow): WireRow {
   if (dateForm === null || row.value === null) return writePushedRow(row)
   const value = { ...row.value }
   for (const { isDate, property } of columns) {

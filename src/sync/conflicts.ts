@@ -1,34 +1,34 @@
 // Asks the application about what is contested, outside any step, and stores what it decides.
 
 import { type Collection, keyOf, type Reference } from '../changes/collection.js'
-import { attempt, type Step } from '../changes/database/database.js'
+import { savepoint, type Transaction } from '../changes/database/database.js'
 import { readDependents } from '../changes/dependents.js'
 import { holdOne } from '../changes/held.js'
-import { baseOf, isInPush, type RowState, type WaitingReason } from '../changes/remotes.js'
+import { baseOf, isInPush, type RowState, type UnappliedReason } from '../changes/remotes.js'
 import { findOrphans } from '../changes/store.js'
 import { ConflictHandlerError, ConstraintError, ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
-import { writeDecision } from './decisions.js'
+import { writeResolution } from './decisions.js'
 import { differences, fromEntity, toEntity } from './entities.js'
-import { type Exchange, readRowStates, StepStamp, siblingOf } from './exchange.js'
+import { type Exchange, readRowStates, siblingOf, TransactionStamp } from './exchange.js'
 import { NO_FAMILY, readFamilies } from './families.js'
 import { type Conflict, type ConflictHandler, type ConflictUpdate, UPDATE_DATE } from './handlers.js'
 import { type Merge, merge } from './merge.js'
-import { findCircle, giveUpMoves } from './moves.js'
-import { takeWaiting } from './pull.js'
+import { discardMoves, findCircle } from './moves.js'
+import { applyUnapplied } from './pull.js'
 import { readEarly, removeDependents } from './removals.js'
-import { type Session, step } from './session.js'
-import { type Decided, isAutomatic, readCommonBases, restore, settle, type Taken } from './take.js'
+import { type Session, transaction } from './session.js'
+import { type Applied, applyDecided, isAutomatic, type Resolved, readCommonBases, restore } from './take.js'
 import { readUnpushed, writeUnpushed } from './unpushed.js'
-import { readWaitingChildren } from './waiting.js'
+import { readUnappliedChildren } from './waiting.js'
 
 /** What the handler is shown: a decision counts only if it is still so (law 3). */
 export interface Contested {
   readonly id: string
-  readonly reason: WaitingReason
-  readonly mine: WireRow | null
+  readonly reason: UnappliedReason
+  readonly local: WireRow | null
   readonly stamp: number
-  readonly theirs: WireRow | null
+  readonly remote: WireRow | null
   readonly json: string | null
   readonly base: WireRow | null | undefined
   /** The relation to a parent that was removed here, or that would close a circle here; contested whoever changed it. */
@@ -44,13 +44,13 @@ export interface Decision {
   readonly value: WireRow | null
 }
 
-export async function decideConflicts(session: Session): Promise<void> {
+export async function resolveConflicts(session: Session): Promise<void> {
   const { members, report } = session
-  const found = await step(session, function* (exchanges) {
+  const found = await transaction(session, function* (exchanges) {
     const [any] = exchanges
-    if (!any || exchanges.some(({ remote }) => remote.pulling)) return [] // half a pull is half the picture
-    const parts = yield* takeWaiting(any, new StepStamp(any))
-    const found: { collection: Collection; taken: Taken; contested: Contested[] }[] = []
+    if (!any || exchanges.some(({ server }) => server.pulling)) return [] // half a pull is half the picture
+    const parts = yield* applyUnapplied(any, new TransactionStamp(any))
+    const found: { collection: Collection; taken: Applied; contested: Contested[] }[] = []
     for (const { exchange, taken } of parts) {
       const isOurs = exchanges.some(each => each.collection === exchange.collection)
       const contested = isOurs ? yield* describeContested(exchange, taken.contested) : []
@@ -64,11 +64,11 @@ export async function decideConflicts(session: Session): Promise<void> {
   }
   for (const { collection, contested } of found) {
     const handler = members.find(m => m.collection === collection)?.handler
-    if (contested.length && handler) await decideWith(session, collection, handler, contested)
+    if (contested.length && handler) await resolveWith(session, collection, handler, contested)
   }
 }
 
-async function decideWith(
+async function resolveWith(
   session: Session,
   collection: Collection,
   handler: ConflictHandler,
@@ -77,15 +77,15 @@ async function decideWith(
   const { report } = session
   report.of(collection).conflicts += contested.length
   report.tell('conflicts')
-  const decisions = await ask(session, collection, handler, contested)
-  await step(session, function* (exchanges) {
+  const resolved = await ask(session, collection, handler, contested)
+  await transaction(session, function* (exchanges) {
     const exchange = exchanges.find(each => each.collection === collection)
     if (!exchange) return
-    const stamp = new StepStamp(exchange)
-    if (decisions.length) yield* stamp.take()
+    const stamp = new TransactionStamp(exchange)
+    if (resolved.length) yield* stamp.take()
     const left: Decision[] = []
-    const { url } = exchange.remote
-    for (const decision of childrenFirst(exchange, decisions))
+    const { url } = exchange.server
+    for (const decision of childrenFirst(exchange, resolved))
       if (!(yield* applyDecisions(exchange, [decision], url, stamp))) left.push(decision)
     yield* applyTogether(exchange, left, url, stamp)
   })
@@ -93,30 +93,30 @@ async function decideWith(
 }
 
 /** `isListed`: children are read of removals alone, for no decision is compared with them. */
-export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>, isListed = false): Step<Contested[]> {
+export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>, isListed = false): Transaction<Contested[]> {
   const contested: Contested[] = []
-  const states = [...(yield* readRowStates(exchange, [...ids])).values()].filter(state => state.waiting)
-  const families = yield* readFamilies(exchange, isListed ? states.filter(state => !state.waiting?.theirs) : states)
+  const states = [...(yield* readRowStates(exchange, [...ids])).values()].filter(state => state.unapplied)
+  const families = yield* readFamilies(exchange, isListed ? states.filter(state => !state.unapplied?.remote) : states)
   const basesOf = yield* readCommonBases(
     exchange,
-    states.map(state => ({ state, theirs: state.waiting?.theirs ?? null })),
+    states.map(state => ({ state, remote: state.unapplied?.remote ?? null })),
   )
   for (const state of states) {
-    const { id, version, waiting } = state
-    if (!waiting) continue
+    const { id, version, unapplied } = state
+    if (!unapplied) continue
     const { family, children } = families.get(id) ?? NO_FAMILY
     const base = basesOf(id)
-    const { reason, theirs } = waiting
-    const orphan = reason === 'parent-removed' && theirs ? yield* findLostParent(exchange, state, theirs) : undefined
-    const circle = reason === 'cycle' && theirs ? yield* findCircle(exchange, id, theirs) : undefined
+    const { reason, remote } = unapplied
+    const orphan = reason === 'parent-removed' && remote ? yield* findLostParent(exchange, state, remote) : undefined
+    const circle = reason === 'cycle' && remote ? yield* findCircle(exchange, id, remote) : undefined
     contested.push({
-      ...sidesOf(version.value, base, waiting.theirs, orphan),
+      ...sidesOf(version.value, base, unapplied.remote, orphan),
       ...(circle && { lost: circle.tree.property }),
       id,
       reason,
       stamp: version.stamp,
-      theirs: waiting.theirs,
-      json: waiting.json,
+      remote: unapplied.remote,
+      json: unapplied.json,
       family,
       children,
     })
@@ -125,22 +125,22 @@ export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>,
 }
 
 /** The relation by which a row needs one that was removed here. */
-function* findLostParent({ log, collection }: Exchange, { id, version }: RowState, theirs: WireRow): Step<Reference | undefined> {
-  const property = (yield* findOrphans(log.database, collection, [{ id, value: theirs, old: version }])).get(id)
+function* findLostParent({ log, collection }: Exchange, { id, version }: RowState, remote: WireRow): Transaction<Reference | undefined> {
+  const property = (yield* findOrphans(log.database, collection, [{ id, value: remote, old: version }])).get(id)
   return collection.parents.find(r => r.property === property)
 }
 
 // A row that needs one that was removed here: our side is the row without that parent, or, where it cannot be without, none.
 function sidesOf(
-  mine: WireRow | null,
+  local: WireRow | null,
   base: WireRow | null | undefined,
-  theirs: WireRow | null,
+  remote: WireRow | null,
   orphan: Reference | undefined,
-): Pick<Contested, 'mine' | 'base' | 'lost'> {
-  if (!orphan || !theirs) return { mine, base }
-  if (mine === null && orphan.onDelete === 'SET NULL')
-    return { mine: { ...theirs, [orphan.property]: null }, base: null, lost: orphan.property }
-  return { mine, base, ...(mine && { lost: orphan.property }) }
+): Pick<Contested, 'local' | 'base' | 'lost'> {
+  if (!orphan || !remote) return { local, base }
+  if (local === null && orphan.onDelete === 'SET NULL')
+    return { local: { ...remote, [orphan.property]: null }, base: null, lost: orphan.property }
+  return { local, base, ...(local && { lost: orphan.property }) }
 }
 
 // ---------------------------------------------------------------- the handler
@@ -166,7 +166,7 @@ async function ask(
     return await hold(
       session,
       collection,
-      questions.flatMap(q => q.decide(updates)),
+      questions.flatMap(q => q.resolve(updates)),
     )
   } catch (error) {
     if (signal?.aborted || error instanceof ConflictHandlerError) throw error
@@ -179,11 +179,11 @@ async function ask(
 }
 
 /** The decisions in the database's own spelling, where it has one. Throws ValueError. */
-async function hold(session: Session, collection: Collection, decisions: readonly Decision[]): Promise<Decision[]> {
-  if (!collection.columns.some(c => c.isSpelledThere)) return [...decisions]
-  return await step(session, function* () {
+async function hold(session: Session, collection: Collection, resolved: readonly Decision[]): Promise<Decision[]> {
+  if (!collection.columns.some(c => c.isSpelledThere)) return [...resolved]
+  return await transaction(session, function* () {
     const held: Decision[] = []
-    for (const { contested, value } of decisions)
+    for (const { contested, value } of resolved)
       held.push({ contested, value: value && (yield* holdOne(session.log.database, collection, value)) })
     return held
   })
@@ -211,10 +211,10 @@ function answered(
               ),
             timeout,
           )
-    const end = (settleWith: () => void) => {
+    const end = (applyDecision: () => void) => {
       clearTimeout(timer)
       signal?.removeEventListener('abort', abort)
-      settleWith()
+      applyDecision()
     }
     try {
       const result = handler(conflicts, updates, () => end(resolve))
@@ -233,18 +233,18 @@ function answered(
 const isPromise = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 
-function question(collection: Collection, contested: Contested): { conflict: Conflict; decide(updates: ConflictUpdate[]): Decision[] } {
-  const { id, reason, mine, theirs, base, children } = contested
+function question(collection: Collection, contested: Contested): { conflict: Conflict; resolve(updates: ConflictUpdate[]): Decision[] } {
+  const { id, reason, local, remote, base, children } = contested
   const merged = mergeOf(collection, contested)
   const entityOf = (row: WireRow | null) => row && toEntity(collection, id, row)
-  const local = entityOf(mine)
-  const shown = local && fromEntity(collection, local)
+  const localEntity = entityOf(local)
+  const shown = localEntity && fromEntity(collection, localEntity)
   let isRemote = false
   const conflict: Conflict & { [UPDATE_DATE]?: string } = {
     entity: collection.entity,
     id,
-    local,
-    remote: entityOf(theirs),
+    local: localEntity,
+    remote: entityOf(remote),
     base: base && toEntity(collection, id, base),
     properties: merged.properties,
     reason,
@@ -256,42 +256,42 @@ function question(collection: Collection, contested: Contested): { conflict: Con
   }
   return {
     conflict,
-    decide(updates) {
+    resolve(updates) {
       const update = updates.findLast(u => u.id === id || (u as Record<string, unknown>)[collection.keyProperty] === id)
-      if (isRemote) return [{ contested, value: theirs }]
+      if (isRemote) return [{ contested, value: remote }]
       if (update?._removed) return [{ contested, value: null }]
-      const assigned = local && shown ? differences(shown, fromEntity(collection, local)) : {}
-      const isDecided = merged.properties.length > 0 && merged.properties.every(p => Object.hasOwn(assigned, p))
-      if (!update && !isDecided) return []
-      const start = mine === null ? theirs : theirs === null ? mine : merged.value
+      const assigned = localEntity && shown ? differences(shown, fromEntity(collection, localEntity)) : {}
+      const isResolved = merged.properties.length > 0 && merged.properties.every(p => Object.hasOwn(assigned, p))
+      if (!update && !isResolved) return []
+      const start = local === null ? remote : remote === null ? local : merged.value
       return [{ contested, value: { ...start, ...assigned, ...(update && fromEntity(collection, update)) } }]
     },
   }
 }
 
-const mergeOf = (collection: Collection, { base, mine, theirs, lost }: Contested) =>
-  contestLost(merge(base, mine, theirs, isAutomatic(collection)), mine, lost)
+const mergeOf = (collection: Collection, { base, local, remote, lost }: Contested) =>
+  contestLost(merge(base, local, remote, isAutomatic(collection)), local, lost)
 
 /** What is contested of a row. */
 export const propertiesOf = (collection: Collection, contested: Contested) => mergeOf(collection, contested).properties
 
-function contestLost(merged: Merge, mine: WireRow | null, lost: string | undefined): Merge {
-  if (lost === undefined || mine === null || merged.value === null || merged.properties.includes(lost)) return merged
-  return { isContested: true, properties: [...merged.properties, lost], value: { ...merged.value, [lost]: mine[lost] ?? null } }
+function contestLost(merged: Merge, local: WireRow | null, lost: string | undefined): Merge {
+  if (lost === undefined || local === null || merged.value === null || merged.properties.includes(lost)) return merged
+  return { isContested: true, properties: [...merged.properties, lost], value: { ...merged.value, [lost]: local[lost] ?? null } }
 }
 
 // ---------------------------------------------------------------- what was decided
 
-function childrenFirst({ collection }: Exchange, decisions: readonly Decision[]): Decision[] {
+function childrenFirst({ collection }: Exchange, resolved: readonly Decision[]): Decision[] {
   const own = collection.parents.filter(r => r.parent === collection)
-  if (!own.length) return [...decisions]
-  const byId = new Map(decisions.map(d => [d.contested.id, d]))
+  if (!own.length) return [...resolved]
+  const byId = new Map(resolved.map(d => [d.contested.id, d]))
   const parentsOf = ({ contested, value }: Decision) =>
-    own.flatMap(r => byId.get(String((value ?? contested.mine ?? contested.theirs)?.[r.property])) ?? [])
+    own.flatMap(r => byId.get(String((value ?? contested.local ?? contested.remote)?.[r.property])) ?? [])
   // parents before children, reversed; rows that need each other come in any order
   const ordered = new Set<Decision>()
   const entered = new Set<Decision>()
-  for (const decision of decisions) {
+  for (const decision of resolved) {
     for (let path = [decision]; path.length; ) {
       const last = path.at(-1) as Decision
       const parents = entered.has(last) ? [] : parentsOf(last).filter(parent => !entered.has(parent))
@@ -304,12 +304,12 @@ function childrenFirst({ collection }: Exchange, decisions: readonly Decision[])
 }
 
 /** Stores decisions together, or none of them: false where the database does not take them as they are. */
-function* applyDecisions(exchange: Exchange, decisions: readonly Decision[], url: string, stamp: StepStamp): Step<boolean> {
+function* applyDecisions(exchange: Exchange, resolved: readonly Decision[], url: string, stamp: TransactionStamp): Transaction<boolean> {
   try {
-    yield* attempt(function* () {
+    yield* savepoint(function* () {
       const ready: Decision[] = []
-      const taken = new Map<string, Decided>()
-      for (const decision of decisions) {
+      const taken = new Map<string, Resolved>()
+      for (const decision of resolved) {
         const parents = yield* prepareDecision(exchange, decision, url, stamp)
         if (!parents) continue
         ready.push(decision)
@@ -322,13 +322,13 @@ function* applyDecisions(exchange: Exchange, decisions: readonly Decision[], url
       )
       const stored = ready.filter(d => isStillContested(states.get(d.contested.id) as RowState, d.contested))
       for (const { contested, value } of stored) {
-        const decided = { state: states.get(contested.id) as RowState, theirs: contested.theirs, value }
-        taken.set(nameOf(exchange, decided), decided)
+        const resolved = { state: states.get(contested.id) as RowState, remote: contested.remote, value }
+        taken.set(nameOf(exchange, resolved), resolved)
       }
-      yield* settle(exchange, [...taken.values()], stamp)
+      yield* applyDecided(exchange, [...taken.values()], stamp)
       for (const { contested, value } of stored) {
-        const { id, base, mine, theirs } = contested
-        yield* writeDecision(exchange, url, { id, base, local: mine, remote: theirs, decision: value })
+        const { id, base, local, remote } = contested
+        yield* writeResolution(exchange, url, { id, base, local: local, remote: remote, decision: value })
       }
     })
     return true
@@ -339,17 +339,17 @@ function* applyDecisions(exchange: Exchange, decisions: readonly Decision[], url
 }
 
 /** Rows that exchange their unique values are taken together, or not at all; what is left waits, and is asked about again. */
-function* applyTogether(exchange: Exchange, decisions: readonly Decision[], url: string, stamp: StepStamp): Step<void> {
-  if (decisions.length < 2 || (yield* applyDecisions(exchange, decisions, url, stamp))) return
-  const middle = decisions.length >> 1
-  yield* applyTogether(exchange, decisions.slice(0, middle), url, stamp)
-  yield* applyTogether(exchange, decisions.slice(middle), url, stamp)
+function* applyTogether(exchange: Exchange, resolved: readonly Decision[], url: string, stamp: TransactionStamp): Transaction<void> {
+  if (resolved.length < 2 || (yield* applyDecisions(exchange, resolved, url, stamp))) return
+  const middle = resolved.length >> 1
+  yield* applyTogether(exchange, resolved.slice(0, middle), url, stamp)
+  yield* applyTogether(exchange, resolved.slice(middle), url, stamp)
 }
 
-const nameOf = (exchange: Exchange, decided: Decided) => `${(decided.exchange ?? exchange).collection.name} ${decided.state.id}`
+const nameOf = (exchange: Exchange, resolved: Resolved) => `${(resolved.exchange ?? exchange).collection.name} ${resolved.state.id}`
 
-const isStillContested = ({ version, waiting }: RowState, contested: Contested) =>
-  version.stamp === contested.stamp && waiting !== undefined && waiting.json === contested.json
+const isStillContested = ({ version, unapplied }: RowState, contested: Contested) =>
+  version.stamp === contested.stamp && unapplied !== undefined && unapplied.json === contested.json
 
 /**
  * Stores what a decision takes along. Gives the parents that are to be stored together with its row; undefined, and nothing is stored, where it
@@ -359,19 +359,19 @@ function* prepareDecision(
   exchange: Exchange,
   { contested, value }: Decision,
   url: string,
-  stamp: StepStamp,
-): Step<readonly Decided[] | undefined> {
+  stamp: TransactionStamp,
+): Transaction<readonly Resolved[] | undefined> {
   const { id } = contested
   const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
   if (!isStillContested(state, contested)) return // it moved: asked again later
   if (value !== null) {
     const parents = yield* takeParents(exchange, id, value, stamp)
-    if (parents) yield* giveUpMoves(exchange, id, value)
+    if (parents) yield* discardMoves(exchange, id, value)
     return parents
   }
   const { family } = (yield* readFamilies(exchange, [state])).get(id) ?? NO_FAMILY
   if (family !== contested.family) return // or its children did
-  if ((yield* readWaitingChildren(exchange, id)).length) return // nor does a removal stand while a child waits
+  if ((yield* readUnappliedChildren(exchange, id)).length) return // nor does a removal stand while a child waits
   return state.version.value === null || (yield* takeChildren(exchange, contested, url, stamp)) ? [] : undefined
 }
 
@@ -379,8 +379,13 @@ function* prepareDecision(
  * Whoever takes the child takes its parents, which were removed here. They are to be stored together with it, for rows may need each other.
  * Undefined, and nothing is stored, where there is one to be had nowhere.
  */
-export function* takeParents(exchange: Exchange, id: string, value: WireRow, stamp: StepStamp): Step<readonly Decided[] | undefined> {
-  const missing: { there: Exchange; state: RowState; theirs: WireRow }[] = []
+export function* takeParents(
+  exchange: Exchange,
+  id: string,
+  value: WireRow,
+  stamp: TransactionStamp,
+): Transaction<readonly Resolved[] | undefined> {
+  const missing: { there: Exchange; state: RowState; remote: WireRow }[] = []
   const walked = new Set([`${exchange.collection.name} ${id}`])
   const rows = [{ from: exchange, at: id, row: value }]
   for (const { from, at, row } of rows) {
@@ -392,16 +397,16 @@ export function* takeParents(exchange: Exchange, id: string, value: WireRow, sta
       walked.add(`${parent.name} ${key}`)
       const state = (yield* readRowStates(there, [key])).get(key) as RowState
       if (state.version.value !== null) continue
-      const theirs = state.waiting ? state.waiting.theirs : baseOf(there.remote, state)
-      if (!theirs) return
-      missing.push({ there, state, theirs })
-      rows.push({ from: there, at: key, row: theirs })
+      const remote = state.unapplied ? state.unapplied.remote : baseOf(there.server, state)
+      if (!remote) return
+      missing.push({ there, state, remote })
+      rows.push({ from: there, at: key, row: remote })
     }
   }
-  const parents: Decided[] = []
-  for (const { there, state, theirs } of missing.reverse()) {
-    if (isInPush(there.remote, state)) yield* restore(there, state, theirs, stamp)
-    else parents.push({ exchange: there, state, theirs, value: theirs })
+  const parents: Resolved[] = []
+  for (const { there, state, remote } of missing.reverse()) {
+    if (isInPush(there.server, state)) yield* restore(there, state, remote, stamp)
+    else parents.push({ exchange: there, state, remote, value: remote })
   }
   return parents
 }
@@ -410,14 +415,14 @@ export function* takeParents(exchange: Exchange, id: string, value: WireRow, sta
  * A removal that was decided takes its children along; those with news of their own can be read, and brought back, in the journal.
  * False where it is too early for that.
  */
-function* takeChildren(exchange: Exchange, { id, theirs }: Contested, url: string, stamp: StepStamp): Step<boolean> {
+function* takeChildren(exchange: Exchange, { id, remote }: Contested, url: string, stamp: TransactionStamp): Transaction<boolean> {
   // where ON DELETE forbids it the children that were shown go as well, or the decision could never be stored
   const dependents = yield* readDependents(exchange.log.database, exchange.collection, [id], { takesAll: true })
   if (dependents.blocked.length) throw new ConstraintError('foreign-key', undefined)
-  if (theirs === null && (yield* readEarly(exchange, dependents.removed)).length) return false
+  if (remote === null && (yield* readEarly(exchange, dependents.removed)).length) return false
   yield* writeUnpushed(yield* readUnpushed(exchange, dependents.removed), url)
   // where the removal is our own decision it is news, and so is what goes along
-  const from = theirs === null ? exchange : { ...exchange, siblings: new Map() }
+  const from = remote === null ? exchange : { ...exchange, siblings: new Map() }
   yield* removeDependents(from, [id], dependents, stamp)
   return true
 }

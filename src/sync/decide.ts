@@ -1,20 +1,20 @@
 // Stores what the application decides about a row in the journal.
 
 import type { Collection } from '../changes/collection.js'
-import { query, quote, type Step } from '../changes/database/database.js'
+import { query, quote, type Transaction } from '../changes/database/database.js'
 import { readDependents } from '../changes/dependents.js'
 import { baseOf, isInPush, type RowState } from '../changes/remotes.js'
 import { readVersions } from '../changes/rows.js'
 import { storeVersions } from '../changes/store.js'
 import { releaseFirst } from '../changes/storeChanges.js'
-import { ConstraintError, NotWaitingError, UnpushedChildrenError } from '../errors.js'
+import { ConstraintError, NotInJournalError, UnpushedChildrenError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import { takeParents } from './conflicts.js'
-import { writeDecision } from './decisions.js'
-import { type Exchange, readRowStates, StepStamp } from './exchange.js'
-import { giveUpMoves } from './moves.js'
+import { writeResolution } from './decisions.js'
+import { type Exchange, readRowStates, TransactionStamp } from './exchange.js'
+import { discardMoves } from './moves.js'
 import { removeDependents } from './removals.js'
-import { type Decided, restore, settle } from './take.js'
+import { applyDecided, type Resolved, restore } from './take.js'
 import { readUnpushed, writeUnpushed } from './unpushed.js'
 
 export interface JournalOptions {
@@ -27,7 +27,7 @@ export interface JournalOptions {
   readonly children?: 'journal'
 }
 
-export interface DecideOptions extends JournalOptions {
+export interface ResolveOptions extends JournalOptions {
   /**
    * The id of a row that means the same, such as the `holder` of a unique value: it goes, and the rows that need it need the decided one
    * instead.
@@ -39,30 +39,30 @@ export interface DecideOptions extends JournalOptions {
 export function* storeDecision(
   exchange: Exchange,
   state: RowState,
-  theirs: WireRow | null,
+  remote: WireRow | null,
   value: WireRow | null,
-  { children, replaces }: DecideOptions = {},
-): Step<void> {
-  const { remote } = exchange
+  { children, replaces }: ResolveOptions = {},
+): Transaction<void> {
+  const { server } = exchange
   const { id, version } = state
-  const stamp = new StepStamp(exchange)
-  const base = baseOf(remote, state)
-  let parents: readonly Decided[] = []
+  const stamp = new TransactionStamp(exchange)
+  const base = baseOf(server, state)
+  let parents: readonly Resolved[] = []
   if (value !== null) {
     parents = (yield* takeParents(exchange, id, value, stamp)) ?? []
-    yield* giveUpMoves(exchange, id, value)
+    yield* discardMoves(exchange, id, value)
   } else {
     // a new row of ours: what the server has below it says that it has one as well, which was not read yet
-    const isGivenUp = theirs === null && (isInPush(remote, state) || (!state.waiting && !base))
-    yield* removeFamily(exchange, state, { isOurs: theirs !== null || isGivenUp, isGivenUp, children }, stamp)
+    const isGivenUp = remote === null && (isInPush(server, state) || (!state.unapplied && !base))
+    yield* removeFamily(exchange, state, { isOurs: remote !== null || isGivenUp, isGivenUp, children }, stamp)
   }
   const replaced = replaces === undefined ? undefined : yield* release(exchange, replaces)
-  if (value === theirs && isInPush(remote, state)) {
-    yield* settle(exchange, parents, stamp)
-    yield* restore(exchange, state, theirs, stamp)
-  } else yield* settle(exchange, [...parents, { state, theirs, value }], stamp)
+  if (value === remote && isInPush(server, state)) {
+    yield* applyDecided(exchange, parents, stamp)
+    yield* restore(exchange, state, remote, stamp)
+  } else yield* applyDecided(exchange, [...parents, { state, remote, value }], stamp)
   if (replaced) yield* replace(exchange, replaced, id, children, stamp)
-  yield* writeDecision(exchange, remote.url, { id, base, local: version.value, remote: theirs, decision: value })
+  yield* writeResolution(exchange, server.url, { id, base, local: version.value, remote: remote, decision: value })
 }
 
 /**
@@ -72,13 +72,13 @@ export function* storeDecision(
  */
 export function* removeFamily(
   exchange: Exchange,
-  { id, version, waiting }: RowState,
+  { id, version, unapplied }: RowState,
   { isOurs, isGivenUp, children }: { isOurs: boolean; isGivenUp?: boolean; children: JournalOptions['children'] },
-  stamp: StepStamp,
-): Step<void> {
-  const { log, collection, remote } = exchange
+  stamp: TransactionStamp,
+): Transaction<void> {
+  const { log, collection, server } = exchange
   if (version.value === null) return
-  const takesAll = waiting !== undefined || children === 'journal'
+  const takesAll = unapplied !== undefined || children === 'journal'
   const dependents = yield* readDependents(log.database, collection, [id], { takesAll })
   if (dependents.blocked.length) throw new ConstraintError('foreign-key', undefined)
   const unpushed = yield* readUnpushed(exchange, [...dependents.removed, ...dependents.forbidding], isGivenUp)
@@ -87,13 +87,13 @@ export function* removeFamily(
       unpushed.map(({ collection: there, state }) => [`${there.name} ${state.id}`, { entity: there.entity, id: state.id }]),
     )
     for (const row of dependents.forbidding) lost.set(`${row.collection.name} ${row.id}`, { entity: row.collection.entity, id: row.id })
-    if (lost.size) refuseChildren(collection, id, [...lost.values()])
+    if (lost.size) rejectUnpushedChildren(collection, id, [...lost.values()])
   }
-  yield* writeUnpushed(unpushed, remote.url)
+  yield* writeUnpushed(unpushed, server.url)
   yield* removeDependents(isOurs ? { ...exchange, siblings: new Map() } : exchange, [id], dependents, stamp)
 }
 
-function refuseChildren({ entity }: Collection, id: string, children: readonly { entity: string; id: string }[]): never {
+function rejectUnpushedChildren({ entity }: Collection, id: string, children: readonly { entity: string; id: string }[]): never {
   const some = children.slice(0, 3).map(c => `${c.entity} ${c.id}`)
   if (children.length > some.length) some.push('…')
   throw new UnpushedChildrenError(
@@ -105,11 +105,11 @@ function refuseChildren({ entity }: Collection, id: string, children: readonly {
 }
 
 /** Lets a row that is about to go let go of its unique values, while the rows that need it are still there. */
-function* release(exchange: Exchange, id: string): Step<RowState> {
+function* release(exchange: Exchange, id: string): Transaction<RowState> {
   const { log, collection } = exchange
   const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
   const { value } = state.version
-  if (value === null) throw new NotWaitingError(`There is no ${collection.entity} ${id} to be replaced.`, { entity: collection.entity })
+  if (value === null) throw new NotInJournalError(`There is no ${collection.entity} ${id} to be replaced.`, { entity: collection.entity })
   const change = { collection, id, old: state.version, value: null, stamp: state.version.stamp }
   yield* releaseFirst(log, [{ change, indexes: yield* log.database.uniqueIndexes(collection.table), cleared: [] }], [change])
   return state
@@ -119,8 +119,14 @@ function* release(exchange: Exchange, id: string): Step<RowState> {
  * Moves the rows that need one to another one, and removes it: all of that is news, and the journal can bring the row back. A row whose own
  * key is that of the row which goes cannot be moved.
  */
-function* replace(exchange: Exchange, replaced: RowState, by: string, children: JournalOptions['children'], stamp: StepStamp): Step<void> {
-  const { log, collection, remote } = exchange
+function* replace(
+  exchange: Exchange,
+  replaced: RowState,
+  by: string,
+  children: JournalOptions['children'],
+  stamp: TransactionStamp,
+): Transaction<void> {
+  const { log, collection, server } = exchange
   const { database } = log
   const { id, version } = replaced
   for (const { child, childTable, childColumn, property, isOwnKey, parentColumn } of collection.children) {
@@ -144,7 +150,7 @@ function* replace(exchange: Exchange, replaced: RowState, by: string, children: 
   const old = (yield* readVersions(database, collection, [id])).get(id) ?? version
   yield* removeFamily(exchange, { ...replaced, version: old }, { isOurs: true, children }, stamp)
   yield* storeVersions(log, collection, [{ id, old, value: null }], yield* database.tick())
-  yield* writeDecision(exchange, remote.url, {
-    ...{ id, base: baseOf(remote, replaced), local: version.value, remote: null, decision: null },
+  yield* writeResolution(exchange, server.url, {
+    ...{ id, base: baseOf(server, replaced), local: version.value, remote: null, decision: null },
   })
 }

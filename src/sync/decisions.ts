@@ -1,10 +1,10 @@
 // The journal of decided conflicts: for people, and for undo.
 
-import { query, type Step } from '../changes/database/database.js'
+import { query, type Transaction } from '../changes/database/database.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { Exchange } from './exchange.js'
 
-export interface DecidedRow {
+export interface ResolutionRow {
   readonly id: string
   readonly base: WireRow | null | undefined
   readonly local: WireRow | null
@@ -12,13 +12,13 @@ export interface DecidedRow {
   readonly decision: WireRow | null
 }
 
-export function* writeDecision(
+export function* writeResolution(
   { collection }: Pick<Exchange, 'collection'>,
   url: string,
-  { id, base, local, remote, decision }: DecidedRow,
-): Step<void> {
+  { id, base, local, remote, decision }: ResolutionRow,
+): Transaction<void> {
   yield* query(
-    `INSERT INTO sync_decision (collection, row_id, url, decided_at, base, local, remote, decision) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO sync_resolution (collection, row_id, url, resolved_at, base, local, remote, decision) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[collection.name, id, url, Date.now(), base === undefined ? null : JSON.stringify(base)],
     ...[local, remote, decision].map(row => (row === null ? null : JSON.stringify(row))),
   )

@@ -1,7 +1,7 @@
 // The rows that the removals of others would take along, as they stand: of many removals with the statements of one.
 
 import type { Reference } from '../changes/collection.js'
-import type { Step } from '../changes/database/database.js'
+import type { Transaction } from '../changes/database/database.js'
 import { type Dependent, nameOf, readDependents } from '../changes/dependents.js'
 import type { RowState } from '../changes/remotes.js'
 import { type Exchange, isClean, siblingOf } from './exchange.js'
@@ -23,7 +23,7 @@ interface Child {
 }
 
 /** Reads the families of rows that stand here, by id: of each as if it alone were removed. Those that have none are absent. */
-export function* readFamilies(exchange: Exchange, states: readonly RowState[]): Step<Map<string, Family>> {
+export function* readFamilies(exchange: Exchange, states: readonly RowState[]): Transaction<Map<string, Family>> {
   const { log, collection } = exchange
   const families = new Map<string, Family>()
   const ids = states.filter(state => state.version.value !== null).map(state => state.id)

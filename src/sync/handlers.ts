@@ -1,7 +1,7 @@
 // Conflict handlers: what an application is asked with, and the usual answers.
 
 import type { ObjectLiteral } from 'typeorm'
-import type { WaitingReason } from '../changes/remotes.js'
+import type { UnappliedReason } from '../changes/remotes.js'
 
 /** A row with both its sides, as a handler is asked about it and as the journal lists it. */
 export interface RowSides<Entity extends ObjectLiteral = ObjectLiteral> {
@@ -21,7 +21,7 @@ export interface RowSides<Entity extends ObjectLiteral = ObjectLiteral> {
 /** A row that both sides changed, so that nobody but the application can say what it should be. What is assigned to `local` counts as decided. */
 export interface Conflict<Entity extends ObjectLiteral = ObjectLiteral> extends RowSides<Entity> {
   /** `contested`, or `children-changed`, `parent-removed`, `cycle`: a matter of other rows. */
-  readonly reason: WaitingReason
+  readonly reason: UnappliedReason
   /** Rows that were changed here and that the server's removal of this one takes along. */
   readonly children: readonly { readonly entity: string; readonly id: string }[]
   /** Takes the server's side, whole; also where a side is null. */
@@ -87,11 +87,11 @@ export const preferNewestConflictHandler: ConflictHandler = preferNewest()
  * it, undefined to let it wait.
  */
 export function resolveEach<Entity extends ObjectLiteral>(
-  decide: (conflict: Conflict<Entity>) => Partial<Entity> | null | undefined | Promise<Partial<Entity> | null | undefined>,
+  resolve: (conflict: Conflict<Entity>) => Partial<Entity> | null | undefined | Promise<Partial<Entity> | null | undefined>,
 ): ConflictHandler<Entity> {
   return async (conflicts, updatesToPush) => {
     for (const conflict of conflicts) {
-      const winner = await decide(conflict)
+      const winner = await resolve(conflict)
       if (winner === undefined) continue
       if (winner === conflict.remote) conflict.takeRemote()
       else if (winner === null) updatesToPush.push({ id: conflict.id, _removed: true })

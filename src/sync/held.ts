@@ -1,26 +1,26 @@
 // What is not told yet, for a word about it, or about rows that hang on it, has to come first.
 
 import { type Collection, keyOf } from '../changes/collection.js'
-import { first, imagesOf, query, quote, type Step } from '../changes/database/database.js'
+import { baseTableOf, first, query, quote, type Transaction } from '../changes/database/database.js'
 import { baseOf, isAgreed, isHeld, type RowState } from '../changes/remotes.js'
 import type { WireRow } from '../protocol/messages.js'
 import { type Exchange, readRowStates, siblingOf } from './exchange.js'
-import { writeRefusals } from './refusals.js'
+import { writeRejections } from './refusals.js'
 import type { Exchanges } from './session.js'
-import { readWaiting } from './waiting.js'
+import { readUnapplied } from './waiting.js'
 
 /**
  * A removal waits with the rows that wait for a word about it, however far below it they hang on the server (law 9). `left`: so does one from
  * which rows were moved away that are told later; those of other collections, or all of them.
  */
-export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'all'): Step<void> {
+export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'all'): Transaction<void> {
   const [any] = exchanges
   if (!any) return
   let level = new Map<Collection, Set<string>>()
-  if (yield* isAnyWaiting()) {
+  if (yield* isAnyUnapplied()) {
     for (const collection of any.siblings.keys()) {
       const there = siblingOf(any, collection) as Exchange
-      for (const [id, { theirs }] of yield* readWaiting(there)) addParents(level, collection, id, theirs)
+      for (const [id, { remote }] of yield* readUnapplied(there)) addParents(level, collection, id, remote)
     }
   }
   for (const { collection } of left === 'none' ? [] : exchanges) {
@@ -40,27 +40,27 @@ export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'al
       if (!there) continue
       for (const state of (yield* readRowStates(there, [...ids])).values()) {
         const { id, version } = state
-        const isGoing = version.stamp > 0 && version.value === null && !isAgreed(there.remote, state, version.stamp)
+        const isGoing = version.stamp > 0 && version.value === null && !isAgreed(there.server, state, version.stamp)
         if (!isGoing || walked.has(`${parent.name} ${id}`)) continue
         walked.add(`${parent.name} ${id}`)
         if (own && !isHeld(state)) held.set(own, [...(held.get(own) ?? []), state])
         // the server's own cascade would come down from there
-        addParents(next, parent, id, baseOf(there.remote, state) ?? null)
+        addParents(next, parent, id, baseOf(there.server, state) ?? null)
       }
     }
     level = next
   }
   const detail = 'Rows that need it wait for a decision, or are told first.'
   for (const [exchange, states] of held)
-    yield* writeRefusals(
+    yield* writeRejections(
       exchange,
       states.map(({ id, version }) => ({ id, code: 'children-exist' as const, detail, stamp: version.stamp })),
     )
 }
 
 /** Usually nothing waits. */
-export function* isAnyWaiting(): Step<boolean> {
-  return (yield* first('SELECT 1 FROM sync_conflict LIMIT 1')) !== undefined
+export function* isAnyUnapplied(): Transaction<boolean> {
+  return (yield* first('SELECT 1 FROM sync_unapplied LIMIT 1')) !== undefined
 }
 
 function addParents(level: Map<Collection, Set<string>>, collection: Collection, id: string, row: WireRow | null): void {
@@ -77,26 +77,26 @@ function add(level: Map<Collection, Set<string>>, collection: Collection, id: st
 }
 
 /** Removed rows that others were moved away from: told first, their removal would take those along on the server. */
-function* readLeft(exchange: Exchange, parent: Collection): Step<string[]> {
-  const { log, collection, remote } = exchange
+function* readLeft(exchange: Exchange, parent: Collection): Transaction<string[]> {
+  const { log, collection, server } = exchange
   const left: string[] = []
   for (const { property, childColumn, isOwnKey, parent: needed, parentColumn } of collection.parents) {
     // a row whose own key it is does not move
     if (needed !== parent || parentColumn !== parent.table.key || isOwnKey) continue
     const rows = yield* query(
       `SELECT DISTINCT i._sync_id AS id
-         FROM ${quote(imagesOf(collection.table))} i JOIN sync_tombstone t ON t.collection = ? AND t.id = ${log.database.text(`i.${quote(childColumn)}`)}
-        WHERE i._sync_remote = ?`,
+         FROM ${quote(baseTableOf(collection.table))} i JOIN sync_tombstone t ON t.collection = ? AND t.id = ${log.database.text(`i.${quote(childColumn)}`)}
+        WHERE i._sync_server = ?`,
       parent.name,
-      remote.id,
+      server.id,
     )
     const states = yield* readRowStates(
       exchange,
       rows.map(r => String(r.id)),
     )
     for (const state of states.values()) {
-      const before = baseOf(remote, state)?.[property]
-      if (isHeld(state) || isAgreed(remote, state, state.version.stamp) || !state.version.value || typeof before !== 'string') continue
+      const before = baseOf(server, state)?.[property]
+      if (isHeld(state) || isAgreed(server, state, state.version.stamp) || !state.version.value || typeof before !== 'string') continue
       if (state.version.value[property] !== before) left.push(before)
     }
   }
@@ -104,16 +104,16 @@ function* readLeft(exchange: Exchange, parent: Collection): Step<string[]> {
 }
 
 /** What waits is not told, whatever `told` says: the stamp of our version is noted with every push. */
-export function* noteUntold(exchange: Exchange): Step<void> {
-  const { log, remote } = exchange
-  const ids = [...(yield* readWaiting(exchange)).keys()]
+export function* noteUnpushed(exchange: Exchange): Transaction<void> {
+  const { log, server } = exchange
+  const ids = [...(yield* readUnapplied(exchange)).keys()]
   if (!ids.length) return
   const states = [...(yield* readRowStates(exchange, ids)).values()]
-  const moved = states.filter(s => !isAgreed(remote, s, s.version.stamp) && s.waiting?.untold !== s.version.stamp)
+  const moved = states.filter(s => !isAgreed(server, s, s.version.stamp) && s.unapplied?.unpushed !== s.version.stamp)
   yield* log.database.updateRows(
-    'sync_conflict',
-    ['untold'],
-    ['remote', 'id'],
-    moved.map(s => [s.version.stamp, remote.id, s.id]),
+    'sync_unapplied',
+    ['unpushed'],
+    ['server', 'id'],
+    moved.map(s => [s.version.stamp, server.id, s.id]),
   )
 }

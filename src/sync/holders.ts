@@ -1,6 +1,6 @@
 // Which row has a unique value here that one of the server's needs.
 
-import { query, quote, type Step } from '../changes/database/database.js'
+import { query, quote, type Transaction } from '../changes/database/database.js'
 import type { ColumnCodec } from '../changes/values.js'
 import { ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
@@ -18,7 +18,7 @@ const AT_ONCE = 100
 export function* readHolders(
   { log, collection }: Exchange,
   rows: readonly { readonly id: string; readonly value: WireRow }[],
-): Step<Map<string, Holder>> {
+): Transaction<Map<string, Holder>> {
   const { database } = log
   const { table } = collection
   const holders = new Map<string, Holder>()

@@ -3,28 +3,28 @@
 import type { ObjectLiteral } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import { first, query, quote, type Step } from '../changes/database/database.js'
+import { first, query, quote, type Transaction } from '../changes/database/database.js'
 import { holdOne } from '../changes/held.js'
-import { baseOf, forgetRemote, isInPush, type RowState, remotesOf } from '../changes/remotes.js'
+import { baseOf, forgetServer, isInPush, type RowState, serversOf } from '../changes/remotes.js'
 import { storeVersions } from '../changes/store.js'
-import { NotWaitingError } from '../errors.js'
-import { type DecideOptions, type JournalOptions, removeFamily, storeDecision } from './decide.js'
+import { NotInJournalError } from '../errors.js'
+import { type JournalOptions, type ResolveOptions, removeFamily, storeDecision } from './decide.js'
 import { fromEntity } from './entities.js'
-import { type Exchange, isClean, openExchange, readRowStates, StepStamp } from './exchange.js'
+import { type Exchange, isClean, openExchange, readRowStates, TransactionStamp } from './exchange.js'
 import {
-  type DecidedConflict,
-  decidedConflict,
-  listRefused,
-  listWaiting,
+  listRejected,
+  listUnapplied,
   type PendingChange,
   parseRow,
   pendingChange,
-  type RefusedRow,
-  type WaitingRow,
+  type RejectedRow,
+  type ResolvedConflict,
+  resolvedConflict,
+  type UnappliedRow,
 } from './listed.js'
 import { isSameRow } from './merge.js'
 import { hasChanges, readPending } from './pending.js'
-import { tellRowsAgain } from './refusals.js'
+import { pushRowsAgain } from './refusals.js'
 
 /** The journal of an entity's sync. `url` narrows a call to one server, where the entity has several. */
 export class SyncJournal<Entity extends ObjectLiteral> {
@@ -57,52 +57,52 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   /** Is anything pending, refused, or waiting with a change of ours? Costs as much as a look at the first of it. */
   async hasLocalChanges(): Promise<boolean> {
     const { log, collection, hasServer } = this
-    return log.database.step(
+    return log.database.transaction(
       function* () {
-        const remotes = yield* remotesOf(collection)
-        for (const { id } of remotes) {
+        const servers = yield* serversOf(collection)
+        for (const { id } of servers) {
           const exchange = yield* openExchange(log, collection, id)
           if (exchange && (yield* hasChanges(exchange))) return true
         }
         // what was never synced is on no server
-        return hasServer && !remotes.length && (yield* first(`SELECT 1 FROM ${quote(collection.table.name)} LIMIT 1`)) !== undefined
+        return hasServer && !servers.length && (yield* first(`SELECT 1 FROM ${quote(collection.table.name)} LIMIT 1`)) !== undefined
       },
       { readOnly: true },
     )
   }
 
   /** Rows of the servers' that could not be stored here yet, and why. */
-  async waiting(url?: string): Promise<WaitingRow<Entity>[]> {
-    return this.#read(url, exchange => listWaiting<Entity>(exchange))
+  async unapplied(url?: string): Promise<UnappliedRow<Entity>[]> {
+    return this.#read(url, exchange => listUnapplied<Entity>(exchange))
   }
 
   /** Rows that servers refused, and why. */
-  async refused(url?: string): Promise<RefusedRow<Entity>[]> {
-    return this.#read(url, exchange => listRefused<Entity>(exchange))
+  async rejected(url?: string): Promise<RejectedRow<Entity>[]> {
+    return this.#read(url, exchange => listRejected<Entity>(exchange))
   }
 
   /** Decided conflicts, the newest first. */
-  async decisions(limit = 100): Promise<DecidedConflict<Entity>[]> {
-    const rows = await this.log.database.step(
-      () => query('SELECT * FROM sync_decision WHERE collection = ? ORDER BY id DESC LIMIT ?', this.collection.name, limit),
+  async resolved(limit = 100): Promise<ResolvedConflict<Entity>[]> {
+    const rows = await this.log.database.transaction(
+      () => query('SELECT * FROM sync_resolution WHERE collection = ? ORDER BY id DESC LIMIT ?', this.collection.name, limit),
       { readOnly: true },
     )
-    return rows.map(row => decidedConflict<Entity>(this.collection, row))
+    return rows.map(row => resolvedConflict<Entity>(this.collection, row))
   }
 
   /** Forgets decisions that are older than so many milliseconds. */
-  async pruneDecisions({ olderThan }: { olderThan: number }): Promise<void> {
-    await this.log.database.step(() =>
-      query('DELETE FROM sync_decision WHERE collection = ? AND decided_at < ?', this.collection.name, Date.now() - olderThan),
+  async pruneResolved({ olderThan }: { olderThan: number }): Promise<void> {
+    await this.log.database.transaction(() =>
+      query('DELETE FROM sync_resolution WHERE collection = ? AND resolved_at < ?', this.collection.name, Date.now() - olderThan),
     )
   }
 
-  /** Has a refused row told again by the next sync. Throws NotWaitingError where it was not refused. */
+  /** Has a refused row told again by the next sync. Throws NotInJournalError where it was not refused. */
   async retry(id: string, options?: string | Pick<JournalOptions, 'url'>): Promise<void> {
-    await this.#settle(options, id, 'was refused by no server', {
+    await this.#applyDecided(options, id, 'was refused by no server', {
       isMeant: (_, { rejection, version }) => rejection?.stamp === version.stamp,
-      *settle(exchange) {
-        yield* tellRowsAgain(exchange, [id])
+      *applyDecided(exchange) {
+        yield* pushRowsAgain(exchange, [id])
       },
     })
   }
@@ -110,20 +110,20 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   /**
    * Decides what a waiting row is to be: an entity, or null to remove it. It is told by the next sync. Where a unique value is taken
    * (`not-unique`), other values keep both rows, and `{ replaces: holder }` makes one of two that mean the same.
-   * Throws NotWaitingError where the row does not wait, ValueError and ConstraintError where it cannot be stored, UnpushedChildrenError
+   * Throws NotInJournalError where the row does not wait, ValueError and ConstraintError where it cannot be stored, UnpushedChildrenError
    * where rows would go along that were not pushed.
    */
-  async decide(id: string, winner: Partial<Entity> | null, options?: string | DecideOptions): Promise<void> {
+  async resolve(id: string, winner: Partial<Entity> | null, options?: string | ResolveOptions): Promise<void> {
     const { collection } = this
-    await this.#settle(options, id, 'waits for no decision', {
-      isMeant: (_, { waiting }) => waiting !== undefined,
-      *settle(exchange, state, chosen) {
-        const theirs = state.waiting?.theirs ?? null
+    await this.#applyDecided(options, id, 'waits for no decision', {
+      isMeant: (_, { unapplied }) => unapplied !== undefined,
+      *applyDecided(exchange, state, chosen) {
+        const remote = state.unapplied?.remote ?? null
         const value = winner && {
-          ...(state.version.value ?? theirs),
+          ...(state.version.value ?? remote),
           ...(yield* holdOne(exchange.log.database, collection, fromEntity(collection, winner))),
         }
-        yield* storeDecision(exchange, state, theirs, value, chosen)
+        yield* storeDecision(exchange, state, remote, value, chosen)
       },
     })
   }
@@ -131,76 +131,77 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   /**
    * Gives up our change of a row that is pending, waits or was refused: it becomes what the server has. What a push without an answer
    * carries may have arrived: then this is told by the next sync, as an edit that takes the change back.
-   * Throws NotWaitingError where there is none, or where it is not known what the server has; then sync first. Throws
+   * Throws NotInJournalError where there is none, or where it is not known what the server has; then sync first. Throws
    * UnpushedChildrenError where rows would go along that were not pushed.
    */
-  async giveUp(id: string, options?: string | JournalOptions): Promise<void> {
-    const before = ({ remote }: Exchange, state: RowState) => (state.waiting ? state.waiting.theirs : baseOf(remote, state))
-    await this.#settle(options, id, 'has no change of ours to give up', {
+  async discard(id: string, options?: string | JournalOptions): Promise<void> {
+    const before = ({ server }: Exchange, state: RowState) => (state.unapplied ? state.unapplied.remote : baseOf(server, state))
+    await this.#applyDecided(options, id, 'has no change of ours to give up', {
       isMeant(exchange, state) {
-        const theirs = before(exchange, state)
-        if (theirs === undefined || (isClean(exchange, state) && !state.waiting)) return false
-        return !isInPush(exchange.remote, state) || !isSameRow(state.version.value, theirs) // it was given up already
+        const remote = before(exchange, state)
+        if (remote === undefined || (isClean(exchange, state) && !state.unapplied)) return false
+        return !isInPush(exchange.server, state) || !isSameRow(state.version.value, remote) // it was given up already
       },
-      *settle(exchange, state, chosen) {
-        const theirs = before(exchange, state)
-        if (theirs !== undefined) yield* storeDecision(exchange, state, theirs, theirs, chosen)
+      *applyDecided(exchange, state, chosen) {
+        const remote = before(exchange, state)
+        if (remote !== undefined) yield* storeDecision(exchange, state, remote, remote, chosen)
       },
     })
   }
 
   /**
    * Brings back the side that a decision put aside, as a change of ours that the next sync tells: the local one where the remote one was
-   * taken, else the remote one; or the side that is named. Throws NotWaitingError where there is no such decision, or the row moved on
+   * taken, else the remote one; or the side that is named. Throws NotInJournalError where there is no such decision, or the row moved on
    * since, ConstraintError where it needs a row that is not there, UnpushedChildrenError as `decide` does.
    */
-  async undo(decisionId: number, side?: 'local' | 'remote' | 'base', { children }: Pick<JournalOptions, 'children'> = {}): Promise<void> {
+  async undo(resolutionId: number, side?: 'local' | 'server' | 'base', { children }: Pick<JournalOptions, 'children'> = {}): Promise<void> {
     const { log, collection } = this
-    await log.database.step(function* () {
-      const row = yield* first('SELECT * FROM sync_decision WHERE id = ? AND collection = ?', decisionId, collection.name)
-      if (!row) throw new NotWaitingError(`There is no decision ${decisionId} about ${collection.entity}.`, { entity: collection.entity })
+    await log.database.transaction(function* () {
+      const row = yield* first('SELECT * FROM sync_resolution WHERE id = ? AND collection = ?', resolutionId, collection.name)
+      if (!row)
+        throw new NotInJournalError(`There is no decision ${resolutionId} about ${collection.entity}.`, { entity: collection.entity })
       const [base, local, remote, decision] = [row.base, row.local, row.remote, row.decision].map(parseRow)
       const id = String(row.row_id)
       const chosen =
         side === 'base' ? base : side === 'local' || (side === undefined && isSameRow(decision ?? null, remote ?? null)) ? local : remote
-      const exchange = yield* openExchange(log, collection, (yield* remotesOf(collection))[0]?.id ?? -1)
+      const exchange = yield* openExchange(log, collection, (yield* serversOf(collection))[0]?.id ?? -1)
       const state = exchange && (yield* readRowStates(exchange, [id])).get(id)
       if (!state || !isSameRow(state.version.value, decision ?? null)) {
-        throw new NotWaitingError(`${collection.entity} ${id} has changed since; edit it instead of undoing decision ${decisionId}.`, {
+        throw new NotInJournalError(`${collection.entity} ${id} has changed since; edit it instead of undoing decision ${resolutionId}.`, {
           entity: collection.entity,
         })
       }
       const value = chosen ?? null
-      if (value === null) yield* removeFamily(exchange, state, { isOurs: true, children }, new StepStamp(exchange))
+      if (value === null) yield* removeFamily(exchange, state, { isOurs: true, children }, new TransactionStamp(exchange))
       yield* storeVersions(log, collection, [{ id, old: state.version, value }], yield* log.database.tick())
-      yield* query('DELETE FROM sync_decision WHERE id = ?', decisionId)
+      yield* query('DELETE FROM sync_resolution WHERE id = ?', resolutionId)
     })
     await log.database.save()
   }
 
   /** The servers that are known, and how far they were read: the server's stamp, in milliseconds since 1/1/1970. */
   async servers(): Promise<{ url: string; readUpTo: number }[]> {
-    const remotes = await this.log.database.step(() => remotesOf(this.collection), { readOnly: true })
-    return remotes.map(({ url, serverDate }) => ({ url, readUpTo: serverDate }))
+    const servers = await this.log.database.transaction(() => serversOf(this.collection), { readOnly: true })
+    return servers.map(({ url, serverDate }) => ({ url, readUpTo: serverDate }))
   }
 
   /** Forgets a server that is no longer wanted: its state goes, the rows stay. */
   async forget(url: string): Promise<void> {
     const { log, collection } = this
-    await log.database.step(function* () {
-      for (const remote of yield* remotesOf(collection)) if (remote.url === url) yield* forgetRemote(log.database, collection, remote)
+    await log.database.transaction(function* () {
+      for (const server of yield* serversOf(collection)) if (server.url === url) yield* forgetServer(log.database, collection, server)
     })
     await log.database.save()
   }
 
-  async #read<T>(url: string | undefined, body: (exchange: Exchange) => Step<T[]>): Promise<T[]> {
+  async #read<T>(url: string | undefined, body: (exchange: Exchange) => Transaction<T[]>): Promise<T[]> {
     const { log, collection } = this
-    return log.database.step(
+    return log.database.transaction(
       function* () {
         const found: T[] = []
-        for (const remote of yield* remotesOf(collection)) {
-          if (url !== undefined && remote.url !== url) continue
-          const exchange = yield* openExchange(log, collection, remote.id)
+        for (const server of yield* serversOf(collection)) {
+          if (url !== undefined && server.url !== url) continue
+          const exchange = yield* openExchange(log, collection, server.id)
           if (exchange) for (const item of yield* body(exchange)) found.push(item)
         }
         return found
@@ -210,29 +211,34 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /** Settles a row with each server that is meant; which that are is looked at first, for what the first one changes is news for the next. */
-  async #settle(options: string | DecideOptions = {}, id: string, otherwise: string, { isMeant, settle }: Settling): Promise<void> {
+  async #applyDecided(
+    options: string | ResolveOptions = {},
+    id: string,
+    otherwise: string,
+    { isMeant, applyDecided }: JournalCall,
+  ): Promise<void> {
     const { log, collection } = this
     const chosen = typeof options === 'string' ? { url: options } : options
-    await log.database.step(function* () {
+    await log.database.transaction(function* () {
       const meant: number[] = []
-      for (const remote of yield* remotesOf(collection)) {
-        if (chosen.url !== undefined && remote.url !== chosen.url) continue
-        const exchange = yield* openExchange(log, collection, remote.id)
+      for (const server of yield* serversOf(collection)) {
+        if (chosen.url !== undefined && server.url !== chosen.url) continue
+        const exchange = yield* openExchange(log, collection, server.id)
         const state = exchange && (yield* readRowStates(exchange, [id])).get(id)
-        if (exchange && state && isMeant(exchange, state)) meant.push(remote.id)
+        if (exchange && state && isMeant(exchange, state)) meant.push(server.id)
       }
-      if (!meant.length) throw new NotWaitingError(`${collection.entity} ${id} ${otherwise}.`, { entity: collection.entity })
-      for (const remoteId of meant) {
-        const exchange = yield* openExchange(log, collection, remoteId)
+      if (!meant.length) throw new NotInJournalError(`${collection.entity} ${id} ${otherwise}.`, { entity: collection.entity })
+      for (const serverId of meant) {
+        const exchange = yield* openExchange(log, collection, serverId)
         const state = exchange && (yield* readRowStates(exchange, [id])).get(id)
-        if (exchange && state) yield* settle(exchange, state, chosen)
+        if (exchange && state) yield* applyDecided(exchange, state, chosen)
       }
     })
     await log.database.save()
   }
 }
 
-interface Settling {
+interface JournalCall {
   isMeant(exchange: Exchange, state: RowState): boolean
-  settle(exchange: Exchange, state: RowState, options: DecideOptions): Step<void>
+  applyDecided(exchange: Exchange, state: RowState, options: ResolveOptions): Transaction<void>
 }

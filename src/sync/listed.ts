@@ -2,8 +2,8 @@
 
 import type { ObjectLiteral } from 'typeorm'
 import type { Collection } from '../changes/collection.js'
-import { query, type Row, type Step } from '../changes/database/database.js'
-import { baseOf, type RowState, type WaitingReason } from '../changes/remotes.js'
+import { query, type Row, type Transaction } from '../changes/database/database.js'
+import { baseOf, type RowState, type UnappliedReason } from '../changes/remotes.js'
 import { equalValues } from '../changes/values.js'
 import type { WireRow } from '../protocol/messages.js'
 import { describeContested, propertiesOf } from './conflicts.js'
@@ -13,7 +13,7 @@ import type { RowSides } from './handlers.js'
 import { readHolders } from './holders.js'
 import { merge } from './merge.js'
 import { isAutomatic } from './take.js'
-import { readWaiting } from './waiting.js'
+import { readUnapplied } from './waiting.js'
 
 /** A change of ours that a server has not been told yet. */
 export interface PendingChange<Entity> {
@@ -30,10 +30,10 @@ export interface PendingChange<Entity> {
 }
 
 /** A row of a server's that is not stored here yet. `properties` are what it waits for, where that is known. */
-export interface WaitingRow<Entity extends ObjectLiteral> extends RowSides<Entity> {
+export interface UnappliedRow<Entity extends ObjectLiteral> extends RowSides<Entity> {
   readonly url: string
   /** `contested`, `children-changed`, `parent-removed` and `cycle` wait for a conflict handler, the others for what the database needs first. */
-  readonly reason: WaitingReason
+  readonly reason: UnappliedReason
   /** Rows that were changed here and that the server's removal of this one takes along. */
   readonly children: readonly { readonly entity: string; readonly id: string }[]
   /** The id of the row that has the value of `properties` here, where the reason is `not-unique`. */
@@ -41,7 +41,7 @@ export interface WaitingRow<Entity extends ObjectLiteral> extends RowSides<Entit
 }
 
 /** A row of ours that a server refused; it is told again when it was changed, or by `retry`. */
-export interface RefusedRow<Entity> extends PendingChange<Entity> {
+export interface RejectedRow<Entity> extends PendingChange<Entity> {
   readonly code: string
   readonly property: string | undefined
   readonly detail: string
@@ -50,10 +50,10 @@ export interface RefusedRow<Entity> extends PendingChange<Entity> {
 }
 
 /** A conflict that was decided, by a handler or in the journal. */
-export interface DecidedConflict<Entity extends ObjectLiteral> extends RowSides<Entity> {
-  readonly decisionId: number
+export interface ResolvedConflict<Entity extends ObjectLiteral> extends RowSides<Entity> {
+  readonly resolutionId: number
   readonly url: string
-  readonly decidedAt: Date
+  readonly resolvedAt: Date
   readonly decision: Entity | null
 }
 
@@ -62,28 +62,28 @@ const entityOf = <Entity>(collection: Collection, id: string, row: WireRow | nul
 const baseEntity = <Entity>(collection: Collection, id: string, base: WireRow | null | undefined) =>
   base === undefined ? undefined : entityOf<Entity>(collection, id, base)
 
-export function pendingChange<Entity>({ collection, remote }: Exchange, state: RowState): PendingChange<Entity> {
+export function pendingChange<Entity>({ collection, server }: Exchange, state: RowState): PendingChange<Entity> {
   const { id, version } = state
   const ignored = state.ignored.filter(property => collection.column.has(property))
   return {
     ...(ignored.length && { ignored }),
-    ...{ entity: collection.entity, id, url: remote.url, local: entityOf<Entity>(collection, id, version.value) },
-    base: baseEntity<Entity>(collection, id, baseOf(remote, state)),
+    ...{ entity: collection.entity, id, url: server.url, local: entityOf<Entity>(collection, id, version.value) },
+    base: baseEntity<Entity>(collection, id, baseOf(server, state)),
   }
 }
 
-export function* listWaiting<Entity extends ObjectLiteral>(exchange: Exchange): Step<WaitingRow<Entity>[]> {
-  const { collection, remote } = exchange
-  const rows = yield* describeContested(exchange, new Set((yield* readWaiting(exchange)).keys()), true)
-  const unique = rows.flatMap(row => (row.reason === 'not-unique' && row.theirs ? [{ id: row.id, value: row.theirs }] : []))
+export function* listUnapplied<Entity extends ObjectLiteral>(exchange: Exchange): Transaction<UnappliedRow<Entity>[]> {
+  const { collection, server } = exchange
+  const rows = yield* describeContested(exchange, new Set((yield* readUnapplied(exchange)).keys()), true)
+  const unique = rows.flatMap(row => (row.reason === 'not-unique' && row.remote ? [{ id: row.id, value: row.remote }] : []))
   const holders = yield* readHolders(exchange, unique)
   return rows.map(row => ({
     entity: collection.entity,
     id: row.id,
-    url: remote.url,
+    url: server.url,
     reason: row.reason,
-    local: entityOf<Entity>(collection, row.id, row.mine),
-    remote: entityOf<Entity>(collection, row.id, row.theirs),
+    local: entityOf<Entity>(collection, row.id, row.local),
+    remote: entityOf<Entity>(collection, row.id, row.remote),
     base: baseEntity<Entity>(collection, row.id, row.base),
     properties: holders.get(row.id)?.properties ?? propertiesOf(collection, row),
     children: row.children,
@@ -91,36 +91,36 @@ export function* listWaiting<Entity extends ObjectLiteral>(exchange: Exchange): 
   }))
 }
 
-export function* listRefused<Entity>(exchange: Exchange): Step<RefusedRow<Entity>[]> {
-  const { remote } = exchange
-  const rows = yield* query('SELECT id, code, property, detail FROM sync_rejection WHERE remote = ? ORDER BY id', remote.id)
+export function* listRejected<Entity>(exchange: Exchange): Transaction<RejectedRow<Entity>[]> {
+  const { server } = exchange
+  const rows = yield* query('SELECT id, code, property, detail FROM sync_rejection WHERE server = ? ORDER BY id', server.id)
   const states = yield* readRowStates(
     exchange,
     rows.map(row => String(row.id)),
   )
-  const waiting = rows.some(row => row.code === 'not-unique') ? [...(yield* readWaiting(exchange))] : []
+  const unapplied = rows.some(row => row.code === 'not-unique') ? [...(yield* readUnapplied(exchange))] : []
   return rows.flatMap(row => {
     const state = states.get(String(row.id)) as RowState
     const { version, rejection } = state
     if (rejection?.stamp !== version.stamp) return [] // it has moved on, and is told again
     const code = String(row.code)
     const property = row.property === null ? undefined : String(row.property)
-    const has = (theirs: WireRow | null) =>
-      code === 'not-unique' && property !== undefined && theirs !== null && equalValues(theirs[property], version.value?.[property])
-    const holder = waiting.find(([id, { theirs }]) => id !== state.id && has(theirs))?.[0]
+    const has = (remote: WireRow | null) =>
+      code === 'not-unique' && property !== undefined && remote !== null && equalValues(remote[property], version.value?.[property])
+    const holder = unapplied.find(([id, { remote }]) => id !== state.id && has(remote))?.[0]
     return [{ ...pendingChange<Entity>(exchange, state), code, property, detail: String(row.detail ?? ''), holder }]
   })
 }
 
-export function decidedConflict<Entity extends ObjectLiteral>(collection: Collection, row: Row): DecidedConflict<Entity> {
+export function resolvedConflict<Entity extends ObjectLiteral>(collection: Collection, row: Row): ResolvedConflict<Entity> {
   const id = String(row.row_id)
   const [base, local, remote, decision] = [row.base, row.local, row.remote, row.decision].map(parseRow)
   return {
-    decisionId: Number(row.id),
+    resolutionId: Number(row.id),
     entity: collection.entity,
     id,
     url: String(row.url),
-    decidedAt: new Date(Number(row.decided_at)),
+    resolvedAt: new Date(Number(row.resolved_at)),
     base: base && entityOf<Entity>(collection, id, base),
     local: entityOf<Entity>(collection, id, local ?? null),
     remote: entityOf<Entity>(collection, id, remote ?? null),

@@ -1,6 +1,6 @@
 // What was changed here and is to be told: of all collections that are told together, in one order.
 
-import type { Step } from '../changes/database/database.js'
+import type { Transaction } from '../changes/database/database.js'
 import { type RowState, readStates } from '../changes/remotes.js'
 import { LAST, type Place, readChangePage, readLastChanges } from '../changes/rows.js'
 import type { Update } from '../protocol/messages.js'
@@ -24,16 +24,16 @@ export interface LocalChanges {
 }
 
 /** Of the collections in which anything is. */
-export function* openLocalChanges(exchanges: Exchanges): Step<LocalChanges[]> {
+export function* openLocalChanges(exchanges: Exchanges): Transaction<LocalChanges[]> {
   const last = exchanges.length > 1 ? yield* readLastChanges(exchanges.map(e => e.collection)) : undefined
-  const isTold = ({ collection, remote }: Exchange) => {
-    const { stamp, id } = remote.told
+  const isPushed = ({ collection, server }: Exchange) => {
+    const { stamp, id } = server.pushedTo
     const end = last?.get(collection) ?? Number.POSITIVE_INFINITY
     return end < stamp || (end === stamp && id === LAST)
   }
   return exchanges
-    .filter(exchange => !isTold(exchange))
-    .map(exchange => ({ exchange, above: exchange.remote.told, changes: [], states: new Map(), more: true }))
+    .filter(exchange => !isPushed(exchange))
+    .map(exchange => ({ exchange, above: exchange.server.pushedTo, changes: [], states: new Map(), more: true }))
 }
 
 interface NextChange {
@@ -45,7 +45,7 @@ interface NextChange {
 }
 
 /** The first change that was not told; `most` are wanted at most. */
-export function* nextChange(lists: readonly LocalChanges[], most: number): Step<NextChange | undefined> {
+export function* nextChange(lists: readonly LocalChanges[], most: number): Transaction<NextChange | undefined> {
   let next: LocalChanges | undefined
   for (const each of lists) {
     if (!each.changes.length && each.more) yield* readMore(each, lists.length > 1 ? Math.min(most, AT_ONCE) : most)
@@ -58,18 +58,18 @@ export function* nextChange(lists: readonly LocalChanges[], most: number): Step<
   return { exchange, change, state: states.get(change.id) as RowState, done: () => void changes.pop() }
 }
 
-function* readMore(own: LocalChanges, limit: number): Step<void> {
-  const { log, collection, remote } = own.exchange
-  const newsFor = remote.stored.size ? { newsFor: remote.id } : {}
+function* readMore(own: LocalChanges, limit: number): Transaction<void> {
+  const { log, collection, server } = own.exchange
+  const localChangesFor = server.stored.size ? { localChangesFor: server.id } : {}
   const page = yield* readChangePage(log.database, collection, {
     above: own.above,
     limit,
     removalsAbove: -1,
     bytes: LARGEST_READ,
-    ...newsFor,
+    ...localChangesFor,
   })
   const versions = new Map(page.changes.map(c => [c.id, c]))
-  own.states = yield* readStates(log.database, collection, remote, [...versions.keys()], versions)
+  own.states = yield* readStates(log.database, collection, server, [...versions.keys()], versions)
   const last = page.changes.at(-1)
   if (last) own.above = { stamp: last.stamp, id: last.id }
   own.more = page.more && last !== undefined

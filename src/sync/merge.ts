@@ -27,24 +27,24 @@ export function isSameRow(x: WireRow | null, y: WireRow | null): boolean {
 /** `base` is the last version that both sides know: null where they know that there was none, undefined where there is no such version. */
 export function merge(
   base: WireRow | null | undefined,
-  mine: WireRow | null,
-  theirs: WireRow | null,
+  local: WireRow | null,
+  remote: WireRow | null,
   isAutomatic: IsAutomatic = never,
 ): Merge {
   const agreed = (value: WireRow | null): Merge => ({ value, properties: [], isContested: false })
-  if (mine === null || theirs === null) {
-    if (mine === theirs) return agreed(theirs)
-    if (base !== undefined && isSameRow(mine, base)) return agreed(theirs)
-    if (base !== undefined && isSameRow(theirs, base)) return agreed(mine)
-    return { value: mine, properties: [], isContested: true }
+  if (local === null || remote === null) {
+    if (local === remote) return agreed(remote)
+    if (base !== undefined && isSameRow(local, base)) return agreed(remote)
+    if (base !== undefined && isSameRow(remote, base)) return agreed(local)
+    return { value: local, properties: [], isContested: true }
   }
   const known = base ?? undefined
   const value: WireRow = {}
   const properties: string[] = []
-  for (const p of new Set([...Object.keys(mine), ...Object.keys(theirs)])) {
-    const isMine = Object.hasOwn(mine, p)
-    const [ours, other] = [mine[p], theirs[p]]
-    if (!Object.hasOwn(theirs, p) || (isMine && equalValues(ours, other))) value[p] = ours as never
+  for (const p of new Set([...Object.keys(local), ...Object.keys(remote)])) {
+    const isMine = Object.hasOwn(local, p)
+    const [ours, other] = [local[p], remote[p]]
+    if (!Object.hasOwn(remote, p) || (isMine && equalValues(ours, other))) value[p] = ours as never
     else if (!isMine) value[p] = other as never
     else if (known && Object.hasOwn(known, p) && equalValues(other, known[p])) value[p] = ours as never
     else if (known && Object.hasOwn(known, p) && equalValues(ours, known[p])) value[p] = other as never

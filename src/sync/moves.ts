@@ -2,13 +2,13 @@
 
 import type { Reference } from '../changes/collection.js'
 import { findCycles, treesOf } from '../changes/cycles.js'
-import { query, type Step } from '../changes/database/database.js'
-import { baseOf, isAllTold, isHeld, type RowState, readKinds } from '../changes/remotes.js'
+import { query, type Transaction } from '../changes/database/database.js'
+import { baseOf, isAllPushed, isHeld, type RowState, readKinds } from '../changes/remotes.js'
 import { storeVersions } from '../changes/store.js'
 import type { WireRow } from '../protocol/messages.js'
-import { writeDecision } from './decisions.js'
+import { writeResolution } from './decisions.js'
 import { type Exchange, isClean, readRowStates } from './exchange.js'
-import { writeRefusals } from './refusals.js'
+import { writeRejections } from './refusals.js'
 
 interface Moved {
   readonly state: RowState
@@ -16,7 +16,7 @@ interface Moved {
 }
 
 /** Of the server's rows that are about to be stored those that would close a circle with rows which we have moved: one of each circle. */
-export function* findContestedMoves(exchange: Exchange, rows: readonly Moved[]): Step<Set<string>> {
+export function* findContestedMoves(exchange: Exchange, rows: readonly Moved[]): Transaction<Set<string>> {
   const { log, collection } = exchange
   const contested = new Set<string>()
   const trees = treesOf(collection)
@@ -28,37 +28,41 @@ export function* findContestedMoves(exchange: Exchange, rows: readonly Moved[]):
     const moved = rows.filter(isMoved).map(row => row.state.id)
     if (!moved.length) continue
     const after = new Map(rows.filter(row => Object.hasOwn(row.value, property)).map(row => [row.state.id, row.value[property]]))
-    const theirs = new Set(moved)
+    const remote = new Set(moved)
     for (const circle of yield* findCycles(log.database, collection, tree, moved, after)) {
-      const others = circle.filter(id => !theirs.has(id))
+      const others = circle.filter(id => !remote.has(id))
       if (!(yield* readOwnMoves(exchange, tree, others)).length) continue // the server's own, or one that both know
-      contested.add(circle.filter(id => theirs.has(id)).sort()[0] as string)
+      contested.add(circle.filter(id => remote.has(id)).sort()[0] as string)
     }
   }
   return contested
 }
 
 /** Usually there is nothing to tell, and nothing that was held back. */
-function* isAnythingOurs({ log, collection, remote }: Exchange): Step<boolean> {
-  if (!isAllTold(remote, (yield* log.database.clock()).now)) return true
-  const { waiting, refused } = yield* readKinds(collection, remote)
-  return waiting || refused
+function* isAnythingOurs({ log, collection, server }: Exchange): Transaction<boolean> {
+  if (!isAllPushed(server, (yield* log.database.clock()).now)) return true
+  const { unapplied, rejected } = yield* readKinds(collection, server)
+  return unapplied || rejected
 }
 
 /** Which of these rows have we moved, without the server's knowing. */
-function* readOwnMoves(exchange: Exchange, { property }: Reference, ids: readonly string[]): Step<RowState[]> {
+function* readOwnMoves(exchange: Exchange, { property }: Reference, ids: readonly string[]): Transaction<RowState[]> {
   const states = yield* readRowStates(exchange, ids)
   return [...states.values()].filter(state => {
     const { value } = state.version
-    return value !== null && !isClean(exchange, state) && baseOf(exchange.remote, state)?.[property] !== value[property]
+    return value !== null && !isClean(exchange, state) && baseOf(exchange.server, state)?.[property] !== value[property]
   })
 }
 
 /** The relation by which the server's version of a row would close a circle here. */
-export function* findCircle(exchange: Exchange, id: string, theirs: WireRow): Step<{ tree: Reference; moves: RowState[] } | undefined> {
+export function* findCircle(
+  exchange: Exchange,
+  id: string,
+  remote: WireRow,
+): Transaction<{ tree: Reference; moves: RowState[] } | undefined> {
   const { log, collection } = exchange
   for (const tree of treesOf(collection)) {
-    const after = new Map([[id, theirs[tree.property]]])
+    const after = new Map([[id, remote[tree.property]]])
     const [circle] = yield* findCycles(log.database, collection, tree, [id], after)
     const moves = circle
       ? yield* readOwnMoves(
@@ -72,36 +76,38 @@ export function* findCircle(exchange: Exchange, id: string, theirs: WireRow): St
 }
 
 /** Whoever takes the server's move gives up ours, which would close a circle with it; the journal can bring them back. */
-export function* giveUpMoves(exchange: Exchange, id: string, value: WireRow): Step<void> {
-  const { log, collection, remote } = exchange
+export function* discardMoves(exchange: Exchange, id: string, value: WireRow): Transaction<void> {
+  const { log, collection, server } = exchange
   // what they are moved back to may be part of another circle
   const before = new Set<string>()
   for (let circle = yield* findCircle(exchange, id, value); circle; circle = yield* findCircle(exchange, id, value)) {
     const { property } = circle.tree
-    const moves = circle.moves.filter(state => !before.has(state.id) && baseOf(remote, state))
+    const moves = circle.moves.filter(state => !before.has(state.id) && baseOf(server, state))
     if (!moves.length) return
     for (const state of moves) {
       before.add(state.id)
-      const base = baseOf(remote, state) as WireRow
+      const base = baseOf(server, state) as WireRow
       const back = { [property]: base[property] ?? null }
       const local = state.version.value as WireRow
       yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: back }], yield* log.database.tick())
-      yield* writeDecision(exchange, remote.url, { id: state.id, base, local, remote: base, decision: { ...local, ...back } })
+      yield* writeResolution(exchange, server.url, { id: state.id, base, local, remote: base, decision: { ...local, ...back } })
     }
   }
 }
 
 /** A move of ours is not told while one of the server's waits that would close a circle with it. */
-export function* holdMoves(exchange: Exchange): Step<void> {
-  const { collection, remote } = exchange
+export function* holdMoves(exchange: Exchange): Transaction<void> {
+  const { collection, server } = exchange
   if (!treesOf(collection).length) return
-  const rows = yield* query("SELECT id, theirs FROM sync_conflict WHERE remote = ? AND reason = 'cycle'", remote.id)
-  for (const { id, theirs } of rows) {
-    const circle = theirs === null ? undefined : yield* findCircle(exchange, String(id), JSON.parse(String(theirs)))
+  const rows = yield* query("SELECT id, remote FROM sync_unapplied WHERE server = ? AND reason = 'cycle'", server.id)
+  for (const { id, remote } of rows) {
+    const circle = remote === null ? undefined : yield* findCircle(exchange, String(id), JSON.parse(String(remote)))
     for (const state of circle?.moves ?? []) {
       if (isHeld(state)) continue
       const detail = 'It was moved below a row that somebody else has moved below it, and that waits for a decision.'
-      yield* writeRefusals(exchange, [{ id: state.id, property: circle?.tree.property, code: 'cycle', detail, stamp: state.version.stamp }])
+      yield* writeRejections(exchange, [
+        { id: state.id, property: circle?.tree.property, code: 'cycle', detail, stamp: state.version.stamp },
+      ])
     }
   }
 }

@@ -2,10 +2,10 @@
 // collection at a time. One of them goes without its reference, which follows when the server has the other row.
 
 import type { Collection } from '../changes/collection.js'
-import type { Step } from '../changes/database/database.js'
+import type { Transaction } from '../changes/database/database.js'
 import { addIgnored } from '../changes/ignored.js'
 import { baseOf, type RowState } from '../changes/remotes.js'
-import type { Refusal } from '../protocol/messages.js'
+import type { Rejection } from '../protocol/messages.js'
 import { type Exchange, readRowStates, siblingOf } from './exchange.js'
 
 /** A refused row, and a row that it needs, by whatever way. */
@@ -16,9 +16,9 @@ interface Path {
 }
 
 /** Puts off the references of refused rows that need rows which need them, where they may be null. Gives the ids of these rows. */
-export function* putOffReferences(exchange: Exchange, refusals: readonly Refusal<string>[]): Step<Set<string>> {
-  const { log, collection, remote } = exchange
-  const missing = refusals.filter(r => r.code === 'parent-missing' && r.property !== undefined && mayBeNull(collection, r.property))
+export function* putOffReferences(exchange: Exchange, rejections: readonly Rejection<string>[]): Transaction<Set<string>> {
+  const { log, collection, server } = exchange
+  const missing = rejections.filter(r => r.code === 'parent-missing' && r.property !== undefined && mayBeNull(collection, r.property))
   if (!missing.length) return new Set()
   const states = yield* readRowStates(
     exchange,
@@ -32,7 +32,7 @@ export function* putOffReferences(exchange: Exchange, refusals: readonly Refusal
   const putOff = candidates.filter(({ id }) => needy.has(id))
   yield* addIgnored(
     log.database,
-    remote.id,
+    server.id,
     putOff.map(({ id, property = '' }) => ({ id, properties: [property] })),
   )
   return needy
@@ -42,13 +42,17 @@ const mayBeNull = ({ column, parents }: Collection, property: string) =>
   column.get(property)?.nullable === true && parents.some(r => r.property === property && r.parent !== undefined)
 
 /** The server never had the row. */
-const isUnknownThere = ({ remote }: Exchange, state: RowState) => state.version.value !== null && !baseOf(remote, state)
+const isUnknownThere = ({ server }: Exchange, state: RowState) => state.version.value !== null && !baseOf(server, state)
 
 // Level by level, for all rows at once; a path that was walked is not walked again.
-function* findCircles(exchange: Exchange, refusals: readonly Refusal<string>[], states: ReadonlyMap<string, RowState>): Step<Set<string>> {
+function* findCircles(
+  exchange: Exchange,
+  rejections: readonly Rejection<string>[],
+  states: ReadonlyMap<string, RowState>,
+): Transaction<Set<string>> {
   const found = new Set<string>()
   const walked = new Set<string>()
-  let paths = refusals.flatMap(({ id, property }): Path[] => {
+  let paths = rejections.flatMap(({ id, property }): Path[] => {
     const reference = exchange.collection.parents.find(r => r.property === property)
     const needed = states.get(id)?.version.value?.[property as string]
     return reference?.parent && typeof needed === 'string' ? [{ id, collection: reference.parent, needed }] : []
@@ -66,9 +70,9 @@ function* findCircles(exchange: Exchange, refusals: readonly Refusal<string>[], 
         for (const { parent, property } of collection.parents) {
           const key = state.version.value?.[property]
           if (!parent || typeof key !== 'string') continue
-          const step = JSON.stringify([path.id, parent.name, key])
+          const transaction = JSON.stringify([path.id, parent.name, key])
           if (parent === exchange.collection && key === path.id) found.add(path.id)
-          else if (!walked.has(step) && walked.add(step)) next.push({ id: path.id, collection: parent, needed: key })
+          else if (!walked.has(transaction) && walked.add(transaction)) next.push({ id: path.id, collection: parent, needed: key })
         }
       }
     }

@@ -1,7 +1,7 @@
 // What a pull asks next, and whether an answer may be one to that.
 
 import type { Collection } from '../changes/collection.js'
-import { cursorOf, type Remote } from '../changes/remotes.js'
+import { cursorOf, type ServerState } from '../changes/remotes.js'
 import { InvalidAnswerError } from '../errors.js'
 import type { FeedQuery } from '../protocol/messages.js'
 import { nameOf } from './reply.js'
@@ -11,21 +11,21 @@ import { type Answer, isOfFeed, unmark } from './wire.js'
 /** Properties by the collections that have them. */
 export type ByCollection<T> = ReadonlyMap<Collection, T>
 
-export const cursorsOf = (remotes: readonly Remote[]) => remotes.map(cursorOf).join('\n')
+export const cursorsOf = (servers: readonly ServerState[]) => servers.map(cursorOf).join('\n')
 
 /**
  * Those of which to ask next. A collection that is new here, or that is to be read once more, is read from its beginning by itself, and then
  * all of them together, from where the one that was read least far stands.
  */
-export function nextAsked(remotes: readonly Remote[]): readonly Remote[] {
-  const paging = remotes.find(remote => remote.page !== null)
-  if (paging) return remotes.filter(remote => remote.page === paging.page)
-  const unread = remotes.filter(remote => remote.serverDate === 0)
-  return unread.length ? unread : remotes
+export function nextAsked(servers: readonly ServerState[]): readonly ServerState[] {
+  const paging = servers.find(server => server.page !== null)
+  if (paging) return servers.filter(server => server.page === paging.page)
+  const unread = servers.filter(server => server.serverDate === 0)
+  return unread.length ? unread : servers
 }
 
 /** The one that all of them have; only where nothing else is to be heard. */
-export function etagOf(asked: readonly Remote[]): string | null {
+export function etagOf(asked: readonly ServerState[]): string | null {
   const [first, ...others] = asked
   const isQuiet = first && !asked.some(({ pulling, push }) => pulling || push) && others.every(({ etag }) => etag === first.etag)
   return isQuiet ? first.etag : null
@@ -34,21 +34,21 @@ export function etagOf(asked: readonly Remote[]): string | null {
 /** Milliseconds by which a server of 2011 is asked again: it may read its clock after its rows, or store rows after their stamps. */
 const OVERLAP = 60_000
 
-export function questionOf(session: Session, asked: readonly Remote[], ignored: ByCollection<readonly string[]>): FeedQuery {
-  const { page, serverCollection } = asked[0] as Remote
+export function questionOf(session: Session, asked: readonly ServerState[], ignored: ByCollection<readonly string[]>): FeedQuery {
+  const { page, serverHistory } = asked[0] as ServerState
   // where the other kind was asked before, the answer is begun anew
   const after = page === null || isOfFeed(page) !== session.wire.isFeed ? undefined : unmark(page)
-  const date = Math.min(...asked.map(remote => remote.serverDate))
-  const highest = Math.max(...asked.map(remote => remote.highest))
-  const members = session.members.filter(m => asked.some(remote => remote.id === m.remoteId))
+  const date = Math.min(...asked.map(server => server.serverDate))
+  const highest = Math.max(...asked.map(server => server.highest))
+  const members = session.members.filter(m => asked.some(server => server.id === m.serverId))
   const properties = members.flatMap(({ collection, path }) => {
     const names = ignored.get(collection)
     return names?.length ? [[path, names] as const] : []
   })
   return {
-    since: serverCollection === null ? Math.max(0, date - OVERLAP) : date,
+    since: serverHistory === null ? Math.max(0, date - OVERLAP) : date,
     ...(after !== undefined && { after }),
-    ...(serverCollection !== null && { collection: serverCollection }),
+    ...(serverHistory !== null && { collection: serverHistory }),
     ...(highest > 0 && { min: highest }),
     // what is read from its beginning is asked for by itself
     collections: [...members, ...(members.length === session.members.length ? session.lacking : [])].map(m => m.path),
@@ -71,18 +71,18 @@ export function checkAnswer(
   turned: ReadonlySet<string>,
   resets: number,
 ): void {
-  const refuse = (what: string): never => {
+  const reject = (what: string): never => {
     const url = nameOf(wire.url)
     throw new InvalidAnswerError(`${url} ${what} All local changes are safe.`, '', { url, isDefinite: true })
   }
   if (now < since && !reset)
-    refuse(
+    reject(
       `says that its time is ${now}, and was read up to ${since} before: was its clock set back, or an older database put in its place? ` +
         'Nothing was stored. To begin anew with it, call journal(…).forget(url) and sync again.',
     )
   // or it would be asked without end
-  if (next !== undefined && turned.has(next)) refuse('gave a page a `next` that it had given before: its pages would never end.')
-  if (resets > rounds) refuse(`was reset ${resets} times while it was read.`)
+  if (next !== undefined && turned.has(next)) reject('gave a page a `next` that it had given before: its pages would never end.')
+  if (resets > rounds) reject(`was reset ${resets} times while it was read.`)
 }
 
 /** What will be asked when the page is stored; undefined where there is no more, or where a reset changes everything first. */

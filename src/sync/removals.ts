@@ -1,20 +1,20 @@
 // What removals take along on this side: whether they may, and how. Each reads and writes sets of rows, however many there are.
 
 import type { Collection } from '../changes/collection.js'
-import type { Step } from '../changes/database/database.js'
+import type { Transaction } from '../changes/database/database.js'
 import { type Dependent, type Dependents, type Link, nameOf, reaching, readDependents } from '../changes/dependents.js'
 import type { Change } from '../changes/order.js'
 import { baseOf, isInPush, type RowState } from '../changes/remotes.js'
 import { storeChanges } from '../changes/storeChanges.js'
 import type { WireRow } from '../protocol/messages.js'
-import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
+import { type Exchange, isClean, readRowStates, siblingOf, type TransactionStamp } from './exchange.js'
 import { readUnpushedElsewhere } from './unpushed.js'
 
 /** Why a removal cannot be stored yet. */
 export type Obstacle = 'children-changed' | 'children-exist'
 
 /** Reads the states of rows of several collections; those that this server does not sync have no more than their version. */
-export function* readStatesOf(exchange: Exchange, rows: readonly Dependent[]): Step<(row: Dependent) => RowState> {
+export function* readStatesOf(exchange: Exchange, rows: readonly Dependent[]): Transaction<(row: Dependent) => RowState> {
   const ids = new Map<Collection, Set<string>>()
   for (const { collection, id } of rows) {
     const some = ids.get(collection)
@@ -30,7 +30,7 @@ export function* readStatesOf(exchange: Exchange, rows: readonly Dependent[]): S
 const parentOf = ({ parent }: Pick<Link, 'parent'>) => parent
 
 /** Law 9: a removal speaks for what the remover saw. Why the removals of these rows cannot be stored yet, by the names of the rows. */
-export function* whyNotYet(exchange: Exchange, ids: readonly string[]): Step<Map<string, Obstacle>> {
+export function* whyNotYet(exchange: Exchange, ids: readonly string[]): Transaction<Map<string, Obstacle>> {
   // what waits for a row waits, whatever hangs below that: a chain that is removed in many steps is not walked to its end in each
   const descend = function* (level: readonly Dependent[]) {
     const early = new Set((yield* readEarly(exchange, level)).map(nameOf))
@@ -46,7 +46,7 @@ export function* whyNotYet(exchange: Exchange, ids: readonly string[]): Step<Map
   }
   const isMoved = (row: Dependent & Link) => {
     const there = siblingOf(exchange, row.collection)
-    return there !== undefined && baseOf(there.remote, stateOf(row))?.[row.property] !== row.key
+    return there !== undefined && baseOf(there.server, stateOf(row))?.[row.property] !== row.key
   }
   const changed = [
     ...removed.filter(isChanged),
@@ -64,13 +64,13 @@ export function* whyNotYet(exchange: Exchange, ids: readonly string[]): Step<Map
  * Our children may be older than the removal of their parent: one that had moved away there would go with all that hangs on it, which nobody
  * tells again. So the removal waits for those that the server's cascade made; a server of 2011 need not tell them. Gives those that it waits for.
  */
-export function* readEarly(exchange: Exchange, children: readonly Dependent[]): Step<Dependent[]> {
-  if (exchange.remote.serverCollection === null || !children.length) return []
+export function* readEarly(exchange: Exchange, children: readonly Dependent[]): Transaction<Dependent[]> {
+  if (exchange.server.serverHistory === null || !children.length) return []
   const stateOf = yield* readStatesOf(exchange, children)
   return children.filter(row => {
     const there = siblingOf(exchange, row.collection)
     const state = stateOf(row)
-    return there !== undefined && isClean(there, state) && state.waiting?.theirs !== null
+    return there !== undefined && isClean(there, state) && state.unapplied?.remote !== null
   })
 }
 
@@ -82,8 +82,8 @@ export function* removeDependents(
   exchange: Exchange,
   ids: readonly string[],
   { removed, cleared }: Pick<Dependents, 'removed' | 'cleared'>,
-  stamp: StepStamp,
-): Step<void> {
+  stamp: TransactionStamp,
+): Transaction<void> {
   if (!removed.length && !cleared.length) return
   const { log } = exchange
   const stateOf = yield* readStatesOf(exchange, [...removed, ...cleared])
@@ -91,36 +91,36 @@ export function* removeDependents(
   // parents first: what hangs on a row that stays there stays as well
   for (const row of [...removed].reverse()) {
     const there = siblingOf(exchange, row.collection)
-    const base = there && baseOf(there.remote, stateOf(row))
+    const base = there && baseOf(there.server, stateOf(row))
     // by its own key a row is always under the same one
     const isTaken = ({ property, key, parent }: Link) => (property === 'id' || base?.[property] === key) && !staying.has(nameOf(parent))
     if (!there || base === undefined || (base && !row.by.some(isTaken))) staying.add(nameOf(row))
   }
-  const values = new Map<string, { row: Dependent; value: WireRow | null; isNews: boolean }>()
+  const values = new Map<string, { row: Dependent; value: WireRow | null; isLocalChange: boolean }>()
   for (const { property, ...row } of cleared) {
     const there = siblingOf(exchange, row.collection)
     const value = { ...values.get(nameOf(row))?.value, [property]: null }
-    values.set(nameOf(row), { row, value, isNews: !there || !isClean(there, stateOf(row)) })
+    values.set(nameOf(row), { row, value, isLocalChange: !there || !isClean(there, stateOf(row)) })
   }
   for (const row of removed) {
     const there = siblingOf(exchange, row.collection)
-    const isNews = staying.has(nameOf(row)) || (there !== undefined && isInPush(there.remote, stateOf(row)))
-    values.set(nameOf(row), { row, value: null, isNews })
+    const isLocalChange = staying.has(nameOf(row)) || (there !== undefined && isInPush(there.server, stateOf(row)))
+    values.set(nameOf(row), { row, value: null, isLocalChange })
   }
   const all = [...values.values()]
-  const agreed = all.some(({ isNews }) => !isNews) ? yield* stamp.take() : 0
-  const news = all.some(({ isNews }) => isNews) ? yield* log.database.tick() : 0
-  const changes = all.map(({ row: { collection, id }, value, isNews }): Change => {
-    const from = isNews ? undefined : siblingOf(exchange, collection)?.remote
-    return { collection, id, old: stateOf({ collection, id }).version, value, stamp: isNews ? news : agreed, from }
+  const agreed = all.some(({ isLocalChange }) => !isLocalChange) ? yield* stamp.take() : 0
+  const newStamp = all.some(({ isLocalChange }) => isLocalChange) ? yield* log.database.tick() : 0
+  const changes = all.map(({ row: { collection, id }, value, isLocalChange }): Change => {
+    const from = isLocalChange ? undefined : siblingOf(exchange, collection)?.server
+    return { collection, id, old: stateOf({ collection, id }).version, value, stamp: isLocalChange ? newStamp : agreed, from }
   })
   const freed = yield* freeFromCircles(exchange, ids, removed)
   // what stays there hangs below what does not
-  yield* storeChanges(log, [...freed, ...changes.filter(c => c.stamp === news), ...changes.filter(c => c.stamp !== news)])
+  yield* storeChanges(log, [...freed, ...changes.filter(c => c.stamp === newStamp), ...changes.filter(c => c.stamp !== newStamp)])
 }
 
 /** A row that hangs on what hangs on it would go by the database's own cascade, unseen: it lets go before, and goes afterwards. */
-function* freeFromCircles(exchange: Exchange, ids: readonly string[], removed: readonly Dependent[]): Step<Change[]> {
+function* freeFromCircles(exchange: Exchange, ids: readonly string[], removed: readonly Dependent[]): Transaction<Change[]> {
   const { collection } = exchange
   const references = collection.parents.filter(r => r.parent && !r.isOwnKey && collection.column.get(r.property)?.nullable)
   if (!references.length) return []

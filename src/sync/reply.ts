@@ -49,7 +49,7 @@ export const isDefinite = ({ method, isFirst, status }: Reply): boolean => metho
 export function readAnswer<T>(reply: Reply, read: (body: unknown) => T): T {
   const { json } = reply
   if (json === undefined) throw invalidAnswer(reply, reply.isUtf8 ? 'it is not JSON, or only half of it' : 'it is not UTF-8')
-  if ((json as { status?: unknown } | null)?.status === 'error') throw refusal(reply)
+  if ((json as { status?: unknown } | null)?.status === 'error') throw rejection(reply)
   try {
     return read(json)
   } catch (error) {
@@ -58,7 +58,7 @@ export function readAnswer<T>(reply: Reply, read: (body: unknown) => T): T {
 }
 
 // A server of 2011 says so with status 200. Whether it stored some of the rows before, who knows.
-function refusal(reply: Reply): ServerError {
+function rejection(reply: Reply): ServerError {
   const { error, message = error } = reply.json as { error?: unknown; message?: unknown }
   const text = [message, (message as { message?: unknown } | null)?.message].find(said => typeof said === 'string') ?? 'it does not say why'
   const why = String(text).slice(0, 300).replace(/\.$/, '')

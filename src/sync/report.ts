@@ -11,9 +11,9 @@ export interface EntityReport {
   /** Conflicts that the handler was called with. */
   readonly conflicts: number
   /** Rows of the server's that wait here: for a decision, or for a row that they need. */
-  readonly waiting: number
+  readonly unapplied: number
   /** Rows of ours that the server has refused. */
-  readonly refused: number
+  readonly rejected: number
 }
 
 export interface SyncReport extends EntityReport {
@@ -42,11 +42,11 @@ export interface SyncProgress {
   readonly report: SyncReport
 }
 
-const FIGURES = ['pulled', 'pushed', 'merged', 'conflicts', 'waiting', 'refused'] as const
+const FIGURES = ['pulled', 'pushed', 'merged', 'conflicts', 'unapplied', 'rejected'] as const
 
 type Figures = { -readonly [F in keyof EntityReport]: EntityReport[F] }
 
-const NONE: EntityReport = { pulled: 0, pushed: 0, merged: 0, conflicts: 0, waiting: 0, refused: 0 }
+const NONE: EntityReport = { pulled: 0, pushed: 0, merged: 0, conflicts: 0, unapplied: 0, rejected: 0 }
 
 export class ReportBuilder {
   unknownThere: readonly string[] = []
@@ -95,7 +95,7 @@ function withSums(entities: Record<string, EntityReport>): EntityReport & Pick<S
 
 /** The reports of two passes of the same sync as one: what is left is what the second one left. */
 export function addLater(earlier: SyncReport, later: SyncReport): SyncReport {
-  const done = Object.entries(earlier.entities).map(([name, figures]) => [name, { ...figures, waiting: 0, refused: 0 }] as const)
+  const done = Object.entries(earlier.entities).map(([name, figures]) => [name, { ...figures, unapplied: 0, rejected: 0 }] as const)
   const before = { ...earlier, unknownThere: [], entities: Object.fromEntries(done) }
   return addReports([before, later])
 }

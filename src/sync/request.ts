@@ -21,7 +21,7 @@ export interface TransportOptions {
   /** How often a request that may be retried is sent again; 3 by default. */
   readonly retries?: number
   /** The longest wait before a retry in milliseconds, 30,000 by default. A longer Retry-After ends the sync with the error, which carries it. */
-  readonly longestWait?: number
+  readonly maxRetryDelay?: number
   /** For tests: a number from 0 up to 1. */
   readonly random?: () => number
   /** For tests. */
@@ -40,7 +40,7 @@ export interface Question {
 export type Ask = (question: Question, signal?: AbortSignal) => Promise<Reply>
 
 export function createAsk(options: TransportOptions): Ask {
-  const { timeout = 60_000, largestAnswer = 64 * 1024 * 1024, retries = 3, longestWait = 30_000, random = Math.random } = options
+  const { timeout = 60_000, largestAnswer = 64 * 1024 * 1024, retries = 3, maxRetryDelay = 30_000, random = Math.random } = options
   // called without `this`, as browsers demand
   const send = options.fetch ?? ((...request: Parameters<typeof fetch>) => globalThis.fetch(...request))
   const pause = options.wait ?? wait
@@ -53,8 +53,8 @@ export function createAsk(options: TransportOptions): Ask {
         throw errorOf(reply)
       } catch (error) {
         signal?.throwIfAborted()
-        if (!question.mayRetry || !(tried < retries) || !isPassing(error) || (error.retryAfter ?? 0) > longestWait) throw error
-        await orAbort(pause(pauseBefore(tried, error.retryAfter ?? 0, longestWait, random), signal), signal)
+        if (!question.mayRetry || !(tried < retries) || !isPassing(error) || (error.retryAfter ?? 0) > maxRetryDelay) throw error
+        await orAbort(pause(pauseBefore(tried, error.retryAfter ?? 0, maxRetryDelay, random), signal), signal)
       }
     }
   }
@@ -69,9 +69,9 @@ export function createAsk(options: TransportOptions): Ask {
   async function headersFor(question: Question, renew: boolean, isFirst: boolean, signal: AbortSignal | undefined): Promise<Headers> {
     signal?.throwIfAborted()
     const { url } = question
-    const theirs = async () => new Headers(typeof options.headers === 'function' ? await options.headers({ renew, url }) : options.headers)
+    const remote = async () => new Headers(typeof options.headers === 'function' ? await options.headers({ renew, url }) : options.headers)
     try {
-      const headers = await orAbort(theirs(), signal)
+      const headers = await orAbort(remote(), signal)
       for (const [name, value] of Object.entries(question.headers)) headers.set(name, value)
       return headers
     } catch (cause) {

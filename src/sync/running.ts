@@ -5,15 +5,15 @@ interface Run<T> {
   readonly result: Promise<T>
   /** Aborted when nobody waits for it any more. */
   readonly controller: AbortController
-  waiting: number
+  unapplied: number
 }
 
 /** Starts a pass, given the signal that ends it and its callers' wishes. */
-export type Start<T, W> = (signal: AbortSignal, wishes: W) => Promise<T>
+export type Start<T, W> = (signal: AbortSignal, options: W) => Promise<T>
 
-export class Joined<T, W> {
+export class SingleFlight<T, W> {
   #running: Run<T> | undefined
-  #next: { run: Run<T>; wishes: W } | undefined
+  #next: { run: Run<T>; options: W } | undefined
 
   /** `combine` makes one of the wishes of two callers who share a pass; without it the latest caller's count. */
   constructor(
@@ -22,10 +22,10 @@ export class Joined<T, W> {
   ) {}
 
   /** Resolves after a pass that began after this call. `signal` gives up this call; a pass ends when all of its callers have given up. */
-  call(wishes: W, signal?: AbortSignal): Promise<T> {
+  call(options: W, signal?: AbortSignal): Promise<T> {
     if (signal?.aborted) return Promise.reject(signal.reason)
     if (!this.#running) {
-      const run = this.#begin(Promise.resolve(), () => wishes)
+      const run = this.#begin(Promise.resolve(), () => options)
       this.#running = run
       return this.#wait(run, signal)
     }
@@ -35,24 +35,24 @@ export class Joined<T, W> {
         () => {},
       )
       const run = this.#begin(before, () => {
-        const { wishes: latest } = this.#next as { wishes: W }
+        const { options: latest } = this.#next as { options: W }
         this.#running = run
         this.#next = undefined
         return latest
       })
-      this.#next = { run, wishes }
-    } else this.#next.wishes = this.combine(this.#next.wishes, wishes)
+      this.#next = { run, options }
+    } else this.#next.options = this.combine(this.#next.options, options)
     return this.#wait(this.#next.run, signal)
   }
 
   #begin(before: Promise<void>, begin: () => W): Run<T> {
     const controller = new AbortController()
     const result = before.then(async () => {
-      const wishes = begin()
-      if (run.waiting === 0) throw new DOMException('Nobody waits for this sync any more.', 'AbortError')
-      return await this.start(controller.signal, wishes)
+      const options = begin()
+      if (run.unapplied === 0) throw new DOMException('Nobody waits for this sync any more.', 'AbortError')
+      return await this.start(controller.signal, options)
     })
-    const run: Run<T> = { result, controller, waiting: 0 }
+    const run: Run<T> = { result, controller, unapplied: 0 }
     const end = () => {
       if (this.#running === run && !this.#next) this.#running = undefined
     }
@@ -61,10 +61,10 @@ export class Joined<T, W> {
   }
 
   #wait(run: Run<T>, signal: AbortSignal | undefined): Promise<T> {
-    run.waiting++
+    run.unapplied++
     return new Promise((resolve, reject) => {
       const abort = () => {
-        if (--run.waiting === 0 && this.#running === run) run.controller.abort(signal?.reason)
+        if (--run.unapplied === 0 && this.#running === run) run.controller.abort(signal?.reason)
         reject(signal?.reason)
       }
       signal?.addEventListener('abort', abort, { once: true })

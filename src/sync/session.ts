@@ -2,9 +2,9 @@
 
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import type { Step, StepOptions } from '../changes/database/database.js'
-import type { Remote } from '../changes/remotes.js'
-import { NotWaitingError } from '../errors.js'
+import type { Transaction, TransactionOptions } from '../changes/database/database.js'
+import type { ServerState } from '../changes/remotes.js'
+import { NotInJournalError } from '../errors.js'
 import { type Exchange, openExchanges } from './exchange.js'
 import type { ConflictHandler } from './handlers.js'
 import type { ReportBuilder } from './report.js'
@@ -13,7 +13,7 @@ import type { Wire } from './wire.js'
 /** A collection that is synced, and what it is called on the wire. */
 export interface Member {
   readonly collection: Collection
-  readonly remoteId: number
+  readonly serverId: number
   readonly path: string
   readonly handler: ConflictHandler | undefined
 }
@@ -42,29 +42,31 @@ export interface Session {
 export type Exchanges = readonly Exchange[]
 
 /** Runs a step of the sync with what is known of the server at this moment. */
-export function step<T>(session: Session, body: (exchanges: Exchanges) => Step<T>, options?: StepOptions): Promise<T> {
+export function transaction<T>(session: Session, body: (exchanges: Exchanges) => Transaction<T>, options?: TransactionOptions): Promise<T> {
   session.signal?.throwIfAborted()
-  return session.log.database.step(function* () {
+  return session.log.database.transaction(function* () {
     const exchanges = yield* openExchanges(
       session.log,
-      session.members.map(m => m.remoteId),
+      session.members.map(m => m.serverId),
     )
-    if (exchanges.length < session.members.length) return refuseForgotten(session)
+    if (exchanges.length < session.members.length) return rejectForgotten(session)
     return yield* body(exchanges)
   }, options)
 }
 
 /** What is known of the server, for its collections. */
-export function* remotesIn(exchanges: Exchanges): Step<readonly Remote[]> {
-  return exchanges.map(exchange => exchange.remote)
+export function* serversIn(exchanges: Exchanges): Transaction<readonly ServerState[]> {
+  return exchanges.map(exchange => exchange.server)
 }
 
-function refuseForgotten({ wire, members }: Session): never {
-  throw new NotWaitingError(`${wire.url} was forgotten while it was synced.`, { entity: members.map(m => m.collection.entity).join(', ') })
+function rejectForgotten({ wire, members }: Session): never {
+  throw new NotInJournalError(`${wire.url} was forgotten while it was synced.`, {
+    entity: members.map(m => m.collection.entity).join(', '),
+  })
 }
 
 /** How many rows fit into a step that keeps an application's page alive; measured as it goes. */
-export class StepSize {
+export class TransactionSize {
   #rows: number
   readonly #largest: number
   readonly #milliseconds = 16

@@ -1,14 +1,14 @@
 // How the collections of a sync and a server stand, at a look: what a sync has to do, and what it leaves behind.
 
 import type { Collection } from '../changes/collection.js'
-import { first, imagesOf, query, quote, type Step } from '../changes/database/database.js'
+import { baseTableOf, first, query, quote, type Transaction } from '../changes/database/database.js'
 import { readIgnoredProperties } from '../changes/ignored.js'
-import { isAllTold, type Remote } from '../changes/remotes.js'
+import { isAllPushed, type ServerState } from '../changes/remotes.js'
 import type { Exchange } from './exchange.js'
-import { type Exchanges, type Session, step } from './session.js'
+import { type Exchanges, type Session, transaction } from './session.js'
 
-export interface Standing {
-  readonly remotes: readonly Remote[]
+export interface SyncStatus {
+  readonly servers: readonly ServerState[]
   /** There are rows that wait, of these collections or of another one of this server's. */
   readonly waits: boolean
   /** Rows were refused that are told again by the next sync. */
@@ -16,7 +16,7 @@ export interface Standing {
   /** Rows were refused for a unique value that may be free now. */
   readonly freed: boolean
   /** There is nothing to tell. */
-  readonly isAllTold: boolean
+  readonly isAllPushed: boolean
   readonly left: ReadonlyMap<Collection, Left>
   /** Properties of ours for which the server has no column, so that their values are not pushed. */
   readonly ignored: ReadonlyMap<Collection, readonly string[]>
@@ -24,64 +24,65 @@ export interface Standing {
 
 interface Left {
   /** Rows of the server's that wait here. */
-  readonly waiting: number
+  readonly unapplied: number
   /** Rows of ours that the server has refused. */
-  readonly refused: number
+  readonly rejected: number
 }
 
-export function readStanding(session: Session): Promise<Standing> {
-  return step(session, standingOf, { readOnly: true })
+export function readSyncStatus(session: Session): Promise<SyncStatus> {
+  return transaction(session, statusOf, { readOnly: true })
 }
 
-export function* standingOf(exchanges: Exchanges): Step<Standing> {
+export function* statusOf(exchanges: Exchanges): Transaction<SyncStatus> {
   const [any] = exchanges
-  const remotes = exchanges.map(exchange => exchange.remote)
-  const left = new Map<Collection, Left>(exchanges.map(({ collection }) => [collection, { waiting: 0, refused: 0 }]))
+  const servers = exchanges.map(exchange => exchange.server)
+  const left = new Map<Collection, Left>(exchanges.map(({ collection }) => [collection, { unapplied: 0, rejected: 0 }]))
   const ignored = new Map<Collection, readonly string[]>()
-  const standing = { remotes, waits: false, again: false, freed: false, isAllTold: true, left, ignored }
-  if (!any) return standing
+  const status = { servers, waits: false, again: false, freed: false, isAllPushed: true, left, ignored }
+  if (!any) return status
   // usually there is nothing at all, and a statement about twenty collections costs more than it finds
   const there = yield* first(
-    `SELECT EXISTS (SELECT 1 FROM sync_conflict) AS waiting, EXISTS (SELECT 1 FROM sync_rejection) AS refused,
+    `SELECT EXISTS (SELECT 1 FROM sync_unapplied) AS unapplied, EXISTS (SELECT 1 FROM sync_rejection) AS rejected,
             EXISTS (SELECT 1 FROM sync_ignored) AS ignored`,
   )
-  if (there?.waiting || there?.refused || there?.ignored) yield* lookAtRows(exchanges, standing)
+  if (there?.unapplied || there?.rejected || there?.ignored) yield* lookAtRows(exchanges, status)
   const { now } = yield* any.log.database.clock()
-  const images = yield* first(`SELECT ${exchanges.map(hasImagesSql).join(', ')}`)
-  for (const [n, { collection, remote }] of exchanges.entries()) {
-    const { waiting, refused } = left.get(collection) as Left
+  const baseVersions = yield* first(`SELECT ${exchanges.map(hasBasesSql).join(', ')}`)
+  for (const [n, { collection, server }] of exchanges.entries()) {
+    const { unapplied, rejected } = left.get(collection) as Left
     // images that are no base any more go with the end of a push
-    standing.isAllTold &&= isAllTold(remote, now) && remote.stored.size === 0 && !(images?.[`images${n}`] && !waiting && !refused)
+    status.isAllPushed &&=
+      isAllPushed(server, now) && server.stored.size === 0 && !(baseVersions?.[`baseVersions${n}`] && !unapplied && !rejected)
   }
-  return standing
+  return status
 }
 
-const hasImagesSql = ({ collection, remote }: Exchange, n: number) =>
-  `EXISTS (SELECT 1 FROM ${quote(imagesOf(collection.table))} WHERE _sync_remote = ${remote.id}) AS images${n}`
+const hasBasesSql = ({ collection, server }: Exchange, n: number) =>
+  `EXISTS (SELECT 1 FROM ${quote(baseTableOf(collection.table))} WHERE _sync_server = ${server.id}) AS baseVersions${n}`
 
 /** What waits, was refused, or is ignored. */
-function* lookAtRows(exchanges: Exchanges, standing: Writable<Omit<Standing, 'left' | 'ignored'>> & Found): Step<void> {
-  const { remotes, left, ignored } = standing
+function* lookAtRows(exchanges: Exchanges, status: Writable<Omit<SyncStatus, 'left' | 'ignored'>> & Found): Transaction<void> {
+  const { servers, left, ignored } = status
   const parts = exchanges.map(
-    ({ remote: { id } }, n) =>
-      `SELECT ${n} AS n, (SELECT count(*) FROM sync_conflict WHERE remote = ${id}) AS waiting,
-              (SELECT count(*) FROM sync_rejection WHERE remote = ${id}) AS refused,
-              EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ${id} AND again = 1) AS again,
-              EXISTS (SELECT 1 FROM sync_rejection WHERE remote = ${id} AND again = 1 AND code = 'not-unique') AS freed,
-              EXISTS (SELECT 1 FROM sync_ignored WHERE remote = ${id}) AS ignored`,
+    ({ server: { id } }, n) =>
+      `SELECT ${n} AS n, (SELECT count(*) FROM sync_unapplied WHERE server = ${id}) AS unapplied,
+              (SELECT count(*) FROM sync_rejection WHERE server = ${id}) AS rejected,
+              EXISTS (SELECT 1 FROM sync_rejection WHERE server = ${id} AND again = 1) AS again,
+              EXISTS (SELECT 1 FROM sync_rejection WHERE server = ${id} AND again = 1 AND code = 'not-unique') AS freed,
+              EXISTS (SELECT 1 FROM sync_ignored WHERE server = ${id}) AS ignored`,
   )
   for (const row of yield* query(parts.join(' UNION ALL '))) {
-    const { log, collection, remote } = exchanges[Number(row.n)] as Exchange
-    const [waiting, refused] = [Number(row.waiting), Number(row.refused)]
-    left.set(collection, { waiting, refused })
-    standing.waits ||= waiting > 0
-    standing.again ||= Boolean(row.again)
-    standing.freed ||= Boolean(row.freed)
-    if (row.ignored) ignored.set(collection, yield* readIgnoredProperties(collection, log.database, remote.id))
+    const { log, collection, server } = exchanges[Number(row.n)] as Exchange
+    const [unapplied, rejected] = [Number(row.unapplied), Number(row.rejected)]
+    left.set(collection, { unapplied, rejected })
+    status.waits ||= unapplied > 0
+    status.again ||= Boolean(row.again)
+    status.freed ||= Boolean(row.freed)
+    if (row.ignored) ignored.set(collection, yield* readIgnoredProperties(collection, log.database, server.id))
   }
   for (const { id } of exchanges[0]?.siblings.values() ?? [])
-    standing.waits ||=
-      !remotes.some(remote => remote.id === id) && (yield* first('SELECT 1 FROM sync_conflict WHERE remote = ? LIMIT 1', id)) !== undefined
+    status.waits ||=
+      !servers.some(server => server.id === id) && (yield* first('SELECT 1 FROM sync_unapplied WHERE server = ? LIMIT 1', id)) !== undefined
 }
 
 type Writable<T> = { -readonly [P in keyof T]: T[P] }

@@ -1,20 +1,20 @@
 // The loop of one sync: read, decide, tell, until both sides agree.
 
 import { ServerError, SyncContentionError } from '../errors.js'
-import { decideConflicts } from './conflicts.js'
+import { resolveConflicts } from './conflicts.js'
 import { pushIgnored } from './ignored.js'
 import { pull } from './pull.js'
 import { finishPush, push } from './push.js'
-import { tellAgain } from './refusals.js'
+import { pushAgain } from './refusals.js'
 import type { SyncReport } from './report.js'
 import type { Session } from './session.js'
-import { readStanding, type Standing } from './standing.js'
+import { readSyncStatus, type SyncStatus } from './standing.js'
 
 /**
  * `standing` is how things stand at this moment, where that was read just now. Throws what it could not do in the end: ServerError where the
  * server does not serve one of the collections; the others were synced.
  */
-export async function sync(session: Session, standing?: Standing): Promise<SyncReport> {
+export async function sync(session: Session, status?: SyncStatus): Promise<SyncReport> {
   const { log, report, wire } = session
   const entities = session.members.map(m => m.collection.entity)
   try {
@@ -22,25 +22,25 @@ export async function sync(session: Session, standing?: Standing): Promise<SyncR
       if (round >= session.rounds) throw new SyncContentionError(entities.join(', '), session.rounds)
       report.rounds++
       // usually there is nothing to be done but to ask, and then nothing at all
-      const before: Standing = (round === 0 && standing) || (await readStanding(session))
-      standing = undefined
-      const isOpen = before.remotes.some(remote => remote.push !== null)
+      const before: SyncStatus = (round === 0 && status) || (await readSyncStatus(session))
+      status = undefined
+      const isOpen = before.servers.some(server => server.push !== null)
       if (isOpen) await finishPush(session)
-      const isRefused = round === 0 && before.again
-      if (isRefused) await tellAgain(session)
-      const pulled = await pull(session, before.ignored, isOpen || isRefused ? undefined : before)
+      const isRejected = round === 0 && before.again
+      if (isRejected) await pushAgain(session)
+      const pulled = await pull(session, before.ignored, isOpen || isRejected ? undefined : before)
       if (pulled.gained.size) await pushIgnored(session, pulled.gained)
-      let after = (pulled.gained.size ? undefined : pulled.standing) ?? (await readStanding(session))
+      let after = (pulled.gained.size ? undefined : pulled.status) ?? (await readSyncStatus(session))
       if (after.waits) {
-        await decideConflicts(session)
-        after = await readStanding(session)
+        await resolveConflicts(session)
+        after = await readSyncStatus(session)
       }
       if (after.freed) {
-        await tellAgain(session)
-        after = await readStanding(session)
+        await pushAgain(session)
+        after = await readSyncStatus(session)
       }
       const pushed = report.pushed
-      const end = after.isAllTold ? after : await push(session)
+      const end = after.isAllPushed ? after : await push(session)
       if (end !== 'again') {
         for (const [collection, left] of end.left) Object.assign(report.of(collection), left)
         report.unknownThere = [...new Set([...end.ignored.values()].flat())].sort()

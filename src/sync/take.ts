@@ -2,7 +2,7 @@
 
 import type { ChangeLog } from '../changes/changeLog.js'
 import { type Collection, keyOf } from '../changes/collection.js'
-import { attempt, quote, type Step, Undo } from '../changes/database/database.js'
+import { quote, Rollback, savepoint, type Transaction } from '../changes/database/database.js'
 import { nameOf, readDependents } from '../changes/dependents.js'
 import { type Held, readHeld } from '../changes/held.js'
 import { addIgnored, forgetIgnored } from '../changes/ignored.js'
@@ -10,32 +10,32 @@ import { type Change, releasesOf } from '../changes/order.js'
 import {
   agreedSql,
   baseOf,
-  forgetImages,
+  forgetBases,
   forgetRejections,
-  hasOtherRemotes,
+  hasOtherServers,
   isAnythingKnown,
   isHeld,
   isInPush,
-  keepImages,
+  keepBases,
   type RowState,
   readIdsOfImages,
   readKinds,
-  type WaitingReason,
+  type UnappliedReason,
 } from '../changes/remotes.js'
 import { NEVER, readVersions } from '../changes/rows.js'
 import { findOrphans, findOrphansAmong, insertNew, storeVersions } from '../changes/store.js'
-import { readUniques, releaseFirst, storeChanges, storeTakeable } from '../changes/storeChanges.js'
+import { readUniques, releaseFirst, storeAcceptable, storeChanges } from '../changes/storeChanges.js'
 import { ConstraintError, ValueError } from '../errors.js'
 import type { Update, WireRow } from '../protocol/messages.js'
-import { type Exchange, isClean, readRowStates, type StepStamp, siblingOf } from './exchange.js'
+import { type Exchange, isClean, readRowStates, siblingOf, type TransactionStamp } from './exchange.js'
 import { isSameRow, merge } from './merge.js'
 import { findContestedMoves } from './moves.js'
 import { readStatesOf, removeDependents, whyNotYet } from './removals.js'
-import { tellWhatTriggersChanged } from './triggers.js'
+import { pushWhatTriggersChanged } from './triggers.js'
 import { type Known, knownOf } from './undecided.js'
-import { forgetWaiting, type ToWait, writeWaiting } from './waiting.js'
+import { forgetUnapplied, type ToDefer, writeUnapplied } from './waiting.js'
 
-export interface Taken {
+export interface Applied {
   /** Rows that were stored as the server has them, removals included. */
   stored: number
   /** Rows in which changes of both sides were put together. */
@@ -43,21 +43,21 @@ export interface Taken {
   /** What waits for a decision. */
   readonly contested: Set<string>
   /** What waits for something else. */
-  readonly waiting: Set<string>
+  readonly unapplied: Set<string>
 }
 
 /** A row with both sides and what it is to be. */
-export interface Decided {
+export interface Resolved {
   /** Of its collection, where that is another one than that of the row which was decided. */
   readonly exchange?: Exchange
   readonly state: RowState
-  readonly theirs: WireRow | null
+  readonly remote: WireRow | null
   readonly value: WireRow | null
 }
 
-interface Candidate extends Decided {
+interface Candidate extends Resolved {
   readonly exchange: Exchange
-  readonly taken: Taken
+  readonly taken: Applied
 }
 
 /** Updates of one collection. */
@@ -65,15 +65,15 @@ export interface Part {
   readonly exchange: Exchange
   readonly updates: readonly Update[]
   /** What becomes of them. */
-  readonly taken: Taken
+  readonly taken: Applied
 }
 
-export const nothingTaken = (): Taken => ({ stored: 0, merged: 0, contested: new Set(), waiting: new Set() })
+export const nothingApplied = (): Applied => ({ stored: 0, merged: 0, contested: new Set(), unapplied: new Set() })
 
 /** Takes updates of one collection. */
-export function* takeRows(exchange: Exchange, updates: readonly Update[], stamp: StepStamp): Step<Taken> {
-  const taken = nothingTaken()
-  yield* takeTogether([{ exchange, updates, taken }], stamp)
+export function* applyRemoteRows(exchange: Exchange, updates: readonly Update[], stamp: TransactionStamp): Transaction<Applied> {
+  const taken = nothingApplied()
+  yield* applyTogether([{ exchange, updates, taken }], stamp)
   return taken
 }
 
@@ -81,7 +81,7 @@ export function* takeRows(exchange: Exchange, updates: readonly Update[], stamp:
  * Takes updates of several collections of one server, whose rows may need each other. Every decision of law 7 and 9 is made here. Rows before
  * removals: a child that moved to another parent does not go with the old one.
  */
-export function* takeTogether(parts: readonly Part[], stamp: StepStamp): Step<void> {
+export function* applyTogether(parts: readonly Part[], stamp: TransactionStamp): Transaction<void> {
   const rows: (Candidate & { value: WireRow })[] = []
   const removals: Candidate[] = []
   for (const part of parts) yield* decideRows(part, stamp, rows, removals)
@@ -89,45 +89,45 @@ export function* takeTogether(parts: readonly Part[], stamp: StepStamp): Step<vo
   if (!any) return
   const { log } = any.exchange
   const orphans = yield* findOrphansAmong(log.database, rows.map(toRow))
-  const waiting = new Map([...orphans].map(([{ candidate }, property]) => [candidate, property]))
-  yield* waitForParents(waiting)
-  const takeable: (Candidate & { value: WireRow })[] = []
+  const unapplied = new Map([...orphans].map(([{ candidate }, property]) => [candidate, property]))
+  yield* deferForParents(unapplied)
+  const applicable: (Candidate & { value: WireRow })[] = []
   for (const { exchange } of parts) {
-    const placed = rows.filter(r => r.exchange === exchange && !waiting.has(r))
+    const placed = rows.filter(r => r.exchange === exchange && !unapplied.has(r))
     const moves = yield* findContestedMoves(exchange, placed)
     for (const row of placed) {
-      if (moves.has(row.state.id)) yield* wait(exchange, row.taken, row.state, row.theirs, 'cycle')
-      else takeable.push(row)
+      if (moves.has(row.state.id)) yield* wait(exchange, row.taken, row.state, row.remote, 'cycle')
+      else applicable.push(row)
     }
   }
   const before = parts.map(({ taken }) => copyOf(taken))
   try {
-    if (yield* takeFreed(takeable, removals, stamp)) return
+    if (yield* applyFreed(applicable, removals, stamp)) return
   } catch (error) {
     if (!(error instanceof StillHeld)) throw error
     for (const [i, { taken }] of parts.entries()) Object.assign(taken, before[i])
   }
-  yield* settleOrWait(log, takeable, stamp)
-  yield* takeRemovals(removals, stamp)
+  yield* applyOrDefer(log, applicable, stamp)
+  yield* applyRemovals(removals, stamp)
 }
 
-const copyOf = ({ contested, waiting, ...taken }: Taken) => ({ ...taken, contested: new Set(contested), waiting: new Set(waiting) })
+const copyOf = ({ contested, unapplied, ...taken }: Applied) => ({ ...taken, contested: new Set(contested), unapplied: new Set(unapplied) })
 
 function* decideRows(
   { exchange, updates, taken }: Part,
-  stamp: StepStamp,
+  stamp: TransactionStamp,
   rows: (Candidate & { value: WireRow })[],
   removals: Candidate[],
-): Step<void> {
+): Transaction<void> {
   const { collection } = exchange
   const latest = new Map<string, Update>()
   for (const update of updates) latest.set(update.id, update)
-  yield* takeUnread(exchange, latest, taken, stamp)
+  yield* applyUnread(exchange, latest, taken, stamp)
   if (!latest.size) return
   const states = yield* readRowStates(exchange, [...latest.keys()])
   const basesOf = yield* readCommonBases(
     exchange,
-    [...latest.values()].map(({ id, value }) => ({ state: states.get(id) as RowState, theirs: value })),
+    [...latest.values()].map(({ id, value }) => ({ state: states.get(id) as RowState, remote: value })),
   )
 
   const given = [...latest.values()].flatMap(({ id, value }) => (value === null ? [] : [{ id, value }]))
@@ -138,53 +138,53 @@ function* decideRows(
   )
   const heldOf = new Map(given.map(({ id }, i) => [id, held[i] as Held]))
 
-  const contested: ToWait[] = []
-  const invalid: ToWait[] = []
+  const contested: ToDefer[] = []
+  const invalid: ToDefer[] = []
   for (const { id, value: given } of latest.values()) {
     const state = states.get(id) as RowState
-    const base = baseOf(exchange.remote, state)
+    const base = baseOf(exchange.server, state)
     const row = heldOf.get(id)
-    if (row?.errors.length || (row && collection.refuseKey(id) !== undefined)) {
-      invalid.push({ state, theirs: given, reason: 'not-valid' })
+    if (row?.errors.length || (row && collection.rejectKey(id) !== undefined)) {
+      invalid.push({ state, remote: given, reason: 'not-valid' })
       continue
     }
-    const theirs = row ? withBase(collection, row.value, base) : null
+    const remote = row ? withBase(collection, row.value, base) : null
     // made there, and never heard of here
-    if (theirs !== null && isUnknown(state)) {
-      rows.push({ exchange, taken, state, theirs, value: theirs })
+    if (remote !== null && isUnknown(state)) {
+      rows.push({ exchange, taken, state, remote, value: remote })
       continue
     }
     // we know nothing that the server does not know, and removed nothing that it could hang on
     const isWhole = !collection.parents.length && !state.ignored.length
-    if (theirs !== null && state.version.value !== null && isWhole && isClean(exchange, state) && !isHeld(state)) {
-      rows.push({ exchange, taken, state, theirs, value: theirs })
+    if (remote !== null && state.version.value !== null && isWhole && isClean(exchange, state) && !isHeld(state)) {
+      rows.push({ exchange, taken, state, remote, value: remote })
       continue
     }
-    const { remote } = exchange
+    const { server } = exchange
     // a server without a collection id is asked from a little before: what it says once more says nothing
-    if (remote.serverCollection === null && !state.waiting && base !== undefined && isSameRow(theirs, base)) continue
+    if (server.serverHistory === null && !state.unapplied && base !== undefined && isSameRow(remote, base)) continue
     let known: Known = { base: basesOf(id), isShown: false }
-    if (remote.serverCollection === null) known = knownOf(exchange, state, known.base, theirs)
-    const { value, isContested } = merge(known.base, state.version.value, theirs, isAutomatic(collection))
+    if (server.serverHistory === null) known = knownOf(exchange, state, known.base, remote)
+    const { value, isContested } = merge(known.base, state.version.value, remote, isAutomatic(collection))
     if (isContested) {
       if (known.base && known.isShown)
-        yield* keepImages(exchange.log.database, collection, remote, [{ id, value: known.base }], yield* stamp.take())
-      contested.push({ state, theirs, reason: 'contested' })
-    } else if (value !== null) rows.push({ exchange, taken, state, theirs, value })
-    else removals.push({ exchange, taken, state, theirs, value })
+        yield* keepBases(exchange.log.database, collection, server, [{ id, value: known.base }], yield* stamp.take())
+      contested.push({ state, remote, reason: 'contested' })
+    } else if (value !== null) rows.push({ exchange, taken, state, remote, value })
+    else removals.push({ exchange, taken, state, remote, value })
   }
-  yield* waitAll(exchange, taken, invalid)
-  yield* waitAll(exchange, taken, contested)
+  yield* deferAll(exchange, taken, invalid)
+  yield* deferAll(exchange, taken, contested)
 }
 
 /** Not all of those that let go of something went. */
-class StillHeld extends Undo {}
+class StillHeld extends Rollback {}
 
 /**
  * Rows that take what others let go of as they are removed: these let go of it first, and go when nothing hangs on them any more. False where
  * there are none, or where they cannot; nothing is stored then.
  */
-function* takeFreed(rows: readonly Candidate[], removals: readonly Candidate[], stamp: StepStamp): Step<boolean> {
+function* applyFreed(rows: readonly Candidate[], removals: readonly Candidate[], stamp: TransactionStamp): Transaction<boolean> {
   const log = removals[0]?.exchange.log
   const holders = new Map(removals.filter(r => r.state.version.value !== null).map(r => [changeOf(0)(r), r]))
   if (!log || !holders.size || !rows.length) return false
@@ -192,13 +192,13 @@ function* takeFreed(rows: readonly Candidate[], removals: readonly Candidate[], 
   const releases = releasesOf(changes, yield* readUniques(log.database, changes), change => holders.has(change))
   if (!releases.length) return false
   yield* stamp.take()
-  return yield* attempt(function* () {
+  return yield* savepoint(function* () {
     if (!(yield* releaseFirst(log, releases, changes))) return false
-    yield* settleOrWait(log, rows, stamp)
-    yield* takeRemovals(removals, stamp)
+    yield* applyOrDefer(log, rows, stamp)
+    yield* applyRemovals(removals, stamp)
     for (const { change } of releases) {
       const { taken, state } = holders.get(change) as Candidate
-      if (taken.waiting.has(state.id) || taken.contested.has(state.id)) throw new StillHeld()
+      if (taken.unapplied.has(state.id) || taken.contested.has(state.id)) throw new StillHeld()
     }
     return true
   }, 'sync_page')
@@ -208,15 +208,15 @@ function* takeFreed(rows: readonly Candidate[], removals: readonly Candidate[], 
  * Stores rows of which we know nothing that the server does not know, as most are, without reading them; what is left has to be looked at.
  * Not where somebody else has a word with them: another server, the journal, or a parent that may come along with them.
  */
-function* takeUnread(exchange: Exchange, left: Map<string, Update>, taken: Taken, stamp: StepStamp): Step<void> {
-  const { log, collection, remote } = exchange
+function* applyUnread(exchange: Exchange, left: Map<string, Update>, taken: Applied, stamp: TransactionStamp): Transaction<void> {
+  const { log, collection, server } = exchange
   const { columns, table, parents } = collection
   const { database } = log
   if (!database.updateRowsWhere || parents.some(r => r.parent === collection) || !columns.length || !left.size) return
-  const { waiting, refused, ignored, images } = yield* readKinds(collection, remote)
-  if (waiting || refused || ignored || (yield* database.mayChange(table)) || (yield* hasOtherRemotes(collection, remote.id))) return
+  const { unapplied, rejected, ignored, baseVersions } = yield* readKinds(collection, server)
+  if (unapplied || rejected || ignored || (yield* database.mayChange(table)) || (yield* hasOtherServers(collection, server.id))) return
   // of a row that was changed here the server's version is kept
-  const changed = images ? yield* readIdsOfImages(database, collection, remote, [...left.keys()]) : new Set()
+  const changed = baseVersions ? yield* readIdsOfImages(database, collection, server, [...left.keys()]) : new Set()
   const whole = [...left.values()].filter(
     (u): u is Update & { value: WireRow } => u.value !== null && !changed.has(u.id) && isWhole(collection, u.id, u.value),
   )
@@ -228,10 +228,10 @@ function* takeUnread(exchange: Exchange, left: Map<string, Update>, taken: Taken
   const updates = whole.filter(({ id }) => !orphans.has(id))
   if (!updates.length) return
   try {
-    const counts = yield* stamp.attempt(function* () {
+    const counts = yield* stamp.savepoint(function* () {
       const now = yield* stamp.take()
       const rows = updates.map(({ id, value }) => [now, ...columns.map(c => c.fromWire(value[c.property] as never)), id])
-      const agreed = agreedSql(remote, quote(table.key))
+      const agreed = agreedSql(server, quote(table.key))
       const changed = yield* database.updateRowsWhere!(table.name, ['_lastChange', ...columns], table.key, agreed, rows)
       if (changed.every(count => count === 0)) throw new NothingChanged()
       return changed
@@ -244,37 +244,41 @@ function* takeUnread(exchange: Exchange, left: Map<string, Update>, taken: Taken
 }
 
 /** A stamp that nothing has would move the clock, and clients would fetch what they know. */
-class NothingChanged extends Undo {}
+class NothingChanged extends Rollback {}
 
-const isWhole = ({ columns, refuseKey }: Collection, id: string, value: WireRow) =>
-  refuseKey(id) === undefined && columns.every(c => Object.hasOwn(value, c.property))
+const isWhole = ({ columns, rejectKey }: Collection, id: string, value: WireRow) =>
+  rejectKey(id) === undefined && columns.every(c => Object.hasOwn(value, c.property))
 
 /**
  * Inserts rows of a full answer to a database that knows none of them, as it usually is. False, and nothing is stored, where the database
  * knows one, or does not take one as it is: then each has to be looked at.
  */
-export function* takeUnknown({ log, collection, remote }: Exchange, updates: readonly Update[], stamp: StepStamp): Step<boolean> {
-  if ((yield* isAnythingKnown(collection, remote)) || (yield* log.database.mayChange(collection.table))) return false
+export function* applyUnknown(
+  { log, collection, server }: Exchange,
+  updates: readonly Update[],
+  stamp: TransactionStamp,
+): Transaction<boolean> {
+  if ((yield* isAnythingKnown(collection, server)) || (yield* log.database.mayChange(collection.table))) return false
   yield* stamp.take() // outside of the attempt
   return (yield* insertNew(log.database, collection, updates, () => stamp.take())) !== undefined
 }
 
 /** Takes nothing: all of it waits for rows that it seems to need. */
-export function* leaveRows(parts: readonly Part[]): Step<void> {
+export function* leaveRows(parts: readonly Part[]): Transaction<void> {
   const reason = 'parent-missing'
   for (const { exchange, updates, taken } of parts) {
     const latest = new Map([...updates].map(u => [u.id, u.value]))
     const states = [...(yield* readRowStates(exchange, [...latest.keys()])).values()]
-    yield* waitAll(
+    yield* deferAll(
       exchange,
       taken,
-      states.map(state => ({ state, theirs: latest.get(state.id) ?? null, reason })),
+      states.map(state => ({ state, remote: latest.get(state.id) ?? null, reason })),
     )
   }
 }
 
-const isUnknown = ({ version, waiting, rejection, images }: RowState) =>
-  version.stamp === 0 && !waiting && !rejection && images.length === 0
+const isUnknown = ({ version, unapplied, rejection, baseVersions }: RowState) =>
+  version.stamp === 0 && !unapplied && !rejection && baseVersions.length === 0
 
 const toRow = (candidate: Candidate & { value: WireRow }) => {
   const { exchange, state, value } = candidate
@@ -285,7 +289,7 @@ const changeOf =
   (stamp: number) =>
   ({ exchange, state, value }: Candidate): Change => ({
     ...{ collection: exchange.collection, id: state.id, old: state.version, value },
-    ...{ stamp, from: exchange.remote },
+    ...{ stamp, from: exchange.server },
   })
 
 export const isAutomatic = (collection: Collection) => (property: string) => collection.column.get(property)?.automatic !== undefined
@@ -295,17 +299,17 @@ export const isAutomatic = (collection: Collection) => (property: string) => col
  */
 export function* readCommonBases(
   exchange: Exchange,
-  rows: readonly Pick<ToWait, 'state' | 'theirs'>[],
-): Step<(id: string) => WireRow | null | undefined> {
-  const { log, collection, remote } = exchange
-  const isKnown = ({ state, theirs }: Pick<ToWait, 'state' | 'theirs'>) => theirs !== null || !isEditOfIgnored(exchange, state)
-  const bases = new Map(rows.map(row => [row.state.id, isKnown(row) ? baseOf(remote, row.state) : undefined]))
+  rows: readonly Pick<ToDefer, 'state' | 'remote'>[],
+): Transaction<(id: string) => WireRow | null | undefined> {
+  const { log, collection, server } = exchange
+  const isKnown = ({ state, remote }: Pick<ToDefer, 'state' | 'remote'>) => remote !== null || !isEditOfIgnored(exchange, state)
+  const bases = new Map(rows.map(row => [row.state.id, isKnown(row) ? baseOf(server, row.state) : undefined]))
   for (const { parent, parentColumn, property, onDelete } of collection.parents) {
     if (onDelete !== 'SET NULL' || !parent || parentColumn !== parent.table.key) continue
     const cleared = new Map<string, string>()
-    for (const { state, theirs } of rows) {
+    for (const { state, remote } of rows) {
       const key = bases.get(state.id)?.[property]
-      if (theirs?.[property] === null && typeof key === 'string') cleared.set(state.id, key)
+      if (remote?.[property] === null && typeof key === 'string') cleared.set(state.id, key)
     }
     if (!cleared.size) continue
     const versions = yield* readVersions(log.database, parent, [...new Set(cleared.values())])
@@ -320,7 +324,7 @@ export function* readCommonBases(
  */
 const isEditOfIgnored = (exchange: Exchange, state: RowState) =>
   state.ignored.some(p => (state.version.value?.[p] ?? null) !== null) &&
-  (state.waiting?.reason === 'contested' || !isClean(exchange, state))
+  (state.unapplied?.reason === 'contested' || !isClean(exchange, state))
 
 /**
  * Where the server's row lacks a property, an older schema says nothing about it, and it is as both sides knew it; where they never did, the
@@ -335,21 +339,21 @@ function withBase({ columns }: Collection, held: WireRow, base: WireRow | null |
   return value
 }
 
-const ASKED: ReadonlySet<WaitingReason> = new Set(['contested', 'children-changed', 'parent-removed', 'cycle'])
+const ASKED: ReadonlySet<UnappliedReason> = new Set(['contested', 'children-changed', 'parent-removed', 'cycle'])
 
 /** Law 7: what cannot be stored is in the journal before the cursor passes it. */
-function* waitAll(exchange: Exchange, taken: Taken, rows: readonly ToWait[]): Step<void> {
-  yield* writeWaiting(exchange, rows)
-  for (const { state, reason } of rows) taken[ASKED.has(reason) ? 'contested' : 'waiting'].add(state.id)
+function* deferAll(exchange: Exchange, taken: Applied, rows: readonly ToDefer[]): Transaction<void> {
+  yield* writeUnapplied(exchange, rows)
+  for (const { state, reason } of rows) taken[ASKED.has(reason) ? 'contested' : 'unapplied'].add(state.id)
 }
 
-const wait = (exchange: Exchange, taken: Taken, state: RowState, theirs: WireRow | null, reason: WaitingReason) =>
-  waitAll(exchange, taken, [{ state, theirs, reason }])
+const wait = (exchange: Exchange, taken: Applied, state: RowState, remote: WireRow | null, reason: UnappliedReason) =>
+  deferAll(exchange, taken, [{ state, remote, reason }])
 
 // A child of a parent that was removed here is contested: whoever takes it takes the parent back. Otherwise the parent has not come yet. Given so
 // that rows come after those which they need.
-function* waitForParents(waiting: ReadonlyMap<Candidate, string>): Step<void> {
-  const rows = [...waiting].map(([candidate, property]) => {
+function* deferForParents(unapplied: ReadonlyMap<Candidate, string>): Transaction<void> {
+  const rows = [...unapplied].map(([candidate, property]) => {
     const { exchange, state, value } = candidate
     const reference = exchange.collection.parents.find(r => r.property === property)
     const key = reference && keyOf(reference, state.id, value)
@@ -363,40 +367,40 @@ function* waitForParents(waiting: ReadonlyMap<Candidate, string>): Step<void> {
     rows.flatMap(({ parent }) => parent ?? []),
   )
   const removed = new Set<string>()
-  const notes = new Map<Taken, { exchange: Exchange; rows: ToWait[] }>()
+  const notes = new Map<Applied, { exchange: Exchange; rows: ToDefer[] }>()
   for (const { candidate, there, parent } of rows) {
-    const { exchange, taken, state, theirs } = candidate
+    const { exchange, taken, state, remote } = candidate
     const isRemovedHere = there && parent && (removed.has(nameOf(parent)) || wasRemovedHere(there, stateOf(parent)))
     if (isRemovedHere) removed.add(nameOf({ collection: exchange.collection, id: state.id }))
     const group = notes.get(taken) ?? { exchange, rows: [] }
     notes.set(taken, group)
-    group.rows.push({ state, theirs, reason: isRemovedHere ? 'parent-removed' : 'parent-missing' })
+    group.rows.push({ state, remote, reason: isRemovedHere ? 'parent-removed' : 'parent-missing' })
   }
-  for (const [taken, { exchange, rows: some }] of notes) yield* waitAll(exchange, taken, some)
+  for (const [taken, { exchange, rows: some }] of notes) yield* deferAll(exchange, taken, some)
 }
 
 function wasRemovedHere(exchange: Exchange, state: RowState): boolean {
   if (state.version.value !== null) return false
   // or it hangs itself on one that was: nobody else would be asked about it
-  return state.waiting?.reason === 'parent-removed' || (state.version.stamp > 0 && !isClean(exchange, state))
+  return state.unapplied?.reason === 'parent-removed' || (state.version.stamp > 0 && !isClean(exchange, state))
 }
 
 /** Stores candidates; those that the database does not take wait. */
-function* settleOrWait(log: ChangeLog, candidates: readonly Candidate[], stamp: StepStamp): Step<void> {
-  if (candidates.some(c => !isSettled(c.exchange, c))) yield* stamp.take()
-  yield* storeTakeable(log.database, candidates, {
+function* applyOrDefer(log: ChangeLog, candidates: readonly Candidate[], stamp: TransactionStamp): Transaction<void> {
+  if (candidates.some(c => !isApplied(c.exchange, c))) yield* stamp.take()
+  yield* storeAcceptable(log.database, candidates, {
     change: changeOf(0),
-    store: some => settleAll(log, some, stamp),
+    store: some => applyAllDecided(log, some, stamp),
     stored: count,
-    fail: ({ exchange, taken, state, theirs }, error) => wait(exchange, taken, state, theirs, reasonOf(error)),
+    fail: ({ exchange, taken, state, remote }, error) => wait(exchange, taken, state, remote, reasonOf(error)),
   })
 }
 
 /** Both sides are equal, and know it, but for the note that the row waits: nothing moves. */
-const isSettled = (exchange: Exchange, { state, theirs, value }: Decided) =>
-  isSameRow(value, theirs) && isSameRow(state.version.value, theirs) && isClean(exchange, { ...state, waiting: undefined })
+const isApplied = (exchange: Exchange, { state, remote, value }: Resolved) =>
+  isSameRow(value, remote) && isSameRow(state.version.value, remote) && isClean(exchange, { ...state, unapplied: undefined })
 
-function reasonOf(error: ConstraintError | ValueError): WaitingReason {
+function reasonOf(error: ConstraintError | ValueError): UnappliedReason {
   if (error instanceof ValueError) return 'not-valid'
   return error.kind === 'unique' ? 'not-unique' : error.kind === 'foreign-key' ? 'parent-missing' : 'not-valid'
 }
@@ -405,96 +409,96 @@ function reasonOf(error: ConstraintError | ValueError): WaitingReason {
  * Gives a row back the version that both sides last knew. While an open push carries another one, nobody knows which the server has: it is
  * stored as an edit, and told if the push counted.
  */
-export function* restore(exchange: Exchange, state: RowState, theirs: WireRow | null, stamp: StepStamp): Step<void> {
-  const { log, collection, remote } = exchange
-  if (!isInPush(remote, state)) yield* settle(exchange, [{ state, theirs, value: theirs }], stamp)
-  else yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: theirs }], yield* log.database.tick())
+export function* restore(exchange: Exchange, state: RowState, remote: WireRow | null, stamp: TransactionStamp): Transaction<void> {
+  const { log, collection, server } = exchange
+  if (!isInPush(server, state)) yield* applyDecided(exchange, [{ state, remote, value: remote }], stamp)
+  else yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: remote }], yield* log.database.tick())
 }
 
 /** Stores decided rows together. What is the server's is no news for it; what has something of its own to tell gets a fresh stamp (law 6). */
-export function settle(exchange: Exchange, decided: readonly Decided[], stamp: StepStamp): Step<void> {
-  const taken = nothingTaken()
-  return settleAll(
+export function applyDecided(exchange: Exchange, resolved: readonly Resolved[], stamp: TransactionStamp): Transaction<void> {
+  const taken = nothingApplied()
+  return applyAllDecided(
     exchange.log,
-    decided.map(d => ({ exchange, ...d, taken })),
+    resolved.map(d => ({ exchange, ...d, taken })),
     stamp,
   )
 }
 
-function* settleAll(log: ChangeLog, decided: readonly Candidate[], stamp: StepStamp): Step<void> {
+function* applyAllDecided(log: ChangeLog, resolved: readonly Candidate[], stamp: TransactionStamp): Transaction<void> {
   const { database } = log
-  const theirs = new Set<Candidate>()
+  const remote = new Set<Candidate>()
   const ours = new Set<Candidate>()
   const groups = new Map<Exchange, Candidate[]>()
-  for (const candidate of decided) {
-    const { exchange, theirs: other, value } = candidate
+  for (const candidate of resolved) {
+    const { exchange, remote: other, value } = candidate
     const group = groups.get(exchange)
     if (group) group.push(candidate)
     else groups.set(exchange, [candidate])
     if (!isSameRow(value, other)) ours.add(candidate)
-    else if (!isSettled(exchange, candidate)) theirs.add(candidate)
+    else if (!isApplied(exchange, candidate)) remote.add(candidate)
   }
   for (const [exchange, some] of groups) {
-    const { collection, remote } = exchange
-    const settled = some.filter(c => c.state.images.length && isSameRow(c.value, c.theirs) && isSettled(exchange, c))
-    yield* forgetImages(
+    const { collection, server } = exchange
+    const applied = some.filter(c => c.state.baseVersions.length && isSameRow(c.value, c.remote) && isApplied(exchange, c))
+    yield* forgetBases(
       database,
       collection,
-      remote,
-      settled.map(c => c.state),
+      server,
+      applied.map(c => c.state),
     )
     // what the server has said of a property, it has a column for
-    const known = some.map(({ state: { id, ignored }, theirs: row }) => ({
+    const known = some.map(({ state: { id, ignored }, remote: row }) => ({
       id,
       properties: ignored.filter(p => !row || Object.hasOwn(row, p)),
     }))
-    yield* forgetIgnored(database, remote.id, known)
+    yield* forgetIgnored(database, server.id, known)
     yield* addIgnored(
       database,
-      remote.id,
+      server.id,
       some.map(candidate => ({ id: candidate.state.id, properties: unknownThere(collection, candidate) })),
     )
-    yield* forgetWaiting(
+    yield* forgetUnapplied(
       exchange,
-      some.filter(c => c.state.waiting).map(c => c.state.id),
+      some.filter(c => c.state.unapplied).map(c => c.state.id),
     )
     yield* forgetRejections(
       database,
       collection,
-      remote,
+      server,
       some.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : [])),
     )
   }
-  if (!theirs.size && !ours.size) return
+  if (!remote.size && !ours.size) return
   const agreed = yield* stamp.take()
   const fresh = ours.size ? yield* database.tick() : agreed
-  yield* storeChanges(log, [...[...theirs].map(changeOf(agreed)), ...[...ours].map(changeOf(fresh))])
+  yield* storeChanges(log, [...[...remote].map(changeOf(agreed)), ...[...ours].map(changeOf(fresh))])
   for (const [exchange, some] of groups) {
-    const stored = some.filter(c => theirs.has(c)).map(changeOf(agreed))
-    if (stored.length) yield* tellWhatTriggersChanged(exchange, stored, agreed)
-    const told = some.filter(c => ours.has(c)).map(c => ({ id: c.state.id, value: c.theirs }))
-    yield* keepImages(database, exchange.collection, exchange.remote, told, agreed)
+    const stored = some.filter(c => remote.has(c)).map(changeOf(agreed))
+    if (stored.length) yield* pushWhatTriggersChanged(exchange, stored, agreed)
+    const pushedTo = some.filter(c => ours.has(c)).map(c => ({ id: c.state.id, value: c.remote }))
+    yield* keepBases(database, exchange.collection, exchange.server, pushedTo, agreed)
   }
 }
 
 /** The properties of ours for which the server has no column, as its row shows, and of which it never heard. What has no value is not missed. */
-function unknownThere({ columns }: Collection, { state, theirs, value }: Candidate): string[] {
-  if (!theirs || !value) return []
+function unknownThere({ columns }: Collection, { state, remote, value }: Candidate): string[] {
+  if (!remote || !value) return []
   const ours = { ...state.version.value, ...value }
-  return columns.map(c => c.property).filter(p => !Object.hasOwn(theirs, p) && (ours[p] ?? null) !== null)
+  return columns.map(c => c.property).filter(p => !Object.hasOwn(remote, p) && (ours[p] ?? null) !== null)
 }
 
 /** What becomes of candidates that are stored. */
 function count(some: readonly Candidate[]): void {
   for (const candidate of some) {
-    if (!isSameRow(candidate.value, candidate.theirs)) candidate.taken.merged++
-    else if (!isSettled(candidate.exchange, candidate)) candidate.taken.stored++
+    if (!isSameRow(candidate.value, candidate.remote)) candidate.taken.merged++
+    else if (!isApplied(candidate.exchange, candidate)) candidate.taken.stored++
   }
 }
 
 // ---------------------------------------------------------------- removals
 
-function* takeRemovals(removals: readonly Candidate[], stamp: StepStamp): Step<void> {
+function* applyRemovals(removals: readonly Candidate[], stamp: TransactionStamp): Transaction<void> {
   const groups = new Map<Exchange, Candidate[]>()
   for (const removal of removals) {
     const group = groups.get(removal.exchange)
@@ -507,44 +511,44 @@ function* takeRemovals(removals: readonly Candidate[], stamp: StepStamp): Step<v
   for (const [exchange, some] of ordered) yield* removeReady(exchange, some, stamp)
 }
 
-function* removeReady(exchange: Exchange, removals: readonly Candidate[], stamp: StepStamp): Step<void> {
+function* removeReady(exchange: Exchange, removals: readonly Candidate[], stamp: TransactionStamp): Transaction<void> {
   const { log, collection } = exchange
   const present = removals.filter(r => r.state.version.value !== null)
-  if (!collection.children.length || !present.length) return yield* settleOrWait(log, removals, stamp)
+  if (!collection.children.length || !present.length) return yield* applyOrDefer(log, removals, stamp)
   const ids = present.map(r => r.state.id)
   const why = yield* whyNotYet(exchange, ids)
   const ready: Candidate[] = []
-  const waiting: ToWait[] = []
+  const unapplied: ToDefer[] = []
   for (const removal of removals) {
     const reason = why.get(nameOf({ collection, id: removal.state.id }))
-    if (reason) waiting.push({ ...removal, reason })
+    if (reason) unapplied.push({ ...removal, reason })
     else ready.push(removal)
   }
-  yield* waitAll(exchange, (removals[0] as Candidate).taken, waiting)
-  yield* removeOrWait(exchange, ready, stamp)
+  yield* deferAll(exchange, (removals[0] as Candidate).taken, unapplied)
+  yield* removeOrDefer(exchange, ready, stamp)
 }
 
 // Halves, for usually there is none that the database does not take, and seldom more than a few.
-function* removeOrWait(exchange: Exchange, removals: readonly Candidate[], stamp: StepStamp): Step<void> {
+function* removeOrDefer(exchange: Exchange, removals: readonly Candidate[], stamp: TransactionStamp): Transaction<void> {
   const { log, collection } = exchange
   const [only] = removals
   if (!only) return
   yield* stamp.take()
   const ids = removals.map(r => r.state.id)
   try {
-    yield* attempt(function* () {
+    yield* savepoint(function* () {
       yield* removeDependents(exchange, ids, yield* readDependents(log.database, collection, ids), stamp)
       // their own trees may have reached them
       const states = yield* readRowStates(exchange, ids)
       const fresh = removals.map(removal => ({ ...removal, state: states.get(removal.state.id) as RowState }))
-      yield* settle(exchange, fresh, stamp)
+      yield* applyDecided(exchange, fresh, stamp)
     })
     for (const { taken } of removals) taken.stored++
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error
-    if (removals.length === 1) return yield* wait(exchange, only.taken, only.state, only.theirs, 'children-exist')
+    if (removals.length === 1) return yield* wait(exchange, only.taken, only.state, only.remote, 'children-exist')
     const middle = removals.length >> 1
-    yield* removeOrWait(exchange, removals.slice(0, middle), stamp)
-    yield* removeOrWait(exchange, removals.slice(middle), stamp)
+    yield* removeOrDefer(exchange, removals.slice(0, middle), stamp)
+    yield* removeOrDefer(exchange, removals.slice(middle), stamp)
   }
 }

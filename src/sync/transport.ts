@@ -8,7 +8,7 @@ import {
   readFeedStaleAnswer,
   readPullAnswer,
   readPushAnswer,
-  readRefusals,
+  readRejections,
   readStaleAnswer,
 } from '../protocol/checks.js'
 import type {
@@ -20,7 +20,7 @@ import type {
   PullAnswer,
   PullQuery,
   PushAnswer,
-  Refusal,
+  Rejection,
   StaleAnswer,
 } from '../protocol/messages.js'
 import { errorOf, isDefinite, isOk, isRedirect, readAnswer } from './reply.js'
@@ -42,7 +42,7 @@ export interface Pulled<Answer = PullAnswer> {
 export type Pushed<Answer = PushAnswer, Stale = StaleAnswer> = { readonly bytes: number; readonly isNearLimit: boolean } & (
   | { readonly kind: 'stored'; readonly answer: Answer; readonly replayed: boolean }
   | { readonly kind: 'stale'; readonly answer: Stale; readonly isDefinite: boolean }
-  | { readonly kind: 'refused'; readonly refusals: Refusal<string>[]; readonly isDefinite: boolean }
+  | { readonly kind: 'rejected'; readonly rejections: Rejection<string>[]; readonly isDefinite: boolean }
 )
 
 export interface Push {
@@ -126,8 +126,8 @@ export function createTransport(options: TransportOptions = {}): Transport {
     }
     if (reply.status === 409 && isStale(reply.json))
       return { kind: 'stale', answer: readAnswer(reply, readStale), isDefinite: isDefinite(reply), bytes, isNearLimit }
-    const refusals = reply.status === 422 ? readRefusals(reply.json) : undefined
-    if (refusals) return { kind: 'refused', refusals, isDefinite: isDefinite(reply), bytes, isNearLimit }
+    const rejections = reply.status === 422 ? readRejections(reply.json) : undefined
+    if (rejections) return { kind: 'rejected', rejections, isDefinite: isDefinite(reply), bytes, isNearLimit }
     throw errorOf(reply)
   }
 

@@ -4,8 +4,8 @@
 // so without end. So where a row comes that differs from ours only in what the triggers change anyway, it is stored as it came.
 
 import type { Collection } from '../changes/collection.js'
-import type { Database, Step } from '../changes/database/database.js'
-import { keepImages } from '../changes/remotes.js'
+import type { Database, Transaction } from '../changes/database/database.js'
+import { keepBases } from '../changes/remotes.js'
 import { readVersions } from '../changes/rows.js'
 import type { Write } from '../changes/store.js'
 import { equalValues } from '../changes/values.js'
@@ -14,37 +14,37 @@ import type { WireRow } from '../protocol/messages.js'
 import type { Exchange } from './exchange.js'
 
 /** Looks at rows of this server that were just stored under a stamp. Throws ConstraintError where one stays another than it was to be. */
-export function* tellWhatTriggersChanged(
-  { log: { database }, collection, remote }: Exchange,
+export function* pushWhatTriggersChanged(
+  { log: { database }, collection, server }: Exchange,
   writes: readonly Write[],
   stamp: number,
-): Step<void> {
+): Transaction<void> {
   if (!(yield* database.mayChange(collection.table))) return
   const changed = yield* readChanged(database, collection, writes)
-  const told = changed.filter(({ write, properties }) => {
+  const pushedTo = changed.filter(({ write, properties }) => {
     const { old, value } = write
     return (
       old.value === null ||
       collection.columns.some(c => !properties.has(c.property) && isOther(c.property, old.value as WireRow, value as WireRow))
     )
   })
-  const past = changed.filter(c => !told.includes(c)).map(c => c.write)
+  const past = changed.filter(c => !pushedTo.includes(c)).map(c => c.write)
   if (past.length) {
     const { pastTriggers } = database
     if (!pastTriggers) throw new ConstraintError('rule', undefined)
     yield* pastTriggers(collection.table, () => storeValues(database, collection, past))
   }
-  if (!told.length) return
+  if (!pushedTo.length) return
   const news = yield* database.tick()
   const { name, key } = collection.table
   yield* database.updateRows(
     name,
     ['_lastChange'],
     [key],
-    told.map(({ write }) => [news, write.id]),
+    pushedTo.map(({ write }) => [news, write.id]),
   )
-  const images = told.map(({ write: { id, old, value } }) => ({ id, value: { ...old.value, ...value } }))
-  yield* keepImages(database, collection, remote, images, stamp)
+  const baseVersions = pushedTo.map(({ write: { id, old, value } }) => ({ id, value: { ...old.value, ...value } }))
+  yield* keepBases(database, collection, server, baseVersions, stamp)
 }
 
 /** The rows that do not stand as they were written, with the properties in which they differ. */
@@ -52,7 +52,7 @@ function* readChanged(
   database: Database,
   collection: Collection,
   writes: readonly Write[],
-): Step<{ write: Write; properties: Set<string> }[]> {
+): Transaction<{ write: Write; properties: Set<string> }[]> {
   const stored = writes.filter(w => w.value !== null)
   const versions = yield* readVersions(
     database,
@@ -70,7 +70,7 @@ function* readChanged(
 const isOther = (property: string, one: WireRow, other: WireRow) =>
   Object.hasOwn(one, property) && Object.hasOwn(other, property) && !equalValues(one[property], other[property])
 
-function* storeValues(database: Database, { table, columns }: Collection, writes: readonly Write[]): Step<void> {
+function* storeValues(database: Database, { table, columns }: Collection, writes: readonly Write[]): Transaction<void> {
   for (const { id, old, value } of writes) {
     const row = { ...old.value, ...value }
     const given = columns.filter(c => Object.hasOwn(row, c.property))

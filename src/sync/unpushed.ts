@@ -1,10 +1,10 @@
 // Rows that a removal takes along though a server does not have them as they are here: in the journal they can be read, and brought back.
 
 import type { Collection } from '../changes/collection.js'
-import type { Step } from '../changes/database/database.js'
+import type { Transaction } from '../changes/database/database.js'
 import { type Dependent, nameOf } from '../changes/dependents.js'
-import { baseOf, type RowState, remotesOf } from '../changes/remotes.js'
-import { writeDecision } from './decisions.js'
+import { baseOf, type RowState, serversOf } from '../changes/remotes.js'
+import { writeResolution } from './decisions.js'
 import { type Exchange, isClean, openExchange, readRowStates, siblingOf } from './exchange.js'
 
 export interface Unpushed {
@@ -15,7 +15,7 @@ export interface Unpushed {
 }
 
 /** Those among the rows that some server of their entity lacks as they are here, this one or another; `isAll`: those that all have as well. */
-export function* readUnpushed(exchange: Exchange, dependents: readonly Dependent[], isAll = false): Step<Unpushed[]> {
+export function* readUnpushed(exchange: Exchange, dependents: readonly Dependent[], isAll = false): Transaction<Unpushed[]> {
   const ids = new Map<Collection, string[]>()
   for (const { collection, id } of dependents) {
     const some = ids.get(collection)
@@ -38,7 +38,7 @@ export function* readUnpushed(exchange: Exchange, dependents: readonly Dependent
 }
 
 /** The names of those rows among these that are not synced with this server, and that another one lacks as they are here. */
-export function* readUnpushedElsewhere(exchange: Exchange, dependents: readonly Dependent[]): Step<Set<string>> {
+export function* readUnpushedElsewhere(exchange: Exchange, dependents: readonly Dependent[]): Transaction<Set<string>> {
   const others = dependents.filter(row => !siblingOf(exchange, row.collection))
   if (!others.length) return new Set()
   const unpushed = (yield* readUnpushed(exchange, others)).filter(row => row.exchange)
@@ -46,22 +46,22 @@ export function* readUnpushedElsewhere(exchange: Exchange, dependents: readonly 
 }
 
 /** With all servers of an entity: what this one has, or does not sync, another may lack. This one comes first, for the decision is about its rows. */
-function* readExchanges(from: Exchange, collection: Collection): Step<Exchange[]> {
+function* readExchanges(from: Exchange, collection: Collection): Transaction<Exchange[]> {
   const own = siblingOf(from, collection)
   const exchanges = own ? [own] : []
-  for (const remote of yield* remotesOf(collection)) {
-    const exchange = remote.id === own?.remote.id ? undefined : yield* openExchange(from.log, collection, remote.id)
+  for (const server of yield* serversOf(collection)) {
+    const exchange = server.id === own?.server.id ? undefined : yield* openExchange(from.log, collection, server.id)
     if (exchange) exchanges.push(exchange)
   }
   return exchanges
 }
 
 /** Notes that they go, so that each can be brought back. */
-export function* writeUnpushed(unpushed: readonly Unpushed[], url: string): Step<void> {
+export function* writeUnpushed(unpushed: readonly Unpushed[], url: string): Transaction<void> {
   for (const { collection, state, exchange } of unpushed) {
-    yield* writeDecision({ collection }, exchange?.remote.url ?? url, {
+    yield* writeResolution({ collection }, exchange?.server.url ?? url, {
       id: state.id,
-      base: exchange && baseOf(exchange.remote, state),
+      base: exchange && baseOf(exchange.server, state),
       local: state.version.value,
       remote: null,
       decision: null,

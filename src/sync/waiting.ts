@@ -1,52 +1,52 @@
 // The journal of what waits: rows of the server's that this database has not taken yet, and why.
 
 import { keyOf } from '../changes/collection.js'
-import { query, type Step } from '../changes/database/database.js'
-import { isAgreed, type RowState, type Waiting, type WaitingReason, waitingFrom } from '../changes/remotes.js'
+import { query, type Transaction } from '../changes/database/database.js'
+import { isAgreed, type RowState, type Unapplied, type UnappliedReason, unappliedFrom } from '../changes/remotes.js'
 import type { WireRow } from '../protocol/messages.js'
 import { type Exchange, siblingOf } from './exchange.js'
 
 /** A server's version of a row, and why it waits. */
-export interface ToWait {
+export interface ToDefer {
   readonly state: RowState
-  readonly theirs: WireRow | null
-  readonly reason: WaitingReason
+  readonly remote: WireRow | null
+  readonly reason: UnappliedReason
 }
 
 /** Notes the server's versions of rows; our versions' stamps are noted along, if they are news, for they are not told while the rows wait. */
-export function* writeWaiting({ log, remote }: Exchange, rows: readonly ToWait[]): Step<void> {
-  const notes = rows.flatMap(({ state, theirs, reason }) => {
-    const untold = isAgreed(remote, state, state.version.stamp) ? null : state.version.stamp
-    const json = theirs === null ? null : JSON.stringify(theirs)
-    const { waiting } = state
-    if (waiting && waiting.reason === reason && waiting.untold === untold && waiting.json === json) return []
-    return [[remote.id, state.id, json, untold, reason]]
+export function* writeUnapplied({ log, server }: Exchange, rows: readonly ToDefer[]): Transaction<void> {
+  const notes = rows.flatMap(({ state, remote, reason }) => {
+    const unpushed = isAgreed(server, state, state.version.stamp) ? null : state.version.stamp
+    const json = remote === null ? null : JSON.stringify(remote)
+    const { unapplied } = state
+    if (unapplied && unapplied.reason === reason && unapplied.unpushed === unpushed && unapplied.json === json) return []
+    return [[server.id, state.id, json, unpushed, reason]]
   })
   if (!notes.length) return
-  yield* log.database.upsertRows('sync_conflict', ['remote', 'id', 'theirs', 'untold', 'reason'], ['remote', 'id'], notes)
+  yield* log.database.upsertRows('sync_unapplied', ['server', 'id', 'remote', 'unpushed', 'reason'], ['server', 'id'], notes)
 }
 
-export function* forgetWaiting({ log, remote }: Exchange, ids: readonly string[]): Step<void> {
+export function* forgetUnapplied({ log, server }: Exchange, ids: readonly string[]): Transaction<void> {
   yield* log.database.deleteRows(
-    'sync_conflict',
-    ['remote', 'id'],
-    ids.map(id => [remote.id, id]),
+    'sync_unapplied',
+    ['server', 'id'],
+    ids.map(id => [server.id, id]),
   )
 }
 
-export function* readWaiting({ remote }: Exchange): Step<Map<string, Waiting>> {
-  const rows = yield* query('SELECT id, theirs, untold, reason FROM sync_conflict WHERE remote = ? ORDER BY id', remote.id)
-  return new Map(rows.map(row => [String(row.id), waitingFrom(row)]))
+export function* readUnapplied({ server }: Exchange): Transaction<Map<string, Unapplied>> {
+  const rows = yield* query('SELECT id, remote, unpushed, reason FROM sync_unapplied WHERE server = ? ORDER BY id', server.id)
+  return new Map(rows.map(row => [String(row.id), unappliedFrom(row)]))
 }
 
 /** The rows that wait for a word about a row which they need. */
-export function* readWaitingChildren(exchange: Exchange, id: string): Step<string[]> {
+export function* readUnappliedChildren(exchange: Exchange, id: string): Transaction<string[]> {
   const children: string[] = []
   for (const reference of exchange.collection.children) {
     const { child } = reference
     const there = child && siblingOf(exchange, child)
     if (!there) continue
-    for (const [childId, { theirs }] of yield* readWaiting(there)) if (keyOf(reference, childId, theirs) === id) children.push(childId)
+    for (const [childId, { remote }] of yield* readUnapplied(there)) if (keyOf(reference, childId, remote) === id) children.push(childId)
   }
   return children
 }

@@ -48,7 +48,7 @@ export class OpenAtRouteError extends Error {
 
 const MISSING = new Set([404, 405, 410, 501])
 
-function refuseFeed(error: unknown): never {
+function rejectFeed(error: unknown): never {
   throw error instanceof ServerError && MISSING.has(error.status ?? 0) ? new NoFeedError(error) : error
 }
 
@@ -58,7 +58,7 @@ export function feedWire(transport: Transport, url: string, paths: readonly stri
     url,
     isFeed: true,
     body: rows => `{"changes":{${[...rows].map(([path, texts]) => `${JSON.stringify(path)}:[${texts.join(',')}]`).join(',')}}}`,
-    pull: (query, etag, signal) => transport.pullFeed(url, query, etag, signal).catch(refuseFeed),
+    pull: (query, etag, signal) => transport.pullFeed(url, query, etag, signal).catch(rejectFeed),
     push: (body, push, signal) => transport.pushFeed(url, body, { ...push, collections: paths }, signal),
   }
 }
@@ -78,7 +78,7 @@ export function routeWire(transport: Transport, url: string, path: string): Wire
     },
     async push(body, push, signal) {
       const pushed = await transport.push(url, body, push, signal)
-      if (pushed.kind === 'refused') return { ...pushed, refusals: pushed.refusals.map(r => ({ ...r, collection: path })) }
+      if (pushed.kind === 'rejected') return { ...pushed, rejections: pushed.rejections.map(r => ({ ...r, collection: path })) }
       if (pushed.kind === 'stale') {
         const { updates, ...rest } = pushed.answer
         return { ...pushed, answer: { ...rest, changes: new Map([[path, updates]]) } }

@@ -63,7 +63,7 @@ describe.each(databases)('on %s', (_, open) => {
           codec.fromWire(text)
           return 'taken'
         } catch (error) {
-          return error instanceof ValueError ? 'refused' : error
+          return error instanceof ValueError ? 'rejected' : error
         }
       })()
       expect([codec.property, outcome]).toEqual([codec.property, expect.stringMatching(/^(taken|refused)$/)])

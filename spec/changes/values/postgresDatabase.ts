@@ -1,7 +1,7 @@
 import { Client } from 'pg'
 import { DataSource, EntitySchema } from 'typeorm'
 import type { Collection } from '../../../src/changes/collection.js'
-import { type Database, queryCells, type Step } from '../../../src/changes/database/database.js'
+import { type Database, queryCells, type Transaction } from '../../../src/changes/database/database.js'
 import { loadKind } from '../../../src/changes/database/open.js'
 import { postgresDatabase } from '../../../src/changes/database/postgres.js'
 import { type Held, readHeld } from '../../../src/changes/held.js'
@@ -72,10 +72,10 @@ export class PostgresDatabase {
 
   /** Reads a row as the engine does. */
   read(id: string, names: Iterable<string> = this.codecs.keys()): Promise<Record<string, Json>> {
-    return this.database.step(() => this.readStep(id, [...names]), { readOnly: true })
+    return this.database.transaction(() => this.readStep(id, [...names]), { readOnly: true })
   }
 
-  *readStep(id: string, names: readonly string[]): Step<Record<string, Json>> {
+  *readStep(id: string, names: readonly string[]): Transaction<Record<string, Json>> {
     const codecs = names.map(name => this.codec(name))
     const expressions = codecs.map((codec, i) => `${codec.read(`x."${codec.column}"`)} AS c${i}`)
     const [cells] = yield* queryCells(`SELECT ${expressions.join(', ')} FROM everything x WHERE id = ?`, id)
@@ -84,10 +84,10 @@ export class PostgresDatabase {
 
   /** Stores one row as the engine does. */
   store(id: string, values: Record<string, Json>): Promise<void> {
-    return this.database.step(() => this.storeStep(id, values), { unmarked: true })
+    return this.database.transaction(() => this.storeStep(id, values), { withCapture: true })
   }
 
-  storeStep(id: string, values: Record<string, Json>): Step<void> {
+  storeStep(id: string, values: Record<string, Json>): Transaction<void> {
     const codecs = Object.keys(values).map(name => this.codec(name))
     const row = [id, ...codecs.map(codec => codec.fromWire(values[codec.property] as Json))]
     return this.database.insertRows('everything', ['id', ...codecs], [row])
@@ -95,7 +95,7 @@ export class PostgresDatabase {
 
   /** What the database makes of values, as the engine asks it. */
   hold(rows: readonly Record<string, Json>[]): Promise<Held[]> {
-    return this.database.step(() => readHeld(this.database, this.collection, rows), { unmarked: true })
+    return this.database.transaction(() => readHeld(this.database, this.collection, rows), { withCapture: true })
   }
 
   async canonical(values: Record<string, Json>): Promise<Record<string, Json>> {

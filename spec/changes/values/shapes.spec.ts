@@ -224,7 +224,7 @@ describe.each(pairs)('from %s to %s', (from, to) => {
   })
 })
 
-test('wire names are property paths, relations by their own name, join columns that are properties by theirs', async () => {
+test('wire names are property paths, relations by their own name, join columns that are properties by remote', async () => {
   const names = [
     ...['name', 'count', 'due', 'photo', 'day', 'home.street', 'home.zip', 'home.place.lat', 'home.place.lng'],
     ...['work.street', 'work.zip', 'work.place.lat', 'work.place.lng', 'bare.street', 'bare.zip', 'bare.place.lat', 'bare.place.lng'],

@@ -35,11 +35,11 @@ export interface Statement {
 }
 
 /** Work that runs inside one step: atomic, holding the clock (ARCHITECTURE.md, law 1). It yields statements and is given their rows. */
-export type Step<T> = Generator<Statement, T, Row[]>
+export type Transaction<T> = Generator<Statement, T, Row[]>
 
 export interface DatabaseOptions {
   /** How long a step waits for the application's transactions, or other processes, to end; milliseconds, 10,000 unless told otherwise. */
-  readonly patience?: number
+  readonly busyTimeout?: number
   /** Saves a SQLite database in memory, where the driver's `autoSave` is not used. */
   readonly save?: () => Promise<void> | void
   /** SQL for the time in milliseconds since 1/1/1970. */
@@ -47,10 +47,10 @@ export interface DatabaseOptions {
   /** Called before each statement of a step; what it throws, the statement throws. For tests that let things go wrong. */
   readonly beforeStatement?: (sql: string) => void
   /** Awaited before each step. For tests that decide who comes next. */
-  readonly beforeStep?: () => Promise<void>
+  readonly beforeTransaction?: () => Promise<void>
 }
 
-export interface StepOptions {
+export interface TransactionOptions {
   /** The step only reads: one snapshot, no mark. */
   readonly readOnly?: boolean
   /** Whatever else is under way goes first, as before a step that writes; a request that was just made leaves. */
@@ -60,7 +60,7 @@ export interface StepOptions {
   /** Part of the set-up: it runs while the schema is being changed, when others wait. */
   readonly setUp?: boolean
   /** The clock is not marked, for it is not there yet. */
-  readonly unmarked?: boolean
+  readonly withCapture?: boolean
 }
 
 export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
@@ -68,8 +68,8 @@ export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
 /** A name of ours for something that belongs to a table, the same each time. */
 export const ownName = (prefix: string, table: string, longest?: number) => shortName(prefix + table, longest)
 
-export const imageTableOf = (table: string) => ownName('sync_image_', table)
-export const imagesOf = (table: Table) => imageTableOf(table.name)
+export const baseTableNameOf = (table: string) => ownName('sync_base_', table)
+export const baseTableOf = (table: Table) => baseTableNameOf(table.name)
 
 /** The copy that is made of a table before a migration. */
 export const copiesOf = (table: string) => ownName('sync_copy_', table)
@@ -117,7 +117,7 @@ export interface Database {
    * Runs a step: all of it is stored, or nothing. The body may run more than once, so what it changes in memory it makes anew each time.
    * Throws DatabaseBusyError, DatabaseFailedError, or what the body throws.
    */
-  step<T>(body: () => Step<T>, options?: StepOptions): Promise<T>
+  transaction<T>(body: () => Transaction<T>, options?: TransactionOptions): Promise<T>
   /** Keeps steps waiting while `work` changes the schema. */
   changeSchema<T>(work: () => Promise<T>): Promise<T>
   /** Saves what the steps stored, where the database lives in memory and is saved as a whole. */
@@ -147,13 +147,13 @@ export interface Database {
     table: Table,
     columns: readonly ColumnCodec[],
     lists: readonly (readonly unknown[])[],
-  ): Step<(readonly [cell: Cell, state: string | null])[][]>
+  ): Transaction<(readonly [cell: Cell, state: string | null])[][]>
 
-  insertRows(into: string, columns: readonly Target[], rows: Rows): Step<void>
+  insertRows(into: string, columns: readonly Target[], rows: Rows): Transaction<void>
   /** Inserts, or sets the columns beside `keys` of what is there. */
-  upsertRows(into: string, columns: readonly Target[], keys: readonly string[], rows: readonly (readonly unknown[])[]): Step<void>
+  upsertRows(into: string, columns: readonly Target[], keys: readonly string[], rows: readonly (readonly unknown[])[]): Transaction<void>
   /** Sets columns: each list has their values, then those of the keys. */
-  updateRows(table: string, columns: readonly Target[], keys: readonly string[], rows: Rows): Step<void>
+  updateRows(table: string, columns: readonly Target[], keys: readonly string[], rows: Rows): Transaction<void>
   /**
    * Like `updateRows`, but only where a condition holds, whose parameters are the same for all, and where a row differs. Gives how many rows
    * each list has changed. Absent where that is no cheaper than reading the rows.
@@ -164,61 +164,61 @@ export interface Database {
     key: string,
     condition: { readonly sql: string; readonly values: readonly unknown[] },
     rows: readonly (readonly unknown[])[],
-  ): Step<number[]>
-  deleteRows(from: string, keys: readonly string[], rows: readonly (readonly unknown[])[]): Step<void>
+  ): Transaction<number[]>
+  deleteRows(from: string, keys: readonly string[], rows: readonly (readonly unknown[])[]): Transaction<void>
 
-  clock(): Step<Clock>
+  clock(): Transaction<Clock>
   /** Is this a read replica, which may not have come as far as a client has? */
-  isReplica(): Step<boolean>
+  isReplica(): Transaction<boolean>
   /** Takes a stamp: max(wall clock, last + 1), in milliseconds since 1/1/1970. */
-  tick(): Step<number>
+  tick(): Transaction<number>
   /** Lets triggers keep still, or act again, within a step that began before the clock was there. */
-  mark(isOurs: boolean): Step<void>
-  createTables(): Step<void>
+  bypassCapture(isOurs: boolean): Transaction<void>
+  createTables(): Transaction<void>
   /** The columns of a table of this database; none where it is not there. */
-  columnNames(table: string): Step<string[]>
+  columnNames(table: string): Transaction<string[]>
   /** SQL for «these two values differ», whatever a collation takes for equal. */
   differs(one: string, other: string): string
   /** Removes what belongs to a table that is not there any more under this name. */
-  forgetTable?(table: string): Step<void>
+  forgetTable?(table: string): Transaction<void>
   /** Brings image table and triggers in line with the entity's table; `tables` are all that are synced. */
-  prepareTable(table: Table, tables: readonly Table[]): Step<TableState>
-  dropTriggers(): Step<void>
+  prepareTable(table: Table, tables: readonly Table[]): Transaction<TableState>
+  dropTriggers(): Transaction<void>
   /** True where no trigger of these tables is missing or outdated. */
-  hasTriggers(tables: readonly Table[]): Step<boolean>
+  hasTriggers(tables: readonly Table[]): Transaction<boolean>
   /** Copies rows, to find out afterwards what was changed while no trigger looked. */
-  copyRows(tables: readonly Table[]): Step<void>
+  copyRows(tables: readonly Table[]): Transaction<void>
   /** Stamps what differs from the copy, as the triggers would have done, and drops the copy. */
-  stampDifferences(tables: readonly Table[]): Step<void>
+  stampDifferences(tables: readonly Table[]): Transaction<void>
   /** Gives rows that have no stamp one, the same for all: they count as changed. */
-  stampUnstamped(tables: readonly Table[]): Step<void>
+  stampUnstamped(tables: readonly Table[]): Transaction<void>
   /** Keeps the rows of these ids, for every server that knows them, `except` left out (law 4). */
-  keepRows(table: Table, ids: readonly string[], except: number | undefined): Step<void>
+  keepRows(table: Table, ids: readonly string[], except: number | undefined): Transaction<void>
   /** Keeps what stands at these ids, of which there is no row: a tombstone, or nothing (law 10). */
-  keepAbsences(table: Table, ids: readonly string[], except: number | undefined): Step<void>
+  keepAbsentBases(table: Table, ids: readonly string[], except: number | undefined): Transaction<void>
   /** Does a row read back as it was written (`canonical` of each column)? Not where a trigger, or the database itself, may change it. */
-  keepsValues(table: Table): Step<boolean>
+  keepsValues(table: Table): Transaction<boolean>
   /** May something of the application's (a trigger, a rule, a policy) skip a write to the table without an error? */
-  maySkip(table: Table): Step<boolean>
+  maySkip(table: Table): Transaction<boolean>
   /** May triggers of the application's change a row that is stored in the table? */
-  mayChange(table: Table): Step<boolean>
+  mayChange(table: Table): Transaction<boolean>
   /** Runs a body while the application's triggers on the table keep still. Absent where they cannot. Throws ConstraintError where they may not. */
-  pastTriggers?(table: Table, body: () => Step<void>): Step<void>
+  pastTriggers?(table: Table, body: () => Transaction<void>): Transaction<void>
   /** Foreign keys that can be looked at later are looked at later, or again at once. */
-  deferConstraints(isDeferred: boolean): Step<void>
+  deferConstraints(isDeferred: boolean): Transaction<void>
   /** Looks at what would be looked at when the step ends: throws ConstraintError. Absent where `checkConstraints` has to ask. */
-  checkConstraints?(): Step<void>
+  checkConstraints?(): Transaction<void>
   /** Unique indexes besides the key's. */
-  uniqueIndexes(table: Table): Step<UniqueIndex[]>
+  uniqueIndexes(table: Table): Transaction<UniqueIndex[]>
 }
 
 /** Runs one statement. */
-export function* query(sql: string, ...values: unknown[]): Step<Row[]> {
+export function* query(sql: string, ...values: unknown[]): Transaction<Row[]> {
   return yield { sql, values }
 }
 
 /** Runs one statement and gives each row as the list of its cells, in the statement's order. */
-export function* queryCells(sql: string, ...values: unknown[]): Step<Cell[][]> {
+export function* queryCells(sql: string, ...values: unknown[]): Transaction<Cell[][]> {
   return (yield { sql, values, asCells: true }) as unknown as Cell[][]
 }
 
@@ -226,18 +226,18 @@ export function* queryCells(sql: string, ...values: unknown[]): Step<Cell[][]> {
 export const cellsOf = (rows: readonly Row[]) => rows.map(row => Object.values(row)) as unknown as Row[]
 
 /** Runs one statement and gives its first row. */
-export function* first(sql: string, ...values: unknown[]): Step<Row | undefined> {
+export function* first(sql: string, ...values: unknown[]): Transaction<Row | undefined> {
   return (yield { sql, values })[0]
 }
 
 /** Thrown by the body of an attempt, to have it undone. */
-export class Undo extends Error {}
+export class Rollback extends Error {}
 
 /**
  * Runs a body so that a constraint which it breaks leaves nothing of it behind. On PostgreSQL an error ends the transaction, all but what a
  * savepoint holds. An attempt inside of another needs another `name`: on MySQL a savepoint takes the place of one that is called the same.
  */
-export function* attempt<T>(body: () => Step<T>, name = 'sync_attempt'): Step<T> {
+export function* savepoint<T>(body: () => Transaction<T>, name = 'sync_savepoint'): Transaction<T> {
   yield* query(`SAVEPOINT ${name}`)
   try {
     const result = yield* body()
@@ -249,7 +249,7 @@ export function* attempt<T>(body: () => Step<T>, name = 'sync_attempt'): Step<T>
       yield* query(`RELEASE SAVEPOINT ${name}`)
     } catch (failed) {
       // What was to be undone may still be there. Where the whole transaction is gone, as on a full disk, what went wrong first counts.
-      if (error instanceof Undo || error instanceof ConstraintError || error instanceof ValueError) throw failed
+      if (error instanceof Rollback || error instanceof ConstraintError || error instanceof ValueError) throw failed
     }
     throw error
   }

@@ -1,8 +1,8 @@
 // What MySQL and MariaDB say about tables: columns, foreign keys, triggers.
 
-import { ownName, query, type Step, type Table } from './database.js'
+import { ownName, query, type Table, type Transaction } from './database.js'
 import { literal } from './mysql-connection.js'
-import { MARK } from './triggers.js'
+import { CAPTURE_BYPASS } from './triggers.js'
 
 export interface Column {
   readonly name: string
@@ -44,7 +44,7 @@ export interface Catalog {
 /** The database names its constraint after it, so its name is shorter than 64. */
 export const guardOf = (table: string) => ownName('sync_guard_', table, 56)
 
-export function* columnsOf(tables: readonly string[]): Step<Map<string, Map<string, Column>>> {
+export function* columnsOf(tables: readonly string[]): Transaction<Map<string, Map<string, Column>>> {
   const rows = yield* query(
     `SELECT c.TABLE_NAME AS name, c.COLUMN_NAME AS "column", c.COLUMN_TYPE AS type, c.DATA_TYPE AS data_type, c.CHARACTER_SET_NAME AS charset,
             c.COLLATION_NAME AS collation, c.COLUMN_DEFAULT AS fallback, c.EXTRA AS extra, c.GENERATION_EXPRESSION AS expression, VERSION() AS version
@@ -83,7 +83,7 @@ function fallbackOf(text: string | undefined, extra: string, version: string): s
 }
 
 /** Everything that triggers depend on. */
-export function* readCatalog(tables: readonly string[]): Step<Catalog> {
+export function* readCatalog(tables: readonly string[]): Transaction<Catalog> {
   const foreignKeys = yield* readForeignKeys()
   const stamped = yield* query(
     `SELECT c.TABLE_NAME AS name FROM information_schema.COLUMNS c WHERE c.TABLE_SCHEMA = DATABASE() AND c.COLUMN_NAME = '_lastChange'`,
@@ -99,7 +99,7 @@ export function* readCatalog(tables: readonly string[]): Step<Catalog> {
   }
 }
 
-function* readForeignKeys(): Step<ForeignKey[]> {
+function* readForeignKeys(): Transaction<ForeignKey[]> {
   const rows = yield* query(
     `SELECT k.CONSTRAINT_NAME AS name, k.TABLE_NAME AS child, k.COLUMN_NAME AS child_column, k.REFERENCED_TABLE_NAME AS parent,
             k.REFERENCED_COLUMN_NAME AS parent_column, r.DELETE_RULE AS on_delete, r.UPDATE_RULE AS on_update
@@ -126,11 +126,11 @@ function* readForeignKeys(): Step<ForeignKey[]> {
   return [...keys.values()]
 }
 
-export function* readTriggers(): Step<Map<string, Map<string, string>>> {
+export function* readTriggers(): Transaction<Map<string, Map<string, string>>> {
   const rows = yield* query(
     `SELECT t.EVENT_OBJECT_TABLE AS "table", t.TRIGGER_NAME AS name, t.ACTION_STATEMENT AS body
        FROM information_schema.TRIGGERS t
-      WHERE t.TRIGGER_SCHEMA = DATABASE() AND t.ACTION_STATEMENT LIKE '%${MARK}%'`,
+      WHERE t.TRIGGER_SCHEMA = DATABASE() AND t.ACTION_STATEMENT LIKE '%${CAPTURE_BYPASS}%'`,
   )
   const triggers = new Map<string, Map<string, string>>()
   for (const row of rows) {

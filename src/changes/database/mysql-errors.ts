@@ -22,7 +22,7 @@ export const isBroken = (error: unknown): boolean =>
   (error instanceof Error && /connection is in closed state|Connection lost/i.test(error.message))
 
 /** After this nothing of the step counts any more: a deadlock has rolled back all of it, a timeout its last statement only. */
-export const endsStep = (error: unknown) => isBusy(error) || isBroken(error)
+export const endsTransaction = (error: unknown) => isBusy(error) || isBroken(error)
 
 export const isClosed = (error: unknown) => error instanceof Error && /pool is closed|driver not connected/i.test(error.message)
 
@@ -38,7 +38,7 @@ const OWN = /^(0[0-38AKZ]|2[0-8BDF]|3[3-57-9BCDF]|4[0-4]|70|HW|HY|HZ|XA|$)/
 
 /** It has nothing to do with the rows. */
 const isWhole = (error: unknown) =>
-  error instanceof SyncError || endsStep(error) || isClosed(error) || SENTENCES[numberOf(error)] !== undefined || !numberOf(error)
+  error instanceof SyncError || endsTransaction(error) || isClosed(error) || SENTENCES[numberOf(error)] !== undefined || !numberOf(error)
 
 /**
  * A rule that a statement broke. What a column cannot hold counts as a rule of its own: one bad row must not block the others. A statement that

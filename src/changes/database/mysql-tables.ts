@@ -8,7 +8,7 @@ const ID = 'VARCHAR(512)'
 /** SQL that makes each table, by its name. */
 export const TABLES: ReadonlyMap<string, string> = new Map(
   Object.entries({
-    // the session variable @sync_step marks a step of the engine: triggers keep still
+    // the session variable @sync_bypass marks a step of the engine: triggers keep still
     sync_clock: `(
     timeline VARCHAR(64) NOT NULL PRIMARY KEY,
     \`now\` BIGINT NOT NULL,       -- the last stamp
@@ -22,20 +22,20 @@ export const TABLES: ReadonlyMap<string, string> = new Map(
     PRIMARY KEY (collection, id),
     INDEX sync_tombstone_stamp (collection, stamp, id)
   )`,
-    sync_remote: `(
+    sync_server: `(
     id BIGINT AUTO_INCREMENT PRIMARY KEY,
     ${COLLECTION},
     url VARCHAR(512) NOT NULL,
-    server VARCHAR(512) NOT NULL,  -- which server it is: collections of one server share foreign keys there
-    server_collection TEXT,        -- the server's collection id; null: it knows none, or was never heard
+    origin VARCHAR(512) NOT NULL,  -- which server it is: collections of one server share foreign keys there
+    server_history TEXT,        -- the server's collection id; null: it knows none, or was never heard
     server_date BIGINT NOT NULL DEFAULT 0,
     highest BIGINT NOT NULL DEFAULT 0,
     \`reads\` BIGINT NOT NULL DEFAULT 0,   -- steps in which its answers were stored
     pulling INTEGER NOT NULL DEFAULT 0,  -- an answer of several pages is being read
     page MEDIUMTEXT,               -- the token of its next page
     sweeping INTEGER NOT NULL DEFAULT 0, -- it is a full answer, and what it lacks is to go
-    told_stamp BIGINT NOT NULL DEFAULT 0,
-    told_id ${ID} NOT NULL,
+    pushed_stamp BIGINT NOT NULL DEFAULT 0,
+    pushed_id ${ID} NOT NULL,
     push_key VARCHAR(255),         -- an unanswered push
     push_stamp BIGINT,
     push_id ${ID},
@@ -47,50 +47,50 @@ export const TABLES: ReadonlyMap<string, string> = new Map(
     UNIQUE (collection, url)
   )`,
     sync_stamp: `(
-    remote BIGINT NOT NULL,
+    server BIGINT NOT NULL,
     stamp BIGINT NOT NULL,
-    PRIMARY KEY (remote, stamp)
+    PRIMARY KEY (server, stamp)
   )`,
-    sync_conflict: `(
-    remote BIGINT NOT NULL,
+    sync_unapplied: `(
+    server BIGINT NOT NULL,
     id ${ID} NOT NULL,
-    theirs LONGTEXT,               -- the server's row as JSON; null: removed there
-    untold BIGINT,                 -- the stamp of our version, if that is news
+    remote LONGTEXT,               -- the server's row as JSON; null: removed there
+    unpushed BIGINT,                 -- the stamp of our version, if that is news
     reason VARCHAR(64) NOT NULL,
-    PRIMARY KEY (remote, id)
+    PRIMARY KEY (server, id)
   )`,
     sync_rejection: `(
-    remote BIGINT NOT NULL,
+    server BIGINT NOT NULL,
     id ${ID} NOT NULL,
     stamp BIGINT NOT NULL,         -- of the version that was refused
     code TEXT NOT NULL,
     property TEXT,
     detail TEXT,
     again INTEGER NOT NULL,        -- told again by the next sync; 2: when rows there have changed
-    PRIMARY KEY (remote, id)
+    PRIMARY KEY (server, id)
   )`,
     sync_ignored: `(
-    remote BIGINT NOT NULL,
+    server BIGINT NOT NULL,
     id ${ID} NOT NULL,
     property VARCHAR(250) NOT NULL, -- the server has no column for it: its value is not pushed
-    PRIMARY KEY (remote, id, property)
+    PRIMARY KEY (server, id, property)
   )`,
     sync_seen: `(
-    remote BIGINT NOT NULL,
+    server BIGINT NOT NULL,
     id ${ID} NOT NULL,
-    PRIMARY KEY (remote, id)
+    PRIMARY KEY (server, id)
   )`,
-    sync_decision: `(
+    sync_resolution: `(
     id BIGINT AUTO_INCREMENT PRIMARY KEY,
     ${COLLECTION},
     row_id ${ID} NOT NULL,
     url TEXT NOT NULL,
-    decided_at BIGINT NOT NULL,    -- milliseconds since 1/1/1970
+    resolved_at BIGINT NOT NULL,    -- milliseconds since 1/1/1970
     base LONGTEXT,                 -- rows as JSON; the text null: there is none
     local LONGTEXT,
     remote LONGTEXT,
     decision LONGTEXT,
-    INDEX sync_decision_age (decided_at)
+    INDEX sync_resolution_age (resolved_at)
   )`,
     sync_collection: `(
     collection VARCHAR(64) NOT NULL PRIMARY KEY,

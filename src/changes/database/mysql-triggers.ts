@@ -7,10 +7,10 @@
 // Foreign keys act without firing triggers. So a trigger does the same before, explicitly, and those of the other table fire. A trigger may not write
 // the table that it stands on: of rows that a table's own foreign key takes along, images and tombstones are written directly.
 
-import { imagesOf, ownName, type Table } from './database.js'
+import { baseTableOf, ownName, type Table } from './database.js'
 import { asId, type Catalog, type Column, differs, type ForeignKey, reaches } from './mysql-catalog.js'
 import { identifier, literal } from './mysql-connection.js'
-import { knows, MARK } from './triggers.js'
+import { CAPTURE_BYPASS, knows } from './triggers.js'
 
 const NOW = '(SELECT `now` FROM sync_clock)'
 const RECURSIVE_KEY = 'd.k'
@@ -18,28 +18,28 @@ const RECURSIVE_KEY = 'd.k'
 export const tickSql = (wallClock: string) => `UPDATE sync_clock SET \`now\` = GREATEST(${wallClock}, \`now\` + 1)`
 
 /** Keeps the version that `source` names as an image, for every server that knows it. */
-export function keepImage(
+export function keepBase(
   table: Table,
   source: { id: string; stamp: string; cell: (column: string) => string; from?: string; where?: string; with?: string },
 ): string {
-  const images = identifier(imagesOf(table))
+  const baseVersions = identifier(baseTableOf(table))
   const columns = table.columns.map(identifier)
   // the first image of a version is the true one
-  const first = columns.map(c => `${images}.${c} = IF(${images}._sync_removed, VALUES(${c}), ${images}.${c}), `)
-  return `INSERT INTO ${images} (_sync_remote, _sync_id, _sync_stamp, _sync_removed${columns.map(c => `, ${c}`).join('')})
+  const first = columns.map(c => `${baseVersions}.${c} = IF(${baseVersions}._sync_removed, VALUES(${c}), ${baseVersions}.${c}), `)
+  return `INSERT INTO ${baseVersions} (_sync_server, _sync_id, _sync_stamp, _sync_removed${columns.map(c => `, ${c}`).join('')})
       ${source.with ?? ''}SELECT r.id, ${source.id}, ${source.stamp}, 0${table.columns.map(c => `, ${source.cell(c)}`).join('')}
-        FROM sync_remote r${source.from ?? ''}
+        FROM sync_server r${source.from ?? ''}
         WHERE r.collection = ${literal(table.name)} AND ${source.where ?? ''}
       ${knows(source.id, source.stamp)}
         LOCK IN SHARE MODE
-      ON DUPLICATE KEY UPDATE ${first.join('')}${images}._sync_removed = 0`
+      ON DUPLICATE KEY UPDATE ${first.join('')}${baseVersions}._sync_removed = 0`
 }
 
 /** Keeps what stood at an id before a row was made there, a tombstone or nothing, for every server that knows it: born here (law 10). */
-export function keepAbsence(table: Table, id: string, { from = '', where = '' } = {}): string {
-  return `INSERT INTO ${identifier(imagesOf(table))} (_sync_remote, _sync_id, _sync_stamp, _sync_removed)
+export function keepAbsentBase(table: Table, id: string, { from = '', where = '' } = {}): string {
+  return `INSERT INTO ${identifier(baseTableOf(table))} (_sync_server, _sync_id, _sync_stamp, _sync_removed)
       SELECT r.id, ${id}, coalesce(t.stamp, 0), 1
-        FROM ${from}sync_remote r LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
+        FROM ${from}sync_server r LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
         WHERE r.collection = ${literal(table.name)} AND ${where}
       ${knows(id, 'coalesce(t.stamp, 0)')}
         LOCK IN SHARE MODE
@@ -98,25 +98,32 @@ export function triggersOf(catalog: Catalog, table: string, tables: readonly Tab
     const [oldId, newId] = [asId(column, `OLD.${key}`), asId(column, `NEW.${key}`)]
     const collection = literal(table)
     const stamp = 'SET NEW.`_lastChange` = (SELECT `now` FROM sync_clock);'
-    const image = keepImage(synced, { id: oldId, stamp: 'OLD.`_lastChange`', cell: c => `OLD.${identifier(c)}` })
-    const bury = (at: string) => `INSERT INTO sync_tombstone (collection, id, stamp) VALUES (${collection}, ${oldId}, ${at})
+    const baseVersion = keepBase(synced, { id: oldId, stamp: 'OLD.`_lastChange`', cell: c => `OLD.${identifier(c)}` })
+    const writeTombstone = (at: string) => `INSERT INTO sync_tombstone (collection, id, stamp) VALUES (${collection}, ${oldId}, ${at})
         ON DUPLICATE KEY UPDATE stamp = VALUES(stamp);`
     // with a lock, or an old snapshot would hide a server that was opened since
-    const isTold = `EXISTS (SELECT 1 FROM sync_remote WHERE collection = ${collection} LOCK IN SHARE MODE)`
-    const keepOld = `IF ${isTold} THEN ${image}; END IF;`
-    const born = [
-      `IF ${isTold} THEN ${keepAbsence(synced, newId)}; END IF;`,
+    const isPushed = `EXISTS (SELECT 1 FROM sync_server WHERE collection = ${collection} LOCK IN SHARE MODE)`
+    const keepOld = `IF ${isPushed} THEN ${baseVersion}; END IF;`
+    const createdLocally = [
+      `IF ${isPushed} THEN ${keepAbsentBase(synced, newId)}; END IF;`,
       `DELETE FROM sync_tombstone WHERE collection = ${collection} AND id = ${newId};`,
     ]
     bodies.push(
       ['BEFORE INSERT', [tick, stamp]],
-      ['AFTER INSERT', born],
+      ['AFTER INSERT', createdLocally],
       ['BEFORE UPDATE', [...before, tick, stamp]],
       [
         'AFTER UPDATE',
-        [keepOld, `IF ${differs(column, `OLD.${key}`, `NEW.${key}`)} THEN`, bury('NEW.`_lastChange`'), ...born, 'END IF;', ...after],
+        [
+          keepOld,
+          `IF ${differs(column, `OLD.${key}`, `NEW.${key}`)} THEN`,
+          writeTombstone('NEW.`_lastChange`'),
+          ...createdLocally,
+          'END IF;',
+          ...after,
+        ],
       ],
-      ['AFTER DELETE', [tick, keepOld, bury(NOW)]],
+      ['AFTER DELETE', [tick, keepOld, writeTombstone(NOW)]],
     )
   } else bodies.push(['BEFORE UPDATE', before], ['AFTER UPDATE', after])
 
@@ -125,7 +132,7 @@ export function triggersOf(catalog: Catalog, table: string, tables: readonly Tab
 
 function triggerOf(table: string, event: Event, statements: readonly string[]): Trigger {
   const name = ownName(`sync_${event.toLowerCase().replace(' ', '_')}_`, table)
-  const body = `BEGIN ${MARK}\n  IF @sync_step IS NULL THEN\n    ${statements.join('\n    ')}\n  END IF;\nEND`
+  const body = `BEGIN ${CAPTURE_BYPASS}\n  IF @sync_bypass IS NULL THEN\n    ${statements.join('\n    ')}\n  END IF;\nEND`
   return { name, body, sql: `CREATE TRIGGER ${identifier(name)} ${event} ON ${identifier(table)} FOR EACH ROW ${body}` }
 }
 
@@ -145,7 +152,7 @@ function keepChildren(catalog: Catalog, child: Table, key: ForeignKey): string {
   const name = identifier(child.name)
   const id = asId(catalog.columns.get(child.name)?.get(child.key), `${name}.${identifier(child.key)}`)
   const source = { id, stamp: `${name}.\`_lastChange\``, cell: (c: string) => `${name}.${identifier(c)}` }
-  return `${keepImage(child, { ...source, from: `, ${name}`, where: `${refersTo(key, 'OLD')} AND` })};`
+  return `${keepBase(child, { ...source, from: `, ${name}`, where: `${refersTo(key, 'OLD')} AND` })};`
 }
 
 const touch = (catalog: Catalog, key: ForeignKey) =>
@@ -174,7 +181,7 @@ function removeTree(catalog: Catalog, table: Table, keys: readonly ForeignKey[],
   return [
     tick,
     ...statements,
-    `${keepImage(table, {
+    `${keepBase(table, {
       with: below,
       id,
       stamp: 'z.`_lastChange`',

@@ -1,7 +1,7 @@
 // MySQL 8 and MariaDB 10.6 or later, with mysql2: a pool, of which a step takes one connection.
 //
 // A step is a transaction that locks the clock first. It reads what is committed (READ COMMITTED): from then on no other step, and no
-// application's transaction that changes synced rows, comes in between. Inside it the session variable @sync_step keeps the triggers still.
+// application's transaction that changes synced rows, comes in between. Inside it the session variable @sync_bypass keeps the triggers still.
 //
 // The set-up is not atomic, since DDL commits by itself. It makes our tables first, then images, triggers last: wherever it stops, the next one goes on.
 //
@@ -12,22 +12,22 @@ import type { DataSource } from 'typeorm'
 import { ConstraintError, DatabaseBusyError, DatabaseFailedError, SyncConfigurationError } from '../../errors.js'
 import type { ColumnCodec } from '../values.js'
 import {
+  baseTableOf,
   type Cell,
   cellsOf,
   copiesOf,
   type Database,
   type DatabaseOptions,
   first,
-  imagesOf,
   query,
   quote,
   type Row,
   type Rows,
   type Statement,
-  type Step,
-  type StepOptions,
   type Table,
   type Target,
+  type Transaction,
+  type TransactionOptions,
   type UniqueIndex,
 } from './database.js'
 import {
@@ -45,11 +45,11 @@ import {
   unsyncedAncestors,
 } from './mysql-catalog.js'
 import { type Connection, connect, identifier, literal, textOf } from './mysql-connection.js'
-import { brokenRule, closed, constraintError, endsStep, failure, isBroken, isBusy, isClosed } from './mysql-errors.js'
+import { brokenRule, closed, constraintError, endsTransaction, failure, isBroken, isBusy, isClosed } from './mysql-errors.js'
 import { ID_TYPE, TABLE_OPTIONS, TABLES } from './mysql-tables.js'
-import { keepAbsence, keepImage, pinned, type Trigger, tickSql, triggersOf } from './mysql-triggers.js'
+import { keepAbsentBase, keepBase, pinned, type Trigger, tickSql, triggersOf } from './mysql-triggers.js'
 import { delay, SchemaChanges } from './schemaChanges.js'
-import { MARK } from './triggers.js'
+import { CAPTURE_BYPASS } from './triggers.js'
 
 const NOW = '(SELECT `now` FROM sync_clock)'
 const WALL_CLOCK = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)'
@@ -61,7 +61,7 @@ const RESTORE_MODE = ', @@SESSION.sql_mode = coalesce(@sync_sql_mode, @@GLOBAL.s
 const BATCH = 1_000
 
 export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions = {}): Database {
-  const { patience = 10_000, wallClock = WALL_CLOCK, beforeStatement, beforeStep } = options
+  const { busyTimeout = 10_000, wallClock = WALL_CLOCK, beforeStatement, beforeTransaction } = options
   const schemaChanges = new SchemaChanges()
   /** Characters that a statement may have. */
   let longest: number | undefined
@@ -94,7 +94,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
 
   const perform = (connection: Connection, sql: string) => execute(connection, { sql, values: [] })
 
-  async function drive<T>(connection: Connection, body: Step<T>): Promise<T> {
+  async function drive<T>(connection: Connection, body: Transaction<T>): Promise<T> {
     let lost: unknown
     try {
       let state = body.next()
@@ -104,7 +104,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
           if (lost !== undefined) throw lost
           rows = await execute(connection, state.value)
         } catch (error) {
-          if (endsStep(error)) lost = error
+          if (endsTransaction(error)) lost = error
           state = body.throw(error)
           continue
         }
@@ -117,11 +117,11 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     }
   }
 
-  async function begin(connection: Connection, { readOnly, unmarked = readOnly }: StepOptions, seconds: number): Promise<void> {
+  async function begin(connection: Connection, { readOnly, withCapture = readOnly }: TransactionOptions, seconds: number): Promise<void> {
     if (readOnly) {
       await perform(connection, 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ')
       await perform(connection, 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY')
-    } else if (unmarked) {
+    } else if (withCapture) {
       // two processes that start at once
       const [lock] = await perform(connection, `SELECT GET_LOCK(${LOCK}, ${seconds}) AS held`)
       if (Number(lock?.held) !== 1) throw new NotInTime()
@@ -133,9 +133,9 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   }
 
   // The whole transaction. A connection whose state nobody knows is not used again.
-  async function transact<T>(body: () => Step<T>, stepOptions: StepOptions, deadline: number): Promise<T> {
+  async function transact<T>(body: () => Transaction<T>, transactionOptions: TransactionOptions, deadline: number): Promise<T> {
     const connection = await connectInTime(deadline)
-    const isMarked = !(stepOptions.unmarked ?? stepOptions.readOnly)
+    const isBypassed = !(transactionOptions.withCapture ?? transactionOptions.readOnly)
     const seconds = Math.min(31_536_000, Math.max(1, Math.ceil((deadline - Date.now()) / 1000)))
     let isUnusable = false
     let isCommitting = false
@@ -143,10 +143,10 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       await checkSession(connection)
       await perform(
         connection,
-        `SET @sync_wait = @@innodb_lock_wait_timeout, @sync_schema_wait = @@lock_wait_timeout, ${stepOptions.setUp ? '' : PIN_MODE}
-           @@SESSION.innodb_lock_wait_timeout = ${seconds}, @@SESSION.lock_wait_timeout = ${seconds}, @sync_step = ${isMarked ? '1' : 'NULL'}`,
+        `SET @sync_wait = @@innodb_lock_wait_timeout, @sync_schema_wait = @@lock_wait_timeout, ${transactionOptions.setUp ? '' : PIN_MODE}
+           @@SESSION.innodb_lock_wait_timeout = ${seconds}, @@SESSION.lock_wait_timeout = ${seconds}, @sync_bypass = ${isBypassed ? '1' : 'NULL'}`,
       )
-      await begin(connection, stepOptions, seconds)
+      await begin(connection, transactionOptions, seconds)
       const result = await drive(connection, body())
       beforeStatement?.('COMMIT')
       isCommitting = true
@@ -164,11 +164,11 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       throw error
     } finally {
       if (!isUnusable) {
-        const restore = `SET @sync_step = NULL, @@SESSION.innodb_lock_wait_timeout = coalesce(@sync_wait, @@GLOBAL.innodb_lock_wait_timeout),
-          @@SESSION.lock_wait_timeout = coalesce(@sync_schema_wait, @@GLOBAL.lock_wait_timeout)${stepOptions.setUp ? '' : RESTORE_MODE}`
+        const restore = `SET @sync_bypass = NULL, @@SESSION.innodb_lock_wait_timeout = coalesce(@sync_wait, @@GLOBAL.innodb_lock_wait_timeout),
+          @@SESSION.lock_wait_timeout = coalesce(@sync_schema_wait, @@GLOBAL.lock_wait_timeout)${transactionOptions.setUp ? '' : RESTORE_MODE}`
         try {
           await connection.run(restore)
-          if (stepOptions.unmarked) await connection.run(`DO RELEASE_LOCK(${LOCK})`)
+          if (transactionOptions.withCapture) await connection.run(`DO RELEASE_LOCK(${LOCK})`)
         } catch {
           isUnusable = true
         }
@@ -214,16 +214,16 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     longest = Number(row?.packet) / 4
   }
 
-  async function step<T>(body: () => Step<T>, stepOptions: StepOptions = {}): Promise<T> {
-    const deadline = Date.now() + patience
+  async function transaction<T>(body: () => Transaction<T>, transactionOptions: TransactionOptions = {}): Promise<T> {
+    const deadline = Date.now() + busyTimeout
     for (let pause = 2; ; pause = Math.min(pause * 2, 200)) {
-      await beforeStep?.()
-      if (!dataSource.isInitialized && !stepOptions.setUp) throw closed()
+      await beforeTransaction?.()
+      if (!dataSource.isInitialized && !transactionOptions.setUp) throw closed()
       let cause: unknown
-      if (schemaChanges.areRunning && !stepOptions.setUp) await schemaChanges.wait(deadline)
+      if (schemaChanges.areRunning && !transactionOptions.setUp) await schemaChanges.wait(deadline)
       else {
         try {
-          return await transact(body, stepOptions, deadline)
+          return await transact(body, transactionOptions, deadline)
         } catch (error) {
           const mayPass = error instanceof NotInTime || isBusy(error) || (isBroken(error) && !isClosed(error))
           if (!mayPass) throw failure(error)
@@ -241,18 +241,21 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       : cause instanceof NotInTime
         ? 'No connection to the database was free, or another process was setting up sync,'
         : 'The application’s transactions, or other processes, kept rows of the database locked'
-    return `${what} for more than ${patience} ms. Nothing was stored, nothing was lost; sync again when it has ended.`
+    return `${what} for more than ${busyTimeout} ms. Nothing was stored, nothing was lost; sync again when it has ended.`
   }
 
   // ---------------------------------------------------------------- rows
 
-  function* knownColumns(table: string): Step<Columns | undefined> {
+  function* knownColumns(table: string): Transaction<Columns | undefined> {
     if (!known.has(table)) for (const [name, columns] of yield* columnsOf([table])) known.set(name, columns)
     return known.get(table)
   }
 
   /** Rows in as many statements as need be. */
-  function* inBatches(rows: readonly (readonly unknown[])[], statement: (some: readonly (readonly unknown[])[]) => Statement): Step<void> {
+  function* inBatches(
+    rows: readonly (readonly unknown[])[],
+    statement: (some: readonly (readonly unknown[])[]) => Statement,
+  ): Transaction<void> {
     const limit = longest ?? 1_000_000
     let some: (readonly unknown[])[] = []
     let size = 0
@@ -269,14 +272,14 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     if (some.length) yield statement(some)
   }
 
-  function* insert(into: string, columns: readonly Target[], rows: readonly (readonly unknown[])[], end = ''): Step<void> {
+  function* insert(into: string, columns: readonly Target[], rows: readonly (readonly unknown[])[], end = ''): Transaction<void> {
     const place = `(${columns.map(placeholderOf).join(', ')})`
     const head = `INSERT INTO ${quote(into)} (${columns.map(c => quote(nameOf(c))).join(', ')}) VALUES `
     yield* inBatches(rows, some => ({ sql: `${head}${Array(some.length).fill(place).join(', ')}${end}`, values: some.flat() }))
   }
 
   /** InnoDB looks at foreign keys row by row: parents go before their children. Where rows hang on each other, one learns its parent afterwards. */
-  function* insertTree(table: string, columns: readonly Target[], given: Rows): Step<void> {
+  function* insertTree(table: string, columns: readonly Target[], given: Rows): Transaction<void> {
     const rows = [...given]
     if (rows.length < 2) return yield* insert(table, columns, rows)
     const places = new Map(columns.map((c, i) => [nameOf(c), i]))
@@ -323,7 +326,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     }
   }
 
-  function* update(table: string, columns: readonly Target[], keys: readonly string[], rows: Rows): Step<void> {
+  function* update(table: string, columns: readonly Target[], keys: readonly string[], rows: Rows): Transaction<void> {
     if (!rows.length) return
     const pins = pinned((yield* knownColumns(table))?.values() ?? [], columns.map(nameOf))
     const assignments = columns.map(c => `${quote(nameOf(c))} = ${placeholderOf(c)}`).join(', ')
@@ -331,7 +334,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     yield { sql: `UPDATE ${quote(table)} SET ${assignments}${pins} WHERE ${isRow}`, values: [], many: rows }
   }
 
-  function* selfReferences(table: string): Step<{ child: string; parent: string }[]> {
+  function* selfReferences(table: string): Transaction<{ child: string; parent: string }[]> {
     const found = trees.get(table)
     if (found) return found
     const rows = yield* query(
@@ -345,13 +348,13 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     return references
   }
 
-  function* tick(): Step<number> {
+  function* tick(): Transaction<number> {
     yield* query(tickSql(wallClock))
     const row = yield* first(`SELECT ${NOW} AS "now"`)
     return Number(row?.now)
   }
 
-  function* lockClock(): Step<void> {
+  function* lockClock(): Transaction<void> {
     yield* query('SET TRANSACTION ISOLATION LEVEL READ COMMITTED')
     yield* query('START TRANSACTION')
     yield* query('SELECT `now` FROM sync_clock FOR UPDATE')
@@ -360,8 +363,8 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   const columnOf = (table: Table) => known.get(table.name)?.get(table.key)
   const idOf = (table: Table, alias: string) => asId(columnOf(table), `${alias}.${quote(table.key)}`)
 
-  function* keepImagesOf(table: Table, ids: readonly string[], except: number): Step<void> {
-    const sql = keepImage(table, {
+  function* keepBasesOf(table: Table, ids: readonly string[], except: number): Transaction<void> {
+    const sql = keepBase(table, {
       id: idOf(table, 'x'),
       stamp: 'x.`_lastChange`',
       cell: c => `x.${quote(c)}`,
@@ -371,16 +374,16 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     for (const some of chunks(ids)) yield* query(sql, some, except)
   }
 
-  function* keepAbsencesOf(table: Table, ids: readonly string[], except: number): Step<void> {
+  function* keepAbsentBasesOf(table: Table, ids: readonly string[], except: number): Transaction<void> {
     for (const some of chunks(ids)) {
       const list = some.map((_, i) => (i ? 'SELECT ?' : `SELECT ${asText('?')} AS id`)).join(' UNION ALL ')
-      yield* query(keepAbsence(table, asText('k.id'), { from: `(${list}) k CROSS JOIN `, where: 'r.id <> ? AND' }), ...some, except)
+      yield* query(keepAbsentBase(table, asText('k.id'), { from: `(${list}) k CROSS JOIN `, where: 'r.id <> ? AND' }), ...some, except)
     }
   }
 
   // ---------------------------------------------------------------- set-up
 
-  function* makeTables(): Step<void> {
+  function* makeTables(): Transaction<void> {
     const rows = yield* query(
       'SELECT t.TABLE_NAME AS name FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME IN (?)',
       [...TABLES.keys()],
@@ -394,13 +397,13 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     )
   }
 
-  function* makeImages(table: Table, own: Columns, kept: Columns | undefined): Step<{ gained: string[]; isNew: boolean }> {
-    const name = quote(imagesOf(table))
+  function* makeBaseTable(table: Table, own: Columns, kept: Columns | undefined): Transaction<{ gained: string[]; isNew: boolean }> {
+    const name = quote(baseTableOf(table))
     const definition = (column: string, fallback = '') => `${quote(column)} ${own.get(column)?.type} NULL${fallback}`
     if (!kept) {
       yield* query(`CREATE TABLE ${name} (
-        _sync_remote BIGINT NOT NULL, _sync_id ${ID_TYPE} NOT NULL, _sync_stamp BIGINT NOT NULL, _sync_removed INTEGER NOT NULL,
-        ${table.columns.map(c => `${definition(c)},`).join(' ')} PRIMARY KEY (_sync_remote, _sync_id, _sync_stamp)) ${TABLE_OPTIONS}`)
+        _sync_server BIGINT NOT NULL, _sync_id ${ID_TYPE} NOT NULL, _sync_stamp BIGINT NOT NULL, _sync_removed INTEGER NOT NULL,
+        ${table.columns.map(c => `${definition(c)},`).join(' ')} PRIMARY KEY (_sync_server, _sync_id, _sync_stamp)) ${TABLE_OPTIONS}`)
       return { gained: [], isNew: true }
     }
     const gained = table.columns.filter(c => !kept.has(c))
@@ -424,7 +427,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     kept !== undefined && kept.size === table.columns.length + 4 && table.columns.every(c => kept.get(c)?.type === own.get(c)?.type)
 
   // TRUNCATE fires no trigger. InnoDB refuses it for a table that another one references, be that one empty.
-  function* makeGuard(table: Table, own: Columns): Step<void> {
+  function* makeGuard(table: Table, own: Columns): Transaction<void> {
     yield* query(`CREATE TABLE IF NOT EXISTS ${quote(guardOf(table.name))} (
       id ${own.get(table.key)?.type} NULL, INDEX (id), FOREIGN KEY (id) REFERENCES ${quote(table.name)} (${quote(table.key)})) ${TABLE_OPTIONS}`)
   }
@@ -432,7 +435,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   const areTriggers = (expected: readonly Trigger[], present: ReadonlyMap<string, string> = new Map()) =>
     expected.length === present.size && expected.every(t => present.get(t.name) === t.body)
 
-  function* alignTriggers(catalog: Catalog, table: string, tables: readonly Table[]): Step<boolean> {
+  function* alignTriggers(catalog: Catalog, table: string, tables: readonly Table[]): Transaction<boolean> {
     const expected = triggersOf(catalog, table, tables, wallClock)
     const present = catalog.triggers.get(table) ?? new Map<string, string>()
     if (areTriggers(expected, present)) return false
@@ -441,7 +444,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     return present.size < expected.length
   }
 
-  function* stampDifferencesOf(table: Table, copied: Columns, own: Columns): Step<void> {
+  function* stampDifferencesOf(table: Table, copied: Columns, own: Columns): Transaction<void> {
     const [name, copy, key] = [quote(table.name), quote(copiesOf(table.name)), quote(table.key)]
     const pins = pinned(own.values(), ['_lastChange'])
     // the key was renamed: nobody can tell which row is which any more, so all of them count as changed
@@ -459,7 +462,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     const removed = yield* idsOf(`SELECT ${copyId} AS id FROM ${copy} c WHERE NOT EXISTS (SELECT 1 FROM ${name} x WHERE ${isRow})`)
     const added = yield* idsOf(`SELECT ${rowId} AS id FROM ${name} x WHERE NOT EXISTS (SELECT 1 FROM ${copy} c WHERE ${isCopy})`)
     if (changed.length + removed.length + added.length === 0) return
-    const keep = keepImage(table, {
+    const keep = keepBase(table, {
       id: copyId,
       stamp: 'c.`_lastChange`',
       cell: c => (copied.has(c) ? `c.${quote(c)}` : `x.${quote(c)}`),
@@ -467,7 +470,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       where: `c.${key} IN (?) AND`,
     })
     for (const some of chunks([...changed, ...removed])) yield* query(keep, some)
-    yield* keepAbsencesOf(table, added, 0)
+    yield* keepAbsentBasesOf(table, added, 0)
     for (const some of chunks(added)) yield* query('DELETE FROM sync_tombstone WHERE collection = ? AND id IN (?)', table.name, some)
     for (const some of chunks([...changed, ...added])) {
       yield* tick() // not all under one stamp: within a stamp the database sorts for each page
@@ -482,7 +485,12 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     )
   }
 
-  function* upsert(into: string, columns: readonly Target[], keys: readonly string[], rows: readonly (readonly unknown[])[]): Step<void> {
+  function* upsert(
+    into: string,
+    columns: readonly Target[],
+    keys: readonly string[],
+    rows: readonly (readonly unknown[])[],
+  ): Transaction<void> {
     const others = columns.map(nameOf).filter(c => !keys.includes(c))
     const set = others.length
       ? others.map(c => `${quote(c)} = VALUES(${quote(c)})`).join(', ')
@@ -491,7 +499,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   }
 
   return {
-    step,
+    transaction,
     changeSchema: work => schemaChanges.run(work),
     async save() {},
 
@@ -546,16 +554,16 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
 
     tick,
 
-    *mark(isOurs) {
+    *bypassCapture(isOurs) {
       // until here statements of ours were committed one by one
       if (isOurs) yield* lockClock()
-      yield* query(`SET @sync_step = ${isOurs ? '1' : 'NULL'}`)
+      yield* query(`SET @sync_bypass = ${isOurs ? '1' : 'NULL'}`)
     },
 
     createTables: makeTables,
 
     *prepareTable(table, tables) {
-      const catalog = yield* readCatalog([table.name, imagesOf(table)])
+      const catalog = yield* readCatalog([table.name, baseTableOf(table)])
       const own = catalog.columns.get(table.name)
       if (!own) return { missing: 'table' }
       const missing = ['_lastChange', table.key, ...table.columns].find(c => !own.has(c))
@@ -565,14 +573,14 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       const unseen = unseenCascade(catalog, table.name)
       if (unseen !== undefined) throw new SyncConfigurationError(`The table ${table.name} cannot be synced on MySQL or MariaDB: ${unseen}`)
       yield* makeTables()
-      const kept = catalog.columns.get(imagesOf(table))
-      const images = areAligned(table, own, kept) ? { gained: [], isNew: false } : yield* makeImages(table, own, kept)
+      const kept = catalog.columns.get(baseTableOf(table))
+      const baseVersions = areAligned(table, own, kept) ? { gained: [], isNew: false } : yield* makeBaseTable(table, own, kept)
       if (!catalog.guarded.has(table.name)) yield* makeGuard(table, own)
       let triggersWereGone = yield* alignTriggers(catalog, table.name, tables)
       for (const ancestor of unsyncedAncestors(catalog, table.name)) {
         if (yield* alignTriggers(catalog, ancestor, tables)) triggersWereGone = true
       }
-      return { missing: undefined, ...images, triggersWereGone }
+      return { missing: undefined, ...baseVersions, triggersWereGone }
     },
 
     *columnNames(table) {
@@ -650,11 +658,11 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     },
 
     *keepRows(table, ids, except = 0) {
-      yield* keepImagesOf(table, ids, except)
+      yield* keepBasesOf(table, ids, except)
     },
 
-    *keepAbsences(table, ids, except = 0) {
-      yield* keepAbsencesOf(table, ids, except)
+    *keepAbsentBases(table, ids, except = 0) {
+      yield* keepAbsentBasesOf(table, ids, except)
     },
 
     // InnoDB looks at each row at once; there is nothing to put off
@@ -671,7 +679,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     *mayChange({ name }) {
       const own = yield* first(
         `SELECT 1 AS one FROM information_schema.TRIGGERS t
-          WHERE t.TRIGGER_SCHEMA = DATABASE() AND t.EVENT_OBJECT_TABLE = ? AND t.ACTION_TIMING = 'BEFORE' AND t.ACTION_STATEMENT NOT LIKE '%${MARK}%' LIMIT 1`,
+          WHERE t.TRIGGER_SCHEMA = DATABASE() AND t.EVENT_OBJECT_TABLE = ? AND t.ACTION_TIMING = 'BEFORE' AND t.ACTION_STATEMENT NOT LIKE '%${CAPTURE_BYPASS}%' LIMIT 1`,
         name,
       )
       return own !== undefined
@@ -701,7 +709,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
 }
 
 // MariaDB makes NULL of what it cannot read, MySQL an error: then each is asked for by itself.
-function* spellSome(column: ColumnCodec, values: readonly unknown[]): Step<[cell: Cell, state: string | null][]> {
+function* spellSome(column: ColumnCodec, values: readonly unknown[]): Transaction<[cell: Cell, state: string | null][]> {
   const made = column.placeholder === '?' ? `CAST(? AS ${column.declared})` : column.placeholder
   try {
     const rows = yield* query(values.map((_, n) => `SELECT ${n} AS n, ${column.read(made)} AS cell`).join(' UNION ALL '), ...values)

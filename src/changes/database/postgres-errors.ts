@@ -8,8 +8,8 @@ export const SAFE = 'Nothing was stored, nothing was lost'
 
 /** The code that PostgreSQL, or the network, gave an error. */
 export function codeOf(error: unknown): string {
-  const told = error instanceof ConstraintError ? error.cause : error
-  return String((told as DatabaseError | undefined)?.code ?? '')
+  const constraint = error instanceof ConstraintError ? error.cause : error
+  return String((constraint as DatabaseError | undefined)?.code ?? '')
 }
 
 // ---------------------------------------------------------------- what concerns a row

@@ -5,9 +5,9 @@
 
 import type { DataSource, QueryRunner } from 'typeorm'
 import { DatabaseBusyError, DatabaseFailedError, SyncSchemaError } from '../../errors.js'
-import { cellsOf, type Database, type DatabaseOptions, type Row, type Step, type StepOptions } from './database.js'
+import { cellsOf, type Database, type DatabaseOptions, type Row, type Transaction, type TransactionOptions } from './database.js'
 import { codeOf, constraintError, failure, isConnectionLost, isTransient, SAFE, unreachable } from './postgres-errors.js'
-import { classOf, markStep } from './postgres-tables.js'
+import { bypassCapture, classOf } from './postgres-tables.js'
 import { delay, SchemaChanges } from './schemaChanges.js'
 
 /** What of pg's client a step uses. */
@@ -33,11 +33,11 @@ const PINNED = Object.entries({
 // Two processes that set up the same database at once come one after the other.
 const SET_UP_LOCK = 7_305_808_869_231_650_116n
 
-export function postgresSteps(
+export function postgresTransactions(
   dataSource: DataSource,
-  { patience = 10_000, beforeStatement, beforeStep }: DatabaseOptions,
+  { busyTimeout = 10_000, beforeStatement, beforeTransaction }: DatabaseOptions,
   onMistake: () => void,
-): Pick<Database, 'step' | 'changeSchema'> {
+): Pick<Database, 'transaction' | 'changeSchema'> {
   const schemaChanges = new SchemaChanges()
 
   async function execute(client: Client, sql: string, values: readonly unknown[] = []): Promise<Row[]> {
@@ -56,7 +56,7 @@ export function postgresSteps(
     }
   }
 
-  async function drive<T>(client: Client, body: Step<T>): Promise<T> {
+  async function drive<T>(client: Client, body: Transaction<T>): Promise<T> {
     let state = body.next()
     while (!state.done) {
       const { sql, values, many, asCells } = state.value
@@ -82,17 +82,17 @@ export function postgresSteps(
     return `SELECT set_config('search_path', ${first}current_setting('search_path'), true), ${PINNED.join(', ')}`
   }
 
-  async function begin(client: Client, { readOnly, durable, setUp, unmarked = setUp }: StepOptions, left: number): Promise<void> {
+  async function begin(client: Client, { readOnly, durable, setUp, withCapture = setUp }: TransactionOptions, left: number): Promise<void> {
     if (readOnly) return void (await execute(client, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${settings()}`))
     const opening = [
       'BEGIN ISOLATION LEVEL READ COMMITTED',
       `SET LOCAL lock_timeout = ${Math.max(1, Math.ceil(left))}`,
       settings(),
-      markStep(true),
+      bypassCapture(true),
       // never less than the session has
       ...(durable ? [`SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`] : []),
     ]
-    if (!unmarked) return void (await execute(client, [...opening, LOCK_CLOCK].join('; ')))
+    if (!withCapture) return void (await execute(client, [...opening, LOCK_CLOCK].join('; ')))
     await execute(client, [...opening, `SELECT pg_advisory_xact_lock(${SET_UP_LOCK})`].join('; '))
     const [found] = await execute(client, `SELECT ${classOf(`'sync_clock'`)} IS NOT NULL AS clock, pg_is_in_recovery() AS replica`)
     if (found?.clock && !found.replica) await execute(client, LOCK_CLOCK)
@@ -118,7 +118,7 @@ export function postgresSteps(
     if (result.command === 'ROLLBACK') throw new DatabaseFailedError(`The transaction had failed before its commit. ${SAFE}.`)
   }
 
-  async function transaction<T>(body: () => Step<T>, options: StepOptions, deadline: number): Promise<T> {
+  async function runOnce<T>(body: () => Transaction<T>, options: TransactionOptions, deadline: number): Promise<T> {
     const runner = dataSource.createQueryRunner('master')
     const client = await connect(runner, deadline)
     let broken: Error | undefined
@@ -152,22 +152,22 @@ export function postgresSteps(
       () => runner.release(),
       () => {},
     )
-    throw new DatabaseBusyError(`No connection of the pool became free in ${patience} ms. ${SAFE}; sync again, or enlarge the pool.`)
+    throw new DatabaseBusyError(`No connection of the pool became free in ${busyTimeout} ms. ${SAFE}; sync again, or enlarge the pool.`)
   }
 
-  async function step<T>(body: () => Step<T>, stepOptions: StepOptions = {}): Promise<T> {
-    const deadline = Date.now() + patience
+  async function transaction<T>(body: () => Transaction<T>, transactionOptions: TransactionOptions = {}): Promise<T> {
+    const deadline = Date.now() + busyTimeout
     for (let pause = 2; ; pause = Math.min(pause * 2, 200)) {
-      await beforeStep?.()
+      await beforeTransaction?.()
       if (!dataSource.isInitialized)
         throw new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.')
-      if (schemaChanges.areRunning && !stepOptions.setUp) {
+      if (schemaChanges.areRunning && !transactionOptions.setUp) {
         await schemaChanges.wait(deadline)
-        if (Date.now() >= deadline) throw new DatabaseBusyError(`The schema was being changed for more than ${patience} ms. ${SAFE}.`)
+        if (Date.now() >= deadline) throw new DatabaseBusyError(`The schema was being changed for more than ${busyTimeout} ms. ${SAFE}.`)
         continue
       }
       try {
-        return await transaction(body, stepOptions, deadline)
+        return await runOnce(body, transactionOptions, deadline)
       } catch (error) {
         if (!isTransient(error)) throw failure(error)
         if (Date.now() + pause >= deadline) throw exhausted(error)
@@ -177,12 +177,12 @@ export function postgresSteps(
     }
   }
 
-  return { step, changeSchema: <T>(work: () => Promise<T>) => schemaChanges.run(work) }
+  return { transaction, changeSchema: <T>(work: () => Promise<T>) => schemaChanges.run(work) }
 
   function exhausted(error: unknown): Error {
     if (isConnectionLost(error)) return unreachable(error as Error)
     const what = codeOf(error) === '53300' ? 'The database had no connection free' : 'Transactions of others held what was needed'
-    return new DatabaseBusyError(`${what} for ${patience} ms. ${SAFE}; sync again when they have ended.`, { cause: error })
+    return new DatabaseBusyError(`${what} for ${busyTimeout} ms. ${SAFE}; sync again when they have ended.`, { cause: error })
   }
 }
 

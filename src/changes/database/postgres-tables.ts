@@ -2,7 +2,7 @@
 //
 // Ids are compared bytewise everywhere, whatever the database's own collation. What is JSON is text: its keys keep their order.
 
-import { query, type Step } from './database.js'
+import { query, type Transaction } from './database.js'
 
 /** SQL for the table of a name in the schema that comes first in a step's path, the data source's own; null where it has none. */
 export const classOf = (name: string) => `to_regclass(quote_ident(current_schema()) || '.' || quote_ident(${name}))`
@@ -11,7 +11,7 @@ export const classOf = (name: string) => `to_regclass(quote_ident(current_schema
 export const SUFFIX = 'substr(md5(current_schema()), 1, 8)'
 
 /** Lets the triggers of this schema keep still until the transaction ends, or act again; those of another one act. */
-export const markStep = (isOurs: boolean) => `SELECT set_config('typeorm_sync.step', ${isOurs ? SUFFIX : "''"}, true)`
+export const bypassCapture = (isOurs: boolean) => `SELECT set_config('typeorm_sync.bypass', ${isOurs ? SUFFIX : "''"}, true)`
 
 /** By name: what is there already needs no right to create, and no lock. */
 export const TABLES: Readonly<Record<string, string>> = {
@@ -28,20 +28,20 @@ export const TABLES: Readonly<Record<string, string>> = {
     PRIMARY KEY (collection, id)
   )`,
   sync_tombstone_stamp: 'CREATE INDEX IF NOT EXISTS sync_tombstone_stamp ON sync_tombstone (collection, stamp, id)',
-  sync_remote: `CREATE TABLE IF NOT EXISTS sync_remote (
+  sync_server: `CREATE TABLE IF NOT EXISTS sync_server (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     collection TEXT COLLATE "C" NOT NULL,
     url TEXT COLLATE "C" NOT NULL,
-    server TEXT COLLATE "C" NOT NULL,  -- which server it is: collections of one server share foreign keys there
-    server_collection TEXT,        -- the server's collection id; null: it knows none, or was never heard
+    origin TEXT COLLATE "C" NOT NULL,  -- which server it is: collections of one server share foreign keys there
+    server_history TEXT,        -- the server's collection id; null: it knows none, or was never heard
     server_date BIGINT NOT NULL DEFAULT 0,
     highest BIGINT NOT NULL DEFAULT 0,
     "reads" BIGINT NOT NULL DEFAULT 0,      -- steps in which its answers were stored
     pulling SMALLINT NOT NULL DEFAULT 0,    -- an answer of several pages is being read
     page TEXT,                     -- the token of its next page
     sweeping SMALLINT NOT NULL DEFAULT 0,   -- it is a full answer, and what it lacks is to go
-    told_stamp BIGINT NOT NULL DEFAULT 0,
-    told_id TEXT COLLATE "C" NOT NULL,
+    pushed_stamp BIGINT NOT NULL DEFAULT 0,
+    pushed_id TEXT COLLATE "C" NOT NULL,
     push_key TEXT,                 -- an unanswered push
     push_stamp BIGINT,
     push_id TEXT COLLATE "C",
@@ -53,51 +53,51 @@ export const TABLES: Readonly<Record<string, string>> = {
     UNIQUE (collection, url)
   )`,
   sync_stamp: `CREATE TABLE IF NOT EXISTS sync_stamp (
-    remote BIGINT NOT NULL,
+    server BIGINT NOT NULL,
     stamp BIGINT NOT NULL,
-    PRIMARY KEY (remote, stamp)
+    PRIMARY KEY (server, stamp)
   )`,
-  sync_conflict: `CREATE TABLE IF NOT EXISTS sync_conflict (
-    remote BIGINT NOT NULL,
+  sync_unapplied: `CREATE TABLE IF NOT EXISTS sync_unapplied (
+    server BIGINT NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
-    theirs TEXT,                   -- the server's row as JSON; null: removed there
-    untold BIGINT,                 -- the stamp of our version, if that is news
+    remote TEXT,                   -- the server's row as JSON; null: removed there
+    unpushed BIGINT,                 -- the stamp of our version, if that is news
     reason TEXT NOT NULL,
-    PRIMARY KEY (remote, id)
+    PRIMARY KEY (server, id)
   )`,
   sync_rejection: `CREATE TABLE IF NOT EXISTS sync_rejection (
-    remote BIGINT NOT NULL,
+    server BIGINT NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
     stamp BIGINT NOT NULL,         -- of the version that was refused
     code TEXT NOT NULL,
     property TEXT,
     detail TEXT,
     again SMALLINT NOT NULL,       -- told again by the next sync; 2: when rows there have changed
-    PRIMARY KEY (remote, id)
+    PRIMARY KEY (server, id)
   )`,
   sync_ignored: `CREATE TABLE IF NOT EXISTS sync_ignored (
-    remote BIGINT NOT NULL,
+    server BIGINT NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
     property TEXT COLLATE "C" NOT NULL, -- the server has no column for it: its value is not pushed
-    PRIMARY KEY (remote, id, property)
+    PRIMARY KEY (server, id, property)
   )`,
   sync_seen: `CREATE TABLE IF NOT EXISTS sync_seen (
-    remote BIGINT NOT NULL,
+    server BIGINT NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (remote, id)
+    PRIMARY KEY (server, id)
   )`,
-  sync_decision: `CREATE TABLE IF NOT EXISTS sync_decision (
+  sync_resolution: `CREATE TABLE IF NOT EXISTS sync_resolution (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     collection TEXT COLLATE "C" NOT NULL,
     row_id TEXT COLLATE "C" NOT NULL,
     url TEXT NOT NULL,
-    decided_at BIGINT NOT NULL,    -- milliseconds since 1/1/1970
+    resolved_at BIGINT NOT NULL,    -- milliseconds since 1/1/1970
     base TEXT,                     -- rows as JSON; the text null: there is none
     local TEXT,
     remote TEXT,
     decision TEXT
   )`,
-  sync_decision_age: 'CREATE INDEX IF NOT EXISTS sync_decision_age ON sync_decision (decided_at)',
+  sync_decision_age: 'CREATE INDEX IF NOT EXISTS sync_resolution_age ON sync_resolution (resolved_at)',
   sync_push: `CREATE TABLE IF NOT EXISTS sync_push (
     "key" TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     hash TEXT NOT NULL,
@@ -121,13 +121,13 @@ export interface ColumnInfo {
   /** Its collation, qualified, where the type has one. */
   readonly collation: string | undefined
   /** The full type of an image of it. A migration replaces enum types, and could not drop one that another table uses. */
-  readonly imageType: string
+  readonly baseType: string
   /** SQL of its default. */
   readonly fallback: string | null
 }
 
 /** The columns of a table, in their order; none where there is no such table. */
-export function* readColumns(table: string): Step<Map<string, ColumnInfo>> {
+export function* readColumns(table: string): Transaction<Map<string, ColumnInfo>> {
   const rows = yield* query(
     `SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format_type(a.atttypid, -1) AS cast_type,
             coalesce(e.typtype, t.typtype) = 'e' AS is_enum,
@@ -147,9 +147,9 @@ export function* readColumns(table: string): Step<Map<string, ColumnInfo>> {
       const collation = row.collation === null ? undefined : String(row.collation)
       const type = String(row.type)
       const isEnum = row.is_enum === true
-      const imageType = isEnum ? 'text COLLATE pg_catalog."default"' : collation ? `${type} COLLATE ${collation}` : type
+      const baseType = isEnum ? 'text COLLATE pg_catalog."default"' : collation ? `${type} COLLATE ${collation}` : type
       const castType = String(row.cast_type)
-      return [String(row.name), { castType, collation, isEnum, imageType, fallback: row.fallback as string | null }]
+      return [String(row.name), { castType, collation, isEnum, baseType, fallback: row.fallback as string | null }]
     }),
   )
 }

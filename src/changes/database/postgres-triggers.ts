@@ -7,7 +7,7 @@
 //
 // The functions run as their owner: a role that may write to the table needs no right to our tables.
 
-import { imagesOf, quote, type Table } from './database.js'
+import { baseTableOf, quote, type Table } from './database.js'
 import { fingerprint, shortName } from './names.js'
 import { knows, text } from './triggers.js'
 
@@ -21,35 +21,35 @@ export interface Place {
 }
 
 /** What a function begins with that is ours, and of which version. */
-export const MARK = '/* typeorm-sync '
+export const CAPTURE_BYPASS = '/* typeorm-sync '
 
 /** SQL for the key of a row as an id. */
 export const idOf = (table: Table, alias: string) => `(CAST(${alias}.${quote(table.key)} AS text) COLLATE "C")`
 
 /** Keeps the version that `source` names as an image, for every server that knows it. */
-export function keepImage(
+export function keepBase(
   table: Table,
   source: { id: string; stamp: string; cell: (column: string) => string; from: string; where?: string },
 ): string {
   const columns = table.columns.map(quote)
-  return `INSERT INTO ${quote(imagesOf(table))} AS i (_sync_remote, _sync_id, _sync_stamp, _sync_removed${columns.map(c => `, ${c}`).join('')})
+  return `INSERT INTO ${quote(baseTableOf(table))} AS i (_sync_server, _sync_id, _sync_stamp, _sync_removed${columns.map(c => `, ${c}`).join('')})
     SELECT r.id, ${source.id}, ${source.stamp}, 0${table.columns.map(c => `, ${source.cell(c)}`).join('')}
-      FROM sync_remote r CROSS JOIN ${source.from}
+      FROM sync_server r CROSS JOIN ${source.from}
       WHERE r.collection = ${text(table.name)} AND ${source.where ?? ''}
       ${knows(source.id, source.stamp)}
-    ON CONFLICT (_sync_remote, _sync_id, _sync_stamp) DO UPDATE
+    ON CONFLICT (_sync_server, _sync_id, _sync_stamp) DO UPDATE
       SET _sync_removed = 0${columns.map(c => `, ${c} = excluded.${c}`).join('')}
       WHERE i._sync_removed = 1`
 }
 
 /** Keeps what stood at an id before a row was made there, a tombstone or nothing, for every server that knows it: born here (law 10). */
-export function keepAbsence(table: Table, id: string, from: string, where = ''): string {
-  return `INSERT INTO ${quote(imagesOf(table))} (_sync_remote, _sync_id, _sync_stamp, _sync_removed)
+export function keepAbsentBase(table: Table, id: string, from: string, where = ''): string {
+  return `INSERT INTO ${quote(baseTableOf(table))} (_sync_server, _sync_id, _sync_stamp, _sync_removed)
     SELECT r.id, ${id}, coalesce(t.stamp, 0), 1
-      FROM sync_remote r CROSS JOIN ${from} LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
+      FROM sync_server r CROSS JOIN ${from} LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
       WHERE r.collection = ${text(table.name)} AND ${where}
       ${knows(id, 'coalesce(t.stamp, 0)')}
-    ON CONFLICT (_sync_remote, _sync_id, _sync_stamp) DO UPDATE SET _sync_removed = 1`
+    ON CONFLICT (_sync_server, _sync_id, _sync_stamp) DO UPDATE SET _sync_removed = 1`
 }
 
 export interface Capture {
@@ -66,21 +66,21 @@ export function captureOf(table: Table, place: Place, wallClock: string): Captur
   const collection = text(table.name)
   const setting = text(`typeorm_sync.stamp_${place.suffix}`)
   const stamp = `CAST(current_setting(${setting}) AS bigint)`
-  const isTold = `EXISTS (SELECT 1 FROM sync_remote r WHERE r.collection = ${collection})`
+  const isPushed = `EXISTS (SELECT 1 FROM sync_server r WHERE r.collection = ${collection})`
   const isThere = (alias: string) => `EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = ${alias}.${key})`
 
   const keepOld = (from: string) =>
-    keepImage(table, { id: idOf(table, 'o'), stamp: 'o."_lastChange"', cell: c => `o.${quote(c)}`, from: `${from} o` })
-  const keepNothing = (from: string) => keepAbsence(table, idOf(table, 'n'), `${from} n`)
-  const bury = (from: string, where: string) => `INSERT INTO sync_tombstone (collection, id, stamp)
+    keepBase(table, { id: idOf(table, 'o'), stamp: 'o."_lastChange"', cell: c => `o.${quote(c)}`, from: `${from} o` })
+  const keepNothing = (from: string) => keepAbsentBase(table, idOf(table, 'n'), `${from} n`)
+  const writeTombstone = (from: string, where: string) => `INSERT INTO sync_tombstone (collection, id, stamp)
       SELECT ${collection}, ${idOf(table, 'o')}, ${stamp} FROM ${from} o WHERE ${where}
       ON CONFLICT (collection, id) DO UPDATE SET stamp = excluded.stamp`
-  const unbury = (from: string) => `DELETE FROM sync_tombstone t USING ${from} n
+  const dropTombstone = (from: string) => `DELETE FROM sync_tombstone t USING ${from} n
       WHERE t.collection = ${collection} AND t.id = ${idOf(table, 'n')} AND ${isThere('n')}`
   const keysIn = (one: string, notIn: string) => `(SELECT ${key} FROM ${one} EXCEPT SELECT ${key} FROM ${notIn})`
 
   // another schema's step may write here, by a trigger of the application
-  const notOurs = `WHEN (current_setting('typeorm_sync.step', true) IS DISTINCT FROM ${text(place.suffix)})`
+  const notOurs = `WHEN (current_setting('typeorm_sync.bypass', true) IS DISTINCT FROM ${text(place.suffix)})`
   const tick = `DECLARE taken bigint;
   BEGIN
     -- the setting is empty where an earlier transaction of the session had one; a savepoint that is rolled back takes it back with the tick
@@ -96,30 +96,30 @@ export function captureOf(table: Table, place: Place, wallClock: string): Captur
   END`
   // an application's trigger for the same rows may have removed one meanwhile, or made it again: what stands there in the end is what counts
   const inserted = `BEGIN
-    IF ${isTold} THEN ${keepNothing('sync_new')}; END IF;
-    ${unbury('sync_new')};
+    IF ${isPushed} THEN ${keepNothing('sync_new')}; END IF;
+    ${dropTombstone('sync_new')};
     RETURN NULL;
   END`
   // transition tables do not tell which old row became which new one
   const updated = `BEGIN
-    IF ${isTold} THEN ${keepOld('sync_old')}; END IF;
+    IF ${isPushed} THEN ${keepOld('sync_old')}; END IF;
     IF EXISTS ${keysIn('sync_old', 'sync_new')} THEN
-      ${bury(keysIn('sync_old', 'sync_new'), `NOT ${isThere('o')}`)};
-      IF ${isTold} THEN ${keepNothing(keysIn('sync_new', 'sync_old'))}; END IF;
-      ${unbury(keysIn('sync_new', 'sync_old'))};
+      ${writeTombstone(keysIn('sync_old', 'sync_new'), `NOT ${isThere('o')}`)};
+      IF ${isPushed} THEN ${keepNothing(keysIn('sync_new', 'sync_old'))}; END IF;
+      ${dropTombstone(keysIn('sync_new', 'sync_old'))};
     END IF;
     RETURN NULL;
   END`
   const deleted = `BEGIN
-    IF ${isTold} THEN ${keepOld('sync_old')}; END IF;
-    ${bury('sync_old', `NOT ${isThere('o')}`)};
+    IF ${isPushed} THEN ${keepOld('sync_old')}; END IF;
+    ${writeTombstone('sync_old', `NOT ${isThere('o')}`)};
     RETURN NULL;
   END`
   // of a partition alone, perhaps
   const truncated = `DECLARE emptied text := format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
   BEGIN
-    IF ${isTold} THEN EXECUTE replace(${text(keepOld('sync_emptied'))}, 'sync_emptied', emptied); END IF;
-    EXECUTE replace(${text(bury('sync_emptied', 'true'))}, 'sync_emptied', emptied);
+    IF ${isPushed} THEN EXECUTE replace(${text(keepOld('sync_emptied'))}, 'sync_emptied', emptied); END IF;
+    EXECUTE replace(${text(writeTombstone('sync_emptied', 'true'))}, 'sync_emptied', emptied);
     RETURN NULL;
   END`
 
@@ -158,7 +158,7 @@ export function captureOf(table: Table, place: Place, wallClock: string): Captur
   })
   return {
     functions: definitions.flatMap(({ procedure, body, options, version }) => [
-      `CREATE OR REPLACE FUNCTION ${procedure} RETURNS trigger LANGUAGE plpgsql ${options} AS ${text(`${MARK}${version} */ ${body}`)}`,
+      `CREATE OR REPLACE FUNCTION ${procedure} RETURNS trigger LANGUAGE plpgsql ${options} AS ${text(`${CAPTURE_BYPASS}${version} */ ${body}`)}`,
       // whoever may call it could hang it on a table of his own
       `REVOKE ALL ON FUNCTION ${procedure} FROM PUBLIC`,
     ]),

@@ -4,23 +4,23 @@ import type { DataSource } from 'typeorm'
 import { ConstraintError, SyncConfigurationError } from '../../errors.js'
 import type { ColumnCodec } from '../values.js'
 import {
-  attempt,
+  baseTableOf,
   copiesOf,
   type Database,
   type DatabaseOptions,
   first,
-  imagesOf,
   query,
   quote,
   type Rows,
-  type Step,
+  savepoint,
   type Table,
   type Target,
+  type Transaction,
 } from './database.js'
 import { codeOf } from './postgres-errors.js'
-import { postgresSteps } from './postgres-step.js'
-import { type ColumnInfo, classOf, markStep, readColumns, SUFFIX, TABLES } from './postgres-tables.js'
-import { type Capture, captureOf, idOf, keepAbsence, keepImage, MARK, type Place } from './postgres-triggers.js'
+import { postgresTransactions } from './postgres-step.js'
+import { bypassCapture, type ColumnInfo, classOf, readColumns, SUFFIX, TABLES } from './postgres-tables.js'
+import { CAPTURE_BYPASS, type Capture, captureOf, idOf, keepAbsentBase, keepBase, type Place } from './postgres-triggers.js'
 import { text } from './triggers.js'
 
 const NOW = '(SELECT now FROM sync_clock)'
@@ -43,11 +43,11 @@ const sizeOf = (expression: string, declared: string) =>
 export function postgresDatabase(dataSource: DataSource, options: DatabaseOptions = {}): Database {
   const { wallClock = WALL_CLOCK } = options
   const catalog = new Map<string, Map<string, ColumnInfo>>()
-  const { step, changeSchema } = postgresSteps(dataSource, options, () => catalog.clear())
+  const { transaction, changeSchema } = postgresTransactions(dataSource, options, () => catalog.clear())
   const captures = new Map<string, Capture>()
   let timeline: string | undefined
 
-  function* columnsOf(table: string): Step<Map<string, ColumnInfo>> {
+  function* columnsOf(table: string): Transaction<Map<string, ColumnInfo>> {
     let columns = catalog.get(table)
     if (!columns) {
       columns = yield* readColumns(table)
@@ -56,7 +56,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     return columns
   }
 
-  function* columnsNow(table: string): Step<Map<string, ColumnInfo>> {
+  function* columnsNow(table: string): Transaction<Map<string, ColumnInfo>> {
     catalog.delete(table)
     return yield* columnsOf(table)
   }
@@ -74,7 +74,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     }
   }
 
-  function* insertRows(into: string, columns: readonly Target[], rows: Rows, conflict = ''): Step<void> {
+  function* insertRows(into: string, columns: readonly Target[], rows: Rows, conflict = ''): Transaction<void> {
     if (!rows.length) return
     const names = columns.map(nameOf)
     const { from, cells, json } = yield* records(into, names, rows)
@@ -93,7 +93,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     readonly heirs: readonly string[]
   }
 
-  function* presentTriggers(tables: readonly Table[]): Step<Map<string, Present>> {
+  function* presentTriggers(tables: readonly Table[]): Transaction<Map<string, Present>> {
     const rows = yield* query(
       `SELECT w.name AS name, n.nspname AS table_schema, current_schema() AS schema, ${SUFFIX} AS suffix,
               part.relid = c.oid AS is_top, part.name AS place, part.is_heir AS is_heir, t.tgname AS trigger, CASE WHEN t.tgenabled IN ('O', 'A') THEN t.version ELSE '' END AS version
@@ -154,7 +154,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     return expected.size === present.triggers.size && [...expected].every(([name, t]) => present.triggers.get(name) === t.version)
   }
 
-  function* makeTriggers(table: Table, present: Present): Step<void> {
+  function* makeTriggers(table: Table, present: Present): Transaction<void> {
     const { functions } = expectedCapture(table, present.place)
     const expected = expectedTriggers(table, present)
     const name = `${quote(present.place.tableSchema)}.${quote(table.name)}`
@@ -169,12 +169,12 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     }
   }
 
-  function* dropTriggers(): Step<void> {
+  function* dropTriggers(): Transaction<void> {
     const rows = yield* query(
       `SELECT quote_ident(t.tgname) || ' ON ' || t.tgrelid::regclass AS trigger
          FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid
         WHERE NOT t.tgisinternal AND p.prosrc LIKE ? AND p.pronamespace = CAST(quote_ident(current_schema()) AS regnamespace)`,
-      `${MARK}%`,
+      `${CAPTURE_BYPASS}%`,
     )
     for (const { trigger } of rows) yield* query(`DROP TRIGGER ${trigger}`)
   }
@@ -182,41 +182,41 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
   // ---------------------------------------------------------------- images and copies
 
   /** Brings the table of images in line with the entity's; `gained`: columns that it did not have. */
-  function* alignImages(table: Table, own: ReadonlyMap<string, ColumnInfo>): Step<{ gained: string[]; isNew: boolean }> {
-    const images = quote(imagesOf(table))
-    const kept = yield* columnsNow(imagesOf(table))
-    const imageTypeOf = (column: string) => (own.get(column) as ColumnInfo).imageType
+  function* alignBaseTable(table: Table, own: ReadonlyMap<string, ColumnInfo>): Transaction<{ gained: string[]; isNew: boolean }> {
+    const baseVersions = quote(baseTableOf(table))
+    const kept = yield* columnsNow(baseTableOf(table))
+    const baseTypeOf = (column: string) => (own.get(column) as ColumnInfo).baseType
     if (kept.size === 0) {
-      const columns = table.columns.map(c => `${quote(c)} ${imageTypeOf(c)},`)
-      yield* query(`CREATE TABLE ${images} (
-        _sync_remote BIGINT NOT NULL, _sync_id TEXT COLLATE "C" NOT NULL, _sync_stamp BIGINT NOT NULL, _sync_removed SMALLINT NOT NULL,
-        ${columns.join(' ')} PRIMARY KEY (_sync_remote, _sync_id, _sync_stamp))`)
-      catalog.delete(imagesOf(table))
+      const columns = table.columns.map(c => `${quote(c)} ${baseTypeOf(c)},`)
+      yield* query(`CREATE TABLE ${baseVersions} (
+        _sync_server BIGINT NOT NULL, _sync_id TEXT COLLATE "C" NOT NULL, _sync_stamp BIGINT NOT NULL, _sync_removed SMALLINT NOT NULL,
+        ${columns.join(' ')} PRIMARY KEY (_sync_server, _sync_id, _sync_stamp))`)
+      catalog.delete(baseTableOf(table))
       return { gained: [], isNew: true }
     }
     const gained: string[] = []
     for (const column of kept.keys())
-      if (!/^_sync_(remote|id|stamp|removed)$/.test(column) && !table.columns.includes(column))
-        yield* query(`ALTER TABLE ${images} DROP COLUMN ${quote(column)}`)
+      if (!/^_sync_(server|id|stamp|removed)$/.test(column) && !table.columns.includes(column))
+        yield* query(`ALTER TABLE ${baseVersions} DROP COLUMN ${quote(column)}`)
     for (const column of table.columns) {
-      if (kept.get(column)?.imageType === imageTypeOf(column)) continue
-      if (kept.has(column) && (yield* hasNewType(images, column, own.get(column) as ColumnInfo))) continue
-      if (kept.has(column)) yield* query(`ALTER TABLE ${images} DROP COLUMN ${quote(column)}`)
-      yield* addImageColumn(images, column, own.get(column) as ColumnInfo)
+      if (kept.get(column)?.baseType === baseTypeOf(column)) continue
+      if (kept.has(column) && (yield* hasNewType(baseVersions, column, own.get(column) as ColumnInfo))) continue
+      if (kept.has(column)) yield* query(`ALTER TABLE ${baseVersions} DROP COLUMN ${quote(column)}`)
+      yield* addBaseColumn(baseVersions, column, own.get(column) as ColumnInfo)
       gained.push(column)
     }
-    catalog.delete(imagesOf(table))
+    catalog.delete(baseTableOf(table))
     return { gained, isNew: false }
   }
 
   // False where the values that are there cannot be of the new type.
-  function* hasNewType(images: string, column: string, { imageType }: ColumnInfo): Step<boolean> {
-    const collation = imageType.split(' COLLATE ')[1]
-    const type = typeOf({ imageType })
+  function* hasNewType(baseVersions: string, column: string, { baseType }: ColumnInfo): Transaction<boolean> {
+    const collation = baseType.split(' COLLATE ')[1]
+    const type = typeOf({ baseType })
     try {
-      yield* attempt(() =>
+      yield* savepoint(() =>
         query(
-          `ALTER TABLE ${images} ALTER COLUMN ${quote(column)} TYPE ${type}${collation ? ` COLLATE ${collation}` : ''}
+          `ALTER TABLE ${baseVersions} ALTER COLUMN ${quote(column)} TYPE ${type}${collation ? ` COLLATE ${collation}` : ''}
              USING CAST(CAST(${quote(column)} AS text) AS ${type})`,
         ),
       )
@@ -228,17 +228,21 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
   }
 
   // The rows that were there before the column got its default with it, and so do their images; a sequence has none for them.
-  function* addImageColumn(images: string, column: string, { imageType, fallback }: ColumnInfo): Step<void> {
-    const type = typeOf({ imageType })
+  function* addBaseColumn(baseVersions: string, column: string, { baseType, fallback }: ColumnInfo): Transaction<void> {
+    const type = typeOf({ baseType })
     const given = fallback === null || /nextval\(/.test(fallback) ? undefined : `CAST((${fallback}) AS ${type})`
-    yield* query(`ALTER TABLE ${images} ADD COLUMN ${quote(column)} ${imageType}${given ? ` DEFAULT ${given}` : ''}`)
-    if (given) yield* query(`ALTER TABLE ${images} ALTER COLUMN ${quote(column)} DROP DEFAULT`)
+    yield* query(`ALTER TABLE ${baseVersions} ADD COLUMN ${quote(column)} ${baseType}${given ? ` DEFAULT ${given}` : ''}`)
+    if (given) yield* query(`ALTER TABLE ${baseVersions} ALTER COLUMN ${quote(column)} DROP DEFAULT`)
   }
 
   const copyOf = (table: Table) => copiesOf(table.name)
 
   // Types may have changed since, and some have no equality: what is compared is their text.
-  function* stampDifferencesOf(table: Table, own: ReadonlyMap<string, ColumnInfo>, copied: ReadonlyMap<string, ColumnInfo>): Step<void> {
+  function* stampDifferencesOf(
+    table: Table,
+    own: ReadonlyMap<string, ColumnInfo>,
+    copied: ReadonlyMap<string, ColumnInfo>,
+  ): Transaction<void> {
     const [name, copy] = [quote(table.name), quote(copyOf(table))]
     // the key was renamed: nobody can tell which row is which any more, so all of them count as changed
     if (!copied.has(table.key)) return void (yield* query(`UPDATE ${name} SET "_lastChange" = NULL`))
@@ -256,11 +260,11 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     const added = yield* idsOf(`SELECT ${id} AS id FROM ${name} x WHERE NOT EXISTS (SELECT 1 FROM ${copy} was WHERE ${copiedId} = ${id})`)
     if (changed.length + removed.length + added.length === 0) return
     yield* tick()
-    const isSame = (column: string) => copied.get(column)?.imageType === own.get(column)?.imageType
+    const isSame = (column: string) => copied.get(column)?.baseType === own.get(column)?.baseType
     const converted = (column: string) => `CAST(CAST(was.${quote(column)} AS text) AS ${typeOf(own.get(column) as ColumnInfo)})`
     const keepCopied = (cellOfOther: (column: string) => string) =>
       query(
-        keepImage(table, {
+        keepBase(table, {
           id: copiedId,
           stamp: 'was."_lastChange"',
           cell: c => (!copied.has(c) ? `x.${quote(c)}` : isSame(c) ? `was.${quote(c)}` : cellOfOther(c)),
@@ -270,12 +274,12 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
         [...changed, ...removed],
       )
     try {
-      yield* attempt(() => keepCopied(converted))
+      yield* savepoint(() => keepCopied(converted))
     } catch (error) {
       if (!isOfTypes(error)) throw error
       yield* keepCopied(c => `x.${quote(c)}`) // what was there cannot be of the new type
     }
-    yield* query(keepAbsences(table), added, 0)
+    yield* query(keepAbsentBases(table), added, 0)
     yield* query('DELETE FROM sync_tombstone WHERE collection = ? AND id = ANY(?)', table.name, added)
     yield* query(`UPDATE ${name} x SET "_lastChange" = ${NOW} WHERE ${id} = ANY(CAST(? AS text[]))`, [...changed, ...added])
     yield* query(
@@ -291,20 +295,20 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     query(
       `SELECT g.tgname AS trigger, g.tgenabled AS enabled FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
         WHERE g.tgrelid = ${classOf('?')} AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND p.prosrc NOT LIKE ?`,
-      ...[table.name, `${MARK}%`],
+      ...[table.name, `${CAPTURE_BYPASS}%`],
     )
 
   // ---------------------------------------------------------------- the clock
 
-  function* tick(): Step<number> {
+  function* tick(): Transaction<number> {
     const row = yield* first(`UPDATE sync_clock SET now = greatest(${wallClock}, now + 1) RETURNING now`)
     return Number(row?.now)
   }
 
   // Where the server does not tell its timeline, the name that is stored stands alone, always.
-  function* readTimeline(): Step<string> {
+  function* readTimeline(): Transaction<string> {
     try {
-      yield* attempt(() => query(`SELECT ${TIMELINE}`))
+      yield* savepoint(() => query(`SELECT ${TIMELINE}`))
       return TIMELINE
     } catch (error) {
       if (!['42501', '42883', '0A000'].includes(codeOf(error))) throw error
@@ -312,12 +316,12 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     }
   }
 
-  function* isReplica(): Step<boolean> {
+  function* isReplica(): Transaction<boolean> {
     return (yield* first('SELECT pg_is_in_recovery() AS replica'))?.replica === true
   }
 
   return {
-    step,
+    transaction,
     changeSchema,
     async save() {},
 
@@ -384,8 +388,8 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     isReplica,
     tick,
 
-    *mark(isOurs) {
-      yield* query(markStep(isOurs))
+    *bypassCapture(isOurs) {
+      yield* query(bypassCapture(isOurs))
     },
 
     *createTables() {
@@ -412,10 +416,10 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
         throw new SyncConfigurationError(
           `The table ${table.name} cannot be synced: ${present.heirs.join(', ')} inherits from it, so that its rows are seen there, but nobody sees them change; use partitions instead.`,
         )
-      const images = yield* alignImages(table, own)
+      const baseVersions = yield* alignBaseTable(table, own)
       const intact = isIntact(table, present)
       if (!intact) yield* makeTriggers(table, present)
-      return { missing: undefined, ...images, triggersWereGone: !intact && present.triggers.size === 0 }
+      return { missing: undefined, ...baseVersions, triggersWereGone: !intact && present.triggers.size === 0 }
     },
 
     *columnNames(table) {
@@ -475,8 +479,8 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
       if (ids.length) yield* query(keepRows(table), ids, except)
     },
 
-    *keepAbsences(table, ids, except = 0) {
-      if (ids.length) yield* query(keepAbsences(table), ids, except)
+    *keepAbsentBases(table, ids, except = 0) {
+      if (ids.length) yield* query(keepAbsentBases(table), ids, except)
     },
 
     // biome-ignore lint/correctness/useYield: it rounds numbers and times, and has triggers
@@ -492,7 +496,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
                          WHERE (g.tgrelid = c.oid OR g.tgrelid IN (SELECT t.relid FROM pg_partition_tree(c.oid) t))
                            AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND p.prosrc NOT LIKE ?) AS may_skip
            FROM pg_class c WHERE c.oid = ${classOf('?')}`,
-        ...[`${MARK}%`, name],
+        ...[`${CAPTURE_BYPASS}%`, name],
       )
       return row?.may_skip === true
     },
@@ -580,7 +584,7 @@ const spellingOf = (columns: readonly { readonly column: ColumnCodec; readonly i
 const COMPARED = /^(text|character varying|bpchar|character|uuid|smallint|integer|bigint)$/
 
 /** The type of an image's column without its collation. */
-const typeOf = ({ imageType }: Pick<ColumnInfo, 'imageType'>) => imageType.replace(/ COLLATE .*/, '')
+const typeOf = ({ baseType }: Pick<ColumnInfo, 'baseType'>) => baseType.replace(/ COLLATE .*/, '')
 
 /** A value, or a type, that cannot become another one. */
 const isOfTypes = (error: unknown) => /^(22|42)/.test(codeOf(error))
@@ -590,7 +594,7 @@ const areEqual = (keys: readonly string[], cells: readonly string[]) => keys.map
 
 // Parameters: a list of ids, and a server that is left out.
 const keepRows = (table: Table) =>
-  keepImage(table, {
+  keepBase(table, {
     id: idOf(table, 'x'),
     stamp: 'x."_lastChange"',
     cell: c => `x.${quote(c)}`,
@@ -598,4 +602,4 @@ const keepRows = (table: Table) =>
     where: `x.${quote(table.key)} = ANY(?) AND r.id <> ? AND`,
   })
 
-const keepAbsences = (table: Table) => keepAbsence(table, '(k.id COLLATE "C")', 'unnest(CAST(? AS text[])) AS k(id)', 'r.id <> ? AND')
+const keepAbsentBases = (table: Table) => keepAbsentBase(table, '(k.id COLLATE "C")', 'unnest(CAST(? AS text[])) AS k(id)', 'r.id <> ? AND')

@@ -1,7 +1,7 @@
 // Many rows with one statement: a statement for each costs several times as much.
 
-import { first, type Step } from './database.js'
-import { MARK } from './triggers.js'
+import { first, type Transaction } from './database.js'
+import { CAPTURE_BYPASS } from './triggers.js'
 
 export const MANY = 400
 
@@ -14,7 +14,7 @@ interface Texts {
 }
 
 /** What one statement needs to do for all of these lists what one for each does in a table; undefined where it may come to something else. */
-export function* textsFor(table: string, lists: Lists): Step<Texts | undefined> {
+export function* textsFor(table: string, lists: Lists): Transaction<Texts | undefined> {
   const texts = lists.length < MANY ? undefined : textsOf(lists)
   // it takes the rows in an order of its own: triggers would see that, and so would rows that need each other
   return texts && !(yield* maySkip(table)) && !(yield* needsItself(table)) ? texts : undefined
@@ -31,15 +31,15 @@ function textsOf(lists: Lists): Texts | undefined {
 }
 
 /** May something of the application's skip or change a write: a trigger, or the conflict clause of a constraint? */
-export function* maySkip(table: string): Step<boolean> {
+export function* maySkip(table: string): Transaction<boolean> {
   const all = 'SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master'
   const own = `SELECT 1 FROM (${all}) WHERE lower(tbl_name) = lower(?) AND
     (type = 'trigger' AND sql NOT LIKE ? OR type = 'table' AND sql LIKE '% ON CONFLICT %') LIMIT 1`
-  return (yield* first(own, table, `%${MARK}%`)) !== undefined
+  return (yield* first(own, table, `%${CAPTURE_BYPASS}%`)) !== undefined
 }
 
 /** Do rows of the table need others of it, by way of whatever tables? SQLite would go from one to the next, and no further than 1000. */
-function* needsItself(table: string): Step<boolean> {
+function* needsItself(table: string): Transaction<boolean> {
   const parents = `WITH RECURSIVE parent(name) AS (
     SELECT lower("table") FROM pragma_foreign_key_list(?) UNION SELECT lower(f."table") FROM parent, pragma_foreign_key_list(parent.name) f)
     SELECT 1 FROM parent WHERE name = lower(?)`

@@ -6,7 +6,8 @@ export const TABLES = [
     now INTEGER NOT NULL,          -- the last stamp
     collection TEXT NOT NULL,      -- the random name of this history
     horizon INTEGER NOT NULL,      -- tombstones up to here are collected
-    step INTEGER,                  -- set inside a step of the engine: triggers keep still
+
+    bypass INTEGER,                  -- set inside a step of the engine: triggers keep still
     stamping TEXT                  -- the key of the row that a trigger is stamping
   )`,
   `CREATE TABLE IF NOT EXISTS sync_tombstone (
@@ -21,20 +22,20 @@ export const TABLES = [
     id TEXT NOT NULL,
     PRIMARY KEY (collection, id)
   ) WITHOUT ROWID`,
-  `CREATE TABLE IF NOT EXISTS sync_remote (
+  `CREATE TABLE IF NOT EXISTS sync_server (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     collection TEXT NOT NULL,
     url TEXT NOT NULL,
-    server TEXT NOT NULL,          -- which server it is: collections of one server share foreign keys there
-    server_collection TEXT,        -- the server's collection id; null: it knows none, or was never heard
+    origin TEXT NOT NULL,          -- which server it is: collections of one server share foreign keys there
+    server_history TEXT,        -- the server's collection id; null: it knows none, or was never heard
     server_date INTEGER NOT NULL DEFAULT 0,
     highest INTEGER NOT NULL DEFAULT 0,
     reads INTEGER NOT NULL DEFAULT 0,     -- steps in which its answers were stored
     pulling INTEGER NOT NULL DEFAULT 0,   -- an answer of several pages is being read
     page TEXT,                     -- the token of its next page
     sweeping INTEGER NOT NULL DEFAULT 0,  -- it is a full answer, and what it lacks is to go
-    told_stamp INTEGER NOT NULL DEFAULT 0,
-    told_id TEXT NOT NULL,
+    pushed_stamp INTEGER NOT NULL DEFAULT 0,
+    pushed_id TEXT NOT NULL,
     push_key TEXT,                 -- an unanswered push
     push_stamp INTEGER,
     push_id TEXT,
@@ -46,51 +47,51 @@ export const TABLES = [
     UNIQUE (collection, url)
   )`,
   `CREATE TABLE IF NOT EXISTS sync_stamp (
-    remote INTEGER NOT NULL,
+    server INTEGER NOT NULL,
     stamp INTEGER NOT NULL,
-    PRIMARY KEY (remote, stamp)
+    PRIMARY KEY (server, stamp)
   ) WITHOUT ROWID`,
-  `CREATE TABLE IF NOT EXISTS sync_conflict (
-    remote INTEGER NOT NULL,
+  `CREATE TABLE IF NOT EXISTS sync_unapplied (
+    server INTEGER NOT NULL,
     id TEXT NOT NULL,
-    theirs TEXT,                   -- the server's row as JSON; null: removed there
-    untold INTEGER,                -- the stamp of our version, if that is news
+    remote TEXT,                   -- the server's row as JSON; null: removed there
+    unpushed INTEGER,                -- the stamp of our version, if that is news
     reason TEXT NOT NULL,
-    PRIMARY KEY (remote, id)
+    PRIMARY KEY (server, id)
   ) WITHOUT ROWID`,
   `CREATE TABLE IF NOT EXISTS sync_rejection (
-    remote INTEGER NOT NULL,
+    server INTEGER NOT NULL,
     id TEXT NOT NULL,
     stamp INTEGER NOT NULL,        -- of the version that was refused
     code TEXT NOT NULL,
     property TEXT,
     detail TEXT,
     again INTEGER NOT NULL,        -- told again by the next sync; 2: when rows there have changed
-    PRIMARY KEY (remote, id)
+    PRIMARY KEY (server, id)
   ) WITHOUT ROWID`,
   `CREATE TABLE IF NOT EXISTS sync_ignored (
-    remote INTEGER NOT NULL,
+    server INTEGER NOT NULL,
     id TEXT NOT NULL,
     property TEXT NOT NULL,        -- the server has no column for it: its value is not pushed
-    PRIMARY KEY (remote, id, property)
+    PRIMARY KEY (server, id, property)
   ) WITHOUT ROWID`,
   `CREATE TABLE IF NOT EXISTS sync_seen (
-    remote INTEGER NOT NULL,
+    server INTEGER NOT NULL,
     id TEXT NOT NULL,
-    PRIMARY KEY (remote, id)
+    PRIMARY KEY (server, id)
   ) WITHOUT ROWID`,
-  `CREATE TABLE IF NOT EXISTS sync_decision (
+  `CREATE TABLE IF NOT EXISTS sync_resolution (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     collection TEXT NOT NULL,
     row_id TEXT NOT NULL,
     url TEXT NOT NULL,
-    decided_at INTEGER NOT NULL,   -- milliseconds since 1/1/1970
+    resolved_at INTEGER NOT NULL,   -- milliseconds since 1/1/1970
     base TEXT,                     -- rows as JSON; the text null: there is none
     local TEXT,
     remote TEXT,
     decision TEXT
   )`,
-  'CREATE INDEX IF NOT EXISTS sync_decision_age ON sync_decision (decided_at)',
+  'CREATE INDEX IF NOT EXISTS sync_resolution_age ON sync_resolution (resolved_at)',
   `CREATE TABLE IF NOT EXISTS sync_push (
     key TEXT NOT NULL PRIMARY KEY,
     hash TEXT NOT NULL,

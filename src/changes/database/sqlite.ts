@@ -7,34 +7,34 @@ import type { DataSource } from 'typeorm'
 import { DatabaseBusyError, DatabaseFailedError } from '../../errors.js'
 import { type Connection, connectionOf, type SqliteDriver } from './connection.js'
 import {
+  baseTableOf,
   copiesOf,
   type Database,
   type DatabaseOptions,
   first,
-  imagesOf,
   query,
   quote,
   type Row,
   type Rows,
   rowsOf,
   type Statement,
-  type Step,
-  type StepOptions,
   type Table,
   type Target,
+  type Transaction,
+  type TransactionOptions,
   type UniqueIndex,
 } from './database.js'
 import { delay, SchemaChanges } from './schemaChanges.js'
 import { constraintError, failure, isBusy } from './sqlite-errors.js'
 import { MANY, maySkip, textsFor } from './sqlite-many.js'
 import { TABLES } from './sqlite-tables.js'
-import { type IndexedColumn, imageTable, keepAbsence, keepImage, MARK, triggersOf } from './triggers.js'
+import { baseTable, CAPTURE_BYPASS, type IndexedColumn, keepAbsentBase, keepBase, triggersOf } from './triggers.js'
 
 const NOW = '(SELECT now FROM sync_clock)'
 const WALL_CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions = {}): Database {
-  const { patience = 10_000, wallClock = WALL_CLOCK, beforeStatement, beforeStep } = options
+  const { busyTimeout = 10_000, wallClock = WALL_CLOCK, beforeStatement, beforeTransaction } = options
   const driver = dataSource.driver as unknown as SqliteDriver
   const schemaChanges = new SchemaChanges()
   let unsaved = false
@@ -55,7 +55,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     }
   }
 
-  function drive<T>(connection: Connection, body: Step<T>): T {
+  function drive<T>(connection: Connection, body: Transaction<T>): T {
     let state = body.next()
     while (!state.done) {
       let rows: Row[]
@@ -82,7 +82,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
   }
 
   // The synchronous turn itself.
-  function turn<T>(body: () => Step<T>, { readOnly, durable, unmarked = readOnly }: StepOptions): T {
+  function turn<T>(body: () => Transaction<T>, { readOnly, durable, withCapture = readOnly }: TransactionOptions): T {
     const connection = connectionOf(dataSource)
     const level = durable ? Number(execute(connection, 'PRAGMA synchronous')[0]?.synchronous) : undefined
     if (level !== undefined && level < 2) execute(connection, 'PRAGMA synchronous = FULL')
@@ -93,13 +93,13 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
       if (readOnly) execute(connection, 'BEGIN')
       else beginToWrite(connection)
       try {
-        if (!unmarked) {
-          execute(connection, 'UPDATE sync_clock SET step = 1, stamping = NULL')
+        if (!withCapture) {
+          execute(connection, 'UPDATE sync_clock SET bypass = 1, stamping = NULL')
           // notes of an OR IGNORE that replaced nothing; rows that the step removes would pass for replaced ones
           execute(connection, 'DELETE FROM sync_replaced')
         }
         const result = drive(connection, body())
-        if (!unmarked) execute(connection, 'UPDATE sync_clock SET step = NULL')
+        if (!withCapture) execute(connection, 'UPDATE sync_clock SET bypass = NULL')
         execute(connection, 'COMMIT')
         if (!readOnly) unsaved = true
         return result
@@ -116,24 +116,24 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     }
   }
 
-  async function step<T>(body: () => Step<T>, stepOptions: StepOptions = {}): Promise<T> {
-    const deadline = Date.now() + patience
+  async function transaction<T>(body: () => Transaction<T>, transactionOptions: TransactionOptions = {}): Promise<T> {
+    const deadline = Date.now() + busyTimeout
     for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
-      if (beforeStep) await beforeStep()
+      if (beforeTransaction) await beforeTransaction()
       // whatever the application has begun and awaits only the database for is over then, and a page has had its turn; a look is short
-      else if (!stepOptions.readOnly || stepOptions.afterOthers || pause > 1) await macrotask()
+      else if (!transactionOptions.readOnly || transactionOptions.afterOthers || pause > 1) await macrotask()
       if (!dataSource.isInitialized)
         throw new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.')
-      if (schemaChanges.areRunning && !stepOptions.setUp) await schemaChanges.wait(deadline)
+      if (schemaChanges.areRunning && !transactionOptions.setUp) await schemaChanges.wait(deadline)
       else {
         try {
-          return turn(body, stepOptions)
+          return turn(body, transactionOptions)
         } catch (error) {
           if (!isBusy(error)) throw failure(error)
-          if (Date.now() >= deadline) throw new DatabaseBusyError(busyMessage(error, patience), { cause: error })
+          if (Date.now() >= deadline) throw new DatabaseBusyError(busyMessage(error, busyTimeout), { cause: error })
         }
       }
-      if (Date.now() >= deadline) throw new DatabaseBusyError(busyMessage(undefined, patience))
+      if (Date.now() >= deadline) throw new DatabaseBusyError(busyMessage(undefined, busyTimeout))
       await delay(pause)
     }
   }
@@ -142,9 +142,9 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     if (!unsaved) return
     try {
       if (dataSource.options.type === 'sqljs' && driver.options.autoSave) {
-        for (const deadline = Date.now() + patience; driver.queryRunner?.isTransactionActive && Date.now() < deadline; ) await delay(5)
+        for (const deadline = Date.now() + busyTimeout; driver.queryRunner?.isTransactionActive && Date.now() < deadline; ) await delay(5)
         // TypeORM passes over it in silence then, and a push that nobody remembers would go out
-        if (driver.queryRunner?.isTransactionActive) throw new DatabaseBusyError(unsavedMessage(patience))
+        if (driver.queryRunner?.isTransactionActive) throw new DatabaseBusyError(unsavedMessage(busyTimeout))
         unsaved = false
         await driver.autoSave?.()
       } else {
@@ -163,12 +163,12 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     }
   }
 
-  function* columnsOf(name: string): Step<Map<string, { type: string; fallback: string | null }>> {
+  function* columnsOf(name: string): Transaction<Map<string, { type: string; fallback: string | null }>> {
     const rows = yield* query('SELECT name, type, dflt_value FROM pragma_table_xinfo(?) WHERE hidden = 0', name)
     return new Map(rows.map(r => [String(r.name), { type: String(r.type), fallback: r.dflt_value as string | null }]))
   }
 
-  function* uniqueIndexes(table: Table): Step<IndexedColumn[][]> {
+  function* uniqueIndexes(table: Table): Transaction<IndexedColumn[][]> {
     const rows = yield* query(
       `SELECT l.name AS index_name, i.name AS column_name, i.coll AS collation
          FROM pragma_index_list(?) l, pragma_index_xinfo(l.name) i
@@ -189,7 +189,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
   }
 
   // Of an index on an expression, or with a condition, the text tells the columns.
-  function* uniquesOf(table: Table): Step<UniqueIndex[]> {
+  function* uniquesOf(table: Table): Transaction<UniqueIndex[]> {
     const rows = yield* query(
       `SELECT l.name AS index_name, l.origin AS origin, l.partial AS is_partial, i.name AS column_name, m.sql AS sql
          FROM pragma_index_list(?1) l, pragma_index_xinfo(l.name) i LEFT JOIN sqlite_master m ON m.type = 'index' AND m.name = l.name
@@ -210,14 +210,14 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     })
   }
 
-  function* expectedTriggers(table: Table): Step<Map<string, string>> {
+  function* expectedTriggers(table: Table): Transaction<Map<string, string>> {
     return triggersOf(table, yield* uniqueIndexes(table), wallClock)
   }
 
-  function* presentTriggers(table?: Table): Step<Map<string, string>> {
+  function* presentTriggers(table?: Table): Transaction<Map<string, string>> {
     const rows = yield* query(
       `SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND sql LIKE ?${table ? ' AND tbl_name = ?' : ''}`,
-      `%${MARK}%`,
+      `%${CAPTURE_BYPASS}%`,
       ...(table ? [table.name] : []),
     )
     return new Map(rows.map(row => [String(row.name), String(row.sql)]))
@@ -226,40 +226,40 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
   const sameTriggers = (expected: Map<string, string>, present: Map<string, string>) =>
     expected.size === present.size && [...expected].every(([name, sql]) => present.get(name) === sql)
 
-  function* hasImages(table: Table): Step<boolean> {
+  function* hasBaseTable(table: Table): Transaction<boolean> {
     const own = yield* columnsOf(table.name)
-    const kept = yield* columnsOf(imagesOf(table))
+    const kept = yield* columnsOf(baseTableOf(table))
     return table.columns.every(c => kept.get(c)?.type === own.get(c)?.type) && kept.size === table.columns.length + 4
   }
 
-  function* makeImages(table: Table): Step<{ gained: string[]; isNew: boolean }> {
+  function* makeBaseTable(table: Table): Transaction<{ gained: string[]; isNew: boolean }> {
     const own = yield* columnsOf(table.name)
-    const kept = yield* columnsOf(imagesOf(table))
+    const kept = yield* columnsOf(baseTableOf(table))
     const columns = table.columns.map(c => {
       const { type = '', fallback = null } = own.get(c) ?? {}
       return `${quote(c)} ${type}${fallback === null ? '' : ` DEFAULT ${/^[\w'.+-]+$/.test(fallback) ? fallback : `(${fallback})`}`}`
     })
-    if (kept.size > 0) yield* query(`ALTER TABLE ${imageTable(table)} RENAME TO sync_outdated`)
-    yield* query(`CREATE TABLE ${imageTable(table)} (
-      _sync_remote INTEGER NOT NULL, _sync_id TEXT NOT NULL, _sync_stamp INTEGER NOT NULL, _sync_removed INTEGER NOT NULL,
-      ${columns.map(c => `${c},`).join(' ')} PRIMARY KEY (_sync_remote, _sync_id, _sync_stamp)) WITHOUT ROWID`)
+    if (kept.size > 0) yield* query(`ALTER TABLE ${baseTable(table)} RENAME TO sync_outdated`)
+    yield* query(`CREATE TABLE ${baseTable(table)} (
+      _sync_server INTEGER NOT NULL, _sync_id TEXT NOT NULL, _sync_stamp INTEGER NOT NULL, _sync_removed INTEGER NOT NULL,
+      ${columns.map(c => `${c},`).join(' ')} PRIMARY KEY (_sync_server, _sync_id, _sync_stamp)) WITHOUT ROWID`)
     if (kept.size === 0) return { gained: [], isNew: true }
-    const common = ['_sync_remote', '_sync_id', '_sync_stamp', '_sync_removed', ...table.columns.filter(c => kept.has(c)).map(quote)].join(
+    const common = ['_sync_server', '_sync_id', '_sync_stamp', '_sync_removed', ...table.columns.filter(c => kept.has(c)).map(quote)].join(
       ', ',
     )
-    yield* query(`INSERT INTO ${imageTable(table)} (${common}) SELECT ${common} FROM sync_outdated`)
+    yield* query(`INSERT INTO ${baseTable(table)} (${common}) SELECT ${common} FROM sync_outdated`)
     yield* query('DROP TABLE sync_outdated')
     return { gained: table.columns.filter(c => !kept.has(c)), isNew: false }
   }
 
   const copyTable = (table: Table) => quote(copiesOf(table.name))
 
-  function* tick(): Step<number> {
+  function* tick(): Transaction<number> {
     const row = yield* first(`UPDATE sync_clock SET now = max(${wallClock}, now + 1) RETURNING now`)
     return Number(row?.now)
   }
 
-  function* stampDifferencesOf(table: Table, copied: ReadonlyMap<string, unknown>): Step<void> {
+  function* stampDifferencesOf(table: Table, copied: ReadonlyMap<string, unknown>): Transaction<void> {
     const [name, copy, key] = [quote(table.name), copyTable(table), quote(table.key)]
     // the key was renamed: nobody can tell which row is which any more, so all of them count as changed
     if (!copied.has(table.key)) return void (yield* query(`UPDATE ${name} SET "_lastChange" = NULL`))
@@ -274,7 +274,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     if (changed.length + removed.length + added.length === 0) return
     yield* tick()
     yield* query(
-      keepImage(table, {
+      keepBase(table, {
         id: `v.${key}`,
         stamp: 'v."_lastChange"',
         cell: c => (copied.has(c) ? `v.${quote(c)}` : `(SELECT x.${quote(c)} FROM ${name} x WHERE x.${key} = v.${key})`),
@@ -283,7 +283,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
       }),
       JSON.stringify([...changed, ...removed]),
     )
-    yield* query(keepAbsences(table), JSON.stringify(added), 0)
+    yield* query(keepAbsentBases(table), JSON.stringify(added), 0)
     yield* query(
       'DELETE FROM sync_tombstone WHERE collection = ? AND id IN (SELECT value FROM json_each(?))',
       table.name,
@@ -302,7 +302,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
   }
 
   return {
-    step,
+    transaction,
     changeSchema: work => schemaChanges.run(work),
     save,
     uniqueIndexes: uniquesOf,
@@ -367,8 +367,8 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
 
     tick,
 
-    *mark(isOurs) {
-      yield* query(`UPDATE sync_clock SET step = ${isOurs ? '1' : 'NULL'}`)
+    *bypassCapture(isOurs) {
+      yield* query(`UPDATE sync_clock SET bypass = ${isOurs ? '1' : 'NULL'}`)
     },
 
     *createTables() {
@@ -385,15 +385,15 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
       const expected = yield* expectedTriggers(table)
       const present = yield* presentTriggers(table)
       const intact = sameTriggers(expected, present)
-      const aligned = yield* hasImages(table)
-      const images = { gained: [] as string[], isNew: false }
+      const aligned = yield* hasBaseTable(table)
+      const baseVersions = { gained: [] as string[], isNew: false }
       if (!intact || !aligned) {
         // SQLite would rewrite triggers that name a table which is renamed
         for (const name of present.keys()) yield* query(`DROP TRIGGER ${quote(name)}`)
-        if (!aligned) Object.assign(images, yield* makeImages(table))
+        if (!aligned) Object.assign(baseVersions, yield* makeBaseTable(table))
         for (const sql of expected.values()) yield* query(sql)
       }
-      return { missing: undefined, ...images, triggersWereGone: present.size < expected.size }
+      return { missing: undefined, ...baseVersions, triggersWereGone: present.size < expected.size }
     },
 
     *columnNames(table) {
@@ -451,8 +451,8 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
       if (ids.length) yield* query(keepRows(table), JSON.stringify(ids), except)
     },
 
-    *keepAbsences(table, ids, except = 0) {
-      if (ids.length) yield* query(keepAbsences(table), JSON.stringify(ids), except)
+    *keepAbsentBases(table, ids, except = 0) {
+      if (ids.length) yield* query(keepAbsentBases(table), JSON.stringify(ids), except)
     },
 
     *keepsValues(table) {
@@ -465,7 +465,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     *pastTriggers(table, body) {
       const triggers = yield* query(
         `SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(?) AND sql NOT LIKE ? ORDER BY rowid`,
-        ...[table.name, `%${MARK}%`],
+        ...[table.name, `%${CAPTURE_BYPASS}%`],
       )
       for (const { name } of triggers) yield* query(`DROP TRIGGER ${quote(String(name))}`)
       yield* body()
@@ -497,7 +497,7 @@ const isOther = (one: string, other: string) =>
 
 // A trigger that keeps still costs a call for each row, twice what the row itself costs. Where there are many the triggers go away meanwhile:
 // the step is one transaction, and one turn, so that nobody else writes without them, and a step that fails brings them back.
-function insertTriggers(table: string): Step<Row[]> {
+function insertTriggers(table: string): Transaction<Row[]> {
   return query(
     "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name IN (?, ?)",
     ...[table, `sync_insert_${table}`, `sync_replace_insert_${table}`],
@@ -513,13 +513,13 @@ function insertInto(into: string, columns: readonly Target[]): string {
 }
 
 /** Runs one statement for each list of values. */
-function* queryMany(sql: string, many: Rows): Step<void> {
+function* queryMany(sql: string, many: Rows): Transaction<void> {
   if (many.length) yield { sql, values: [], many }
 }
 
 // Parameters: a list of ids, and a server that is left out.
 const keepRows = (table: Table) =>
-  keepImage(table, {
+  keepBase(table, {
     id: `x.${quote(table.key)}`,
     stamp: 'x."_lastChange"',
     cell: c => `x.${quote(c)}`,
@@ -527,7 +527,7 @@ const keepRows = (table: Table) =>
     where: `x.${quote(table.key)} IN (SELECT value FROM json_each(?)) AND r.id <> ? AND`,
   })
 
-const keepAbsences = (table: Table) => keepAbsence(table, 'k.value', { from: 'json_each(?) k, ', where: 'r.id <> ? AND' })
+const keepAbsentBases = (table: Table) => keepAbsentBase(table, 'k.value', { from: 'json_each(?) k, ', where: 'r.id <> ? AND' })
 
 const macrotask: () => Promise<void> =
   typeof setImmediate === 'function'

@@ -32,7 +32,7 @@ export function bounded(type: ColumnType, longest: number): ColumnType {
 }
 
 /** The number is not the one that was written: JSON's numbers have 53 bits. */
-export function refuseRounded(value: Json | undefined, reject: Reject): void {
+export function rejectRounded(value: Json | undefined, reject: Reject): void {
   if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value))
     reject('is a number beyond 2^53, which JSON rounds; write it as a string')
 }

@@ -1,4 +1,4 @@
-import { bounded, bytesOf, type ColumnType, refuseRounded, textOf } from './columnType.js'
+import { bounded, bytesOf, type ColumnType, rejectRounded, textOf } from './columnType.js'
 import { DECIMAL, shortestSingle, spellDecimal } from './decimals.js'
 import type { MysqlSettings } from './mysqlSettings.js'
 
@@ -24,7 +24,7 @@ export function integerType(bits: number, isUnsigned: boolean, settings: MysqlSe
       return integerForm.test(text) ? numberOrDigits(BigInt(text.replace('+', ''))) : text
     },
     fromWire(value, reject) {
-      refuseRounded(value, reject)
+      rejectRounded(value, reject)
       const isInteger = typeof value === 'number' ? Number.isInteger(value) : typeof value === 'string' && strictIntegerForm.test(value)
       if (!isInteger) return reject(typeof value === 'number' && !Number.isFinite(value) ? 'is out of range' : 'is not an integer')
       const integer = BigInt(value as number | string)
@@ -121,7 +121,7 @@ export function decimalType(precision: number, scale: number, isUnsigned: boolea
     toWire: cell => spellDecimal(textOf(cell), scale) ?? textOf(cell),
     fromWire(value, reject) {
       if (value === 'Infinity' || value === '-Infinity') return reject('is out of range')
-      refuseRounded(value, reject)
+      rejectRounded(value, reject)
       const text = typeof value === 'string' || typeof value === 'number' ? String(value) : ''
       if (!DECIMAL.test(text)) return reject('is not a decimal number')
       const spelled = spellDecimal(text, scale)

@@ -1,5 +1,5 @@
 import type { Json } from '../../protocol/messages.js'
-import { bounded, type ColumnType, type Reject, refuseRounded, textOf } from './columnType.js'
+import { bounded, type ColumnType, type Reject, rejectRounded, textOf } from './columnType.js'
 import { DECIMAL, MOST_CHARACTERS, shortestSingle, spellDecimal } from './decimals.js'
 import { integerType } from './sqliteNumbers.js'
 
@@ -82,7 +82,7 @@ export function dollars(text: string): string {
 }
 
 function decimalOf(value: Json, spell: (value: unknown) => string | undefined, reject: Reject): string {
-  refuseRounded(value, reject)
+  rejectRounded(value, reject)
   const isDecimal = (typeof value === 'number' && Number.isFinite(value)) || (typeof value === 'string' && DECIMAL.test(value))
   return isDecimal ? (spell(value) ?? reject('is out of range')) : reject('is not a decimal number')
 }

@@ -118,16 +118,16 @@ export const postgresJsonb: ColumnType = {
   ...postgresJson,
   fromWire(value, reject) {
     const text = jsonText.fromWire(value, reject)
-    refuseOddCharacters(value, reject)
+    rejectOddCharacters(value, reject)
     return text
   },
 }
 
-function refuseOddCharacters(value: Json, reject: Reject): void {
+function rejectOddCharacters(value: Json, reject: Reject): void {
   if (typeof value === 'string') anyText.fromWire(value, reject)
   if (typeof value !== 'object' || value === null) return
   for (const key of Object.keys(value)) anyText.fromWire(key, reject)
-  for (const item of Object.values(value)) refuseOddCharacters(item, reject)
+  for (const item of Object.values(value)) rejectOddCharacters(item, reject)
 }
 
 /** PostGIS: GeoJSON, as TypeORM has it. */

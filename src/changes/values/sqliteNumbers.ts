@@ -1,4 +1,4 @@
-import { bounded, type ColumnType, refuseRounded, textOf } from './columnType.js'
+import { bounded, type ColumnType, rejectRounded, textOf } from './columnType.js'
 
 const integerForm = /^-?(?:0|[1-9]\d*)$/
 const decimalForm = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i
@@ -28,7 +28,7 @@ const sqliteInteger: ColumnType = {
     if (typeof value === 'string') return integerForm.test(value) ? integerParameter(BigInt(value), reject) : reject('is not an integer')
     if (typeof value !== 'number' || Number.isNaN(value)) return reject('is not a number')
     if (Number.isSafeInteger(value)) return value + 0
-    refuseRounded(value, reject)
+    rejectRounded(value, reject)
     return Number.isInteger(value) || !Number.isFinite(value) ? reject('is out of range') : value
   },
 }
@@ -61,7 +61,7 @@ export function decimalType(precision: number | null | undefined, scale: number 
     fromWire(value, reject) {
       const infinite = infinity(value)
       if (infinite !== undefined) return infinite
-      refuseRounded(value, reject)
+      rejectRounded(value, reject)
       const text = typeof value === 'number' ? String(value) : value
       if (typeof text !== 'string' || !decimalForm.test(text)) return reject('is not a decimal number')
       const parameter = decimalParameter(text)
