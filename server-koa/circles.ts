@@ -2,9 +2,9 @@
 
 import type { Collection } from '../src/changes/collection.js'
 import { findCycles, treesOf } from '../src/changes/cycles.js'
-import type { Database, Transaction } from '../src/changes/database/database.js'
 import { readLastChange, readVersions, type Version } from '../src/changes/rows.js'
 import type { Write } from '../src/changes/store.js'
+import type { Database, Transaction } from '../src/databases/database.js'
 
 /** The rows of such circles that changed after `since`: the move is contested, as it would be had the sender seen them. */
 export function* readUnseenCircle(

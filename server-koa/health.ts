@@ -2,7 +2,7 @@
 
 import type { Context, Middleware } from 'koa'
 import type { DataSource } from 'typeorm'
-import type { Clock } from '../src/changes/database/database.js'
+import type { Clock } from '../src/databases/database.js'
 import { changeLogOf, setUpAgain } from '../src/entity/registry.js'
 import { SyncSchemaError } from '../src/errors.js'
 import { unavailable, writeProblem } from './problem.js'

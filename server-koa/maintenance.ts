@@ -2,7 +2,7 @@
 
 import type { DataSource } from 'typeorm'
 import type { Collection } from '../src/changes/collection.js'
-import { baseTableOf, type Database, first, query, quote, type Transaction } from '../src/changes/database/database.js'
+import { baseTableOf, type Database, first, query, quote, type Transaction } from '../src/databases/database.js'
 import { changeLogOf } from '../src/entity/registry.js'
 
 const DAY = 24 * 60 * 60 * 1000

@@ -2,11 +2,11 @@
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import type { Transaction } from '../src/changes/database/database.js'
 import type { Dependent } from '../src/changes/dependents.js'
 import { groupBy } from '../src/changes/groupBy.js'
 import { NEVER, readVersions, type Version } from '../src/changes/rows.js'
 import type { Write } from '../src/changes/store.js'
+import type { Transaction } from '../src/databases/database.js'
 import type { PushedRow, Rejection } from '../src/protocol/messages.js'
 
 /** A posted row of one of the collections. */

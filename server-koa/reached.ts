@@ -2,10 +2,10 @@
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import { keyOf, type Reference } from '../src/changes/collection.js'
-import type { Transaction } from '../src/changes/database/database.js'
 import { type Dependent, type Link, nameOf, reaching, readDependentsOf } from '../src/changes/dependents.js'
 import type { Version } from '../src/changes/rows.js'
 import { findOrphansAmong } from '../src/changes/store.js'
+import type { Transaction } from '../src/databases/database.js'
 import type { WireRow } from '../src/protocol/messages.js'
 import { groupsOf, type PostedRow, type PostedWrite, type Rejected, readVersionsOf, type VersionOf } from './posted.js'
 

@@ -12,8 +12,8 @@ import {
   type Relation,
   UpdateDateColumn,
 } from 'typeorm'
-import { query } from '../../src/changes/database/database.js'
 import { ensureTriggers } from '../../src/changes/setUp.js'
+import { query } from '../../src/databases/database.js'
 import { EnableSync, enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { dataSourceOn, type Kind, kinds, newFile } from '../entity/openDataSource.js'

@@ -1,7 +1,7 @@
 // What is done while things go wrong: every arrow of the walk of one changed row and every law (ARCHITECTURE.md).
 
 import { collectTombstones, forgetPushes, renewHistory } from '../../server-koa/maintenance.js'
-import { preferLocalConflictHandler, preferRemoteConflictHandler, resolveEach } from '../../src/sync/handlers.js'
+import { preferLocalConflictHandler, preferRemoteConflictHandler, resolveEach } from '../../src/sync/conflicts/handlers.js'
 import { CASCADE, DOUBLED, PLAIN, RESTRICT, SET_NULL, SINGLE, WIDENED, Widen1700000000000 } from './entities.js'
 import type { Kind, ProcessOptions, Schema } from './process.js'
 import { World } from './world.js'

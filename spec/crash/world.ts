@@ -3,7 +3,7 @@
 import type { ObjectLiteral } from 'typeorm'
 import { hasLocalChanges, syncAll } from '../../src/entity/syncAll.js'
 import { SyncError } from '../../src/errors.js'
-import type { Conflict, ConflictHandler, ConflictUpdate } from '../../src/sync/handlers.js'
+import type { Conflict, ConflictHandler, ConflictUpdate } from '../../src/sync/conflicts/handlers.js'
 import type { SyncReport } from '../../src/sync/report.js'
 import { PROPERTIES } from './entities.js'
 import { Ledger } from './ledger.js'

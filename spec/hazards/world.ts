@@ -8,7 +8,7 @@ import libsql from 'libsql'
 import { DataSource, EntitySchema } from 'typeorm'
 import { enableSync, type WithSyncOptions, withSync } from 'typeorm-sync'
 import { collectTombstones } from 'typeorm-sync/server-koa'
-import { query } from '../../src/changes/database/database.js'
+import { query } from '../../src/databases/database.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { device, rowsIn, startServer, syncAlone, Wire, withoutFeed } from '../stories/devices.js'
 

@@ -8,15 +8,15 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'contested-on-the-feed-is-an-error',
     hazard: 'a push comes too late: the feed says what is contested, and the server is read first',
-    file: 'src/sync/transport.ts',
+    file: 'src/sync/http/transport.ts',
     find: 'isStale: isFeedStaleAnswer,',
     replace: 'isStale: isStaleAnswer,',
-    by: ['spec/sync/transport.spec.ts', 'spec/hazards/pushes.spec.ts', 'simulation'],
+    by: ['spec/sync/http/transport.spec.ts', 'spec/hazards/pushes.spec.ts', 'simulation'],
   },
   {
     name: 'needed-rows-stay-behind',
     hazard: 'a batch ends between a new row and one that it needs, which was changed since; law 23',
-    file: 'src/sync/batch.ts',
+    file: 'src/sync/push/batch.ts',
     find: '  if (more && exchanges[0]?.server.batch !== 1) yield* addNeeded(batch, exchanges)\n',
     replace: '',
     by: [feed],
@@ -24,7 +24,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'needed-rows-are-not-known',
     hazard: 'a row that came along with others is edited there, or removed here, before it is told in its turn; law 5',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '  yield* keepNeeded(exchanges, batch)\n',
     replace: '',
     by: [feed],
@@ -32,7 +32,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'needed-rows-count-as-ours',
     hazard: 'a push is too large for what comes along: halving it has to come to an end',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: 'Math.floor((rows.length - needed.length) / 2)',
     replace: 'Math.floor((rows.length + 0 * needed.length) / 2)',
     by: [feed],
@@ -40,7 +40,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'needed-rows-come-whatever-the-size',
     hazard: 'a row that is too large by itself comes along with each of those that need it',
-    file: 'src/sync/batch.ts',
+    file: 'src/sync/push/batch.ts',
     find: 'if (more && exchanges[0]?.server.batch !== 1)',
     replace: 'if (more)',
     by: [feed],
@@ -48,7 +48,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'moves-after-removals',
     hazard: 'a removal is told before the rows that were moved out of it, for a batch ends between them; law 23',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: "    yield* holdParents(exchanges, 'all')\n",
     replace: '',
     by: [feed],
@@ -56,7 +56,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'new-collection-goes-with-the-others',
     hazard: 'an app update brings an entity: it is read from its beginning',
-    file: 'src/sync/question.ts',
+    file: 'src/sync/pull/question.ts',
     find: '  return unread.length ? unread : servers\n',
     replace: '  return servers\n',
     by: [feed],
@@ -64,7 +64,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'another-history-of-others',
     hazard: 'a server was reset, and a collection that is asked for by itself hears of it first; law 11',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: '    yield* resetServer(log.database, collection, server, answer.collection)\n',
     replace: '',
     by: [feed],
@@ -72,7 +72,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'ended-where-others-are',
     hazard: 'a push to the feed that got no answer is ended there, by those too who go by the routes; law 5',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: 'isOfFeed(push.key) ? session.feed : wire',
     replace: 'wire',
     by: [feed],
@@ -80,7 +80,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'open-at-a-route',
     hazard: 'a push to a route that got no answer is ended at that route, whatever the server has learned meanwhile; law 5',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '    if (wire.isFeed && !isOfFeed(push.key)) throw new OpenAtRouteError()\n',
     replace: '',
     by: [feed],
@@ -88,7 +88,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'token-of-another-kind',
     hazard: 'a page of a route is no page of the feed',
-    file: 'src/sync/question.ts',
+    file: 'src/sync/pull/question.ts',
     find: 'page === null || isOfFeed(page) !== session.wire.isFeed ? undefined : unmark(page)',
     replace: 'page === null ? undefined : unmark(page)',
     by: [feed],
@@ -137,7 +137,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'gained-goes-unnoticed',
     hazard: 'a server has gained an entity that it lacked before: it is read from its beginning',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: ' && !lacking.some(m => collections.includes(m.path) && !isUnknown(m))) return false',
     replace: ') return false',
     by: [feed],
@@ -145,7 +145,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'lacking-is-gained-unasked',
     hazard: 'an entity that is new in the app is read by itself: nothing is heard of those that the server lacks',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: '!lacking.some(m => collections.includes(m.path) && !isUnknown(m))',
     replace: '!lacking.some(m => !isUnknown(m))',
     by: [feed],

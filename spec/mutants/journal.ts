@@ -13,7 +13,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'decided-one-by-one',
     hazard: 'two contested rows exchange their unique values: taken one by one neither is stored, and they are asked about for ever',
-    file: 'src/sync/conflicts.ts',
+    file: 'src/sync/conflicts/conflicts.ts',
     find: '    yield* applyTogether(exchange, left, url, stamp)\n',
     replace: '',
     by: ['spec/simulation/foundUnique.spec.ts'],
@@ -21,7 +21,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'given-up-while-told',
     hazard: '`giveUp` of a row that an unanswered push carries',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: 'if (!isInPush(server, state)) yield*',
     replace: 'if (state) yield*',
     by: [journalMoments],
@@ -29,7 +29,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'told-back-is-not-pending',
     hazard: 'a row as it was before an unanswered push is pending while that push may have arrived',
-    file: 'src/sync/pending.ts',
+    file: 'src/sync/conflicts/pending.ts',
     find: '    server.push !== null &&\n',
     replace: '    false &&\n',
     by: [journalMoments],
@@ -37,7 +37,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'given-up-stays-waiting',
     hazard: 'what was given up does not wait any more',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '      some.filter(c => c.state.unapplied).map(c => c.state.id),',
     replace: '      some.filter(c => c.state.unapplied && false).map(c => c.state.id),',
     by: [journal],
@@ -45,7 +45,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'retry-moves-what-waits',
     hazard: 'a handler that is being asked about a row decides it, though a retry of the row came between',
-    file: 'src/sync/refusals.ts',
+    file: 'src/sync/push/rejections.ts',
     find: 's.rejection?.stamp === s.version.stamp && !s.unapplied)',
     replace: 's.rejection?.stamp === s.version.stamp)',
     by: [journal],
@@ -53,7 +53,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'given-up-parent-takes-pushed-children',
     hazard: '`giveUp` of a new parent that an unanswered push carries, with children that the server has',
-    file: 'src/sync/unpushed.ts',
+    file: 'src/sync/push/unpushed.ts',
     find: 'if ((isAll || !isClean(there, state)) &&',
     replace: 'if (!isClean(there, state) &&',
     by: [journalChildren],
@@ -61,7 +61,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'given-up-parent-that-the-server-has',
     hazard: '`giveUp` of a new row, of which the server has one as well that was not read yet: what hangs on it there goes for good',
-    file: 'src/sync/decide.ts',
+    file: 'src/sync/conflicts/resolve.ts',
     find: '(isInPush(server, state) || (!state.unapplied && !base))',
     replace: 'isInPush(server, state)',
     by: [journalChildren],
@@ -69,7 +69,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'children-known-to-one-server-go',
     hazard: '`decide(id, null)` of a parent with children that this server has and another was never told',
-    file: 'src/sync/unpushed.ts',
+    file: 'src/sync/push/unpushed.ts',
     find: '  for (const server of yield* serversOf(collection)) {',
     replace: '  for (const server of own ? [] : yield* serversOf(collection)) {',
     by: [journalChildren],
@@ -77,7 +77,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'children-go-without-a-word',
     hazard: '`giveUp` and `decide(id, null)` of a parent with children that were never pushed',
-    file: 'src/sync/decide.ts',
+    file: 'src/sync/conflicts/resolve.ts',
     find: '    if (lost.size) rejectUnpushedChildren(',
     replace: '    if (false) rejectUnpushedChildren(',
     by: [journalChildren],
@@ -85,7 +85,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'children-go-unwritten',
     hazard: 'whatever takes rows along that were never pushed leaves a decision that can be undone',
-    file: 'src/sync/decide.ts',
+    file: 'src/sync/conflicts/resolve.ts',
     find: '  yield* writeUnpushed(unpushed, server.url)\n',
     replace: '',
     by: [journalChildren],
@@ -93,7 +93,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'own-removal-is-the-servers',
     hazard: 'what goes along with a removal that the server has not made is news as well',
-    file: 'src/sync/decide.ts',
+    file: 'src/sync/conflicts/resolve.ts',
     find: 'isOurs ? { ...exchange, siblings: new Map() } : exchange',
     replace: 'exchange',
     by: [journalChildren],
@@ -101,7 +101,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'edited-while-waiting-is-no-change',
     hazard: 'hasLocalChanges is never a false no: a row may be edited while it waits',
-    file: 'src/sync/pending.ts',
+    file: 'src/sync/conflicts/pending.ts',
     find: 'state.version.stamp > 0 && !isClean(exchange, state)',
     replace: 'false',
     by: [journalChildren],
@@ -109,7 +109,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'circles-are-stored',
     hazard: 'two devices move two folders into each other: one conflict for the knot',
-    file: 'src/sync/moves.ts',
+    file: 'src/sync/push/moves.ts',
     find: '      contested.add(circle',
     replace: '      if (circle.length < 0) contested.add(circle',
     by: [circles],
@@ -117,7 +117,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'every-circle-is-contested',
     hazard: 'a circle that one side has made is no conflict',
-    file: 'src/sync/moves.ts',
+    file: 'src/sync/push/moves.ts',
     find: '      if (!(yield* readOwnMoves(exchange, tree, others)).length) continue',
     replace: '      yield* readOwnMoves(exchange, tree, others)',
     by: [circles],
@@ -125,7 +125,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'held-moves-are-nothing-of-ours',
     hazard: 'a move that is held back closes a circle as well as one that is to be told',
-    file: 'src/sync/moves.ts',
+    file: 'src/sync/push/moves.ts',
     find: '  return unapplied || rejected\n',
     replace: '  return unapplied && !rejected\n',
     by: [circles],
@@ -133,7 +133,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'moves-are-told-meanwhile',
     hazard: 'while the knot waits for a word, our move would tie it on the server',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '  yield* holdMoves(exchange)\n',
     replace: '',
     by: [circles],
@@ -141,7 +141,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'both-moves-are-taken',
     hazard: 'whoever takes the server’s move gives up ours, which would close a circle with it',
-    file: 'src/sync/conflicts.ts',
+    file: 'src/sync/conflicts/conflicts.ts',
     find: '    if (parents) yield* discardMoves(exchange, id, value)\n',
     replace: '',
     by: [circles],
@@ -149,7 +149,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'journal-takes-both-moves',
     hazard: 'whoever takes the server’s move gives up ours, which would close a circle with it',
-    file: 'src/sync/decide.ts',
+    file: 'src/sync/conflicts/resolve.ts',
     find: '    yield* discardMoves(exchange, id, value)\n',
     replace: '',
     by: [circles],
@@ -165,7 +165,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'own-parent-is-missing',
     hazard: 'walks remember: a row that is its own parent',
-    file: 'src/sync/conflicts.ts',
+    file: 'src/sync/conflicts/conflicts.ts',
     find: 'new Set([`${exchange.collection.name} ${id}`])',
     replace: 'new Set<string>()',
     by: [circles],
@@ -181,7 +181,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'holder-is-not-named',
     hazard: 'a conflict about a unique value names the property and the row that holds it',
-    file: 'src/sync/holders.ts',
+    file: 'src/sync/conflicts/holders.ts',
     find: '    if (columns.length !== index.length) continue',
     replace: '    if (columns.length) continue',
     by: [sameName],
@@ -189,7 +189,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'holder-of-ours-is-not-named',
     hazard: 'a refusal for a unique value names the row of the server’s that has it',
-    file: 'src/sync/listed.ts',
+    file: 'src/sync/conflicts/listed.ts',
     find: 'id !== state.id && has(remote)',
     replace: 'id === state.id && has(remote)',
     by: [sameName],
@@ -197,7 +197,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'replaced-row-keeps-its-values',
     hazard: 'two rows that mean the same are made one, though they have one unique value',
-    file: 'src/sync/decide.ts',
+    file: 'src/sync/conflicts/resolve.ts',
     find: '  yield* releaseFirst(log, [{ change,',
     replace: '  if (id.length < 0) yield* releaseFirst(log, [{ change,',
     by: [sameName],
@@ -205,7 +205,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'replaced-row-takes-its-children',
     hazard: 'two rows that mean the same are made one, with the rows that need either',
-    file: 'src/sync/decide.ts',
+    file: 'src/sync/conflicts/resolve.ts',
     find: '    if (writes.length) yield* storeVersions(log, child',
     replace: '    if (writes.length < 0) yield* storeVersions(log, child',
     by: [sameName],
@@ -213,7 +213,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'replaced-row-is-forgotten',
     hazard: 'a row that was replaced can be read, and brought back, in the journal',
-    file: 'src/sync/decide.ts',
+    file: 'src/sync/conflicts/resolve.ts',
     find: 'base: baseOf(server, replaced), local: version.value',
     replace: 'base: null, local: null',
     by: [sameName],
@@ -221,7 +221,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'all-is-read-for-a-yes',
     hazard: 'hasLocalChanges loads everything that is pending',
-    file: 'src/sync/pending.ts',
+    file: 'src/sync/conflicts/pending.ts',
     find: 'new TransactionSize({ rows: 1, largest: 1_000 })',
     replace: 'new TransactionSize({ rows: 1_000, largest: 1_000 })',
     by: [journal],
@@ -229,7 +229,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'settled-with-every-server',
     hazard: 'a change is given up for the server that was not told, and the one that was is told so',
-    file: 'src/sync/journal.ts',
+    file: 'src/sync/conflicts/journal.ts',
     find: ' && isMeant(exchange, state)) meant.push(',
     replace: ') meant.push(',
     by: ['spec/stories/topology.spec.ts'],
@@ -245,7 +245,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'elsewhere-is-nowhere',
     hazard: 'a pulled removal takes along rows that were never pushed to the other server with which they are synced',
-    file: 'src/sync/removals.ts',
+    file: 'src/sync/apply/removals.ts',
     find: ' : elsewhere.has(nameOf(row))',
     replace: ' : false',
     by: [journalChildren],

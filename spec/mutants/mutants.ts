@@ -38,18 +38,18 @@ const attacks = 'spec/server-koa/attacks.spec.ts'
 const streams = 'spec/server-koa/stream.spec.ts'
 const maintenance = 'spec/server-koa/maintenance.spec.ts'
 const checks = 'spec/protocol/checks.spec.ts'
-const transport = 'spec/sync/transport.spec.ts'
+const transport = 'spec/sync/http/transport.spec.ts'
 const capture = 'spec/changes/capture.spec.ts'
 const schema = 'spec/changes/schema.spec.ts'
-const steps = 'spec/changes/step.spec.ts'
+const steps = 'spec/databases/transaction.spec.ts'
 const bytewise = 'spec/changes/rows.spec.ts'
-const schemas = 'spec/changes/postgresSchemas.spec.ts'
+const schemas = 'spec/databases/postgresSchemas.spec.ts'
 const ownKeys = 'spec/stories/ownKeys.spec.ts'
 const renames = 'spec/stories/renames.spec.ts'
 const deviceTriggers = 'spec/stories/deviceTriggers.spec.ts'
-const partitions = 'spec/changes/postgresPartitions.spec.ts'
-const everyValue = 'spec/changes/values.spec.ts'
-const lengths = 'spec/changes/values/lengths.spec.ts'
+const partitions = 'spec/databases/postgresPartitions.spec.ts'
+const everyValue = 'spec/changes/columns.spec.ts'
+const lengths = 'spec/databases/values/lengths.spec.ts'
 const browser = 'spec/browser.spec.ts'
 const spelledThereMysql = 'spec/stories/spelledThereMysql.spec.ts'
 const spelledThere = 'spec/stories/spelledThere.spec.ts'
@@ -64,7 +64,7 @@ const triggers = 'spec/server-koa/triggers.spec.ts'
 const descendants = 'spec/hazards/descendants.spec.ts'
 const statements = 'spec/stories/statements.spec.ts'
 const growth = 'spec/server-koa/growth.spec.ts'
-const sqlite = 'spec/changes/sqlite.spec.ts'
+const sqlite = 'spec/databases/sqlite.spec.ts'
 const feed = 'spec/server-koa/feed.spec.ts'
 const feedPush = 'spec/server-koa/feedPush.spec.ts'
 
@@ -74,7 +74,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'clock-follows-the-wall',
     hazard: 'the clock steps back, is frozen, or jumps: max(wall, last + 1)',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: 'SET now = max(${wallClock}, now + 1), stamping',
     replace: 'SET now = ${wallClock}, stamping',
     by: ['simulation'],
@@ -82,7 +82,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'step-clock-stands-still',
     hazard: 'the clock steps back, is frozen, or jumps: max(wall, last + 1)',
-    file: 'src/changes/database/sqlite.ts',
+    file: 'src/databases/sqlite/database.ts',
     find: 'max(${wallClock}, now + 1) RETURNING now',
     replace: 'max(${wallClock}, now) RETURNING now',
     by: ['simulation'],
@@ -130,7 +130,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'first-page-is-the-whole',
     hazard: 'first page taken for the whole',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: 'if (next !== undefined) turnPage(session, exchanges, answer, next)\n        else if (!sweeps)',
     replace: 'if (!sweeps)',
     by: [cursors, 'simulation'],
@@ -146,7 +146,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'min-on-pages',
     hazard: 'the second page of a full answer comes from an older state than the first; min-on-pages',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: '  server.highest = Math.max(server.highest, answer.now) // no later page may come from an older state\n',
     replace: '',
     by: [cursors],
@@ -170,7 +170,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'begun-anew-remembers-seen',
     hazard: 'a process dies inside a full answer; the next one begins anew with the old list of what was seen',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: 'nothing to sweep\n  yield* forgetSeen(exchanges)\n',
     replace: 'nothing to sweep\n',
     by: [cursors, 'simulation'],
@@ -178,7 +178,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'sweep',
     hazard: 'tombstones collected while a client was away: what is not in a full answer goes away; law 8',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: '    if (before) gone.push({ id: state.id, value: null })\n',
     replace: '    if (!before) continue\n',
     by: [cursors, 'simulation'],
@@ -186,7 +186,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'cursor-before-sweep',
     hazard: 'the cursor moves before the sweep: what a process that dies inside of it has not swept stays for good',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: '        sweeps = exchanges.some(({ server }) => server.sweeping)\n',
     replace:
       '        sweeps = exchanges.some(({ server }) => server.sweeping)\n        if (sweeps) for (const { server } of exchanges) Object.assign(server, { serverDate: answer.now, pulling: false, page: null })\n',
@@ -195,7 +195,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'sweep-conflicts',
     hazard: 'a row that waits as a conflict was removed on the server and its tombstone collected',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: 'const before = state.unapplied ? state.unapplied.remote : baseOf(server, state)',
     replace: 'const before = baseOf(server, state)',
     by: [cursors, 'simulation'],
@@ -203,7 +203,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'sweep-only-where-agreed',
     hazard: 'a full answer is mark and sweep wherever anything was agreed before it',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: 'server.sweeping = answer.full === true && (yield* wasAnythingAgreed(exchange))',
     replace: 'server.sweeping = answer.full === true && server.stored.size > 0',
     by: [cursors, 'simulation'],
@@ -267,7 +267,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'another-server-unnoticed',
     hazard: 'cursor ahead of the server: another history under the same url, and no reset',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: '} else if (server.serverHistory !== null && answer.collection !== server.serverHistory) {'.slice(2),
     replace: 'else if (server.serverHistory === answer.collection?.slice(1)) {',
     by: [cursors],
@@ -275,7 +275,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'reset-tells-nothing-again',
     hazard: 'a reset forgets everything that was agreed: every local row is told again; law 11',
-    file: 'src/changes/remotes.ts',
+    file: 'src/changes/servers.ts',
     find: "  server.pushedTo = { stamp: -1, id: '' }\n",
     replace: '',
     by: [cursors, 'simulation'],
@@ -283,7 +283,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'reset-keeps-stamps',
     hazard: 'a reset forgets everything that was agreed; law 11',
-    file: 'src/changes/remotes.ts',
+    file: 'src/changes/servers.ts',
     find: "for (const table of ['sync_stamp', 'sync_unapplied', 'sync_rejection', 'sync_ignored', 'sync_seen'])",
     replace: "for (const table of ['sync_unapplied', 'sync_rejection', 'sync_ignored', 'sync_seen'])",
     by: [cursors, 'simulation'],
@@ -291,7 +291,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'reset-keeps-conflicts',
     hazard: 'a reset forgets everything that was agreed; law 11',
-    file: 'src/changes/remotes.ts',
+    file: 'src/changes/servers.ts',
     find: "for (const table of ['sync_stamp', 'sync_unapplied', 'sync_rejection', 'sync_ignored', 'sync_seen'])",
     replace: "for (const table of ['sync_stamp', 'sync_rejection', 'sync_ignored', 'sync_seen'])",
     by: [cursors, 'simulation'],
@@ -379,7 +379,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'note-stamp-as-told',
     hazard: "a stamp under which this server's rows are stored counts as told only where all before it is; law 5",
-    file: 'src/changes/remotes.ts',
+    file: 'src/changes/servers.ts',
     find: 'if (together.includes(server) && isAllPushed(server, before)) allPushed.push(server)',
     replace: 'if (together.includes(server) && before >= 0) allPushed.push(server)',
     by: [pushes, twoDevices, 'simulation'],
@@ -387,7 +387,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'stamp-inside-the-attempt',
     hazard: 'a stamp is taken and noted outside of the attempt that may be undone; law 1',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '  if (candidates.some(c => !isApplied(c.exchange, c))) yield* stamp.take()\n',
     replace: '',
     by: [rows, 'simulation'],
@@ -395,7 +395,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'waiting-rows-get-a-stamp',
     hazard: 'a row that is equal on both sides keeps its stamp',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: 'isClean(exchange, { ...state, unapplied: undefined })',
     replace: 'isClean(exchange, state)',
     by: ['spec/simulation/found.spec.ts'],
@@ -403,7 +403,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'images-of-settled-rows-stay',
     hazard: 'images are dropped when they are no base any more',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: 'const applied = some.filter(c => c.state.baseVersions.length &&',
     replace: 'const applied = some.filter(c => c.state.baseVersions.length < 0 &&',
     by: ['spec/simulation/found.spec.ts'],
@@ -411,7 +411,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'triggers-stay-away',
     hazard: 'capture: no write may pass unseen after a step that stored many rows',
-    file: 'src/changes/database/sqlite.ts',
+    file: 'src/databases/sqlite/database.ts',
     find: 'rows)\n      for (const { sql } of triggers) yield* query(String(sql))\n',
     replace: 'rows)\n',
     by: [steps],
@@ -419,7 +419,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'numbered-parameters',
     hazard: 'better-sqlite3 takes ?1 for a name',
-    file: 'src/changes/database/connection.ts',
+    file: 'src/databases/sqlite/connection.ts',
     find: 'const { text, order } = withoutNumbers(sql)',
     replace: 'const { text, order } = { ...withoutNumbers(sql), text: sql }',
     by: [steps],
@@ -427,7 +427,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'locked-statements-stay',
     hazard: 'libsql keeps a statement that found the database locked half run, and with it a lock or an old snapshot',
-    file: 'src/changes/database/libsql.ts',
+    file: 'src/databases/sqlite/libsql.ts',
     find: 'if (isLocked(error)) end(database, sql, goOn)',
     replace: 'if (isLocked(error) && !goOn) end(database, sql, goOn)',
     by: [steps],
@@ -435,7 +435,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'locked-writes-are-interrupted',
     hazard: 'a write that is interrupted takes the whole transaction of the application back',
-    file: 'src/changes/database/libsql.ts',
+    file: 'src/databases/sqlite/libsql.ts',
     find: 'const isWrite = !CHANGES_NO_ROW.test(sql)',
     replace: 'const isWrite = !sql',
     by: [steps],
@@ -443,7 +443,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'locked-commits-go-on',
     hazard: 'a COMMIT that was refused may succeed after all, or stays half run and keeps a lock',
-    file: 'src/changes/database/libsql.ts',
+    file: 'src/databases/sqlite/libsql.ts',
     find: '|COMMIT|END|RELEASE|ROLLBACK)',
     replace: ')',
     by: [steps],
@@ -451,7 +451,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'stamp-inside-the-removal',
     hazard: 'a stamp is taken and noted outside of the attempt that may be undone; law 1',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '  yield* stamp.take()\n  const ids = removals.map(r => r.state.id)\n',
     replace: '  const ids = removals.map(r => r.state.id)\n',
     by: [rows],
@@ -459,7 +459,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'stamp-inside-the-decision',
     hazard: 'a stamp is taken and noted outside of the attempt that may be undone; law 1',
-    file: 'src/sync/conflicts.ts',
+    file: 'src/sync/conflicts/conflicts.ts',
     find: '    if (resolved.length) yield* stamp.take()\n',
     replace: '',
     by: [rows, 'simulation'],
@@ -496,7 +496,7 @@ const pushing: Mutant[] = [
   {
     name: 'seen-before-the-reset',
     hazard: 'a removal speaks for what the remover saw, of the server’s present history; laws 9 and 11',
-    file: 'src/sync/batch.ts',
+    file: 'src/sync/push/batch.ts',
     find: 'server?.serverHistory === own.serverHistory ? server?.serverDate : 0',
     replace: 'server?.serverDate',
     by: ['spec/simulation/found.spec.ts'],
@@ -504,7 +504,7 @@ const pushing: Mutant[] = [
   {
     name: 'keys-by-counter',
     hazard: 'a client’s database is cloned to another device: random keys per push',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: 'markFor(wire, globalThis.crypto.randomUUID())',
     replace: "markFor(wire, 'k')",
     by: ['spec/hazards/clone.spec.ts'],
@@ -520,7 +520,7 @@ const pushing: Mutant[] = [
   {
     name: 'rows-that-need-each-other-are-refused',
     hazard: 'parents after children, cycles: rows of two collections that need each other, neither of which the server has',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: 'const putOff = yield* putOffReferences(exchange, own)',
     replace: 'const putOff = new Set<string>()',
     by: [mutual],
@@ -536,7 +536,7 @@ const pushing: Mutant[] = [
   {
     name: 'put-off-counts-as-told',
     hazard: 'the answer is lost: what a replayed answer acknowledges is what was pushed, and no reference that was put off',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '!baseOf(server, state) ? withoutPutOff(value, state) : value',
     replace: 'value',
     by: [mutual],
@@ -544,7 +544,7 @@ const pushing: Mutant[] = [
   {
     name: 'put-off-reference-that-was-given-up',
     hazard: 'at rest nothing moves: a reference that was put off, and is null now, is asked about for ever',
-    file: 'src/sync/ignored.ts',
+    file: 'src/sync/push/ignored.ts',
     find: '  yield* forgetIgnored(log.database, server.id, alike)\n',
     replace: '',
     by: [mutual],
@@ -552,7 +552,7 @@ const pushing: Mutant[] = [
   {
     name: 'open-push-is-given-up',
     hazard: 'a client reads on while a push is unanswered',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '    if (serverHistory === null) {\n      await leaveUndecided',
     replace: '    if (serverHistory !== undefined) {\n      await endPush',
     by: [pushes, 'simulation'],
@@ -560,7 +560,7 @@ const pushing: Mutant[] = [
   {
     name: 'no-pull-over-push',
     hazard: 'while a push is under way another sync of the same database pulls',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: '      if (servers.some(server => server.push && !isUndecided(server))) return { gained, status } // another sync of this database has begun to tell\n',
     replace: '',
     by: [pushes, 'simulation'],
@@ -568,7 +568,7 @@ const pushing: Mutant[] = [
   {
     name: 'same-cursor',
     hazard: 'an answer that comes late, to a sync that was given up, after another one has read or told more',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: '      if (cursorsOf(servers) !== cursor) return MOVED\n',
     replace: "      if (cursor === '') return MOVED\n",
     by: [pushes, 'simulation'],
@@ -576,7 +576,7 @@ const pushing: Mutant[] = [
   {
     name: 'cursor-without-reads',
     hazard: 'an answer counts only if nothing was read since the question, be it half an answer; law 3',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: '      for (const server of servers) server.reads++\n',
     replace: '',
     by: ['spec/simulation/found.spec.ts'],
@@ -584,7 +584,7 @@ const pushing: Mutant[] = [
   {
     name: 'cursor-without-push',
     hazard: 'an answer counts only if no push is under way; law 3',
-    file: 'src/changes/remotes.ts',
+    file: 'src/changes/servers.ts',
     find: 'reads, pushedTo, push?.key])',
     replace: "reads, pushedTo, push?.key === ''])",
     by: [pushes, 'simulation'],
@@ -624,7 +624,7 @@ const pushing: Mutant[] = [
   {
     name: 'replayed-read-from-the-header-alone',
     hazard: 'a gateway hides a response header',
-    file: 'src/sync/transport.ts',
+    file: 'src/sync/http/transport.ts',
     find: 'answer.replayed === true || reply.headers',
     replace: 'reply.headers',
     by: [transport, gateways],
@@ -640,7 +640,7 @@ const pushing: Mutant[] = [
   {
     name: 'key-sent-in-the-header-alone',
     hazard: 'a proxy strips a request header',
-    file: 'src/sync/transport.ts',
+    file: 'src/sync/http/transport.ts',
     find: "      'idempotency-key': key,\n    })\n    const reply",
     replace: '    })\n    const reply',
     by: [transport, gateways],
@@ -656,7 +656,7 @@ const pushing: Mutant[] = [
   {
     name: 'push-not-written-down',
     hazard: 'a push is written down before it is sent; law 5',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '  yield* writeServers(log.database, servers)\n  yield* keepNeeded',
     replace: '  yield* keepNeeded',
     by: [twoDevices],
@@ -664,7 +664,7 @@ const pushing: Mutant[] = [
   {
     name: 'since-is-what-was-heard',
     hazard: '`since` belongs to the push: what had been read when it was made',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: 'const since = Math.min(...servers.map(server => server.serverDate))',
     replace: 'const since = Math.min(...servers.map(server => server.highest))',
     by: [pushes, 'simulation'],
@@ -672,7 +672,7 @@ const pushing: Mutant[] = [
   {
     name: 'drop-tentative-images',
     hazard: 'a push is abandoned (409, 422); images kept for it later pass for versions that the server knows',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '  for (const { log, collection, server } of exchanges) yield* dropTentativeBases(log.database, collection, server)\n',
     replace: '',
     by: [pushes, 'simulation'],
@@ -680,7 +680,7 @@ const pushing: Mutant[] = [
   {
     name: 'unpushed',
     hazard: "a row held back counts as told with the others' acknowledgement",
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '  yield* noteUnpushed(exchange)\n',
     replace: '',
     by: [pushes, 'simulation'],
@@ -688,7 +688,7 @@ const pushing: Mutant[] = [
   {
     name: 'unpushed-at-first',
     hazard: 'what waits is noted with the stamp of our version; law 7',
-    file: 'src/sync/waiting.ts',
+    file: 'src/sync/apply/unapplied.ts',
     find: 'const unpushed = isAgreed(server, state, state.version.stamp) ? null : state.version.stamp',
     replace: 'const unpushed = isAgreed(server, state, state.version.stamp) ? null : state.version.stamp * 0',
     by: ['simulation'],
@@ -696,7 +696,7 @@ const pushing: Mutant[] = [
   {
     name: 'noted-stamp-is-told',
     hazard: 'a noted stamp is not told, whatever localDate says; law 7',
-    file: 'src/changes/remotes.ts',
+    file: 'src/changes/servers.ts',
     find: '|| server.stored.has(stamp)) && !isNoted(state, stamp)',
     replace: '|| server.stored.has(stamp)) && (stamp >= 0 || !isNoted(state, stamp))',
     by: [pushes, 'simulation'],
@@ -704,7 +704,7 @@ const pushing: Mutant[] = [
   {
     name: 'noted-stamp-is-in-flight',
     hazard: 'edited while a push is under way, the version of a held row is kept as if it were in it',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: '\n      AND NOT EXISTS (SELECT 1 FROM sync_unapplied c WHERE c.server = r.id AND c.id = ${id} AND c.unpushed = ${stamp})',
     replace: '',
     by: [capture],
@@ -712,7 +712,7 @@ const pushing: Mutant[] = [
   {
     name: 'refused-stamp-is-in-flight',
     hazard: 'edited while a push is under way, the version of a refused row is kept as if it were in it',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: '\n      AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = r.id AND j.id = ${id} AND j.stamp = ${stamp})',
     replace: '',
     by: [capture],
@@ -720,7 +720,7 @@ const pushing: Mutant[] = [
   {
     name: 'keep-in-flight',
     hazard: 'an edit in flight: the image kept at the edit is the pushed row, and becomes the base; keep-in-flight',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: 'OR (r.push_key IS NOT NULL AND (${stamp}',
     replace: 'OR (r.push_key IS NULL AND 0 AND (${stamp}',
     by: [capture, 'simulation'],
@@ -728,7 +728,7 @@ const pushing: Mutant[] = [
   {
     name: 'acknowledged-up-to-now',
     hazard: 'an edit in flight is cleared by the acknowledgement',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: 'yield* acknowledge(exchanges, ({ server }) => (server.push as OpenPush).limit, answer, more)',
     replace:
       "const { now } = yield* (exchanges[0] as Exchange).log.database.clock()\n  yield* acknowledge(exchanges, () => ({ stamp: now, id: '\\u{10ffff}' }), answer, more)",
@@ -737,7 +737,7 @@ const pushing: Mutant[] = [
   {
     name: 'fresh-stamp',
     hazard: 'a conflict decided "keep local" is acknowledged by an older push; fresh-stamp',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: 'const fresh = ours.size ? yield* database.tick() : agreed',
     replace: 'const fresh = [...ours][0]?.state.version.stamp || (ours.size ? yield* database.tick() : agreed)',
     by: [pushes, 'simulation'],
@@ -745,7 +745,7 @@ const pushing: Mutant[] = [
   {
     name: 'image-of-remote',
     hazard: "a decision that keeps a local side keeps the server's row as the image; law 6",
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '    yield* keepBases(database, exchange',
     replace: '    if (agreed < 0) yield* keepBases(database, exchange',
     by: [pushes, 'simulation'],
@@ -753,7 +753,7 @@ const pushing: Mutant[] = [
   {
     name: 'same-push',
     hazard: 'an acknowledgement counts only if that push is still the one under way; law 3',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '  const exchanges = partOf(all, push)\n  if (!exchanges.length) return false\n',
     replace: '  const exchanges = all\n',
     by: [pushes, 'simulation'],
@@ -761,7 +761,7 @@ const pushing: Mutant[] = [
   {
     name: 'unread-rows-may-be-ours',
     hazard: 'a row that was changed here is not overwritten without a look; law 7',
-    file: 'src/changes/remotes.ts',
+    file: 'src/changes/servers.ts',
     find: '  sql: `"_lastChange" < ? OR',
     replace: '  sql: `1 OR "_lastChange" < ? OR',
     by: [twoDevices, 'simulation'],
@@ -769,7 +769,7 @@ const pushing: Mutant[] = [
   {
     name: 'unread-rows-of-two-servers',
     hazard: 'whoever replaces a version keeps it for the other servers that know it; law 4',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: ' || (yield* hasOtherServers(collection, server.id))',
     replace: '',
     by: [servers],
@@ -777,7 +777,7 @@ const pushing: Mutant[] = [
   {
     name: 'unread-rows-that-wait',
     hazard: 'what waits for a decision is not overwritten, however far the rest is told; law 7',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: 'if (unapplied || rejected || ignored ||',
     replace: 'if (rejected || ignored ||',
     by: [pushes, 'simulation'],
@@ -785,7 +785,7 @@ const pushing: Mutant[] = [
   {
     name: 'unread-rows-that-were-refused',
     hazard: 'what was refused is not told, however far the rest is, and not overwritten',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: 'if (unapplied || rejected || ignored ||',
     replace: 'if (unapplied || ignored ||',
     by: [pushes],
@@ -793,7 +793,7 @@ const pushing: Mutant[] = [
   {
     name: 'unread-rows-move-the-clock',
     hazard: 'a stamp that no row has makes clients fetch what they know',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '      if (changed.every(count => count === 0)) throw new NothingChanged()\n',
     replace: '',
     by: ['spec/simulation/sameHistory.spec.ts'],
@@ -801,7 +801,7 @@ const pushing: Mutant[] = [
   {
     name: 'images-stay-where-nothing-is-told',
     hazard: 'images that are no base are dropped; change-log growth is bounded',
-    file: 'src/sync/standing.ts',
+    file: 'src/sync/status.ts',
     find: ' && !(baseVersions?.[`baseVersions${n}`] && !unapplied && !rejected)',
     replace: '',
     by: [pushes],
@@ -809,7 +809,7 @@ const pushing: Mutant[] = [
   {
     name: 'attempt-that-cannot-be-undone',
     hazard: 'what an attempt stored does not stay where its rollback fails; law 1',
-    file: 'src/changes/database/database.ts',
+    file: 'src/databases/database.ts',
     find: 'if (error instanceof Rollback || error instanceof ConstraintError || error instanceof ValueError) throw failed',
     replace: 'void failed',
     by: ['spec/stories/failure.spec.ts'],
@@ -817,7 +817,7 @@ const pushing: Mutant[] = [
   {
     name: 'ahead-batch-still-holds',
     hazard: 'a batch that was read ahead tells what stands at its limit: it is read again where the clock has moved; law 5',
-    file: 'src/sync/batch.ts',
+    file: 'src/sync/push/batch.ts',
     find: 'clock.now === batch.now && ',
     replace: 'clock.now > 0 && ',
     by: [pushes, 'simulation'],
@@ -825,7 +825,7 @@ const pushing: Mutant[] = [
   {
     name: 'ahead-batch-of-held-rows',
     hazard: 'a removal that waits for a word about its children is not told, though it was read ahead; hold-parent',
-    file: 'src/sync/batch.ts',
+    file: 'src/sync/push/batch.ts',
     find: 'return clock.now === batch.now && !(yield* isAnyHeld(exchanges))',
     replace: 'return clock.now === batch.now',
     by: [collectionByCollection],
@@ -833,7 +833,7 @@ const pushing: Mutant[] = [
   {
     name: 'same-push-ends',
     hazard: 'an older push does not end the one under way; law 3',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '  const exchanges = partOf(all, push)\n  const [any] = exchanges\n',
     replace: '  const exchanges = push.key ? all : partOf(all, push)\n  const [any] = exchanges\n',
     by: [pushes, 'simulation'],
@@ -841,7 +841,7 @@ const pushing: Mutant[] = [
   {
     name: 'refusal-of-another-push',
     hazard: 'a refusal that is heard late passes a later version, refused as well, for one that the server has',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '    if (!(yield* endIn(exchanges, push))) return counts\n',
     replace: '    yield* endIn(exchanges, push)\n',
     by: ['spec/simulation/found.spec.ts'],
@@ -849,7 +849,7 @@ const pushing: Mutant[] = [
   {
     name: 'hold-parent',
     hazard: 'a child arrives for a parent that was removed here; the removal waits with the child; hold-parent',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: "  yield* holdParents(exchanges, wire.isFeed ? 'none' : 'others')\n",
     replace: '',
     by: [rows, 'simulation'],
@@ -857,7 +857,7 @@ const pushing: Mutant[] = [
   {
     name: 'held-rows-are-told',
     hazard: 'what waits, or was refused, is held back from pushes; law 7',
-    file: 'src/changes/remotes.ts',
+    file: 'src/changes/servers.ts',
     find: 'unapplied !== undefined || rejection?.stamp === version.stamp',
     replace: 'rejection?.stamp === version.stamp && unapplied !== undefined',
     by: [twoDevices, 'simulation'],
@@ -881,7 +881,7 @@ const pushing: Mutant[] = [
   {
     name: 'equal-rows-are-stored-again',
     hazard: 'own rows are recognised by being equal, never by a stamp alone',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '  isSameRow(value, remote) && isSameRow(state.version.value, remote) && isClean(exchange, { ...state, unapplied: undefined })',
     replace:
       '  value === undefined && isSameRow(value, remote) && isSameRow(state.version.value, remote) && isClean(exchange, { ...state, unapplied: undefined })',
@@ -922,7 +922,7 @@ const pushing: Mutant[] = [
   {
     name: 'seen-is-not-told',
     hazard: 'a removal speaks for what the remover saw, in other collections as well: `seen`; law 9',
-    file: 'src/sync/batch.ts',
+    file: 'src/sync/push/batch.ts',
     find: '    if (!rows.some(({ collection: there, row }) => there === collection && row.value === null)) continue\n',
     replace: '    if (rows.length >= 0) continue\n',
     by: [collectionByCollection, 'simulation'],
@@ -930,7 +930,7 @@ const pushing: Mutant[] = [
   {
     name: 'unseen-is-not-told-again',
     hazard: 'what was refused for children that the sender has not seen is told again by the next sync; law 7',
-    file: 'src/sync/refusals.ts',
+    file: 'src/sync/push/rejections.ts',
     find: ", 'children-unseen', 'cycle'].includes(code)",
     replace: ", 'cycle'].includes(code)",
     by: [collectionByCollection, 'simulation'],
@@ -970,7 +970,7 @@ const pushing: Mutant[] = [
   {
     name: 'triggers-change-values',
     hazard: '`since` is left out where a stored row differs from what was posted',
-    file: 'src/changes/database/sqlite-many.ts',
+    file: 'src/databases/sqlite/many.ts',
     find: 'return (yield* first(own, table, `%${CAPTURE_BYPASS}%`)) !== undefined',
     replace: 'return (yield* first(own, table, `%${CAPTURE_BYPASS}%`)) === null',
     by: [pushes],
@@ -994,7 +994,7 @@ const pushing: Mutant[] = [
   {
     name: 'first-pull-over-what-is-known',
     hazard: 'law 7: a first pull that takes everything for new stores over removals and over what waits',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '  if ((yield* isAnythingKnown(collection, server)) || ',
     replace: '  if (',
     by: [rows, 'simulation'],
@@ -1010,7 +1010,7 @@ const pushing: Mutant[] = [
   {
     name: 'answers-ahead-count',
     hazard: 'law 3: a page that was asked for ahead counts only where nobody else moved the cursor',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: 'ahead?.cursor === cursorsOf(asked) && ',
     replace: 'ahead !== undefined && ',
     by: [cursors],
@@ -1018,7 +1018,7 @@ const pushing: Mutant[] = [
   {
     name: 'images-of-what-is-held-back',
     hazard: 'images that are still a base stay',
-    file: 'src/changes/remotes.ts',
+    file: 'src/changes/servers.ts',
     find: 'if (isAllPushed(server, now) && !there.unapplied && !there.rejected)',
     replace: 'if (isAllPushed(server, now))',
     by: [pushes, 'simulation'],
@@ -1026,7 +1026,7 @@ const pushing: Mutant[] = [
   {
     name: 'schema-changes-are-seen',
     hazard: "TypeORM's SQLite schema builder recreates tables and the triggers are gone",
-    file: 'src/changes/database/sqlite.ts',
+    file: 'src/databases/sqlite/database.ts',
     find: ' && seen.version === version) return true',
     replace: ') return true',
     by: [schema, rows],
@@ -1034,7 +1034,7 @@ const pushing: Mutant[] = [
   {
     name: 'since-with-others-between',
     hazard: 'the cursor moves over a push of ours only where nothing of others lies between',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: 'if (answer.since !== undefined && answer.since === server.serverDate) server',
     replace: 'if (answer.since !== undefined) server',
     by: [pushes, 'simulation'],
@@ -1042,7 +1042,7 @@ const pushing: Mutant[] = [
   {
     name: 'insert-or-replace',
     hazard: 'an upsert on an id that the client chose overwrites a row through another unique key',
-    file: 'src/changes/database/sqlite.ts',
+    file: 'src/databases/sqlite/database.ts',
     find: '  return `INSERT INTO ${quote(into)}',
     replace: '  return `INSERT OR REPLACE INTO ${quote(into)}',
     by: [attacks],
@@ -1050,7 +1050,7 @@ const pushing: Mutant[] = [
   {
     name: 'refused-rows-block-the-queue',
     hazard: 'one bad row blocks the queue for ever: it is set aside',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '      await setAside(session, push, answer.rejections, stamps)\n',
     replace: '      await endPush(session, push)\n',
     by: [pushes, 'simulation'],
@@ -1058,7 +1058,7 @@ const pushing: Mutant[] = [
   {
     name: 'unforeseen-error-blocks-the-queue',
     hazard: 'one bad row blocks the queue for ever, whatever the database says of it (SQLite)',
-    file: 'src/changes/database/sqlite-errors.ts',
+    file: 'src/databases/sqlite/errors.ts',
     find: "? 'rule' : 'unknown'",
     replace: "? 'rule' : undefined",
     by: [poison],
@@ -1066,7 +1066,7 @@ const pushing: Mutant[] = [
   {
     name: 'unforeseen-error-blocks-the-queue-on-postgres',
     hazard: 'one bad row blocks the queue for ever, whatever the database says of it (PostgreSQL)',
-    file: 'src/changes/database/postgres-errors.ts',
+    file: 'src/databases/postgres/errors.ts',
     find: "test(sql) ? 'unknown' : undefined)",
     replace: 'test(sql) ? undefined : undefined)',
     by: [poison],
@@ -1074,7 +1074,7 @@ const pushing: Mutant[] = [
   {
     name: 'unforeseen-error-blocks-the-queue-on-mysql',
     hazard: 'one bad row blocks the queue for ever, whatever the database says of it (MySQL)',
-    file: 'src/changes/database/mysql-errors.ts',
+    file: 'src/databases/mysql/errors.ts',
     find: "test(sql) ? { kind: 'unknown', column: undefined } : undefined",
     replace: 'test(sql) ? undefined : undefined',
     by: [poison],
@@ -1106,7 +1106,7 @@ const pushing: Mutant[] = [
   {
     name: 'missing-privilege-is-the-rows-fault',
     hazard: 'a privilege that is missing for the table is an error of the whole',
-    file: 'src/changes/database/postgres-errors.ts',
+    file: 'src/databases/postgres/errors.ts',
     find: "if (code === '42501') return /^aclcheck/.test((error as DatabaseError).routine ?? '')",
     replace: "if (code === '42501') return false",
     by: [poison],
@@ -1114,7 +1114,7 @@ const pushing: Mutant[] = [
   {
     name: 'policy-is-an-error-of-the-whole',
     hazard: 'one bad row blocks the queue for ever: row level security refuses a row',
-    file: 'src/changes/database/postgres-errors.ts',
+    file: 'src/databases/postgres/errors.ts',
     find: "if (code === '42501') return /^aclcheck/.test((error as DatabaseError).routine ?? '')",
     replace: "if (code === '42501') return true",
     by: [poison],
@@ -1170,7 +1170,7 @@ const pushing: Mutant[] = [
   {
     name: 'postgres-triggers-are-not-seen',
     hazard: "an application's trigger skips the write (PostgreSQL)",
-    file: 'src/changes/database/postgres.ts',
+    file: 'src/databases/postgres/database.ts',
     find: 'return row?.may_skip === true',
     replace: "return row?.may_skip === 'true'",
     by: [triggers],
@@ -1178,7 +1178,7 @@ const pushing: Mutant[] = [
   {
     name: 'definite-refusal-leaves-the-push-open',
     hazard: 'a push that is never accepted (403) keeps the client from reading; law 5',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '  if (error.isDefinite) await endPush(session, push)\n',
     replace: '  if (error.isDefinite) {}\n',
     by: [pushes],
@@ -1186,7 +1186,7 @@ const pushing: Mutant[] = [
   {
     name: 'open-push-waits-for-leave-to-write',
     hazard: 'a push that is never accepted (403) keeps the client from reading: the empty one is refused as well; law 5',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '      if (!(error instanceof TransportError && error.isDefinite)) throw error\n      await endPush(session, push)\n',
     replace: '      throw error\n',
     by: [pushes],
@@ -1194,7 +1194,7 @@ const pushing: Mutant[] = [
   {
     name: 'too-large-is-not-halved',
     hazard: 'after a 413 the next push is half as large; law 5',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: 'else await endPush(session, push, halfOf(prepared))',
     replace: 'else await endPush(session, push)',
     by: [pushes],
@@ -1202,7 +1202,7 @@ const pushing: Mutant[] = [
   {
     name: 'one-row-too-large-blocks',
     hazard: 'one bad row blocks the queue for ever: one that is too large alone is set aside',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: 'if (rows.length === 1 && only) {',
     replace: 'if (rows.length === 0 && only) {',
     by: [pushes],
@@ -1210,7 +1210,7 @@ const pushing: Mutant[] = [
   {
     name: 'failed-push-is-not-halved',
     hazard: 'one poison row blocks everything for ever: where all rows of a push fail alike, nobody says which is to blame',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: 'error instanceof RequestTimeoutError || error.status === 500',
     replace: 'error instanceof RequestTimeoutError',
     by: ['spec/server-koa/poison.spec.ts'],
@@ -1218,7 +1218,7 @@ const pushing: Mutant[] = [
   {
     name: 'time-out-is-not-halved',
     hazard: 'after a time-out the next push is half as large; law 5',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: 'error instanceof RequestTimeoutError ||',
     replace: 'false ||',
     by: [pushes],
@@ -1226,7 +1226,7 @@ const pushing: Mutant[] = [
   {
     name: 'uncertain-refusal-ends-the-push',
     hazard: 'a refusal is not definite while an earlier try may still arrive; law 5',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: "    if (answer.kind !== 'stored' && !answer.isDefinite) return 'again' // an earlier try may still arrive: it is ended first\n",
     replace: '',
     by: [pushes],
@@ -1234,7 +1234,7 @@ const pushing: Mutant[] = [
   {
     name: 'every-refusal-is-definite',
     hazard: 'a refusal is not definite while an earlier try may still arrive; law 5',
-    file: 'src/sync/reply.ts',
+    file: 'src/sync/http/reply.ts',
     find: '(isFirst && DEFINITE.has(status))',
     replace: 'DEFINITE.has(status)',
     by: [transport, pushes],
@@ -1242,7 +1242,7 @@ const pushing: Mutant[] = [
   {
     name: 'limit-between-stamps',
     hazard: 'thousands of rows under one stamp make a push that cannot be cut: the limit is a (stamp, id)',
-    file: 'src/sync/batch.ts',
+    file: 'src/sync/push/batch.ts',
     find: '(more && last) || { stamp: now, id: LAST }',
     replace: '{ stamp: (more && last?.stamp) || now, id: LAST }',
     by: [pushes, 'simulation'],
@@ -1250,7 +1250,7 @@ const pushing: Mutant[] = [
   {
     name: 'joins-the-running-sync',
     hazard: 'a call that joins resolves after a pass that read the news from after the call',
-    file: 'src/sync/running.ts',
+    file: 'src/sync/singleFlight.ts',
     find: '    if (!this.#next) {\n',
     replace: '    if (this.#running.unapplied > 0) return this.#wait(this.#running, signal)\n    if (!this.#next) {\n',
     by: [pushes],
@@ -1258,7 +1258,7 @@ const pushing: Mutant[] = [
   {
     name: 'save-before-the-post',
     hazard: 'a database that is saved as a whole file is lost between a POST and the next save',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '    await session.log.database.save()\n    next = await sendPush',
     replace: '    next = await sendPush',
     by: [pushes, 'simulation'],
@@ -1290,7 +1290,7 @@ const pushing: Mutant[] = [
   {
     name: 'no-time-out',
     hazard: 'a server that accepts and never answers',
-    file: 'src/sync/request.ts',
+    file: 'src/sync/http/request.ts',
     find: 'controller.abort(new RequestTimeoutError(message, details))',
     replace: 'return void new RequestTimeoutError(message, details)',
     by: [transport],
@@ -1298,7 +1298,7 @@ const pushing: Mutant[] = [
   {
     name: 'deaf-to-abort',
     hazard: 'a server that accepts and never answers: an AbortSignal through everything',
-    file: 'src/sync/request.ts',
+    file: 'src/sync/http/request.ts',
     find: "    const abort = () => controller.abort(signal?.reason)\n    signal?.addEventListener('abort', abort)\n",
     replace: '    const abort = () => controller.abort(signal?.reason)\n',
     by: [transport],
@@ -1306,7 +1306,7 @@ const pushing: Mutant[] = [
   {
     name: 'retry-after-passed-over',
     hazard: 'retry storms: Retry-After honoured',
-    file: 'src/sync/request.ts',
+    file: 'src/sync/http/request.ts',
     find: 'pauseBefore(tried, error.retryAfter ?? 0,',
     replace: 'pauseBefore(tried, 0,',
     by: [transport],
@@ -1314,7 +1314,7 @@ const pushing: Mutant[] = [
   {
     name: 'no-back-off',
     hazard: 'retry storms: exponential back-off with full jitter',
-    file: 'src/sync/retry.ts',
+    file: 'src/sync/http/retry.ts',
     find: 'retryAfter + random() * FIRST_WAIT * 2 ** tried',
     replace: 'retryAfter + FIRST_WAIT',
     by: [transport],
@@ -1322,7 +1322,7 @@ const pushing: Mutant[] = [
   {
     name: 'repeats-what-has-no-key',
     hazard: 'the retry is applied twice, where the server cannot recognise it',
-    file: 'src/sync/request.ts',
+    file: 'src/sync/http/request.ts',
     find: 'if (!question.mayRetry || !(tried',
     replace: 'if (!(tried',
     by: [transport],
@@ -1330,7 +1330,7 @@ const pushing: Mutant[] = [
   {
     name: 'redirected-push-counts',
     hazard: 'a push that was led elsewhere may arrive as a mere question',
-    file: 'src/sync/transport.ts',
+    file: 'src/sync/http/transport.ts',
     find: '    if (isRedirect(reply)) throw errorOf(reply)\n',
     replace: '',
     by: [transport],
@@ -1338,7 +1338,7 @@ const pushing: Mutant[] = [
   {
     name: 'half-an-answer-counts',
     hazard: 'truncated or HTML answers',
-    file: 'src/sync/reply.ts',
+    file: 'src/sync/http/reply.ts',
     find: 'if (json === undefined) throw invalidAnswer(',
     replace: 'if (json === null) throw invalidAnswer(',
     by: [transport],
@@ -1351,7 +1351,7 @@ const applying: Mutant[] = [
   {
     name: 'nobody-looks-at-what-triggers-made-of-a-row',
     hazard: 'a device’s own trigger changes the row that is being stored: a local change',
-    file: 'src/sync/triggers.ts',
+    file: 'src/sync/push/triggers.ts',
     find: 'if (!(yield* database.mayChange(collection.table))) return',
     replace: 'if (!(yield* database.mayChange(collection.table)) || stamp) return',
     by: [deviceTriggers],
@@ -1359,7 +1359,7 @@ const applying: Mutant[] = [
   {
     name: 'triggers-answer-each-other-without-end',
     hazard: 'two devices with the same trigger come to rest',
-    file: 'src/sync/triggers.ts',
+    file: 'src/sync/push/triggers.ts',
     find: 'old.value === null ||',
     replace: 'properties.size > 0 ||',
     by: [deviceTriggers],
@@ -1407,7 +1407,7 @@ const applying: Mutant[] = [
   {
     name: 'collations-hide-what-a-migration-changed',
     hazard: 'a migration that changes only the case of a NOCASE column is not seen',
-    file: 'src/changes/database/sqlite.ts',
+    file: 'src/databases/sqlite/database.ts',
     find: 'IS NOT ${other} COLLATE BINARY OR',
     replace: 'IS NOT ${other} OR',
     by: [schema],
@@ -1423,7 +1423,7 @@ const applying: Mutant[] = [
   {
     name: 'failed-step-is-kept',
     hazard: 'a step is atomic; law 1',
-    file: 'src/changes/database/sqlite.ts',
+    file: 'src/databases/sqlite/database.ts',
     find: "connection.run('ROLLBACK', [])",
     replace: "connection.run('COMMIT', [])",
     by: [steps],
@@ -1431,7 +1431,7 @@ const applying: Mutant[] = [
   {
     name: 'failed-attempt-is-kept',
     hazard: 'an attempt that a constraint breaks leaves nothing behind: the savepoint',
-    file: 'src/changes/database/database.ts',
+    file: 'src/databases/database.ts',
     find: '      yield* query(`ROLLBACK TO SAVEPOINT ${name}`)\n',
     replace: '',
     by: [steps, 'simulation'],
@@ -1439,7 +1439,7 @@ const applying: Mutant[] = [
   {
     name: 'no-wait-for-the-application',
     hazard: "the application's save becomes part of our transaction; a server answers from inside the host's open transaction",
-    file: 'src/changes/database/sqlite.ts',
+    file: 'src/databases/sqlite/database.ts',
     find: 'if (!isBusy(error)) throw failure(error)',
     replace: 'if (isBusy(error) || error) throw failure(error)',
     by: [steps],
@@ -1447,7 +1447,7 @@ const applying: Mutant[] = [
   {
     name: 'inside-the-applications-transaction',
     hazard: "the application's save becomes part of our transaction and is rolled back with it",
-    file: 'src/changes/database/sqlite.ts',
+    file: 'src/databases/sqlite/database.ts',
     find: "      if (readOnly) execute(connection, 'BEGIN')\n      else beginToWrite(connection)\n",
     replace:
       "      try {\n        if (readOnly) execute(connection, 'BEGIN')\n        else beginToWrite(connection)\n      } catch {\n        // whatever is open\n      }\n",
@@ -1456,7 +1456,7 @@ const applying: Mutant[] = [
   {
     name: 'triggers-act-in-steps',
     hazard: 'a trigger acts always, except inside a step of the engine: the mark',
-    file: 'src/changes/database/sqlite.ts',
+    file: 'src/databases/sqlite/database.ts',
     find: 'UPDATE sync_clock SET bypass = 1, stamping = NULL',
     replace: 'UPDATE sync_clock SET bypass = NULL, stamping = NULL',
     by: [capture, 'simulation'],
@@ -1480,7 +1480,7 @@ const applying: Mutant[] = [
   {
     name: 'orphans-are-stored',
     hazard: 'parents on another page or in another collection: what violates a constraint waits in the journal',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: 'const orphans = yield* findOrphansAmong(log.database, rows.map(toRow))',
     replace: 'const orphans = yield* findOrphansAmong(log.database, rows.map(toRow).slice(0, 0))',
     by: [rows, 'simulation'],
@@ -1488,7 +1488,7 @@ const applying: Mutant[] = [
   {
     name: 'waiting-rows-are-left-alone',
     hazard: 'what waits is tried again at the end of the pull and in every sync; law 7',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: '    yield* applyTogether(parts, stamp)\n    for (const { taken } of all',
     replace:
       '    for (const part of parts) for (const { id } of part.updates) part.taken.contested.add(id)\n    for (const { taken } of all',
@@ -1497,7 +1497,7 @@ const applying: Mutant[] = [
   {
     name: 'guard',
     hazard: 'the handler took a second, meanwhile the row changed; guard',
-    file: 'src/sync/conflicts.ts',
+    file: 'src/sync/conflicts/conflicts.ts',
     find: 'version.stamp === contested.stamp && unapplied !== undefined && unapplied.json === contested.json',
     replace: 'version !== undefined && unapplied !== undefined && unapplied.json === contested.json',
     by: [rows, 'simulation'],
@@ -1505,7 +1505,7 @@ const applying: Mutant[] = [
   {
     name: 'guard-remote',
     hazard: "the handler took a second, meanwhile the server's version changed; guard",
-    file: 'src/sync/conflicts.ts',
+    file: 'src/sync/conflicts/conflicts.ts',
     find: 'version.stamp === contested.stamp && unapplied !== undefined && unapplied.json === contested.json',
     replace: 'version.stamp === contested.stamp && unapplied !== undefined',
     by: [rows, 'simulation'],
@@ -1513,7 +1513,7 @@ const applying: Mutant[] = [
   {
     name: 'guard-family',
     hazard: 'a removal counts only for the children that were shown',
-    file: 'src/sync/conflicts.ts',
+    file: 'src/sync/conflicts/conflicts.ts',
     find: '  if (family !== contested.family) return // or its children did\n',
     replace: '',
     by: [rows, 'simulation'],
@@ -1529,7 +1529,7 @@ const applying: Mutant[] = [
   {
     name: 'many-rows-one-by-one',
     hazard: 'a removal that takes 10,000 rows along locks the database for a statement of each',
-    file: 'src/changes/database/sqlite-many.ts',
+    file: 'src/databases/sqlite/many.ts',
     find: 'const texts = lists.length < MANY ? undefined : textsOf(lists)',
     replace: 'const texts = undefined as Texts | undefined',
     by: [sqlite],
@@ -1546,7 +1546,7 @@ const applying: Mutant[] = [
   {
     name: 'many-rows-that-need-each-other',
     hazard: 'a chain of 1,000 rows goes with one statement, which SQLite gives up; row by row, children first',
-    file: 'src/changes/database/sqlite-many.ts',
+    file: 'src/databases/sqlite/many.ts',
     find: ' && !(yield* needsItself(table))',
     replace: '',
     by: [sqlite, growth],
@@ -1554,7 +1554,7 @@ const applying: Mutant[] = [
   {
     name: 'many-rows-that-triggers-see',
     hazard: "an application's trigger sees rows go in another order than they are told",
-    file: 'src/changes/database/sqlite-many.ts',
+    file: 'src/databases/sqlite/many.ts',
     find: ' && !(yield* maySkip(table))',
     replace: '',
     by: [sqlite],
@@ -1562,7 +1562,7 @@ const applying: Mutant[] = [
   {
     name: 'halves-through-json',
     hazard: 'a text with half a character is another one after json_each',
-    file: 'src/changes/database/sqlite-many.ts',
+    file: 'src/databases/sqlite/many.ts',
     find: '/\\\\u(0000|d[89a-f])/.test(texts)',
     replace: '/\\\\u0000/.test(texts)',
     by: [sqlite],
@@ -1570,7 +1570,7 @@ const applying: Mutant[] = [
   {
     name: 'nul-through-json',
     hazard: 'a text with NUL ends there after json_each, before SQLite 3.45',
-    file: 'src/changes/database/sqlite-many.ts',
+    file: 'src/databases/sqlite/many.ts',
     find: '/\\\\u(0000|d[89a-f])/.test(texts)',
     replace: '/\\\\ud[89a-f]/.test(texts)',
     by: [sqlite],
@@ -1578,7 +1578,7 @@ const applying: Mutant[] = [
   {
     name: 'many-rows-that-differ-in-more',
     hazard: 'one statement for rows that differ in more than a text',
-    file: 'src/changes/database/sqlite-many.ts',
+    file: 'src/databases/sqlite/many.ts',
     find: ' && list.every((value, i) => i === at || value === one[i])',
     replace: '',
     by: [sqlite],
@@ -1586,7 +1586,7 @@ const applying: Mutant[] = [
   {
     name: 'families-row-by-row',
     hazard: 'a statement for each row that waits: what removals would take along is read for all of them',
-    file: 'src/sync/conflicts.ts',
+    file: 'src/sync/conflicts/conflicts.ts',
     find: '  const families = yield* readFamilies(exchange, isListed ? states.filter(state => !state.unapplied?.remote) : states)\n',
     replace:
       '  const families = new Map()\n  for (const state of states) for (const [id, family] of yield* readFamilies(exchange, [state])) families.set(id, family)\n',
@@ -1603,7 +1603,7 @@ const applying: Mutant[] = [
   {
     name: 'reads-rows-that-were-stored-unread',
     hazard: 'a sync with one changed row reads it after it was stored',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '  if (!latest.size) return\n',
     replace: '',
     by: [statements],
@@ -1611,7 +1611,7 @@ const applying: Mutant[] = [
   {
     name: 'tries-rows-that-were-changed-here',
     hazard: 'rows that were changed on both sides are stored in vain before they are merged',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '!changed.has(u.id) && ',
     replace: '',
     by: [statements],
@@ -1619,7 +1619,7 @@ const applying: Mutant[] = [
   {
     name: 'bases-row-by-row',
     hazard: 'a statement for each pulled row that has left its parent',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '{ base: basesOf(id), isShown',
     replace: '{ base: (yield* readCommonBases(exchange, [{ state, remote }]))(id), isShown',
     by: [statements],
@@ -1627,7 +1627,7 @@ const applying: Mutant[] = [
   {
     name: 'removal-over-waiting-children',
     hazard: 'nor does a removal stand while a child waits; law 9',
-    file: 'src/sync/conflicts.ts',
+    file: 'src/sync/conflicts/conflicts.ts',
     find: '  if ((yield* readUnappliedChildren(exchange, id)).length) return // nor does a removal stand while a child waits\n',
     replace: '',
     by: [rows],
@@ -1635,7 +1635,7 @@ const applying: Mutant[] = [
   {
     name: 'handler-on-half-a-pull',
     hazard: 'the handler decides on half a pull',
-    file: 'src/sync/conflicts.ts',
+    file: 'src/sync/conflicts/conflicts.ts',
     find: 'if (!any || exchanges.some(({ server }) => server.pulling)) return []',
     replace: 'if (!any) return []',
     by: [pushes, 'simulation'],
@@ -1643,7 +1643,7 @@ const applying: Mutant[] = [
   {
     name: 'removal-wins-silently',
     hazard: 'edit against removal, either way: a conflict for the handler, never silent',
-    file: 'src/sync/merge.ts',
+    file: 'src/sync/apply/merge.ts',
     find: 'return { value: local, properties: [], isContested: true }',
     replace: 'return { value: remote, properties: [], isContested: false }',
     by: [rows, 'simulation'],
@@ -1651,7 +1651,7 @@ const applying: Mutant[] = [
   {
     name: 'last-one-wins',
     hazard: 'only contested properties reach the handler, and all of them',
-    file: 'src/sync/merge.ts',
+    file: 'src/sync/apply/merge.ts',
     find: '      properties.push(p)\n',
     replace: '',
     by: [twoDevices, 'simulation'],
@@ -1659,7 +1659,7 @@ const applying: Mutant[] = [
   {
     name: 'merge-without-base',
     hazard: 'images give a three-way merge: changes to different properties merge',
-    file: 'src/sync/merge.ts',
+    file: 'src/sync/apply/merge.ts',
     find: 'else if (known && Object.hasOwn(known, p) && equalValues(ours, known[p]))',
     replace: 'else if (known && Object.hasOwn(known, p) && equalValues(ours, other))',
     by: [twoDevices],
@@ -1667,7 +1667,7 @@ const applying: Mutant[] = [
   {
     name: 'unknown-base-is-nothing',
     hazard: 'born here or not known; law 10',
-    file: 'src/sync/merge.ts',
+    file: 'src/sync/apply/merge.ts',
     find: 'if (base !== undefined && isSameRow(local, base)) return',
     replace: 'if (isSameRow(local, base ?? null)) return',
     by: [servers, 'simulation two'],
@@ -1691,7 +1691,7 @@ const applying: Mutant[] = [
   {
     name: 'unseen-children',
     hazard: "a parent's removal arrives and cascades over a child that was edited or made here; unseen-children",
-    file: 'src/sync/removals.ts',
+    file: 'src/sync/apply/removals.ts',
     find: '    ...removed.filter(isChanged),\n',
     replace: '',
     by: [rows, 'simulation'],
@@ -1699,7 +1699,7 @@ const applying: Mutant[] = [
   {
     name: 'unseen-grandchildren',
     hazard: 'a posted removal cascades over grandchildren that the sender never saw; law 9',
-    file: 'src/sync/batch.ts',
+    file: 'src/sync/push/batch.ts',
     find: '      if (child) visited.add(child)\n',
     replace: '',
     by: [descendants],
@@ -1707,7 +1707,7 @@ const applying: Mutant[] = [
   {
     name: 'cleared-is-never-news',
     hazard: 'an edit of a row that SET NULL clears is still to be told',
-    file: 'src/sync/removals.ts',
+    file: 'src/sync/apply/removals.ts',
     find: 'isLocalChange: !there || !isClean(there, stateOf(row)) })',
     replace: 'isLocalChange: !there })',
     by: [descendants, 'simulation'],
@@ -1715,7 +1715,7 @@ const applying: Mutant[] = [
   {
     name: 'what-goes-along-is-stored-row-by-row',
     hazard: 'a removal that takes thousands of rows along holds the clock for a minute',
-    file: 'src/sync/removals.ts',
+    file: 'src/sync/apply/removals.ts',
     find: '  yield* storeChanges(log, [...freed, ...changes.filter(c => c.stamp === newStamp), ...changes.filter(c => c.stamp !== newStamp)])\n',
     replace: '  for (const change of [...freed, ...changes]) yield* storeChanges(log, [change])\n',
     by: [statements],
@@ -1723,7 +1723,7 @@ const applying: Mutant[] = [
   {
     name: 'what-goes-along-is-read-row-by-row',
     hazard: 'a removal that takes thousands of rows along holds the clock for a minute',
-    file: 'src/sync/removals.ts',
+    file: 'src/sync/apply/removals.ts',
     find: '(yield* readEarly(exchange, removed))',
     replace:
       '(yield* (function* () {\n      const early = []\n      for (const row of removed) early.push(...(yield* readEarly(exchange, [row])))\n      return early\n    })())',
@@ -1732,7 +1732,7 @@ const applying: Mutant[] = [
   {
     name: 'chains-are-walked-to-their-end',
     hazard: 'quadratic work: the removal of a chain is pulled in many steps, each of which walked to its end',
-    file: 'src/sync/removals.ts',
+    file: 'src/sync/apply/removals.ts',
     find: 'return level.filter(row => !early.has(nameOf(row)))',
     replace: 'return level.filter(row => !early.has(nameOf(row)) || true)',
     by: [growth],
@@ -1749,7 +1749,7 @@ const applying: Mutant[] = [
   {
     name: 'unseen-movers',
     hazard: "a parent's removal arrives and takes a child that was moved there here; unseen-children",
-    file: 'src/sync/removals.ts',
+    file: 'src/sync/apply/removals.ts',
     find: '    ...cleared.filter(row => isChanged(row) && isMoved(row)).map(parentOf),\n',
     replace: '',
     by: [rows],
@@ -1757,7 +1757,7 @@ const applying: Mutant[] = [
   {
     name: 'database-cascades',
     hazard: 'inside a marked step foreign-key actions change rows that no trigger stamps',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '      yield* removeDependents(exchange, ids, yield* readDependents(log.database, collection, ids), stamp)\n',
     replace: '',
     by: [servers, 'simulation'],
@@ -1773,7 +1773,7 @@ const applying: Mutant[] = [
   {
     name: 'child-of-a-removed-parent',
     hazard: 'a child arrives for a parent that was removed here: contested together; law 9',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: "isRemovedHere ? 'parent-removed' : 'parent-missing'",
     replace: "isRemovedHere ? 'parent-missing' : 'parent-missing'",
     by: [rows, 'simulation'],
@@ -1781,7 +1781,7 @@ const applying: Mutant[] = [
   {
     name: 'parents-come-back-one-by-one',
     hazard: 'rows of two entities that need each other, both removed here: neither can come back before the other',
-    file: 'src/sync/conflicts.ts',
+    file: 'src/sync/conflicts/conflicts.ts',
     find: '    if (isInPush(there.server, state)) yield* restore(there, state, remote, stamp)\n    else',
     replace:
       '    if (there.collection !== exchange.collection || isInPush(there.server, state)) yield* restore(there, state, remote, stamp)\n    else',
@@ -1790,7 +1790,7 @@ const applying: Mutant[] = [
   {
     name: 'grandparents-do-not-wait',
     hazard: 'a row waits for a word, and the removal of what is above its parent takes it along on the server; law 9',
-    file: 'src/sync/held.ts',
+    file: 'src/sync/push/held.ts',
     find: '        addParents(next, parent, id, baseOf(there.server, state) ?? null)\n',
     replace: '',
     by: ['spec/hazards/descendants.spec.ts'],
@@ -1799,7 +1799,7 @@ const applying: Mutant[] = [
     name: 'circles-go-by-the-cascade',
     hazard:
       'inside a marked step a cascade changes rows that no trigger stamps: a row that hangs on what hangs on it goes without a tombstone',
-    file: 'src/sync/removals.ts',
+    file: 'src/sync/apply/removals.ts',
     find: 'yield* storeChanges(log, [...freed, ',
     replace: 'yield* storeChanges(log, [',
     by: ['spec/stories/circles.spec.ts'],
@@ -1807,7 +1807,7 @@ const applying: Mutant[] = [
   {
     name: 'child-without-its-parent',
     hazard: 'whoever takes the child takes the parent back; law 9',
-    file: 'src/sync/conflicts.ts',
+    file: 'src/sync/conflicts/conflicts.ts',
     find: '    const parents = yield* takeParents(exchange, id, value, stamp)\n',
     replace: '    const parents: Resolved[] = []\n',
     by: [rows, 'simulation'],
@@ -1831,7 +1831,7 @@ const applying: Mutant[] = [
   {
     name: 'removed-rows-hold-their-values',
     hazard: 'a unique value is released and taken in one page, by a row that goes and another one to which its child moves',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '    if (yield* applyFreed(applicable, removals, stamp)) return\n',
     replace: '',
     by: [uniqueValues],
@@ -1887,7 +1887,7 @@ const applying: Mutant[] = [
   {
     name: 'not-unique-is-for-good',
     hazard: 'a row refused as not-unique is told again when the row that had the value has changed',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '  if (rows.some(({ row }) => row.value === null || row.partial)) yield* freeRejected(exchanges)\n',
     replace: '',
     by: [uniqueValues],
@@ -1895,7 +1895,7 @@ const applying: Mutant[] = [
   {
     name: 'told-again-in-any-order',
     hazard: 'rows that shift their unique values by one, over several pushes, arrive: told again in the order in which they let go',
-    file: 'src/sync/refusals.ts',
+    file: 'src/sync/push/rejections.ts',
     find: '  return levels.map(level => level.map(({ change }) => change.id))',
     replace: '  return [levels.flatMap(level => level.map(({ change }) => change.id))]',
     by: [uniqueValues],
@@ -1911,7 +1911,7 @@ const applying: Mutant[] = [
   {
     name: 'taken-values-break-the-pull',
     hazard: 'a unique constraint other than the id: waits in the journal',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: "return error.kind === 'unique' ? 'not-unique' :",
     replace: "return error.kind === 'unique' ? undefined :",
     by: [rows],
@@ -1919,7 +1919,7 @@ const applying: Mutant[] = [
   {
     name: 'stamps-may-be-brought-along',
     hazard: '`INSERT … SELECT *`, a data-only restore: the trigger overrides the stamp, always',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: 'AFTER UPDATE OF ${all}, "_lastChange" ON',
     replace: 'AFTER UPDATE OF ${all} ON',
     by: [capture],
@@ -1927,7 +1927,7 @@ const applying: Mutant[] = [
   {
     name: 'inserts-are-not-stamped',
     hazard: 'capture is in the database: every insert is stamped',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
     replace: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}\n    ${dropTombstone}`,\n    // before',
     by: [capture],
@@ -1935,7 +1935,7 @@ const applying: Mutant[] = [
   {
     name: 'births-are-not-kept',
     hazard: 'born here or not known: only what the application made has "nothing" as its base; law 10',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
     replace: '    ${writeReplacedTombstones()}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
     by: [capture, 'simulation'],
@@ -1943,7 +1943,7 @@ const applying: Mutant[] = [
   {
     name: 'edits-keep-no-image',
     hazard: 'whoever replaces a version keeps it: triggers; law 4',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: 'WHEN ${notOurs} AND ${isChange} BEGIN',
     replace: 'WHEN 0 AND ${isChange} BEGIN',
     by: [capture, twoDevices],
@@ -1951,7 +1951,7 @@ const applying: Mutant[] = [
   {
     name: 'written-stamps-keep-no-image',
     hazard: 'a stamp that somebody wrote replaces a version, which is kept; law 4',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: 'BEFORE UPDATE OF ${all}, "_lastChange" ON',
     replace: 'BEFORE UPDATE OF ${all} ON',
     by: [capture],
@@ -1959,7 +1959,7 @@ const applying: Mutant[] = [
   {
     name: 'update-or-replace-buries-nobody',
     hazard: 'INSERT OR REPLACE, UPDATE OR REPLACE: rows that go without a delete trigger get tombstones',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: '    ${writeReplacedTombstones(` AND id IS NOT ${newKey}`)}`,\n    rename',
     replace: '    DELETE FROM sync_replaced;`,\n    rename',
     by: [capture],
@@ -1967,7 +1967,7 @@ const applying: Mutant[] = [
   {
     name: 'first-image-is-overwritten',
     hazard: "the first image of a row is the true one: an application's trigger may change it once more",
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: '      WHERE _sync_removed -- the first',
     replace: '      WHERE 1 -- the first',
     by: [capture],
@@ -1975,7 +1975,7 @@ const applying: Mutant[] = [
   {
     name: 'tombstone-stays-under-a-row',
     hazard: 'a row that is made anew has no tombstone',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
     replace: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}\n    ${stampRow}`,\n    // before',
     by: [capture],
@@ -1983,7 +1983,7 @@ const applying: Mutant[] = [
   {
     name: 'removals-leave-no-tombstone',
     hazard: 'capture is in the database: every removal leaves a tombstone',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: '    ${keepOld}\n    ${writeTombstone(`${oldKey}, ${now} WHERE true`)}\n    DELETE FROM sync_replaced',
     replace: '    ${keepOld}\n    DELETE FROM sync_replaced',
     by: [capture],
@@ -1991,7 +1991,7 @@ const applying: Mutant[] = [
   {
     name: 'or-replace-unnoticed',
     hazard: '`INSERT OR REPLACE` fires no delete trigger without `recursive_triggers`',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: 'WHEN ${notOurs} AND EXISTS (SELECT 1 FROM ${name} x WHERE ${takenByInsert}) BEGIN',
     replace: 'WHEN ${notOurs} AND 0 AND EXISTS (SELECT 1 FROM ${name} x WHERE ${takenByInsert}) BEGIN',
     by: [capture],
@@ -1999,7 +1999,7 @@ const applying: Mutant[] = [
   {
     name: 'update-or-replace-unnoticed',
     hazard: '`UPDATE OR REPLACE` fires no delete trigger without `recursive_triggers`',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: 'WHEN ${notOurs} AND EXISTS (SELECT 1 FROM ${name} x WHERE ${takenByUpdate}) BEGIN',
     replace: 'WHEN ${notOurs} AND 0 AND EXISTS (SELECT 1 FROM ${name} x WHERE ${takenByUpdate}) BEGIN',
     by: [capture],
@@ -2007,7 +2007,7 @@ const applying: Mutant[] = [
   {
     name: 'renamed-keys-unnoticed',
     hazard: 'capture is in the database: a key that is changed is a removal and a row',
-    file: 'src/changes/database/triggers.ts',
+    file: 'src/databases/sqlite/triggers.ts',
     find: '    ${writeTombstone(`${oldKey}, ${now} WHERE true`)}\n    ${keepAbsentBaseOfNew}',
     replace: '    ${keepAbsentBaseOfNew}',
     by: [capture],
@@ -2015,7 +2015,7 @@ const applying: Mutant[] = [
   {
     name: 'automatic-columns-conflict',
     hazard: '`@UpdateDateColumn`, `@VersionColumn` change by themselves: no conflict, the later one stands',
-    file: 'src/sync/merge.ts',
+    file: 'src/sync/apply/merge.ts',
     find: '    else if (isAutomatic(p)) value[p] = later(ours, other) as never\n',
     replace: '',
     by: [values],
@@ -2023,7 +2023,7 @@ const applying: Mutant[] = [
   {
     name: 'stamps-are-collected',
     hazard: 'a read-only client collects the stamps of all that it ever pulled',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '    yield* acknowledge(exchanges, exchange => limitIn(limit, exchange), undefined, more)\n',
     replace: '',
     by: [pushes, 'simulation'],
@@ -2031,7 +2031,7 @@ const applying: Mutant[] = [
   {
     name: 'images-are-not-pruned',
     hazard: 'images that are no base any more go',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '  for (const { collection, server } of yield* withBases(exchanges)) yield* pruneBases(log.database, collection, server)\n',
     replace: '',
     by: [pushes, 'simulation'],
@@ -2039,7 +2039,7 @@ const applying: Mutant[] = [
   {
     name: 'absent-is-null',
     hazard: 'schema differs: absent is not null',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '    if (known && Object.hasOwn(known, property)) value[property] = known[property] as never\n',
     replace: '    value[property] = (held[property] ?? null) as never\n',
     by: [values],
@@ -2052,7 +2052,7 @@ const ofValues: Mutant[] = [
   {
     name: 'base64-by-a-grouped-expression',
     hazard: 'no grouped regular expression over values: engines take the stack for it',
-    file: 'src/changes/values/base64.ts',
+    file: 'src/databases/values/base64.ts',
     find: 'if (text.length % 4 !== 0) return undefined',
     replace: 'if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text)) return undefined',
     by: [lengths, photos],
@@ -2060,7 +2060,7 @@ const ofValues: Mutant[] = [
   {
     name: 'parsed-before-its-length-is-seen',
     hazard: 'lengths are checked before values are parsed',
-    file: 'src/changes/values/columnType.ts',
+    file: 'src/databases/values/columnType.ts',
     find: "typeof value === 'string' && value.length > longest ?",
     replace: "typeof value === 'string' && value.length > longest * 1e9 ?",
     by: [lengths],
@@ -2068,7 +2068,7 @@ const ofValues: Mutant[] = [
   {
     name: 'rounded-numbers-are-taken',
     hazard: 'JSON numbers beyond 2^53 are rejected, not rounded',
-    file: 'src/changes/values/columnType.ts',
+    file: 'src/databases/values/columnType.ts',
     find: '!Number.isSafeInteger(value))\n    reject(',
     replace: '!Number.isSafeInteger(value) && false)\n    reject(',
     by: [lengths],
@@ -2076,7 +2076,7 @@ const ofValues: Mutant[] = [
   {
     name: 'binaries-as-digits-on-mysql',
     hazard: 'a photo of 10 MB fits into max_allowed_packet',
-    file: 'src/changes/database/mysql-connection.ts',
+    file: 'src/databases/mysql/connection.ts',
     find: 'bytes.length < 10_000 ?',
     replace: 'bytes.length < 1e12 ?',
     by: [photos],
@@ -2084,7 +2084,7 @@ const ofValues: Mutant[] = [
   {
     name: 'bigints-are-rounded',
     hazard: 'values: bigint beyond 2^53',
-    file: 'src/changes/values/sqliteNumbers.ts',
+    file: 'src/databases/sqlite/values/numbers.ts',
     find: '`THEN CAST(${expression} AS TEXT) ELSE ${expression} END`',
     replace: '`THEN ${expression} ELSE ${expression} END`',
     by: [values],
@@ -2092,7 +2092,7 @@ const ofValues: Mutant[] = [
   {
     name: 'infinity-is-null',
     hazard: 'values: NaN and infinity, for which JSON has no number',
-    file: 'src/changes/values/sqliteNumbers.ts',
+    file: 'src/databases/sqlite/values/numbers.ts',
     find: 'return Number.isFinite(cell) ? cell + 0 : String(cell)',
     replace: 'return cell + 0',
     by: [values],
@@ -2100,7 +2100,7 @@ const ofValues: Mutant[] = [
   {
     name: 'local-dates',
     hazard: "values: local-time dates ('2026-01-01 00:00:00')",
-    file: 'src/changes/values/dates.ts',
+    file: 'src/databases/values/dates.ts',
     find: 'return midnight + (',
     replace: 'return midnight + new Date(midnight).getTimezoneOffset() * 60_000 + (',
     by: [everyValue],
@@ -2108,7 +2108,7 @@ const ofValues: Mutant[] = [
   {
     name: 'seconds-are-milliseconds',
     hazard: 'values: seconds against milliseconds',
-    file: 'src/changes/values/dates.ts',
+    file: 'src/databases/values/dates.ts',
     find: 'Math.abs(value) > largestSeconds ? Math.trunc(value) : Math.round(value * 1000)',
     replace: 'Math.trunc(value)',
     by: [values],
@@ -2116,7 +2116,7 @@ const ofValues: Mutant[] = [
   {
     name: 'lone-surrogates',
     hazard: 'values: NUL and lone surrogates',
-    file: 'src/changes/values/texts.ts',
+    file: 'src/databases/values/texts.ts',
     find: "return /\\p{Surrogate}/u.test(value) ? reject('contains half a character (a lone surrogate)') : value",
     replace: 'return value',
     by: [values],
@@ -2124,7 +2124,7 @@ const ofValues: Mutant[] = [
   {
     name: 'nul-in-texts',
     hazard: 'values: NUL and lone surrogates',
-    file: 'src/changes/values/texts.ts',
+    file: 'src/databases/values/texts.ts',
     find: "  if (value.includes('\\0')) return reject('contains a NUL character')\n",
     replace: '',
     by: [values],
@@ -2132,7 +2132,7 @@ const ofValues: Mutant[] = [
   {
     name: 'texts-end-at-nul',
     hazard: 'values: NUL in a text that is stored already',
-    file: 'src/changes/values/texts.ts',
+    file: 'src/databases/values/texts.ts',
     find: ' OR instr(${expression}, char(0)) THEN',
     replace: ' THEN',
     by: [values],
@@ -2140,7 +2140,7 @@ const ofValues: Mutant[] = [
   {
     name: 'blobs-are-texts',
     hazard: 'values: Uint8Array',
-    file: 'src/changes/values/base64.ts',
+    file: 'src/databases/values/base64.ts',
     find: '  return binary.length === (text.length / 4) * 3 - padded ? bytesOf(binary) : undefined\n',
     replace: '  return bytesOf(binary)\n',
     by: [lengths],
@@ -2148,7 +2148,7 @@ const ofValues: Mutant[] = [
   {
     name: 'jsonb-is-read-raw',
     hazard: 'values: jsonb in sql.js',
-    file: 'src/changes/values/texts.ts',
+    file: 'src/databases/values/texts.ts',
     find: 'THEN json(${expression}) ELSE',
     replace: 'THEN ${expression} ELSE',
     by: [values],
@@ -2156,7 +2156,7 @@ const ofValues: Mutant[] = [
   {
     name: 'a-browser-loads-every-database',
     hazard: 'a browser loads the code of databases that it never has',
-    file: 'src/changes/database/open.ts',
+    file: 'src/databases/open.ts',
     find: "import { sqliteDatabase } from './sqlite.js'",
     replace: "import { postgresDatabase as sqliteDatabase } from './postgres.js'",
     by: [browser],
@@ -2164,7 +2164,7 @@ const ofValues: Mutant[] = [
   {
     name: 'the-session-spells',
     hazard: 'values on PostgreSQL: what the session, the role or the database set decides how they are spelled',
-    file: 'src/changes/database/postgres-step.ts',
+    file: 'src/databases/postgres/transaction.ts',
     find: ", true), ${PINNED.join(', ')}`",
     replace: ', true)`',
     by: [spelledThere],
@@ -2172,7 +2172,7 @@ const ofValues: Mutant[] = [
   {
     name: 'a-lax-session-cuts-values',
     hazard: 'values on MySQL: what the sql_mode of the session would let pass in silence',
-    file: 'src/changes/database/mysql.ts',
+    file: 'src/databases/mysql/database.ts',
     find: "@@SESSION.sql_mode = 'STRICT_ALL_TABLES',",
     replace: '@@SESSION.sql_mode = @@sql_mode,',
     by: [spelledThereMysql],
@@ -2180,7 +2180,7 @@ const ofValues: Mutant[] = [
   {
     name: 'a-session-stays-strict',
     hazard: 'values on MySQL: the connection is the application’s, and gets its sql_mode back',
-    file: 'src/changes/database/mysql.ts',
+    file: 'src/databases/mysql/database.ts',
     find: '= coalesce(@sync_sql_mode, @@GLOBAL.sql_mode)',
     replace: '= @@sql_mode',
     by: [spelledThereMysql],
@@ -2188,7 +2188,7 @@ const ofValues: Mutant[] = [
   {
     name: 'mariadb-makes-null-of-it',
     hazard: 'values that MariaDB alone parses: it makes NULL of what it cannot read',
-    file: 'src/changes/database/mysql.ts',
+    file: 'src/databases/mysql/database.ts',
     find: "cells.get(n) == null ? '22007' : null",
     replace: 'cells.get(n) == null ? null : null',
     by: [spelledThereMysql],
@@ -2212,7 +2212,7 @@ const ofValues: Mutant[] = [
   {
     name: 'moments-in-words',
     hazard: 'values that PostgreSQL alone parses: `now` and `today` are other values a moment later',
-    file: 'src/changes/values/postgresTexts.ts',
+    file: 'src/databases/postgres/values/texts.ts',
     find: "? reject('is not written in digits') : text",
     replace: '? text : text',
     by: [spelledThere],
@@ -2220,7 +2220,7 @@ const ofValues: Mutant[] = [
   {
     name: 'keys-of-json-have-an-order',
     hazard: 'values: the order of JSON keys does not matter',
-    file: 'src/changes/values/equalValues.ts',
+    file: 'src/databases/values/equalValues.ts',
     find: 'keys.every(key => Object.hasOwn(b, key) && equalValues(a[key], b[key]))',
     replace: 'JSON.stringify(a) === JSON.stringify(b)',
     by: [values],
@@ -2329,7 +2329,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'partitions-have-no-triggers',
     hazard: 'what is written to a partition of PostgreSQL directly',
-    file: 'src/changes/database/postgres.ts',
+    file: 'src/databases/postgres/database.ts',
     find: '[top, ...(isCloned ? [] : places)]',
     replace: '[top, ...(isCloned ? [] : places.slice(0, 0))]',
     by: [partitions],
@@ -2337,7 +2337,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'heirs-are-not-refused',
     hazard: 'tables that inherit from a synced one: their rows are seen, their changes are not',
-    file: 'src/changes/database/postgres.ts',
+    file: 'src/databases/postgres/database.ts',
     find: 'if (present.heirs.length)',
     replace: 'if (present.heirs.length > 99)',
     by: [partitions],
@@ -2345,7 +2345,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'schemas-share-our-tables',
     hazard: 'two schemas of one PostgreSQL database share our tables through the search path',
-    file: 'src/changes/database/postgres-tables.ts',
+    file: 'src/databases/postgres/tables.ts',
     find: "`to_regclass(quote_ident(current_schema()) || '.' || quote_ident(${name}))`",
     replace: '`to_regclass(quote_ident(${name}))`',
     by: [schemas],
@@ -2353,7 +2353,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'the-path-of-the-session-decides',
     hazard: 'our tables live in the schema of the data source, by its name',
-    file: 'src/changes/database/postgres-step.ts',
+    file: 'src/databases/postgres/transaction.ts',
     find: "const first = schema === undefined ? '' :",
     replace: "const first = schema !== '' ? '' :",
     by: [schemas],
@@ -2361,7 +2361,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'a-step-silences-other-schemas',
     hazard: 'two data sources on two schemas do not see each other',
-    file: 'src/changes/database/postgres-triggers.ts',
+    file: 'src/databases/postgres/triggers.ts',
     find: 'IS DISTINCT FROM ${text(place.suffix)})`',
     replace: "IS NOT DISTINCT FROM '')`",
     by: [schemas],
@@ -2385,7 +2385,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'deep-json-is-sent',
     hazard: 'one bad row blocks the queue for ever: a device sets aside what is nested too deep',
-    file: 'src/sync/batch.ts',
+    file: 'src/sync/push/batch.ts',
     find: 'const property = value && deepProperty(value)',
     replace: 'const property = undefined as string | undefined',
     by: [poison],
@@ -2654,7 +2654,7 @@ const ofSizes: Mutant[] = [
   {
     name: 'pages-stay-as-large',
     hazard: 'a page that does not arrive in time is asked for smaller',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: 'server.pageSize = Math.max(1, Math.floor(limit / 4))',
     replace: 'server.pageSize = limit',
     by: [largeAnswers],
@@ -2662,7 +2662,7 @@ const ofSizes: Mutant[] = [
   {
     name: 'pages-grow-on-a-slow-line',
     hazard: 'a page that is twice as large may not arrive in time, or be too large',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: 'if (!pulled.isNearLimit) limit =',
     replace: 'limit =',
     by: [largeAnswers],
@@ -2670,7 +2670,7 @@ const ofSizes: Mutant[] = [
   {
     name: 'answers-without-a-bound',
     hazard: 'answers are bounded by bytes',
-    file: 'src/sync/body.ts',
+    file: 'src/sync/http/body.ts',
     find: '      if (parser.bytes <= largest) continue\n',
     replace: '      if (parser.bytes >= 0) continue\n',
     by: [largeAnswers],
@@ -2678,7 +2678,7 @@ const ofSizes: Mutant[] = [
   {
     name: 'pushes-are-read-whole',
     hazard: 'pages and batches are counted in rows, and rows are megabytes',
-    file: 'src/sync/localChanges.ts',
+    file: 'src/sync/push/localChanges.ts',
     find: '    bytes: LARGEST_READ,\n',
     replace: '',
     by: [largeAnswers],
@@ -2686,7 +2686,7 @@ const ofSizes: Mutant[] = [
   {
     name: 'next-for-ever',
     hazard: 'a server that repeats its `next` is asked without end',
-    file: 'src/sync/question.ts',
+    file: 'src/sync/pull/question.ts',
     find: 'if (next !== undefined && turned.has(next)) reject',
     replace: 'if (next !== undefined && turned.size > 1_000) reject',
     by: [largeAnswers],
@@ -2694,7 +2694,7 @@ const ofSizes: Mutant[] = [
   {
     name: 'size-is-unpushed',
     hazard: 'a row larger than the limits is set aside with its size',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: 'The row has ${new TextEncoder().encode(body).length - 2} bytes as JSON. ',
     replace: '',
     by: [largeAnswers],
@@ -2707,7 +2707,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'ignored-is-forgotten',
     hazard: "a newer client's property is unknown to the server, acknowledged, and later overwritten",
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '    if (own.length) yield* noteIgnoredOf(',
     replace: '    if (own.length < 0) yield* noteIgnoredOf(',
     by: [versions],
@@ -2715,7 +2715,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'ignored-is-base',
     hazard: 'no version that a server knows has a property which it ignored',
-    file: 'src/changes/remotes.ts',
+    file: 'src/changes/servers.ts',
     find: 'return base && state.ignored.length ? withoutIgnored(base, state) : base',
     replace: 'return base && state.ignored.length < 0 ? withoutIgnored(base, state) : base',
     by: [versions],
@@ -2723,7 +2723,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'ignored-is-overwritten',
     hazard: 'what another client wrote to a property that the server ignored of ours does not win without a conflict',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: 'const isWhole = !collection.parents.length && !state.ignored.length',
     replace: 'const isWhole = !collection.parents.length',
     by: [versions],
@@ -2731,7 +2731,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'ignored-is-never-asked-about',
     hazard: 'a client pushes what a server ignored when the server has a column for it',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: 'ask(question, question.properties ? null : etagOf(asked))',
     replace: 'ask(question, etagOf(asked))',
     by: [versions],
@@ -2739,7 +2739,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'ignored-stays-noted',
     hazard: 'what the server has said of a property, it has a column for',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '    yield* forgetIgnored(database, server.id, known)\n',
     replace: '',
     by: [versions],
@@ -2747,7 +2747,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'what-the-server-never-heard-of-is-agreed',
     hazard: 'the server gets the column, and its default replaces a value of a row that was made on both sides',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: 'properties: unknownThere(collection, candidate) }',
     replace: 'properties: unknownThere(collection, candidate).slice(0, 0) }',
     by: [versions],
@@ -2755,7 +2755,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'removal-takes-edits-of-ignored',
     hazard: 'a removal on the server takes along an edit of a value for which it has no column',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: 'remote !== null || !isEditOfIgnored(exchange, state)',
     replace: 'remote !== null || state.id.length >= 0',
     by: [versions],
@@ -2763,7 +2763,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'pending-forgets-ignored',
     hazard: 'the journal lists what the server has ignored',
-    file: 'src/sync/pending.ts',
+    file: 'src/sync/conflicts/pending.ts',
     find: '  yield* readIgnoredRows(exchange, take)\n',
     replace: '',
     by: [versions],
@@ -2776,7 +2776,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'parts-for-old-servers',
     hazard: 'a server of 2011 gets a part of a row',
-    file: 'src/sync/batch.ts',
+    file: 'src/sync/push/batch.ts',
     find: '  if (server.serverHistory === null) return { id, value, partial: false }\n',
     replace: '',
     by: [oldServers],
@@ -2784,7 +2784,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'undecided-is-given-up',
     hazard: 'an unanswered push to a server of 2011: what comes back as it was sent is ours',
-    file: 'src/sync/push.ts',
+    file: 'src/sync/push/push.ts',
     find: '      await leaveUndecided(session, push)',
     replace: '      await endPush(session, push)',
     by: [oldServers],
@@ -2792,7 +2792,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'sent-and-removed-is-forgotten',
     hazard: 'a row that was made, sent and removed while the push was undecided comes back when the push arrives late',
-    file: 'src/sync/pull.ts',
+    file: 'src/sync/pull/pull.ts',
     find: '    if (gone.length) yield* applyDecided(',
     replace: '    if (gone.length < 0) yield* applyDecided(',
     by: [oldServers],
@@ -2800,7 +2800,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'shown-in-part',
     hazard: 'an unanswered push to a server of 2011, and others changed other properties of the row since',
-    file: 'src/sync/undecided.ts',
+    file: 'src/sync/pull/undecided.ts',
     find: 'return { base: count ? { ...base, ...shown } : base, isShown: count > 0 }',
     replace: 'return { base, isShown: false }',
     by: [oldServers],
@@ -2808,7 +2808,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'shown-is-forgotten',
     hazard: 'an unanswered push whose row is contested: what it shows of ours is no conflict with oneself',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: 'if (known.base && known.isShown)\n        yield*',
     replace: 'if (known.base && known.isShown && id.length < 0) yield*',
     by: [oldServers],
@@ -2816,7 +2816,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'rounded-dates',
     hazard: 'a server of 2011 keeps dates as seconds: a rounded one is no change of somebody else',
-    file: 'src/sync/undecided.ts',
+    file: 'src/sync/pull/undecided.ts',
     find: 'Math.abs(dateToNumber(ours[p]) - dateToNumber(remote[p])) < 1',
     replace: 'dateToNumber(ours[p]) === dateToNumber(remote[p])',
     by: ['spec/stories/oldServerRandom.spec.ts'],
@@ -2824,7 +2824,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'no-overlap',
     hazard: 'a server of 2011 reads its clock after its rows',
-    file: 'src/sync/question.ts',
+    file: 'src/sync/pull/question.ts',
     find: 'Math.max(0, date - OVERLAP)',
     replace: 'Math.max(0, date)',
     by: [oldServers],
@@ -2832,7 +2832,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'overlap-is-news',
     hazard: 'what a server of 2011 tells once more says nothing',
-    file: 'src/sync/take.ts',
+    file: 'src/sync/apply/apply.ts',
     find: '    if (server.serverHistory === null && !state.unapplied && base !== undefined && isSameRow(remote, base)) continue\n',
     replace: '',
     by: [oldServers],
@@ -2840,7 +2840,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'clock-went-back',
     hazard: 'a server whose `now` lies below the `since` that was asked',
-    file: 'src/sync/question.ts',
+    file: 'src/sync/pull/question.ts',
     find: '  if (now < since && !reset)',
     replace: '  if (now < 0 && !reset)',
     by: [oldServers],
@@ -2848,7 +2848,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'status-error',
     hazard: 'a refusal of a server of 2011 is told with its text',
-    file: 'src/sync/reply.ts',
+    file: 'src/sync/http/reply.ts',
     find: "?.status === 'error') throw rejection(reply)",
     replace: "?.status === 'rejected') throw rejection(reply)",
     by: [oldServers],

@@ -1,8 +1,8 @@
 // A conflict handler that says what it was shown, and decides at random.
 
 import type { DataSource } from 'typeorm'
-import type { Conflict, ConflictHandler } from '../../src/sync/handlers.js'
-import { preferLocalConflictHandler, preferRemoteConflictHandler } from '../../src/sync/handlers.js'
+import type { Conflict, ConflictHandler } from '../../src/sync/conflicts/handlers.js'
+import { preferLocalConflictHandler, preferRemoteConflictHandler } from '../../src/sync/conflicts/handlers.js'
 import { PROPERTIES, type Said } from './open.js'
 
 type Row = Record<string, unknown> & { item?: { id?: string } | null }

@@ -2,7 +2,7 @@
 // that can be undone.
 
 import { SyncError } from '../../src/errors.js'
-import { SyncJournal } from '../../src/sync/journal.js'
+import { SyncJournal } from '../../src/sync/conflicts/journal.js'
 import type { SimulatedDatabase } from './databases.js'
 import { type Cells, cellsOf, isGone, isSame, type Oracle, type Value } from './oracle.js'
 import type { Random } from './random.js'

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { isMainThread, MessageChannel, type MessagePort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads'
 import mysql from 'mysql2/promise'
 import pg from 'pg'
-import type { Row } from '../../src/changes/database/database.js'
+import type { Row } from '../../src/databases/database.js'
 
 export interface Statement {
   readonly sql: string

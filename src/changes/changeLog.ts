@@ -1,9 +1,9 @@
 // The change log of one database: its clock, the synced collections and the steps in which they change.
 
 import type { DataSource } from 'typeorm'
+import type { Database } from '../databases/database.js'
 import { SyncConfigurationError } from '../errors.js'
 import type { Collection } from './collection.js'
-import type { Database } from './database/database.js'
 
 export interface ChangeLog {
   readonly dataSource: DataSource

@@ -1,9 +1,9 @@
 // Constraints that a database looks at when the step ends are looked at before: there it could only fail as a whole.
 
+import { type Database, query, quote, type Transaction } from '../databases/database.js'
 import { ConstraintError } from '../errors.js'
 import type { ChangeLog } from './changeLog.js'
 import { keyOf, type Reference } from './collection.js'
-import { type Database, query, quote, type Transaction } from './database/database.js'
 import { groupBy } from './groupBy.js'
 import type { Change } from './order.js'
 

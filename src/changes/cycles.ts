@@ -1,7 +1,7 @@
 // Self-references, such as a folder's parent: two sides that each move a row may close a circle that neither of them has made.
 
+import { type Database, query, quote, type Transaction } from '../databases/database.js'
 import type { Collection, Reference } from './collection.js'
-import { type Database, query, quote, type Transaction } from './database/database.js'
 
 /** The references of a collection to itself in which a circle is a mistake. */
 export const treesOf = (collection: Collection): Reference[] =>

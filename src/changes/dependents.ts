@@ -1,8 +1,8 @@
 // What a removal takes along by foreign keys: the engine does it itself, with stamps, before the parent goes. Read level by level, each
 // reference of a level with one statement, however many rows there are.
 
+import { type Database, queryCells, quote, type Transaction } from '../databases/database.js'
 import type { Collection, Reference } from './collection.js'
-import { type Database, queryCells, quote, type Transaction } from './database/database.js'
 import { parentsFirst } from './parentsFirst.js'
 
 /** A row that a removal reaches by a foreign key. */

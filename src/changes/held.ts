@@ -2,10 +2,10 @@
 //
 // Most columns know that themselves. Of others the database alone does (`isSpelledThere`): it is asked, for all rows at once.
 
+import type { Database, Transaction } from '../databases/database.js'
 import { ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import type { Database, Transaction } from './database/database.js'
 
 export interface Held {
   /** The properties of the row for which there are columns, as the database gives them back. */

@@ -1,9 +1,9 @@
 // Values that a server has ignored, for it has no column for them yet, and references that are put off, for it has no such row yet: they are not
 // pushed, whatever the stamp of their row says. No version of the row that this server knows has such a property; a reference is null there.
 
+import { type Database, first, query, quote, type Transaction } from '../databases/database.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { type Database, first, query, quote, type Transaction } from './database/database.js'
 
 /** Notes which properties of rows this server has ignored. Of those that were pushed (null: the row was removed) it knows the others. */
 export function* noteIgnored(

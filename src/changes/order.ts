@@ -2,13 +2,13 @@
 // whole: a unique value is released before it is taken, a row is there before others need it, and goes when none needs it any more. A cycle is
 // broken by a row that changes twice.
 
+import type { UniqueIndex } from '../databases/database.js'
 import type { Json, WireRow } from '../protocol/messages.js'
 import { type Collection, keyOf, type Reference } from './collection.js'
-import type { UniqueIndex } from './database/database.js'
+import { type ColumnCodec, equalValues } from './columns.js'
 import { componentsOf, cyclesOf, type Edge, levelsOf } from './graph.js'
-import type { ServerState } from './remotes.js'
 import type { Version } from './rows.js'
-import { type ColumnCodec, equalValues } from './values.js'
+import type { ServerState } from './servers.js'
 
 /** A row to be written: `value` has the properties that are to be set, and for a new row all that there are; null removes it. */
 export interface Write {

@@ -1,9 +1,9 @@
 // Pages of what changed in several collections: parts of one order, by stamp, then by collection, then by id. Which collections a page has room
 // for is found out by indexes, so that no more rows are read than it has.
 
+import { type Database, query, quote, type Transaction } from '../databases/database.js'
 import type { Update } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { type Database, query, quote, type Transaction } from './database/database.js'
 import { compareIds, LAST, type Place, readChangePage } from './rows.js'
 
 /** A place in the order of the changes of several collections. */

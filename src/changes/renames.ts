@@ -1,7 +1,7 @@
 // A table or column that a migration renamed: what is known of it moves along. What an entity is called on the wire survives.
 
+import { baseTableNameOf, copiesOf, type Database, query, quote, type Table, type Transaction } from '../databases/database.js'
 import type { Collection } from './collection.js'
-import { baseTableNameOf, copiesOf, type Database, query, quote, type Table, type Transaction } from './database/database.js'
 
 /** What stood at an entity's last set-up, by its table. */
 interface Known {

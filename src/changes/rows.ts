@@ -1,9 +1,9 @@
 // Reading rows: the version of an id, be it a row, a tombstone or nothing, and what changed since a stamp.
 
+import { type Cell, type Database, first, query, queryCells, quote, type Transaction } from '../databases/database.js'
 import type { Update, WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { type Cell, type Database, first, query, queryCells, quote, type Transaction } from './database/database.js'
-import type { ColumnCodec } from './values.js'
+import type { ColumnCodec } from './columns.js'
 
 /** What stands at an id: a row, or null where it was removed (with the stamp of that) or never was (stamp 0). */
 export interface Version {

@@ -1,9 +1,9 @@
 // The set-up of a change log: our tables, image tables and triggers, and stamps for rows that have none.
 
+import { copiesOf, type Database, query, type Row, savepoint, type TableState, type Transaction } from '../databases/database.js'
 import { SyncSchemaError } from '../errors.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
-import { copiesOf, type Database, query, type Row, savepoint, type TableState, type Transaction } from './database/database.js'
 import { moveRenamed, noteNames, tablesBefore } from './renames.js'
 
 /** Brings the database in line with the synced entities. Throws SyncSchemaError where a table or column is missing. */

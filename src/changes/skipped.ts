@@ -1,9 +1,9 @@
 // Writes that the database skipped without an error: by a trigger of the application's (RETURN NULL, RAISE(IGNORE)), a rule, or a policy.
 
+import { type Database, query, quote, Rollback, savepoint, type Transaction } from '../databases/database.js'
 import { ConstraintError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import { type Database, query, quote, Rollback, savepoint, type Transaction } from './database/database.js'
 
 interface Written {
   readonly id: string

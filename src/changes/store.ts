@@ -1,13 +1,13 @@
 // Storing rows, the other face of the change log: whoever replaces a version keeps it, for every server that knows it (law 4).
 
+import { type Database, query, quote, rowsOf, savepoint, type Transaction } from '../databases/database.js'
 import { ConstraintError, ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
 import { type Collection, keyOf } from './collection.js'
-import { type Database, query, quote, rowsOf, savepoint, type Transaction } from './database/database.js'
 import type { Write } from './order.js'
-import type { ServerState } from './remotes.js'
 import { NEVER, type Version } from './rows.js'
+import type { ServerState } from './servers.js'
 import { rejectSkipped } from './skipped.js'
 import { storeChanges } from './storeChanges.js'
 

@@ -1,17 +1,17 @@
 // Stores changes: in an order in which the database takes them, all of them or none; or all but those that it does not take.
 
+import { type Database, Rollback, rowsOf, savepoint, type Transaction, type UniqueIndex } from '../databases/database.js'
 import { ConstraintError, ValueError } from '../errors.js'
 import type { Json, WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
+import type { ColumnCodec } from './columns.js'
 import { checkConstraints } from './constraints.js'
-import { type Database, Rollback, rowsOf, savepoint, type Transaction, type UniqueIndex } from './database/database.js'
 import { canBeFree, isReferenced, KINDS_OF_VALUES, readFreeValues } from './freeValues.js'
 import { groupBy } from './groupBy.js'
 import { type Change, isDeep, type Operation, type Plan, planChanges, type Release, type Uniques, type Unit, unitsOf } from './order.js'
-import { hasOtherServers } from './remotes.js'
+import { hasOtherServers } from './servers.js'
 import { rejectSkipped } from './skipped.js'
-import type { ColumnCodec } from './values.js'
 
 const NO_INDEXES: Uniques = new Map()
 

@@ -3,7 +3,7 @@
 import type { DataSource, ObjectLiteral, Repository } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import { type Address, findServers, openServers as openServersOf } from '../changes/remotes.js'
+import { type Address, findServers, openServers as openServersOf } from '../changes/servers.js'
 import { ensureTriggers, isCapturing } from '../changes/setUp.js'
 import {
   ConflictHandlerError,
@@ -14,15 +14,15 @@ import {
   SyncContentionError,
   TransportError,
 } from '../errors.js'
+import type { ConflictHandler } from '../sync/conflicts/handlers.js'
 import { openExchanges } from '../sync/exchange.js'
-import type { ConflictHandler } from '../sync/handlers.js'
+import { createTransport, type TransportOptions } from '../sync/http/transport.js'
+import { feedWire, NoFeedError, OpenAtRouteError, routeWire } from '../sync/http/wire.js'
 import { addLater, addReports, ReportBuilder, type SyncProgress, type SyncReport } from '../sync/report.js'
-import { SingleFlight } from '../sync/running.js'
 import type { Member, Session } from '../sync/session.js'
-import { type SyncStatus, statusOf } from '../sync/standing.js'
+import { SingleFlight } from '../sync/singleFlight.js'
+import { type SyncStatus, statusOf } from '../sync/status.js'
 import { sync } from '../sync/sync.js'
-import { createTransport, type TransportOptions } from '../sync/transport.js'
-import { feedWire, NoFeedError, OpenAtRouteError, routeWire } from '../sync/wire.js'
 import { changeLogOf, syncedEntities } from './registry.js'
 
 /** How a client syncs. Given to `withSync` for all syncs of a data source, or to a single call. */

@@ -3,7 +3,7 @@
 import type { DataSource, EntityMetadata, EntitySchema } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
-import type { ConflictHandler } from '../sync/handlers.js'
+import type { ConflictHandler } from '../sync/conflicts/handlers.js'
 
 export interface EnableSyncOptions {
   /** Many-to-many relations that are knowingly left out: their links differ from device to device. */

@@ -1,8 +1,8 @@
 // What an application calls.
 
 import { DataSource, type ObjectLiteral, type Repository } from 'typeorm'
-import type { ConflictHandler } from '../sync/handlers.js'
-import { SyncJournal } from '../sync/journal.js'
+import type { ConflictHandler } from '../sync/conflicts/handlers.js'
+import { SyncJournal } from '../sync/conflicts/journal.js'
 import type { SyncReport } from '../sync/report.js'
 import { collectionOf, feedsOf, hasServer, type SyncCallOptions, syncFeeds } from './client.js'
 import { changeLogOf } from './registry.js'

@@ -2,9 +2,9 @@
 
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import { savepoint, type Transaction } from '../changes/database/database.js'
-import { isAgreed, noteStored, type RowState, readServer, readStates, type ServerState } from '../changes/remotes.js'
 import { readVersions } from '../changes/rows.js'
+import { isAgreed, noteStored, type RowState, readServer, readStates, type ServerState } from '../changes/servers.js'
+import { savepoint, type Transaction } from '../databases/database.js'
 
 export interface Exchange {
   readonly log: ChangeLog

@@ -2,13 +2,13 @@
 
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import type { Transaction, TransactionOptions } from '../changes/database/database.js'
-import type { ServerState } from '../changes/remotes.js'
+import type { ServerState } from '../changes/servers.js'
+import type { Transaction, TransactionOptions } from '../databases/database.js'
 import { NotInJournalError } from '../errors.js'
+import type { ConflictHandler } from './conflicts/handlers.js'
 import { type Exchange, openExchanges } from './exchange.js'
-import type { ConflictHandler } from './handlers.js'
+import type { Wire } from './http/wire.js'
 import type { ReportBuilder } from './report.js'
-import type { Wire } from './wire.js'
 
 /** A collection that is synced, and what it is called on the wire. */
 export interface Member {

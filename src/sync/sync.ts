@@ -1,14 +1,14 @@
 // The loop of one sync: read, decide, tell, until both sides agree.
 
 import { ServerError, SyncContentionError } from '../errors.js'
-import { resolveConflicts } from './conflicts.js'
-import { pushIgnored } from './ignored.js'
-import { pull } from './pull.js'
-import { finishPush, push } from './push.js'
-import { pushAgain } from './refusals.js'
+import { resolveConflicts } from './conflicts/conflicts.js'
+import { pull } from './pull/pull.js'
+import { pushIgnored } from './push/ignored.js'
+import { finishPush, push } from './push/push.js'
+import { pushAgain } from './push/rejections.js'
 import type { SyncReport } from './report.js'
 import type { Session } from './session.js'
-import { readSyncStatus, type SyncStatus } from './standing.js'
+import { readSyncStatus, type SyncStatus } from './status.js'
 
 /**
  * `standing` is how things stand at this moment, where that was read just now. Throws what it could not do in the end: ServerError where the

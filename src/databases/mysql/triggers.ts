@@ -1,0 +1,196 @@
+// The triggers by which MySQL and MariaDB capture every write, by whomever (ARCHITECTURE.md, «Capture is in the database»).
+//
+// They fire for each row. The clock is locked by its update, before anything is read, and until the application's transaction ends:
+// commit order is stamp order (law 1). What they read they read with locks (INSERT … SELECT takes them), for the application's snapshot may be
+// older than a push that was written down meanwhile (law 5).
+//
+// Foreign keys act without firing triggers. So a trigger does the same before, explicitly, and those of the other table fire. A trigger may not write
+// the table that it stands on: of rows that a table's own foreign key takes along, images and tombstones are written directly.
+
+import { baseTableOf, ownName, type Table } from '../database.js'
+import { CAPTURE_BYPASS, knows } from '../sqlite/triggers.js'
+import { asId, type Catalog, type Column, differs, type ForeignKey, reaches } from './catalog.js'
+import { identifier, literal } from './connection.js'
+
+const NOW = '(SELECT `now` FROM sync_clock)'
+const RECURSIVE_KEY = 'd.k'
+
+export const tickSql = (wallClock: string) => `UPDATE sync_clock SET \`now\` = GREATEST(${wallClock}, \`now\` + 1)`
+
+/** Keeps the version that `source` names as an image, for every server that knows it. */
+export function keepBase(
+  table: Table,
+  source: { id: string; stamp: string; cell: (column: string) => string; from?: string; where?: string; with?: string },
+): string {
+  const baseVersions = identifier(baseTableOf(table))
+  const columns = table.columns.map(identifier)
+  // the first image of a version is the true one
+  const first = columns.map(c => `${baseVersions}.${c} = IF(${baseVersions}._sync_removed, VALUES(${c}), ${baseVersions}.${c}), `)
+  return `INSERT INTO ${baseVersions} (_sync_server, _sync_id, _sync_stamp, _sync_removed${columns.map(c => `, ${c}`).join('')})
+      ${source.with ?? ''}SELECT r.id, ${source.id}, ${source.stamp}, 0${table.columns.map(c => `, ${source.cell(c)}`).join('')}
+        FROM sync_server r${source.from ?? ''}
+        WHERE r.collection = ${literal(table.name)} AND ${source.where ?? ''}
+      ${knows(source.id, source.stamp)}
+        LOCK IN SHARE MODE
+      ON DUPLICATE KEY UPDATE ${first.join('')}${baseVersions}._sync_removed = 0`
+}
+
+/** Keeps what stood at an id before a row was made there, a tombstone or nothing, for every server that knows it: born here (law 10). */
+export function keepAbsentBase(table: Table, id: string, { from = '', where = '' } = {}): string {
+  return `INSERT INTO ${identifier(baseTableOf(table))} (_sync_server, _sync_id, _sync_stamp, _sync_removed)
+      SELECT r.id, ${id}, coalesce(t.stamp, 0), 1
+        FROM ${from}sync_server r LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
+        WHERE r.collection = ${literal(table.name)} AND ${where}
+      ${knows(id, 'coalesce(t.stamp, 0)')}
+        LOCK IN SHARE MODE
+      ON DUPLICATE KEY UPDATE _sync_removed = 1`
+}
+
+/** SQL for the assignments by which columns that move by themselves stay as they are. */
+export const pinned = (columns: Iterable<Column>, set: readonly string[] = []) =>
+  [...columns]
+    .filter(c => c.movesByItself && !set.includes(c.name))
+    .map(c => `, ${identifier(c.name)} = ${identifier(c.name)}`)
+    .join('')
+
+type Event = 'BEFORE INSERT' | 'AFTER INSERT' | 'BEFORE UPDATE' | 'AFTER UPDATE' | 'BEFORE DELETE' | 'AFTER DELETE'
+
+export interface Trigger {
+  readonly name: string
+  readonly body: string
+  readonly sql: string
+}
+
+/** The triggers of one table; `synced` is undefined where it only takes along rows of others. `wallClock` is SQL for milliseconds since 1/1/1970. */
+export function triggersOf(catalog: Catalog, table: string, tables: readonly Table[], wallClock: string): Trigger[] {
+  const synced = tables.find(t => t.name === table)
+  const own = catalog.foreignKeys.filter(k => k.parent === table)
+  const others = own.filter(k => k.child !== table && (catalog.stamped.has(k.child) || reaches(catalog, k.child)))
+  const ownTree = synced ? own.filter(k => k.child === table && k.onDelete === 'CASCADE') : []
+  const tick = `${tickSql(wallClock)};`
+  const bodies: [Event, string[]][] = []
+
+  const removals = [
+    ...(synced && ownTree.length ? removeTree(catalog, synced, ownTree, others, tick) : []),
+    ...others.filter(k => k.onDelete === 'CASCADE').map(k => `DELETE FROM ${identifier(k.child)} WHERE ${refersTo(k, 'OLD')};`),
+    ...others.filter(k => k.onDelete === 'SET NULL').map(k => clear(catalog, k)),
+  ]
+  bodies.push(['BEFORE DELETE', removals.length ? ['IF @@foreign_key_checks THEN', ...removals, 'END IF;'] : []])
+
+  const moved = others.filter(k => k.onUpdate === 'CASCADE' || k.onUpdate === 'SET NULL')
+  const changes = (k: ForeignKey, statements: string[]) => [
+    `IF @@foreign_key_checks AND (${k.parentColumns
+      .map(c => differs(catalog.columns.get(table)?.get(c), `OLD.${identifier(c)}`, `NEW.${identifier(c)}`))
+      .join(' OR ')}) THEN`,
+    ...statements,
+    'END IF;',
+  ]
+  const before = moved.flatMap(k => {
+    if (k.onUpdate === 'SET NULL') return changes(k, [clear(catalog, k)])
+    const child = tables.find(t => t.name === k.child)
+    return child ? changes(k, [tick, keepChildren(catalog, child, k)]) : []
+  })
+  const after = moved.filter(k => k.onUpdate === 'CASCADE' && catalog.stamped.has(k.child)).flatMap(k => changes(k, [touch(catalog, k)]))
+
+  if (synced) {
+    const column = catalog.columns.get(table)?.get(synced.key)
+    const key = identifier(synced.key)
+    const [oldId, newId] = [asId(column, `OLD.${key}`), asId(column, `NEW.${key}`)]
+    const collection = literal(table)
+    const stamp = 'SET NEW.`_lastChange` = (SELECT `now` FROM sync_clock);'
+    const baseVersion = keepBase(synced, { id: oldId, stamp: 'OLD.`_lastChange`', cell: c => `OLD.${identifier(c)}` })
+    const writeTombstone = (at: string) => `INSERT INTO sync_tombstone (collection, id, stamp) VALUES (${collection}, ${oldId}, ${at})
+        ON DUPLICATE KEY UPDATE stamp = VALUES(stamp);`
+    // with a lock, or an old snapshot would hide a server that was opened since
+    const isPushed = `EXISTS (SELECT 1 FROM sync_server WHERE collection = ${collection} LOCK IN SHARE MODE)`
+    const keepOld = `IF ${isPushed} THEN ${baseVersion}; END IF;`
+    const createdLocally = [
+      `IF ${isPushed} THEN ${keepAbsentBase(synced, newId)}; END IF;`,
+      `DELETE FROM sync_tombstone WHERE collection = ${collection} AND id = ${newId};`,
+    ]
+    bodies.push(
+      ['BEFORE INSERT', [tick, stamp]],
+      ['AFTER INSERT', createdLocally],
+      ['BEFORE UPDATE', [...before, tick, stamp]],
+      [
+        'AFTER UPDATE',
+        [
+          keepOld,
+          `IF ${differs(column, `OLD.${key}`, `NEW.${key}`)} THEN`,
+          writeTombstone('NEW.`_lastChange`'),
+          ...createdLocally,
+          'END IF;',
+          ...after,
+        ],
+      ],
+      ['AFTER DELETE', [tick, keepOld, writeTombstone(NOW)]],
+    )
+  } else bodies.push(['BEFORE UPDATE', before], ['AFTER UPDATE', after])
+
+  return bodies.filter(([, statements]) => statements.length).map(([event, statements]) => triggerOf(table, event, statements))
+}
+
+function triggerOf(table: string, event: Event, statements: readonly string[]): Trigger {
+  const name = ownName(`sync_${event.toLowerCase().replace(' ', '_')}_`, table)
+  const body = `BEGIN ${CAPTURE_BYPASS}\n  IF @sync_bypass IS NULL THEN\n    ${statements.join('\n    ')}\n  END IF;\nEND`
+  return { name, body, sql: `CREATE TRIGGER ${identifier(name)} ${event} ON ${identifier(table)} FOR EACH ROW ${body}` }
+}
+
+const refersTo = (key: ForeignKey, row: 'OLD' | 'NEW') =>
+  key.childColumns
+    .map((c, i) => `${identifier(key.child)}.${identifier(c)} = ${row}.${identifier(key.parentColumns[i] as string)}`)
+    .join(' AND ')
+
+const columnsOf = (catalog: Catalog, table: string) => catalog.columns.get(table)?.values() ?? []
+
+// What ON DELETE SET NULL would do.
+const clear = (catalog: Catalog, key: ForeignKey) =>
+  `UPDATE ${identifier(key.child)} SET ${key.childColumns.map(c => `${identifier(c)} = NULL`).join(', ')}${pinned(columnsOf(catalog, key.child))} WHERE ${refersTo(key, 'OLD')};`
+
+// ON UPDATE CASCADE: children cannot follow before their parent has moved. Their images are kept before, and they are touched after.
+function keepChildren(catalog: Catalog, child: Table, key: ForeignKey): string {
+  const name = identifier(child.name)
+  const id = asId(catalog.columns.get(child.name)?.get(child.key), `${name}.${identifier(child.key)}`)
+  const source = { id, stamp: `${name}.\`_lastChange\``, cell: (c: string) => `${name}.${identifier(c)}` }
+  return `${keepBase(child, { ...source, from: `, ${name}`, where: `${refersTo(key, 'OLD')} AND` })};`
+}
+
+const touch = (catalog: Catalog, key: ForeignKey) =>
+  `UPDATE ${identifier(key.child)} SET \`_lastChange\` = NULL${pinned(columnsOf(catalog, key.child))} WHERE ${refersTo(key, 'NEW')};`
+
+// A table whose own foreign key takes along rows: all that hang below, each with its image and tombstone, and what hangs on those elsewhere.
+function removeTree(catalog: Catalog, table: Table, keys: readonly ForeignKey[], others: readonly ForeignKey[], tick: string): string[] {
+  const name = identifier(table.name)
+  const key = identifier(table.key)
+  const column = catalog.columns.get(table.name)?.get(table.key)
+  const joined = (k: ForeignKey, child: string, parent: string) =>
+    k.childColumns.map((c, i) => `${child}.${identifier(c)} = ${parent}${identifier(k.parentColumns[i] as string)}`).join(' AND ')
+  const below = `WITH RECURSIVE d (k) AS (
+        SELECT x.${key} FROM ${name} x WHERE ${keys.map(k => `(${joined(k, 'x', 'OLD.')})`).join(' OR ')}
+        UNION SELECT x.${key} FROM d JOIN ${name} y ON y.${key} = d.k JOIN ${name} x ON ${keys.map(k => `(${joined(k, 'x', 'y.')})`).join(' OR ')})
+      `
+  const hanging = (k: ForeignKey) =>
+    `(${k.childColumns.map(identifier).join(', ')}) IN (${below}SELECT ${k.parentColumns.map(c => `z.${identifier(c)}`).join(', ')} FROM d JOIN ${name} z ON z.${key} = d.k)`
+  const statements = others.flatMap(k => {
+    const child = identifier(k.child)
+    if (k.onDelete === 'CASCADE') return `DELETE FROM ${child} WHERE ${hanging(k)};`
+    if (k.onDelete !== 'SET NULL') return []
+    return `UPDATE ${child} SET ${k.childColumns.map(c => `${identifier(c)} = NULL`).join(', ')}${pinned(columnsOf(catalog, k.child))} WHERE ${hanging(k)};`
+  })
+  const id = asId(column, RECURSIVE_KEY)
+  return [
+    tick,
+    ...statements,
+    `${keepBase(table, {
+      with: below,
+      id,
+      stamp: 'z.`_lastChange`',
+      cell: c => `z.${identifier(c)}`,
+      from: `, d JOIN ${name} z ON z.${key} = d.k`,
+      where: '',
+    })};`,
+    `INSERT INTO sync_tombstone (collection, id, stamp)
+      ${below}SELECT ${literal(table.name)}, ${id}, ${NOW} FROM d
+      ON DUPLICATE KEY UPDATE stamp = VALUES(stamp);`,
+  ]
+}

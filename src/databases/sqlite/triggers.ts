@@ -1,0 +1,141 @@
+// The triggers by which SQLite captures every write, by whomever (ARCHITECTURE.md, «Capture is in the database»).
+//
+// A trigger acts always, except inside a step of the engine, which marks the clock. Its bodies name only the table that they stand on
+// and our own: TypeORM rebuilds tables, and a trigger elsewhere that names one makes the migration fail. They use no OR clause: the
+// application's own conflict clause would override it, where it does not override ON CONFLICT … DO UPDATE.
+
+import { baseTableOf, quote, type Table } from '../database.js'
+
+export const CAPTURE_BYPASS = '/* typeorm-sync */'
+
+export const text = (value: string) => `'${value.replaceAll("'", "''")}'`
+export const baseTable = (table: Table) => quote(baseTableOf(table))
+
+/** Of a server `r`: does it know the version (id, stamp) of the collection, or is it being told it? */
+export function knows(id: string, stamp: string): string {
+  return `(
+        ${stamp} < r.pushed_stamp OR (${stamp} = r.pushed_stamp AND ${id} <= r.pushed_id)
+        OR (r.push_key IS NOT NULL AND (${stamp} < r.push_stamp OR (${stamp} = r.push_stamp AND ${id} <= r.push_id)))
+        OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.server = r.id AND m.stamp = ${stamp})
+      )
+      AND NOT EXISTS (SELECT 1 FROM sync_unapplied c WHERE c.server = r.id AND c.id = ${id} AND c.unpushed = ${stamp})
+      AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = r.id AND j.id = ${id} AND j.stamp = ${stamp})`
+}
+
+/** Keeps the version that `source` names as an image, for every server that knows it. */
+export function keepBase(
+  table: Table,
+  source: { id: string; stamp: string; cell: (column: string) => string; from?: string; where?: string },
+): string {
+  const columns = table.columns.map(quote)
+  return `INSERT INTO ${baseTable(table)} (_sync_server, _sync_id, _sync_stamp, _sync_removed${columns.map(c => `, ${c}`).join('')})
+    SELECT r.id, ${source.id}, ${source.stamp}, 0${table.columns.map(c => `, ${source.cell(c)}`).join('')}
+      FROM sync_server r${source.from ?? ''}
+      WHERE r.collection = ${text(table.name)} AND ${source.where ?? ''}
+      ${knows(source.id, source.stamp)}
+    ON CONFLICT (_sync_server, _sync_id, _sync_stamp) DO UPDATE
+      SET _sync_removed = 0${columns.map(c => `, ${c} = excluded.${c}`).join('')}
+      WHERE _sync_removed -- the first image of a row is the true one: an application's trigger may have changed the row once more since
+    `
+}
+
+/** Keeps what stood at an id before a row was made there, a tombstone or nothing, for every server that knows it: born here (law 10). */
+export function keepAbsentBase(table: Table, id: string, { from = '', where = '' } = {}): string {
+  return `INSERT INTO ${baseTable(table)} (_sync_server, _sync_id, _sync_stamp, _sync_removed)
+    SELECT r.id, ${id}, coalesce(t.stamp, 0), 1
+      FROM ${from}sync_server r LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
+      WHERE r.collection = ${text(table.name)} AND ${where}
+      ${knows(id, 'coalesce(t.stamp, 0)')}
+    ON CONFLICT (_sync_server, _sync_id, _sync_stamp) DO UPDATE SET _sync_removed = 1`
+}
+
+export interface IndexedColumn {
+  readonly name: string
+  readonly collation: string
+}
+
+/** The triggers of one table, by name. `wallClock` is SQL for milliseconds since 1/1/1970. */
+export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: string): Map<string, string> {
+  const name = quote(table.name)
+  const key = quote(table.key)
+  const collection = text(table.name)
+  const [oldKey, newKey] = [`OLD.${key}`, `NEW.${key}`]
+  const now = '(SELECT now FROM sync_clock)'
+  const notOurs = '(SELECT bypass FROM sync_clock) IS NULL'
+  const tick = (stamping: string) => `UPDATE sync_clock SET now = max(${wallClock}, now + 1), stamping = ${stamping};`
+  const stampRow = `UPDATE ${name} SET "_lastChange" = ${now} WHERE ${key} = ${newKey};`
+  const keepOld = `${keepBase(table, { id: oldKey, stamp: 'OLD."_lastChange"', cell: c => `OLD.${quote(c)}` })};`
+  const writeTombstone = (from: string) => `INSERT INTO sync_tombstone (collection, id, stamp) SELECT ${collection}, ${from}
+      ON CONFLICT (collection, id) DO UPDATE SET stamp = excluded.stamp;`
+  const dropTombstone = `DELETE FROM sync_tombstone WHERE collection = ${collection} AND id = ${newKey};`
+  // An OR REPLACE removes rows without firing a delete trigger: those whose unique values are about to be taken are noted before,
+  // and those of them that are gone afterwards were replaced. Where the statement does not replace them the note says nothing.
+  const writeReplacedTombstones = (except = '') => `${writeTombstone(`p.id, ${now} FROM sync_replaced p
+      WHERE p.collection = ${collection} AND NOT EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = p.id)`)}
+    DELETE FROM sync_replaced WHERE collection = ${collection}${except};`
+  const isReplaced = `SELECT 1 FROM sync_replaced p WHERE p.collection = ${collection} AND p.id = ${newKey}`
+  const keepAbsentBaseOfNew = `${keepAbsentBase(table, newKey, { where: `NOT EXISTS (${isReplaced}) AND` })};`
+  const same = ({ name, collation }: IndexedColumn) => `x.${quote(name)} = NEW.${quote(name)} COLLATE ${quote(collation)}`
+  const sameUnique = (columns: IndexedColumn[]) => `(${columns.map(same).join(' AND ')})`
+  const keyIndex = [{ name: table.key, collation: 'BINARY' }]
+  const noteReplaced = (
+    taken: string,
+  ) => `INSERT INTO sync_replaced (collection, id) SELECT ${collection}, x.${key} FROM ${name} x WHERE ${taken}
+      ON CONFLICT (collection, id) DO NOTHING;
+    ${keepBase(table, { id: `x.${key}`, stamp: 'x."_lastChange"', cell: c => `x.${quote(c)}`, from: `, ${name} x`, where: `(${taken}) AND` })};`
+  const takenByInsert = [keyIndex, ...unique].map(sameUnique).join(' OR ')
+  const takenByUpdate = `(${[keyIndex, ...unique].map(sameUnique).join(' OR ')}) AND x.${key} IS NOT ${oldKey}`
+  const uniqueColumns = [...new Set([table.key, ...unique.flat().map(c => c.name)])].map(quote).join(', ')
+  const all = [table.key, ...table.columns].map(quote).join(', ')
+  // A stamp that somebody wrote is overridden, unless it is the one that a trigger has just given to this very row.
+  const isChange = `(OLD."_lastChange" IS NEW."_lastChange" OR NEW."_lastChange" IS NOT ${now} OR ${newKey} IS NOT (SELECT stamping FROM sync_clock))`
+  const triggers: Record<string, string> = {
+    replace_insert: `BEFORE INSERT ON ${name}
+  WHEN ${notOurs} AND EXISTS (SELECT 1 FROM ${name} x WHERE ${takenByInsert}) BEGIN
+    ${noteReplaced(takenByInsert)}`,
+    replace_update: `BEFORE UPDATE OF ${uniqueColumns} ON ${name}
+  WHEN ${notOurs} AND EXISTS (SELECT 1 FROM ${name} x WHERE ${takenByUpdate}) BEGIN
+    ${noteReplaced(takenByUpdate)}`,
+    insert: `AFTER INSERT ON ${name}
+  WHEN ${notOurs} BEGIN
+    ${tick(newKey)}
+    ${keepAbsentBaseOfNew}
+    ${writeReplacedTombstones()}
+    ${dropTombstone}
+    ${stampRow}`,
+    // before all others, and apart from the stamping: an application's trigger may change the row, or others of the table, once more while
+    // ours runs, and SQLite does not fire a trigger inside itself. The first image is the true one.
+    keep: `BEFORE UPDATE OF ${all}, "_lastChange" ON ${name}
+  WHEN ${notOurs} AND ${isChange} BEGIN
+    ${keepOld}`,
+    update: `AFTER UPDATE OF ${all}, "_lastChange" ON ${name}
+  WHEN ${notOurs} AND ${isChange} AND ${oldKey} IS ${newKey} BEGIN
+    ${tick(newKey)}
+    ${stampRow}`,
+    // the row's own note stays: within an OR REPLACE an application's trigger may come here before ours does for the insert
+    replaced_update: `AFTER UPDATE OF ${uniqueColumns} ON ${name}
+  WHEN ${notOurs} AND ${oldKey} IS ${newKey} AND EXISTS (SELECT 1 FROM sync_replaced p WHERE p.collection = ${collection} AND p.id IS NOT ${newKey}) BEGIN
+    ${tick(newKey)}
+    ${writeReplacedTombstones(` AND id IS NOT ${newKey}`)}`,
+    rename: `AFTER UPDATE OF ${key} ON ${name}
+  WHEN ${notOurs} AND ${oldKey} IS NOT ${newKey} BEGIN
+    ${tick(newKey)}
+    ${writeTombstone(`${oldKey}, ${now} WHERE true`)}
+    ${keepAbsentBaseOfNew}
+    ${writeReplacedTombstones()}
+    ${dropTombstone}
+    ${stampRow}`,
+    delete: `AFTER DELETE ON ${name}
+  WHEN ${notOurs} BEGIN
+    ${tick('NULL')}
+    ${keepOld}
+    ${writeTombstone(`${oldKey}, ${now} WHERE true`)}
+    DELETE FROM sync_replaced WHERE collection = ${collection} AND id = ${oldKey};`,
+  }
+  return new Map(
+    Object.entries(triggers).map(([event, body]) => {
+      const trigger = `sync_${event}_${table.name}` // this way round no two tables have one name in common
+      return [trigger, `CREATE TRIGGER ${quote(trigger)} ${CAPTURE_BYPASS} ${body}\n  END`]
+    }),
+  )
+}

@@ -1,0 +1,244 @@
+// What the application can see and settle itself: what is pending, waits, was refused, and what was decided.
+
+import type { ObjectLiteral } from 'typeorm'
+import type { ChangeLog } from '../../changes/changeLog.js'
+import type { Collection } from '../../changes/collection.js'
+import { holdOne } from '../../changes/held.js'
+import { baseOf, forgetServer, isInPush, type RowState, serversOf } from '../../changes/servers.js'
+import { storeVersions } from '../../changes/store.js'
+import { first, query, quote, type Transaction } from '../../databases/database.js'
+import { NotInJournalError } from '../../errors.js'
+import { isSameRow } from '../apply/merge.js'
+import { fromEntity } from '../entities.js'
+import { type Exchange, isClean, openExchange, readRowStates, TransactionStamp } from '../exchange.js'
+import { pushRowsAgain } from '../push/rejections.js'
+import {
+  listRejected,
+  listUnapplied,
+  type PendingChange,
+  parseRow,
+  pendingChange,
+  type RejectedRow,
+  type ResolvedConflict,
+  resolvedConflict,
+  type UnappliedRow,
+} from './listed.js'
+import { hasChanges, readPending } from './pending.js'
+import { type JournalOptions, type ResolveOptions, removeFamily, storeDecision } from './resolve.js'
+
+/** The journal of an entity's sync. `url` narrows a call to one server, where the entity has several. */
+export class SyncJournal<Entity extends ObjectLiteral> {
+  constructor(
+    private readonly log: ChangeLog,
+    private readonly collection: Collection,
+    /** Is there a server to push to, whether it was ever reached or not? A server of its own has none. */
+    private readonly hasServer = true,
+  ) {}
+
+  /** What was changed here and not told yet; what waits or was refused is listed there. */
+  async pending(url?: string): Promise<PendingChange<Entity>[]> {
+    return this.#read(url, function* (exchange) {
+      const states: RowState[] = []
+      yield* readPending(exchange, state => states.push(state) > 0)
+      return states.map(state => pendingChange<Entity>(exchange, state))
+    })
+  }
+
+  /** How many rows are pending. */
+  async pendingCount(url?: string): Promise<number> {
+    const counts = await this.#read(url, function* (exchange) {
+      let count = 0
+      yield* readPending(exchange, () => ++count > 0)
+      return [{ count }]
+    })
+    return counts.reduce((sum, { count }) => sum + count, 0)
+  }
+
+  /** Is anything pending, refused, or waiting with a change of ours? Costs as much as a look at the first of it. */
+  async hasLocalChanges(): Promise<boolean> {
+    const { log, collection, hasServer } = this
+    return log.database.transaction(
+      function* () {
+        const servers = yield* serversOf(collection)
+        for (const { id } of servers) {
+          const exchange = yield* openExchange(log, collection, id)
+          if (exchange && (yield* hasChanges(exchange))) return true
+        }
+        // what was never synced is on no server
+        return hasServer && !servers.length && (yield* first(`SELECT 1 FROM ${quote(collection.table.name)} LIMIT 1`)) !== undefined
+      },
+      { readOnly: true },
+    )
+  }
+
+  /** Rows of the servers' that could not be stored here yet, and why. */
+  async unapplied(url?: string): Promise<UnappliedRow<Entity>[]> {
+    return this.#read(url, exchange => listUnapplied<Entity>(exchange))
+  }
+
+  /** Rows that servers refused, and why. */
+  async rejected(url?: string): Promise<RejectedRow<Entity>[]> {
+    return this.#read(url, exchange => listRejected<Entity>(exchange))
+  }
+
+  /** Decided conflicts, the newest first. */
+  async resolved(limit = 100): Promise<ResolvedConflict<Entity>[]> {
+    const rows = await this.log.database.transaction(
+      () => query('SELECT * FROM sync_resolution WHERE collection = ? ORDER BY id DESC LIMIT ?', this.collection.name, limit),
+      { readOnly: true },
+    )
+    return rows.map(row => resolvedConflict<Entity>(this.collection, row))
+  }
+
+  /** Forgets decisions that are older than so many milliseconds. */
+  async pruneResolved({ olderThan }: { olderThan: number }): Promise<void> {
+    await this.log.database.transaction(() =>
+      query('DELETE FROM sync_resolution WHERE collection = ? AND resolved_at < ?', this.collection.name, Date.now() - olderThan),
+    )
+  }
+
+  /** Has a refused row told again by the next sync. Throws NotInJournalError where it was not refused. */
+  async retry(id: string, options?: string | Pick<JournalOptions, 'url'>): Promise<void> {
+    await this.#applyDecided(options, id, 'was refused by no server', {
+      isMeant: (_, { rejection, version }) => rejection?.stamp === version.stamp,
+      *applyDecided(exchange) {
+        yield* pushRowsAgain(exchange, [id])
+      },
+    })
+  }
+
+  /**
+   * Decides what a waiting row is to be: an entity, or null to remove it. It is told by the next sync. Where a unique value is taken
+   * (`not-unique`), other values keep both rows, and `{ replaces: holder }` makes one of two that mean the same.
+   * Throws NotInJournalError where the row does not wait, ValueError and ConstraintError where it cannot be stored, UnpushedChildrenError
+   * where rows would go along that were not pushed.
+   */
+  async resolve(id: string, winner: Partial<Entity> | null, options?: string | ResolveOptions): Promise<void> {
+    const { collection } = this
+    await this.#applyDecided(options, id, 'waits for no decision', {
+      isMeant: (_, { unapplied }) => unapplied !== undefined,
+      *applyDecided(exchange, state, chosen) {
+        const remote = state.unapplied?.remote ?? null
+        const value = winner && {
+          ...(state.version.value ?? remote),
+          ...(yield* holdOne(exchange.log.database, collection, fromEntity(collection, winner))),
+        }
+        yield* storeDecision(exchange, state, remote, value, chosen)
+      },
+    })
+  }
+
+  /**
+   * Gives up our change of a row that is pending, waits or was refused: it becomes what the server has. What a push without an answer
+   * carries may have arrived: then this is told by the next sync, as an edit that takes the change back.
+   * Throws NotInJournalError where there is none, or where it is not known what the server has; then sync first. Throws
+   * UnpushedChildrenError where rows would go along that were not pushed.
+   */
+  async discard(id: string, options?: string | JournalOptions): Promise<void> {
+    const before = ({ server }: Exchange, state: RowState) => (state.unapplied ? state.unapplied.remote : baseOf(server, state))
+    await this.#applyDecided(options, id, 'has no change of ours to give up', {
+      isMeant(exchange, state) {
+        const remote = before(exchange, state)
+        if (remote === undefined || (isClean(exchange, state) && !state.unapplied)) return false
+        return !isInPush(exchange.server, state) || !isSameRow(state.version.value, remote) // it was given up already
+      },
+      *applyDecided(exchange, state, chosen) {
+        const remote = before(exchange, state)
+        if (remote !== undefined) yield* storeDecision(exchange, state, remote, remote, chosen)
+      },
+    })
+  }
+
+  /**
+   * Brings back the side that a decision put aside, as a change of ours that the next sync tells: the local one where the remote one was
+   * taken, else the remote one; or the side that is named. Throws NotInJournalError where there is no such decision, or the row moved on
+   * since, ConstraintError where it needs a row that is not there, UnpushedChildrenError as `decide` does.
+   */
+  async undo(resolutionId: number, side?: 'local' | 'server' | 'base', { children }: Pick<JournalOptions, 'children'> = {}): Promise<void> {
+    const { log, collection } = this
+    await log.database.transaction(function* () {
+      const row = yield* first('SELECT * FROM sync_resolution WHERE id = ? AND collection = ?', resolutionId, collection.name)
+      if (!row)
+        throw new NotInJournalError(`There is no decision ${resolutionId} about ${collection.entity}.`, { entity: collection.entity })
+      const [base, local, remote, decision] = [row.base, row.local, row.remote, row.decision].map(parseRow)
+      const id = String(row.row_id)
+      const chosen =
+        side === 'base' ? base : side === 'local' || (side === undefined && isSameRow(decision ?? null, remote ?? null)) ? local : remote
+      const exchange = yield* openExchange(log, collection, (yield* serversOf(collection))[0]?.id ?? -1)
+      const state = exchange && (yield* readRowStates(exchange, [id])).get(id)
+      if (!state || !isSameRow(state.version.value, decision ?? null)) {
+        throw new NotInJournalError(`${collection.entity} ${id} has changed since; edit it instead of undoing decision ${resolutionId}.`, {
+          entity: collection.entity,
+        })
+      }
+      const value = chosen ?? null
+      if (value === null) yield* removeFamily(exchange, state, { isOurs: true, children }, new TransactionStamp(exchange))
+      yield* storeVersions(log, collection, [{ id, old: state.version, value }], yield* log.database.tick())
+      yield* query('DELETE FROM sync_resolution WHERE id = ?', resolutionId)
+    })
+    await log.database.save()
+  }
+
+  /** The servers that are known, and how far they were read: the server's stamp, in milliseconds since 1/1/1970. */
+  async servers(): Promise<{ url: string; readUpTo: number }[]> {
+    const servers = await this.log.database.transaction(() => serversOf(this.collection), { readOnly: true })
+    return servers.map(({ url, serverDate }) => ({ url, readUpTo: serverDate }))
+  }
+
+  /** Forgets a server that is no longer wanted: its state goes, the rows stay. */
+  async forget(url: string): Promise<void> {
+    const { log, collection } = this
+    await log.database.transaction(function* () {
+      for (const server of yield* serversOf(collection)) if (server.url === url) yield* forgetServer(log.database, collection, server)
+    })
+    await log.database.save()
+  }
+
+  async #read<T>(url: string | undefined, body: (exchange: Exchange) => Transaction<T[]>): Promise<T[]> {
+    const { log, collection } = this
+    return log.database.transaction(
+      function* () {
+        const found: T[] = []
+        for (const server of yield* serversOf(collection)) {
+          if (url !== undefined && server.url !== url) continue
+          const exchange = yield* openExchange(log, collection, server.id)
+          if (exchange) for (const item of yield* body(exchange)) found.push(item)
+        }
+        return found
+      },
+      { readOnly: true },
+    )
+  }
+
+  /** Settles a row with each server that is meant; which that are is looked at first, for what the first one changes is news for the next. */
+  async #applyDecided(
+    options: string | ResolveOptions = {},
+    id: string,
+    otherwise: string,
+    { isMeant, applyDecided }: JournalCall,
+  ): Promise<void> {
+    const { log, collection } = this
+    const chosen = typeof options === 'string' ? { url: options } : options
+    await log.database.transaction(function* () {
+      const meant: number[] = []
+      for (const server of yield* serversOf(collection)) {
+        if (chosen.url !== undefined && server.url !== chosen.url) continue
+        const exchange = yield* openExchange(log, collection, server.id)
+        const state = exchange && (yield* readRowStates(exchange, [id])).get(id)
+        if (exchange && state && isMeant(exchange, state)) meant.push(server.id)
+      }
+      if (!meant.length) throw new NotInJournalError(`${collection.entity} ${id} ${otherwise}.`, { entity: collection.entity })
+      for (const serverId of meant) {
+        const exchange = yield* openExchange(log, collection, serverId)
+        const state = exchange && (yield* readRowStates(exchange, [id])).get(id)
+        if (exchange && state) yield* applyDecided(exchange, state, chosen)
+      }
+    })
+    await log.database.save()
+  }
+}
+
+interface JournalCall {
+  isMeant(exchange: Exchange, state: RowState): boolean
+  applyDecided(exchange: Exchange, state: RowState, options: ResolveOptions): Transaction<void>
+}

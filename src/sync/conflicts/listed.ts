@@ -1,0 +1,133 @@
+// The rows of the journal, as it lists them.
+
+import type { ObjectLiteral } from 'typeorm'
+import type { Collection } from '../../changes/collection.js'
+import { equalValues } from '../../changes/columns.js'
+import { baseOf, type RowState, type UnappliedReason } from '../../changes/servers.js'
+import { query, type Row, type Transaction } from '../../databases/database.js'
+import type { WireRow } from '../../protocol/messages.js'
+import { isAutomatic } from '../apply/apply.js'
+import { merge } from '../apply/merge.js'
+import { readUnapplied } from '../apply/unapplied.js'
+import { toEntity } from '../entities.js'
+import { type Exchange, readRowStates } from '../exchange.js'
+import { describeContested, propertiesOf } from './conflicts.js'
+import type { RowSides } from './handlers.js'
+import { readHolders } from './holders.js'
+
+/** A change of ours that a server has not been told yet. */
+export interface PendingChange<Entity> {
+  /** Name of the entity. */
+  readonly entity: string
+  readonly id: string
+  readonly url: string
+  /** null: removed. */
+  readonly local: Entity | null
+  /** What the server has; null: nothing; undefined: it is not known. */
+  readonly base: Entity | null | undefined
+  /** Properties for which the server has no column yet: it has ignored their values, and gets them when it has. Absent where there are none. */
+  readonly ignored?: readonly string[]
+}
+
+/** A row of a server's that is not stored here yet. `properties` are what it waits for, where that is known. */
+export interface UnappliedRow<Entity extends ObjectLiteral> extends RowSides<Entity> {
+  readonly url: string
+  /** `contested`, `children-changed`, `parent-removed` and `cycle` wait for a conflict handler, the others for what the database needs first. */
+  readonly reason: UnappliedReason
+  /** Rows that were changed here and that the server's removal of this one takes along. */
+  readonly children: readonly { readonly entity: string; readonly id: string }[]
+  /** The id of the row that has the value of `properties` here, where the reason is `not-unique`. */
+  readonly holder: string | undefined
+}
+
+/** A row of ours that a server refused; it is told again when it was changed, or by `retry`. */
+export interface RejectedRow<Entity> extends PendingChange<Entity> {
+  readonly code: string
+  readonly property: string | undefined
+  readonly detail: string
+  /** The id of the server's row that has the value of `property`, where it waits here. */
+  readonly holder: string | undefined
+}
+
+/** A conflict that was decided, by a handler or in the journal. */
+export interface ResolvedConflict<Entity extends ObjectLiteral> extends RowSides<Entity> {
+  readonly resolutionId: number
+  readonly url: string
+  readonly resolvedAt: Date
+  readonly decision: Entity | null
+}
+
+const entityOf = <Entity>(collection: Collection, id: string, row: WireRow | null) => row && (toEntity(collection, id, row) as Entity)
+
+const baseEntity = <Entity>(collection: Collection, id: string, base: WireRow | null | undefined) =>
+  base === undefined ? undefined : entityOf<Entity>(collection, id, base)
+
+export function pendingChange<Entity>({ collection, server }: Exchange, state: RowState): PendingChange<Entity> {
+  const { id, version } = state
+  const ignored = state.ignored.filter(property => collection.column.has(property))
+  return {
+    ...(ignored.length && { ignored }),
+    ...{ entity: collection.entity, id, url: server.url, local: entityOf<Entity>(collection, id, version.value) },
+    base: baseEntity<Entity>(collection, id, baseOf(server, state)),
+  }
+}
+
+export function* listUnapplied<Entity extends ObjectLiteral>(exchange: Exchange): Transaction<UnappliedRow<Entity>[]> {
+  const { collection, server } = exchange
+  const rows = yield* describeContested(exchange, new Set((yield* readUnapplied(exchange)).keys()), true)
+  const unique = rows.flatMap(row => (row.reason === 'not-unique' && row.remote ? [{ id: row.id, value: row.remote }] : []))
+  const holders = yield* readHolders(exchange, unique)
+  return rows.map(row => ({
+    entity: collection.entity,
+    id: row.id,
+    url: server.url,
+    reason: row.reason,
+    local: entityOf<Entity>(collection, row.id, row.local),
+    remote: entityOf<Entity>(collection, row.id, row.remote),
+    base: baseEntity<Entity>(collection, row.id, row.base),
+    properties: holders.get(row.id)?.properties ?? propertiesOf(collection, row),
+    children: row.children,
+    holder: holders.get(row.id)?.holder,
+  }))
+}
+
+export function* listRejected<Entity>(exchange: Exchange): Transaction<RejectedRow<Entity>[]> {
+  const { server } = exchange
+  const rows = yield* query('SELECT id, code, property, detail FROM sync_rejection WHERE server = ? ORDER BY id', server.id)
+  const states = yield* readRowStates(
+    exchange,
+    rows.map(row => String(row.id)),
+  )
+  const unapplied = rows.some(row => row.code === 'not-unique') ? [...(yield* readUnapplied(exchange))] : []
+  return rows.flatMap(row => {
+    const state = states.get(String(row.id)) as RowState
+    const { version, rejection } = state
+    if (rejection?.stamp !== version.stamp) return [] // it has moved on, and is told again
+    const code = String(row.code)
+    const property = row.property === null ? undefined : String(row.property)
+    const has = (remote: WireRow | null) =>
+      code === 'not-unique' && property !== undefined && remote !== null && equalValues(remote[property], version.value?.[property])
+    const holder = unapplied.find(([id, { remote }]) => id !== state.id && has(remote))?.[0]
+    return [{ ...pendingChange<Entity>(exchange, state), code, property, detail: String(row.detail ?? ''), holder }]
+  })
+}
+
+export function resolvedConflict<Entity extends ObjectLiteral>(collection: Collection, row: Row): ResolvedConflict<Entity> {
+  const id = String(row.row_id)
+  const [base, local, remote, decision] = [row.base, row.local, row.remote, row.decision].map(parseRow)
+  return {
+    resolutionId: Number(row.id),
+    entity: collection.entity,
+    id,
+    url: String(row.url),
+    resolvedAt: new Date(Number(row.resolved_at)),
+    base: base && entityOf<Entity>(collection, id, base),
+    local: entityOf<Entity>(collection, id, local ?? null),
+    remote: entityOf<Entity>(collection, id, remote ?? null),
+    decision: entityOf<Entity>(collection, id, decision ?? null),
+    properties: merge(base, local ?? null, remote ?? null, isAutomatic(collection)).properties,
+  }
+}
+
+export const parseRow = (cell: unknown): WireRow | null | undefined =>
+  cell === null || cell === undefined ? undefined : JSON.parse(String(cell))

@@ -1,0 +1,82 @@
+// What was changed here and not pushed yet.
+
+import { readIgnoredIds, readIgnoredProperties } from '../../changes/ignored.js'
+import { readChanges } from '../../changes/rows.js'
+import { baseOf, isAgreed, isHeld, type RowState, readStates, type ServerState } from '../../changes/servers.js'
+import { first, query, type Transaction } from '../../databases/database.js'
+import { isSameRow } from '../apply/merge.js'
+import { type Exchange, isClean, readRowStates } from '../exchange.js'
+import { TransactionSize } from '../session.js'
+
+/**
+ * Is it something else than what the server has? What waits or was refused is listed there. A row that is as it was before a push without
+ * an answer is pending as well where that push carries another version of it.
+ */
+function isPending(server: ServerState, state: RowState): boolean {
+  const { version, baseVersions, ignored } = state
+  if (isHeld(state) || isAgreed(server, state, version.stamp)) return false
+  if (ignored.length && version.value !== null) return true
+  const base = baseOf(server, state)
+  if (base === undefined || !isSameRow(version.value, base)) return true
+  return (
+    server.push !== null &&
+    baseVersions.some(baseVersion => !isAgreed(server, state, baseVersion.stamp) && !isSameRow(version.value, baseVersion.value))
+  )
+}
+
+/** Reads what is pending, in the order of changes, until `take` gives false. Pages begin with a row and grow: a row may be megabytes. */
+export function* readPending(exchange: Exchange, take: (state: RowState) => boolean): Transaction<void> {
+  const { log, collection, server } = exchange
+  const size = new TransactionSize({ rows: 1, largest: 1_000 })
+  for (let above = server.pushedTo; ; ) {
+    const [limit, start] = [size.rows, performance.now()]
+    const changes = yield* readChanges(log.database, collection, { above, limit, removalsAbove: -1, localChangesFor: server.id })
+    const versions = new Map(changes.map(c => [c.id, c]))
+    const states = yield* readStates(log.database, collection, server, [...versions.keys()], versions)
+    for (const state of states.values()) if (isPending(server, state) && !take(state)) return
+    const last = changes.at(-1)
+    if (!last || changes.length < limit) break
+    above = { stamp: last.stamp, id: last.id }
+    size.took(changes.length, performance.now() - start)
+  }
+  yield* readIgnoredRows(exchange, take)
+}
+
+/** Reads rows of which nothing is pending but values that the server has ignored. */
+function* readIgnoredRows(exchange: Exchange, take: (state: RowState) => boolean): Transaction<void> {
+  const { server, log, collection } = exchange
+  const properties = yield* readIgnoredProperties(collection, log.database, server.id)
+  for (let above = '', limit = 1; properties.length; limit = Math.min(limit * 4, 256)) {
+    const ids = yield* readIgnoredIds(server.id, properties, above, limit)
+    for (const state of (yield* readRowStates(exchange, ids)).values())
+      if (state.version.value !== null && !isHeld(state) && isAgreed(server, state, state.version.stamp) && !take(state)) return
+    if (ids.length < limit) return
+    above = ids.at(-1) as string
+  }
+}
+
+/** Is there anything of ours that the server lacks: pending, refused, or behind a row that waits? Reads up to the first of it. */
+export function* hasChanges(exchange: Exchange): Transaction<boolean> {
+  const { server } = exchange
+  if (yield* first('SELECT 1 FROM sync_unapplied WHERE server = ? AND unpushed IS NOT NULL LIMIT 1', server.id)) return true
+  const isRejected = ({ rejection, version }: RowState) => rejection?.stamp === version.stamp
+  if (yield* isAny(exchange, 'sync_rejection', isRejected)) return true
+  // a row that waits may have been edited since
+  if (yield* isAny(exchange, 'sync_unapplied', state => state.version.stamp > 0 && !isClean(exchange, state))) return true
+  let found = false
+  yield* readPending(exchange, () => {
+    found = true
+    return false
+  })
+  return found
+}
+
+function* isAny(exchange: Exchange, table: 'sync_unapplied' | 'sync_rejection', is: (state: RowState) => boolean): Transaction<boolean> {
+  for (let after = '', limit = 1; ; limit = Math.min(limit * 4, 256)) {
+    const rows = yield* query(`SELECT id FROM ${table} WHERE server = ? AND id > ? ORDER BY id LIMIT ?`, exchange.server.id, after, limit)
+    const ids = rows.map(row => String(row.id))
+    for (const state of (yield* readRowStates(exchange, ids)).values()) if (is(state)) return true
+    if (ids.length < limit) return false
+    after = ids.at(-1) as string
+  }
+}

@@ -1,0 +1,156 @@
+// Stores what the application decides about a row in the journal.
+
+import type { Collection } from '../../changes/collection.js'
+import { readDependents } from '../../changes/dependents.js'
+import { readVersions } from '../../changes/rows.js'
+import { baseOf, isInPush, type RowState } from '../../changes/servers.js'
+import { storeVersions } from '../../changes/store.js'
+import { releaseFirst } from '../../changes/storeChanges.js'
+import { query, quote, type Transaction } from '../../databases/database.js'
+import { ConstraintError, NotInJournalError, UnpushedChildrenError } from '../../errors.js'
+import type { WireRow } from '../../protocol/messages.js'
+import { applyDecided, type Resolved, restore } from '../apply/apply.js'
+import { removeDependents } from '../apply/removals.js'
+import { type Exchange, readRowStates, TransactionStamp } from '../exchange.js'
+import { discardMoves } from '../push/moves.js'
+import { readUnpushed, writeUnpushed } from '../push/unpushed.js'
+import { takeParents } from './conflicts.js'
+import { writeResolution } from './resolutions.js'
+
+export interface JournalOptions {
+  /** Settles it with this server alone, where the entity has several. */
+  readonly url?: string
+  /**
+   * Rows that were not pushed and that would be removed along, because they need the row that goes; where a new row is given up that a push
+   * carries, those too that the server has: UnpushedChildrenError unless this says `journal`. Then they go, each as a decision in the journal of its entity, which `undo` takes back.
+   */
+  readonly children?: 'journal'
+}
+
+export interface ResolveOptions extends JournalOptions {
+  /**
+   * The id of a row that means the same, such as the `holder` of a unique value: it goes, and the rows that need it need the decided one
+   * instead.
+   */
+  readonly replaces?: string
+}
+
+/** Stores what was decided about a row; what it needs comes along, and what needs it goes. */
+export function* storeDecision(
+  exchange: Exchange,
+  state: RowState,
+  remote: WireRow | null,
+  value: WireRow | null,
+  { children, replaces }: ResolveOptions = {},
+): Transaction<void> {
+  const { server } = exchange
+  const { id, version } = state
+  const stamp = new TransactionStamp(exchange)
+  const base = baseOf(server, state)
+  let parents: readonly Resolved[] = []
+  if (value !== null) {
+    parents = (yield* takeParents(exchange, id, value, stamp)) ?? []
+    yield* discardMoves(exchange, id, value)
+  } else {
+    // a new row of ours: what the server has below it says that it has one as well, which was not read yet
+    const isGivenUp = remote === null && (isInPush(server, state) || (!state.unapplied && !base))
+    yield* removeFamily(exchange, state, { isOurs: remote !== null || isGivenUp, isGivenUp, children }, stamp)
+  }
+  const replaced = replaces === undefined ? undefined : yield* release(exchange, replaces)
+  if (value === remote && isInPush(server, state)) {
+    yield* applyDecided(exchange, parents, stamp)
+    yield* restore(exchange, state, remote, stamp)
+  } else yield* applyDecided(exchange, [...parents, { state, remote, value }], stamp)
+  if (replaced) yield* replace(exchange, replaced, id, children, stamp)
+  yield* writeResolution(exchange, server.url, { id, base, local: version.value, remote: remote, decision: value })
+}
+
+/**
+ * Removes what the removal of a row takes along, those too that forbid one which waits for this word. `isOurs`: the server has not removed
+ * it, so that what goes along is news as well. What was not pushed goes where the caller says so, and is kept in the journal. `isGivenUp`:
+ * nobody wants the row removed at the server, only our change taken back; so what the server has below it goes in that way too.
+ */
+export function* removeFamily(
+  exchange: Exchange,
+  { id, version, unapplied }: RowState,
+  { isOurs, isGivenUp, children }: { isOurs: boolean; isGivenUp?: boolean; children: JournalOptions['children'] },
+  stamp: TransactionStamp,
+): Transaction<void> {
+  const { log, collection, server } = exchange
+  if (version.value === null) return
+  const takesAll = unapplied !== undefined || children === 'journal'
+  const dependents = yield* readDependents(log.database, collection, [id], { takesAll })
+  if (dependents.blocked.length) throw new ConstraintError('foreign-key', undefined)
+  const unpushed = yield* readUnpushed(exchange, [...dependents.removed, ...dependents.forbidding], isGivenUp)
+  if (children !== 'journal') {
+    const lost = new Map(
+      unpushed.map(({ collection: there, state }) => [`${there.name} ${state.id}`, { entity: there.entity, id: state.id }]),
+    )
+    for (const row of dependents.forbidding) lost.set(`${row.collection.name} ${row.id}`, { entity: row.collection.entity, id: row.id })
+    if (lost.size) rejectUnpushedChildren(collection, id, [...lost.values()])
+  }
+  yield* writeUnpushed(unpushed, server.url)
+  yield* removeDependents(isOurs ? { ...exchange, siblings: new Map() } : exchange, [id], dependents, stamp)
+}
+
+function rejectUnpushedChildren({ entity }: Collection, id: string, children: readonly { entity: string; id: string }[]): never {
+  const some = children.slice(0, 3).map(c => `${c.entity} ${c.id}`)
+  if (children.length > some.length) some.push('…')
+  throw new UnpushedChildrenError(
+    `${entity} ${id} cannot be removed here: ${children.length} ${children.length === 1 ? 'row needs' : 'rows need'} it and would go too ` +
+      `(${some.join(', ')}). Sync or move them first, or say { children: 'journal' }: then the journals of their entities bring them back.`,
+    children,
+    { entity },
+  )
+}
+
+/** Lets a row that is about to go let go of its unique values, while the rows that need it are still there. */
+function* release(exchange: Exchange, id: string): Transaction<RowState> {
+  const { log, collection } = exchange
+  const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
+  const { value } = state.version
+  if (value === null) throw new NotInJournalError(`There is no ${collection.entity} ${id} to be replaced.`, { entity: collection.entity })
+  const change = { collection, id, old: state.version, value: null, stamp: state.version.stamp }
+  yield* releaseFirst(log, [{ change, indexes: yield* log.database.uniqueIndexes(collection.table), cleared: [] }], [change])
+  return state
+}
+
+/**
+ * Moves the rows that need one to another one, and removes it: all of that is news, and the journal can bring the row back. A row whose own
+ * key is that of the row which goes cannot be moved.
+ */
+function* replace(
+  exchange: Exchange,
+  replaced: RowState,
+  by: string,
+  children: JournalOptions['children'],
+  stamp: TransactionStamp,
+): Transaction<void> {
+  const { log, collection, server } = exchange
+  const { database } = log
+  const { id, version } = replaced
+  for (const { child, childTable, childColumn, property, isOwnKey, parentColumn } of collection.children) {
+    if (parentColumn !== collection.table.key || isOwnKey) continue
+    if (!child) {
+      yield* query(`UPDATE ${quote(childTable)} SET ${quote(childColumn)} = ? WHERE ${quote(childColumn)} = ?`, by, id)
+      continue
+    }
+    const rows = yield* query(
+      `SELECT ${database.id(child.table, 'x')} AS id FROM ${quote(childTable)} x WHERE x.${quote(childColumn)} = ?`,
+      id,
+    )
+    const versions = yield* readVersions(
+      database,
+      child,
+      rows.map(row => String(row.id)),
+    )
+    const writes = [...versions].map(([row, old]) => ({ id: row, old, value: { [property]: by } }))
+    if (writes.length) yield* storeVersions(log, child, writes, yield* database.tick())
+  }
+  const old = (yield* readVersions(database, collection, [id])).get(id) ?? version
+  yield* removeFamily(exchange, { ...replaced, version: old }, { isOurs: true, children }, stamp)
+  yield* storeVersions(log, collection, [{ id, old, value: null }], yield* database.tick())
+  yield* writeResolution(exchange, server.url, {
+    ...{ id, base: baseOf(server, replaced), local: version.value, remote: null, decision: null },
+  })
+}

@@ -1,0 +1,96 @@
+// What a pull asks next, and whether an answer may be one to that.
+
+import type { Collection } from '../../changes/collection.js'
+import { cursorOf, type ServerState } from '../../changes/servers.js'
+import { InvalidAnswerError } from '../../errors.js'
+import type { FeedQuery } from '../../protocol/messages.js'
+import { nameOf } from '../http/reply.js'
+import { type Answer, isOfFeed, unmark } from '../http/wire.js'
+import type { Session } from '../session.js'
+
+/** Properties by the collections that have them. */
+export type ByCollection<T> = ReadonlyMap<Collection, T>
+
+export const cursorsOf = (servers: readonly ServerState[]) => servers.map(cursorOf).join('\n')
+
+/**
+ * Those of which to ask next. A collection that is new here, or that is to be read once more, is read from its beginning by itself, and then
+ * all of them together, from where the one that was read least far stands.
+ */
+export function nextAsked(servers: readonly ServerState[]): readonly ServerState[] {
+  const paging = servers.find(server => server.page !== null)
+  if (paging) return servers.filter(server => server.page === paging.page)
+  const unread = servers.filter(server => server.serverDate === 0)
+  return unread.length ? unread : servers
+}
+
+/** The one that all of them have; only where nothing else is to be heard. */
+export function etagOf(asked: readonly ServerState[]): string | null {
+  const [first, ...others] = asked
+  const isQuiet = first && !asked.some(({ pulling, push }) => pulling || push) && others.every(({ etag }) => etag === first.etag)
+  return isQuiet ? first.etag : null
+}
+
+/** Milliseconds by which a server of 2011 is asked again: it may read its clock after its rows, or store rows after their stamps. */
+const OVERLAP = 60_000
+
+export function questionOf(session: Session, asked: readonly ServerState[], ignored: ByCollection<readonly string[]>): FeedQuery {
+  const { page, serverHistory } = asked[0] as ServerState
+  // where the other kind was asked before, the answer is begun anew
+  const after = page === null || isOfFeed(page) !== session.wire.isFeed ? undefined : unmark(page)
+  const date = Math.min(...asked.map(server => server.serverDate))
+  const highest = Math.max(...asked.map(server => server.highest))
+  const members = session.members.filter(m => asked.some(server => server.id === m.serverId))
+  const properties = members.flatMap(({ collection, path }) => {
+    const names = ignored.get(collection)
+    return names?.length ? [[path, names] as const] : []
+  })
+  return {
+    since: serverHistory === null ? Math.max(0, date - OVERLAP) : date,
+    ...(after !== undefined && { after }),
+    ...(serverHistory !== null && { collection: serverHistory }),
+    ...(highest > 0 && { min: highest }),
+    // what is read from its beginning is asked for by itself
+    collections: [...members, ...(members.length === session.members.length ? session.lacking : [])].map(m => m.path),
+    ...(properties.length && { properties: new Map(properties) }),
+  }
+}
+
+export const isSameQuestion = (x: FeedQuery, y: FeedQuery) =>
+  x.since === y.since &&
+  x.after === y.after &&
+  x.collection === y.collection &&
+  x.min === y.min &&
+  x.collections.join() === y.collections.join()
+
+// A server whose clock went back has stamps below what was read, and no pull would ever show them.
+export function checkAnswer(
+  { wire, rounds }: Session,
+  { since }: FeedQuery,
+  { now, reset, next }: Answer,
+  turned: ReadonlySet<string>,
+  resets: number,
+): void {
+  const reject = (what: string): never => {
+    const url = nameOf(wire.url)
+    throw new InvalidAnswerError(`${url} ${what} All local changes are safe.`, '', { url, isDefinite: true })
+  }
+  if (now < since && !reset)
+    reject(
+      `says that its time is ${now}, and was read up to ${since} before: was its clock set back, or an older database put in its place? ` +
+        'Nothing was stored. To begin anew with it, call journal(…).forget(url) and sync again.',
+    )
+  // or it would be asked without end
+  if (next !== undefined && turned.has(next)) reject('gave a page a `next` that it had given before: its pages would never end.')
+  if (resets > rounds) reject(`was reset ${resets} times while it was read.`)
+}
+
+/** What will be asked when the page is stored; undefined where there is no more, or where a reset changes everything first. */
+export function nextQuestion(
+  { since, collection, min = 0, collections }: FeedQuery,
+  { next: after, reset, ...answer }: Answer,
+): FeedQuery | undefined {
+  if (after === undefined || reset) return
+  const id = collection ?? answer.collection
+  return { since, after, ...(id !== undefined && { collection: id }), min: Math.max(min, answer.now), collections }
+}

@@ -1,0 +1,119 @@
+// What is not told yet, for a word about it, or about rows that hang on it, has to come first.
+
+import { type Collection, keyOf } from '../../changes/collection.js'
+import { baseOf, isAgreed, isHeld, type RowState } from '../../changes/servers.js'
+import { baseTableOf, first, query, quote, type Transaction } from '../../databases/database.js'
+import type { WireRow } from '../../protocol/messages.js'
+import { readUnapplied } from '../apply/unapplied.js'
+import { type Exchange, readRowStates, siblingOf } from '../exchange.js'
+import type { Exchanges } from '../session.js'
+import { writeRejections } from './rejections.js'
+
+/**
+ * A removal waits with the rows that wait for a word about it, however far below it they hang on the server (law 9). `left`: so does one from
+ * which rows were moved away that are told later; those of other collections, or all of them.
+ */
+export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'all'): Transaction<void> {
+  const [any] = exchanges
+  if (!any) return
+  let level = new Map<Collection, Set<string>>()
+  if (yield* isAnyUnapplied()) {
+    for (const collection of any.siblings.keys()) {
+      const there = siblingOf(any, collection) as Exchange
+      for (const [id, { remote }] of yield* readUnapplied(there)) addParents(level, collection, id, remote)
+    }
+  }
+  for (const { collection } of left === 'none' ? [] : exchanges) {
+    for (const child of new Set(collection.children.map(r => r.child))) {
+      const there = child && siblingOf(any, child)
+      if (!there || (child === collection && left === 'others')) continue
+      for (const id of yield* readLeft(there, collection)) add(level, collection, id)
+    }
+  }
+  const walked = new Set<string>()
+  const held = new Map<Exchange, RowState[]>()
+  while (level.size) {
+    const next = new Map<Collection, Set<string>>()
+    for (const [parent, ids] of level) {
+      const own = exchanges.find(exchange => exchange.collection === parent)
+      const there = own ?? siblingOf(any, parent)
+      if (!there) continue
+      for (const state of (yield* readRowStates(there, [...ids])).values()) {
+        const { id, version } = state
+        const isGoing = version.stamp > 0 && version.value === null && !isAgreed(there.server, state, version.stamp)
+        if (!isGoing || walked.has(`${parent.name} ${id}`)) continue
+        walked.add(`${parent.name} ${id}`)
+        if (own && !isHeld(state)) held.set(own, [...(held.get(own) ?? []), state])
+        // the server's own cascade would come down from there
+        addParents(next, parent, id, baseOf(there.server, state) ?? null)
+      }
+    }
+    level = next
+  }
+  const detail = 'Rows that need it wait for a decision, or are told first.'
+  for (const [exchange, states] of held)
+    yield* writeRejections(
+      exchange,
+      states.map(({ id, version }) => ({ id, code: 'children-exist' as const, detail, stamp: version.stamp })),
+    )
+}
+
+/** Usually nothing waits. */
+export function* isAnyUnapplied(): Transaction<boolean> {
+  return (yield* first('SELECT 1 FROM sync_unapplied LIMIT 1')) !== undefined
+}
+
+function addParents(level: Map<Collection, Set<string>>, collection: Collection, id: string, row: WireRow | null): void {
+  for (const reference of collection.parents) {
+    const key = keyOf(reference, id, row)
+    if (reference.parent && typeof key === 'string') add(level, reference.parent, key)
+  }
+}
+
+function add(level: Map<Collection, Set<string>>, collection: Collection, id: string): void {
+  const ids = level.get(collection)
+  if (ids) ids.add(id)
+  else level.set(collection, new Set([id]))
+}
+
+/** Removed rows that others were moved away from: told first, their removal would take those along on the server. */
+function* readLeft(exchange: Exchange, parent: Collection): Transaction<string[]> {
+  const { log, collection, server } = exchange
+  const left: string[] = []
+  for (const { property, childColumn, isOwnKey, parent: needed, parentColumn } of collection.parents) {
+    // a row whose own key it is does not move
+    if (needed !== parent || parentColumn !== parent.table.key || isOwnKey) continue
+    const rows = yield* query(
+      `SELECT DISTINCT i._sync_id AS id
+         FROM ${quote(baseTableOf(collection.table))} i JOIN sync_tombstone t ON t.collection = ? AND t.id = ${log.database.text(`i.${quote(childColumn)}`)}
+        WHERE i._sync_server = ?`,
+      parent.name,
+      server.id,
+    )
+    const states = yield* readRowStates(
+      exchange,
+      rows.map(r => String(r.id)),
+    )
+    for (const state of states.values()) {
+      const before = baseOf(server, state)?.[property]
+      if (isHeld(state) || isAgreed(server, state, state.version.stamp) || !state.version.value || typeof before !== 'string') continue
+      if (state.version.value[property] !== before) left.push(before)
+    }
+  }
+  return left
+}
+
+/** What waits is not told, whatever `told` says: the stamp of our version is noted with every push. */
+export function* noteUnpushed(exchange: Exchange): Transaction<void> {
+  const { log, server } = exchange
+  const ids = [...(yield* readUnapplied(exchange)).keys()]
+  if (!ids.length) return
+  const states = [...(yield* readRowStates(exchange, ids)).values()]
+  const moved = states.filter(s => !isAgreed(server, s, s.version.stamp) && s.unapplied?.unpushed !== s.version.stamp)
+  yield* log.database.updateRows(
+    'sync_unapplied',
+    ['unpushed'],
+    ['server', 'id'],
+    moved.map(s => [s.version.stamp, server.id, s.id]),
+  )
+}

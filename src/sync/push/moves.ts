@@ -1,0 +1,113 @@
+// Moves in a tree, of ours and of the server's, that would close a circle together: one of the server's rows waits, and asks for all of it.
+
+import type { Reference } from '../../changes/collection.js'
+import { findCycles, treesOf } from '../../changes/cycles.js'
+import { baseOf, isAllPushed, isHeld, type RowState, readKinds } from '../../changes/servers.js'
+import { storeVersions } from '../../changes/store.js'
+import { query, type Transaction } from '../../databases/database.js'
+import type { WireRow } from '../../protocol/messages.js'
+import { writeResolution } from '../conflicts/resolutions.js'
+import { type Exchange, isClean, readRowStates } from '../exchange.js'
+import { writeRejections } from './rejections.js'
+
+interface Moved {
+  readonly state: RowState
+  readonly value: WireRow
+}
+
+/** Of the server's rows that are about to be stored those that would close a circle with rows which we have moved: one of each circle. */
+export function* findContestedMoves(exchange: Exchange, rows: readonly Moved[]): Transaction<Set<string>> {
+  const { log, collection } = exchange
+  const contested = new Set<string>()
+  const trees = treesOf(collection)
+  if (!trees.length || !rows.length || !(yield* isAnythingOurs(exchange))) return contested
+  for (const tree of trees) {
+    const { property } = tree
+    const isMoved = ({ state: { version }, value }: Moved) =>
+      version.value !== null && typeof value[property] === 'string' && value[property] !== version.value[property]
+    const moved = rows.filter(isMoved).map(row => row.state.id)
+    if (!moved.length) continue
+    const after = new Map(rows.filter(row => Object.hasOwn(row.value, property)).map(row => [row.state.id, row.value[property]]))
+    const remote = new Set(moved)
+    for (const circle of yield* findCycles(log.database, collection, tree, moved, after)) {
+      const others = circle.filter(id => !remote.has(id))
+      if (!(yield* readOwnMoves(exchange, tree, others)).length) continue // the server's own, or one that both know
+      contested.add(circle.filter(id => remote.has(id)).sort()[0] as string)
+    }
+  }
+  return contested
+}
+
+/** Usually there is nothing to tell, and nothing that was held back. */
+function* isAnythingOurs({ log, collection, server }: Exchange): Transaction<boolean> {
+  if (!isAllPushed(server, (yield* log.database.clock()).now)) return true
+  const { unapplied, rejected } = yield* readKinds(collection, server)
+  return unapplied || rejected
+}
+
+/** Which of these rows have we moved, without the server's knowing. */
+function* readOwnMoves(exchange: Exchange, { property }: Reference, ids: readonly string[]): Transaction<RowState[]> {
+  const states = yield* readRowStates(exchange, ids)
+  return [...states.values()].filter(state => {
+    const { value } = state.version
+    return value !== null && !isClean(exchange, state) && baseOf(exchange.server, state)?.[property] !== value[property]
+  })
+}
+
+/** The relation by which the server's version of a row would close a circle here. */
+export function* findCircle(
+  exchange: Exchange,
+  id: string,
+  remote: WireRow,
+): Transaction<{ tree: Reference; moves: RowState[] } | undefined> {
+  const { log, collection } = exchange
+  for (const tree of treesOf(collection)) {
+    const after = new Map([[id, remote[tree.property]]])
+    const [circle] = yield* findCycles(log.database, collection, tree, [id], after)
+    const moves = circle
+      ? yield* readOwnMoves(
+          exchange,
+          tree,
+          circle.filter(other => other !== id),
+        )
+      : []
+    if (moves.length) return { tree, moves }
+  }
+}
+
+/** Whoever takes the server's move gives up ours, which would close a circle with it; the journal can bring them back. */
+export function* discardMoves(exchange: Exchange, id: string, value: WireRow): Transaction<void> {
+  const { log, collection, server } = exchange
+  // what they are moved back to may be part of another circle
+  const before = new Set<string>()
+  for (let circle = yield* findCircle(exchange, id, value); circle; circle = yield* findCircle(exchange, id, value)) {
+    const { property } = circle.tree
+    const moves = circle.moves.filter(state => !before.has(state.id) && baseOf(server, state))
+    if (!moves.length) return
+    for (const state of moves) {
+      before.add(state.id)
+      const base = baseOf(server, state) as WireRow
+      const back = { [property]: base[property] ?? null }
+      const local = state.version.value as WireRow
+      yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: back }], yield* log.database.tick())
+      yield* writeResolution(exchange, server.url, { id: state.id, base, local, remote: base, decision: { ...local, ...back } })
+    }
+  }
+}
+
+/** A move of ours is not told while one of the server's waits that would close a circle with it. */
+export function* holdMoves(exchange: Exchange): Transaction<void> {
+  const { collection, server } = exchange
+  if (!treesOf(collection).length) return
+  const rows = yield* query("SELECT id, remote FROM sync_unapplied WHERE server = ? AND reason = 'cycle'", server.id)
+  for (const { id, remote } of rows) {
+    const circle = remote === null ? undefined : yield* findCircle(exchange, String(id), JSON.parse(String(remote)))
+    for (const state of circle?.moves ?? []) {
+      if (isHeld(state)) continue
+      const detail = 'It was moved below a row that somebody else has moved below it, and that waits for a decision.'
+      yield* writeRejections(exchange, [
+        { id: state.id, property: circle?.tree.property, code: 'cycle', detail, stamp: state.version.stamp },
+      ])
+    }
+  }
+}

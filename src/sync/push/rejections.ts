@@ -1,0 +1,98 @@
+// Rows that a server has refused: noted with the version that it was, and told again when they move on, or when what they needed may be there.
+
+import { type Change, planChanges } from '../../changes/order.js'
+import { baseOf, forgetRejections, isAgreed, type RowState } from '../../changes/servers.js'
+import { storeVersions } from '../../changes/store.js'
+import { readUniques } from '../../changes/storeChanges.js'
+import { first, query, type Transaction } from '../../databases/database.js'
+import type { Rejection } from '../../protocol/messages.js'
+import { type Exchange, readRowStates } from '../exchange.js'
+import { type Session, transaction } from '../session.js'
+
+/** Notes refused rows, each with the stamp of the version that was refused. */
+export function* writeRejections(
+  { log, server }: Exchange,
+  rejections: readonly (Rejection<string> & { readonly stamp: number })[],
+): Transaction<void> {
+  // a matter of other rows: told again by the next sync; or when the row that has the value may have let go of it
+  const again = (code: string) =>
+    code === 'not-unique' ? 2 : ['parent-missing', 'children-exist', 'children-unseen', 'cycle'].includes(code) ? 1 : 0
+  if (!rejections.length) return
+  yield* log.database.upsertRows(
+    'sync_rejection',
+    ['server', 'id', 'stamp', 'code', 'property', 'detail', 'again'],
+    ['server', 'id'],
+    rejections.map(({ id, stamp, code, property, detail }) => [server.id, id, stamp, code, property ?? null, detail, again(code)]),
+  )
+}
+
+/** A row that was refused before and has moved on since is not refused any more. */
+export function* forgetOutdatedRejections(exchange: Exchange): Transaction<void> {
+  const { log, collection, server } = exchange
+  const rejected = yield* query('SELECT id FROM sync_rejection WHERE server = ?', server.id)
+  if (!rejected.length) return
+  const states = yield* readRowStates(
+    exchange,
+    rejected.map(row => String(row.id)),
+  )
+  const outdated: { id: string; stamp: number }[] = []
+  for (const state of states.values()) {
+    const { id, rejection, version } = state
+    if (rejection && rejection.stamp !== version.stamp && isAgreed(server, state, version.stamp))
+      outdated.push({ id, stamp: rejection.stamp })
+  }
+  yield* forgetRejections(log.database, collection, server, outdated)
+}
+
+/** Rows of the server's have changed: one of them may have let go of a value that a refused row needs, which is told again then. */
+export function* freeRejected(exchanges: readonly Exchange[]): Transaction<void> {
+  if (!(yield* first('SELECT 1 FROM sync_rejection WHERE again = 2 LIMIT 1'))) return
+  for (const { server } of exchanges) yield* query('UPDATE sync_rejection SET again = 1 WHERE server = ? AND again = 2', server.id)
+}
+
+/** What was refused for a missing parent, or for children that were still there, is told again. */
+export async function pushAgain(session: Session): Promise<void> {
+  await transaction(session, function* (exchanges) {
+    for (const exchange of exchanges) {
+      const rows = yield* query('SELECT id FROM sync_rejection WHERE server = ? AND again = 1', exchange.server.id)
+      if (!rows.length) continue
+      yield* pushRowsAgain(
+        exchange,
+        rows.map(r => String(r.id)),
+      )
+    }
+  })
+}
+
+/**
+ * Gives refused rows fresh stamps, so that they are told again: one after the other where a row takes the unique value of another one, for they
+ * may not have room in one push.
+ */
+export function* pushRowsAgain(exchange: Exchange, ids: readonly string[]): Transaction<void> {
+  const { collection, server, log } = exchange
+  const states = [...(yield* readRowStates(exchange, ids)).values()]
+  const rejected = states.filter(s => s.rejection?.stamp === s.version.stamp && !s.unapplied)
+  if (rejected.length) {
+    const versions = new Map(rejected.map(({ id, version: old }) => [id, { id, old, value: old.value }]))
+    for (const ids of yield* inOrder(exchange, rejected)) {
+      const some = ids.flatMap(id => versions.get(id) ?? [])
+      yield* storeVersions(log, collection, some, yield* log.database.tick(), server)
+    }
+  }
+  yield* forgetRejections(
+    log.database,
+    collection,
+    server,
+    states.flatMap(s => (s.rejection ? [{ id: s.id, stamp: s.rejection.stamp }] : [])),
+  )
+}
+
+/** The rows that let go of a value before those that take it, as the server will see them. */
+function* inOrder({ log, collection, server }: Exchange, rejected: readonly RowState[]): Transaction<string[][]> {
+  if (rejected.length < 2) return [rejected.map(s => s.id)]
+  const changes = rejected.map(
+    (s): Change => ({ collection, id: s.id, old: { value: baseOf(server, s) ?? null, stamp: 0 }, value: s.version.value, stamp: 0 }),
+  )
+  const { levels } = planChanges(changes, yield* readUniques(log.database, changes))
+  return levels.map(level => level.map(({ change }) => change.id))
+}

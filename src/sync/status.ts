@@ -1,0 +1,93 @@
+// How the collections of a sync and a server stand, at a look: what a sync has to do, and what it leaves behind.
+
+import type { Collection } from '../changes/collection.js'
+import { readIgnoredProperties } from '../changes/ignored.js'
+import { isAllPushed, type ServerState } from '../changes/servers.js'
+import { baseTableOf, first, query, quote, type Transaction } from '../databases/database.js'
+import type { Exchange } from './exchange.js'
+import { type Exchanges, type Session, transaction } from './session.js'
+
+export interface SyncStatus {
+  readonly servers: readonly ServerState[]
+  /** There are rows that wait, of these collections or of another one of this server's. */
+  readonly waits: boolean
+  /** Rows were refused that are told again by the next sync. */
+  readonly again: boolean
+  /** Rows were refused for a unique value that may be free now. */
+  readonly freed: boolean
+  /** There is nothing to tell. */
+  readonly isAllPushed: boolean
+  readonly left: ReadonlyMap<Collection, Left>
+  /** Properties of ours for which the server has no column, so that their values are not pushed. */
+  readonly ignored: ReadonlyMap<Collection, readonly string[]>
+}
+
+interface Left {
+  /** Rows of the server's that wait here. */
+  readonly unapplied: number
+  /** Rows of ours that the server has refused. */
+  readonly rejected: number
+}
+
+export function readSyncStatus(session: Session): Promise<SyncStatus> {
+  return transaction(session, statusOf, { readOnly: true })
+}
+
+export function* statusOf(exchanges: Exchanges): Transaction<SyncStatus> {
+  const [any] = exchanges
+  const servers = exchanges.map(exchange => exchange.server)
+  const left = new Map<Collection, Left>(exchanges.map(({ collection }) => [collection, { unapplied: 0, rejected: 0 }]))
+  const ignored = new Map<Collection, readonly string[]>()
+  const status = { servers, waits: false, again: false, freed: false, isAllPushed: true, left, ignored }
+  if (!any) return status
+  // usually there is nothing at all, and a statement about twenty collections costs more than it finds
+  const there = yield* first(
+    `SELECT EXISTS (SELECT 1 FROM sync_unapplied) AS unapplied, EXISTS (SELECT 1 FROM sync_rejection) AS rejected,
+            EXISTS (SELECT 1 FROM sync_ignored) AS ignored`,
+  )
+  if (there?.unapplied || there?.rejected || there?.ignored) yield* lookAtRows(exchanges, status)
+  const { now } = yield* any.log.database.clock()
+  const baseVersions = yield* first(`SELECT ${exchanges.map(hasBasesSql).join(', ')}`)
+  for (const [n, { collection, server }] of exchanges.entries()) {
+    const { unapplied, rejected } = left.get(collection) as Left
+    // images that are no base any more go with the end of a push
+    status.isAllPushed &&=
+      isAllPushed(server, now) && server.stored.size === 0 && !(baseVersions?.[`baseVersions${n}`] && !unapplied && !rejected)
+  }
+  return status
+}
+
+const hasBasesSql = ({ collection, server }: Exchange, n: number) =>
+  `EXISTS (SELECT 1 FROM ${quote(baseTableOf(collection.table))} WHERE _sync_server = ${server.id}) AS baseVersions${n}`
+
+/** What waits, was refused, or is ignored. */
+function* lookAtRows(exchanges: Exchanges, status: Writable<Omit<SyncStatus, 'left' | 'ignored'>> & Found): Transaction<void> {
+  const { servers, left, ignored } = status
+  const parts = exchanges.map(
+    ({ server: { id } }, n) =>
+      `SELECT ${n} AS n, (SELECT count(*) FROM sync_unapplied WHERE server = ${id}) AS unapplied,
+              (SELECT count(*) FROM sync_rejection WHERE server = ${id}) AS rejected,
+              EXISTS (SELECT 1 FROM sync_rejection WHERE server = ${id} AND again = 1) AS again,
+              EXISTS (SELECT 1 FROM sync_rejection WHERE server = ${id} AND again = 1 AND code = 'not-unique') AS freed,
+              EXISTS (SELECT 1 FROM sync_ignored WHERE server = ${id}) AS ignored`,
+  )
+  for (const row of yield* query(parts.join(' UNION ALL '))) {
+    const { log, collection, server } = exchanges[Number(row.n)] as Exchange
+    const [unapplied, rejected] = [Number(row.unapplied), Number(row.rejected)]
+    left.set(collection, { unapplied, rejected })
+    status.waits ||= unapplied > 0
+    status.again ||= Boolean(row.again)
+    status.freed ||= Boolean(row.freed)
+    if (row.ignored) ignored.set(collection, yield* readIgnoredProperties(collection, log.database, server.id))
+  }
+  for (const { id } of exchanges[0]?.siblings.values() ?? [])
+    status.waits ||=
+      !servers.some(server => server.id === id) && (yield* first('SELECT 1 FROM sync_unapplied WHERE server = ? LIMIT 1', id)) !== undefined
+}
+
+type Writable<T> = { -readonly [P in keyof T]: T[P] }
+
+interface Found {
+  readonly left: Map<Collection, Left>
+  readonly ignored: Map<Collection, readonly string[]>
+}
