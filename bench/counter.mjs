@@ -146,7 +146,7 @@ const round = (x, digits = 1) => Number(x.toFixed(digits))
 await onServer(`CREATE DATABASE ${database}`)
 const pool = Math.max(...writers) + 2
 const dataSource = withSync(new DataSource({ type, url: url.href, entities: [note], synchronize: true, poolSize: pool }), {
-  patience: 60_000,
+  busyTimeout: 60_000,
 })
 try {
   await dataSource.initialize()

@@ -86,7 +86,7 @@ async function timed(work) {
 async function sample({ entities, rows }, store, url) {
   const client = await open(entities, store, { server: url })
   const pull = await timed(() => syncAll(client))
-  if (pull.result.pulled !== rows * entities.length || pull.result.waiting) throw new Error(`${pull.result.pulled} rows arrived.`)
+  if (pull.result.pulled !== rows * entities.length || pull.result.unapplied) throw new Error(`${pull.result.pulled} rows arrived.`)
   await syncAll(client)
   const poll = await timed(async () => {
     let requests = 0

@@ -106,7 +106,7 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   await sync(alice)
   await sync(bob)
   await show(bob)
-  for (const { reason, local, remote } of await journal(tasks(bob)).unapplied())
+  for (const { reason, local, remote } of await journal(tasks(bob)).conflicts())
     print(paint('yellow', `   ${reason}: here ${taskText(local)}, on the server ${taskText(remote)}`))
 
   chapter(print, 5, 'Bob syncs with a handler: he takes both names, and an edit rather than a removal')

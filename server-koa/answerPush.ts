@@ -18,14 +18,14 @@ import type { WriteUpdate } from './updates.js'
 
 export interface PushLimits extends BodyLimits {
   /** In one POST. */
-  readonly rows: number
+  readonly maxRows: number
 }
 
 export async function answerPush(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PushLimits) {
   const { seen, key: keyInQuery, ...query } = readPushQuery(ctx.query)
   const key = readKey(ctx, keyInQuery)
   const { bytes, json, isRounded } = await readJson(ctx, limits)
-  if (Array.isArray(json) && json.length > limits.rows) throw tooManyRows(limits)
+  if (Array.isArray(json) && json.length > limits.maxRows) throw tooManyRows(limits)
   const { rows, rejections } = readRows(collection, json, isRounded)
   const push: Push = {
     ...query,
@@ -48,7 +48,7 @@ export interface Words {
   contested(contested: readonly Contested[]): object
 }
 
-/** Stores a push and answers it; `refusals` are those of rows that are bad to begin with. Throws a Problem. */
+/** Stores a push and answers it; `rejections` are those of rows that are bad to begin with. Throws a Problem. */
 export async function storeAndAnswer(
   ctx: Context,
   log: ChangeLog,
@@ -71,9 +71,9 @@ export async function storeAndAnswer(
 
 export const hashOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
 
-export const tooManyRows = ({ rows }: PushLimits) => new Problem(413, `A POST may have ${rows} rows at most.`)
+export const tooManyRows = ({ maxRows }: PushLimits) => new Problem(413, `A POST may have ${maxRows} rows at most.`)
 
-/** The posted rows of a collection, and refusals of those that are none. Throws BadRequestError. */
+/** The posted rows of a collection, and rejections of those that are none. Throws BadRequestError. */
 export function readRows(collection: Collection, json: unknown, isRounded: boolean): { rows: PostedRow[]; rejections: Rejected[] } {
   const { rows: posted, rejections } = readPushedRows(json)
   const { rows, rejections: rounded } = isRounded ? rejectRounded(posted) : { rows: posted, rejections: [] }
@@ -106,7 +106,7 @@ export function readKey({ req }: Context, inQuery: string | undefined): string |
   return key
 }
 
-/** Thrown out of a step, so that nothing of it stays, nor its stamp. */
+/** Thrown out of a transaction, so that nothing of it stays, nor its stamp. */
 class Undone extends Error {
   constructor(readonly outcome: PushOutcome) {
     super('undone')

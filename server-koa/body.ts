@@ -10,7 +10,7 @@ import { Problem } from './problem.js'
 
 export interface BodyLimits {
   /** Of the decoded body, and of the encoded one. */
-  readonly bytes: number
+  readonly maxBodyBytes: number
   /** Milliseconds for the whole body to arrive. */
   readonly requestTimeout: number
 }
@@ -22,7 +22,7 @@ const DECODERS: Record<string, () => NodeJS.ReadWriteStream & { destroy(): void 
   br: createBrotliDecompress,
 }
 
-// A row that is nested deeper than a database holds is refused alone; this is for the process, as what is parsed takes memory.
+// A row that is nested deeper than a database holds is rejected alone; this is for the process, as what is parsed takes memory.
 const DEEPEST = 10_000
 
 /** The body, decoded, and what it says as JSON. Throws a Problem: 400, 408, 413 or 415. A byte order mark of UTF-8 is passed over. */
@@ -47,7 +47,7 @@ function readBefore({ request, req }: Context, limits: BodyLimits): Buffer {
       'A body parser before syncRoutes read the body and left it neither as `body` nor as `rawBody`. Whoever runs this server mounts syncRoutes before that parser.',
     )
   const bytes = Buffer.from(body instanceof Uint8Array ? body : typeof body === 'string' ? body : JSON.stringify(body))
-  if (bytes.length > limits.bytes) throw tooLarge(limits)
+  if (bytes.length > limits.maxBodyBytes) throw tooLarge(limits)
   return bytes
 }
 
@@ -64,7 +64,7 @@ function readBody(ctx: Context, encoding: string, limits: BodyLimits): Promise<B
   const plain = encoding === '' || encoding === 'identity'
   if (!plain && !Object.hasOwn(DECODERS, encoding))
     throw new Problem(415, 'The Content-Encoding is not known here.', { headers: { 'Accept-Encoding': 'gzip, deflate, br' } })
-  if (Number(req.headers['content-length'] ?? 0) > limits.bytes) throw tooLarge(limits)
+  if (Number(req.headers['content-length'] ?? 0) > limits.maxBodyBytes) throw tooLarge(limits)
 
   const decoder = plain ? undefined : DECODERS[encoding]?.()
   const chunks: Buffer[] = []
@@ -73,7 +73,7 @@ function readBody(ctx: Context, encoding: string, limits: BodyLimits): Promise<B
     const end = (problem?: Problem) => {
       clearTimeout(timer)
       req.off('data', count).off('close', cut).off('error', cut).unpipe()
-      req.on('error', () => {}) // a connection that breaks later is no news
+      req.on('error', () => {}) // a connection that breaks later is no local change
       source.off('data', collect)
       decoder?.destroy()
       if (problem) reject(problem)
@@ -86,11 +86,11 @@ function readBody(ctx: Context, encoding: string, limits: BodyLimits): Promise<B
     // an encoded body may go on for ever without ever giving a byte
     const count = (chunk: Buffer) => {
       encoded += chunk.length
-      if (encoded > limits.bytes) end(tooLarge(limits))
+      if (encoded > limits.maxBodyBytes) end(tooLarge(limits))
     }
     const collect = (chunk: Buffer) => {
       decoded += chunk.length
-      if (decoded > limits.bytes) end(tooLarge(limits))
+      if (decoded > limits.maxBodyBytes) end(tooLarge(limits))
       else chunks.push(chunk)
     }
     const cut = () => {
@@ -173,4 +173,4 @@ function endOfString(bytes: Buffer, start: number): number {
   return i
 }
 
-const tooLarge = ({ bytes }: BodyLimits) => new Problem(413, `The body may have ${bytes} bytes at most.`)
+const tooLarge = ({ maxBodyBytes }: BodyLimits) => new Problem(413, `The body may have ${maxBodyBytes} bytes at most.`)

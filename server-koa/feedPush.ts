@@ -19,7 +19,7 @@ export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushL
   const { bytes, json, isRounded } = await readJson(ctx, limits)
   const groups = readFeedGroups(json)
   if (saysTwice(bytes)) throw new BadRequestError('The body says a name twice.')
-  if ([...groups.values()].reduce((sum, group) => sum + group.length, 0) > limits.rows) throw tooManyRows(limits)
+  if ([...groups.values()].reduce((sum, group) => sum + group.length, 0) > limits.maxRows) throw tooManyRows(limits)
   const known = pathsOf(log, asked)
   const posted = pathsOf(log, [...groups.keys()])
   if (posted.unknown.length) throw unknownCollections(posted.unknown)

@@ -6,7 +6,7 @@ import { baseTableOf, type Database, first, query, quote, type Transaction } fro
 import { changeLogOf } from '../src/entity/registry.js'
 
 const DAY = 24 * 60 * 60 * 1000
-// in a step, so that requests are answered in between
+// in a transaction, so that requests are answered in between
 const BATCH = 2_000
 
 interface Age {
@@ -41,7 +41,7 @@ function* raiseHorizon(database: Database, stamp: number): Transaction<number> {
   return raised
 }
 
-// Only what every server of this database has heard of. Its images go along: else an old one passes for the base of a row made anew.
+// Only what every server of this database has heard of. Its base versions go along: else an old one passes for the base of a row made anew.
 function* collectSome(database: Database, { name, table }: Collection, horizon: number): Transaction<number> {
   const rows = yield* query(
     `SELECT t.id AS id

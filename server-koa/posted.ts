@@ -14,7 +14,7 @@ export interface PostedRow extends PushedRow {
   readonly collection: Collection
 }
 
-/** A refusal that knows whose row it is about. */
+/** A rejection that knows whose row it is about. */
 export interface Rejected extends Omit<Rejection, 'collection'> {
   readonly collection: Collection
 }

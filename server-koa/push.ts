@@ -2,7 +2,6 @@
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
-import { equalValues } from '../src/changes/columns.js'
 import { type Dependent, nameOf } from '../src/changes/dependents.js'
 import { type Held, readHeld } from '../src/changes/held.js'
 import type { Change } from '../src/changes/order.js'
@@ -11,6 +10,7 @@ import { hasServers } from '../src/changes/servers.js'
 import { deleteStaying, readStaying } from '../src/changes/skipped.js'
 import { insertNew } from '../src/changes/store.js'
 import { keepReplaced, storeAcceptable, storeChanges } from '../src/changes/storeChanges.js'
+import { equalValues } from '../src/databases/columns.js'
 import { type Clock, type Database, first, Rollback, savepoint, type Transaction } from '../src/databases/database.js'
 import { ConstraintError } from '../src/errors.js'
 import type { PushAnswer, Reset, WireRow } from '../src/protocol/messages.js'
@@ -196,7 +196,7 @@ const contestedBy = ({ collection, id }: Dependent, { value, stamp }: Version): 
 /** Does the row have these values already? */
 const covers = (row: WireRow, value: WireRow) => Object.keys(value).every(p => equalValues(row[p], value[p]))
 
-/** What each row would become; of a part only what it tells. A value that its column cannot hold refuses the row. */
+/** What each row would become; of a part only what it tells. A value that its column cannot hold rejects the row. */
 function* decideWrites(
   { database }: ChangeLog,
   rows: readonly PostedRow[],
@@ -234,7 +234,7 @@ function* decideWrites(
 
 // ---------------------------------------------------------------- storing
 
-/** Stores everything, or nothing: gives the rows that the database refuses, all of them. */
+/** Stores everything, or nothing: gives the rows that the database rejects, all of them. */
 function* storeAll(log: ChangeLog, reached: Reach, writes: readonly PostedWrite[], stamp: number): Transaction<Rejected[]> {
   const posted = new Set<Change>(writes.map(write => ({ ...write, stamp })))
   const changes = [...reached.changes.map((change): Change => ({ ...change, stamp })), ...posted]

@@ -30,8 +30,8 @@ export interface SyncRoutes extends Middleware {
 type Limits = PullLimits & PushLimits
 
 const LIMITS: Limits = {
-  rows: 10_000,
-  bytes: 10 * 1024 * 1024,
+  maxRows: 10_000,
+  maxBodyBytes: 10 * 1024 * 1024,
   pageSize: 1_000,
   maxPageSize: 10_000,
   pageBytes: 4 * 1024 * 1024,

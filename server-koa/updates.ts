@@ -1,7 +1,7 @@
 // Writes updates the way that a collection's clients read them.
 
 import type { Collection } from '../src/changes/collection.js'
-import { dateToNumber } from '../src/changes/columns.js'
+import { dateToNumber } from '../src/databases/columns.js'
 import { type Update, type WireRow, writeUpdate } from '../src/protocol/messages.js'
 
 export type WriteUpdate = (update: Update) => WireRow

@@ -42,11 +42,11 @@ function initialFiles(): string[] {
 
 test('a client loads no code of PostgreSQL and MySQL', () => {
   const inputs = initialFiles().flatMap(name => Object.keys(outputs[name]?.inputs ?? {}))
-  expect(inputs).toContain('src/changes/database/sqlite.ts')
+  expect(inputs).toContain('src/databases/sqlite/database.ts')
   expect(inputs.filter(path => /postgres|mysql/.test(path))).toEqual([])
   // but it may, where a data source is of that kind
   const others = Object.values(outputs).flatMap(output => Object.keys(output.inputs))
-  expect(others).toEqual(expect.arrayContaining(['src/changes/database/postgres.ts', 'src/changes/database/mysql.ts']))
+  expect(others).toEqual(expect.arrayContaining(['src/databases/postgres/database.ts', 'src/databases/mysql/database.ts']))
 })
 
 test(`what a client loads has ${BOUND} bytes at most, minified and compressed`, () => {

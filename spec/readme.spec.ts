@@ -105,7 +105,7 @@ async function disagree(): Promise<void> {
   await Task.update(removed.id, { name: `Removed, but edited here ${number}` })
 }
 
-/** What a journal may hold: a conflict that waits, two rows with one name, a row that was refused by a rule of the server's alone, one that is pending. */
+/** What a journal may hold: a conflict that waits, two rows with one name, a row that was rejected by a rule of the server's alone, one that is pending. */
 async function fillJournal(): Promise<void> {
   const { Task } = modules['task.ts']
   await modules['server.ts'].database.query('CREATE UNIQUE INDEX one_name ON task (lower(name))')
@@ -155,12 +155,12 @@ test('the handlers of README.md decided, and what one left alone was asked again
   expect(resolved).toContain('Removed, but edited here 1')
 })
 
-test('the journal of README.md showed, decided, undid, made one row of two and changed a refused one', async () => {
+test('the journal of README.md showed, decided, undid, made one row of two and changed a rejected one', async () => {
   const text = printed.join('\n')
   expect(text).toMatch(/not pushed yet: .*\n/)
   expect(text).toMatch(/waits: .* contested/)
   expect(text).toMatch(/waits: 0 not-unique/)
-  expect(text).toMatch(/refused by the server: .* not-unique/)
+  expect(text).toMatch(/rejected by the server: .* not-unique/)
   const { Task } = modules['task.ts']
   Task.useDataSource(modules['client.ts'].dataSource)
   expect(await Task.findBy({ name: 'Same' })).toMatchObject([{ id: '0' }])
@@ -366,18 +366,18 @@ test('PROTOCOL.md names every status and problem type that the server answers wi
   expect([...types].filter(type => !protocol.includes(type))).toEqual([])
 })
 
-const refusalCodes = /type RefusalCode =([^/]*)/.exec(sources.join('\n'))![1]!.match(/(?<=')[\w-]+(?=')/g)!
+const rejectionCodes = /type RejectionCode =([^/]*)/.exec(sources.join('\n'))![1]!.match(/(?<=')[\w-]+(?=')/g)!
 
-test('PROTOCOL.md has a table of the codes with which the server refuses a row, and no others', () => {
+test('PROTOCOL.md has a table of the codes with which the server rejects a row, and no others', () => {
   const table = protocol.split('\n| code | meaning |\n')[1]!.split('\n\n')[0]!
-  expect([...table.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, code]) => code).sort()).toEqual([...refusalCodes].sort())
+  expect([...table.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, code]) => code).sort()).toEqual([...rejectionCodes].sort())
 })
 
-test('README.md says what comes after each code with which a row of ours is refused', () => {
+test('README.md says what comes after each code with which a row of ours is rejected', () => {
   const table = readme.split('\n| `reason` or `code` |')[1]!.split('\n\n')[0]!
   const named = [...table.matchAll(/^\| (`[^|]*) \|/gm)].flatMap(([, codes]) => codes!.match(/[\w-]+/g)!)
   // no client of ours posts an id twice
-  expect(refusalCodes.filter(code => code !== 'duplicate-id' && !named.includes(code))).toEqual([])
+  expect(rejectionCodes.filter(code => code !== 'duplicate-id' && !named.includes(code))).toEqual([])
 })
 
 test('PROTOCOL.md speaks of nothing that is not there yet', () => {

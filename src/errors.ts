@@ -28,13 +28,13 @@ export class SyncSchemaError extends SyncError {
 
 // ---------------------------------------------------------------- the local database
 
-/** The application kept a transaction open, or another process the database locked, for longer than a step may wait. Nothing was done; try again. */
+/** The application kept a transaction open, or another process the database locked, for longer than a transaction may wait. Nothing was done; try again. */
 export class DatabaseBusyError extends SyncError {
   override readonly name = 'DatabaseBusyError'
   override readonly code = 'database-busy'
 }
 
-/** The database refused to store: full, read-only, corrupt, closed. Nothing was stored by half. */
+/** The database rejected to store: full, read-only, corrupt, closed. Nothing was stored by half. */
 export class DatabaseFailedError extends SyncError {
   override readonly name = 'DatabaseFailedError'
   override readonly code = 'database-failed'
@@ -98,10 +98,10 @@ export class ConflictHandlerError extends SyncError {
   override readonly code = 'conflict-handler'
 }
 
-/** A conflict, refused row or decision that was named does not exist (any more), or the row has moved on since. */
+/** A conflict, rejected row or decision that was named does not exist (any more), or the row has moved on since. */
 export class NotInJournalError extends SyncError {
   override readonly name = 'NotInJournalError'
-  override readonly code = 'not-waiting'
+  override readonly code = 'not-in-journal'
 }
 
 /**

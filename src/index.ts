@@ -18,7 +18,7 @@ export {
   resolveEach,
 } from './sync/conflicts/handlers.js'
 export type { SyncJournal } from './sync/conflicts/journal.js'
-export type { PendingChange, RejectedRow, ResolvedConflict, UnappliedRow } from './sync/conflicts/listed.js'
+export type { DeferredRow, PendingChange, RejectedRow, ResolvedConflict, UnresolvedConflict } from './sync/conflicts/listed.js'
 export type { JournalOptions, ResolveOptions } from './sync/conflicts/resolve.js'
 export type { HeadersValue, TransportOptions } from './sync/http/transport.js'
 export type { EntityReport, SyncProgress, SyncReport } from './sync/report.js'

@@ -287,7 +287,7 @@ async function expectSeen(world: World, before: Map<string, Row>, { changed = []
   const after = await rowsOf(world)
   const tombstones = new Map((await world.sql('SELECT id, stamp FROM sync_tombstone')).map(row => [String(row.id), Number(row.stamp)]))
   const highest = Math.max(...[...before.values()].map(row => row._lastChange))
-  const [clock] = await world.sql('SELECT now, step FROM sync_clock')
+  const [clock] = await world.sql('SELECT now, bypass FROM sync_clock')
   const ids = [...new Set([...before.keys(), ...after.keys(), ...tombstones.keys()])].sort()
   const seen = { changed: [] as string[], removed: [] as string[], made: [] as string[] }
   for (const id of ids) {
@@ -367,7 +367,7 @@ describe.each(kinds)('%s sees', kind => {
     expect((await baseTableOf(world, 'knows')).filter(baseVersion => baseVersion._sync_removed)).toEqual([])
   })
 
-  test('a row that the application makes anew after a step has removed it', async () => {
+  test('a row that the application makes anew after a transaction has removed it', async () => {
     await world.sql(`INSERT OR IGNORE INTO task (id) VALUES ('a')`)
     await changeLogOf(world.dataSource).database.transaction(() => query(`DELETE FROM task WHERE id = 'a'`))
     await world.sql(`INSERT INTO task (id) VALUES ('a')`)
@@ -400,7 +400,7 @@ describe.each(kinds)('%s sees', kind => {
     expect((await baseTableOf(world, 'ignorant')).map(baseVersion => [baseVersion._sync_id, baseVersion.name])).toEqual([['b', 'task b']])
   })
 
-  test('that a version which waits or was refused is not known', async () => {
+  test('that a version which waits or was rejected is not known', async () => {
     await world.sql(
       `INSERT INTO sync_unapplied (server, id, unpushed, reason) SELECT r.id, t.id, t."_lastChange", 'contested' FROM sync_server r, task t WHERE r.url = 'knows' AND t.id = 'a'`,
     )
@@ -411,7 +411,7 @@ describe.each(kinds)('%s sees', kind => {
     expect((await baseTableOf(world, 'knows')).map(baseVersion => baseVersion._sync_id)).toEqual(['c'])
   })
 
-  test('nothing of what a step of the engine writes', async () => {
+  test('nothing of what a transaction of the engine writes', async () => {
     await world.sql('UPDATE sync_clock SET bypass = 1')
     await world.sql(`UPDATE task SET name = 'x', "_lastChange" = 5 WHERE id = 'a'`)
     await world.sql(`DELETE FROM task WHERE id = 'b'`)

@@ -141,7 +141,7 @@ describe.each(kinds)('on %s', kind => {
     await second.destroy()
   })
 
-  test('a synchronize that rebuilds the table keeps stamps, and images follow', async () => {
+  test('a synchronize that rebuilds the table keeps stamps, and base versions follow', async () => {
     const file = newFile()
     const first = await open(kind, file, { synchronize: true })
     await fill(first)
@@ -201,7 +201,7 @@ describe.each(kinds)('on %s', kind => {
     sql => sql(`UPDATE task SET name = 'undone' WHERE id = 'c'`),
   )
 
-  test('a conflict about one row does not keep the image of another from being kept', async () => {
+  test('a conflict about one row does not keep the base version of another from being kept', async () => {
     const dataSource = await open(kind, newFile(), { migrations: [makeTask], migrationsRun: true })
     await fill(dataSource)
     await dataSource.query(

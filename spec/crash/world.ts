@@ -147,7 +147,7 @@ export class World {
     )
   }
 
-  /** The application writes new values, in a row that is there or a new one, and saves. `bad` ones are those that a server may refuse. */
+  /** The application writes new values, in a row that is there or a new one, and saves. `bad` ones are those that a server may reject. */
   async put(
     process: Process,
     table: string,
@@ -304,13 +304,13 @@ export class World {
     const tables = process.look(`SELECT name FROM sqlite_master WHERE type = 'table'`).map(r => String(r.name))
     for (const table of tables) {
       if (/^(sync_copy_|sync_outdated|temporary_)/.test(table)) problem(`has ${table} left`)
-      if (!/^sync_(image_|conflict$|rejection$|seen$|replaced$)/.test(table)) continue
+      if (!/^sync_(base_|unapplied$|rejection$|seen$|replaced$)/.test(table)) continue
       const rows = process.look(`SELECT * FROM "${table}"`)
       if (rows.length) problem(`has ${table} left: ${JSON.stringify(rows)}`)
     }
     const open = process.look('SELECT * FROM sync_server WHERE push_key IS NOT NULL OR pulling OR sweeping OR page IS NOT NULL')
     if (open.length) problem(`has begun something: ${JSON.stringify(open)}`)
-    if (process.look('SELECT bypass FROM sync_clock')[0]?.transaction !== null) problem('has a step open')
+    if (process.look('SELECT bypass FROM sync_clock')[0]?.bypass !== null) problem('has a bypass of capture open')
     const unstamped = process.look('SELECT id FROM item WHERE "_lastChange" IS NULL OR "_lastChange" > (SELECT now FROM sync_clock)')
     if (unstamped.length) problem(`has rows without a stamp of its clock: ${JSON.stringify(unstamped)}`)
     const orphans = process.look('PRAGMA foreign_key_check')

@@ -1,4 +1,4 @@
-// What SQLite's capture and steps do, on MySQL and MariaDB (capture.spec.ts, schema.spec.ts, step.spec.ts), and what only those do.
+// What SQLite's capture and transactions do, on MySQL and MariaDB (capture.spec.ts, schema.spec.ts, transaction.spec.ts), and what only those do.
 
 import 'reflect-metadata'
 import { Readable } from 'node:stream'
@@ -316,7 +316,7 @@ describeMysql('MySQL', () => {
     await expectSeen(w, before, { made: ['n'] })
   })
 
-  test('refuses TRUNCATE, which fires no trigger', async () => {
+  test('rejects TRUNCATE, which fires no trigger', async () => {
     await expect(tasks(w).clear()).rejects.toThrow(/truncate/i)
   })
 
@@ -359,13 +359,13 @@ describeMysql('MySQL', () => {
     expect((await baseTableOf(w, 'ignorant')).map(i => i._sync_id)).toEqual(['a'])
   })
 
-  test('keeps still inside a step, and leaves no mark', async () => {
+  test('keeps still inside a transaction, and leaves no mark', async () => {
     const log = changeLogOf(w.dataSource)
     await log.database.transaction(() => query(`UPDATE my_task SET name = 'x', "_lastChange" = 5 WHERE id = 'a'`))
     await log.database.transaction(() => query('SELEC')).catch(() => {})
     expect(Number((await w.sql("SELECT `_lastChange` AS stamp FROM my_task WHERE id = 'a'"))[0].stamp)).toBe(5)
-    expect(await w.sql('SELECT @sync_bypass AS step, @@innodb_lock_wait_timeout = @@GLOBAL.innodb_lock_wait_timeout AS same')).toEqual([
-      { transaction: null, same: expect.anything() },
+    expect(await w.sql('SELECT @sync_bypass AS bypass, @@innodb_lock_wait_timeout = @@GLOBAL.innodb_lock_wait_timeout AS same')).toEqual([
+      { bypass: null, same: expect.anything() },
     ])
     expect(await baseTableOf(w, 'knows')).toEqual([])
   })
@@ -419,7 +419,7 @@ describeMysql('MySQL', () => {
     await empty.drop()
   })
 
-  test('rows that a migration changes count as changed, and images follow the table', async () => {
+  test('rows that a migration changes count as changed, and base versions follow the table', async () => {
     const own = await newDatabase('migration')
     const Note = (columns: object) => {
       const schema = new EntitySchema<any>({
@@ -478,7 +478,7 @@ describeMysql('MySQL', () => {
     await own.drop()
   })
 
-  test('a table whose foreign key clears its own rows is refused', async () => {
+  test('a table whose foreign key clears its own rows is rejected', async () => {
     const own = await newDatabase('rejected')
     const Node = new EntitySchema<any>({
       name: 'Node',
@@ -493,7 +493,7 @@ describeMysql('MySQL', () => {
     await own.drop()
   })
 
-  // ---------------------------------------------------------------- steps
+  // ---------------------------------------------------------------- transactions
 
   const databaseOf = (dataSource: DataSource) => changeLogOf(dataSource).database
 
@@ -515,7 +515,7 @@ describeMysql('MySQL', () => {
     })
     const [application1, engine] = await Promise.allSettled([written ?? pause(50).then(() => written), transaction])
     await application.end()
-    // one of them was rolled back: the step goes on by itself
+    // one of them was rolled back: the transaction goes on by itself
     expect(engine.status).toBe('fulfilled')
     expect(runs + (application1.status === 'rejected' ? 1 : 0)).toBe(2)
     expect((await w.sql("SELECT count FROM my_task WHERE id = 'a'"))[0].count).toBe(1)
@@ -534,7 +534,7 @@ describeMysql('MySQL', () => {
     await application.end()
   })
 
-  test('a connection that was killed is replaced, and the step runs anew', async () => {
+  test('a connection that was killed is replaced, and the transaction runs anew', async () => {
     const killer = await other()
     let runs = 0
     await databaseOf(w.dataSource).transaction(function* () {
@@ -543,14 +543,14 @@ describeMysql('MySQL', () => {
         void killer.query(`KILL ${row?.id}`)
         yield* query('SELECT SLEEP(1)')
       }
-      yield* query(`UPDATE my_task SET name = 'mine', "_lastChange" = 5 WHERE id = 'a'`)
+      yield* query(`UPDATE my_task SET name = 'local', "_lastChange" = 5 WHERE id = 'a'`)
     })
     await killer.end()
     expect(runs).toBe(2)
     expect((await w.sql("SELECT name FROM my_task WHERE id = 'a'"))[0].name).toBe('local')
   })
 
-  test('names the rule that a statement broke, and an attempt leaves nothing of itself', async () => {
+  test('names the rule that a statement broke, and a savepoint leaves nothing of itself', async () => {
     const mysql = databaseOf(w.dataSource)
     const broken = (sql: string) =>
       mysql.transaction(function* () {

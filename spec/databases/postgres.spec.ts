@@ -480,7 +480,7 @@ described('PostgreSQL sees', () => {
           `UPDATE sync_server SET push_key = 'k', push_stamp = (SELECT now FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant' AND collection = 'task'`,
         ),
       )
-      // it does not see the push, so it would keep no image of what that tells
+      // it does not see the push, so it would keep no base version of what that tells
       await expect(runner.query(`UPDATE task SET name = 'x' WHERE id = 'a'`)).rejects.toThrow(/could not serialize/)
       await runner.rollbackTransaction()
       await runner.release()
@@ -495,7 +495,7 @@ described('PostgreSQL sees', () => {
     expect((await baseTableOf(world, 'ignorant')).map(baseVersion => [baseVersion._sync_id, baseVersion.name])).toEqual([['d', 'task d']])
   })
 
-  test('that a version which waits or was refused is not known', async () => {
+  test('that a version which waits or was rejected is not known', async () => {
     await world.sql(
       `INSERT INTO sync_unapplied (server, id, unpushed, reason) SELECT r.id, t.id, t."_lastChange", 'contested' FROM sync_server r, task t WHERE r.url = 'knows' AND t.id = 'a'`,
     )
@@ -506,7 +506,7 @@ described('PostgreSQL sees', () => {
     expect((await baseTableOf(world, 'knows')).map(baseVersion => baseVersion._sync_id)).toEqual(['c'])
   })
 
-  test('nothing of what a step of the engine writes', async () => {
+  test('nothing of what a transaction of the engine writes', async () => {
     await changeLogOf(world.dataSource).database.transaction(function* () {
       yield* query(`UPDATE task SET name = 'x', "_lastChange" = 5 WHERE id = 'a'`)
       yield* query(`DELETE FROM task WHERE id = 'b'`)
@@ -645,7 +645,7 @@ described('a step on PostgreSQL', () => {
     expect(tries).toBe(1)
   })
 
-  test('what the database refuses has a kind and a column', async () => {
+  test('what the database rejects has a kind and a column', async () => {
     const rejection = async (sql: string) => {
       const error = await database.transaction(() => query(sql)).catch((e: unknown) => e)
       expect(error).toBeInstanceOf(ConstraintError)
@@ -673,7 +673,7 @@ described('a step on PostgreSQL', () => {
     await world.sql(`ALTER TABLE task ALTER CONSTRAINT "${conname}" NOT DEFERRABLE`)
   })
 
-  test('an attempt that fails leaves nothing behind, within another one too', async () => {
+  test('a savepoint that fails leaves nothing behind, within another one too', async () => {
     await database.transaction(function* () {
       yield* setName('a', 'kept')
       try {
@@ -879,7 +879,7 @@ described('the set-up on PostgreSQL', () => {
     expect(await one.query(`SELECT relname FROM pg_class WHERE relname LIKE 'sync_copy%'`)).toEqual([])
   })
 
-  test('an enum that changes is not held by images or copies', async () => {
+  test('an enum that changes is not held by base versions or copies', async () => {
     const state = (...values: string[]) => ({ type: 'enum', enum: values, default: values[0] }) as const
     const one = await start({ entities: [thingWith({ state: state('a', 'b') })], synchronize: true })
     await one.query('INSERT INTO thing (id) VALUES ($1)', [UUID[0]])

@@ -121,7 +121,7 @@ described('a table of PostgreSQL with partitions', () => {
     expect(await server.query('SELECT "_lastChange" IS NOT NULL AS stamped FROM event')).toEqual([{ stamped: true }])
   })
 
-  test('is refused where it is inheritance and no partition', async () => {
+  test('is rejected where it is inheritance and no partition', async () => {
     const opening = open(
       `CREATE TABLE event (id varchar PRIMARY KEY, name varchar NOT NULL, "_lastChange" bigint)`,
       'CREATE TABLE special () INHERITS (event)',

@@ -107,7 +107,7 @@ described('schemas of one PostgreSQL database', () => {
     expect([await namesOn(alice), await namesOn(server)]).toEqual([['B'], ['B']])
   })
 
-  test('what a step of one schema changes in another one, by a trigger of the application, is a change there', async () => {
+  test('what a transaction of one schema changes in another one, by a trigger of the application, is a change there', async () => {
     const [one, other] = [await open({}), await open({ schema: 'app' })]
     await sql(
       `CREATE FUNCTION public.copy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO app.note (id, name) VALUES (NEW.id, 'copy'); RETURN NULL; END $$`,
@@ -121,7 +121,7 @@ described('schemas of one PostgreSQL database', () => {
     expect(await namesOn(bob)).toEqual(['copy'])
   })
 
-  test('an entity whose table is in another schema than the data source’s is refused, and told what to do', async () => {
+  test('an entity whose table is in another schema than the data source’s is rejected, and told what to do', async () => {
     const Elsewhere = schema({ schema: 'app' })
     await expect(open({}, [Elsewhere])).rejects.toThrow(SyncConfigurationError)
     await expect(open({}, [Elsewhere])).rejects.toThrow(/Note cannot be synced: its table app\.note .* schema: '…'/)

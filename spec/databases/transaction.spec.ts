@@ -27,7 +27,7 @@ async function open(kind: Kind, file: string, sync?: WithSyncOptions, options: P
 
 const databaseOf = (dataSource: DataSource): Database => changeLogOf(dataSource).database
 const idsOf = async (dataSource: DataSource) => (await dataSource.query('SELECT id FROM note ORDER BY id')).map((row: any) => row.id)
-const clockOf = async (dataSource: DataSource) => (await dataSource.query('SELECT now, step FROM sync_clock'))[0]
+const clockOf = async (dataSource: DataSource) => (await dataSource.query('SELECT now, bypass FROM sync_clock'))[0]
 
 function* insert(id: string, stamp = 1): Transaction<void> {
   yield* query('INSERT INTO note (id, text, "_lastChange") VALUES (?, ?, ?)', id, id, stamp)
@@ -53,7 +53,7 @@ test('statements have no numbered parameters, which better-sqlite3 takes for nam
   await dataSource.destroy()
 })
 
-describe.each(kinds)('a step on %s', kind => {
+describe.each(kinds)('a transaction on %s', kind => {
   let dataSource: DataSource
   beforeEach(async () => {
     dataSource = await open(kind, newFile(), { busyTimeout: 300 })
@@ -68,7 +68,7 @@ describe.each(kinds)('a step on %s', kind => {
       return stamp
     })
     expect(await dataSource.query('SELECT "_lastChange" AS stamp FROM note')).toEqual([{ stamp }])
-    expect(await clockOf(dataSource)).toEqual({ now: stamp, transaction: null })
+    expect(await clockOf(dataSource)).toEqual({ now: stamp, bypass: null })
   })
 
   test('stores many rows without the triggers, which are back when it ends, however it ends', async () => {
@@ -116,7 +116,7 @@ describe.each(kinds)('a step on %s', kind => {
 
   test('loses nothing around fifty transactions of the application, half of them rolled back', async () => {
     await dataSource.destroy()
-    // the transactions follow each other closely, and a step may find no gap for a while
+    // the transactions follow each other closely, and a transaction may find no gap for a while
     dataSource = await open(kind, newFile(), { busyTimeout: 15_000 })
     const database = databaseOf(dataSource)
     const [kept, rejected, work]: [string[], string[], Promise<unknown>[]] = [[], [], []]
@@ -145,7 +145,7 @@ describe.each(kinds)('a step on %s', kind => {
     expect(kept.length).toBe(65)
     expect(rejected.length).toBe(35)
     expect(await idsOf(dataSource)).toEqual([...kept].sort())
-    expect((await clockOf(dataSource)).transaction).toBe(null)
+    expect((await clockOf(dataSource)).bypass).toBe(null)
     const unstamped = await dataSource.query(`SELECT id FROM note WHERE "_lastChange" IS NULL OR (id LIKE 't%' AND "_lastChange" < 1000)`)
     expect(unstamped).toEqual([])
   })
@@ -178,7 +178,7 @@ describe.each(kinds)('a step on %s', kind => {
     expect(await idsOf(dataSource)).toEqual(['b'])
   })
 
-  test('names the rule that a statement broke, and an attempt leaves nothing of itself', async () => {
+  test('names the rule that a statement broke, and a savepoint leaves nothing of itself', async () => {
     const database = databaseOf(dataSource)
     await database.transaction(function* () {
       yield* insert('a')
@@ -316,7 +316,7 @@ describe('a file that another process writes', () => {
       await expectBothToWrite([])
     })
 
-    test('a transaction of the application that was refused a write keeps nothing once it is rolled back', async () => {
+    test('a transaction of the application that was rejected a write keeps nothing once it is rolled back', async () => {
       const transaction = dataSource.transaction(async manager => {
         await manager.find(Note)
         other.exec('BEGIN IMMEDIATE')
@@ -328,7 +328,7 @@ describe('a file that another process writes', () => {
       await expectBothToWrite(['b'])
     })
 
-    test('a transaction of the application that was refused a write may try it again', async () => {
+    test('a transaction of the application that was rejected a write may try it again', async () => {
       await dataSource.transaction(async manager => {
         await manager.find(Note)
         other.exec('BEGIN IMMEDIATE')
@@ -358,7 +358,7 @@ describe('a file that another process writes', () => {
     await dataSource.destroy()
   })
 
-  test('a COMMIT of the application that was refused for it leaves the transaction open, and keeps no lock once that is rolled back', async () => {
+  test('a COMMIT of the application that was rejected for it leaves the transaction open, and keeps no lock once that is rolled back', async () => {
     const file = newFile()
     const dataSource = await open('libsql', file, {}, { timeout: 1 } as never)
     const other = new libsql(file)
@@ -428,7 +428,7 @@ describe('a database in memory is saved', () => {
     await database.save()
     await database.save()
     expect(autoSaveCallback).toHaveBeenCalledTimes(1)
-    // the export leaves the statements of the next step usable, and foreign keys on
+    // the export leaves the statements of the next transaction usable, and foreign keys on
     await database.transaction(() => insert('d'))
     await database.save()
     expect(autoSaveCallback).toHaveBeenCalledTimes(2)

@@ -59,7 +59,7 @@ function tree(): Options['relations'] {
 
 const open = (...entities: EntitySchema[]) => dataSourceOn('libsql', newFile(), { entities, synchronize: true })
 
-describe('refused, when the data source is initialised, is', () => {
+describe('rejected, when the data source is initialised, is', () => {
   test.each(rejected)('%s', async (_, options, says) => {
     const Task = schema(options)
     enableSync(Task, '/tasks')
@@ -138,7 +138,7 @@ describe('a url is', () => {
   })
 })
 
-describe('a driver that is not supported is refused before anything is opened:', () => {
+describe('a driver that is not supported is rejected before anything is opened:', () => {
   test.each<[string, object]>([
     ['expo', { driver: { openDatabaseAsync: async () => undefined }, database: 'x' }],
     ['capacitor', { driver: {}, database: 'x' }],

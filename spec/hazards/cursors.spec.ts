@@ -3,6 +3,7 @@ import { expect, test } from '@jest/globals'
 import { InvalidAnswerError, journal, type SyncProgress, syncAll } from 'typeorm-sync'
 import { renewHistory } from 'typeorm-sync/server-koa'
 import { testOnSqlite } from '../stories/devices.js'
+import { unappliedOf } from '../support/unapplied.js'
 import { Cut, client, drop, edit, forgetRemovals, nowOf, put, server, titles, twoWindows, unseen } from './world.js'
 
 const get = async (url: string, query: string, headers: Record<string, string> = {}) => {
@@ -69,7 +70,7 @@ test('a note that moved between two pages is not lost where the second comes fro
   await edit(there, 'a', 'new')
   const alice = await client(url, { pageSize: 1 })
   alice.wire.before = async (_, number) => {
-    // a backup from before the edit is put back, and nobody renews the collection id
+    // a backup from before the edit is put back, and nobody renews the history id
     if (number === 2)
       await unseen(
         there,
@@ -187,7 +188,7 @@ test('a conflict over a note that is removed and forgotten meanwhile becomes one
   await put(there, 'b')
   await forgetRemovals(there)
   await syncAll(alice.notes)
-  const unapplied = await journal(alice.notes).unapplied()
+  const unapplied = await unappliedOf(journal(alice.notes))
   expect(unapplied.map(w => [w.id, w.local?.title, w.remote])).toEqual([['a', 'hers', null]].slice(0, unapplied.length))
   await syncAll(alice.notes, (conflicts, updates) => void updates.push(...conflicts.map(c => ({ id: c.id }))))
   expect(await titles(there)).toEqual({ a: 'hers', b: 'b' })
@@ -247,7 +248,7 @@ test('a cursor never goes back', async () => {
   }
 })
 
-test('after a restore whatever the backup lacks is told again, be it read or made here, and nothing waits for the lost history', async () => {
+test('after a restore whatever the backup lacks is pushed again, be it read or made here, and nothing waits for the lost history', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   await put(alice.dataSource, 'made')

@@ -4,6 +4,7 @@ import { expect, test } from '@jest/globals'
 import { EntitySchema } from 'typeorm'
 import { enableSync, journal, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+import { unappliedOf } from '../support/unapplied.js'
 import { beforeRoutes, hasFeed } from './world.js'
 
 const text = { type: 'varchar' } as const
@@ -62,7 +63,7 @@ test.each(SERVERS)('a removal waits while a grandchild waits for a word, and tak
   await syncAll(bob)
   for (let i = 0; i < 3; i++) await syncAll(alice)
   expect(await sql(there, 'SELECT name FROM remark')).toEqual([{ name: 'of Bob’s, once more' }])
-  expect((await journal(alice.getRepository(Remark)).unapplied()).map(w => [w.id, w.reason])).toEqual([['r', 'contested']])
+  expect((await unappliedOf(journal(alice.getRepository(Remark)))).map(w => [w.id, w.reason])).toEqual([['r', 'contested']])
   await syncAll(alice, preferRemoteConflictHandler)
   for (const device of [alice, bob, alice]) await syncAll(device, preferRemoteConflictHandler)
   for (const each of [there, alice, bob]) expect(await sql(each, 'SELECT name FROM remark')).toEqual([{ name: 'of Bob’s, once more' }])

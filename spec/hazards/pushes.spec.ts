@@ -246,7 +246,7 @@ test('an acknowledgement that comes late, for a push that another window has end
   expect(await titles(there)).toEqual({ a: 'a', b: 'b' })
 })
 
-test('a refusal that comes late, for a push that another window has ended, leaves the next push alone', async () => {
+test('a rejection that comes late, for a push that another window has ended, leaves the next push alone', async () => {
   const { dataSource: there, url } = await server()
   await put(there, 'a')
   const [first, second] = await twoWindows(url)
@@ -371,7 +371,7 @@ test('a part of a note that is not there is contested, and makes no half of a no
   expect(await titles(there)).toEqual({ a: 'remote' })
 })
 
-test('what is posted as it stands already is no news for anybody', async () => {
+test('what is posted as it stands already is no local change for anybody', async () => {
   const { dataSource: there, url } = await server()
   await put(there, 'a')
   const now = await nowOf(there)
@@ -413,7 +413,7 @@ test('what others wrote just before a push arrived is still read', async () => {
     await put(there, 'b')
   }
   await syncAll(alice.notes)
-  // her own note comes back along with it, and is no news
+  // her own note comes back along with it, and is no local change
   expect(await syncAll(alice.notes)).toMatchObject({ pulled: 1, merged: 0, conflicts: 0 })
   expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b' })
 })
@@ -426,7 +426,7 @@ const setRule = (of: DataSource) =>
 const liftRule = (of: DataSource) =>
   of.query(of.options.type !== 'better-sqlite3' ? 'ALTER TABLE note DROP CONSTRAINT rule' : 'DROP TRIGGER rule')
 
-test('a note that the server refuses is set aside, and the others go on', async () => {
+test('a note that the server rejects is set aside, and the others go on', async () => {
   const { dataSource: there, url } = await server()
   await setRule(there)
   const alice = await client(url)
@@ -439,7 +439,7 @@ test('a note that the server refuses is set aside, and the others go on', async 
   expect(await titles(there)).toEqual({ a: 'a', b: 'b', c: 'c' })
 })
 
-test('an edit that the server refused is not overwritten by what comes from there', async () => {
+test('an edit that the server rejected is not overwritten by what comes from there', async () => {
   const { dataSource: there, url } = await server()
   await put(there, 'a', 'zero')
   const alice = await client(url)
@@ -510,7 +510,7 @@ test('after a push that took too long the next one is half as large', async () =
   expect(Object.keys(await titles(there))).toEqual(['a', 'b', 'c', 'd'])
 })
 
-test('a push that was refused the second time, and arrives late from the first, is not stored', async () => {
+test('a push that was rejected the second time, and arrives late from the first, is not stored', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url, { retries: 1, wait: async () => {} })
   await put(alice.dataSource, 'a', 'a!')

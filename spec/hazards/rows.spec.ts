@@ -3,6 +3,7 @@ import { expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { device, startServer, testOnSqlite } from '../stories/devices.js'
+import { unappliedOf } from '../support/unapplied.js'
 import {
   beforeRoutes,
   client,
@@ -51,8 +52,8 @@ test('a note whose unique slug is taken waits, the others arrive, and nothing of
   await put(alice.dataSource, 'x', 'hers', { slug: 'b' })
   expect(await syncAll(alice.notes)).toMatchObject({ pulled: 3, unapplied: 1, rejected: 1 })
   expect(await slugs(alice.dataSource)).toEqual(['aa', 'cc', 'dd', 'xb'])
-  expect(await journal(alice.notes).unapplied()).toMatchObject([{ id: 'b', reason: 'not-unique' }])
-  // the steps that were tried in vain have left no stamp to be taken for a change of ours
+  expect(await unappliedOf(journal(alice.notes))).toMatchObject([{ id: 'b', reason: 'not-unique' }])
+  // the transactions that were tried in vain have left no stamp to be taken for a change of ours
   await edit(alice.dataSource, 'a', 'edited')
   await syncAll(alice.notes)
   const pushedTo = alice.wire.requests.filter(r => r.method === 'POST').flatMap(r => rowsIn(r.body).map(row => row.id))
@@ -221,7 +222,7 @@ test('a note that is moved to a folder which Alice has removed is asked about', 
   await dropFolder(alice.dataSource, 'g')
   await there.query(`UPDATE note SET "folderId" = 'g'`)
   await syncNotes(alice)
-  expect(await journal(alice.notes).unapplied()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
+  expect(await unappliedOf(journal(alice.notes))).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
 })
 
 test('a removal that was read ahead is not stored where a note comes to it meanwhile that needs a word about it', async () => {
@@ -241,7 +242,7 @@ test('a removal that was read ahead is not stored where a note comes to it meanw
     // it is read here as well, where the notes are synced by themselves
     other.wire.before = ({ url }) => (new URL(url).pathname === '/folders' ? new Response('{}', { status: 503 }) : undefined)
     await expect(syncAll(other.notes)).rejects.toMatchObject({ status: 503 })
-    expect(await journal(other.notes).unapplied()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
+    expect(await unappliedOf(journal(other.notes))).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
   }
   expect((await syncAll(alice.folders)).entities.Folder).toMatchObject({ pushed: 1, rejected: 1 })
   expect(await titles(there)).toEqual({ a: 'a' })
@@ -249,7 +250,7 @@ test('a removal that was read ahead is not stored where a note comes to it meanw
     { id: 'f', name: 'hers' },
     { id: 'g', name: 'g' },
   ])
-  expect(await journal(alice.notes).unapplied()).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
+  expect(await unappliedOf(journal(alice.notes))).toMatchObject([{ id: 'a', reason: 'parent-removed' }])
 })
 
 test('a folder is removed with the notes that Alice has seen in it; one that she has not seen is asked about first', async () => {
@@ -336,7 +337,7 @@ test('a note that went with its folder, and was made anew elsewhere, is asked of
   expect(await titles(alice.dataSource)).toEqual({ a: 'anew' })
 })
 
-test('a removal that was refused for a note which is gone since is told again', async () => {
+test('a removal that was rejected for a note which is gone since is pushed again', async () => {
   const { dataSource: there, url } = await server()
   await putFolder(there, 'f')
   const alice = await client(url)
@@ -381,7 +382,7 @@ test('a folder that Alice removed stays on the server while a note that came int
   await dropFolder(alice.dataSource, 'f')
   await put(there, 'a', 'a', { folderId: 'f' })
   await syncNotes(alice)
-  expect(await journal(alice.notes).unapplied()).toMatchObject([{ id: 'a' }])
+  expect(await unappliedOf(journal(alice.notes))).toMatchObject([{ id: 'a' }])
   await syncAll(alice.folders)
   expect(await titles(there)).toEqual({ a: 'a' })
   await syncAll(alice.notes, conflicts => {
@@ -420,7 +421,7 @@ test('notes that come with their folder arrive with it, and those that are read 
   const alice = await client(url)
   if (!hasFeed) {
     await syncOnly(alice, '/notes')
-    expect((await journal(alice.notes).unapplied()).map(w => [w.id, w.reason])).toEqual([
+    expect((await unappliedOf(journal(alice.notes))).map(w => [w.id, w.reason])).toEqual([
       ['a', 'parent-missing'],
       ['b', 'parent-missing'],
     ])
@@ -431,7 +432,7 @@ test('notes that come with their folder arrive with it, and those that are read 
   expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b' })
 })
 
-test('notes that are told with their folder are stored with it, and those that are told before it are told again', async () => {
+test('notes that are told with their folder are stored with it, and those that are told before it are pushed again', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   await putFolder(alice.dataSource, 'f')
@@ -491,7 +492,7 @@ test('a note that was moved here into a folder that goes is asked about, where t
   await alice.query(`UPDATE thing SET "boxId" = 'two'`)
   await there.dataSource.query(`DELETE FROM box WHERE id = 'two'`)
   await syncAll(alice)
-  expect(await journal(alice.getRepository(Box)).unapplied()).toMatchObject([{ id: 'two', reason: 'children-changed' }])
+  expect(await unappliedOf(journal(alice.getRepository(Box)))).toMatchObject([{ id: 'two', reason: 'children-changed' }])
   expect(await alice.query('SELECT "boxId" FROM thing')).toEqual([{ boxId: 'two' }])
 })
 

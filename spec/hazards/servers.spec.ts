@@ -3,6 +3,7 @@ import { expect, test } from '@jest/globals'
 import { EntitySchema } from 'typeorm'
 import { enableSync, journal, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
 import { device, startServer, Wire, withoutFeed } from '../stories/devices.js'
+import { unappliedOf } from '../support/unapplied.js'
 import { client, closing, drop, edit, entities, Folder, forgetRemovals, Note, put, titles } from './world.js'
 
 /** A server that is itself a client of the one above it. */
@@ -105,7 +106,7 @@ test('a row that came from one server and was removed here is not brought back b
   await slips.delete('a')
   await syncAll(slips, undefined, { url: urls[1] })
   expect(await slips.count()).toBe(0)
-  expect(await journal(slips).unapplied()).toMatchObject([{ id: 'a', url: urls[1], local: null, reason: 'contested' }])
+  expect(await unappliedOf(journal(slips))).toMatchObject([{ id: 'a', url: urls[1], local: null, reason: 'contested' }])
 })
 
 test.each([true, false])(

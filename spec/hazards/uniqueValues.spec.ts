@@ -5,6 +5,7 @@ import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema, type EntitySchemaColumnOptions } from 'typeorm'
 import { enableSync, journal, preferLocalConflictHandler, syncAll, type WithSyncOptions } from 'typeorm-sync'
 import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+import { unappliedOf } from '../support/unapplied.js'
 
 const id = { type: 'varchar', length: 36, primary: true } as const
 const short = { type: 'varchar', length: 20 } as const
@@ -215,12 +216,12 @@ describe.each(KINDS)('on %s', kind => {
     await sql(there, `INSERT INTO folder (id, name) VALUES ('p', 'Inbox')`)
     await sql(there, `INSERT INTO folder (id, name, "parentId") VALUES ('c', 'Child', 'p')`)
     for (let i = 0; i < 3; i++) await syncAll(bob, preferLocalConflictHandler)
-    const unapplied = await journal(bob.getRepository(Folder)).unapplied()
+    const unapplied = await unappliedOf(journal(bob.getRepository(Folder)))
     expect(Object.fromEntries(unapplied.map(w => [w.id, w.reason]))).toEqual({ c: 'parent-missing', p: 'not-unique' })
     expect(await rowsOf(there, 'other', 'id')).toEqual([{ id: 'o' }])
   })
 
-  test('a key that is looked at when the transaction ends refuses its row, not the push', async () => {
+  test('a key that is looked at when the transaction ends rejects its row, not the push', async () => {
     if (kind === 'mysql') return // InnoDB looks at once
     const Folder = new EntitySchema<any>({
       ...{ name: 'Folder', tableName: 'folder' },
@@ -297,7 +298,7 @@ describe.each(KINDS)('on %s', kind => {
     await sql(alice, `UPDATE ${tableName} SET v = 1 - v`)
     await sql(alice, `INSERT INTO ${tableName} (id, v) VALUES ('first', 1)`)
     for (let i = 0; i < 3; i++) await syncAll(alice)
-    // told again, each row came after the one whose place it takes
+    // pushed again, each row came after the one whose place it takes
     expect(Math.max(...rejected.values())).toBe(1)
     await syncAll(bob)
     for (const each of [alice, bob, there]) {

@@ -118,7 +118,7 @@ export const nowOf = async (of: DataSource): Promise<number> => Number((await of
 /** The server forgets every removal that there was. */
 export const forgetRemovals = (of: DataSource) => collectTombstones(of, { olderThan: -1_000_000 })
 
-/** What a step of the engine would do: our triggers keep still. */
+/** What a transaction of the engine would do: our triggers keep still. */
 export async function unseen(of: DataSource, ...statements: string[]): Promise<void> {
   await changeLogOf(of).database.transaction(function* () {
     for (const sql of statements) yield* query(sql)

@@ -196,7 +196,7 @@ console.log(
   `${kind}${broken && `, ${broken} broken`}: ${counts.ended} transactions (${JSON.stringify(by)}), ${counts.rolledBack} rolled back, ` +
     `${counts.held} held open, the longest for ${(counts.longestHold / 1000).toFixed(2)} s, all for ${(counts.heldMilliseconds / 1000).toFixed(0)} s; ` +
     `${counts.versions} versions; ${sum('reads')} reads, ${sum('rows')} rows read, ${sum('busy')} times busy; ` +
-    `${counts.retries} retries, refused ${JSON.stringify(rejected)}; ${((performance.now() - start) / 1000).toFixed(0)} s, seed ${seed}`,
+    `${counts.retries} retries, rejected ${JSON.stringify(rejected)}; ${((performance.now() - start) / 1000).toFixed(0)} s, seed ${seed}`,
 )
 console.log(
   `${missed ? `MISSED: ${missed}` : 'no reader missed anything'}${problems.length > missed ? `; other problems: ${problems.length - missed}` : ''}`,

@@ -22,7 +22,7 @@ export type Said =
       readonly retries: number
       readonly written: readonly Written[]
     }
-  /** A write that was refused, for a reason that belongs to the trial. */
+  /** A write that was rejected, for a reason that belongs to the trial. */
   | { readonly said: 'rejected'; readonly why: string }
   | { readonly said: 'problem'; readonly text: string }
 

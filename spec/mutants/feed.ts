@@ -103,7 +103,7 @@ export const onTheFeed: readonly Mutant[] = [
   },
   {
     name: 'feed-one-is-to-blame-for-all',
-    hazard: 'an error that nobody foresaw refuses the rows that raise it, of several collections, and no others',
+    hazard: 'an error that nobody foresaw rejects the rows that raise it, of several collections, and no others',
     file: 'server-koa/push.ts',
     find: 'return rejections.length ? unique(rejections) : writes.map(rejectTogether)',
     replace: 'return writes.map(rejectTogether)',

@@ -92,7 +92,7 @@ export const inTheJournal: Mutant[] = [
   },
   {
     name: 'own-removal-is-the-servers',
-    hazard: 'what goes along with a removal that the server has not made is news as well',
+    hazard: 'what goes along with a removal that the server has not made is a local change as well',
     file: 'src/sync/conflicts/resolve.ts',
     find: 'isOurs ? { ...exchange, siblings: new Map() } : exchange',
     replace: 'exchange',
@@ -188,7 +188,7 @@ export const inTheJournal: Mutant[] = [
   },
   {
     name: 'holder-of-ours-is-not-named',
-    hazard: 'a refusal for a unique value names the row of the server’s that has it',
+    hazard: 'a rejection for a unique value names the row of the server’s that has it',
     file: 'src/sync/conflicts/listed.ts',
     find: 'id !== state.id && has(remote)',
     replace: 'id === state.id && has(remote)',

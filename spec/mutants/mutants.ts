@@ -48,7 +48,7 @@ const ownKeys = 'spec/stories/ownKeys.spec.ts'
 const renames = 'spec/stories/renames.spec.ts'
 const deviceTriggers = 'spec/stories/deviceTriggers.spec.ts'
 const partitions = 'spec/databases/postgresPartitions.spec.ts'
-const everyValue = 'spec/changes/columns.spec.ts'
+const everyValue = 'spec/databases/columns.spec.ts'
 const lengths = 'spec/databases/values/lengths.spec.ts'
 const browser = 'spec/browser.spec.ts'
 const spelledThereMysql = 'spec/stories/spelledThereMysql.spec.ts'
@@ -234,7 +234,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'collection-id-on-pull',
-    hazard: 'a backup is restored: the collection id is renewed and compared; law 11',
+    hazard: 'a backup is restored: the history id is renewed and compared; law 11',
     file: 'server-koa/pull.ts',
     find: 'if (collection !== undefined && collection !== clock.collection) return',
     replace: 'if (collection === clock.collection.slice(1)) return',
@@ -242,7 +242,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'collection-id-on-push',
-    hazard: 'a backup is restored: the collection id is renewed and compared; law 11',
+    hazard: 'a backup is restored: the history id is renewed and compared; law 11',
     file: 'server-koa/push.ts',
     find: '(collection !== undefined && collection !== clock.collection) ||',
     replace: '',
@@ -274,7 +274,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'reset-tells-nothing-again',
-    hazard: 'a reset forgets everything that was agreed: every local row is told again; law 11',
+    hazard: 'a reset forgets everything that was agreed: every local row is pushed again; law 11',
     file: 'src/changes/servers.ts',
     find: "  server.pushedTo = { stamp: -1, id: '' }\n",
     replace: '',
@@ -338,7 +338,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'collect-images-too',
-    hazard: 'a tombstone is collected, the row is made anew, and an image from before passes for its base',
+    hazard: 'a tombstone is collected, the row is made anew, and a base version from before passes for its base',
     file: 'server-koa/maintenance.ts',
     find: "    `DELETE FROM ${quote(baseVersions)} WHERE ${database.among(baseVersions, quote(baseVersions), '_sync_id')}`,\n",
     replace: "    `DELETE FROM ${quote(baseVersions)} WHERE 1 = 0 AND ${database.among(baseVersions, quote(baseVersions), '_sync_id')}`,\n",
@@ -370,7 +370,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'note-stamp-for-siblings',
-    hazard: 'what a removal takes along in another collection is no news for that server either; note-stamp',
+    hazard: 'what a removal takes along in another collection is no local change for that server either; note-stamp',
     file: 'src/sync/exchange.ts',
     find: 'siblings.values(), together,',
     replace: 'together, together,',
@@ -386,7 +386,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'stamp-inside-the-attempt',
-    hazard: 'a stamp is taken and noted outside of the attempt that may be undone; law 1',
+    hazard: 'a stamp is taken and noted outside of the savepoint that may be undone; law 1',
     file: 'src/sync/apply/apply.ts',
     find: '  if (candidates.some(c => !isApplied(c.exchange, c))) yield* stamp.take()\n',
     replace: '',
@@ -402,7 +402,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'images-of-settled-rows-stay',
-    hazard: 'images are dropped when they are no base any more',
+    hazard: 'base versions are dropped when they are no base any more',
     file: 'src/sync/apply/apply.ts',
     find: 'const applied = some.filter(c => c.state.baseVersions.length &&',
     replace: 'const applied = some.filter(c => c.state.baseVersions.length < 0 &&',
@@ -410,7 +410,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'triggers-stay-away',
-    hazard: 'capture: no write may pass unseen after a step that stored many rows',
+    hazard: 'capture: no write may pass unseen after a transaction that stored many rows',
     file: 'src/databases/sqlite/database.ts',
     find: 'rows)\n      for (const { sql } of triggers) yield* query(String(sql))\n',
     replace: 'rows)\n',
@@ -442,7 +442,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'locked-commits-go-on',
-    hazard: 'a COMMIT that was refused may succeed after all, or stays half run and keeps a lock',
+    hazard: 'a COMMIT that was rejected may succeed after all, or stays half run and keeps a lock',
     file: 'src/databases/sqlite/libsql.ts',
     find: '|COMMIT|END|RELEASE|ROLLBACK)',
     replace: ')',
@@ -450,7 +450,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'stamp-inside-the-removal',
-    hazard: 'a stamp is taken and noted outside of the attempt that may be undone; law 1',
+    hazard: 'a stamp is taken and noted outside of the savepoint that may be undone; law 1',
     file: 'src/sync/apply/apply.ts',
     find: '  yield* stamp.take()\n  const ids = removals.map(r => r.state.id)\n',
     replace: '  const ids = removals.map(r => r.state.id)\n',
@@ -458,7 +458,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'stamp-inside-the-decision',
-    hazard: 'a stamp is taken and noted outside of the attempt that may be undone; law 1',
+    hazard: 'a stamp is taken and noted outside of the savepoint that may be undone; law 1',
     file: 'src/sync/conflicts/conflicts.ts',
     find: '    if (resolved.length) yield* stamp.take()\n',
     replace: '',
@@ -671,7 +671,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'drop-tentative-images',
-    hazard: 'a push is abandoned (409, 422); images kept for it later pass for versions that the server knows',
+    hazard: 'a push is abandoned (409, 422); base versions kept for it later pass for versions that the server knows',
     file: 'src/sync/push/push.ts',
     find: '  for (const { log, collection, server } of exchanges) yield* dropTentativeBases(log.database, collection, server)\n',
     replace: '',
@@ -711,7 +711,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'refused-stamp-is-in-flight',
-    hazard: 'edited while a push is under way, the version of a refused row is kept as if it were in it',
+    hazard: 'edited while a push is under way, the version of a rejected row is kept as if it were in it',
     file: 'src/databases/sqlite/triggers.ts',
     find: '\n      AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = r.id AND j.id = ${id} AND j.stamp = ${stamp})',
     replace: '',
@@ -719,7 +719,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'keep-in-flight',
-    hazard: 'an edit in flight: the image kept at the edit is the pushed row, and becomes the base; keep-in-flight',
+    hazard: 'an edit in flight: the base version kept at the edit is the pushed row, and becomes the base; keep-in-flight',
     file: 'src/databases/sqlite/triggers.ts',
     find: 'OR (r.push_key IS NOT NULL AND (${stamp}',
     replace: 'OR (r.push_key IS NULL AND 0 AND (${stamp}',
@@ -784,7 +784,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'unread-rows-that-were-refused',
-    hazard: 'what was refused is not told, however far the rest is, and not overwritten',
+    hazard: 'what was rejected is not told, however far the rest is, and not overwritten',
     file: 'src/sync/apply/apply.ts',
     find: 'if (unapplied || rejected || ignored ||',
     replace: 'if (unapplied || ignored ||',
@@ -800,15 +800,15 @@ const pushing: Mutant[] = [
   },
   {
     name: 'images-stay-where-nothing-is-told',
-    hazard: 'images that are no base are dropped; change-log growth is bounded',
+    hazard: 'base versions that are no base are dropped; change-log growth is bounded',
     file: 'src/sync/status.ts',
-    find: ' && !(baseVersions?.[`baseVersions${n}`] && !unapplied && !rejected)',
+    find: ' && !(baseVersions?.[`bases${n}`] && !unapplied && !rejected)',
     replace: '',
     by: [pushes],
   },
   {
     name: 'attempt-that-cannot-be-undone',
-    hazard: 'what an attempt stored does not stay where its rollback fails; law 1',
+    hazard: 'what a savepoint stored does not stay where its rollback fails; law 1',
     file: 'src/databases/database.ts',
     find: 'if (error instanceof Rollback || error instanceof ConstraintError || error instanceof ValueError) throw failed',
     replace: 'void failed',
@@ -840,7 +840,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'refusal-of-another-push',
-    hazard: 'a refusal that is heard late passes a later version, refused as well, for one that the server has',
+    hazard: 'a rejection that is heard late passes a later version, rejected as well, for one that the server has',
     file: 'src/sync/push/push.ts',
     find: '    if (!(yield* endIn(exchanges, push))) return counts\n',
     replace: '    yield* endIn(exchanges, push)\n',
@@ -856,7 +856,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'held-rows-are-told',
-    hazard: 'what waits, or was refused, is held back from pushes; law 7',
+    hazard: 'what waits, or was rejected, is held back from pushes; law 7',
     file: 'src/changes/servers.ts',
     find: 'unapplied !== undefined || rejection?.stamp === version.stamp',
     replace: 'rejection?.stamp === version.stamp && unapplied !== undefined',
@@ -929,7 +929,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'unseen-is-not-told-again',
-    hazard: 'what was refused for children that the sender has not seen is told again by the next sync; law 7',
+    hazard: 'what was rejected for children that the sender has not seen is pushed again by the next sync; law 7',
     file: 'src/sync/push/rejections.ts',
     find: ", 'children-unseen', 'cycle'].includes(code)",
     replace: ", 'cycle'].includes(code)",
@@ -937,7 +937,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'tell-again',
-    hazard: 'rows refused for a missing parent are told again after others',
+    hazard: 'rows rejected for a missing parent are pushed again after others',
     file: 'src/sync/sync.ts',
     find: '      if (isRejected) await pushAgain(session)\n',
     replace: '',
@@ -1017,7 +1017,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'images-of-what-is-held-back',
-    hazard: 'images that are still a base stay',
+    hazard: 'base versions that are still a base stay',
     file: 'src/changes/servers.ts',
     find: 'if (isAllPushed(server, now) && !there.unapplied && !there.rejected)',
     replace: 'if (isAllPushed(server, now))',
@@ -1089,7 +1089,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'poison-row-alone-blocks-the-queue',
-    hazard: 'one bad row blocks the queue for ever: pushed by itself it is refused, whatever the database says of it',
+    hazard: 'one bad row blocks the queue for ever: pushed by itself it is rejected, whatever the database says of it',
     file: 'server-koa/push.ts',
     find: '(writes.length > 1 || broken.isSchemaMismatch)',
     replace: 'true',
@@ -1113,7 +1113,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'policy-is-an-error-of-the-whole',
-    hazard: 'one bad row blocks the queue for ever: row level security refuses a row',
+    hazard: 'one bad row blocks the queue for ever: row level security rejects a row',
     file: 'src/databases/postgres/errors.ts',
     find: "if (code === '42501') return /^aclcheck/.test((error as DatabaseError).routine ?? '')",
     replace: "if (code === '42501') return true",
@@ -1185,7 +1185,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'open-push-waits-for-leave-to-write',
-    hazard: 'a push that is never accepted (403) keeps the client from reading: the empty one is refused as well; law 5',
+    hazard: 'a push that is never accepted (403) keeps the client from reading: the empty one is rejected as well; law 5',
     file: 'src/sync/push/push.ts',
     find: '      if (!(error instanceof TransportError && error.isDefinite)) throw error\n      await endPush(session, push)\n',
     replace: '      throw error\n',
@@ -1225,7 +1225,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'uncertain-refusal-ends-the-push',
-    hazard: 'a refusal is not definite while an earlier try may still arrive; law 5',
+    hazard: 'a rejection is not definite while an earlier try may still arrive; law 5',
     file: 'src/sync/push/push.ts',
     find: "    if (answer.kind !== 'stored' && !answer.isDefinite) return 'again' // an earlier try may still arrive: it is ended first\n",
     replace: '',
@@ -1233,7 +1233,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'every-refusal-is-definite',
-    hazard: 'a refusal is not definite while an earlier try may still arrive; law 5',
+    hazard: 'a rejection is not definite while an earlier try may still arrive; law 5',
     file: 'src/sync/http/reply.ts',
     find: '(isFirst && DEFINITE.has(status))',
     replace: 'DEFINITE.has(status)',
@@ -1249,7 +1249,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'joins-the-running-sync',
-    hazard: 'a call that joins resolves after a pass that read the news from after the call',
+    hazard: 'a call that joins resolves after a pass that read the local changes from after the call',
     file: 'src/sync/singleFlight.ts',
     find: '    if (!this.#next) {\n',
     replace: '    if (this.#running.unapplied > 0) return this.#wait(this.#running, signal)\n    if (!this.#next) {\n',
@@ -1422,7 +1422,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'failed-step-is-kept',
-    hazard: 'a step is atomic; law 1',
+    hazard: 'a transaction is atomic; law 1',
     file: 'src/databases/sqlite/database.ts',
     find: "connection.run('ROLLBACK', [])",
     replace: "connection.run('COMMIT', [])",
@@ -1430,7 +1430,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'failed-attempt-is-kept',
-    hazard: 'an attempt that a constraint breaks leaves nothing behind: the savepoint',
+    hazard: 'a savepoint that a constraint breaks leaves nothing behind: the savepoint',
     file: 'src/databases/database.ts',
     find: '      yield* query(`ROLLBACK TO SAVEPOINT ${name}`)\n',
     replace: '',
@@ -1455,7 +1455,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'triggers-act-in-steps',
-    hazard: 'a trigger acts always, except inside a step of the engine: the mark',
+    hazard: 'a trigger acts always, except inside a transaction of the engine: the mark',
     file: 'src/databases/sqlite/database.ts',
     find: 'UPDATE sync_clock SET bypass = 1, stamping = NULL',
     replace: 'UPDATE sync_clock SET bypass = NULL, stamping = NULL',
@@ -1594,7 +1594,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'looks-at-what-it-has-just-stored',
-    hazard: 'a sync with one changed row takes a step more, to see how things stand',
+    hazard: 'a sync with one changed row takes a transaction more, to see how things stand',
     file: 'src/sync/sync.ts',
     find: '(pulled.gained.size ? undefined : pulled.status) ?? ',
     replace: '',
@@ -1658,7 +1658,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'merge-without-base',
-    hazard: 'images give a three-way merge: changes to different properties merge',
+    hazard: 'base versions give a three-way merge: changes to different properties merge',
     file: 'src/sync/apply/merge.ts',
     find: 'else if (known && Object.hasOwn(known, p) && equalValues(ours, known[p]))',
     replace: 'else if (known && Object.hasOwn(known, p) && equalValues(ours, other))',
@@ -1731,7 +1731,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'chains-are-walked-to-their-end',
-    hazard: 'quadratic work: the removal of a chain is pulled in many steps, each of which walked to its end',
+    hazard: 'quadratic work: the removal of a chain is pulled in many transactions, each of which walked to its end',
     file: 'src/sync/apply/removals.ts',
     find: 'return level.filter(row => !early.has(nameOf(row)))',
     replace: 'return level.filter(row => !early.has(nameOf(row)) || true)',
@@ -1756,7 +1756,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'database-cascades',
-    hazard: 'inside a marked step foreign-key actions change rows that no trigger stamps',
+    hazard: 'inside a transaction that bypasses capture foreign-key actions change rows that no trigger stamps',
     file: 'src/sync/apply/apply.ts',
     find: '      yield* removeDependents(exchange, ids, yield* readDependents(log.database, collection, ids), stamp)\n',
     replace: '',
@@ -1764,7 +1764,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'database-cascades-on-the-server',
-    hazard: 'inside a marked step foreign-key actions change rows that no trigger stamps',
+    hazard: 'inside a transaction that bypasses capture foreign-key actions change rows that no trigger stamps',
     file: 'server-koa/push.ts',
     find: 'const changes = [...reached.changes.map((change): Change => ({ ...change, stamp })), ...posted]',
     replace: 'const changes = [...posted]',
@@ -1798,7 +1798,7 @@ const applying: Mutant[] = [
   {
     name: 'circles-go-by-the-cascade',
     hazard:
-      'inside a marked step a cascade changes rows that no trigger stamps: a row that hangs on what hangs on it goes without a tombstone',
+      'inside a transaction that bypasses capture a cascade changes rows that no trigger stamps: a row that hangs on what hangs on it goes without a tombstone',
     file: 'src/sync/apply/removals.ts',
     find: 'yield* storeChanges(log, [...freed, ',
     replace: 'yield* storeChanges(log, [',
@@ -1886,7 +1886,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'not-unique-is-for-good',
-    hazard: 'a row refused as not-unique is told again when the row that had the value has changed',
+    hazard: 'a row rejected as not-unique is pushed again when the row that had the value has changed',
     file: 'src/sync/push/push.ts',
     find: '  if (rows.some(({ row }) => row.value === null || row.partial)) yield* freeRejected(exchanges)\n',
     replace: '',
@@ -1894,7 +1894,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'told-again-in-any-order',
-    hazard: 'rows that shift their unique values by one, over several pushes, arrive: told again in the order in which they let go',
+    hazard: 'rows that shift their unique values by one, over several pushes, arrive: pushed again in the order in which they let go',
     file: 'src/sync/push/rejections.ts',
     find: '  return levels.map(level => level.map(({ change }) => change.id))',
     replace: '  return [levels.flatMap(level => level.map(({ change }) => change.id))]',
@@ -2030,7 +2030,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'images-are-not-pruned',
-    hazard: 'images that are no base any more go',
+    hazard: 'base versions that are no base any more go',
     file: 'src/sync/push/push.ts',
     find: '  for (const { collection, server } of yield* withBases(exchanges)) yield* pruneBases(log.database, collection, server)\n',
     replace: '',
@@ -2157,8 +2157,8 @@ const ofValues: Mutant[] = [
     name: 'a-browser-loads-every-database',
     hazard: 'a browser loads the code of databases that it never has',
     file: 'src/databases/open.ts',
-    find: "import { sqliteDatabase } from './sqlite.js'",
-    replace: "import { postgresDatabase as sqliteDatabase } from './postgres.js'",
+    find: "import { sqliteDatabase } from './sqlite/database.js'",
+    replace: "import { postgresDatabase as sqliteDatabase } from './postgres/database.js'",
     by: [browser],
   },
   {
@@ -2368,7 +2368,7 @@ const onTheServer: Mutant[] = [
   },
   {
     name: 'public-by-silence',
-    hazard: 'attacks: without a scope the middleware must be told so, otherwise it refuses to start',
+    hazard: 'attacks: without a scope the middleware must be told so, otherwise it rejects to start',
     file: 'server-koa/syncRoutes.ts',
     find: 'if (options?.public !== true)',
     replace: 'if (options?.public === undefined && options === null)',
@@ -2402,7 +2402,7 @@ const onTheServer: Mutant[] = [
     name: 'endless-bodies',
     hazard: 'attacks: bodies of 1 GB, chunked',
     file: 'server-koa/body.ts',
-    find: '      if (decoded > limits.bytes) end(tooLarge(limits))\n      else chunks.push(chunk)',
+    find: '      if (decoded > limits.maxBodyBytes) end(tooLarge(limits))\n      else chunks.push(chunk)',
     replace: '      chunks.push(chunk)',
     by: [http, attacks],
   },
@@ -2410,7 +2410,7 @@ const onTheServer: Mutant[] = [
     name: 'gzip-bombs',
     hazard: 'attacks: gzip bombs, that go on without ever giving a byte',
     file: 'server-koa/body.ts',
-    find: '      if (encoded > limits.bytes) end(tooLarge(limits))\n',
+    find: '      if (encoded > limits.maxBodyBytes) end(tooLarge(limits))\n',
     replace: '',
     by: [attacks],
   },
@@ -2426,7 +2426,7 @@ const onTheServer: Mutant[] = [
     name: 'too-many-rows',
     hazard: 'attacks: 100,001 rows',
     file: 'server-koa/answerPush.ts',
-    find: '  if (Array.isArray(json) && json.length > limits.rows) throw',
+    find: '  if (Array.isArray(json) && json.length > limits.maxRows) throw',
     replace: '  if (Array.isArray(json) && json.length > Infinity) throw',
     by: [attacks],
   },
@@ -2847,7 +2847,7 @@ const withOldServers: Mutant[] = [
   },
   {
     name: 'status-error',
-    hazard: 'a refusal of a server of 2011 is told with its text',
+    hazard: 'a rejection of a server of 2011 is told with its text',
     file: 'src/sync/http/reply.ts',
     find: "?.status === 'error') throw rejection(reply)",
     replace: "?.status === 'rejected') throw rejection(reply)",

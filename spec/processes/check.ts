@@ -64,7 +64,7 @@ export async function check(databases: readonly DataSource[], account: Account):
       problem(`${name} has orphans`)
     if (each.options.type === 'better-sqlite3') {
       if ((await each.query('PRAGMA integrity_check'))[0].integrity_check !== 'ok') problem(`${name} is corrupt`)
-      if ((await each.query('SELECT 1 FROM sync_clock WHERE step IS NOT NULL')).length) problem(`${name} has a step open`)
+      if ((await each.query('SELECT 1 FROM sync_clock WHERE bypass IS NOT NULL')).length) problem(`${name} has a bypass of capture open`)
     }
   }
   account.seeRemovals()

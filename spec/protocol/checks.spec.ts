@@ -137,7 +137,7 @@ describe('the answer that a push came too late', () => {
   ])('%j: ours? %p', (body, ours) => expect(isStaleAnswer(body)).toBe(ours))
 })
 
-describe('refused rows', () => {
+describe('rejected rows', () => {
   test('are named', () => {
     const errors = [
       { id: 'A', property: 'name', code: 'not-unique', detail: 'is taken', more: 1 },
@@ -253,7 +253,7 @@ describe('the rows of a POST', () => {
     }
   })
 
-  test('whatever comes, it is rows, refusals or a bad request', () => {
+  test('whatever comes, it is rows, rejections or a bad request', () => {
     fc.assert(
       fc.property(
         fc.oneof(fc.jsonValue(), fc.array(fc.record({ id: fc.jsonValue(), _removed: fc.jsonValue() }, { requiredKeys: [] }))),

@@ -104,7 +104,7 @@ describe('an answer to a POST to the feed', () => {
     ])
   })
 
-  test('or why rows were refused, and of which collection each is', () => {
+  test('or why rows were rejected, and of which collection each is', () => {
     const rejection = { collection: '/taskChanges', id: 'milk', property: 'name', code: 'not-valid', detail: 'It is missing.' }
     expect(readRejections({ errors: [rejection, { ...rejection, collection: 7 }] })).toEqual([
       rejection,

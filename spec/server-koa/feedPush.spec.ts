@@ -39,7 +39,7 @@ enableSync(Detail, '/details')
 
 let todo: Todo
 beforeAll(async () => {
-  todo = await startTodo({ entities: [Plan, Job, Team, Person, Land, City, Sticker, Detail], rows: 50, bytes: 50_000 })
+  todo = await startTodo({ entities: [Plan, Job, Team, Person, Land, City, Sticker, Detail], maxRows: 50, maxBodyBytes: 50_000 })
 })
 afterAll(() => todo.stop())
 
@@ -257,7 +257,7 @@ describe('does not store, for others were faster: 409', () => {
   })
 })
 
-describe('refuses, and stores nothing: 422', () => {
+describe('rejects, and stores nothing: 422', () => {
   const errorsOf = async (changes: object, query = '') => {
     let errors: any[] = []
     await expectUnchanged(async () => {

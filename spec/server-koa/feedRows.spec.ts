@@ -4,6 +4,7 @@ import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, journal, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+import { unappliedOf } from '../support/unapplied.js'
 
 // A club names a pass as its chair’s, a pass belongs to a seat, and a seat to its club: a circle over three collections.
 const text = { type: 'varchar', length: 100 } as const
@@ -155,7 +156,7 @@ describe.each(SERVERS)('on %s', kind => {
       for (const each of [there, alice, bob]) expect(await rowsIn(each)).toEqual(NOTHING)
     })
 
-    test('are stored but for one that is refused, and follow it when it is mended', async () => {
+    test('are stored but for one that is rejected, and follow it when it is mended', async () => {
       const { url, there } = await start(kind)
       await trigger(there, 'pass', 'BEFORE INSERT', `NEW.name = 'bad'`, FAILS)
       const alice = await openOn('sqljs', ALL, { server: url })
@@ -237,7 +238,7 @@ describe.each(SERVERS)('on %s', kind => {
       expect(await syncAll(alice)).toMatchObject({ pulled: 0, pushed: 0, unapplied: 0, rejected: 0 })
     })
 
-    test.each(['INSERT', 'UPDATE'])('to skip an %s refuses that row, by its collection, and stores what does not need it', async event => {
+    test.each(['INSERT', 'UPDATE'])('to skip an %s rejects that row, by its collection, and stores what does not need it', async event => {
       const { there, url, post } = await start(kind)
       await trigger(there, table, `BEFORE ${event}`, `NEW.name = 'skip'`, SKIPS)
       const rows = together(circle(1), circle(2))
@@ -309,7 +310,7 @@ describe.each(SERVERS)('on %s', kind => {
         await trigger(bob, table, 'BEFORE UPDATE', `NEW.name = 'bad'`, words)
       }
       await makeCircle(there, 0)
-      const unapplied = async (table: Table) => (await journal(bob.getRepository(table)).unapplied()).map(w => [w.id, w.reason])
+      const unapplied = async (table: Table) => (await unappliedOf(journal(bob.getRepository(table)))).map(w => [w.id, w.reason])
       // a first answer, and then one of changes
       for (const round of ['x', 'y']) {
         await there.getRepository('club').insert({ id: round, name: 'fine' })

@@ -115,7 +115,7 @@ const row = fc
       `{"id":${JSON.stringify(id)}${pairs.map(([name, value]) => `,${JSON.stringify(name)}:${JSON.stringify(value)}`).join('')}}`,
   )
 
-test('whatever is pushed is stored, or refused by row and property', async () => {
+test('whatever is pushed is stored, or rejected by row and property', async () => {
   const reached = new Set<number>()
   await fc.assert(
     fc.asyncProperty(fc.array(row, { maxLength: 4 }), fc.constantFrom('', '?since=0', '?since=9007199254740991'), async (rows, query) => {

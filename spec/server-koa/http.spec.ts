@@ -389,7 +389,7 @@ describe('an error is a problem of RFC 9457', () => {
   })
 
   test('413: a body with too many bytes, announced or not, encoded or not; the next request is welcome', async () => {
-    todo = await start({ bytes: 1_000 })
+    todo = await start({ maxBodyBytes: 1_000 })
     const large = [{ id: 'milk', name: 'x'.repeat(2_000) }]
     expect(await todo.post('/taskChanges', large)).toMatchObject(problem(413))
     expect(await todo.post('/taskChanges', large, { 'Transfer-Encoding': 'chunked' })).toMatchObject(problem(413))
@@ -406,7 +406,7 @@ describe('an error is a problem of RFC 9457', () => {
   })
 
   test('413: too many rows', async () => {
-    todo = await start({ rows: 2 })
+    todo = await start({ maxRows: 2 })
     expect(await todo.post('/taskChanges', [milk, bread, { id: 'tea', name: 'Drink tea' }])).toMatchObject(problem(413))
     expect((await todo.post('/taskChanges', [milk, bread])).status).toBe(200)
   })

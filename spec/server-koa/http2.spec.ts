@@ -101,7 +101,7 @@ test('a push that comes again under its key is not stored twice, and two keys ar
 })
 
 test('a body that is too large is not read to its end, and the next request is welcome', async () => {
-  await start({ bytes: 1_000 })
+  await start({ maxBodyBytes: 1_000 })
   const stream = beginPost()
   const answer = answerOf(stream)
   stream.write(' '.repeat(2_000))

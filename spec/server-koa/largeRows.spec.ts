@@ -57,7 +57,7 @@ test.each(KINDS)('a page ends where its rows have so many bytes, and a larger ro
   expect(pages.length).toBeLessThanOrEqual(8)
 })
 
-test('whoever wants everything gets it in one answer, and no step reads more than a page', async () => {
+test('whoever wants everything gets it in one answer, and no transaction reads more than a page', async () => {
   const { now } = (await todo.post('/photoChanges', [])).json
   await todo.post(
     '/photoChanges',
@@ -76,7 +76,7 @@ test('whoever wants everything gets it in one answer, and no step reads more tha
   expect(ids(answer)).toHaveLength(40)
   expect(answer.json.next).toBeUndefined()
   expect(Math.max(...read)).toBeLessThanOrEqual(2)
-  // who asks for pages gets no more than one has room for, though `limit` takes several steps to read
+  // who asks for pages gets no more than one has room for, though `limit` takes several transactions to read
   expect(ids(await todo.get(`/photoChanges?since=${now}&limit=5000`)).length).toBeLessThanOrEqual(4)
 })
 

@@ -37,7 +37,7 @@ describe('collectTombstones', () => {
     expect(present.reset).toBeUndefined()
   })
 
-  test('keeps what a server of this database has not heard of, and takes the images of what it forgets along', async () => {
+  test('keeps what a server of this database has not heard of, and takes the base versions of what it forgets along', async () => {
     const { collections } = changeLogOf(todo.dataSource)
     const name = collections.find(c => c.entity === 'Task')!.name
     await remove('milk')
@@ -53,7 +53,7 @@ describe('collectTombstones', () => {
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(1)
     expect(await tombstones()).toEqual(['bread'])
     expect(await sql(`SELECT _sync_id AS id FROM "sync_base_${name}"`)).toEqual([{ id: 'bread' }])
-    // what waits for a decision, or was refused, is not agreed with
+    // what waits for a decision, or was rejected, is not agreed with
     await sql("UPDATE sync_server SET pushed_stamp = 9e15, pushed_id = ''")
     await sql("INSERT INTO sync_unapplied (server, id, reason) VALUES (1, 'bread', 'contested')")
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(0)
@@ -67,7 +67,7 @@ describe('collectTombstones', () => {
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(1)
   })
 
-  test('goes on in small steps where there are many', async () => {
+  test('goes on in small transactions where there are many', async () => {
     await sql(
       `INSERT INTO task (id, name, done) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT 'n' || i, 'x', 0 FROM n`,
     )

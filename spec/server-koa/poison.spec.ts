@@ -5,6 +5,7 @@ import { DataSource, EntitySchema } from 'typeorm'
 import { enableSync, journal, syncAll, withSync } from 'typeorm-sync'
 import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 import { onServer } from '../support/postgresDatabase.js'
+import { unappliedOf } from '../support/unapplied.js'
 
 interface Memo {
   id: string
@@ -60,7 +61,7 @@ const guard = async (kind: Kind, dataSource: DataSource) => {
 const codes = (json: { errors: { id: string; code: string }[] }) => Object.fromEntries(json.errors.map(e => [e.id, e.code]))
 
 describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
-  test('a rule of the application refuses its row, and what nobody foresaw too, where it is the row’s fault', async () => {
+  test('a rule of the application rejects its row, and what nobody foresaw too, where it is the row’s fault', async () => {
     const there = await openOn(kind, [Memo])
     await guard(kind, there)
     const { post, url, errors } = await serve(there)
@@ -97,7 +98,7 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
     expect(errors).toHaveLength(1)
   })
 
-  test('a row that is pushed by itself and fails for a reason that nobody foresaw is refused, and does not block the queue', async () => {
+  test('a row that is pushed by itself and fails for a reason that nobody foresaw is rejected, and does not block the queue', async () => {
     const there = await openOn(kind, [Memo])
     for (const text of UNFORESEEN[kind] ?? (UNFORESEEN.sqlite as string[])) await there.query(text)
     const { post, url, errors } = await serve(there)
@@ -114,7 +115,7 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
     expect(errors).toEqual([])
   })
 
-  test('rows of which each fails for a reason that nobody foresaw are refused one by one, and do not block the queue', async () => {
+  test('rows of which each fails for a reason that nobody foresaw are rejected one by one, and do not block the queue', async () => {
     const there = await openOn(kind, [Memo])
     for (const text of UNFORESEEN[kind] ?? (UNFORESEEN.sqlite as string[])) await there.query(text)
     const { url } = await serve(there)
@@ -148,7 +149,7 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
       await sql(there, 'INSERT INTO memo (id, text) VALUES (?, ?)', [id, text])
     await syncAll(bob)
     expect((await sql(bob, 'SELECT id FROM memo ORDER BY id')).map((m: Memo) => m.id)).toEqual(['a', 'c', 'd'])
-    expect((await journal(bob.getRepository(Memo)).unapplied()).map(w => [w.id, w.reason])).toEqual([
+    expect((await unappliedOf(journal(bob.getRepository(Memo)))).map(w => [w.id, w.reason])).toEqual([
       ['b', 'not-valid'],
       ['e', 'not-valid'],
     ])
@@ -166,7 +167,7 @@ function nested(levels: number): unknown {
   return tree
 }
 
-test('JSON that is nested deep is refused by its row, and by nothing else', async () => {
+test('JSON that is nested deep is rejected by its row, and by nothing else', async () => {
   const there = await openOn('libsql', [Doc])
   const { post, url } = await serve(there)
   // JSON.stringify does it as deep as that here, not much deeper
@@ -197,7 +198,7 @@ const wire: typeof fetch = (input, init) => {
   return fetch(input, init)
 }
 
-test('RAISE(ROLLBACK) ends the whole step: nothing after it is stored by itself', async () => {
+test('RAISE(ROLLBACK) ends the whole transaction: nothing after it is stored by itself', async () => {
   for (const kind of ['libsql', 'sqljs'] as const) {
     const there = await openOn(kind, [Memo])
     await there.query(`CREATE TRIGGER guard BEFORE INSERT ON memo WHEN NEW.text = 'bad' BEGIN SELECT RAISE(ROLLBACK, 'secret'); END`)
@@ -214,7 +215,7 @@ test('RAISE(ROLLBACK) ends the whole step: nothing after it is stored by itself'
 })
 
 if (SERVERS.includes('postgres')) {
-  test('a row that its index cannot hold is refused as too large', async () => {
+  test('a row that its index cannot hold is rejected as too large', async () => {
     const there = await openOn('postgres', [Memo])
     await there.query('CREATE INDEX memo_text ON memo (text)')
     const { post } = await serve(there)
@@ -249,10 +250,10 @@ if (SERVERS.includes('postgres')) {
       }
     }
 
-    test('a row that a policy forbids is refused, and no other one', async () => {
+    test('a row that a policy forbids is rejected, and no other one', async () => {
       const { owner, post, end } = await restricted(
         'ALTER TABLE memo ENABLE ROW LEVEL SECURITY',
-        `CREATE POLICY p ON memo USING (text = 'mine')`,
+        `CREATE POLICY p ON memo USING (text = 'local')`,
       )
       try {
         const answer = await post('/memos', [

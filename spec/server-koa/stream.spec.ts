@@ -20,7 +20,7 @@ afterEach(() => {
   jest.restoreAllMocks()
 })
 
-/** Looks on as steps are run. */
+/** Looks on as transactions are run. */
 function watchSteps(server: Todo, before: (nth: number) => unknown = () => {}): () => number {
   const { database } = changeLogOf(server.dataSource)
   const transaction = database.transaction.bind(database)

@@ -60,7 +60,7 @@ describe('among other middleware', () => {
   })
 
   test('a body parser may have been there before', async () => {
-    todo = await start({ before: [bodyParser({ jsonLimit: '20mb' })], rows: 2, bytes: 1_000 })
+    todo = await start({ before: [bodyParser({ jsonLimit: '20mb' })], maxRows: 2, maxBodyBytes: 1_000 })
     expect((await todo.post('/taskChanges', [milk], { 'Idempotency-Key': 'key' })).status).toBe(200)
     expect((await todo.post('/taskChanges', [milk], { 'Idempotency-Key': 'key' })).headers['idempotency-replayed']).toBe('true')
     expect((await todo.post('/taskChanges', { not: 'an array' })).status).toBe(400)
@@ -199,11 +199,11 @@ describe('among other middleware', () => {
     expect((await todo.get('/taskChanges')).status).toBe(503)
   })
 
-  test.each([[{}], [undefined], [{ public: false }], [{ public: true, rows: 0 }], [{ public: true, bytes: Number.NaN }]])(
+  test.each([[{}], [undefined], [{ public: false }], [{ public: true, maxRows: 0 }], [{ public: true, maxBodyBytes: Number.NaN }]])(
     'nobody serves everybody by accident, nor without limits: %j',
     options => {
       const dataSource = new DataSource({ type: 'sqljs', entities: [Project, Task] })
-      expect(() => syncRoutes(dataSource, options as any)).toThrow(/public|rows|bytes/)
+      expect(() => syncRoutes(dataSource, options as any)).toThrow(/public|maxRows|maxBodyBytes/)
     },
   )
 })

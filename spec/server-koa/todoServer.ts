@@ -35,7 +35,7 @@ export interface TodoOptions extends Partial<SyncRoutesOptions> {
   before?: Koa.Middleware[]
   after?: Koa.Middleware[]
   initialize?: boolean
-  /** Milliseconds that a step waits for the application's transaction. */
+  /** Milliseconds that a transaction waits for the application's transaction. */
   busyTimeout?: number
 }
 

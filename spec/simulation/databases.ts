@@ -129,7 +129,7 @@ export class SimulatedDatabase {
     const refuses = '(SELECT refuses FROM rule) = 1'
     for (const { table } of this.log.collections)
       for (const event of ['INSERT', 'UPDATE']) {
-        // a rule of the server's: a value that ends so is refused
+        // a rule of the server's: a value that ends so is rejected
         this.run(`CREATE TRIGGER IF NOT EXISTS rule_${table.name}_${event} BEFORE ${event} ON ${table.name}
           WHEN NEW.c LIKE '%!' AND ${refuses} BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`)
         if (this.schema.trigger === 'touch' && this.isAuthority)
@@ -245,7 +245,7 @@ export class SimulatedDatabase {
     }
   }
 
-  // ------------------------------------------------------------ images of a whole database
+  // ------------------------------------------------------------ base versions of a whole database
 
   get #allTables(): string[] {
     return [...this.tables, ...OUR_TABLES, ...this.tables.map(t => `sync_base_${t}`)]
@@ -280,7 +280,7 @@ export class SimulatedDatabase {
     const clock = dump.get('sync_clock')
     const cell = (name: string) => clock?.rows[0]?.[clock.columns.indexOf(name)]
     this.run(
-      'UPDATE sync_clock SET now = ?, collection = ?, horizon = ?, step = NULL, stamping = NULL',
+      'UPDATE sync_clock SET now = ?, collection = ?, horizon = ?, bypass = NULL, stamping = NULL',
       cell('now'),
       cell('collection'),
       cell('horizon'),

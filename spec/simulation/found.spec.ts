@@ -78,7 +78,7 @@ test('a client that never read anything new can still push after removals were c
   await expectEqual()
 })
 
-test('a row that was refused and then changed is not listed as refused when its push was acknowledged by a replay', async () => {
+test('a row that was rejected and then changed is not listed as rejected when its push was acknowledged by a replay', async () => {
   await server.dataSource.query(
     `CREATE TRIGGER rule BEFORE INSERT ON task WHEN NEW.name = 'bad' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`,
   )
@@ -199,7 +199,7 @@ test('a row that waits, and that the server makes equal to ours, is left as it i
   await expectEqual()
 })
 
-test('a refusal that is heard late does not pass a later version, refused as well, for one that the server has', async () => {
+test('a rejection that is heard late does not pass a later version, rejected as well, for one that the server has', async () => {
   const file = join(mkdtempSync(join(tmpdir(), 'windows-')), 'db')
   const window = () =>
     withSync(new DataSource({ type: 'better-sqlite3', driver: libsql, database: file, enableWAL: true, entities, synchronize: true }), {

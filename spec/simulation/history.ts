@@ -69,7 +69,7 @@ export const STATES = [
   'push ended by an empty one',
   'push told to reset',
   'retry across a collection change',
-  'removal refused for rows not seen',
+  'removal rejected for rows not seen',
   'collected',
   'collected during a full answer',
   'since-too-old',
@@ -88,8 +88,8 @@ export const STATES = [
   'unique values exchanged',
   'unique values exchanged in one push',
   'removed and made anew with its unique values',
-  'not-unique refused',
-  'not-unique told again',
+  'not-unique rejected',
+  'not-unique pushed again',
   'not-unique waited',
   'mutual references waited',
   'moved in a tree',
@@ -102,8 +102,8 @@ export const STATES = [
   'property unknown to the device',
   'column changed by a trigger',
   'removal skipped by a trigger',
-  'journal: giveUp',
-  'journal: decide',
+  'journal: discard',
+  'journal: resolve',
   'journal: remove',
   'journal: retry',
   'journal: undo',
@@ -134,7 +134,7 @@ export interface Outcome {
 
 class Lost extends TypeError {}
 
-/** A sync of ours asks nothing that the server refuses: what is contested, reset or refused by row it goes on from. */
+/** A sync of ours asks nothing that the server rejects: what is contested, reset or rejected by row it goes on from. */
 const isRefusal = ({ status = 0 }: TransportError) => status >= 400 && status < 500 && ![408, 425, 429].includes(status)
 class InjectedFault extends Error {}
 
@@ -564,10 +564,10 @@ export async function history(
         const path = `/${spec.name}s`
         const errors = JSON.parse(answer.body).errors.filter((e: { collection?: string }) => (e.collection ?? path) === path)
         const vain = refusedInVain(spec, rows, groups.get(path) ?? [], errors)
-        if (vain.length) throw new Error(`${server} refused ${vain} in vain: ${body} over ${JSON.stringify(rows)} ${answer.body}`)
+        if (vain.length) throw new Error(`${server} rejected ${vain} in vain: ${body} over ${JSON.stringify(rows)} ${answer.body}`)
       }
       if (answer.headers['idempotency-replayed']) reached.add('replayed')
-      if (answer.status === 422) reached.add(/children-unseen/.test(answer.body) ? 'removal refused for rows not seen' : 'rejected')
+      if (answer.status === 422) reached.add(/children-unseen/.test(answer.body) ? 'removal rejected for rows not seen' : 'rejected')
       if (answer.status === 409 && !postedRows(body).length) reached.add('retry across a collection change')
       if (answer.status === 409) reached.add(/"reset"/.test(answer.body) ? 'push told to reset' : 'stale push')
       if (/"empty":true/.test(answer.body)) reached.add('push ended by an empty one')
@@ -609,7 +609,7 @@ export async function history(
     })
   }
 
-  const notUnique = new Map<string, unknown>() // client + server + id → what was refused
+  const notUnique = new Map<string, unknown>() // client + server + id → what was rejected
   const unknownTold = new Set<string>() // values that a server had no column for
 
   function lookAtPush(
@@ -623,14 +623,14 @@ export async function history(
     if (answer.status === 422)
       for (const { id, code } of JSON.parse(answer.body).errors) {
         if (code !== 'not-unique') continue
-        reached.add('not-unique refused')
+        reached.add('not-unique rejected')
         const row = rows.find(r => r.id === id)
         notUnique.set(from + server + id, JSON.stringify({ ...row, _partial: undefined }))
       }
     if (answer.status !== 200) return
     for (const row of rows) {
       const key = `${from}${server}${row.id}`
-      if (notUnique.get(key) === JSON.stringify({ ...row, _partial: undefined })) reached.add('not-unique told again')
+      if (notUnique.get(key) === JSON.stringify({ ...row, _partial: undefined })) reached.add('not-unique pushed again')
       notUnique.delete(key)
       const { gained } = schema
       if (!gained || typeof row[gained] !== 'string') continue
@@ -817,7 +817,7 @@ export async function history(
           lacking: [],
           pageSize,
           batchSize,
-          rounds: 12,
+          maxRounds: 12,
           handlerTimeout: undefined,
           signal: undefined,
           report: new ReportBuilder({ entities: [], url: '' }, () => {}),
@@ -1338,7 +1338,7 @@ export async function history(
       }
     }
 
-    // quiet: no more faults, the application mends what was refused
+    // quiet: no more faults, the application mends what was rejected
     faults = false
     for (const name of openTransactions) rollback(world.get(name) as SimulatedDatabase)
     openTransactions.clear()
@@ -1365,7 +1365,7 @@ export async function history(
       for (const client of clients)
         for (const pair of topology === 'two' ? [...pairs, ...pairs] : pairs) if (pair.client === client) results.push(await finish(pair))
       const isQuiet = pushedTo === 0 && isEqual() && results.every(r => r === 'ok')
-      // at rest: nothing is told again. A parent that its child's sync brought back is done with when its own collection has been synced once more.
+      // at rest: nothing is pushed again. A parent that its child's sync brought back is done with when its own collection has been synced once more.
       if (isQuiet && wasQuiet) break
       wasQuiet = isQuiet
     }
@@ -1406,7 +1406,7 @@ export async function history(
       const was = pushedTo
       for (const client of clients)
         for (const pair of topology === 'two' ? [...pairs, ...pairs] : pairs) if (pair.client === client) await finish(pair)
-      // what is refused for other rows' sake is told again by every sync
+      // what is rejected for other rows' sake is pushed again by every sync
       isStill = [...world.values()].every((db, i) => rowsOf(db) === before[i]) && (pushedTo === was || round > 8)
     }
     if (!isStill) problems.push('never comes to rest while nobody decides')
@@ -1436,7 +1436,7 @@ export async function history(
     return problems
   }
 
-  /** Rows that wait, or were refused, for a unique value that no row has any more. */
+  /** Rows that wait, or were rejected, for a unique value that no row has any more. */
   function inVain(local: SimulatedDatabase, remote: SimulatedDatabase, spec: TableSpec): string[] {
     const rowsIn = (db: SimulatedDatabase) => db.run(`SELECT * FROM ${spec.name}`)
     const of = `JOIN sync_server r ON r.id = n.server WHERE r.origin = ? AND r.collection = ? AND`
@@ -1500,7 +1500,7 @@ export async function history(
     save(db)
   }
 
-  // what a server refused, the application writes anew
+  // what a server rejected, the application writes anew
   function mend(db: SimulatedDatabase): void {
     if (schema.isWide) mendUnique(db)
     for (const [id, value] of snapshot(db)) {

@@ -106,7 +106,7 @@ export class Oracle {
     if (cause === 'post' && old === null && value && isGone(value)) this.neverTold.add(value.removed)
     if (cause === 'post' && old === null) for (const t of cellsOf(value)) this.inherit(t, this.lastRemoval.get(key))
     if (cause === 'post' && old && isGone(old) && !isGone(value)) {
-      for (const t of cellsOf(value)) this.inherit(t, old.removed) // a whole row of one who never had the one removed; a part is refused
+      for (const t of cellsOf(value)) this.inherit(t, old.removed) // a whole row of one who never had the one removed; a part is rejected
       return
     }
     const lost = this.#loss(old, value)

@@ -80,7 +80,7 @@ export class OtherDatabase {
     return this.kind === 'mysql' ? { sql: textOf(sql, values) } : { sql: numbered(sql), values }
   }
 
-  /** A value that ends so is refused, where the table `rule` says that this is a server; and what else the schema's servers do themselves. */
+  /** A value that ends so is rejected, where the table `rule` says that this is a server; and what else the schema's servers do themselves. */
   addTriggers(table: string, { trigger }: Schema): void {
     const isBad = "NEW.c LIKE '%!' AND (SELECT refuses FROM rule) = 1"
     const [touches, keeps] = [trigger === 'touch', trigger === 'skip']

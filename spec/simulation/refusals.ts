@@ -11,8 +11,8 @@ export const keysOf = ({ extras, together }: TableSpec): (readonly string[])[] =
 ]
 
 /**
- * The rows of a push that were refused for a unique value which no other row would have had: `before` are the server's rows, `pushed` those of the
- * push, `refused` what it said no to.
+ * The rows of a push that were rejected for a unique value which no other row would have had: `before` are the server's rows, `pushed` those of the
+ * push, `rejected` what it said no to.
  */
 export function refusedInVain(
   spec: TableSpec,
@@ -22,7 +22,7 @@ export function refusedInVain(
 ): string[] {
   const old = new Map(before.map(row => [String(row.id), row]))
   const posted = new Map(pushed.map(row => [String(row.id), row]))
-  // whoever is refused stays as he was, and so keeps what others wanted
+  // whoever is rejected stays as he was, and so keeps what others wanted
   const out = new Set(rejected.filter(r => r.code !== 'not-unique').map(r => r.id))
   for (let size = -1; size !== out.size; ) {
     size = out.size

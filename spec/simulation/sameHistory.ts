@@ -11,7 +11,7 @@
 //   would be a reset.
 // - The order in which the model's maps are walked: where it gives stamps it is made the code's (`ordered`).
 // - Images that are no base of anything: the model sweeps them after an answered push, the code also where nothing was to tell. Both are
-//   compared as swept. So are refusals of versions that have moved on, which the code forgets and the model keeps.
+//   compared as swept. So are rejections of versions that have moved on, which the code forgets and the model keeps.
 // - The pull that the model begins its next round with after a 422: nobody else has written meanwhile, so it may bring nothing (that is
 //   checked), and the code leaves it out. It is not counted among the requests, or faults would not strike the same ones.
 // - A write that changes nothing: the code's triggers stamp it, the model does not. It is not drawn.
@@ -632,7 +632,7 @@ export async function sameHistory(
         lacking: [],
         pageSize: ROWS,
         batchSize: ROWS,
-        rounds: 12,
+        maxRounds: 12,
         handlerTimeout: undefined,
         signal: undefined,
         report: new ReportBuilder({ entities: [], url: '' }, () => {}),

@@ -51,7 +51,7 @@ export interface Schema {
   readonly ids: readonly string[]
   /** Its tables need each other. */
   readonly isMutual?: boolean
-  /** A removal may come back to where it began, which is refused on MariaDB. */
+  /** A removal may come back to where it began, which is rejected on MariaDB. */
   readonly isRound?: boolean
   /** Not one of the small ones of old. */
   readonly isWide: boolean

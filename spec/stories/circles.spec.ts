@@ -12,6 +12,7 @@ import {
   resolveEach,
   syncAll,
 } from 'typeorm-sync'
+import { unappliedOf } from '../support/unapplied.js'
 import { applyDecided, device, expectAtRest, expectEqual, startServer, Wire } from './devices.js'
 
 interface Folder {
@@ -97,7 +98,7 @@ describe('two folders that were moved into each other', () => {
     await syncAll(alice)
     expect(await parents(server.dataSource)).toEqual({ x: 'y', y: null })
     expect(await parents(bob)).toEqual({ x: null, y: 'x' })
-    expect(await folders(bob).unapplied()).toMatchObject([{ id: 'x', reason: 'cycle' }])
+    expect(await unappliedOf(folders(bob))).toMatchObject([{ id: 'x', reason: 'cycle' }])
     expect(await folders(bob).rejected()).toMatchObject([{ id: 'y', code: 'cycle', property: 'parent' }])
     await folders(bob).resolve('x', { parent: null })
     await expectDone({ x: null, y: 'x' })
@@ -226,7 +227,7 @@ test('friends in a circle of oneâ€™s own making go one by one where the serverâ€
   await syncAll(alice, preferRemoteConflictHandler)
   expect(await parents(alice, 'friend')).toEqual({})
   const friends = journal(alice.getRepository<Folder>('Friend'))
-  expect(await friends.unapplied()).toEqual([])
+  expect(await unappliedOf(friends)).toEqual([])
   expect((await friends.resolved()).map(d => [d.id, d.local?.name, d.decision]).sort()).toEqual([
     ['x', 'x', null],
     ['y', 'y', null],

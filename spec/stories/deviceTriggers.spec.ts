@@ -7,6 +7,7 @@ import { DataSource, type DataSourceOptions, EntitySchema } from 'typeorm'
 import { enableSync, journal, syncAll, withSync } from 'typeorm-sync'
 import { mysqlUrl } from '../support/mysqlServer.js'
 import { postgresUrl } from '../support/postgresServer.js'
+import { unappliedOf } from '../support/unapplied.js'
 import { applyDecided, device, startServer } from './devices.js'
 
 jest.setTimeout(60_000)
@@ -106,7 +107,7 @@ describe.each(kinds)('on %s', kind => {
     await there.getRepository(Note).update('a', { name: 'CREAM' })
     for (let round = 0; round < 3; round++) for (const each of [alice, bob]) await syncAll(each)
     for (const each of [alice, bob]) {
-      const unapplied = (await journal(each.getRepository(Note)).unapplied()).map(row => row.id)
+      const unapplied = (await unappliedOf(journal(each.getRepository(Note)))).map(row => row.id)
       if (kind === 'MariaDB') expect(unapplied).toEqual(['a'])
       else expect([unapplied, await notes(each)]).toEqual([[], await notes(there)])
     }
@@ -120,7 +121,7 @@ describe.each(kinds)('on %s', kind => {
     for (let round = 0; round < 4; round++) for (const each of [alice, bob]) await syncAll(each)
     for (const each of [alice, bob]) expect(await syncAll(each)).toMatchObject({ pushed: 0, pulled: 0 })
     for (const each of [alice, bob]) {
-      const unapplied = (await journal(each.getRepository(Note)).unapplied()).map(row => row.id)
+      const unapplied = (await unappliedOf(journal(each.getRepository(Note)))).map(row => row.id)
       // a trigger of MariaDB's cannot be switched off for a moment
       if (kind === 'MariaDB' && unapplied.length) expect(unapplied).toEqual(['a'])
       else expect(await notes(each)).toEqual(await notes(there))

@@ -84,7 +84,7 @@ describe.each(SERVERS)('with a server on %s', kind => {
   })
 })
 
-test('what one push has stored is stored by one step of another device, parents and children', async () => {
+test('what one push has stored is stored by one transaction of another device, parents and children', async () => {
   const { server, alice, bob } = await start()
   await add(alice, 'list', 'home')
   await syncAll(alice)
@@ -178,7 +178,7 @@ describe('a push that is too large', () => {
     await expectEqual([server.dataSource, alice, bob], TABLES)
   })
 
-  test('for lists that are too large by themselves ends: they are refused, and their items wait for them', async () => {
+  test('for lists that are too large by themselves ends: they are rejected, and their items wait for them', async () => {
     const { server, alice } = await start([takes(140)])
     await fill(alice)
     expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ pushed: 0, rejected: 7 })
@@ -280,7 +280,7 @@ test('a server that was reset is read from its beginning by all, though an entit
   await syncAll(before)
   await before.destroy()
   // an older database was put in the place of the server’s, and another device has written since
-  await server.dataSource.query("DELETE FROM note WHERE id = 'mine'")
+  await server.dataSource.query("DELETE FROM note WHERE id = 'local'")
   await server.dataSource.query('DELETE FROM sync_tombstone')
   await server.dataSource.query("UPDATE sync_clock SET collection = 'another history'")
   await add(server.dataSource, 'list', 'home')

@@ -16,6 +16,7 @@ import {
   syncAll,
 } from 'typeorm-sync'
 import { changeLogOf } from '../../src/entity/registry.js'
+import { unappliedOf } from '../support/unapplied.js'
 import { applyDecided, device, expectAtRest, expectEqual, startServer, Wire } from './devices.js'
 
 interface Address {
@@ -168,12 +169,12 @@ describe('two address books', () => {
   test('a waiting conflict can be decided in the journal', async () => {
     await contest()
     expect(await syncAll(bob)).toMatchObject({ unapplied: 1, pushed: 0 })
-    expect(await notes(bob).unapplied()).toMatchObject([
+    expect(await unappliedOf(notes(bob))).toMatchObject([
       { id: 'c1', reason: 'contested', local: { name: 'Bob’s' }, remote: { name: 'Alice’s' } },
     ])
     expect(await hasLocalChanges(bob)).toBe(true)
     await notes(bob).resolve('c1', { name: 'Ours' })
-    expect(await notes(bob).unapplied()).toEqual([])
+    expect(await unappliedOf(notes(bob))).toEqual([])
     await expect(notes(bob).resolve('c1', { name: 'Ours' })).rejects.toThrow(NotInJournalError)
     expect(await syncAll(bob)).toMatchObject({ pushed: 1, conflicts: 0 })
     await expectDone()
@@ -184,7 +185,7 @@ describe('two address books', () => {
     await contest()
     await syncAll(bob)
     await notes(bob).discard('c1')
-    expect(await notes(bob).unapplied()).toEqual([])
+    expect(await unappliedOf(notes(bob))).toEqual([])
     expect(await hasLocalChanges(bob)).toBe(false)
     expect(await of(bob).findOneByOrFail({ key: 'c1' })).toMatchObject({ name: 'Alice’s' })
     await expectDone()
@@ -325,7 +326,7 @@ describe('two address books', () => {
     const error = await syncAll(bob, handler).catch(e => e)
     expect(error).toBeInstanceOf(ConflictHandlerError)
     expect(error.message).toContain(message)
-    expect(await notes(bob).unapplied()).toMatchObject([{ id: 'c1', reason: 'contested' }])
+    expect(await unappliedOf(notes(bob))).toMatchObject([{ id: 'c1', reason: 'contested' }])
     expect(await syncAll(bob)).toMatchObject({ pushed: 1, unapplied: 1 })
     await syncAll(bob, preferRemoteConflictHandler)
     await expectDone()
@@ -361,7 +362,7 @@ describe('two address books', () => {
       ),
     ).rejects.toThrow(ConflictHandlerError)
     late()
-    expect(await notes(bob).unapplied()).toHaveLength(1)
+    expect(await unappliedOf(notes(bob))).toHaveLength(1)
     await syncAll(bob, preferLocalConflictHandler)
     await expectDone()
     expect(await of(alice).findOneByOrFail({ key: 'c1' })).toMatchObject({ name: 'Bob’s' })
@@ -470,7 +471,7 @@ describe('a server with rules of its own', () => {
   beforeEach(() => openWorld(contacts({ unique: true, adults: true })))
   afterEach(closeWorld)
 
-  test('what it refuses is set aside with the reason, the others go on', async () => {
+  test('what it rejects is set aside with the reason, the others go on', async () => {
     await of(alice).save({ key: 'c1', name: 'Carol', address: { street: null, city: null } })
     await syncAll(alice)
     await of(bob).save([
@@ -486,9 +487,9 @@ describe('a server with rules of its own', () => {
     expect(await notes(bob).pending()).toEqual([])
     expect(await notes(bob).pendingCount()).toBe(0)
     expect(await hasLocalChanges(bob)).toBe(true)
-    // at rest: nothing is told again by itself
+    // at rest: nothing is pushed again by itself
     expect(await syncAll(bob)).toMatchObject({ pushed: 0, rejected: 2, requests: 1 })
-    // told again when wanted, and refused again
+    // pushed again when wanted, and rejected again
     await notes(bob).retry('c2')
     expect(await notes(bob).pending()).toMatchObject([{ id: 'c2' }])
     expect(await syncAll(bob)).toMatchObject({ pushed: 0, rejected: 2 })
@@ -502,7 +503,7 @@ describe('a server with rules of its own', () => {
     await expectDone()
   })
 
-  test('a refused row that waits can be retried while a handler is asked about it, whose decision counts', async () => {
+  test('a rejected row that waits can be retried while a handler is asked about it, whose decision counts', async () => {
     await of(alice).save({ key: 'c1', name: 'Carol', age: 20, address: { street: null, city: null } })
     await applyDecided([alice, bob])
     await of(bob).update('c1', { age: 3 })
@@ -514,12 +515,12 @@ describe('a server with rules of its own', () => {
       await notes(bob).retry('c1')
       for (const conflict of conflicts) conflict.takeRemote()
     })
-    expect(await notes(bob).unapplied()).toEqual([])
+    expect(await unappliedOf(notes(bob))).toEqual([])
     expect(await of(bob).findOneByOrFail({ key: 'c1' })).toMatchObject({ age: 30 })
     await expectDone()
   })
 
-  test('a refused change of a row that the server has can be given up, and another’s change of it comes through', async () => {
+  test('a rejected change of a row that the server has can be given up, and another’s change of it comes through', async () => {
     await of(alice).save({ key: 'c1', name: 'Carol', age: 20, address: { street: null, city: null } })
     await applyDecided([alice, bob])
     await of(bob).update('c1', { age: 3 })

@@ -4,6 +4,7 @@ import 'reflect-metadata'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, hasLocalChanges, journal, preferRemoteConflictHandler, syncAll, UnpushedChildrenError } from 'typeorm-sync'
+import { unappliedOf } from '../support/unapplied.js'
 import { applyDecided, device, expectAtRest, expectEqual, startServer, syncAlone, Wire, withoutFeed } from './devices.js'
 
 interface Folder {
@@ -55,7 +56,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
   })
   afterEach(() => Promise.all([alice.destroy(), bob.destroy(), server.stop()]))
 
-  /** Alice has made a folder of that name; Bob's, which the server refuses, has three hours of work in it. */
+  /** Alice has made a folder of that name; Bob's, which the server rejects, has three hours of work in it. */
   async function reject(): Promise<void> {
     await alice.getRepository('Folder').save({ id: 'a', name: 'Inbox' })
     await syncAll(alice)
@@ -65,7 +66,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     expect(await folders().rejected()).toMatchObject([{ id: 'b', code: 'not-unique' }])
   }
 
-  test('a refused folder is not given up while a note in it was never pushed', async () => {
+  test('a rejected folder is not given up while a note in it was never pushed', async () => {
     await reject()
     const error = await folders()
       .discard('b')
@@ -142,7 +143,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     await bob.getRepository('Note').save({ id: 'other', body: 'in no folder', folder: null })
     if (!hasFeed) await syncAlone(bob, wire, '/folders')
     await expect(folders().resolve('shared', null)).rejects.toThrow(UnpushedChildrenError)
-    expect(await folders().unapplied()).toMatchObject([{ id: 'shared', reason: 'contested' }])
+    expect(await unappliedOf(folders())).toMatchObject([{ id: 'shared', reason: 'contested' }])
     await folders().resolve('shared', null, { children: 'journal' })
     expect(await notes().resolved()).toMatchObject([{ id: 'n', decision: null }])
     await applyDecided([bob, alice])
@@ -166,7 +167,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
   })
 
-  test('a removal that was decided and that the server refuses takes no row away for good', async () => {
+  test('a removal that was decided and that the server rejects takes no row away for good', async () => {
     await bob.getRepository('Note').save({ id: 'n', body: 'pushed', folder: { id: 'shared' } })
     await applyDecided([bob, alice])
     await alice.getRepository('Folder').update('shared', { name: 'Alice’s' })
@@ -194,7 +195,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     await syncAll(alice)
     await syncAll(carol.getRepository('Folder'))
     expect(await carol.query('SELECT id FROM note')).toEqual([{ id: 'n' }])
-    expect(await folders(carol).unapplied()).toMatchObject([
+    expect(await unappliedOf(folders(carol))).toMatchObject([
       { id: 'shared', reason: 'children-changed', children: [{ entity: 'Note', id: 'n' }] },
     ])
     await syncAll(carol.getRepository('Folder'), conflicts => {
@@ -219,7 +220,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     await other.stop()
     // the one server has the note, the other is away
     for (const entity of ['Folder', 'Note']) await syncAll(carol.getRepository(entity)).catch(() => {})
-    expect(await folders(carol).unapplied()).toMatchObject([{ id: 'shared', reason: 'contested' }])
+    expect(await unappliedOf(folders(carol))).toMatchObject([{ id: 'shared', reason: 'contested' }])
     expect(await notes(carol).pending(both('/notes')[0])).toEqual([])
     await expect(folders(carol).resolve('shared', null)).rejects.toMatchObject({
       name: 'UnpushedChildrenError',
@@ -256,7 +257,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     await alice.getRepository('Folder').delete('shared')
     await syncAll(alice)
     await syncAll(bob.getRepository('Folder'))
-    expect(await folders().unapplied()).toMatchObject([{ id: 'shared', reason: 'children-changed' }])
+    expect(await unappliedOf(folders())).toMatchObject([{ id: 'shared', reason: 'children-changed' }])
     expect(await hasLocalChanges(bob.getRepository('Folder'))).toBe(false)
     await bob.getRepository('Folder').update('shared', { name: 'Edited' })
     expect(await hasLocalChanges(bob.getRepository('Folder'))).toBe(true)

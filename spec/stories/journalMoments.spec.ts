@@ -4,6 +4,7 @@ import 'reflect-metadata'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, hasLocalChanges, journal, NotInJournalError, syncAll } from 'typeorm-sync'
+import { unappliedOf } from '../support/unapplied.js'
 import { applyDecided, device, expectEqual, rowsOf, startServer, Wire } from './devices.js'
 
 interface Folder {
@@ -81,7 +82,7 @@ const calls: [string, () => Promise<unknown>, string, string | null | undefined]
   ['a conflict is decided', () => folders().resolve('contested', { name: 'both' }), 'contested', 'both'],
   ['a conflict is decided to be a removal', () => folders().resolve('contested', null), 'contested', null],
   ['a decision is undone', async () => folders().undo(Number((await folders().resolved()).at(-1)?.resolutionId ?? 0)), 'undone', 'Bob’s'],
-  ['what was not refused is retried', () => folders().retry('edited'), 'edited', undefined],
+  ['what was not rejected is retried', () => folders().retry('edited'), 'edited', undefined],
 ]
 
 const moments: [string, (call: () => Promise<void>) => Promise<unknown>][] = [
@@ -175,7 +176,7 @@ describe.each(moments)('%s', (moment, during) => {
         expect([moment, row?.name ?? null]).toEqual([moment, expected])
       }
     // and decided, everything is equal
-    for (const { id: left } of await folders().unapplied()) await folders().discard(left)
+    for (const { id: left } of await unappliedOf(folders())) await folders().discard(left)
     for (const { id: left } of await folders().rejected()) await folders().discard(left)
     await applyDecided([bob, alice])
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
@@ -203,7 +204,7 @@ async function expectDifferencesToBeListed(): Promise<void> {
     [Note, 'note'],
   ] as const) {
     const notes = journal(bob.getRepository<Folder | Note>(entity))
-    const listed = new Set([...(await notes.pending()), ...(await notes.unapplied()), ...(await notes.rejected())].map(row => row.id))
+    const listed = new Set([...(await notes.pending()), ...(await unappliedOf(notes)), ...(await notes.rejected())].map(row => row.id))
     const [here, there] = [await rowsOf(bob, table), await rowsOf(server.dataSource, table)].map(
       rows => new Map(rows.map(row => [String(row.id), JSON.stringify(row)])),
     )

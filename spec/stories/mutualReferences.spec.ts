@@ -144,7 +144,7 @@ describe.each(KINDS)('on $kind, with a feed: $hasFeed, rows of two entities that
     await expectRest(alice, entities)
   })
 
-  test('say what is missing where the other one is refused for good', async () => {
+  test('say what is missing where the other one is rejected for good', async () => {
     const { server, alice } = await start()
     await sql(server, `ALTER TABLE "player" ADD CONSTRAINT "no_ann" CHECK ("name" <> 'Ann')`).catch(async () => {
       await sql(server, `CREATE TRIGGER no_ann BEFORE INSERT ON player WHEN NEW.name = 'Ann' BEGIN SELECT RAISE(ABORT, 'no'); END`)

@@ -348,7 +348,7 @@ test('what is stored between a server’s rows and its clock comes with the next
   expect(since(old.gets.at(-1))).toBe(before)
 })
 
-test('a row that is refused is not read again and again, though such a server tells it once more', async () => {
+test('a row that is rejected is not read again and again, though such a server tells it once more', async () => {
   await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
   await applyDecided([alice, bob])
   await of(alice).update('e1', { name: 'Too long' })

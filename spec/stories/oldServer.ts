@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 
 export type Old = Record<string, unknown> & { id: string; _lastChange: number }
 
-/** The server that persistence.sync.js documents, as of 2011: no pages, no keys, no collection id, dates in seconds, the last write wins. */
+/** The server that persistence.sync.js documents, as of 2011: no pages, no keys, no history id, dates in seconds, the last write wins. */
 export class OldServer {
   readonly rows = new Map<string, Old>()
   readonly posts: Record<string, unknown>[][] = []

@@ -108,6 +108,6 @@ class Odd {
   person!: Relation<Person>
 }
 
-test('a key that a removal would set to null is refused', async () => {
+test('a key that a removal would set to null is rejected', async () => {
   await expect(startServer([Odd, Person])).rejects.toThrow(SyncConfigurationError)
 })

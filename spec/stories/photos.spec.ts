@@ -67,7 +67,7 @@ async function write(dataSource: DataSource, sql: string, bytes: Uint8Array): Pr
 describe.each(databases)('with device and server on %s', (_, open) => {
   test('a photo of 10 MB goes to the server and to another device, is pending before, and is changed and removed there', async () => {
     const server = await open()
-    const http = new Koa().use(syncRoutes(server, { public: true, bytes: 20_000_000 }).routes()).listen(0, '127.0.0.1')
+    const http = new Koa().use(syncRoutes(server, { public: true, maxBodyBytes: 20_000_000 }).routes()).listen(0, '127.0.0.1')
     await once(http, 'listening')
     const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`
     const [alice, bob] = [await open(url), await open(url)]

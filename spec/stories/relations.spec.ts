@@ -10,6 +10,7 @@ import {
   preferRemoteConflictHandler,
   syncAll,
 } from 'typeorm-sync'
+import { unappliedOf } from '../support/unapplied.js'
 import { applyDecided, device, expectAtRest, expectEqual, startServer, syncAlone, testOnSqlite, Wire, withoutFeed } from './devices.js'
 
 interface Row {
@@ -95,7 +96,7 @@ describe.each(EACH)('ON DELETE %s', onDelete => {
       for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
       for (const t of ['t1', 't2', 't3', 't4']) await put(alice, 'task', t, t, ['projectId', t < 't3' ? 'p1' : 'p2'])
       for (const s of ['s1', 's2', 's3', 's4']) await put(alice, 'step', s, s, ['taskId', `t${s[1]}`])
-      // children first: the server refuses them, and they are told again
+      // children first: the server rejects them, and they are pushed again
       expect(await syncAlone(alice, hers, '/stepChanges')).toMatchObject({ pushed: 0, rejected: 4 })
       expect((await journal(alice.getRepository(Step)).rejected()).map(r => [r.id, r.code, r.property])).toEqual(
         ['s1', 's2', 's3', 's4'].map(s => [s, 'parent-missing', 'task']),
@@ -107,13 +108,13 @@ describe.each(EACH)('ON DELETE %s', onDelete => {
 
       await syncAlone(bob, his, '/stepChanges')
       expect(await bob.query('SELECT id FROM step')).toEqual([])
-      expect((await journal(bob.getRepository(Step)).unapplied()).map(w => [w.id, w.reason, w.local, w.remote?.name])).toEqual(
+      expect((await unappliedOf(journal(bob.getRepository(Step)))).map(w => [w.id, w.reason, w.local, w.remote?.name])).toEqual(
         ['s1', 's2', 's3', 's4'].map(s => [s, 'parent-missing', null, s]),
       )
       await syncAlone(bob, his, '/taskChanges')
-      expect(await journal(bob.getRepository(Task)).unapplied()).toHaveLength(4)
+      expect(await unappliedOf(journal(bob.getRepository(Task)))).toHaveLength(4)
       await syncAlone(bob, his, '/projectChanges')
-      expect(await journal(bob.getRepository(Task)).unapplied()).toEqual([])
+      expect(await unappliedOf(journal(bob.getRepository(Task)))).toEqual([])
       await applyDecided([bob])
       await expectEqual(databases, TABLES)
       await expectAtRest([alice, bob], 3)
@@ -238,7 +239,7 @@ test.each(cases)(
     if (!handler) {
       // what was left alone is still there, and comes again
       for (const each of [alice, bob]) {
-        const unapplied = (await Promise.all(each.entityMetadatas.map(m => journal(each.getRepository(m.target)).unapplied()))).flat()
+        const unapplied = (await Promise.all(each.entityMetadatas.map(m => unappliedOf(journal(each.getRepository(m.target)))))).flat()
         for (const w of unapplied) expect(w.reason).not.toBe('not-valid')
       }
       await applyDecided(order, (conflicts, updates) => {
@@ -337,7 +338,7 @@ test.each(EACH)('ON DELETE %s: a task that moved away before its project went br
 })
 
 test.each([true, false])(
-  'a removal whose cascade reaches a task that the sender never saw is refused, and asked about when it has seen it (feed: %s)',
+  'a removal whose cascade reaches a task that the sender never saw is rejected, and asked about when it has seen it (feed: %s)',
   async hasFeed => {
     const { alice, bob, all: databases, wires } = await world(schemas('CASCADE').all, { hasFeed })
     const { Project, Task } = { Project: 'Project', Task: 'Task' }
@@ -364,7 +365,7 @@ test.each([true, false])(
     }
     expect(await bob.query('SELECT name FROM task')).toEqual([{ name: 'Bob’s' }])
     await syncAll(alice)
-    expect(await journal(alice.getRepository(Task)).unapplied()).toMatchObject([
+    expect(await unappliedOf(journal(alice.getRepository(Task)))).toMatchObject([
       { id: 't1', reason: 'parent-removed', local: null, remote: { name: 'Bob’s' } },
     ])
     await applyDecided([alice, bob], preferRemoteConflictHandler)
@@ -393,7 +394,7 @@ describe.each(EACH)('ON DELETE %s, in the journal', onDelete => {
     await syncAll(bob)
     await syncAll(alice)
     const tasks = journal<Task>(alice.getRepository('Task'))
-    expect(await tasks.unapplied()).toMatchObject([{ id: 't1', reason: 'parent-removed' }])
+    expect(await unappliedOf(tasks)).toMatchObject([{ id: 't1', reason: 'parent-removed' }])
     if (isTaken) await tasks.discard('t1')
     else await tasks.resolve('t1', null)
     await applyDecided([alice, bob])
@@ -412,7 +413,7 @@ describe.each(EACH)('ON DELETE %s, in the journal', onDelete => {
     await syncAll(alice)
     await syncAll(bob)
     const projects = journal<Row>(bob.getRepository('Project'))
-    expect(await projects.unapplied()).toMatchObject([{ id: 'p1', reason: 'children-changed', local: { name: 'p1' }, remote: null }])
+    expect(await unappliedOf(projects)).toMatchObject([{ id: 'p1', reason: 'children-changed', local: { name: 'p1' }, remote: null }])
     if (stays) await projects.resolve('p1', { name: 'p1, still' })
     else {
       await expect(projects.discard('p1')).rejects.toMatchObject({ code: 'unpushed-children', children: [{ entity: 'Task', id: 't1' }] })

@@ -13,7 +13,7 @@ function family(onDelete: OnDelete, servers: readonly string[] = ['']) {
   const schemas = [
     new EntitySchema<{ id: string; name: string; parent: object | null }>({
       name: 'Step',
-      tableName: 'transaction',
+      tableName: 'step',
       columns: { ...columns },
       relations: { parent: to('Task') },
     }),
@@ -38,8 +38,8 @@ function family(onDelete: OnDelete, servers: readonly string[] = ['']) {
   return schemas
 }
 
-const TABLES = ['project', 'task', 'transaction']
-const PARENT: Record<string, string> = { transaction: 'task', task: 'project', project: 'project' }
+const TABLES = ['project', 'task', 'step']
+const PARENT: Record<string, string> = { step: 'task', task: 'project', project: 'project' }
 
 function random(seed: number) {
   let state = seed
@@ -68,7 +68,7 @@ test.each(cases)('a random history of families converges (seed %i)', async seed 
   const remote = more.length ? family(onDelete, [server.url, ...more.map(s => s.url)]) : entities
   let url = server.url
   for (const { fetch } of wires) {
-    const options = { fetch, pageSize: 1 + next(4), batchSize: 1 + next(4), rounds: 20 }
+    const options = { fetch, pageSize: 1 + next(4), batchSize: 1 + next(4), maxRounds: 20 }
     if (topology === 'relay' && !devices.length) {
       const relay = await startServer(entities, { options: { ...options, server: url, retries: 0 } })
       close.unshift(() => relay.stop())

@@ -4,6 +4,7 @@ import 'reflect-metadata'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, hasLocalChanges, journal, NotInJournalError, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
+import { unappliedOf } from '../support/unapplied.js'
 import { applyDecided, device, expectAtRest, expectEqual, startServer } from './devices.js'
 
 interface Folder {
@@ -64,7 +65,7 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('two Inboxes, ON DELETE %s', onD
   }
 
   test('the journal names the property, and who has its value', async () => {
-    expect(await folders().unapplied()).toMatchObject([
+    expect(await unappliedOf(folders())).toMatchObject([
       { entity: 'Folder', id: 'a', reason: 'not-unique', properties: ['name'], holder: 'b', local: null, remote: { name: 'Inbox' } },
     ])
     expect(await folders().rejected()).toMatchObject([
@@ -74,7 +75,7 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('two Inboxes, ON DELETE %s', onD
     await put(bob, 'c', { name: 'Other', place: 1 })
     await bob.getRepository('Folder').update('b', { name: 'Inbox 2' })
     await syncAll(bob)
-    expect(await folders().unapplied()).toMatchObject([{ id: 'a', reason: 'not-unique', properties: ['place'], holder: 'c' }])
+    expect(await unappliedOf(folders())).toMatchObject([{ id: 'a', reason: 'not-unique', properties: ['place'], holder: 'c' }])
   })
 
   test('both are kept when ours is given another name', async () => {
@@ -90,9 +91,9 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('two Inboxes, ON DELETE %s', onD
   })
 
   test('of two that mean the same one is made, with the notes of both', async () => {
-    const [row] = await folders().unapplied()
+    const [row] = await unappliedOf(folders())
     await folders().resolve('a', {}, { replaces: row?.holder as string })
-    expect(await folders().unapplied()).toEqual([])
+    expect(await unappliedOf(folders())).toEqual([])
     expect(await folders().rejected()).toEqual([])
     expect(await folders().resolved()).toMatchObject([
       { id: 'a', decision: { name: 'Inbox' } },
@@ -109,14 +110,14 @@ describe.each(['CASCADE', 'RESTRICT'] as const)('two Inboxes, ON DELETE %s', onD
     await bob.getRepository('Folder').update('b', { name: 'Shared' })
     await syncAll(alice)
     await syncAll(bob)
-    expect(await folders().unapplied()).toMatchObject([{ id: 'a', reason: 'not-unique', holder: 'b' }])
+    expect(await unappliedOf(folders())).toMatchObject([{ id: 'a', reason: 'not-unique', holder: 'b' }])
     await folders().resolve('a', { name: 'Shared' }, { replaces: 'b' })
     await expectDone(['Shared'], { 'note of a': 'a', 'note of b': 'a' })
   })
 
   test('what is not there is not replaced, and nothing is stored', async () => {
     await expect(folders().resolve('a', {}, { replaces: 'nobody' })).rejects.toThrow(NotInJournalError)
-    expect(await folders().unapplied()).toMatchObject([{ id: 'a' }])
+    expect(await unappliedOf(folders())).toMatchObject([{ id: 'a' }])
     expect(await bob.query('SELECT id FROM folder')).toEqual([{ id: 'b' }])
   })
 })

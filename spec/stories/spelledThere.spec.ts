@@ -5,6 +5,7 @@ import { EntitySchema, type EntitySchemaColumnOptions } from 'typeorm'
 import { ConflictHandlerError, enableSync, journal, syncAll, ValueError } from 'typeorm-sync'
 import { openOn, serve } from '../support/eachDatabase.js'
 import { postgresUrl } from '../support/postgresServer.js'
+import { unappliedOf } from '../support/unapplied.js'
 
 interface Host {
   id: string
@@ -113,7 +114,7 @@ describeServer('on a device', () => {
     ])
     expect(await syncAll(alice)).toMatchObject({ pulled: 2, unapplied: 1 })
     const waits = journal<Host>(alice.getRepository<Host>('Host'))
-    expect(await waits.unapplied()).toMatchObject([{ id: 'b', reason: 'not-valid', remote: { address: 'nowhere' } }])
+    expect(await unappliedOf(waits)).toMatchObject([{ id: 'b', reason: 'not-valid', remote: { address: 'nowhere' } }])
     const rejected = waits.resolve('b', { address: 'here' })
     await expect(rejected).rejects.toThrow(ValueError)
     await expect(rejected).rejects.toMatchObject({ property: 'address' })

@@ -4,6 +4,7 @@ import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, journal, syncAll } from 'typeorm-sync'
 import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+import { unappliedOf } from '../support/unapplied.js'
 
 const text = { type: 'varchar' } as const
 const cascading = (name: string, target: string, onDelete: 'CASCADE' | 'SET NULL') =>
@@ -163,10 +164,10 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('what waits on %s', kind => {
           await work()
           return count - before
         }
-        const rows = await Promise.all([Root, Friend].map(entity => journal(bob.getRepository<any>(entity)).unapplied()))
+        const rows = await Promise.all([Root, Friend].map(entity => unappliedOf(journal(bob.getRepository<any>(entity)))))
         expect(rows.flat().length).toBeGreaterThanOrEqual(n - 1)
         counts.push([
-          await counted(() => Promise.all([Root, Friend].map(entity => journal(bob.getRepository<any>(entity)).unapplied()))),
+          await counted(() => Promise.all([Root, Friend].map(entity => unappliedOf(journal(bob.getRepository<any>(entity)))))),
           await counted(() => syncAll(bob, () => {})),
         ])
       }

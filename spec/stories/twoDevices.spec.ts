@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import type { DataSource } from 'typeorm'
 import { journal, preferLocalConflictHandler, preferRemoteConflictHandler, resolveEach, syncAll } from 'typeorm-sync'
 import { Project, Task } from '../../examples/model.js'
+import { unappliedOf } from '../support/unapplied.js'
 import { device, rowsOf, startServer, testOnSqlite, withoutFeed } from './devices.js'
 
 const entities = [Project, Task]
@@ -88,7 +89,7 @@ test('a conflict that nobody decides waits, and comes again', async () => {
   await tasks(bob).update(milk.id, { name: 'Bob’s' })
   await syncAll(alice)
   expect(await syncAll(bob)).toMatchObject({ unapplied: 1 })
-  expect(await journal(tasks(bob)).unapplied()).toMatchObject([
+  expect(await unappliedOf(journal(tasks(bob)))).toMatchObject([
     { id: milk.id, reason: 'contested', local: { name: 'Bob’s' }, remote: { name: 'Alice’s' } },
   ])
   expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1, unapplied: 0 })

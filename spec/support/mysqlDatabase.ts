@@ -33,7 +33,7 @@ export function dataSourceOn(database: string, options: Partial<DataSourceOption
 }
 
 /**
- * A server on a database of its own, which is dropped with it. Statements may be those of SQLite: "names" in double quotes, and the mark that a step
+ * A server on a database of its own, which is dropped with it. Statements may be those of SQLite: "names" in double quotes, and the mark that a transaction
  * of the engine sets, which is a matter of one connection here.
  */
 export async function mysqlServer(entities: DataSourceOptions['entities'], options: WithSyncOptions): Promise<DataSource> {

@@ -1,4 +1,4 @@
-// The change log of one database: its clock, the synced collections and the steps in which they change.
+// The change log of one database: its clock, the synced collections and the transactions in which they change.
 
 import type { DataSource } from 'typeorm'
 import type { Database } from '../databases/database.js'

@@ -1,11 +1,11 @@
 // A collection: the synced rows of one entity, as the change log sees them.
 
 import type { DataSource, EntityMetadata } from 'typeorm'
+import { type ColumnCodec, describeColumns } from '../databases/columns.js'
 import type { Table } from '../databases/database.js'
 import { keyCheck } from '../databases/values/keys.js'
 import { SyncConfigurationError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
-import { type ColumnCodec, describeColumns } from './columns.js'
 
 export type OnDelete = 'CASCADE' | 'SET NULL' | 'RESTRICT'
 

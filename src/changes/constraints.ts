@@ -1,4 +1,4 @@
-// Constraints that a database looks at when the step ends are looked at before: there it could only fail as a whole.
+// Constraints that a database looks at when the transaction ends are looked at before: there it could only fail as a whole.
 
 import { type Database, query, quote, type Transaction } from '../databases/database.js'
 import { ConstraintError } from '../errors.js'

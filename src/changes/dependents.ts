@@ -38,7 +38,7 @@ interface Options {
   readonly takesAll?: boolean
   /** Those of a level that are walked further; all, unless told otherwise. */
   readonly descend?: (level: readonly Dependent[]) => Transaction<readonly Dependent[]>
-  /** Does the row move to another parent in the same step? */
+  /** Does the row move to another parent in the same transaction? */
   readonly leaves?: (row: Dependent, link: Link) => boolean
   /** Called with every row that depends on one which goes, once for each of its references. */
   readonly found?: (row: Dependent, parent: Dependent, onDelete: Reference['onDelete']) => void

@@ -1,9 +1,9 @@
 // Values that no row has: where rows exchange unique values that may not be null, each holds one of these for a moment.
 
+import type { ColumnCodec } from '../databases/columns.js'
 import { query, queryCells, quote, type Transaction } from '../databases/database.js'
 import type { Json } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import type { ColumnCodec } from './columns.js'
 
 /** How often it is worth trying: a rule of the database may forbid values of one kind (only positive ones, only digits). */
 export const KINDS_OF_VALUES = 4

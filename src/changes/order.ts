@@ -2,10 +2,10 @@
 // whole: a unique value is released before it is taken, a row is there before others need it, and goes when none needs it any more. A cycle is
 // broken by a row that changes twice.
 
+import { type ColumnCodec, equalValues } from '../databases/columns.js'
 import type { UniqueIndex } from '../databases/database.js'
 import type { Json, WireRow } from '../protocol/messages.js'
 import { type Collection, keyOf, type Reference } from './collection.js'
-import { type ColumnCodec, equalValues } from './columns.js'
 import { componentsOf, cyclesOf, type Edge, levelsOf } from './graph.js'
 import type { Version } from './rows.js'
 import type { ServerState } from './servers.js'
@@ -13,7 +13,7 @@ import type { ServerState } from './servers.js'
 /** A row to be written: `value` has the properties that are to be set, and for a new row all that there are; null removes it. */
 export interface Write {
   readonly id: string
-  /** What stands there now, read in this step. */
+  /** What stands there now, read in this transaction. */
   readonly old: Version
   readonly value: WireRow | null
 }
@@ -22,7 +22,7 @@ export interface Write {
 export interface Change extends Write {
   readonly collection: Collection
   readonly stamp: number
-  /** The server that it came from: it needs no image of what it replaces itself. */
+  /** The server that it came from: it needs no base version of what it replaces itself. */
   readonly from?: ServerState | undefined
 }
 

@@ -1,9 +1,9 @@
 // Reading rows: the version of an id, be it a row, a tombstone or nothing, and what changed since a stamp.
 
+import type { ColumnCodec } from '../databases/columns.js'
 import { type Cell, type Database, first, query, queryCells, quote, type Transaction } from '../databases/database.js'
 import type { Update, WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
-import type { ColumnCodec } from './columns.js'
 
 /** What stands at an id: a row, or null where it was removed (with the stamp of that) or never was (stamp 0). */
 export interface Version {
@@ -41,7 +41,7 @@ export const isUpTo = (place: Place, id: string, stamp: number) =>
 
 export const laterOf = (one: Place, other: Place) => (isUpTo(one, other.id, other.stamp) ? one : other)
 
-/** SQL for the columns of a table, or of its images, as `readRow` reads them. */
+/** SQL for the columns of a table, or of its base versions, as `readRow` reads them. */
 export const columnsSql = (collection: Collection, from: string) =>
   collection.columns.map((c, i) => `, ${c.read(`${from}.${quote(c.column)}`)} AS c${i}`).join('')
 
@@ -91,7 +91,7 @@ export interface Changes {
   readonly above: Place
   readonly limit: number
   readonly removalsAbove?: number | undefined
-  /** Leaves out what was stored for this remote: it is no news for it. */
+  /** Leaves out what was stored for this remote: it is no local change for it. */
   readonly localChangesFor?: number
 }
 

@@ -10,7 +10,7 @@ import { columnsSql, isAnyRemoved, isUpTo, LAST, type Place, readRow, type Versi
 export interface OpenPush {
   /** UNDECIDED where the server knows no keys and has not answered: whether it stored the push is shown by the next pull. */
   readonly key: string
-  /** It tells the news up to here. */
+  /** It tells the local changes up to here. */
   readonly limit: Place
   /** What had been read from the server when it was made. */
   readonly since: number
@@ -24,20 +24,20 @@ export interface ServerState {
   readonly url: string
   /** Which server it is: two collections there have their foreign keys in common. */
   readonly origin: string
-  /** The server's collection id; null where it knows none, as in 2011, or was never heard. */
+  /** The server's history id; null where it knows none, as in 2011, or was never heard. */
   serverHistory: string | null
   /** Read up to: the server's stamp. */
   serverDate: number
   /** The highest of the server's stamps that was ever heard. */
   highest: number
-  /** The number of steps in which its answers were stored: an answer that was asked for before one of them is outdated. */
+  /** The number of transactions in which its answers were stored: an answer that was asked for before one of them is outdated. */
   reads: number
   /** An answer of several pages is being read; `page` is the token of the next. */
   pulling: boolean
   page: string | null
   /** That answer is a full one and sweeps away what it lacks. */
   sweeping: boolean
-  /** Told up to: our own stamps. */
+  /** Pushed up to: our own stamps. */
   pushedTo: Place
   push: OpenPush | null
   etag: string | null
@@ -176,8 +176,8 @@ export function cursorOf({ serverHistory, serverDate, page, highest, reads, push
 }
 
 /**
- * Notes that a server's rows are stored under a stamp, which was taken at `before`: they are no news for it. Of those of `together` of which
- * everything was told then, everything up to the stamp is.
+ * Notes that a server's rows are stored under a stamp, which was taken at `before`: they are no local changes for it. Of those of `together` of which
+ * everything was pushed then, everything up to the stamp is.
  */
 export function* noteStored(
   database: Database,
@@ -209,7 +209,7 @@ export function* noteStored(
   )
 }
 
-/** Forgets the stamps of which everything is told. */
+/** Forgets the stamps of which everything is pushed. */
 export function* forgetStored(servers: readonly ServerState[]): Transaction<void> {
   for (const server of servers) {
     const { stamp, id } = server.pushedTo
@@ -227,21 +227,21 @@ export interface Unapplied {
   readonly remote: WireRow | null
   /** `remote` as it is stored. */
   readonly json: string | null
-  /** The stamp of our version, if that is news. */
+  /** The stamp of our version, if that is a local change. */
   readonly unpushed: number | null
   readonly reason: UnappliedReason
 }
 
-/** Why the server's version of a row waits: for a decision, or for what the database needs first. */
-export type UnappliedReason =
-  | 'contested'
-  | 'children-changed'
-  | 'parent-removed'
-  | 'cycle'
-  | 'parent-missing'
-  | 'children-exist'
-  | 'not-unique'
-  | 'not-valid'
+/** Why a row needs a decision, by a conflict handler or in the journal. */
+export type ConflictReason = (typeof CONFLICT_REASONS)[number]
+
+export const CONFLICT_REASONS = ['contested', 'children-changed', 'parent-removed', 'cycle', 'not-unique'] as const
+
+/** Why a row is deferred: it needs another row first, or the database accepts it only when something else has changed. */
+export type DeferredReason = 'parent-missing' | 'children-exist' | 'not-valid'
+
+/** Why the server's version of a row is not applied yet. */
+export type UnappliedReason = ConflictReason | DeferredReason
 
 export interface Rejection {
   readonly stamp: number
@@ -262,7 +262,7 @@ export interface RowState {
   readonly putOff: readonly string[]
 }
 
-/** Reads the state of rows; `versions` are those of the same step. */
+/** Reads the state of rows; `versions` are those of the same transaction. */
 export function* readStates(
   database: Database,
   collection: Collection,
@@ -339,13 +339,13 @@ export function* readKinds(
   const row = yield* first(
     `SELECT EXISTS (SELECT 1 FROM sync_unapplied WHERE server = ?1) AS unapplied,
             EXISTS (SELECT 1 FROM sync_rejection WHERE server = ?1) AS rejected,
-            EXISTS (SELECT 1 FROM ${quote(baseTableOf(table))} WHERE _sync_server = ?1) AS baseVersions,
+            EXISTS (SELECT 1 FROM ${quote(baseTableOf(table))} WHERE _sync_server = ?1) AS bases,
             EXISTS (SELECT 1 FROM sync_ignored WHERE server = ?1) AS ignored`,
     id,
   )
   return {
     ...{ unapplied: Boolean(row?.unapplied), rejected: Boolean(row?.rejected) },
-    ...{ baseVersions: Boolean(row?.baseVersions), ignored: Boolean(row?.ignored) },
+    ...{ baseVersions: Boolean(row?.bases), ignored: Boolean(row?.ignored) },
   }
 }
 
@@ -360,7 +360,7 @@ export function unappliedFrom(row: Row): Unapplied {
 
 const isNoted = ({ unapplied, rejection }: RowState, stamp: number) => unapplied?.unpushed === stamp || rejection?.stamp === stamp
 
-/** Does the server know this version of the row? What waits or was refused is not told, however far the rest is. */
+/** Does the server know this version of the row? What waits or was rejected is not pushed, however far the rest is. */
 export function isAgreed(server: ServerState, state: RowState, stamp: number): boolean {
   return (isUpTo(server.pushedTo, state.id, stamp) || server.stored.has(stamp)) && !isNoted(state, stamp)
 }
@@ -370,13 +370,13 @@ export function isAgreed(server: ServerState, state: RowState, stamp: number): b
  * has it is not known before the answer.
  */
 export function isInPush({ push, pushedTo, stored }: ServerState, state: RowState): boolean {
-  if (!push || state.unapplied) return false // what waits is not told
+  if (!push || state.unapplied) return false // what waits is not pushed
   const carries = (stamp: number) =>
     stamp > 0 && !isUpTo(pushedTo, state.id, stamp) && isUpTo(push.limit, state.id, stamp) && !stored.has(stamp) && !isNoted(state, stamp)
   return carries(state.version.stamp) || state.baseVersions.some(baseVersion => carries(baseVersion.stamp))
 }
 
-/** SQL for `isAgreed` of a row with its key, where nothing waits and nothing was refused; and its parameters. */
+/** SQL for `isAgreed` of a row with its key, where nothing waits and nothing was rejected; and its parameters. */
 export const agreedSql = (server: ServerState, key: string) => ({
   sql: `"_lastChange" < ? OR ("_lastChange" = ? AND ${key} <= ?) OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.server = ? AND m.stamp = "_lastChange")`,
   values: [server.pushedTo.stamp, server.pushedTo.stamp, server.pushedTo.id, server.id],
@@ -400,17 +400,17 @@ export function sentVersion(server: ServerState, state: RowState): Version | und
   return sent && sent.stamp > 0 && !isAgreed(server, state, sent.stamp) && !isNoted(state, sent.stamp) ? sent : undefined
 }
 
-/** Is everything told up to this stamp, the clock's, but for what waits or was refused? */
+/** Is everything pushed up to this stamp, the clock's, but for what waits or was rejected? */
 export const isAllPushed = ({ push, pushedTo }: ServerState, now: number) => !push && pushedTo.stamp === now && pushedTo.id === LAST
 
-/** Is the row kept out of pushes, because it waits, or was refused as it is? */
+/** Is the row kept out of pushes, because it waits, or was rejected as it is? */
 export const isHeld = ({ unapplied, rejection, version }: RowState) => unapplied !== undefined || rejection?.stamp === version.stamp
 
-/** SQL for «at or before the place up to which the server r was told». */
+/** SQL for «at or before the place up to which everything was pushed to the server r». */
 export const isUpToSql = (stamp: string, id: string) =>
   `(${stamp} < r.pushed_stamp OR (${stamp} = r.pushed_stamp AND ${id} <= r.pushed_id))`
 
-/** SQL for «the server knows this image», of an image i and a remote r. */
+/** SQL for «the server knows this base version», of a base version i and a remote r. */
 const KNOWN_BASE = `(${isUpToSql('i._sync_stamp', 'i._sync_id')}
     OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.server = r.id AND m.stamp = i._sync_stamp))
   AND NOT EXISTS (SELECT 1 FROM sync_unapplied c WHERE c.server = r.id AND c.id = i._sync_id AND c.unpushed = i._sync_stamp)
@@ -451,7 +451,7 @@ export function* keepBases(
   )
 }
 
-/** A refused row that has moved on is not refused any more, and what was refused is no version that the server knows. */
+/** A rejected row that has moved on is not rejected any more, and what was rejected is no version that the server knows. */
 export function* forgetRejections(
   database: Database,
   collection: Collection,
@@ -463,7 +463,7 @@ export function* forgetRejections(
   yield* deleteBases(database, collection, versions)
 }
 
-/** Forgets the images of rows that the server knows as they are. */
+/** Forgets the base versions of rows that the server knows as they are. */
 export function forgetBases(
   database: Database,
   collection: Collection,
@@ -484,7 +484,7 @@ export function* dropTentativeBases(database: Database, collection: Collection, 
   yield* deleteBases(database, collection, versionsOf(server, rows))
 }
 
-/** Drops images that are no base any more: older ones, and those of rows that are told as they are. */
+/** Drops base versions that are no base any more: older ones, and those of rows that are pushed as they are. */
 export function* pruneBases(database: Database, collection: Collection, server: ServerState): Transaction<void> {
   const { table } = collection
   const baseVersions = quote(baseTableOf(table))
@@ -518,7 +518,7 @@ function deleteBases(database: Database, { table }: Collection, versions: readon
   return database.deleteRows(baseTableOf(table), ['_sync_server', '_sync_id', '_sync_stamp'], versions)
 }
 
-/** A reset forgets everything that was agreed (law 11): every local row is told again, and only differing contents conflict. */
+/** A reset forgets everything that was agreed (law 11): every local row is pushed again, and only differing contents conflict. */
 export function* resetServer(
   database: Database,
   collection: Collection,

@@ -1,4 +1,4 @@
-// The set-up of a change log: our tables, image tables and triggers, and stamps for rows that have none.
+// The set-up of a change log: our tables, tables of base versions and triggers, and stamps for rows that have none.
 
 import { copiesOf, type Database, query, type Row, savepoint, type TableState, type Transaction } from '../databases/database.js'
 import { SyncSchemaError } from '../errors.js'
@@ -85,7 +85,7 @@ export async function ensureTriggersNowAndThen(log: ChangeLog): Promise<void> {
 const changing = new WeakSet<Database>()
 
 /**
- * Runs `work`, which changes the schema, while the triggers are away and steps wait.
+ * Runs `work`, which changes the schema, while the triggers are away and transactions wait.
  * With `changesRows` the rows that it changes count as changed; otherwise it must keep their contents.
  */
 export async function changeSchema<T>(log: ChangeLog, work: () => Promise<T>, { changesRows = false } = {}): Promise<T> {

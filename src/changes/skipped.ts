@@ -31,7 +31,7 @@ function* tryOneByOne(database: Database, collection: Collection, ids: readonly 
   return staying
 }
 
-// Undefined where the database refuses it: that is another matter.
+// Undefined where the database rejects it: that is another matter.
 function* tryToDelete(database: Database, collection: Collection, ids: readonly string[]): Transaction<Set<string> | undefined> {
   let staying: Set<string> | undefined
   try {

@@ -14,7 +14,7 @@ import { storeChanges } from './storeChanges.js'
 export type { Write } from './order.js'
 
 /**
- * Writes versions of one collection under a stamp of this step. `from` is the server that they came from.
+ * Writes versions of one collection under a stamp of this transaction. `from` is the server that they came from.
  * Throws ConstraintError where the database does not take them, and ValueError where a column cannot hold a value.
  */
 export function storeVersions(

@@ -1,11 +1,11 @@
 // Stores changes: in an order in which the database takes them, all of them or none; or all but those that it does not take.
 
+import type { ColumnCodec } from '../databases/columns.js'
 import { type Database, Rollback, rowsOf, savepoint, type Transaction, type UniqueIndex } from '../databases/database.js'
 import { ConstraintError, ValueError } from '../errors.js'
 import type { Json, WireRow } from '../protocol/messages.js'
 import type { ChangeLog } from './changeLog.js'
 import type { Collection } from './collection.js'
-import type { ColumnCodec } from './columns.js'
 import { checkConstraints } from './constraints.js'
 import { canBeFree, isReferenced, KINDS_OF_VALUES, readFreeValues } from './freeValues.js'
 import { groupBy } from './groupBy.js'
@@ -17,7 +17,7 @@ const NO_INDEXES: Uniques = new Map()
 
 /**
  * Writes changes, each under its stamp. Throws ConstraintError where the database does not take them, and ValueError where a column cannot
- * hold a value; then they are stored in part, so that whoever goes on puts it into an attempt.
+ * hold a value; then they are stored in part, so that whoever goes on puts it into a savepoint.
  */
 export function* storeChanges(log: ChangeLog, changes: readonly Change[]): Transaction<void> {
   if (!changes.length) return

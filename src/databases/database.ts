@@ -1,10 +1,10 @@
 // What the change log needs of a kind of database. One file beside this one implements it for each kind.
 //
-// A step is written as a generator that yields statements. On a driver with one shared connection (SQLite) it runs in one synchronous
+// A transaction is written as a generator that yields statements. On a driver with one shared connection (SQLite) it runs in one synchronous
 // turn, on a driver with a pool (PostgreSQL, MySQL) in a transaction of its own, with an await at each statement: the same code serves both.
 
-import type { ColumnCodec } from '../changes/columns.js'
 import { ConstraintError, ValueError } from '../errors.js'
+import type { ColumnCodec } from './columns.js'
 import { shortName } from './names.js'
 
 /** A value as a statement gives it. */
@@ -34,28 +34,28 @@ export interface Statement {
   readonly counts?: boolean
 }
 
-/** Work that runs inside one step: atomic, holding the clock (ARCHITECTURE.md, law 1). It yields statements and is given their rows. */
+/** Work that runs inside one transaction: atomic, holding the clock (ARCHITECTURE.md, law 1). It yields statements and is given their rows. */
 export type Transaction<T> = Generator<Statement, T, Row[]>
 
 export interface DatabaseOptions {
-  /** How long a step waits for the application's transactions, or other processes, to end; milliseconds, 10,000 unless told otherwise. */
+  /** How long a transaction waits for the application's transactions, or other processes, to end; milliseconds, 10,000 unless told otherwise. */
   readonly busyTimeout?: number
   /** Saves a SQLite database in memory, where the driver's `autoSave` is not used. */
   readonly save?: () => Promise<void> | void
   /** SQL for the time in milliseconds since 1/1/1970. */
   readonly wallClock?: string
-  /** Called before each statement of a step; what it throws, the statement throws. For tests that let things go wrong. */
+  /** Called before each statement of a transaction; what it throws, the statement throws. For tests that let things go wrong. */
   readonly beforeStatement?: (sql: string) => void
-  /** Awaited before each step. For tests that decide who comes next. */
+  /** Awaited before each transaction. For tests that decide who comes next. */
   readonly beforeTransaction?: () => Promise<void>
 }
 
 export interface TransactionOptions {
-  /** The step only reads: one snapshot, no mark. */
+  /** The transaction only reads: one snapshot, no mark. */
   readonly readOnly?: boolean
-  /** Whatever else is under way goes first, as before a step that writes; a request that was just made leaves. */
+  /** Whatever else is under way goes first, as before a transaction that writes; a request that was just made leaves. */
   readonly afterOthers?: boolean
-  /** What it stored is on the disk when the step is done, whatever the application chose for its own writes. */
+  /** What it stored is on the disk when the transaction is done, whatever the application chose for its own writes. */
   readonly durable?: boolean
   /** Part of the set-up: it runs while the schema is being changed, when others wait. */
   readonly setUp?: boolean
@@ -74,7 +74,7 @@ export const baseTableOf = (table: Table) => baseTableNameOf(table.name)
 /** The copy that is made of a table before a migration. */
 export const copiesOf = (table: string) => ownName('sync_copy_', table)
 
-/** The table behind an entity, as triggers and image tables need it. */
+/** The table behind an entity, as triggers and tables of base versions need it. */
 export interface Table {
   /** Database name, unquoted. */
   readonly name: string
@@ -97,7 +97,7 @@ export interface UniqueIndex {
 /** A column that a statement writes, and what stands for its value there, where that is not a mere parameter. */
 export type Target = string | { readonly column: string; readonly placeholder: string }
 
-/** The clock as it stands; `now` is the last stamp. Read in the same step as the rows beside it. */
+/** The clock as it stands; `now` is the last stamp. Read in the same transaction as the rows beside it. */
 export interface Clock {
   readonly now: number
   /** The random name of this history; it changes when the history was reset. */
@@ -106,7 +106,7 @@ export interface Clock {
   readonly horizon: number
 }
 
-/** How a table stands. `gained`: columns that it has and its images had not. */
+/** How a table stands. `gained`: columns that it has and its base versions had not. */
 export type TableState =
   | { missing: 'table' }
   | { missing: 'column'; column: string }
@@ -114,13 +114,13 @@ export type TableState =
 
 export interface Database {
   /**
-   * Runs a step: all of it is stored, or nothing. The body may run more than once, so what it changes in memory it makes anew each time.
+   * Runs a transaction: all of it is stored, or nothing. The body may run more than once, so what it changes in memory it makes anew each time.
    * Throws DatabaseBusyError, DatabaseFailedError, or what the body throws.
    */
   transaction<T>(body: () => Transaction<T>, options?: TransactionOptions): Promise<T>
-  /** Keeps steps waiting while `work` changes the schema. */
+  /** Keeps transactions waiting while `work` changes the schema. */
   changeSchema<T>(work: () => Promise<T>): Promise<T>
-  /** Saves what the steps stored, where the database lives in memory and is saved as a whole. */
+  /** Saves what the transactions stored, where the database lives in memory and is saved as a whole. */
   save(): Promise<void>
 
   /** SQL for the id of a row: a text that compares bytewise. `alias` is the table's in the statement. */
@@ -172,7 +172,7 @@ export interface Database {
   isReplica(): Transaction<boolean>
   /** Takes a stamp: max(wall clock, last + 1), in milliseconds since 1/1/1970. */
   tick(): Transaction<number>
-  /** Lets triggers keep still, or act again, within a step that began before the clock was there. */
+  /** Lets triggers keep still, or act again, within a transaction that began before the clock was there. */
   bypassCapture(isOurs: boolean): Transaction<void>
   createTables(): Transaction<void>
   /** The columns of a table of this database; none where it is not there. */
@@ -181,7 +181,7 @@ export interface Database {
   differs(one: string, other: string): string
   /** Removes what belongs to a table that is not there any more under this name. */
   forgetTable?(table: string): Transaction<void>
-  /** Brings image table and triggers in line with the entity's table; `tables` are all that are synced. */
+  /** Brings table of base versions and triggers in line with the entity's table; `tables` are all that are synced. */
   prepareTable(table: Table, tables: readonly Table[]): Transaction<TableState>
   dropTriggers(): Transaction<void>
   /** True where no trigger of these tables is missing or outdated. */
@@ -206,7 +206,7 @@ export interface Database {
   pastTriggers?(table: Table, body: () => Transaction<void>): Transaction<void>
   /** Foreign keys that can be looked at later are looked at later, or again at once. */
   deferConstraints(isDeferred: boolean): Transaction<void>
-  /** Looks at what would be looked at when the step ends: throws ConstraintError. Absent where `checkConstraints` has to ask. */
+  /** Looks at what would be looked at when the transaction ends: throws ConstraintError. Absent where `checkConstraints` has to ask. */
   checkConstraints?(): Transaction<void>
   /** Unique indexes besides the key's. */
   uniqueIndexes(table: Table): Transaction<UniqueIndex[]>
@@ -230,12 +230,12 @@ export function* first(sql: string, ...values: unknown[]): Transaction<Row | und
   return (yield { sql, values })[0]
 }
 
-/** Thrown by the body of an attempt, to have it undone. */
+/** Thrown by the body of a savepoint, to have it undone. */
 export class Rollback extends Error {}
 
 /**
  * Runs a body so that a constraint which it breaks leaves nothing of it behind. On PostgreSQL an error ends the transaction, all but what a
- * savepoint holds. An attempt inside of another needs another `name`: on MySQL a savepoint takes the place of one that is called the same.
+ * savepoint holds. A savepoint inside of another needs another `name`: on MySQL a savepoint takes the place of one that is called the same.
  */
 export function* savepoint<T>(body: () => Transaction<T>, name = 'sync_savepoint'): Transaction<T> {
   yield* query(`SAVEPOINT ${name}`)

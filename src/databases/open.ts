@@ -42,7 +42,7 @@ const ASYNCHRONOUS = new Set(['sqlite', 'expo', 'capacitor', 'cordova', 'react-n
 
 const kinds = new Map<string, Kind>()
 
-/** Loads what the data source's kind of database needs. Throws SyncConfigurationError for a driver on which a step cannot be made atomic yet. */
+/** Loads what the data source's kind of database needs. Throws SyncConfigurationError for a driver on which a transaction cannot be made atomic yet. */
 export async function loadKind({ options: { type } }: DataSource): Promise<void> {
   if (kinds.has(type)) return
   const load = LOADERS[type]

@@ -32,7 +32,7 @@ export interface SyncOptions extends TransportOptions {
   /** Rows in one request to the server; 4,000 by default. It has no more than a megabyte, and begins with 1,000. */
   readonly batchSize?: number
   /** How often it is tried again when others keep changing the same rows meanwhile; 8 by default. Then SyncContentionError. */
-  readonly rounds?: number
+  readonly maxRounds?: number
   /** Milliseconds that a conflict handler may take; as long as it likes by default. */
   readonly handlerTimeout?: number
   /** Decides the conflicts of entities for which neither a call nor the entity itself has a handler. */
@@ -210,7 +210,7 @@ export async function syncFeeds(
     options: { ...clients.get(log.dataSource), ...call },
   }
   const reports = new Map<Feed, SyncReport>()
-  // What a later server told is news for those before it; two versions that chase each other around the servers come to rest this way.
+  // What a later server told is a local change for those before it; two versions that chase each other around the servers come to rest this way.
   for (let more = 3, isLocalChange = true; more && isLocalChange && failures.isEmpty; more--) {
     isLocalChange = false
     for (const [i, feed] of feeds.entries()) {
@@ -314,7 +314,7 @@ async function runSession(
   signal: AbortSignal,
   { handlers, handler, options }: CallOptions,
 ): Promise<SyncReport> {
-  const { pageSize = 4_000, batchSize = 4_000, rounds = 8, handlerTimeout, onConflict, onProgress = () => {} } = options
+  const { pageSize = 4_000, batchSize = 4_000, maxRounds = 8, handlerTimeout, onConflict, onProgress = () => {} } = options
   const places = route ? [route] : feed.members
   const status = await look(log, places)
   if (!status) await ensureTriggers(log)
@@ -337,7 +337,7 @@ async function runSession(
   const isLacked = ({ path }: Member) => !route && known.get(feed.url)?.includes(path) === true
   const served = members.filter(m => !isLacked(m))
   const session: Session = {
-    ...{ log, wire, feed: whole, pageSize, batchSize, rounds, handlerTimeout, signal },
+    ...{ log, wire, feed: whole, pageSize, batchSize, maxRounds, handlerTimeout, signal },
     // where it lacked all of them, they are asked for anew
     ...(served.length ? { members: served, lacking: members.filter(isLacked) } : { members, lacking: [] }),
     report: new ReportBuilder({ entities: members.map(m => m.collection.entity), url: wire.url }, onProgress),

@@ -26,7 +26,7 @@ const COLUMN = {
  * Lets an entity sync with one server or several. Call it before the data source is initialised.
  *
  * A url is a path, completed by the data source's `server`, or absolute.
- * Throws SyncConfigurationError for a bad url; what else cannot be synced is refused when the data source is initialised.
+ * Throws SyncConfigurationError for a bad url; what else cannot be synced is rejected when the data source is initialised.
  */
 export function enableSync(target: SyncTarget, url: string | readonly string[], options: EnableSyncOptions = {}): void {
   const urls: readonly string[] = Array.isArray(url) ? url : [url]

@@ -26,13 +26,13 @@ export async function syncAll<Entity extends ObjectLiteral>(
   return syncFeeds(log, feedsOf(log, collection, options.url), { collection, handler }, options)
 }
 
-/** The journal of an entity: what is pending, waits or was refused, and what was decided; to look at, and to settle. */
+/** The journal of an entity: what is pending, waits or was rejected, and what was decided; to look at, and to settle. */
 export function journal<Entity extends ObjectLiteral>(repository: Repository<Entity>): SyncJournal<Entity> {
   const { log, collection } = collectionOf(repository)
   return new SyncJournal<Entity>(log, collection, hasServer(log.dataSource, collection))
 }
 
-/** Is there anything that a server has not been told, or has refused? */
+/** Is there anything that a server has not been told, or has rejected? */
 export async function hasLocalChanges(target: Repository<ObjectLiteral> | DataSource): Promise<boolean> {
   const journals =
     target instanceof DataSource

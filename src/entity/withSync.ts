@@ -95,8 +95,8 @@ export function withSync<D extends DataSource>(dataSource: D, options: WithSyncO
   const wrapped: Pick<DataSource, 'initialize' | 'synchronize' | 'runMigrations' | 'undoLastMigration' | 'dropDatabase'> = {
     async initialize(this: DataSource) {
       await loadKind(dataSource)
-      openDatabase(dataSource, options) // it may refuse the driver
-      // metadata is built anew each time; where the data source is open already, TypeORM refuses
+      openDatabase(dataSource, options) // it may reject the driver
+      // metadata is built anew each time; where the data source is open already, TypeORM rejects
       if (!dataSource.isInitialized) current = undefined
       const initialised = await initialize.call(this)
       try {

@@ -68,7 +68,7 @@ export function readStaleAnswer(body: unknown): StaleAnswer {
   }
 }
 
-/** The refused rows of a 422; undefined where it names none, and so is about something else. */
+/** The rejected rows of a 422; undefined where it names none, and so is about something else. */
 export function readRejections(body: unknown): Rejection<string>[] | undefined {
   const errors = isObject(body) ? own(body, 'errors') : undefined
   if (!Array.isArray(errors) || errors.length === 0) return

@@ -25,7 +25,7 @@ export interface PullQuery {
   readonly after?: string
   /** The highest stamp that was heard from this server. */
   readonly min?: number
-  /** The collection id that the client knows. */
+  /** The history id that the client knows. */
   readonly collection?: string
   /** Properties that a server has ignored: has it a column for them now? */
   readonly properties?: readonly string[]
@@ -111,9 +111,9 @@ export interface FeedStaleAnswer extends Omit<StaleAnswer, 'updates'> {
   readonly changes: ByPath<readonly Update[]>
 }
 
-// ---------------------------------------------------------------- refusals
+// ---------------------------------------------------------------- rejections
 
-/** The codes with which our server refuses a row, all of them. */
+/** The codes with which our server rejects a row, all of them. */
 export type RejectionCode =
   | 'bad-id'
   | 'duplicate-id'
@@ -126,7 +126,7 @@ export type RejectionCode =
   | 'children-exist'
   | 'children-unseen'
 
-/** Why a row of a POST was refused. Whoever reads one takes any text for a code: other servers have codes of their own. */
+/** Why a row of a POST was rejected. Whoever reads one takes any text for a code: other servers have codes of their own. */
 export interface Rejection<Code extends string = RejectionCode> {
   /** The path of its collection, where the POST was one to the feed. */
   readonly collection?: string

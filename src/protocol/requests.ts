@@ -12,8 +12,8 @@ import { isObject, own } from './words.js'
 const LONGEST_ID = 255
 
 /**
- * The rows of a POST, and a refusal for each id that is none, comes twice, or whose row is marked wrongly.
- * A refusal's id is the one that was sent, '' where that is no string. Throws BadRequestError for a body that is not an array of objects.
+ * The rows of a POST, and a rejection for each id that is none, comes twice, or whose row is marked wrongly.
+ * A rejection's id is the one that was sent, '' where that is no string. Throws BadRequestError for a body that is not an array of objects.
  */
 export function readPushedRows(body: unknown): { rows: PushedRow[]; rejections: Rejection[] } {
   if (!Array.isArray(body)) throw new BadRequestError('The body is not a JSON array of rows.')

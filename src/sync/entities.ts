@@ -2,7 +2,7 @@
 
 import type { ObjectLiteral } from 'typeorm'
 import type { Collection } from '../changes/collection.js'
-import { equalValues, getEntityValue, setEntityValue } from '../changes/columns.js'
+import { equalValues, getEntityValue, setEntityValue } from '../databases/columns.js'
 import type { WireRow } from '../protocol/messages.js'
 
 /** A row as an instance of its entity. Paths of embedded properties (`address.city`) can be read and assigned as well. */

@@ -1,4 +1,4 @@
-// What a step of a sync works with: one collection of one server, and that server's other collections, for foreign keys know no borders.
+// What a transaction of a sync works with: one collection of one server, and that server's other collections, for foreign keys know no borders.
 
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
@@ -12,7 +12,7 @@ export interface Exchange {
   readonly server: ServerState
   /** The same server's remotes, by collection; this one's among them. */
   readonly siblings: ReadonlyMap<Collection, ServerState>
-  /** Those that this step asks and tells together; this one's among them. */
+  /** Those that this transaction asks and tells together; this one's among them. */
   readonly together: readonly ServerState[]
 }
 
@@ -56,8 +56,8 @@ export function* readRowStates({ log, collection, server }: Exchange, ids: reado
 export const isClean = ({ server }: Exchange, state: RowState) => isAgreed(server, state, state.version.stamp)
 
 /**
- * The stamp under which a step stores the server's rows: taken when first needed, and noted, for they are no news for that server. To be
- * taken outside of an attempt: what an attempt that fails has ticked and noted is undone.
+ * The stamp under which a transaction stores the server's rows: taken when first needed, and noted, for they are no local changes for that server. To be
+ * taken outside of a savepoint: what a savepoint that fails has ticked and noted is undone.
  */
 export class TransactionStamp {
   #stamp: number | undefined
@@ -74,7 +74,7 @@ export class TransactionStamp {
     return this.#stamp
   }
 
-  /** Runs an attempt that may need the stamp first; where it fails, the stamp was not taken. */
+  /** Runs a savepoint that may need the stamp first; where it fails, the stamp was not taken. */
   *savepoint<T>(body: () => Transaction<T>): Transaction<T> {
     if (this.#stamp !== undefined) return yield* savepoint(body)
     const before = [...this.exchange.siblings.values()].map(server => ({ server, pushedTo: server.pushedTo, stored: [...server.stored] }))

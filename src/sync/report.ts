@@ -12,7 +12,7 @@ export interface EntityReport {
   readonly conflicts: number
   /** Rows of the server's that wait here: for a decision, or for a row that they need. */
   readonly unapplied: number
-  /** Rows of ours that the server has refused. */
+  /** Rows of ours that the server has rejected. */
   readonly rejected: number
 }
 

@@ -31,7 +31,7 @@ export interface Session {
   readonly pageSize: number
   /** Rows in one push, at most. */
   readonly batchSize: number
-  readonly rounds: number
+  readonly maxRounds: number
   /** Milliseconds that a conflict handler may take; unlimited where undefined. */
   readonly handlerTimeout: number | undefined
   readonly signal: AbortSignal | undefined
@@ -41,7 +41,7 @@ export interface Session {
 /** The exchanges of the members, in their order, as they are at this moment. */
 export type Exchanges = readonly Exchange[]
 
-/** Runs a step of the sync with what is known of the server at this moment. */
+/** Runs a transaction of the sync with what is known of the server at this moment. */
 export function transaction<T>(session: Session, body: (exchanges: Exchanges) => Transaction<T>, options?: TransactionOptions): Promise<T> {
   session.signal?.throwIfAborted()
   return session.log.database.transaction(function* () {
@@ -65,7 +65,7 @@ function rejectForgotten({ wire, members }: Session): never {
   })
 }
 
-/** How many rows fit into a step that keeps an application's page alive; measured as it goes. */
+/** How many rows fit into a transaction that keeps an application's page alive; measured as it goes. */
 export class TransactionSize {
   #rows: number
   readonly #largest: number
@@ -85,7 +85,7 @@ export class TransactionSize {
     this.#rows = Math.max(1, rows)
   }
 
-  /** A step of so many rows took so long. */
+  /** A transaction of so many rows took so long. */
   took(rows: number, milliseconds: number): void {
     if (rows < this.#rows / 2) return
     const fitting = rows * Math.min(4, Math.max(0.25, this.#milliseconds / Math.max(milliseconds, 0.1)))

@@ -1,4 +1,4 @@
-// One sync at a time per server and collection: calls that come meanwhile share the next one, for the running one may have read the news
+// One sync at a time per server and collection: calls that come meanwhile share the next one, for the running one may have read the local changes
 // from before them.
 
 interface Run<T> {

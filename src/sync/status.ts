@@ -11,9 +11,9 @@ export interface SyncStatus {
   readonly servers: readonly ServerState[]
   /** There are rows that wait, of these collections or of another one of this server's. */
   readonly waits: boolean
-  /** Rows were refused that are told again by the next sync. */
+  /** Rows were rejected that are pushed again by the next sync. */
   readonly again: boolean
-  /** Rows were refused for a unique value that may be free now. */
+  /** Rows were rejected for a unique value that may be free now. */
   readonly freed: boolean
   /** There is nothing to tell. */
   readonly isAllPushed: boolean
@@ -25,7 +25,7 @@ export interface SyncStatus {
 interface Left {
   /** Rows of the server's that wait here. */
   readonly unapplied: number
-  /** Rows of ours that the server has refused. */
+  /** Rows of ours that the server has rejected. */
   readonly rejected: number
 }
 
@@ -50,17 +50,16 @@ export function* statusOf(exchanges: Exchanges): Transaction<SyncStatus> {
   const baseVersions = yield* first(`SELECT ${exchanges.map(hasBasesSql).join(', ')}`)
   for (const [n, { collection, server }] of exchanges.entries()) {
     const { unapplied, rejected } = left.get(collection) as Left
-    // images that are no base any more go with the end of a push
-    status.isAllPushed &&=
-      isAllPushed(server, now) && server.stored.size === 0 && !(baseVersions?.[`baseVersions${n}`] && !unapplied && !rejected)
+    // base versions that are no base any more go with the end of a push
+    status.isAllPushed &&= isAllPushed(server, now) && server.stored.size === 0 && !(baseVersions?.[`bases${n}`] && !unapplied && !rejected)
   }
   return status
 }
 
 const hasBasesSql = ({ collection, server }: Exchange, n: number) =>
-  `EXISTS (SELECT 1 FROM ${quote(baseTableOf(collection.table))} WHERE _sync_server = ${server.id}) AS baseVersions${n}`
+  `EXISTS (SELECT 1 FROM ${quote(baseTableOf(collection.table))} WHERE _sync_server = ${server.id}) AS bases${n}`
 
-/** What waits, was refused, or is ignored. */
+/** What waits, was rejected, or is ignored. */
 function* lookAtRows(exchanges: Exchanges, status: Writable<Omit<SyncStatus, 'left' | 'ignored'>> & Found): Transaction<void> {
   const { servers, left, ignored } = status
   const parts = exchanges.map(

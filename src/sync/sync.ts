@@ -19,7 +19,7 @@ export async function sync(session: Session, status?: SyncStatus): Promise<SyncR
   const entities = session.members.map(m => m.collection.entity)
   try {
     for (let round = 0; session.members.length; round++) {
-      if (round >= session.rounds) throw new SyncContentionError(entities.join(', '), session.rounds)
+      if (round >= session.maxRounds) throw new SyncContentionError(entities.join(', '), session.maxRounds)
       report.rounds++
       // usually there is nothing to be done but to ask, and then nothing at all
       const before: SyncStatus = (round === 0 && status) || (await readSyncStatus(session))

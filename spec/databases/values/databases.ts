@@ -1,6 +1,6 @@
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions, type EntityTarget, type NamingStrategyInterface, type ObjectLiteral } from 'typeorm'
-import { type ColumnCodec, describeColumns } from '../../../src/changes/columns.js'
+import { type ColumnCodec, describeColumns } from '../../../src/databases/columns.js'
 import { loadKind } from '../../../src/databases/open.js'
 import type { Json } from '../../../src/protocol/messages.js'
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions, EntitySchema } from 'typeorm'
-import { type ColumnCodec, describeColumns } from '../../../src/changes/columns.js'
+import { type ColumnCodec, describeColumns } from '../../../src/databases/columns.js'
 import { loadKind } from '../../../src/databases/open.js'
 import { decodeBase64, encodeBase64 } from '../../../src/databases/values/base64.js'
 import { bounded } from '../../../src/databases/values/columnType.js'
@@ -56,7 +56,7 @@ const longTexts: [string, string][] = [
 ]
 
 describe.each(databases)('on %s', (_, open) => {
-  test.each(longTexts)('a text of millions of characters is taken or refused, whatever the column: %s', async (_, text) => {
+  test.each(longTexts)('a text of millions of characters is taken or rejected, whatever the column: %s', async (_, text) => {
     for (const codec of await open()) {
       const outcome = (() => {
         try {
@@ -66,14 +66,14 @@ describe.each(databases)('on %s', (_, open) => {
           return error instanceof ValueError ? 'rejected' : error
         }
       })()
-      expect([codec.property, outcome]).toEqual([codec.property, expect.stringMatching(/^(taken|refused)$/)])
+      expect([codec.property, outcome]).toEqual([codec.property, expect.stringMatching(/^(taken|rejected)$/)])
       // an array's text is parsed, as long as it is
       if (!codec.metadata.isArray || text.startsWith('{'))
         expect([codec.property, codec.toWire(text)]).toEqual([codec.property, expect.anything()])
     }
   })
 
-  test('a number beyond 2^53 is refused by columns of whole numbers and decimals, for JSON has rounded it; its digits are not', async () => {
+  test('a number beyond 2^53 is rejected by columns of whole numbers and decimals, for JSON has rounded it; its digits are not', async () => {
     const exact = (await open()).filter(
       c => /int|numeric|decimal|bigint/i.test(c.declared) && !c.metadata.isArray && !/range|interval|point/i.test(c.declared),
     )
@@ -85,7 +85,7 @@ describe.each(databases)('on %s', (_, open) => {
   })
 })
 
-test('a text that is too long is refused before anything looks into it', () => {
+test('a text that is too long is rejected before anything looks into it', () => {
   const seen: unknown[] = []
   const type = bounded({ read: x => x, placeholder: '?', toWire: cell => seen.push(cell), fromWire: value => seen.push(value) }, 3)
   const reject = (detail: string): never => {

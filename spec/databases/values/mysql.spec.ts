@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import type { ResultSetHeader } from 'mysql2'
-import { equalValues } from '../../../src/changes/columns.js'
 import type { Held } from '../../../src/changes/held.js'
+import { equalValues } from '../../../src/databases/columns.js'
 import { mysqlType } from '../../../src/databases/mysql/values/types.js'
 import type { Json } from '../../../src/protocol/messages.js'
 import { describeMysql } from '../../support/mysqlServer.js'
@@ -380,7 +380,7 @@ describeMysql('values on MariaDB and MySQL', () => {
       expect(() => db.codec('tinyblob').fromWire(btoa('x'.repeat(256)))).toThrow('it is longer than 255 bytes')
     })
 
-    test('every type that TypeORM has is tried, or refused with its name', () => {
+    test('every type that TypeORM has is tried, or rejected with its name', () => {
       const { driver } = db.dataSource
       const tried = Object.values(samples).map(({ column }) => column.type)
       expect(driver.supportedDataTypes.filter(type => !tried.includes(type))).toEqual(['vector'])
@@ -391,7 +391,7 @@ describeMysql('values on MariaDB and MySQL', () => {
   })
 })
 
-/** 1 if the column takes the value, 0 if it refuses it. */
+/** 1 if the column takes the value, 0 if it rejects it. */
 async function storesAsAnnounced(db: MysqlDb, property: string, value: Json, held: Held): Promise<number> {
   const codec = db.codec(property)
   const id = randomUUID()
@@ -408,7 +408,7 @@ async function storesAsAnnounced(db: MysqlDb, property: string, value: Json, hel
     if (codec.placeholder !== '?')
       await db.query(`UPDATE \`${db.table}\` SET \`${codec.column}\` = ${codec.placeholder} WHERE id = ?`, [parameter, id])
   } catch (error) {
-    throw new Error(`${label}: the server refused it: ${(error as Error).message}`)
+    throw new Error(`${label}: the server rejected it: ${(error as Error).message}`)
   }
   expect([label, (result as ResultSetHeader).warningStatus]).toEqual([label, 0])
   const [row] = await db.query(`SELECT ${codec.read(`t.\`${codec.column}\``)} AS c0 FROM \`${db.table}\` t WHERE id = ?`, [id])

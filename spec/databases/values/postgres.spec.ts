@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { EntitySchema } from 'typeorm'
-import { equalValues } from '../../../src/changes/columns.js'
+import { equalValues } from '../../../src/databases/columns.js'
 import type { Json } from '../../../src/protocol/messages.js'
 import { postgresUrl } from '../../support/postgresServer.js'
 import { Db } from './databases.js'
@@ -145,7 +145,7 @@ describeServer('values in PostgreSQL', () => {
         await postgres.store(other, wire)
         expect([setting, value, await postgres.read(other)]).toEqual([setting, value, wire])
       }
-      // the step's own settings end with it
+      // the transaction's own settings end with it
       const [{ now }] = await postgres.dataSource.query(`SELECT current_setting('${setting}') AS now`)
       expect([setting, now]).toEqual([setting, values.at(-1)])
       await postgres.dataSource.query(`RESET ${setting}`)
@@ -223,7 +223,7 @@ describeServer('values in PostgreSQL', () => {
     ['uuid', 'x', 'is not a UUID'],
     ['ints', [[1], [2, 3]], 'is an array of arrays of different length'],
     ['bytea', 'x', 'is not base64'],
-  ] as [string, Json, string][])('%s refuses %j, since it %s', (name, value, detail) => {
+  ] as [string, Json, string][])('%s rejects %j, since it %s', (name, value, detail) => {
     expect(() => postgres.codec(name).fromWire(value)).toThrow(detail)
   })
 
@@ -240,7 +240,7 @@ describeServer('values in PostgreSQL', () => {
       'all this holds in %s',
       async zone => {
         const env = { ...process.env, TZ: zone, POSTGRES_VALUES_ZONE: zone }
-        const arguments_ = ['node_modules/jest/bin/jest.js', 'spec/changes/values/postgres.spec.ts', '--reporters=default', '--runInBand']
+        const arguments_ = ['node_modules/jest/bin/jest.js', 'spec/databases/values/postgres.spec.ts', '--reporters=default', '--runInBand']
         const { stderr } = await promisify(execFile)(process.execPath, arguments_, { env, maxBuffer: 2 ** 26 }).catch(error => error)
         expect(stderr).toMatch(/Tests: +\d+ passed, \d+ total/)
       },

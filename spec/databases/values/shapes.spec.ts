@@ -16,7 +16,7 @@ import {
   UpdateDateColumn,
   VersionColumn,
 } from 'typeorm'
-import { getEntityValue, setEntityValue } from '../../../src/changes/columns.js'
+import { getEntityValue, setEntityValue } from '../../../src/databases/columns.js'
 import { Db, pairs, send, withPlainBytes } from './databases.js'
 
 class Place {

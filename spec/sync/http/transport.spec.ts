@@ -172,7 +172,7 @@ describe('telling what changed', () => {
     expect(await push()).toMatchObject({ kind: 'stale', answer: { reset: 'since-too-old' } })
   })
 
-  test('refused: 422 names the rows', async () => {
+  test('rejected: 422 names the rows', async () => {
     answerWith([422, { title: 'No', errors: [{ id: 'A', code: 'not-unique', detail: 'is taken' }] }])
     expect(await push()).toMatchObject({
       kind: 'rejected',
@@ -275,7 +275,7 @@ describe('the feed', () => {
     expect(await errorOf(make().pullFeed(url, { since: 0, collections: [] }, null))).toBeInstanceOf(InvalidAnswerError)
   })
 
-  test('refused: 422 names the rows and their collections', async () => {
+  test('rejected: 422 names the rows and their collections', async () => {
     answerWith([422, { title: 'No', errors: [{ collection: '/c', id: 'A', code: 'not-unique', detail: 'is taken' }] }])
     const rejections = [{ collection: '/c', id: 'A', code: 'not-unique', detail: 'is taken' }]
     expect(await pushedTo()).toMatchObject({ kind: 'rejected', rejections, isDefinite: true })
@@ -447,7 +447,7 @@ describe('retries', () => {
     expect(seen).toHaveLength(2)
   })
 
-  test('a refusal is not definite while an earlier try may still arrive', async () => {
+  test('a rejection is not definite while an earlier try may still arrive', async () => {
     for (const [status, body] of [
       [409, { now: 8, updates: [] }],
       [422, { errors: [{ id: 'A' }] }],
@@ -539,7 +539,7 @@ describe('headers', () => {
     expect(waits).toEqual([])
   })
 
-  test('a renewed token that is refused as well is an AuthenticationError', async () => {
+  test('a renewed token that is rejected as well is an AuthenticationError', async () => {
     answerWith([401, { detail: 'Token expired' }])
     const headers = jest.fn(() => ({}))
     const error = await errorOf(push({ headers }))

@@ -1,16 +1,16 @@
-// MySQL 8 and MariaDB 10.6 or later, with mysql2: a pool, of which a step takes one connection.
+// MySQL 8 and MariaDB 10.6 or later, with mysql2: a pool, of which a transaction takes one connection.
 //
-// A step is a transaction that locks the clock first. It reads what is committed (READ COMMITTED): from then on no other step, and no
+// A transaction is a transaction that locks the clock first. It reads what is committed (READ COMMITTED): from then on no other step, and no
 // application's transaction that changes synced rows, comes in between. Inside it the session variable @sync_bypass keeps the triggers still.
 //
-// The set-up is not atomic, since DDL commits by itself. It makes our tables first, then images, triggers last: wherever it stops, the next one goes on.
+// The set-up is not atomic, since DDL commits by itself. It makes our tables first, then base versions, triggers last: wherever it stops, the next one goes on.
 //
-// An application's transaction locks its row first and the clock after it, a step the other way round. Where both want the same row, one of them is
-// rolled back with error 1213: the step begins anew by itself, an application must be ready for that, as it must with InnoDB anyway.
+// An application's transaction locks its row first and the clock after it, a transaction the other way round. Where both want the same row, one of them is
+// rolled back with error 1213: the transaction begins anew by itself, an application must be ready for that, as it must with InnoDB anyway.
 
 import type { DataSource } from 'typeorm'
-import type { ColumnCodec } from '../../changes/columns.js'
 import { ConstraintError, DatabaseBusyError, DatabaseFailedError, SyncConfigurationError } from '../../errors.js'
+import type { ColumnCodec } from '../columns.js'
 import {
   baseTableOf,
   type Cell,
@@ -53,8 +53,8 @@ import { keepAbsentBase, keepBase, pinned, type Trigger, tickSql, triggersOf } f
 
 const NOW = '(SELECT `now` FROM sync_clock)'
 const WALL_CLOCK = 'CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)'
-// What does not fit is refused, never cut, whatever the session has set. Not in a set-up: triggers that are made there keep the mode, and would
-// refuse what the application itself writes.
+// What does not fit is rejected, never cut, whatever the session has set. Not in a set-up: triggers that are made there keep the mode, and would
+// reject what the application itself writes.
 const PIN_MODE = "@sync_sql_mode = @@sql_mode, @@SESSION.sql_mode = 'STRICT_ALL_TABLES',"
 const RESTORE_MODE = ', @@SESSION.sql_mode = coalesce(@sync_sql_mode, @@GLOBAL.sql_mode)'
 // rows in a statement
@@ -69,7 +69,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   const known = new Map<string, Columns>()
   const trees = new Map<string, { child: string; parent: string }[]>()
 
-  // ---------------------------------------------------------------- steps
+  // ---------------------------------------------------------------- transactions
 
   async function execute(connection: Connection, { sql, values, many, asCells }: Statement): Promise<Row[]> {
     beforeStatement?.(sql)
@@ -157,7 +157,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       isUnusable = isBroken(error)
       if (isCommitting && isUnusable)
         throw new DatabaseFailedError(
-          'The connection to the database broke while a step was being stored. Nobody knows whether it was; sync again, and it is found out.',
+          'The connection to the database broke while a transaction was being stored. Nobody knows whether it was; sync again, and it is found out.',
           { cause: error },
         )
       if (!isUnusable) await connection.run('ROLLBACK').catch(() => (isUnusable = true))
@@ -413,7 +413,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       ...table.columns.filter(c => kept.has(c) && kept.get(c)?.type !== own.get(c)?.type).map(c => `MODIFY COLUMN ${definition(c)}`),
       ...[...kept.keys()].filter(c => !c.startsWith('_sync_') && !table.columns.includes(c)).map(c => `DROP COLUMN ${quote(c)}`),
     ]
-    // an image may hold what the column held before, and is cut where that does not fit any more
+    // a base version may hold what the column held before, and is cut where that does not fit any more
     yield* query("SET @sync_mode = @@sql_mode, @@SESSION.sql_mode = ''")
     try {
       yield* query(`ALTER TABLE ${name} ${changes.join(', ')}`)
@@ -426,7 +426,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   const areAligned = (table: Table, own: Columns, kept: Columns | undefined) =>
     kept !== undefined && kept.size === table.columns.length + 4 && table.columns.every(c => kept.get(c)?.type === own.get(c)?.type)
 
-  // TRUNCATE fires no trigger. InnoDB refuses it for a table that another one references, be that one empty.
+  // TRUNCATE fires no trigger. InnoDB rejects it for a table that another one references, be that one empty.
   function* makeGuard(table: Table, own: Columns): Transaction<void> {
     yield* query(`CREATE TABLE IF NOT EXISTS ${quote(guardOf(table.name))} (
       id ${own.get(table.key)?.type} NULL, INDEX (id), FOREIGN KEY (id) REFERENCES ${quote(table.name)} (${quote(table.key)})) ${TABLE_OPTIONS}`)

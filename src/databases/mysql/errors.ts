@@ -1,4 +1,4 @@
-// What MySQL, MariaDB and mysql2 throw, and what it means for a step.
+// What MySQL, MariaDB and mysql2 throw, and what it means for a transaction.
 
 import { ConstraintError, type ConstraintKind, DatabaseFailedError, SyncError } from '../../errors.js'
 
@@ -21,7 +21,7 @@ export const isBroken = (error: unknown): boolean =>
   (error instanceof Error && (error as { fatal?: unknown }).fatal === true && !isBusy(error)) ||
   (error instanceof Error && /connection is in closed state|Connection lost/i.test(error.message))
 
-/** After this nothing of the step counts any more: a deadlock has rolled back all of it, a timeout its last statement only. */
+/** After this nothing of the transaction counts any more: a deadlock has rolled back all of it, a timeout its last statement only. */
 export const endsTransaction = (error: unknown) => isBusy(error) || isBroken(error)
 
 export const isClosed = (error: unknown) => error instanceof Error && /pool is closed|driver not connected/i.test(error.message)
@@ -112,18 +112,23 @@ const SENTENCES: Record<number, string> = {
   1665: 'The server logs statements only; set binlog_format to ROW or MIXED',
 }
 
-/** What the engine or the application throws inside a step passes through; what the database throws gets a type and a sentence. */
+/** What the engine or the application throws inside a transaction passes through; what the database throws gets a type and a sentence. */
 export function failure(thrown: unknown): unknown {
   const error = thrown instanceof ConstraintError && thrown.kind === 'unknown' ? thrown.cause : thrown
   if (!(error instanceof Error) || error instanceof SyncError) return error
   const what = SENTENCES[numberOf(error)]
   if (isClosed(error)) return closed(error)
   if (isBroken(error))
-    return new DatabaseFailedError(`The database cannot be reached: ${error.message}. Nothing of this step was stored; sync again.`, {
-      cause: error,
-    })
+    return new DatabaseFailedError(
+      `The database cannot be reached: ${error.message}. Nothing of this transaction was stored; sync again.`,
+      {
+        cause: error,
+      },
+    )
   return what
-    ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this step was stored; mend it and sync again.`, { cause: error })
+    ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this transaction was stored; mend it and sync again.`, {
+        cause: error,
+      })
     : error
 }
 

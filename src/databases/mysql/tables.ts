@@ -8,7 +8,7 @@ const ID = 'VARCHAR(512)'
 /** SQL that makes each table, by its name. */
 export const TABLES: ReadonlyMap<string, string> = new Map(
   Object.entries({
-    // the session variable @sync_bypass marks a step of the engine: triggers keep still
+    // the session variable @sync_bypass marks a transaction of the engine: triggers keep still
     sync_clock: `(
     timeline VARCHAR(64) NOT NULL PRIMARY KEY,
     \`now\` BIGINT NOT NULL,       -- the last stamp

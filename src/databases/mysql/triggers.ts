@@ -17,14 +17,14 @@ const RECURSIVE_KEY = 'd.k'
 
 export const tickSql = (wallClock: string) => `UPDATE sync_clock SET \`now\` = GREATEST(${wallClock}, \`now\` + 1)`
 
-/** Keeps the version that `source` names as an image, for every server that knows it. */
+/** Keeps the version that `source` names as a base version, for every server that knows it. */
 export function keepBase(
   table: Table,
   source: { id: string; stamp: string; cell: (column: string) => string; from?: string; where?: string; with?: string },
 ): string {
   const baseVersions = identifier(baseTableOf(table))
   const columns = table.columns.map(identifier)
-  // the first image of a version is the true one
+  // the first base version of a version is the true one
   const first = columns.map(c => `${baseVersions}.${c} = IF(${baseVersions}._sync_removed, VALUES(${c}), ${baseVersions}.${c}), `)
   return `INSERT INTO ${baseVersions} (_sync_server, _sync_id, _sync_stamp, _sync_removed${columns.map(c => `, ${c}`).join('')})
       ${source.with ?? ''}SELECT r.id, ${source.id}, ${source.stamp}, 0${table.columns.map(c => `, ${source.cell(c)}`).join('')}
@@ -147,7 +147,7 @@ const columnsOf = (catalog: Catalog, table: string) => catalog.columns.get(table
 const clear = (catalog: Catalog, key: ForeignKey) =>
   `UPDATE ${identifier(key.child)} SET ${key.childColumns.map(c => `${identifier(c)} = NULL`).join(', ')}${pinned(columnsOf(catalog, key.child))} WHERE ${refersTo(key, 'OLD')};`
 
-// ON UPDATE CASCADE: children cannot follow before their parent has moved. Their images are kept before, and they are touched after.
+// ON UPDATE CASCADE: children cannot follow before their parent has moved. Their base versions are kept before, and they are touched after.
 function keepChildren(catalog: Catalog, child: Table, key: ForeignKey): string {
   const name = identifier(child.name)
   const id = asId(catalog.columns.get(child.name)?.get(child.key), `${name}.${identifier(child.key)}`)
@@ -158,7 +158,7 @@ function keepChildren(catalog: Catalog, child: Table, key: ForeignKey): string {
 const touch = (catalog: Catalog, key: ForeignKey) =>
   `UPDATE ${identifier(key.child)} SET \`_lastChange\` = NULL${pinned(columnsOf(catalog, key.child))} WHERE ${refersTo(key, 'NEW')};`
 
-// A table whose own foreign key takes along rows: all that hang below, each with its image and tombstone, and what hangs on those elsewhere.
+// A table whose own foreign key takes along rows: all that hang below, each with its base version and tombstone, and what hangs on those elsewhere.
 function removeTree(catalog: Catalog, table: Table, keys: readonly ForeignKey[], others: readonly ForeignKey[], tick: string): string[] {
   const name = identifier(table.name)
   const key = identifier(table.key)

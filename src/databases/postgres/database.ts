@@ -1,8 +1,8 @@
-// PostgreSQL, 14 and later: a step is a transaction on a connection of its own that holds the clock (postgres-step.ts).
+// PostgreSQL, 14 and later: a transaction is a transaction on a connection of its own that holds the clock (postgres-step.ts).
 
 import type { DataSource } from 'typeorm'
-import type { ColumnCodec } from '../../changes/columns.js'
 import { ConstraintError, SyncConfigurationError } from '../../errors.js'
+import type { ColumnCodec } from '../columns.js'
 import {
   baseTableOf,
   copiesOf,
@@ -37,7 +37,7 @@ const sizeOf = (expression: string, declared: string) =>
     : `CASE WHEN pg_column_compression(${expression}) IS NULL THEN pg_column_size(${expression}) ELSE octet_length(CAST(${expression} AS text)) END`
 
 /**
- * A change of the schema keeps the steps of this process waiting; those of other processes go on. Let them wait for a migration by other
+ * A change of the schema keeps the transactions of this process waiting; those of other processes go on. Let them wait for a migration by other
  * means, or take what they write meanwhile for changed once more.
  */
 export function postgresDatabase(dataSource: DataSource, options: DatabaseOptions = {}): Database {
@@ -181,7 +181,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
 
   // ---------------------------------------------------------------- images and copies
 
-  /** Brings the table of images in line with the entity's; `gained`: columns that it did not have. */
+  /** Brings the table of base versions in line with the entity's; `gained`: columns that it did not have. */
   function* alignBaseTable(table: Table, own: ReadonlyMap<string, ColumnInfo>): Transaction<{ gained: string[]; isNew: boolean }> {
     const baseVersions = quote(baseTableOf(table))
     const kept = yield* columnsNow(baseTableOf(table))
@@ -227,7 +227,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     }
   }
 
-  // The rows that were there before the column got its default with it, and so do their images; a sequence has none for them.
+  // The rows that were there before the column got its default with it, and so do their base versions; a sequence has none for them.
   function* addBaseColumn(baseVersions: string, column: string, { baseType, fallback }: ColumnInfo): Transaction<void> {
     const type = typeOf({ baseType })
     const given = fallback === null || /nextval\(/.test(fallback) ? undefined : `CAST((${fallback}) AS ${type})`
@@ -583,7 +583,7 @@ const spellingOf = (columns: readonly { readonly column: ColumnCodec; readonly i
 // Types whose own comparison does for ids.
 const COMPARED = /^(text|character varying|bpchar|character|uuid|smallint|integer|bigint)$/
 
-/** The type of an image's column without its collation. */
+/** The type of a base version's column without its collation. */
 const typeOf = ({ baseType }: Pick<ColumnInfo, 'baseType'>) => baseType.replace(/ COLLATE .*/, '')
 
 /** A value, or a type, that cannot become another one. */

@@ -1,4 +1,4 @@
-// What PostgreSQL and pg throw, and what it means for a step.
+// What PostgreSQL and pg throw, and what it means for a transaction.
 
 import { ConstraintError, type ConstraintKind, DatabaseFailedError, SyncError } from '../../errors.js'
 
@@ -52,7 +52,7 @@ function columnOf({ column, detail = '' }: DatabaseError): string | undefined {
   return first?.replace(/^"(.*)"$/, (_, name) => name.replaceAll('""', '"'))
 }
 
-// ---------------------------------------------------------------- what concerns a step
+// ---------------------------------------------------------------- what concerns a transaction
 
 const LOST_CODES = /^(08...|57P01|57P02|57P03|25P03|25P04|E[A-Z_]+)$/
 const LOST_MESSAGES = /Connection terminated|not queryable|Client was closed|timeout exceeded when trying to connect|Connection ended/
@@ -78,12 +78,14 @@ const FAILURES: [code: RegExp, what: string][] = [
   [/^(58|XX00[12])/, 'The files of the database cannot be read or written'],
 ]
 
-/** What the engine or the application throws inside a step passes through; what the database throws gets a type and a sentence. */
+/** What the engine or the application throws inside a transaction passes through; what the database throws gets a type and a sentence. */
 export function failure(thrown: unknown): unknown {
   const error = thrown instanceof ConstraintError && thrown.kind === 'unknown' ? thrown.cause : thrown
   if (!(error instanceof Error) || error instanceof SyncError) return error
   const [, what] = FAILURES.find(([code]) => code.test(codeOf(error))) ?? []
   return what
-    ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this step was stored; mend it and sync again.`, { cause: error })
+    ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this transaction was stored; mend it and sync again.`, {
+        cause: error,
+      })
     : error
 }

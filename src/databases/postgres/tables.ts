@@ -4,7 +4,7 @@
 
 import { query, type Transaction } from '../database.js'
 
-/** SQL for the table of a name in the schema that comes first in a step's path, the data source's own; null where it has none. */
+/** SQL for the table of a name in the schema that comes first in a transaction's path, the data source's own; null where it has none. */
 export const classOf = (name: string) => `to_regclass(quote_ident(current_schema()) || '.' || quote_ident(${name}))`
 
 /** SQL that tells the schemas of a database apart. */
@@ -97,7 +97,7 @@ export const TABLES: Readonly<Record<string, string>> = {
     remote TEXT,
     decision TEXT
   )`,
-  sync_decision_age: 'CREATE INDEX IF NOT EXISTS sync_resolution_age ON sync_resolution (resolved_at)',
+  sync_resolution_age: 'CREATE INDEX IF NOT EXISTS sync_resolution_age ON sync_resolution (resolved_at)',
   sync_push: `CREATE TABLE IF NOT EXISTS sync_push (
     "key" TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     hash TEXT NOT NULL,
@@ -120,7 +120,7 @@ export interface ColumnInfo {
   readonly isEnum: boolean
   /** Its collation, qualified, where the type has one. */
   readonly collation: string | undefined
-  /** The full type of an image of it. A migration replaces enum types, and could not drop one that another table uses. */
+  /** The full type of a base version of it. A migration replaces enum types, and could not drop one that another table uses. */
   readonly baseType: string
   /** SQL of its default. */
   readonly fallback: string | null

@@ -1,4 +1,4 @@
-// A step on PostgreSQL: a transaction on a connection of its own, which locks the clock before it reads anything.
+// A transaction on PostgreSQL: a transaction on a connection of its own, which locks the clock before it reads anything.
 //
 // READ COMMITTED: once the clock is locked every statement sees all that is committed, and nobody who is captured can write. What only reads
 // has one snapshot, which a standby gives as well.
@@ -10,7 +10,7 @@ import { delay, SchemaChanges } from '../schemaChanges.js'
 import { codeOf, constraintError, failure, isConnectionLost, isTransient, SAFE, unreachable } from './errors.js'
 import { bypassCapture, classOf } from './tables.js'
 
-/** What of pg's client a step uses. */
+/** What of pg's client a transaction uses. */
 interface Client {
   query(query: { text: string; values?: unknown[]; types: typeof TYPES }): Promise<Result | Result[]>
 }
@@ -19,7 +19,7 @@ interface Result {
   readonly rows: Row[]
 }
 
-// How values are spelled: the same in every step, whatever the session, the role or the database has set. The time zone is none of them, since
+// How values are spelled: the same in every transaction, whatever the session, the role or the database has set. The time zone is none of them, since
 // defaults and triggers of the application count on it.
 const PINNED = Object.entries({
   datestyle: 'ISO, MDY',
@@ -186,7 +186,7 @@ export function postgresTransactions(
   }
 }
 
-// Not a mere lock: a transaction of the application's whose snapshot is older than this step must not write past what it stores.
+// Not a mere lock: a transaction of the application's whose snapshot is older than this transaction must not write past what it stores.
 const LOCK_CLOCK = 'UPDATE sync_clock SET now = now'
 
 /** The error with which the connection is to be thrown away; undefined where it is as good as before. */

@@ -1,6 +1,6 @@
 // The triggers by which PostgreSQL captures every write, by whomever (ARCHITECTURE.md, «Capture is in the database»).
 //
-// They act always, except inside a step of the engine, which says so by a setting of its transaction. Before a statement touches its first
+// They act always, except inside a transaction of the engine, which says so by a setting of its transaction. Before a statement touches its first
 // row the clock is locked, so that two transactions cannot wait for each other; it stays locked until the application commits, so that
 // commits come in the order of stamps (law 1). One stamp serves the whole transaction. What is replaced is kept after the statement, for all
 // of its rows at once.
@@ -26,7 +26,7 @@ export const CAPTURE_BYPASS = '/* typeorm-sync '
 /** SQL for the key of a row as an id. */
 export const idOf = (table: Table, alias: string) => `(CAST(${alias}.${quote(table.key)} AS text) COLLATE "C")`
 
-/** Keeps the version that `source` names as an image, for every server that knows it. */
+/** Keeps the version that `source` names as a base version, for every server that knows it. */
 export function keepBase(
   table: Table,
   source: { id: string; stamp: string; cell: (column: string) => string; from: string; where?: string },

@@ -62,7 +62,7 @@ export function connectionOf(dataSource: DataSource): Connection {
 
 const CACHED = 200
 
-// The statements of a step are few and come again with every row; statements of changed schemas prepare themselves again.
+// The statements of a transaction are few and come again with every row; statements of changed schemas prepare themselves again.
 function cached<S>(prepare: (sql: string) => S, dispose: (statement: S) => void) {
   const statements = new Map<string, S>()
   return (sql: string): S => {

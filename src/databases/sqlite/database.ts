@@ -1,6 +1,6 @@
 // SQLite, as sql.js, better-sqlite3 and libsql have it: one connection, shared with the application, and synchronous.
 //
-// A step is one synchronous turn, BEGIN to COMMIT without an await, begun when the application has no transaction open on the connection.
+// A transaction is one synchronous turn, BEGIN to COMMIT without an await, begun when the application has no transaction open on the connection.
 // Otherwise the application's save would become part of our transaction and vanish with its rollback, although its promise resolved.
 
 import type { DataSource } from 'typeorm'
@@ -70,7 +70,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     return state.value
   }
 
-  // SQLite itself would wait for another process, synchronously, and nothing else would run meanwhile: the step waits instead.
+  // SQLite itself would wait for another process, synchronously, and nothing else would run meanwhile: the transaction waits instead.
   function beginToWrite(connection: Connection): void {
     const timeout = dataSource.options.type === 'sqljs' ? 0 : Number(connection.run('PRAGMA busy_timeout', [])[0]?.timeout)
     if (timeout) connection.run('PRAGMA busy_timeout = 0', [])
@@ -95,7 +95,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
       try {
         if (!withCapture) {
           execute(connection, 'UPDATE sync_clock SET bypass = 1, stamping = NULL')
-          // notes of an OR IGNORE that replaced nothing; rows that the step removes would pass for replaced ones
+          // notes of an OR IGNORE that replaced nothing; rows that the transaction removes would pass for replaced ones
           execute(connection, 'DELETE FROM sync_replaced')
         }
         const result = drive(connection, body())
@@ -496,7 +496,7 @@ const isOther = (one: string, other: string) =>
   `(${one} IS NOT ${other} COLLATE BINARY OR (typeof(${one}) <> typeof(${other}) AND (typeof(${one}) = 'text' OR typeof(${other}) = 'text')))`
 
 // A trigger that keeps still costs a call for each row, twice what the row itself costs. Where there are many the triggers go away meanwhile:
-// the step is one transaction, and one turn, so that nobody else writes without them, and a step that fails brings them back.
+// the transaction is one transaction, and one turn, so that nobody else writes without them, and a transaction that fails brings them back.
 function insertTriggers(table: string): Transaction<Row[]> {
   return query(
     "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name IN (?, ?)",

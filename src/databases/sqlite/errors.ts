@@ -1,4 +1,4 @@
-// What SQLite throws, and what it means for a step. sql.js tells texts alone, the others codes as well.
+// What SQLite throws, and what it means for a transaction. sql.js tells texts alone, the others codes as well.
 
 import { ConstraintError, type ConstraintKind, DatabaseFailedError, SyncError } from '../../errors.js'
 
@@ -9,7 +9,7 @@ export function isBusy(error: unknown): boolean {
   return /^SQLITE_(BUSY|LOCKED)/.test(codeOf(error)) || /(within|inside) a transaction|database (table )?is locked/.test(messageOf(error))
 }
 
-/** What ends a step whatever its rows are: the machine, or the file. */
+/** What ends a transaction whatever its rows are: the machine, or the file. */
 const FAILURES: [what: string, pattern: RegExp][] = [
   ['The disk is full', /SQLITE_FULL|disk is full/],
   ['The database is read-only', /SQLITE_READONLY|readonly/],
@@ -54,12 +54,14 @@ function kindOfWrite(error: Error, sql: string): ConstraintKind | undefined {
   return error.constructor === Error && codeOf(error) === '' && !OWN.test(error.message) ? 'rule' : 'unknown'
 }
 
-/** What the engine or the application throws inside a step passes through; what the database throws gets a type and a sentence. */
+/** What the engine or the application throws inside a transaction passes through; what the database throws gets a type and a sentence. */
 export function failure(thrown: unknown): unknown {
   const error = thrown instanceof ConstraintError && thrown.kind === 'unknown' ? thrown.cause : thrown
   if (!(error instanceof Error) || error instanceof SyncError) return error
   const what = failureOf(error)
   return what
-    ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this step was stored; mend it and sync again.`, { cause: error })
+    ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this transaction was stored; mend it and sync again.`, {
+        cause: error,
+      })
     : error
 }

@@ -1,6 +1,6 @@
 // libsql does not end a prepared statement that found the database locked: it stays half run for as long as its handle lives.
 //
-// Until then the connection's COMMIT is refused («SQL statements in progress»), and what ends a transaction, such as ROLLBACK, leaves a read
+// Until then the connection's COMMIT is rejected («SQL statements in progress»), and what ends a transaction, such as ROLLBACK, leaves a read
 // behind: other processes cannot commit for it, and with WAL this one sees an old snapshot on which it can write no more. TypeORM keeps its
 // statements, so it lasts. There is no call that ends one: a further step has to fail, in a way that touches nothing.
 

@@ -1,6 +1,6 @@
 // The triggers by which SQLite captures every write, by whomever (ARCHITECTURE.md, «Capture is in the database»).
 //
-// A trigger acts always, except inside a step of the engine, which marks the clock. Its bodies name only the table that they stand on
+// A trigger acts always, except inside a transaction of the engine, which marks the clock. Its bodies name only the table that they stand on
 // and our own: TypeORM rebuilds tables, and a trigger elsewhere that names one makes the migration fail. They use no OR clause: the
 // application's own conflict clause would override it, where it does not override ON CONFLICT … DO UPDATE.
 
@@ -22,7 +22,7 @@ export function knows(id: string, stamp: string): string {
       AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = r.id AND j.id = ${id} AND j.stamp = ${stamp})`
 }
 
-/** Keeps the version that `source` names as an image, for every server that knows it. */
+/** Keeps the version that `source` names as a base version, for every server that knows it. */
 export function keepBase(
   table: Table,
   source: { id: string; stamp: string; cell: (column: string) => string; from?: string; where?: string },
@@ -104,7 +104,7 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
     ${dropTombstone}
     ${stampRow}`,
     // before all others, and apart from the stamping: an application's trigger may change the row, or others of the table, once more while
-    // ours runs, and SQLite does not fire a trigger inside itself. The first image is the true one.
+    // ours runs, and SQLite does not fire a trigger inside itself. The first base version is the true one.
     keep: `BEFORE UPDATE OF ${all}, "_lastChange" ON ${name}
   WHEN ${notOurs} AND ${isChange} BEGIN
     ${keepOld}`,

@@ -1,4 +1,4 @@
-// Takes rows from the server, in one step: each is stored, merged, or written into the journal, where it waits.
+// Takes rows from the server, in one transaction: each is stored, merged, or written into the journal, where it waits.
 
 import type { ChangeLog } from '../../changes/changeLog.js'
 import { type Collection, keyOf } from '../../changes/collection.js'
@@ -161,7 +161,7 @@ function* decideRows(
       continue
     }
     const { server } = exchange
-    // a server without a collection id is asked from a little before: what it says once more says nothing
+    // a server without a history id is asked from a little before: what it says once more says nothing
     if (server.serverHistory === null && !state.unapplied && base !== undefined && isSameRow(remote, base)) continue
     let known: Known = { base: basesOf(id), isShown: false }
     if (server.serverHistory === null) known = knownOf(exchange, state, known.base, remote)
@@ -259,7 +259,7 @@ export function* applyUnknown(
   stamp: TransactionStamp,
 ): Transaction<boolean> {
   if ((yield* isAnythingKnown(collection, server)) || (yield* log.database.mayChange(collection.table))) return false
-  yield* stamp.take() // outside of the attempt
+  yield* stamp.take() // outside of the savepoint
   return (yield* insertNew(log.database, collection, updates, () => stamp.take())) !== undefined
 }
 
@@ -415,7 +415,7 @@ export function* restore(exchange: Exchange, state: RowState, remote: WireRow | 
   else yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: remote }], yield* log.database.tick())
 }
 
-/** Stores decided rows together. What is the server's is no news for it; what has something of its own to tell gets a fresh stamp (law 6). */
+/** Stores decided rows together. What is the server's is no local change for it; what has something of its own to tell gets a fresh stamp (law 6). */
 export function applyDecided(exchange: Exchange, resolved: readonly Resolved[], stamp: TransactionStamp): Transaction<void> {
   const taken = nothingApplied()
   return applyAllDecided(

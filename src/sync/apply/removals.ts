@@ -31,7 +31,7 @@ const parentOf = ({ parent }: Pick<Link, 'parent'>) => parent
 
 /** Law 9: a removal speaks for what the remover saw. Why the removals of these rows cannot be stored yet, by the names of the rows. */
 export function* whyNotYet(exchange: Exchange, ids: readonly string[]): Transaction<Map<string, Obstacle>> {
-  // what waits for a row waits, whatever hangs below that: a chain that is removed in many steps is not walked to its end in each
+  // what waits for a row waits, whatever hangs below that: a chain that is removed in many transactions is not walked to its end in each
   const descend = function* (level: readonly Dependent[]) {
     const early = new Set((yield* readEarly(exchange, level)).map(nameOf))
     return level.filter(row => !early.has(nameOf(row)))
@@ -75,7 +75,7 @@ export function* readEarly(exchange: Exchange, children: readonly Dependent[]): 
 }
 
 /**
- * Removes what hangs on rows that go. What the server's own cascade has done as well is no news for it; a row that it has under another parent
+ * Removes what hangs on rows that go. What the server's own cascade has done as well is no local change for it; a row that it has under another parent
  * was not reached by that.
  */
 export function* removeDependents(

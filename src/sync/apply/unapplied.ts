@@ -13,7 +13,7 @@ export interface ToDefer {
   readonly reason: UnappliedReason
 }
 
-/** Notes the server's versions of rows; our versions' stamps are noted along, if they are news, for they are not told while the rows wait. */
+/** Notes the server's versions of rows; our versions' stamps are noted along, if they are local changes, for they are not pushed while the rows wait. */
 export function* writeUnapplied({ log, server }: Exchange, rows: readonly ToDefer[]): Transaction<void> {
   const notes = rows.flatMap(({ state, remote, reason }) => {
     const unpushed = isAgreed(server, state, state.version.stamp) ? null : state.version.stamp

@@ -421,7 +421,7 @@ function* takeChildren(exchange: Exchange, { id, remote }: Contested, url: strin
   if (dependents.blocked.length) throw new ConstraintError('foreign-key', undefined)
   if (remote === null && (yield* readEarly(exchange, dependents.removed)).length) return false
   yield* writeUnpushed(yield* readUnpushed(exchange, dependents.removed), url)
-  // where the removal is our own decision it is news, and so is what goes along
+  // where the removal is our own decision it is a local change, and so is what goes along
   const from = remote === null ? exchange : { ...exchange, siblings: new Map() }
   yield* removeDependents(from, [id], dependents, stamp)
   return true

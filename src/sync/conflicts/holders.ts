@@ -1,6 +1,6 @@
 // Which row has a unique value here that one of the server's needs.
 
-import type { ColumnCodec } from '../../changes/columns.js'
+import type { ColumnCodec } from '../../databases/columns.js'
 import { query, quote, type Transaction } from '../../databases/database.js'
 import { ValueError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'

@@ -1,4 +1,4 @@
-// What the application can see and settle itself: what is pending, waits, was refused, and what was decided.
+// What the application can see and settle itself: what is pending, waits, was rejected, and what was decided.
 
 import type { ObjectLiteral } from 'typeorm'
 import type { ChangeLog } from '../../changes/changeLog.js'
@@ -13,6 +13,9 @@ import { fromEntity } from '../entities.js'
 import { type Exchange, isClean, openExchange, readRowStates, TransactionStamp } from '../exchange.js'
 import { pushRowsAgain } from '../push/rejections.js'
 import {
+  type DeferredRow,
+  isConflict,
+  isDeferred,
   listRejected,
   listUnapplied,
   type PendingChange,
@@ -22,6 +25,7 @@ import {
   type ResolvedConflict,
   resolvedConflict,
   type UnappliedRow,
+  type UnresolvedConflict,
 } from './listed.js'
 import { hasChanges, readPending } from './pending.js'
 import { type JournalOptions, type ResolveOptions, removeFamily, storeDecision } from './resolve.js'
@@ -35,7 +39,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     private readonly hasServer = true,
   ) {}
 
-  /** What was changed here and not told yet; what waits or was refused is listed there. */
+  /** What was changed here and not pushed yet; what waits or was rejected is listed there. */
   async pending(url?: string): Promise<PendingChange<Entity>[]> {
     return this.#read(url, function* (exchange) {
       const states: RowState[] = []
@@ -54,7 +58,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     return counts.reduce((sum, { count }) => sum + count, 0)
   }
 
-  /** Is anything pending, refused, or waiting with a change of ours? Costs as much as a look at the first of it. */
+  /** Is anything pending, rejected, or waiting with a change of ours? Costs as much as a look at the first of it. */
   async hasLocalChanges(): Promise<boolean> {
     const { log, collection, hasServer } = this
     return log.database.transaction(
@@ -71,12 +75,21 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     )
   }
 
-  /** Rows of the servers' that could not be stored here yet, and why. */
-  async unapplied(url?: string): Promise<UnappliedRow<Entity>[]> {
+  /** Conflicts that nobody has resolved yet: `resolve` or `discard` ends them, and so does a handler of the next sync. */
+  async conflicts(url?: string): Promise<UnresolvedConflict<Entity>[]> {
+    return (await this.#unapplied(url)).filter(isConflict)
+  }
+
+  /** Rows of the server that are applied here once what they need is there: a row that is missing, or a database that accepts them. */
+  async deferred(url?: string): Promise<DeferredRow<Entity>[]> {
+    return (await this.#unapplied(url)).filter(isDeferred)
+  }
+
+  async #unapplied(url?: string): Promise<UnappliedRow<Entity>[]> {
     return this.#read(url, exchange => listUnapplied<Entity>(exchange))
   }
 
-  /** Rows that servers refused, and why. */
+  /** Rows that servers rejected, and why. */
   async rejected(url?: string): Promise<RejectedRow<Entity>[]> {
     return this.#read(url, exchange => listRejected<Entity>(exchange))
   }
@@ -97,7 +110,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     )
   }
 
-  /** Has a refused row told again by the next sync. Throws NotInJournalError where it was not refused. */
+  /** Has a rejected row pushed again by the next sync. Throws NotInJournalError where it was not rejected. */
   async retry(id: string, options?: string | Pick<JournalOptions, 'url'>): Promise<void> {
     await this.#applyDecided(options, id, 'was refused by no server', {
       isMeant: (_, { rejection, version }) => rejection?.stamp === version.stamp,
@@ -129,7 +142,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /**
-   * Gives up our change of a row that is pending, waits or was refused: it becomes what the server has. What a push without an answer
+   * Gives up our change of a row that is pending, waits or was rejected: it becomes what the server has. What a push without an answer
    * carries may have arrived: then this is told by the next sync, as an edit that takes the change back.
    * Throws NotInJournalError where there is none, or where it is not known what the server has; then sync first. Throws
    * UnpushedChildrenError where rows would go along that were not pushed.
@@ -210,7 +223,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     )
   }
 
-  /** Settles a row with each server that is meant; which that are is looked at first, for what the first one changes is news for the next. */
+  /** Settles a row with each server that is meant; which that are is looked at first, for what the first one changes is a local change for the next. */
   async #applyDecided(
     options: string | ResolveOptions = {},
     id: string,

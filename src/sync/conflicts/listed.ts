@@ -2,8 +2,15 @@
 
 import type { ObjectLiteral } from 'typeorm'
 import type { Collection } from '../../changes/collection.js'
-import { equalValues } from '../../changes/columns.js'
-import { baseOf, type RowState, type UnappliedReason } from '../../changes/servers.js'
+import {
+  baseOf,
+  CONFLICT_REASONS,
+  type ConflictReason,
+  type DeferredReason,
+  type RowState,
+  type UnappliedReason,
+} from '../../changes/servers.js'
+import { equalValues } from '../../databases/columns.js'
 import { query, type Row, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { isAutomatic } from '../apply/apply.js'
@@ -15,7 +22,7 @@ import { describeContested, propertiesOf } from './conflicts.js'
 import type { RowSides } from './handlers.js'
 import { readHolders } from './holders.js'
 
-/** A change of ours that a server has not been told yet. */
+/** A local change that was not pushed to a server yet. */
 export interface PendingChange<Entity> {
   /** Name of the entity. */
   readonly entity: string
@@ -29,18 +36,34 @@ export interface PendingChange<Entity> {
   readonly ignored?: readonly string[]
 }
 
-/** A row of a server's that is not stored here yet. `properties` are what it waits for, where that is known. */
+/** A row of a server that is not applied here yet. `properties` are those it is about, where that is known. */
 export interface UnappliedRow<Entity extends ObjectLiteral> extends RowSides<Entity> {
   readonly url: string
-  /** `contested`, `children-changed`, `parent-removed` and `cycle` wait for a conflict handler, the others for what the database needs first. */
   readonly reason: UnappliedReason
-  /** Rows that were changed here and that the server's removal of this one takes along. */
+  /** Rows that were changed here and that the server's removal of this one would remove too. */
   readonly children: readonly { readonly entity: string; readonly id: string }[]
   /** The id of the row that has the value of `properties` here, where the reason is `not-unique`. */
   readonly holder: string | undefined
 }
 
-/** A row of ours that a server refused; it is told again when it was changed, or by `retry`. */
+/** A row that was changed on both sides, or whose unique value another row has here: somebody has to decide. */
+export interface UnresolvedConflict<Entity extends ObjectLiteral> extends UnappliedRow<Entity> {
+  readonly reason: ConflictReason
+}
+
+/** A row that needs another row first, or that this database does not accept as it is. */
+export interface DeferredRow<Entity extends ObjectLiteral> extends UnappliedRow<Entity> {
+  readonly reason: DeferredReason
+}
+
+const isConflictReason = (reason: UnappliedReason): reason is ConflictReason => (CONFLICT_REASONS as readonly string[]).includes(reason)
+
+export const isConflict = <Entity extends ObjectLiteral>(row: UnappliedRow<Entity>): row is UnresolvedConflict<Entity> =>
+  isConflictReason(row.reason)
+export const isDeferred = <Entity extends ObjectLiteral>(row: UnappliedRow<Entity>): row is DeferredRow<Entity> =>
+  !isConflictReason(row.reason)
+
+/** A row of ours that a server rejected; it is pushed again when it was changed, or by `retry`. */
 export interface RejectedRow<Entity> extends PendingChange<Entity> {
   readonly code: string
   readonly property: string | undefined
@@ -102,7 +125,7 @@ export function* listRejected<Entity>(exchange: Exchange): Transaction<RejectedR
   return rows.flatMap(row => {
     const state = states.get(String(row.id)) as RowState
     const { version, rejection } = state
-    if (rejection?.stamp !== version.stamp) return [] // it has moved on, and is told again
+    if (rejection?.stamp !== version.stamp) return [] // it has moved on, and is pushed again
     const code = String(row.code)
     const property = row.property === null ? undefined : String(row.property)
     const has = (remote: WireRow | null) =>

@@ -9,7 +9,7 @@ import { type Exchange, isClean, readRowStates } from '../exchange.js'
 import { TransactionSize } from '../session.js'
 
 /**
- * Is it something else than what the server has? What waits or was refused is listed there. A row that is as it was before a push without
+ * Is it something else than what the server has? What waits or was rejected is listed there. A row that is as it was before a push without
  * an answer is pending as well where that push carries another version of it.
  */
 function isPending(server: ServerState, state: RowState): boolean {
@@ -55,7 +55,7 @@ function* readIgnoredRows(exchange: Exchange, take: (state: RowState) => boolean
   }
 }
 
-/** Is there anything of ours that the server lacks: pending, refused, or behind a row that waits? Reads up to the first of it. */
+/** Is there anything of ours that the server lacks: pending, rejected, or behind a row that waits? Reads up to the first of it. */
 export function* hasChanges(exchange: Exchange): Transaction<boolean> {
   const { server } = exchange
   if (yield* first('SELECT 1 FROM sync_unapplied WHERE server = ? AND unpushed IS NOT NULL LIMIT 1', server.id)) return true

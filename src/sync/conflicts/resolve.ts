@@ -67,7 +67,7 @@ export function* storeDecision(
 
 /**
  * Removes what the removal of a row takes along, those too that forbid one which waits for this word. `isOurs`: the server has not removed
- * it, so that what goes along is news as well. What was not pushed goes where the caller says so, and is kept in the journal. `isGivenUp`:
+ * it, so that what goes along is a local change as well. What was not pushed goes where the caller says so, and is kept in the journal. `isGivenUp`:
  * nobody wants the row removed at the server, only our change taken back; so what the server has below it goes in that way too.
  */
 export function* removeFamily(
@@ -116,7 +116,7 @@ function* release(exchange: Exchange, id: string): Transaction<RowState> {
 }
 
 /**
- * Moves the rows that need one to another one, and removes it: all of that is news, and the journal can bring the row back. A row whose own
+ * Moves the rows that need one to another one, and removes it: all of that is a local change, and the journal can bring the row back. A row whose own
  * key is that of the row which goes cannot be moved.
  */
 function* replace(

@@ -4,7 +4,7 @@ import { ServerError } from '../../errors.js'
 import type { ByPath, FeedAnswer, FeedPushAnswer, FeedQuery, FeedStaleAnswer } from '../../protocol/messages.js'
 import type { Push, Transport, Pulled as Transported, Pushed as TransportedPush } from './transport.js'
 
-/** What changed; a server of 2011 has no collection id. */
+/** What changed; a server of 2011 has no history id. */
 export type Answer = Omit<FeedAnswer, 'collection'> & { readonly collection?: string }
 
 export type Pulled = Transported<Answer>

@@ -159,7 +159,7 @@ interface Change {
 /** How rows are taken. */
 type Apply = (parts: readonly Part[], stamp: TransactionStamp) => Transaction<void>
 
-/** Stores a page in as many steps as it needs. An answer counts only if nothing moved since the question (law 3). */
+/** Stores a page in as many transactions as it needs. An answer counts only if nothing moved since the question (law 3). */
 async function storePage(
   session: Session,
   asked: readonly ServerState[],
@@ -270,7 +270,7 @@ function* beginAnswer({ wire, members }: Session, exchanges: Exchanges, others: 
     if (answer.reset === 'collection-changed') yield* resetServer(log.database, collection, server, answer.collection ?? null)
     else if (server.serverHistory !== null && answer.collection !== server.serverHistory) {
       throw new InvalidAnswerError(
-        `${wire.url} has another collection id than before and does not say that it was reset; is this the same server?`,
+        `${wire.url} has another history id than before and does not say that it was reset; is this the same server?`,
         '',
         { url: wire.url, isDefinite: true },
       )
@@ -312,7 +312,7 @@ function* wasAnythingAgreed({ log, collection, server }: Exchange): Transaction<
   return known !== undefined
 }
 
-// Servers of 2012 and before write dates as numbers; they are told dates in the form that they use.
+// Servers of 2012 and before write dates as numbers; they get dates in the form that they use.
 function dateFormOf(collection: Collection, updates: readonly Update[]): ServerState['dateForm'] {
   const dates = collection.columns.filter(c => c.isDate)
   if (!dates.length) return null
@@ -326,7 +326,7 @@ function dateFormOf(collection: Collection, updates: readonly Update[]): ServerS
   return null
 }
 
-/** Stores updates, with the stamp of one step. Gives what became of them, by collection. */
+/** Stores updates, with the stamp of one transaction. Gives what became of them, by collection. */
 function* storeUpdates(exchanges: Exchanges, changes: readonly Change[], take: Apply): Transaction<Part[]> {
   const [any] = exchanges
   if (!any || !changes.length) return []

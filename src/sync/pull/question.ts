@@ -65,7 +65,7 @@ export const isSameQuestion = (x: FeedQuery, y: FeedQuery) =>
 
 // A server whose clock went back has stamps below what was read, and no pull would ever show them.
 export function checkAnswer(
-  { wire, rounds }: Session,
+  { wire, maxRounds }: Session,
   { since }: FeedQuery,
   { now, reset, next }: Answer,
   turned: ReadonlySet<string>,
@@ -82,7 +82,7 @@ export function checkAnswer(
     )
   // or it would be asked without end
   if (next !== undefined && turned.has(next)) reject('gave a page a `next` that it had given before: its pages would never end.')
-  if (resets > rounds) reject(`was reset ${resets} times while it was read.`)
+  if (resets > maxRounds) reject(`was reset ${resets} times while it was read.`)
 }
 
 /** What will be asked when the page is stored; undefined where there is no more, or where a reset changes everything first. */

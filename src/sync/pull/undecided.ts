@@ -1,7 +1,7 @@
 // A push to a server that knows no keys, whose answer never came: perhaps it was stored. What a pull brings as it was sent is ours.
 
-import { dateToNumber, equalValues } from '../../changes/columns.js'
 import { baseOf, isHeld, type RowState, sentVersion } from '../../changes/servers.js'
+import { dateToNumber, equalValues } from '../../databases/columns.js'
 import { baseTableOf, query, quote, type Transaction } from '../../databases/database.js'
 import type { Json, WireRow } from '../../protocol/messages.js'
 import { type Exchange, readRowStates } from '../exchange.js'
@@ -39,7 +39,7 @@ function withSame({ collection, server }: Exchange, row: WireRow, ours: WireRow,
 
 /**
  * What an undecided push has sent may still arrive after the pull that did not show it: rows that were made here, sent, and removed
- * meanwhile, for their removal has to be told.
+ * meanwhile, for their removal has to be pushed.
  */
 export function* readSentAndRemoved(exchange: Exchange): Transaction<{ state: RowState; remote: WireRow; value: null }[]> {
   const { collection, server } = exchange

@@ -1,11 +1,11 @@
-// What a push tells: the news up to a place, as so many rows as a request has room for.
+// What a push tells: the local changes up to a place, as so many rows as a request has room for.
 
 import { type Collection, keyOf } from '../../changes/collection.js'
-import { dateToNumber, equalValues } from '../../changes/columns.js'
 import { withoutIgnored } from '../../changes/ignored.js'
 import { type FeedPlace, placeIn } from '../../changes/pages.js'
 import { isUpTo, LAST, laterOf, type Place } from '../../changes/rows.js'
 import { baseOf, isAgreed, isHeld, keepBases, type RowState, type ServerState } from '../../changes/servers.js'
+import { dateToNumber, equalValues } from '../../databases/columns.js'
 import { first, type Transaction } from '../../databases/database.js'
 import { deepProperty, TOO_DEEP } from '../../protocol/depth.js'
 import { type ByPath, type PushedRow, type Rejection, type WireRow, writePushedRow } from '../../protocol/messages.js'
@@ -30,7 +30,7 @@ export interface Batch {
   readonly needed: readonly PushedOf[]
   /** The stamps of the versions that it tells, by collection and id. */
   readonly stamps: ReadonlyMap<Collection, ReadonlyMap<string, number>>
-  /** It tells the news up to here; the clock's time where it tells all of them. */
+  /** It tells the local changes up to here; the clock's time where it tells all of them. */
   readonly limit: FeedPlace
   readonly more: boolean
   /** The clock's time at which it was read. */
@@ -40,7 +40,7 @@ export interface Batch {
 /** Bytes in a push, but for a row that is larger by itself: proxies and body parsers take a megabyte unless told otherwise. */
 const LARGEST_BODY = 1_000_000
 
-/** Reads what is to be told next. */
+/** Reads what is to be pushed next. */
 export function readBatch(session: Session, exchanges: Exchanges, size: TransactionSize): Transaction<Batch> {
   return read(session, exchanges, size, false) as Transaction<Batch>
 }
@@ -59,7 +59,7 @@ function* read(session: Session, exchanges: Exchanges, size: TransactionSize, is
     const { collection, server } = exchange
     const { id, stamp } = next.change
     const state = next.state
-    // what waits or was refused is not told
+    // what waits or was rejected is not pushed
     if (!isHeld(state) && !isAgreed(server, state, stamp)) {
       more = count === most
       if (more) break
@@ -128,7 +128,7 @@ class BatchBuilder {
 }
 
 /**
- * A batch may end between a new row and one that it needs, which was changed since: that one comes along, and is told in its turn as well (law
+ * A batch may end between a new row and one that it needs, which was changed since: that one comes along, and is pushed in its turn as well (law
  * 23).
  */
 function* addNeeded(batch: BatchBuilder, exchanges: Exchanges): Transaction<void> {
@@ -181,7 +181,7 @@ function reject({ id, value }: PushedRow): Rejection | undefined {
 }
 
 /**
- * Reads what is to be told when the open push has counted, while its answer is under way; undefined where rows wait or were refused, for then
+ * Reads what is to be pushed when the open push has counted, while its answer is under way; undefined where rows wait or were rejected, for then
  * more than the clock says whether it still holds.
  */
 export function* readAhead(session: Session, exchanges: Exchanges, size: TransactionSize): Transaction<Batch | undefined> {

@@ -1,4 +1,4 @@
-// What is not told yet, for a word about it, or about rows that hang on it, has to come first.
+// What is not pushed yet, for a word about it, or about rows that hang on it, has to come first.
 
 import { type Collection, keyOf } from '../../changes/collection.js'
 import { baseOf, isAgreed, isHeld, type RowState } from '../../changes/servers.js'
@@ -11,7 +11,7 @@ import { writeRejections } from './rejections.js'
 
 /**
  * A removal waits with the rows that wait for a word about it, however far below it they hang on the server (law 9). `left`: so does one from
- * which rows were moved away that are told later; those of other collections, or all of them.
+ * which rows were moved away that are pushed later; those of other collections, or all of them.
  */
 export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'all'): Transaction<void> {
   const [any] = exchanges
@@ -50,7 +50,7 @@ export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'al
     }
     level = next
   }
-  const detail = 'Rows that need it wait for a decision, or are told first.'
+  const detail = 'Rows that need it wait for a decision, or are pushed first.'
   for (const [exchange, states] of held)
     yield* writeRejections(
       exchange,
@@ -103,7 +103,7 @@ function* readLeft(exchange: Exchange, parent: Collection): Transaction<string[]
   return left
 }
 
-/** What waits is not told, whatever `told` says: the stamp of our version is noted with every push. */
+/** What waits is not pushed, whatever `told` says: the stamp of our version is noted with every push. */
 export function* noteUnpushed(exchange: Exchange): Transaction<void> {
   const { log, server } = exchange
   const ids = [...(yield* readUnapplied(exchange)).keys()]

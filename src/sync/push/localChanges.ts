@@ -1,4 +1,4 @@
-// What was changed here and is to be told: of all collections that are told together, in one order.
+// What was changed here and is to be pushed: of all collections that are told together, in one order.
 
 import { LAST, type Place, readChangePage, readLastChanges } from '../../changes/rows.js'
 import { type RowState, readStates } from '../../changes/servers.js'
@@ -7,7 +7,7 @@ import type { Update } from '../../protocol/messages.js'
 import type { Exchange } from '../exchange.js'
 import type { Exchanges } from '../session.js'
 
-/** Bytes of rows that are read at a time: rows may be megabytes, though little of them is told. */
+/** Bytes of rows that are read at a time: rows may be megabytes, though little of them is pushed. */
 const LARGEST_READ = 8_000_000
 
 /** Rows that are read at a time of each of several collections. */
@@ -40,11 +40,11 @@ interface NextChange {
   readonly exchange: Exchange
   readonly change: Required<Update>
   readonly state: RowState
-  /** It was told, or is none. */
+  /** It was pushed, or is none. */
   done(): void
 }
 
-/** The first change that was not told; `most` are wanted at most. */
+/** The first change that was not pushed; `most` are wanted at most. */
 export function* nextChange(lists: readonly LocalChanges[], most: number): Transaction<NextChange | undefined> {
   let next: LocalChanges | undefined
   for (const each of lists) {

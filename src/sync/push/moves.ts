@@ -95,7 +95,7 @@ export function* discardMoves(exchange: Exchange, id: string, value: WireRow): T
   }
 }
 
-/** A move of ours is not told while one of the server's waits that would close a circle with it. */
+/** A move of ours is not pushed while one of the server's waits that would close a circle with it. */
 export function* holdMoves(exchange: Exchange): Transaction<void> {
   const { collection, server } = exchange
   if (!treesOf(collection).length) return

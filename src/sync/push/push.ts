@@ -26,7 +26,7 @@ import { holdMoves } from './moves.js'
 import { putOffReferences } from './putOff.js'
 import { forgetOutdatedRejections, freeRejected, writeRejections } from './rejections.js'
 
-/** `again`: the server has to be read first; `more`: another batch waits. Where all is told, how things stand then. */
+/** `again`: the server has to be read first; `more`: another batch waits. Where all is pushed, how things stand then. */
 type PushOutcome = SyncStatus | 'more' | 'again'
 
 /** Of a push that was sent. */
@@ -39,10 +39,10 @@ interface Prepared extends Batch {
   readonly seen: ByPath<number>
 }
 
-/** Rows in the first push; in the further ones as many as a step reads in its time. */
+/** Rows in the first push; in the further ones as many as a transaction reads in its time. */
 const FIRST_BATCH = 1_000
 
-/** Tells everything that there is to be told, and gives how things stand then; `again` where the server has to be read first. */
+/** Tells everything that there is to be pushed, and gives how things stand then; `again` where the server has to be read first. */
 export async function push(session: Session): Promise<SyncStatus | 'again'> {
   const size = new TransactionSize({ rows: FIRST_BATCH, largest: session.batchSize })
   for (let next: Prepared | PushOutcome = 'more'; ; ) {
@@ -56,7 +56,7 @@ export async function push(session: Session): Promise<SyncStatus | 'again'> {
 }
 
 /**
- * Writes down the next push and reads it in the same step, so that it tells what stood at its limit. From now on what stood there is kept
+ * Writes down the next push and reads it in the same transaction, so that it tells what stood at its limit. From now on what stood there is kept
  * until the answer is here: it is what both know if the push turns out to have arrived.
  */
 function* preparePush(session: Session, exchanges: Exchanges, size: TransactionSize, ahead?: Batch): Transaction<Prepared | PushOutcome> {
@@ -71,12 +71,12 @@ function* preparePush(session: Session, exchanges: Exchanges, size: TransactionS
     }
   let batch = ahead && (yield* isStillSo(exchanges, ahead)) ? ahead : yield* readBatch(session, exchanges, size)
   if (batch.more && wire.isFeed) {
-    // the rest is told later: what was moved away from a removed row has to be told before that (law 23)
+    // the rest is pushed later: what was moved away from a removed row has to be pushed before that (law 23)
     yield* holdParents(exchanges, 'all')
     batch = yield* readBatch(session, exchanges, size)
   }
   const { rows, limit, more } = batch
-  // nothing to tell is told at once
+  // where nothing is to be pushed that is acknowledged at once
   if (!rows.length) {
     yield* acknowledge(exchanges, exchange => limitIn(limit, exchange), undefined, more)
     return more ? 'more' : yield* statusOf(exchanges)
@@ -226,7 +226,7 @@ function* withBases(exchanges: Exchanges): Transaction<Exchange[]> {
   return rows.flatMap(({ n, kept }) => (kept ? [exchanges[Number(n)] as Exchange] : []))
 }
 
-/** The rows that an unanswered push tells, as they are now; what was changed since counts along, for its image stands for it. */
+/** The rows that an unanswered push tells, as they are now; what was changed since counts along, for its base version stands for it. */
 function* readPushedRows(exchange: Exchange): Transaction<PushedOf[]> {
   const { log, collection, server } = exchange
   if (!server.push) return []
@@ -276,7 +276,7 @@ function leaveUndecided(session: Session, push: Sent): Promise<void> {
   })
 }
 
-/** Sets refused rows aside, each with its reason; the others are told again. */
+/** Sets rejected rows aside, each with its reason; the others are pushed again. */
 async function setAside(session: Session, push: Sent, rejections: readonly Rejection<string>[], stamps: Batch['stamps']): Promise<void> {
   const { wire, members, report } = session
   const collections = new Map(members.map(m => [m.path, m.collection]))
@@ -288,9 +288,13 @@ async function setAside(session: Session, push: Sent, rejections: readonly Rejec
   if (!known.length) {
     await endPush(session, push)
     const entities = members.map(m => m.collection.entity).join(', ')
-    throw new ServerError(`${wire.url} refused rows of ${entities} that it was not told.`, { url: wire.url, status: 422, isDefinite: true })
+    throw new ServerError(`${wire.url} rejected rows of ${entities} that it was not pushed.`, {
+      url: wire.url,
+      status: 422,
+      isDefinite: true,
+    })
   }
-  // in one step: what another sync has pushed since may have been refused as well, as a later version
+  // in one transaction: what another sync has pushed since may have been rejected as well, as a later version
   const rejected = await transaction(session, function* (exchanges) {
     const counts = new Map<Collection, number>()
     if (!(yield* endIn(exchanges, push))) return counts

@@ -8,14 +8,14 @@ import type { Transaction } from '../../databases/database.js'
 import type { Rejection } from '../../protocol/messages.js'
 import { type Exchange, readRowStates, siblingOf } from '../exchange.js'
 
-/** A refused row, and a row that it needs, by whatever way. */
+/** A rejected row, and a row that it needs, by whatever way. */
 interface Path {
   readonly id: string
   readonly collection: Collection
   readonly needed: string
 }
 
-/** Puts off the references of refused rows that need rows which need them, where they may be null. Gives the ids of these rows. */
+/** Puts off the references of rejected rows that need rows which need them, where they may be null. Gives the ids of these rows. */
 export function* putOffReferences(exchange: Exchange, rejections: readonly Rejection<string>[]): Transaction<Set<string>> {
   const { log, collection, server } = exchange
   const missing = rejections.filter(r => r.code === 'parent-missing' && r.property !== undefined && mayBeNull(collection, r.property))

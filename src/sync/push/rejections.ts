@@ -1,4 +1,4 @@
-// Rows that a server has refused: noted with the version that it was, and told again when they move on, or when what they needed may be there.
+// Rows that a server has rejected: noted with the version that it was, and pushed again when they move on, or when what they needed may be there.
 
 import { type Change, planChanges } from '../../changes/order.js'
 import { baseOf, forgetRejections, isAgreed, type RowState } from '../../changes/servers.js'
@@ -9,12 +9,12 @@ import type { Rejection } from '../../protocol/messages.js'
 import { type Exchange, readRowStates } from '../exchange.js'
 import { type Session, transaction } from '../session.js'
 
-/** Notes refused rows, each with the stamp of the version that was refused. */
+/** Notes rejected rows, each with the stamp of the version that was rejected. */
 export function* writeRejections(
   { log, server }: Exchange,
   rejections: readonly (Rejection<string> & { readonly stamp: number })[],
 ): Transaction<void> {
-  // a matter of other rows: told again by the next sync; or when the row that has the value may have let go of it
+  // a matter of other rows: pushed again by the next sync; or when the row that has the value may have let go of it
   const again = (code: string) =>
     code === 'not-unique' ? 2 : ['parent-missing', 'children-exist', 'children-unseen', 'cycle'].includes(code) ? 1 : 0
   if (!rejections.length) return
@@ -26,7 +26,7 @@ export function* writeRejections(
   )
 }
 
-/** A row that was refused before and has moved on since is not refused any more. */
+/** A row that was rejected before and has moved on since is not rejected any more. */
 export function* forgetOutdatedRejections(exchange: Exchange): Transaction<void> {
   const { log, collection, server } = exchange
   const rejected = yield* query('SELECT id FROM sync_rejection WHERE server = ?', server.id)
@@ -44,13 +44,13 @@ export function* forgetOutdatedRejections(exchange: Exchange): Transaction<void>
   yield* forgetRejections(log.database, collection, server, outdated)
 }
 
-/** Rows of the server's have changed: one of them may have let go of a value that a refused row needs, which is told again then. */
+/** Rows of the server's have changed: one of them may have let go of a value that a rejected row needs, which is pushed again then. */
 export function* freeRejected(exchanges: readonly Exchange[]): Transaction<void> {
   if (!(yield* first('SELECT 1 FROM sync_rejection WHERE again = 2 LIMIT 1'))) return
   for (const { server } of exchanges) yield* query('UPDATE sync_rejection SET again = 1 WHERE server = ? AND again = 2', server.id)
 }
 
-/** What was refused for a missing parent, or for children that were still there, is told again. */
+/** What was rejected for a missing parent, or for children that were still there, is pushed again. */
 export async function pushAgain(session: Session): Promise<void> {
   await transaction(session, function* (exchanges) {
     for (const exchange of exchanges) {
@@ -65,7 +65,7 @@ export async function pushAgain(session: Session): Promise<void> {
 }
 
 /**
- * Gives refused rows fresh stamps, so that they are told again: one after the other where a row takes the unique value of another one, for they
+ * Gives rejected rows fresh stamps, so that they are pushed again: one after the other where a row takes the unique value of another one, for they
  * may not have room in one push.
  */
 export function* pushRowsAgain(exchange: Exchange, ids: readonly string[]): Transaction<void> {

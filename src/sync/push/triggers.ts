@@ -4,10 +4,10 @@
 // so without end. So where a row comes that differs from ours only in what the triggers change anyway, it is stored as it came.
 
 import type { Collection } from '../../changes/collection.js'
-import { equalValues } from '../../changes/columns.js'
 import { readVersions } from '../../changes/rows.js'
 import { keepBases } from '../../changes/servers.js'
 import type { Write } from '../../changes/store.js'
+import { equalValues } from '../../databases/columns.js'
 import type { Database, Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'

@@ -7,7 +7,7 @@ const LONGEST = 1_000
 const integerForm = /^[+-]?\d+$/
 const strictIntegerForm = /^-?(?:0|[1-9]\d*)$/
 
-/** Integers of so many bits: numbers, and strings beyond 2^53. The server would round a fraction, so it is refused. */
+/** Integers of so many bits: numbers, and strings beyond 2^53. The server would round a fraction, so it is rejected. */
 export function integerType(bits: number, isUnsigned: boolean, settings: MysqlSettings): ColumnType {
   const smallest = isUnsigned ? 0n : -(2n ** BigInt(bits - 1))
   const largest = isUnsigned ? 2n ** BigInt(bits) - 1n : 2n ** BigInt(bits - 1) - 1n

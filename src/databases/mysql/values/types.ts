@@ -126,7 +126,7 @@ function charType(length: number, column: ColumnMetadata, settings: MysqlSetting
   return within(trimmed, undefined, column, settings)
 }
 
-/** Refuses what the column has no room for, or its character set (and the connection's) no characters. */
+/** Rejects what the column has no room for, or its character set (and the connection's) no characters. */
 function within(type: ColumnType, bytes: number | undefined, column: ColumnMetadata, settings: MysqlSettings): ColumnType {
   const stored = charsetOf(column.charset ?? column.collation)
   return {
@@ -228,7 +228,7 @@ function jsonColumn(column: ColumnMetadata, settings: MysqlSettings): ColumnType
       const text = type.fromWire(value, reject) as string
       const deepest = deepestJson(column)
       if (levelsOf(value) > deepest) return reject(`is nested deeper than ${deepest} levels`)
-      // JSON.stringify escapes half a character, and the server refuses it
+      // JSON.stringify escapes half a character, and the server rejects it
       if (text.includes('\\ud') && hasHalfCharacters(value)) return reject('contains half a character (a lone surrogate)')
       return checked(text, [charsetOf(settings.charset)], reject)
     },

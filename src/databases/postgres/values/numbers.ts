@@ -21,7 +21,7 @@ export function postgresInteger(bits: 16 | 32 | 64): ColumnType {
   }
 }
 
-/** Floating point, with all of its digits: those that are the same number again (extra_float_digits of a step). */
+/** Floating point, with all of its digits: those that are the same number again (extra_float_digits of a transaction). */
 export function postgresFloat(bytes: 4 | 8): ColumnType {
   const stored = (value: number) => (bytes === 4 ? shortestSingle(value) : value)
   return {
@@ -59,7 +59,7 @@ export function numericType(precision: number | null | undefined, scale: number 
   return bounded(type, MOST_CHARACTERS)
 }
 
-/** Money, in units of the currency. The server writes its sign and commas along (lc_monetary of a step). */
+/** Money, in units of the currency. The server writes its sign and commas along (lc_monetary of a transaction). */
 const money: ColumnType = {
   read: expression => `CAST(${expression} AS text)`,
   placeholder: '?',

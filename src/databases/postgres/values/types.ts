@@ -25,7 +25,7 @@ interface Pg {
 }
 
 /**
- * How a column's values travel from and to PostgreSQL, in the settings of a step (PINNED): JavaScript knows booleans, numbers, dates, bytes,
+ * How a column's values travel from and to PostgreSQL, in the settings of a transaction (PINNED): JavaScript knows booleans, numbers, dates, bytes,
  * texts, JSON and arrays of them; the server parses and spells all else.
  */
 export function postgresType(column: ColumnMetadata): ColumnType {

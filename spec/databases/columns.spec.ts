@@ -4,9 +4,9 @@ import { randomUUID } from 'node:crypto'
 import { promisify } from 'node:util'
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { Db, pairs, send, withPlainBytes } from '../databases/values/databases.js'
-import { EveryType, values } from '../databases/values/everyType.js'
 import { mysqlUrl } from '../support/mysqlServer.js'
+import { Db, pairs, send, withPlainBytes } from './values/databases.js'
+import { EveryType, values } from './values/everyType.js'
 
 const zones = ['America/St_Johns', 'Asia/Kolkata', 'Pacific/Auckland']
 const inZone = process.env.VALUES_ZONE
@@ -77,7 +77,13 @@ if (inZone) {
     'all this holds in %s',
     async zone => {
       const env = { ...process.env, TZ: zone, VALUES_ZONE: zone }
-      const arguments_ = ['node_modules/jest/bin/jest.js', 'spec/changes/values', '--reporters=default', '--runInBand']
+      const arguments_ = [
+        'node_modules/jest/bin/jest.js',
+        'spec/databases/columns',
+        'spec/databases/values',
+        '--reporters=default',
+        '--runInBand',
+      ]
       const { stderr } = await promisify(execFile)(process.execPath, arguments_, { env }).catch(error => error)
       expect(stderr).toMatch(mysqlUrl ? /Tests: +\d+ passed, \d+ total/ : /Tests: +\d+ skipped, \d+ passed, \d+ total/)
     },

@@ -1,13 +1,13 @@
 import { type DataSource, type EntityMetadata, TableColumn } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
-import { typeOf } from '../databases/open.js'
-import { bytesOf, type ColumnType, type Reject } from '../databases/values/columnType.js'
 import { ValueError } from '../errors.js'
 import type { Json } from '../protocol/messages.js'
+import { typeOf } from './open.js'
+import { bytesOf, type ColumnType, type Reject } from './values/columnType.js'
 
-export { dateToNumber } from '../databases/values/dates.js'
-export { getEntityValue, setEntityValue } from '../databases/values/entityValue.js'
-export { equalValues } from '../databases/values/equalValues.js'
+export { dateToNumber } from './values/dates.js'
+export { getEntityValue, setEntityValue } from './values/entityValue.js'
+export { equalValues } from './values/equalValues.js'
 
 /** How the values of one column travel: cell ⇄ wire ⇄ entity (PROTOCOL.md, Values). */
 export interface ColumnCodec {
