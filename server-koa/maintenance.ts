@@ -62,11 +62,8 @@ function* collectSome(database: Database, { name, table }: Collection, horizon: 
   )
   if (rows.length === 0) return 0
   const ids = rows.map(row => String(row.id))
-  const baseVersions = baseTableOf(table)
-  yield* query(
-    `DELETE FROM ${quote(baseVersions)} WHERE ${database.among(baseVersions, quote(baseVersions), '_sync_id')}`,
-    database.list(ids),
-  )
+  const bases = baseTableOf(table)
+  yield* query(`DELETE FROM ${quote(bases)} WHERE ${database.among(bases, quote(bases), '_sync_id')}`, database.list(ids))
   yield* database.deleteRows(
     'sync_tombstone',
     ['collection', 'id'],

@@ -100,7 +100,7 @@ const stored = (now: number, before: Clock, isExact: boolean): PushOutcome => ({
 })
 
 /** Stores rows that are all new, as in the first push of a client. Gives the stamp; undefined where one of them may be known. */
-function* storeBirths({ database, collections }: ChangeLog, rows: readonly PostedRow[]): Transaction<number | undefined> {
+function* storeNewRows({ database, collections }: ChangeLog, rows: readonly PostedRow[]): Transaction<number | undefined> {
   if (rows.some(r => r.partial || r.value === null)) return
   const groups = groupsOf(rows)
   // a tombstone is a version too, and servers of ours that know there is none keep that
@@ -126,8 +126,8 @@ function* storeBirths({ database, collections }: ChangeLog, rows: readonly Poste
 
 function* storeRows(log: ChangeLog, push: Push, clock: Clock): Transaction<PushOutcome> {
   const { rows, since, seen, compared } = push
-  const createdLocally = yield* storeBirths(log, rows)
-  if (createdLocally !== undefined) return stored(createdLocally, clock, yield* isStoredAsPosted(log, rows, () => NEVER))
+  const inserted = yield* storeNewRows(log, rows)
+  if (inserted !== undefined) return stored(inserted, clock, yield* isStoredAsPosted(log, rows, () => NEVER))
   const versionOf = yield* readVersionsOf(log, rows)
   const staying = yield* readStayingOf(log, rows, versionOf)
   const going = rows.filter(r => !staying.has(r))

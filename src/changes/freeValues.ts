@@ -183,7 +183,7 @@ function decimals(limit: number, scale: number, write: (value: number | string) 
   }
 }
 
-function dates(write: (time: number) => string, transaction: number): KindOfValue {
+function dates(write: (time: number) => string, step: number): KindOfValue {
   return {
     isOrdered: true,
     *values(present, kind) {
@@ -192,8 +192,8 @@ function dates(write: (time: number) => string, transaction: number): KindOfValu
         known.reduce((x, y) => Math.min(x, y), Date.UTC(2000, 0)),
         known.reduce((x, y) => Math.max(x, y), Date.UTC(2000, 0)),
       ]
-      if (kind === 0) for (let t = last + transaction; t < Date.UTC(9999, 0); t += transaction) yield write(t)
-      else if (kind === 1) for (let t = first - transaction; t > Date.UTC(1000, 0); t -= transaction) yield write(t)
+      if (kind === 0) for (let t = last + step; t < Date.UTC(9999, 0); t += step) yield write(t)
+      else if (kind === 1) for (let t = first - step; t > Date.UTC(1000, 0); t -= step) yield write(t)
       else for (;;) yield write(Date.UTC(1971, 0) + Math.floor(Math.random() * 24_000) * DAY + Math.floor(Math.random() * 86_400) * 1000)
     },
   }

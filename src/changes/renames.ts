@@ -80,7 +80,7 @@ function* moveTable(database: Database, was: string, name: string): Transaction<
 // By the property that a column stood for; where that was renamed as well, by what it holds: the copy from before the migration tells.
 function* moveColumns(database: Database, collection: Collection, columns: Known['columns']): Transaction<void> {
   const { table } = collection
-  const baseVersions = yield* database.columnNames(baseTableNameOf(table.name))
+  const kept = yield* database.columnNames(baseTableNameOf(table.name))
   const copied = yield* database.columnNames(copiesOf(table.name))
   const own = yield* database.columnNames(table.name)
   const renamed = new Map<string, string>()
@@ -90,7 +90,7 @@ function* moveColumns(database: Database, collection: Collection, columns: Known
   const key = [...renamed].find(([, column]) => column === table.key)?.[0] ?? table.key
   if (copied.includes(key)) {
     const isNew = (column: string) => own.includes(column) && !copied.includes(column) && ![...renamed.values()].includes(column)
-    for (const gone of copied.filter(c => isGone(c) && baseVersions.includes(c) && !renamed.has(c))) {
+    for (const gone of copied.filter(c => isGone(c) && kept.includes(c) && !renamed.has(c))) {
       for (const column of table.columns.filter(isNew)) {
         const differing = yield* query(
           `SELECT 1 FROM ${quote(table.name)} x JOIN ${quote(copiesOf(table.name))} v ON x.${quote(table.key)} = v.${quote(key)}
@@ -103,7 +103,7 @@ function* moveColumns(database: Database, collection: Collection, columns: Known
     }
   }
   for (const [gone, column] of renamed) {
-    if (baseVersions.includes(gone) && !baseVersions.includes(column)) yield* rename(baseTableNameOf(table.name), gone, column)
+    if (kept.includes(gone) && !kept.includes(column)) yield* rename(baseTableNameOf(table.name), gone, column)
     if (copied.includes(gone) && !copied.includes(column)) yield* rename(copiesOf(table.name), gone, column)
   }
 }

@@ -1,6 +1,7 @@
-// What a database remembers of one server and one collection: how far it has read there, how far it has told, and what it keeps for both.
+// What a database remembers of one server and one collection: how far it has read there, how far it has pushed, and what it keeps for both.
 
 import { baseTableOf, type Database, first, query, queryCells, quote, type Row, type Transaction } from '../databases/database.js'
+import { isKnownSql } from '../databases/knows.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
 import { readIgnored, withoutIgnored } from './ignored.js'
@@ -406,18 +407,11 @@ export const isAllPushed = ({ push, pushedTo }: ServerState, now: number) => !pu
 /** Is the row kept out of pushes, because it waits, or was rejected as it is? */
 export const isHeld = ({ unapplied, rejection, version }: RowState) => unapplied !== undefined || rejection?.stamp === version.stamp
 
-/** SQL for «at or before the place up to which everything was pushed to the server r». */
-export const isUpToSql = (stamp: string, id: string) =>
-  `(${stamp} < r.pushed_stamp OR (${stamp} = r.pushed_stamp AND ${id} <= r.pushed_id))`
-
-/** SQL for «the server knows this base version», of a base version i and a remote r. */
-const KNOWN_BASE = `(${isUpToSql('i._sync_stamp', 'i._sync_id')}
-    OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.server = r.id AND m.stamp = i._sync_stamp))
-  AND NOT EXISTS (SELECT 1 FROM sync_unapplied c WHERE c.server = r.id AND c.id = i._sync_id AND c.unpushed = i._sync_stamp)
-  AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = r.id AND j.id = i._sync_id AND j.stamp = i._sync_stamp)`
+/** SQL for «the server r knows this base version i». */
+const KNOWN_BASE = isKnownSql({ id: 'i._sync_id', stamp: 'i._sync_stamp' })
 
 /** Those of the ids of which versions are kept for the server. */
-export function* readIdsOfImages(
+export function* readIdsOfBases(
   database: Database,
   { table }: Collection,
   { id }: ServerState,
@@ -474,7 +468,7 @@ export function forgetBases(
   return deleteBases(database, collection, versions)
 }
 
-/** Images that were kept for a push which never counted would pass for versions that the server knows, once told has moved on. */
+/** Drops what was kept for a push that never counted: it would pass for versions that the server knows, once more is pushed. */
 export function* dropTentativeBases(database: Database, collection: Collection, server: ServerState): Transaction<void> {
   const rows = yield* query(
     `SELECT i._sync_id, i._sync_stamp FROM ${quote(baseTableOf(collection.table))} i JOIN sync_server r ON r.id = i._sync_server
@@ -487,23 +481,22 @@ export function* dropTentativeBases(database: Database, collection: Collection, 
 /** Drops base versions that are no base any more: older ones, and those of rows that are pushed as they are. */
 export function* pruneBases(database: Database, collection: Collection, server: ServerState): Transaction<void> {
   const { table } = collection
-  const baseVersions = quote(baseTableOf(table))
+  const bases = quote(baseTableOf(table))
   const there = yield* readKinds(collection, server)
   // where the server knows every row as it is, none is a base
   const { now } = yield* database.clock()
   if (isAllPushed(server, now) && !there.unapplied && !there.rejected)
-    return void (yield* query(`DELETE FROM ${baseVersions} WHERE _sync_server = ?`, server.id))
-  const known = (id: string, stamp: string) => KNOWN_BASE.replaceAll('i._sync_stamp', stamp).replaceAll('i._sync_id', id)
+    return void (yield* query(`DELETE FROM ${bases} WHERE _sync_server = ?`, server.id))
   const isRow = `x.${quote(table.key)} = ${database.key(table, 'i._sync_id')}`
   const rows = yield* query(
-    `SELECT i._sync_id, i._sync_stamp FROM ${baseVersions} i JOIN sync_server r ON r.id = i._sync_server
+    `SELECT i._sync_id, i._sync_stamp FROM ${bases} i JOIN sync_server r ON r.id = i._sync_server
       WHERE r.id = ?1 AND ${KNOWN_BASE} AND (
-        EXISTS (SELECT 1 FROM ${baseVersions} n
+        EXISTS (SELECT 1 FROM ${bases} n
                  WHERE n._sync_server = ?1 AND n._sync_id = i._sync_id AND n._sync_stamp > i._sync_stamp
-                   AND ${known('n._sync_id', 'n._sync_stamp')})
-        OR EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isRow} AND ${known('i._sync_id', 'x."_lastChange"')})
+                   AND ${isKnownSql({ id: 'n._sync_id', stamp: 'n._sync_stamp' })})
+        OR EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isRow} AND ${isKnownSql({ id: 'i._sync_id', stamp: 'x."_lastChange"' })})
         OR EXISTS (SELECT 1 FROM sync_tombstone t
-                    WHERE t.collection = ?2 AND t.id = i._sync_id AND ${known('i._sync_id', 't.stamp')})
+                    WHERE t.collection = ?2 AND t.id = i._sync_id AND ${isKnownSql({ id: 'i._sync_id', stamp: 't.stamp' })})
         OR (NOT EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isRow})
             AND NOT EXISTS (SELECT 1 FROM sync_tombstone t WHERE t.collection = ?2 AND t.id = i._sync_id)))`,
     server.id,

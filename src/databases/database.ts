@@ -59,7 +59,7 @@ export interface TransactionOptions {
   readonly durable?: boolean
   /** Part of the set-up: it runs while the schema is being changed, when others wait. */
   readonly setUp?: boolean
-  /** The clock is not marked, for it is not there yet. */
+  /** Capture is not bypassed, for the clock, which says so, is not there yet. */
   readonly withCapture?: boolean
 }
 

@@ -104,14 +104,14 @@ export function readFeedAnswer(body: unknown): FeedAnswer {
     ...optional(answer, 'full', isBoolean, 'true or false'),
     ...optional(answer, 'reset', isReset, 'a known reason'),
     ...optional(answer, 'unknown', isTexts, 'a list of paths'),
-    ...(isPushed(answer, 'properties') && { properties: readByPath(answer, 'properties', readTexts) }),
+    ...(isThere(answer, 'properties') && { properties: readByPath(answer, 'properties', readTexts) }),
   }
 }
 
 /** An answer to a POST to the feed that was stored. Throws MalformedAnswerError. */
 export function readFeedPushAnswer(body: unknown): FeedPushAnswer {
   const answer = asAnswer(body)
-  return { ...readStored(body), ...(isPushed(answer, 'ignored') && { ignored: readByPath(answer, 'ignored', readTexts) }) }
+  return { ...readStored(body), ...(isThere(answer, 'ignored') && { ignored: readByPath(answer, 'ignored', readTexts) }) }
 }
 
 /** As `isStaleAnswer`, of the feed. */
@@ -142,7 +142,7 @@ function readTexts(texts: unknown, name: string): string[] {
 }
 
 // null says the same as absent
-const isPushed = (answer: WireRow, name: string) => (own(answer, name) ?? undefined) !== undefined
+const isThere = (answer: WireRow, name: string) => (own(answer, name) ?? undefined) !== undefined
 
 // ---------------------------------------------------------------- rows and members
 

@@ -74,7 +74,7 @@ export class ReportBuilder {
     return this.build().pushed
   }
 
-  tell(phase: Phase): void {
+  emit(phase: Phase): void {
     this.onProgress({ ...this.about, phase, report: this.build() })
   }
 

@@ -5,17 +5,17 @@ interface Run<T> {
   readonly result: Promise<T>
   /** Aborted when nobody waits for it any more. */
   readonly controller: AbortController
-  unapplied: number
+  callers: number
 }
 
-/** Starts a pass, given the signal that ends it and its callers' wishes. */
+/** Starts a pass, given the signal that ends it and the options of its callers. */
 export type Start<T, W> = (signal: AbortSignal, options: W) => Promise<T>
 
 export class SingleFlight<T, W> {
   #running: Run<T> | undefined
   #next: { run: Run<T>; options: W } | undefined
 
-  /** `combine` makes one of the wishes of two callers who share a pass; without it the latest caller's count. */
+  /** `combine` makes one of the options of two callers who share a pass; without it the latest caller's count. */
   constructor(
     private readonly start: Start<T, W>,
     private readonly combine: (earlier: W, later: W) => W = (_, later) => later,
@@ -49,10 +49,10 @@ export class SingleFlight<T, W> {
     const controller = new AbortController()
     const result = before.then(async () => {
       const options = begin()
-      if (run.unapplied === 0) throw new DOMException('Nobody waits for this sync any more.', 'AbortError')
+      if (run.callers === 0) throw new DOMException('Nobody waits for this sync any more.', 'AbortError')
       return await this.start(controller.signal, options)
     })
-    const run: Run<T> = { result, controller, unapplied: 0 }
+    const run: Run<T> = { result, controller, callers: 0 }
     const end = () => {
       if (this.#running === run && !this.#next) this.#running = undefined
     }
@@ -61,10 +61,10 @@ export class SingleFlight<T, W> {
   }
 
   #wait(run: Run<T>, signal: AbortSignal | undefined): Promise<T> {
-    run.unapplied++
+    run.callers++
     return new Promise((resolve, reject) => {
       const abort = () => {
-        if (--run.unapplied === 0 && this.#running === run) run.controller.abort(signal?.reason)
+        if (--run.callers === 0 && this.#running === run) run.controller.abort(signal?.reason)
         reject(signal?.reason)
       }
       signal?.addEventListener('abort', abort, { once: true })

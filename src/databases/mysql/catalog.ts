@@ -1,7 +1,7 @@
 // What MySQL and MariaDB say about tables: columns, foreign keys, triggers.
 
 import { ownName, query, type Table, type Transaction } from '../database.js'
-import { CAPTURE_BYPASS } from '../sqlite/triggers.js'
+import { TRIGGER_MARK } from '../knows.js'
 import { literal } from './connection.js'
 
 export interface Column {
@@ -130,7 +130,7 @@ export function* readTriggers(): Transaction<Map<string, Map<string, string>>> {
   const rows = yield* query(
     `SELECT t.EVENT_OBJECT_TABLE AS "table", t.TRIGGER_NAME AS name, t.ACTION_STATEMENT AS body
        FROM information_schema.TRIGGERS t
-      WHERE t.TRIGGER_SCHEMA = DATABASE() AND t.ACTION_STATEMENT LIKE '%${CAPTURE_BYPASS}%'`,
+      WHERE t.TRIGGER_SCHEMA = DATABASE() AND t.ACTION_STATEMENT LIKE '%${TRIGGER_MARK}%'`,
   )
   const triggers = new Map<string, Map<string, string>>()
   for (const row of rows) {

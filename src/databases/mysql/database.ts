@@ -30,8 +30,8 @@ import {
   type TransactionOptions,
   type UniqueIndex,
 } from '../database.js'
+import { TRIGGER_MARK } from '../knows.js'
 import { delay, SchemaChanges } from '../schemaChanges.js'
-import { CAPTURE_BYPASS } from '../sqlite/triggers.js'
 import {
   asId,
   asKey,
@@ -574,13 +574,13 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       if (unseen !== undefined) throw new SyncConfigurationError(`The table ${table.name} cannot be synced on MySQL or MariaDB: ${unseen}`)
       yield* makeTables()
       const kept = catalog.columns.get(baseTableOf(table))
-      const baseVersions = areAligned(table, own, kept) ? { gained: [], isNew: false } : yield* makeBaseTable(table, own, kept)
+      const aligned = areAligned(table, own, kept) ? { gained: [], isNew: false } : yield* makeBaseTable(table, own, kept)
       if (!catalog.guarded.has(table.name)) yield* makeGuard(table, own)
       let triggersWereGone = yield* alignTriggers(catalog, table.name, tables)
       for (const ancestor of unsyncedAncestors(catalog, table.name)) {
         if (yield* alignTriggers(catalog, ancestor, tables)) triggersWereGone = true
       }
-      return { missing: undefined, ...baseVersions, triggersWereGone }
+      return { missing: undefined, ...aligned, triggersWereGone }
     },
 
     *columnNames(table) {
@@ -679,7 +679,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     *mayChange({ name }) {
       const own = yield* first(
         `SELECT 1 AS one FROM information_schema.TRIGGERS t
-          WHERE t.TRIGGER_SCHEMA = DATABASE() AND t.EVENT_OBJECT_TABLE = ? AND t.ACTION_TIMING = 'BEFORE' AND t.ACTION_STATEMENT NOT LIKE '%${CAPTURE_BYPASS}%' LIMIT 1`,
+          WHERE t.TRIGGER_SCHEMA = DATABASE() AND t.EVENT_OBJECT_TABLE = ? AND t.ACTION_TIMING = 'BEFORE' AND t.ACTION_STATEMENT NOT LIKE '%${TRIGGER_MARK}%' LIMIT 1`,
         name,
       )
       return own !== undefined

@@ -8,7 +8,7 @@
 // the table that it stands on: of rows that a table's own foreign key takes along, images and tombstones are written directly.
 
 import { baseTableOf, ownName, type Table } from '../database.js'
-import { CAPTURE_BYPASS, knows } from '../sqlite/triggers.js'
+import { isKnownOrInPushSql, TRIGGER_MARK } from '../knows.js'
 import { asId, type Catalog, type Column, differs, type ForeignKey, reaches } from './catalog.js'
 import { identifier, literal } from './connection.js'
 
@@ -22,17 +22,17 @@ export function keepBase(
   table: Table,
   source: { id: string; stamp: string; cell: (column: string) => string; from?: string; where?: string; with?: string },
 ): string {
-  const baseVersions = identifier(baseTableOf(table))
+  const bases = identifier(baseTableOf(table))
   const columns = table.columns.map(identifier)
   // the first base version of a version is the true one
-  const first = columns.map(c => `${baseVersions}.${c} = IF(${baseVersions}._sync_removed, VALUES(${c}), ${baseVersions}.${c}), `)
-  return `INSERT INTO ${baseVersions} (_sync_server, _sync_id, _sync_stamp, _sync_removed${columns.map(c => `, ${c}`).join('')})
+  const first = columns.map(c => `${bases}.${c} = IF(${bases}._sync_removed, VALUES(${c}), ${bases}.${c}), `)
+  return `INSERT INTO ${bases} (_sync_server, _sync_id, _sync_stamp, _sync_removed${columns.map(c => `, ${c}`).join('')})
       ${source.with ?? ''}SELECT r.id, ${source.id}, ${source.stamp}, 0${table.columns.map(c => `, ${source.cell(c)}`).join('')}
         FROM sync_server r${source.from ?? ''}
         WHERE r.collection = ${literal(table.name)} AND ${source.where ?? ''}
-      ${knows(source.id, source.stamp)}
+      ${isKnownOrInPushSql(source)}
         LOCK IN SHARE MODE
-      ON DUPLICATE KEY UPDATE ${first.join('')}${baseVersions}._sync_removed = 0`
+      ON DUPLICATE KEY UPDATE ${first.join('')}${bases}._sync_removed = 0`
 }
 
 /** Keeps what stood at an id before a row was made there, a tombstone or nothing, for every server that knows it: born here (law 10). */
@@ -41,7 +41,7 @@ export function keepAbsentBase(table: Table, id: string, { from = '', where = ''
       SELECT r.id, ${id}, coalesce(t.stamp, 0), 1
         FROM ${from}sync_server r LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
         WHERE r.collection = ${literal(table.name)} AND ${where}
-      ${knows(id, 'coalesce(t.stamp, 0)')}
+      ${isKnownOrInPushSql({ id, stamp: 'coalesce(t.stamp, 0)' })}
         LOCK IN SHARE MODE
       ON DUPLICATE KEY UPDATE _sync_removed = 1`
 }
@@ -102,10 +102,10 @@ export function triggersOf(catalog: Catalog, table: string, tables: readonly Tab
     const writeTombstone = (at: string) => `INSERT INTO sync_tombstone (collection, id, stamp) VALUES (${collection}, ${oldId}, ${at})
         ON DUPLICATE KEY UPDATE stamp = VALUES(stamp);`
     // with a lock, or an old snapshot would hide a server that was opened since
-    const isPushed = `EXISTS (SELECT 1 FROM sync_server WHERE collection = ${collection} LOCK IN SHARE MODE)`
-    const keepOld = `IF ${isPushed} THEN ${baseVersion}; END IF;`
+    const hasServer = `EXISTS (SELECT 1 FROM sync_server WHERE collection = ${collection} LOCK IN SHARE MODE)`
+    const keepOld = `IF ${hasServer} THEN ${baseVersion}; END IF;`
     const createdLocally = [
-      `IF ${isPushed} THEN ${keepAbsentBase(synced, newId)}; END IF;`,
+      `IF ${hasServer} THEN ${keepAbsentBase(synced, newId)}; END IF;`,
       `DELETE FROM sync_tombstone WHERE collection = ${collection} AND id = ${newId};`,
     ]
     bodies.push(
@@ -132,7 +132,7 @@ export function triggersOf(catalog: Catalog, table: string, tables: readonly Tab
 
 function triggerOf(table: string, event: Event, statements: readonly string[]): Trigger {
   const name = ownName(`sync_${event.toLowerCase().replace(' ', '_')}_`, table)
-  const body = `BEGIN ${CAPTURE_BYPASS}\n  IF @sync_bypass IS NULL THEN\n    ${statements.join('\n    ')}\n  END IF;\nEND`
+  const body = `BEGIN ${TRIGGER_MARK}\n  IF @sync_bypass IS NULL THEN\n    ${statements.join('\n    ')}\n  END IF;\nEND`
   return { name, body, sql: `CREATE TRIGGER ${identifier(name)} ${event} ON ${identifier(table)} FOR EACH ROW ${body}` }
 }
 

@@ -17,11 +17,11 @@ import {
   type Target,
   type Transaction,
 } from '../database.js'
-import { text } from '../sqlite/triggers.js'
+import { text } from '../knows.js'
 import { codeOf } from './errors.js'
 import { bypassCapture, type ColumnInfo, classOf, readColumns, SUFFIX, TABLES } from './tables.js'
 import { postgresTransactions } from './transaction.js'
-import { CAPTURE_BYPASS, type Capture, captureOf, idOf, keepAbsentBase, keepBase, type Place } from './triggers.js'
+import { type Capture, captureOf, idOf, keepAbsentBase, keepBase, type Place, TRIGGER_MARK } from './triggers.js'
 
 const NOW = '(SELECT now FROM sync_clock)'
 const WALL_CLOCK = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
@@ -174,7 +174,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
       `SELECT quote_ident(t.tgname) || ' ON ' || t.tgrelid::regclass AS trigger
          FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid
         WHERE NOT t.tgisinternal AND p.prosrc LIKE ? AND p.pronamespace = CAST(quote_ident(current_schema()) AS regnamespace)`,
-      `${CAPTURE_BYPASS}%`,
+      `${TRIGGER_MARK}%`,
     )
     for (const { trigger } of rows) yield* query(`DROP TRIGGER ${trigger}`)
   }
@@ -183,12 +183,12 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
 
   /** Brings the table of base versions in line with the entity's; `gained`: columns that it did not have. */
   function* alignBaseTable(table: Table, own: ReadonlyMap<string, ColumnInfo>): Transaction<{ gained: string[]; isNew: boolean }> {
-    const baseVersions = quote(baseTableOf(table))
+    const bases = quote(baseTableOf(table))
     const kept = yield* columnsNow(baseTableOf(table))
     const baseTypeOf = (column: string) => (own.get(column) as ColumnInfo).baseType
     if (kept.size === 0) {
       const columns = table.columns.map(c => `${quote(c)} ${baseTypeOf(c)},`)
-      yield* query(`CREATE TABLE ${baseVersions} (
+      yield* query(`CREATE TABLE ${bases} (
         _sync_server BIGINT NOT NULL, _sync_id TEXT COLLATE "C" NOT NULL, _sync_stamp BIGINT NOT NULL, _sync_removed SMALLINT NOT NULL,
         ${columns.join(' ')} PRIMARY KEY (_sync_server, _sync_id, _sync_stamp))`)
       catalog.delete(baseTableOf(table))
@@ -197,12 +197,12 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     const gained: string[] = []
     for (const column of kept.keys())
       if (!/^_sync_(server|id|stamp|removed)$/.test(column) && !table.columns.includes(column))
-        yield* query(`ALTER TABLE ${baseVersions} DROP COLUMN ${quote(column)}`)
+        yield* query(`ALTER TABLE ${bases} DROP COLUMN ${quote(column)}`)
     for (const column of table.columns) {
       if (kept.get(column)?.baseType === baseTypeOf(column)) continue
-      if (kept.has(column) && (yield* hasNewType(baseVersions, column, own.get(column) as ColumnInfo))) continue
-      if (kept.has(column)) yield* query(`ALTER TABLE ${baseVersions} DROP COLUMN ${quote(column)}`)
-      yield* addBaseColumn(baseVersions, column, own.get(column) as ColumnInfo)
+      if (kept.has(column) && (yield* hasNewType(bases, column, own.get(column) as ColumnInfo))) continue
+      if (kept.has(column)) yield* query(`ALTER TABLE ${bases} DROP COLUMN ${quote(column)}`)
+      yield* addBaseColumn(bases, column, own.get(column) as ColumnInfo)
       gained.push(column)
     }
     catalog.delete(baseTableOf(table))
@@ -210,13 +210,13 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
   }
 
   // False where the values that are there cannot be of the new type.
-  function* hasNewType(baseVersions: string, column: string, { baseType }: ColumnInfo): Transaction<boolean> {
+  function* hasNewType(bases: string, column: string, { baseType }: ColumnInfo): Transaction<boolean> {
     const collation = baseType.split(' COLLATE ')[1]
     const type = typeOf({ baseType })
     try {
       yield* savepoint(() =>
         query(
-          `ALTER TABLE ${baseVersions} ALTER COLUMN ${quote(column)} TYPE ${type}${collation ? ` COLLATE ${collation}` : ''}
+          `ALTER TABLE ${bases} ALTER COLUMN ${quote(column)} TYPE ${type}${collation ? ` COLLATE ${collation}` : ''}
              USING CAST(CAST(${quote(column)} AS text) AS ${type})`,
         ),
       )
@@ -228,11 +228,11 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
   }
 
   // The rows that were there before the column got its default with it, and so do their base versions; a sequence has none for them.
-  function* addBaseColumn(baseVersions: string, column: string, { baseType, fallback }: ColumnInfo): Transaction<void> {
+  function* addBaseColumn(bases: string, column: string, { baseType, fallback }: ColumnInfo): Transaction<void> {
     const type = typeOf({ baseType })
     const given = fallback === null || /nextval\(/.test(fallback) ? undefined : `CAST((${fallback}) AS ${type})`
-    yield* query(`ALTER TABLE ${baseVersions} ADD COLUMN ${quote(column)} ${baseType}${given ? ` DEFAULT ${given}` : ''}`)
-    if (given) yield* query(`ALTER TABLE ${baseVersions} ALTER COLUMN ${quote(column)} DROP DEFAULT`)
+    yield* query(`ALTER TABLE ${bases} ADD COLUMN ${quote(column)} ${baseType}${given ? ` DEFAULT ${given}` : ''}`)
+    if (given) yield* query(`ALTER TABLE ${bases} ALTER COLUMN ${quote(column)} DROP DEFAULT`)
   }
 
   const copyOf = (table: Table) => copiesOf(table.name)
@@ -295,7 +295,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
     query(
       `SELECT g.tgname AS trigger, g.tgenabled AS enabled FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
         WHERE g.tgrelid = ${classOf('?')} AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND p.prosrc NOT LIKE ?`,
-      ...[table.name, `${CAPTURE_BYPASS}%`],
+      ...[table.name, `${TRIGGER_MARK}%`],
     )
 
   // ---------------------------------------------------------------- the clock
@@ -416,10 +416,10 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
         throw new SyncConfigurationError(
           `The table ${table.name} cannot be synced: ${present.heirs.join(', ')} inherits from it, so that its rows are seen there, but nobody sees them change; use partitions instead.`,
         )
-      const baseVersions = yield* alignBaseTable(table, own)
+      const aligned = yield* alignBaseTable(table, own)
       const intact = isIntact(table, present)
       if (!intact) yield* makeTriggers(table, present)
-      return { missing: undefined, ...baseVersions, triggersWereGone: !intact && present.triggers.size === 0 }
+      return { missing: undefined, ...aligned, triggersWereGone: !intact && present.triggers.size === 0 }
     },
 
     *columnNames(table) {
@@ -496,7 +496,7 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
                          WHERE (g.tgrelid = c.oid OR g.tgrelid IN (SELECT t.relid FROM pg_partition_tree(c.oid) t))
                            AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND p.prosrc NOT LIKE ?) AS may_skip
            FROM pg_class c WHERE c.oid = ${classOf('?')}`,
-        ...[`${CAPTURE_BYPASS}%`, name],
+        ...[`${TRIGGER_MARK}%`, name],
       )
       return row?.may_skip === true
     },

@@ -8,8 +8,8 @@
 // The functions run as their owner: a role that may write to the table needs no right to our tables.
 
 import { baseTableOf, quote, type Table } from '../database.js'
+import { isKnownOrInPushSql, text } from '../knows.js'
 import { fingerprint, shortName } from '../names.js'
-import { knows, text } from '../sqlite/triggers.js'
 
 /** Where the tables live. */
 export interface Place {
@@ -21,7 +21,7 @@ export interface Place {
 }
 
 /** What a function begins with that is ours, and of which version. */
-export const CAPTURE_BYPASS = '/* typeorm-sync '
+export const TRIGGER_MARK = '/* typeorm-sync '
 
 /** SQL for the key of a row as an id. */
 export const idOf = (table: Table, alias: string) => `(CAST(${alias}.${quote(table.key)} AS text) COLLATE "C")`
@@ -36,7 +36,7 @@ export function keepBase(
     SELECT r.id, ${source.id}, ${source.stamp}, 0${table.columns.map(c => `, ${source.cell(c)}`).join('')}
       FROM sync_server r CROSS JOIN ${source.from}
       WHERE r.collection = ${text(table.name)} AND ${source.where ?? ''}
-      ${knows(source.id, source.stamp)}
+      ${isKnownOrInPushSql(source)}
     ON CONFLICT (_sync_server, _sync_id, _sync_stamp) DO UPDATE
       SET _sync_removed = 0${columns.map(c => `, ${c} = excluded.${c}`).join('')}
       WHERE i._sync_removed = 1`
@@ -48,7 +48,7 @@ export function keepAbsentBase(table: Table, id: string, from: string, where = '
     SELECT r.id, ${id}, coalesce(t.stamp, 0), 1
       FROM sync_server r CROSS JOIN ${from} LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
       WHERE r.collection = ${text(table.name)} AND ${where}
-      ${knows(id, 'coalesce(t.stamp, 0)')}
+      ${isKnownOrInPushSql({ id, stamp: 'coalesce(t.stamp, 0)' })}
     ON CONFLICT (_sync_server, _sync_id, _sync_stamp) DO UPDATE SET _sync_removed = 1`
 }
 
@@ -66,7 +66,7 @@ export function captureOf(table: Table, place: Place, wallClock: string): Captur
   const collection = text(table.name)
   const setting = text(`typeorm_sync.stamp_${place.suffix}`)
   const stamp = `CAST(current_setting(${setting}) AS bigint)`
-  const isPushed = `EXISTS (SELECT 1 FROM sync_server r WHERE r.collection = ${collection})`
+  const hasServer = `EXISTS (SELECT 1 FROM sync_server r WHERE r.collection = ${collection})`
   const isThere = (alias: string) => `EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = ${alias}.${key})`
 
   const keepOld = (from: string) =>
@@ -96,29 +96,29 @@ export function captureOf(table: Table, place: Place, wallClock: string): Captur
   END`
   // an application's trigger for the same rows may have removed one meanwhile, or made it again: what stands there in the end is what counts
   const inserted = `BEGIN
-    IF ${isPushed} THEN ${keepNothing('sync_new')}; END IF;
+    IF ${hasServer} THEN ${keepNothing('sync_new')}; END IF;
     ${dropTombstone('sync_new')};
     RETURN NULL;
   END`
   // transition tables do not tell which old row became which new one
   const updated = `BEGIN
-    IF ${isPushed} THEN ${keepOld('sync_old')}; END IF;
+    IF ${hasServer} THEN ${keepOld('sync_old')}; END IF;
     IF EXISTS ${keysIn('sync_old', 'sync_new')} THEN
       ${writeTombstone(keysIn('sync_old', 'sync_new'), `NOT ${isThere('o')}`)};
-      IF ${isPushed} THEN ${keepNothing(keysIn('sync_new', 'sync_old'))}; END IF;
+      IF ${hasServer} THEN ${keepNothing(keysIn('sync_new', 'sync_old'))}; END IF;
       ${dropTombstone(keysIn('sync_new', 'sync_old'))};
     END IF;
     RETURN NULL;
   END`
   const deleted = `BEGIN
-    IF ${isPushed} THEN ${keepOld('sync_old')}; END IF;
+    IF ${hasServer} THEN ${keepOld('sync_old')}; END IF;
     ${writeTombstone('sync_old', `NOT ${isThere('o')}`)};
     RETURN NULL;
   END`
   // of a partition alone, perhaps
   const truncated = `DECLARE emptied text := format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
   BEGIN
-    IF ${isPushed} THEN EXECUTE replace(${text(keepOld('sync_emptied'))}, 'sync_emptied', emptied); END IF;
+    IF ${hasServer} THEN EXECUTE replace(${text(keepOld('sync_emptied'))}, 'sync_emptied', emptied); END IF;
     EXECUTE replace(${text(writeTombstone('sync_emptied', 'true'))}, 'sync_emptied', emptied);
     RETURN NULL;
   END`
@@ -158,7 +158,7 @@ export function captureOf(table: Table, place: Place, wallClock: string): Captur
   })
   return {
     functions: definitions.flatMap(({ procedure, body, options, version }) => [
-      `CREATE OR REPLACE FUNCTION ${procedure} RETURNS trigger LANGUAGE plpgsql ${options} AS ${text(`${CAPTURE_BYPASS}${version} */ ${body}`)}`,
+      `CREATE OR REPLACE FUNCTION ${procedure} RETURNS trigger LANGUAGE plpgsql ${options} AS ${text(`${TRIGGER_MARK}${version} */ ${body}`)}`,
       // whoever may call it could hang it on a table of his own
       `REVOKE ALL ON FUNCTION ${procedure} FROM PUBLIC`,
     ]),

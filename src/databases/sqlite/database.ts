@@ -23,12 +23,13 @@ import {
   type TransactionOptions,
   type UniqueIndex,
 } from '../database.js'
+import { TRIGGER_MARK } from '../knows.js'
 import { delay, SchemaChanges } from '../schemaChanges.js'
 import { type Connection, connectionOf, type SqliteDriver } from './connection.js'
 import { constraintError, failure, isBusy } from './errors.js'
 import { MANY, maySkip, textsFor } from './many.js'
 import { TABLES } from './tables.js'
-import { baseTable, CAPTURE_BYPASS, type IndexedColumn, keepAbsentBase, keepBase, triggersOf } from './triggers.js'
+import { baseTable, type IndexedColumn, keepAbsentBase, keepBase, triggersOf } from './triggers.js'
 
 const NOW = '(SELECT now FROM sync_clock)'
 const WALL_CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
@@ -217,7 +218,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
   function* presentTriggers(table?: Table): Transaction<Map<string, string>> {
     const rows = yield* query(
       `SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND sql LIKE ?${table ? ' AND tbl_name = ?' : ''}`,
-      `%${CAPTURE_BYPASS}%`,
+      `%${TRIGGER_MARK}%`,
       ...(table ? [table.name] : []),
     )
     return new Map(rows.map(row => [String(row.name), String(row.sql)]))
@@ -386,14 +387,14 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
       const present = yield* presentTriggers(table)
       const intact = sameTriggers(expected, present)
       const aligned = yield* hasBaseTable(table)
-      const baseVersions = { gained: [] as string[], isNew: false }
+      const state = { gained: [] as string[], isNew: false }
       if (!intact || !aligned) {
         // SQLite would rewrite triggers that name a table which is renamed
         for (const name of present.keys()) yield* query(`DROP TRIGGER ${quote(name)}`)
-        if (!aligned) Object.assign(baseVersions, yield* makeBaseTable(table))
+        if (!aligned) Object.assign(state, yield* makeBaseTable(table))
         for (const sql of expected.values()) yield* query(sql)
       }
-      return { missing: undefined, ...baseVersions, triggersWereGone: present.size < expected.size }
+      return { missing: undefined, ...state, triggersWereGone: present.size < expected.size }
     },
 
     *columnNames(table) {
@@ -465,7 +466,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     *pastTriggers(table, body) {
       const triggers = yield* query(
         `SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(?) AND sql NOT LIKE ? ORDER BY rowid`,
-        ...[table.name, `%${CAPTURE_BYPASS}%`],
+        ...[table.name, `%${TRIGGER_MARK}%`],
       )
       for (const { name } of triggers) yield* query(`DROP TRIGGER ${quote(String(name))}`)
       yield* body()

@@ -1,7 +1,7 @@
 // Many rows with one statement: a statement for each costs several times as much.
 
 import { first, type Transaction } from '../database.js'
-import { CAPTURE_BYPASS } from './triggers.js'
+import { TRIGGER_MARK } from '../knows.js'
 
 export const MANY = 400
 
@@ -35,7 +35,7 @@ export function* maySkip(table: string): Transaction<boolean> {
   const all = 'SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master'
   const own = `SELECT 1 FROM (${all}) WHERE lower(tbl_name) = lower(?) AND
     (type = 'trigger' AND sql NOT LIKE ? OR type = 'table' AND sql LIKE '% ON CONFLICT %') LIMIT 1`
-  return (yield* first(own, table, `%${CAPTURE_BYPASS}%`)) !== undefined
+  return (yield* first(own, table, `%${TRIGGER_MARK}%`)) !== undefined
 }
 
 /** Do rows of the table need others of it, by way of whatever tables? SQLite would go from one to the next, and no further than 1000. */

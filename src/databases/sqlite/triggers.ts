@@ -5,22 +5,9 @@
 // application's own conflict clause would override it, where it does not override ON CONFLICT … DO UPDATE.
 
 import { baseTableOf, quote, type Table } from '../database.js'
+import { isKnownOrInPushSql, TRIGGER_MARK, text } from '../knows.js'
 
-export const CAPTURE_BYPASS = '/* typeorm-sync */'
-
-export const text = (value: string) => `'${value.replaceAll("'", "''")}'`
 export const baseTable = (table: Table) => quote(baseTableOf(table))
-
-/** Of a server `r`: does it know the version (id, stamp) of the collection, or is it being told it? */
-export function knows(id: string, stamp: string): string {
-  return `(
-        ${stamp} < r.pushed_stamp OR (${stamp} = r.pushed_stamp AND ${id} <= r.pushed_id)
-        OR (r.push_key IS NOT NULL AND (${stamp} < r.push_stamp OR (${stamp} = r.push_stamp AND ${id} <= r.push_id)))
-        OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.server = r.id AND m.stamp = ${stamp})
-      )
-      AND NOT EXISTS (SELECT 1 FROM sync_unapplied c WHERE c.server = r.id AND c.id = ${id} AND c.unpushed = ${stamp})
-      AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = r.id AND j.id = ${id} AND j.stamp = ${stamp})`
-}
 
 /** Keeps the version that `source` names as a base version, for every server that knows it. */
 export function keepBase(
@@ -32,20 +19,20 @@ export function keepBase(
     SELECT r.id, ${source.id}, ${source.stamp}, 0${table.columns.map(c => `, ${source.cell(c)}`).join('')}
       FROM sync_server r${source.from ?? ''}
       WHERE r.collection = ${text(table.name)} AND ${source.where ?? ''}
-      ${knows(source.id, source.stamp)}
+      ${isKnownOrInPushSql(source)}
     ON CONFLICT (_sync_server, _sync_id, _sync_stamp) DO UPDATE
       SET _sync_removed = 0${columns.map(c => `, ${c} = excluded.${c}`).join('')}
-      WHERE _sync_removed -- the first image of a row is the true one: an application's trigger may have changed the row once more since
+      WHERE _sync_removed -- the first base version of a row is the true one: an application's trigger may have changed the row once more since
     `
 }
 
-/** Keeps what stood at an id before a row was made there, a tombstone or nothing, for every server that knows it: born here (law 10). */
+/** Keeps what stood at an id before a row was made there, a tombstone or nothing, for every server that knows it: the row was created locally (law 10). */
 export function keepAbsentBase(table: Table, id: string, { from = '', where = '' } = {}): string {
   return `INSERT INTO ${baseTable(table)} (_sync_server, _sync_id, _sync_stamp, _sync_removed)
     SELECT r.id, ${id}, coalesce(t.stamp, 0), 1
       FROM ${from}sync_server r LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
       WHERE r.collection = ${text(table.name)} AND ${where}
-      ${knows(id, 'coalesce(t.stamp, 0)')}
+      ${isKnownOrInPushSql({ id, stamp: 'coalesce(t.stamp, 0)' })}
     ON CONFLICT (_sync_server, _sync_id, _sync_stamp) DO UPDATE SET _sync_removed = 1`
 }
 
@@ -135,7 +122,7 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
   return new Map(
     Object.entries(triggers).map(([event, body]) => {
       const trigger = `sync_${event}_${table.name}` // this way round no two tables have one name in common
-      return [trigger, `CREATE TRIGGER ${quote(trigger)} ${CAPTURE_BYPASS} ${body}\n  END`]
+      return [trigger, `CREATE TRIGGER ${quote(trigger)} ${TRIGGER_MARK} ${body}\n  END`]
     }),
   )
 }

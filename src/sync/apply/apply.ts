@@ -18,7 +18,7 @@ import {
   isInPush,
   keepBases,
   type RowState,
-  readIdsOfImages,
+  readIdsOfBases,
   readKinds,
   type UnappliedReason,
 } from '../../changes/servers.js'
@@ -96,7 +96,7 @@ export function* applyTogether(parts: readonly Part[], stamp: TransactionStamp):
     const placed = rows.filter(r => r.exchange === exchange && !unapplied.has(r))
     const moves = yield* findContestedMoves(exchange, placed)
     for (const row of placed) {
-      if (moves.has(row.state.id)) yield* wait(exchange, row.taken, row.state, row.remote, 'cycle')
+      if (moves.has(row.state.id)) yield* defer(exchange, row.taken, row.state, row.remote, 'cycle')
       else applicable.push(row)
     }
   }
@@ -216,7 +216,7 @@ function* applyUnread(exchange: Exchange, left: Map<string, Update>, taken: Appl
   const { unapplied, rejected, ignored, baseVersions } = yield* readKinds(collection, server)
   if (unapplied || rejected || ignored || (yield* database.mayChange(table)) || (yield* hasOtherServers(collection, server.id))) return
   // of a row that was changed here the server's version is kept
-  const changed = baseVersions ? yield* readIdsOfImages(database, collection, server, [...left.keys()]) : new Set()
+  const changed = baseVersions ? yield* readIdsOfBases(database, collection, server, [...left.keys()]) : new Set()
   const whole = [...left.values()].filter(
     (u): u is Update & { value: WireRow } => u.value !== null && !changed.has(u.id) && isWhole(collection, u.id, u.value),
   )
@@ -347,7 +347,7 @@ function* deferAll(exchange: Exchange, taken: Applied, rows: readonly ToDefer[])
   for (const { state, reason } of rows) taken[ASKED.has(reason) ? 'contested' : 'unapplied'].add(state.id)
 }
 
-const wait = (exchange: Exchange, taken: Applied, state: RowState, remote: WireRow | null, reason: UnappliedReason) =>
+const defer = (exchange: Exchange, taken: Applied, state: RowState, remote: WireRow | null, reason: UnappliedReason) =>
   deferAll(exchange, taken, [{ state, remote, reason }])
 
 // A child of a parent that was removed here is contested: whoever takes it takes the parent back. Otherwise the parent has not come yet. Given so
@@ -392,7 +392,7 @@ function* applyOrDefer(log: ChangeLog, candidates: readonly Candidate[], stamp: 
     change: changeOf(0),
     store: some => applyAllDecided(log, some, stamp),
     stored: count,
-    fail: ({ exchange, taken, state, remote }, error) => wait(exchange, taken, state, remote, reasonOf(error)),
+    fail: ({ exchange, taken, state, remote }, error) => defer(exchange, taken, state, remote, reasonOf(error)),
   })
 }
 
@@ -476,8 +476,8 @@ function* applyAllDecided(log: ChangeLog, resolved: readonly Candidate[], stamp:
   for (const [exchange, some] of groups) {
     const stored = some.filter(c => remote.has(c)).map(changeOf(agreed))
     if (stored.length) yield* pushWhatTriggersChanged(exchange, stored, agreed)
-    const pushedTo = some.filter(c => ours.has(c)).map(c => ({ id: c.state.id, value: c.remote }))
-    yield* keepBases(database, exchange.collection, exchange.server, pushedTo, agreed)
+    const bases = some.filter(c => ours.has(c)).map(c => ({ id: c.state.id, value: c.remote }))
+    yield* keepBases(database, exchange.collection, exchange.server, bases, agreed)
   }
 }
 
@@ -546,7 +546,7 @@ function* removeOrDefer(exchange: Exchange, removals: readonly Candidate[], stam
     for (const { taken } of removals) taken.stored++
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error
-    if (removals.length === 1) return yield* wait(exchange, only.taken, only.state, only.remote, 'children-exist')
+    if (removals.length === 1) return yield* defer(exchange, only.taken, only.state, only.remote, 'children-exist')
     const middle = removals.length >> 1
     yield* removeOrDefer(exchange, removals.slice(0, middle), stamp)
     yield* removeOrDefer(exchange, removals.slice(middle), stamp)

@@ -76,7 +76,7 @@ async function resolveWith(
 ): Promise<void> {
   const { report } = session
   report.of(collection).conflicts += contested.length
-  report.tell('conflicts')
+  report.emit('conflicts')
   const resolved = await ask(session, collection, handler, contested)
   await transaction(session, function* (exchanges) {
     const exchange = exchanges.find(each => each.collection === collection)
@@ -89,7 +89,7 @@ async function resolveWith(
       if (!(yield* applyDecisions(exchange, [decision], url, stamp))) left.push(decision)
     yield* applyTogether(exchange, left, url, stamp)
   })
-  report.tell('conflicts')
+  report.emit('conflicts')
 }
 
 /** `isListed`: children are read of removals alone, for no decision is compared with them. */
@@ -328,7 +328,7 @@ function* applyDecisions(exchange: Exchange, resolved: readonly Decision[], url:
       yield* applyDecided(exchange, [...taken.values()], stamp)
       for (const { contested, value } of stored) {
         const { id, base, local, remote } = contested
-        yield* writeResolution(exchange, url, { id, base, local: local, remote: remote, decision: value })
+        yield* writeResolution(exchange, url, { id, base, local, remote, decision: value })
       }
     })
     return true

@@ -112,9 +112,9 @@ export class SyncJournal<Entity extends ObjectLiteral> {
 
   /** Has a rejected row pushed again by the next sync. Throws NotInJournalError where it was not rejected. */
   async retry(id: string, options?: string | Pick<JournalOptions, 'url'>): Promise<void> {
-    await this.#applyDecided(options, id, 'was refused by no server', {
+    await this.#change(options, id, 'was rejected by no server', {
       isMeant: (_, { rejection, version }) => rejection?.stamp === version.stamp,
-      *applyDecided(exchange) {
+      *apply(exchange) {
         yield* pushRowsAgain(exchange, [id])
       },
     })
@@ -128,9 +128,9 @@ export class SyncJournal<Entity extends ObjectLiteral> {
    */
   async resolve(id: string, winner: Partial<Entity> | null, options?: string | ResolveOptions): Promise<void> {
     const { collection } = this
-    await this.#applyDecided(options, id, 'waits for no decision', {
+    await this.#change(options, id, 'is neither a conflict nor deferred', {
       isMeant: (_, { unapplied }) => unapplied !== undefined,
-      *applyDecided(exchange, state, chosen) {
+      *apply(exchange, state, chosen) {
         const remote = state.unapplied?.remote ?? null
         const value = winner && {
           ...(state.version.value ?? remote),
@@ -149,13 +149,13 @@ export class SyncJournal<Entity extends ObjectLiteral> {
    */
   async discard(id: string, options?: string | JournalOptions): Promise<void> {
     const before = ({ server }: Exchange, state: RowState) => (state.unapplied ? state.unapplied.remote : baseOf(server, state))
-    await this.#applyDecided(options, id, 'has no change of ours to give up', {
+    await this.#change(options, id, 'has no local change to discard', {
       isMeant(exchange, state) {
         const remote = before(exchange, state)
         if (remote === undefined || (isClean(exchange, state) && !state.unapplied)) return false
         return !isInPush(exchange.server, state) || !isSameRow(state.version.value, remote) // it was given up already
       },
-      *applyDecided(exchange, state, chosen) {
+      *apply(exchange, state, chosen) {
         const remote = before(exchange, state)
         if (remote !== undefined) yield* storeDecision(exchange, state, remote, remote, chosen)
       },
@@ -223,13 +223,8 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     )
   }
 
-  /** Settles a row with each server that is meant; which that are is looked at first, for what the first one changes is a local change for the next. */
-  async #applyDecided(
-    options: string | ResolveOptions = {},
-    id: string,
-    otherwise: string,
-    { isMeant, applyDecided }: JournalCall,
-  ): Promise<void> {
+  /** Changes a row for each server that is meant; which that are is looked at first, for what the first one changes is a local change for the next. */
+  async #change(options: string | ResolveOptions = {}, id: string, otherwise: string, { isMeant, apply }: JournalCall): Promise<void> {
     const { log, collection } = this
     const chosen = typeof options === 'string' ? { url: options } : options
     await log.database.transaction(function* () {
@@ -244,7 +239,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
       for (const serverId of meant) {
         const exchange = yield* openExchange(log, collection, serverId)
         const state = exchange && (yield* readRowStates(exchange, [id])).get(id)
-        if (exchange && state) yield* applyDecided(exchange, state, chosen)
+        if (exchange && state) yield* apply(exchange, state, chosen)
       }
     })
     await log.database.save()
@@ -253,5 +248,5 @@ export class SyncJournal<Entity extends ObjectLiteral> {
 
 interface JournalCall {
   isMeant(exchange: Exchange, state: RowState): boolean
-  applyDecided(exchange: Exchange, state: RowState, options: ResolveOptions): Transaction<void>
+  apply(exchange: Exchange, state: RowState, options: ResolveOptions): Transaction<void>
 }

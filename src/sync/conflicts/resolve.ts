@@ -18,7 +18,7 @@ import { takeParents } from './conflicts.js'
 import { writeResolution } from './resolutions.js'
 
 export interface JournalOptions {
-  /** Settles it with this server alone, where the entity has several. */
+  /** With this server alone, where the entity has several. */
   readonly url?: string
   /**
    * Rows that were not pushed and that would be removed along, because they need the row that goes; where a new row is given up that a push
@@ -62,7 +62,7 @@ export function* storeDecision(
     yield* restore(exchange, state, remote, stamp)
   } else yield* applyDecided(exchange, [...parents, { state, remote, value }], stamp)
   if (replaced) yield* replace(exchange, replaced, id, children, stamp)
-  yield* writeResolution(exchange, server.url, { id, base, local: version.value, remote: remote, decision: value })
+  yield* writeResolution(exchange, server.url, { id, base, local: version.value, remote, decision: value })
 }
 
 /**

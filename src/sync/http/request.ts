@@ -69,9 +69,10 @@ export function createAsk(options: TransportOptions): Ask {
   async function headersFor(question: Question, renew: boolean, isFirst: boolean, signal: AbortSignal | undefined): Promise<Headers> {
     signal?.throwIfAborted()
     const { url } = question
-    const remote = async () => new Headers(typeof options.headers === 'function' ? await options.headers({ renew, url }) : options.headers)
+    const headersOfCaller = async () =>
+      new Headers(typeof options.headers === 'function' ? await options.headers({ renew, url }) : options.headers)
     try {
-      const headers = await orAbort(remote(), signal)
+      const headers = await orAbort(headersOfCaller(), signal)
       for (const [name, value] of Object.entries(question.headers)) headers.set(name, value)
       return headers
     } catch (cause) {

@@ -1,8 +1,9 @@
 // Reads what changed on the server, page by page, from where the last pull ended. Stopping anywhere is safe.
 
 import type { Collection } from '../../changes/collection.js'
-import { baseOf, dropTentativeBases, isUndecided, isUpToSql, resetServer, type ServerState, writeServers } from '../../changes/servers.js'
+import { baseOf, dropTentativeBases, isUndecided, resetServer, type ServerState, writeServers } from '../../changes/servers.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../../databases/database.js'
+import { isUpToSql } from '../../databases/knows.js'
 import { AnswerTooLargeError, ConstraintError, InvalidAnswerError, RequestTimeoutError } from '../../errors.js'
 import type { ByPath, FeedQuery, Update } from '../../protocol/messages.js'
 import { applyDecided, applyRemoteRows, applyTogether, applyUnknown, leaveRows, nothingApplied, type Part } from '../apply/apply.js'
@@ -93,7 +94,7 @@ export async function pull(session: Session, ignored: ByCollection<readonly stri
       if (complete) status = stored.status
       if (stored.cursor !== undefined && answer.next !== undefined) turned.add(answer.next)
       if (ahead) ahead.cursor = stored.cursor
-      report.tell('pull')
+      report.emit('pull')
     }
     return { gained, status }
   } finally {
@@ -303,7 +304,7 @@ function* wasAnythingAgreed({ log, collection, server }: Exchange): Transaction<
   const { table } = collection
   const known = yield* first(
     `SELECT 1 FROM sync_server r WHERE r.id = ? AND (
-       EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isUpToSql('x."_lastChange"', log.database.id(table, 'x'))})
+       EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isUpToSql({ id: log.database.id(table, 'x'), stamp: 'x."_lastChange"' })})
        OR EXISTS (SELECT 1 FROM sync_stamp m JOIN ${quote(table.name)} x ON x."_lastChange" = m.stamp WHERE m.server = r.id)
        OR EXISTS (SELECT 1 FROM ${quote(baseTableOf(table))} i WHERE i._sync_server = r.id AND i._sync_removed = 0)
        OR EXISTS (SELECT 1 FROM sync_unapplied c WHERE c.server = r.id))`,

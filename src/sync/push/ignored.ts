@@ -43,13 +43,13 @@ function* pushAbove(exchange: Exchange, properties: readonly string[], above: st
   const alike = states.map(({ id, putOff, version }) => ({ id, properties: putOff.filter(p => (version.value?.[p] ?? null) === null) }))
   yield* forgetIgnored(log.database, server.id, alike)
   // what is pending takes them along
-  const pushedTo = states.filter(s => s.version.value !== null && !s.unapplied && isAgreed(server, s, s.version.stamp))
-  if (pushedTo.length) {
+  const agreed = states.filter(s => s.version.value !== null && !s.unapplied && isAgreed(server, s, s.version.stamp))
+  if (agreed.length) {
     const stamp = yield* new TransactionStamp(exchange).take()
-    const baseVersions = pushedTo.map(s => ({ id: s.id, value: baseOf(server, s) ?? null }))
-    const writes = pushedTo.map(s => ({ id: s.id, old: s.version, value: s.version.value }))
+    const bases = agreed.map(s => ({ id: s.id, value: baseOf(server, s) ?? null }))
+    const writes = agreed.map(s => ({ id: s.id, old: s.version, value: s.version.value }))
     yield* storeVersions(log, collection, writes, yield* log.database.tick(), server)
-    yield* keepBases(log.database, collection, server, baseVersions, stamp)
+    yield* keepBases(log.database, collection, server, bases, stamp)
   }
   return ids.length < ROWS ? undefined : ids.at(-1)
 }

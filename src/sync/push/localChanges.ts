@@ -26,13 +26,13 @@ export interface LocalChanges {
 /** Of the collections in which anything is. */
 export function* openLocalChanges(exchanges: Exchanges): Transaction<LocalChanges[]> {
   const last = exchanges.length > 1 ? yield* readLastChanges(exchanges.map(e => e.collection)) : undefined
-  const isPushed = ({ collection, server }: Exchange) => {
+  const isNothingNew = ({ collection, server }: Exchange) => {
     const { stamp, id } = server.pushedTo
     const end = last?.get(collection) ?? Number.POSITIVE_INFINITY
     return end < stamp || (end === stamp && id === LAST)
   }
   return exchanges
-    .filter(exchange => !isPushed(exchange))
+    .filter(exchange => !isNothingNew(exchange))
     .map(exchange => ({ exchange, above: exchange.server.pushedTo, changes: [], states: new Map(), more: true }))
 }
 

@@ -120,13 +120,13 @@ async function sendPush(session: Session, prepared: Prepared, size: TransactionS
           : yield* statusOf(exchanges)
       })
       if (next) for (const { collection } of rows) report.of(collection).pushed++
-      report.tell('push')
+      report.emit('push')
       return next ?? 'again'
     }
     if (answer.kind !== 'stored' && !answer.isDefinite) return 'again' // an earlier try may still arrive: it is ended first
     if (answer.kind === 'rejected') {
       await setAside(session, push, answer.rejections, stamps)
-      report.tell('push')
+      report.emit('push')
       return 'more'
     }
     await endPush(session, push)

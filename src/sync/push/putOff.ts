@@ -70,9 +70,9 @@ function* findCircles(
         for (const { parent, property } of collection.parents) {
           const key = state.version.value?.[property]
           if (!parent || typeof key !== 'string') continue
-          const transaction = JSON.stringify([path.id, parent.name, key])
+          const edge = JSON.stringify([path.id, parent.name, key])
           if (parent === exchange.collection && key === path.id) found.add(path.id)
-          else if (!walked.has(transaction) && walked.add(transaction)) next.push({ id: path.id, collection: parent, needed: key })
+          else if (!walked.has(edge) && walked.add(edge)) next.push({ id: path.id, collection: parent, needed: key })
         }
       }
     }

@@ -21,30 +21,30 @@ export function* pushWhatTriggersChanged(
 ): Transaction<void> {
   if (!(yield* database.mayChange(collection.table))) return
   const changed = yield* readChanged(database, collection, writes)
-  const pushedTo = changed.filter(({ write, properties }) => {
+  const toPush = changed.filter(({ write, properties }) => {
     const { old, value } = write
     return (
       old.value === null ||
       collection.columns.some(c => !properties.has(c.property) && isOther(c.property, old.value as WireRow, value as WireRow))
     )
   })
-  const past = changed.filter(c => !pushedTo.includes(c)).map(c => c.write)
+  const past = changed.filter(c => !toPush.includes(c)).map(c => c.write)
   if (past.length) {
     const { pastTriggers } = database
     if (!pastTriggers) throw new ConstraintError('rule', undefined)
     yield* pastTriggers(collection.table, () => storeValues(database, collection, past))
   }
-  if (!pushedTo.length) return
-  const news = yield* database.tick()
+  if (!toPush.length) return
+  const ourStamp = yield* database.tick()
   const { name, key } = collection.table
   yield* database.updateRows(
     name,
     ['_lastChange'],
     [key],
-    pushedTo.map(({ write }) => [news, write.id]),
+    toPush.map(({ write }) => [ourStamp, write.id]),
   )
-  const baseVersions = pushedTo.map(({ write: { id, old, value } }) => ({ id, value: { ...old.value, ...value } }))
-  yield* keepBases(database, collection, server, baseVersions, stamp)
+  const bases = toPush.map(({ write: { id, old, value } }) => ({ id, value: { ...old.value, ...value } }))
+  yield* keepBases(database, collection, server, bases, stamp)
 }
 
 /** The rows that do not stand as they were written, with the properties in which they differ. */

@@ -83,9 +83,9 @@ function timeOf(value: unknown, precision: number | null | undefined): number | 
   const iso = typeof value === 'string' || typeof value === 'number' ? toIsoDateTime(value) : undefined
   if (iso === undefined) return undefined
   // rounded here, since the server would do it and another value be stored
-  const transaction = 10 ** Math.max(3 - (precision ?? 6), 0)
-  const rounded = Math.round(Date.parse(iso) / transaction) * transaction
-  return rounded > latest ? rounded - transaction : rounded
+  const step = 10 ** Math.max(3 - (precision ?? 6), 0)
+  const rounded = Math.round(Date.parse(iso) / step) * step
+  return rounded > latest ? rounded - step : rounded
 }
 
 function dateTimeOf(cell: unknown, read: (text: string) => string | undefined): string {
