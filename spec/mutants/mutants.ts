@@ -726,6 +726,22 @@ const pushing: Mutant[] = [
     by: [capture, 'simulation'],
   },
   {
+    name: 'what-cannot-be-held-is-a-base',
+    hazard: 'a row that this device cannot hold is resolved with a good value, and the journal fails with the bad one',
+    file: 'src/sync/apply/apply.ts',
+    find: 'changed.filter(c => !isUnheld(c)).map(',
+    replace: 'changed.map(',
+    by: ['spec/stories/notValid.spec.ts'],
+  },
+  {
+    name: 'older-base-of-what-cannot-be-held',
+    hazard: 'a decision for what was there before is equal to the older base, and is not pushed: two databases differ for good',
+    file: 'src/sync/apply/apply.ts',
+    find: '    yield* forgetBases(database, exchange.collection, exchange.server, unheld)\n',
+    replace: '',
+    by: ['spec/stories/notValid.spec.ts'],
+  },
+  {
     name: 'acknowledged-up-to-now',
     hazard: 'an edit in flight is cleared by the acknowledgement',
     file: 'src/sync/push/push.ts',

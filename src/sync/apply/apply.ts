@@ -476,10 +476,17 @@ function* applyAllDecided(log: ChangeLog, resolved: readonly Candidate[], stamp:
   for (const [exchange, some] of groups) {
     const stored = some.filter(c => remote.has(c)).map(changeOf(agreed))
     if (stored.length) yield* pushWhatTriggersChanged(exchange, stored, agreed)
-    const bases = some.filter(c => ours.has(c)).map(c => ({ id: c.state.id, value: c.remote }))
+    const changed = some.filter(c => ours.has(c))
+    const bases = changed.filter(c => !isUnheld(c)).map(c => ({ id: c.state.id, value: c.remote }))
     yield* keepBases(database, exchange.collection, exchange.server, bases, agreed)
+    // without a base the whole row is pushed; an older one would leave out what only the server has changed
+    const unheld = changed.filter(isUnheld).map(c => c.state)
+    yield* forgetBases(database, exchange.collection, exchange.server, unheld)
   }
 }
+
+/** The tables here cannot hold what the server has: no base version can be made of it. */
+const isUnheld = ({ state, remote }: Candidate) => remote !== null && state.unapplied?.reason === 'not-valid'
 
 /** The properties of ours for which the server has no column, as its row shows, and of which it never heard. What has no value is not missed. */
 function unknownThere({ columns }: Collection, { state, remote, value }: Candidate): string[] {
