@@ -379,7 +379,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'note-stamp-as-told',
     hazard: "a stamp under which this server's rows are stored counts as told only where all before it is; law 5",
-    file: 'src/changes/servers.ts',
+    file: 'src/changes/storedStamps.ts',
     find: 'if (together.includes(server) && isAllPushed(server, before)) allPushed.push(server)',
     replace: 'if (together.includes(server) && before >= 0) allPushed.push(server)',
     by: [pushes, twoDevices, 'simulation'],
@@ -584,7 +584,7 @@ const pushing: Mutant[] = [
   {
     name: 'cursor-without-push',
     hazard: 'an answer counts only if no push is under way; law 3',
-    file: 'src/changes/servers.ts',
+    file: 'src/changes/serverState.ts',
     find: 'reads, pushedTo, push?.key])',
     replace: "reads, pushedTo, push?.key === ''])",
     by: [pushes, 'simulation'],
@@ -696,7 +696,7 @@ const pushing: Mutant[] = [
   {
     name: 'noted-stamp-is-told',
     hazard: 'a noted stamp is not told, whatever localDate says; law 7',
-    file: 'src/changes/servers.ts',
+    file: 'src/changes/agreement.ts',
     find: '|| server.stored.has(stamp)) && !isNoted(state, stamp)',
     replace: '|| server.stored.has(stamp)) && (stamp >= 0 || !isNoted(state, stamp))',
     by: [pushes, 'simulation'],
@@ -777,7 +777,7 @@ const pushing: Mutant[] = [
   {
     name: 'unread-rows-may-be-ours',
     hazard: 'a row that was changed here is not overwritten without a look; law 7',
-    file: 'src/changes/servers.ts',
+    file: 'src/changes/agreement.ts',
     find: '  sql: `"_lastChange" < ? OR',
     replace: '  sql: `1 OR "_lastChange" < ? OR',
     by: [twoDevices, 'simulation'],
@@ -873,7 +873,7 @@ const pushing: Mutant[] = [
   {
     name: 'held-rows-are-told',
     hazard: 'what waits, or was rejected, is held back from pushes; law 7',
-    file: 'src/changes/servers.ts',
+    file: 'src/changes/agreement.ts',
     find: 'unapplied !== undefined || rejection?.stamp === version.stamp',
     replace: 'rejection?.stamp === version.stamp && unapplied !== undefined',
     by: [twoDevices, 'simulation'],
@@ -1034,7 +1034,7 @@ const pushing: Mutant[] = [
   {
     name: 'images-of-what-is-held-back',
     hazard: 'base versions that are still a base stay',
-    file: 'src/changes/servers.ts',
+    file: 'src/changes/baseVersions.ts',
     find: 'if (isAllPushed(server, now) && !there.unapplied && !there.rejected)',
     replace: 'if (isAllPushed(server, now))',
     by: [pushes, 'simulation'],
@@ -2731,7 +2731,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'ignored-is-base',
     hazard: 'no version that a server knows has a property which it ignored',
-    file: 'src/changes/servers.ts',
+    file: 'src/changes/agreement.ts',
     find: 'return base && state.ignored.length ? withoutIgnored(base, state) : base',
     replace: 'return base && state.ignored.length < 0 ? withoutIgnored(base, state) : base',
     by: [versions],

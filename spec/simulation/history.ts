@@ -3,8 +3,9 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { collectTombstones } from '../../server-koa/index.js'
+import { baseOf } from '../../src/changes/agreement.js'
 import type { Collection } from '../../src/changes/collection.js'
-import { baseOf, openServers } from '../../src/changes/servers.js'
+import { openServers } from '../../src/changes/servers.js'
 import { DatabaseBusyError, DatabaseFailedError, SyncContentionError, TransportError } from '../../src/errors.js'
 import type { Conflict, ConflictUpdate } from '../../src/sync/conflicts/handlers.js'
 import { isClean, openExchange, readRowStates } from '../../src/sync/exchange.js'

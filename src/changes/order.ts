@@ -8,7 +8,7 @@ import type { Json, WireRow } from '../protocol/messages.js'
 import { type Collection, keyOf, type Reference } from './collection.js'
 import { componentsOf, cyclesOf, type Edge, levelsOf } from './graph.js'
 import type { Version } from './rows.js'
-import type { ServerState } from './servers.js'
+import type { ServerState } from './serverState.js'
 
 /** A row to be written: `value` has the properties that are to be set, and for a new row all that there are; null removes it. */
 export interface Write {

@@ -7,7 +7,7 @@ import type { ChangeLog } from './changeLog.js'
 import { type Collection, keyOf } from './collection.js'
 import type { Write } from './order.js'
 import { NEVER, type Version } from './rows.js'
-import type { ServerState } from './servers.js'
+import type { ServerState } from './serverState.js'
 import { rejectSkipped } from './skipped.js'
 import { storeChanges } from './storeChanges.js'
 

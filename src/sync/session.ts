@@ -2,7 +2,7 @@
 
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection } from '../changes/collection.js'
-import type { ServerState } from '../changes/servers.js'
+import type { ServerState } from '../changes/serverState.js'
 import type { Transaction, TransactionOptions } from '../databases/database.js'
 import { NotInJournalError } from '../errors.js'
 import type { ConflictHandler } from './conflicts/handlers.js'

@@ -1,8 +1,9 @@
 // How the collections of a sync and a server stand, at a look: what a sync has to do, and what it leaves behind.
 
+import { isAllPushed } from '../changes/agreement.js'
 import type { Collection } from '../changes/collection.js'
 import { readIgnoredProperties } from '../changes/ignored.js'
-import { isAllPushed, type ServerState } from '../changes/servers.js'
+import type { ServerState } from '../changes/serverState.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../databases/database.js'
 import type { Exchange } from './exchange.js'
 import { type Exchanges, type Session, transaction } from './session.js'

@@ -1,27 +1,16 @@
 // Takes rows from the server, in one transaction: each is stored, merged, or written into the journal, where it waits.
 
+import { agreedSql, baseOf, isHeld, isInPush } from '../../changes/agreement.js'
+import { forgetBases, forgetRejections, keepBases, readIdsOfBases } from '../../changes/baseVersions.js'
 import type { ChangeLog } from '../../changes/changeLog.js'
 import { type Collection, keyOf } from '../../changes/collection.js'
 import { nameOf, readDependents } from '../../changes/dependents.js'
 import { type Held, readHeld } from '../../changes/held.js'
 import { addIgnored, forgetIgnored } from '../../changes/ignored.js'
 import { type Change, releasesOf } from '../../changes/order.js'
+import { isAnythingKnown, type RowState, readKinds, type UnappliedReason } from '../../changes/rowStates.js'
 import { NEVER, readVersions } from '../../changes/rows.js'
-import {
-  agreedSql,
-  baseOf,
-  forgetBases,
-  forgetRejections,
-  hasOtherServers,
-  isAnythingKnown,
-  isHeld,
-  isInPush,
-  keepBases,
-  type RowState,
-  readIdsOfBases,
-  readKinds,
-  type UnappliedReason,
-} from '../../changes/servers.js'
+import { hasOtherServers } from '../../changes/servers.js'
 import { findOrphans, findOrphansAmong, insertNew, storeVersions } from '../../changes/store.js'
 import { readUniques, releaseFirst, storeAcceptable, storeChanges } from '../../changes/storeChanges.js'
 import { quote, Rollback, savepoint, type Transaction } from '../../databases/database.js'

@@ -2,7 +2,7 @@
 
 import type { Reference } from '../../changes/collection.js'
 import { type Dependent, nameOf, readDependents } from '../../changes/dependents.js'
-import type { RowState } from '../../changes/servers.js'
+import type { RowState } from '../../changes/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import { type Exchange, isClean, siblingOf } from '../exchange.js'
 import { readUnpushedElsewhere } from '../push/unpushed.js'

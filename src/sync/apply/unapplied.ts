@@ -1,7 +1,8 @@
 // The journal of what waits: rows of the server's that this database has not taken yet, and why.
 
+import { isAgreed } from '../../changes/agreement.js'
 import { keyOf } from '../../changes/collection.js'
-import { isAgreed, type RowState, type Unapplied, type UnappliedReason, unappliedFrom } from '../../changes/servers.js'
+import { type RowState, type Unapplied, type UnappliedReason, unappliedFrom } from '../../changes/rowStates.js'
 import { query, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { type Exchange, siblingOf } from '../exchange.js'

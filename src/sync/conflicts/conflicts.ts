@@ -1,9 +1,10 @@
 // Asks the application about what is contested, outside any step, and stores what it decides.
 
+import { baseOf, isInPush } from '../../changes/agreement.js'
 import { type Collection, keyOf, type Reference } from '../../changes/collection.js'
 import { readDependents } from '../../changes/dependents.js'
 import { holdOne } from '../../changes/held.js'
-import { baseOf, isInPush, type RowState, type UnappliedReason } from '../../changes/servers.js'
+import type { RowState, UnappliedReason } from '../../changes/rowStates.js'
 import { findOrphans } from '../../changes/store.js'
 import { savepoint, type Transaction } from '../../databases/database.js'
 import { ConflictHandlerError, ConstraintError, ValueError } from '../../errors.js'

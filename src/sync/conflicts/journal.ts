@@ -1,10 +1,12 @@
 // What the application can see and settle itself: what is pending, waits, was rejected, and what was decided.
 
 import type { ObjectLiteral } from 'typeorm'
+import { baseOf, isInPush } from '../../changes/agreement.js'
 import type { ChangeLog } from '../../changes/changeLog.js'
 import type { Collection } from '../../changes/collection.js'
 import { holdOne } from '../../changes/held.js'
-import { baseOf, forgetServer, isInPush, type RowState, serversOf } from '../../changes/servers.js'
+import type { RowState } from '../../changes/rowStates.js'
+import { forgetServer, serversOf } from '../../changes/servers.js'
 import { storeVersions } from '../../changes/store.js'
 import { first, query, quote, type Transaction } from '../../databases/database.js'
 import { NotInJournalError } from '../../errors.js'

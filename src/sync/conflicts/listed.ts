@@ -1,15 +1,9 @@
 // The rows of the journal, as it lists them.
 
 import type { ObjectLiteral } from 'typeorm'
+import { baseOf } from '../../changes/agreement.js'
 import type { Collection } from '../../changes/collection.js'
-import {
-  baseOf,
-  CONFLICT_REASONS,
-  type ConflictReason,
-  type DeferredReason,
-  type RowState,
-  type UnappliedReason,
-} from '../../changes/servers.js'
+import { CONFLICT_REASONS, type ConflictReason, type DeferredReason, type RowState, type UnappliedReason } from '../../changes/rowStates.js'
 import { equalValues } from '../../databases/columns.js'
 import { query, type Row, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'

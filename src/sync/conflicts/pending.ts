@@ -1,8 +1,10 @@
 // What was changed here and not pushed yet.
 
+import { baseOf, isAgreed, isHeld } from '../../changes/agreement.js'
 import { readIgnoredIds, readIgnoredProperties } from '../../changes/ignored.js'
+import { type RowState, readStates } from '../../changes/rowStates.js'
 import { readChanges } from '../../changes/rows.js'
-import { baseOf, isAgreed, isHeld, type RowState, readStates, type ServerState } from '../../changes/servers.js'
+import type { ServerState } from '../../changes/serverState.js'
 import { first, query, type Transaction } from '../../databases/database.js'
 import { isSameRow } from '../apply/merge.js'
 import { type Exchange, isClean, readRowStates } from '../exchange.js'

@@ -1,9 +1,10 @@
 // Stores what the application decides about a row in the journal.
 
+import { baseOf, isInPush } from '../../changes/agreement.js'
 import type { Collection } from '../../changes/collection.js'
 import { readDependents } from '../../changes/dependents.js'
+import type { RowState } from '../../changes/rowStates.js'
 import { readVersions } from '../../changes/rows.js'
-import { baseOf, isInPush, type RowState } from '../../changes/servers.js'
 import { storeVersions } from '../../changes/store.js'
 import { releaseFirst } from '../../changes/storeChanges.js'
 import { query, quote, type Transaction } from '../../databases/database.js'

@@ -1,7 +1,10 @@
 // Reads what changed on the server, page by page, from where the last pull ended. Stopping anywhere is safe.
 
+import { baseOf, isUndecided } from '../../changes/agreement.js'
+import { dropTentativeBases } from '../../changes/baseVersions.js'
 import type { Collection } from '../../changes/collection.js'
-import { baseOf, dropTentativeBases, isUndecided, resetServer, type ServerState, writeServers } from '../../changes/servers.js'
+import { type ServerState, writeServers } from '../../changes/serverState.js'
+import { resetServer } from '../../changes/servers.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../../databases/database.js'
 import { isUpToSql } from '../../databases/knows.js'
 import { AnswerTooLargeError, ConstraintError, InvalidAnswerError, RequestTimeoutError } from '../../errors.js'

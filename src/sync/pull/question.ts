@@ -1,7 +1,7 @@
 // What a pull asks next, and whether an answer may be one to that.
 
 import type { Collection } from '../../changes/collection.js'
-import { cursorOf, type ServerState } from '../../changes/servers.js'
+import { cursorOf, type ServerState } from '../../changes/serverState.js'
 import { InvalidAnswerError } from '../../errors.js'
 import type { FeedQuery } from '../../protocol/messages.js'
 import { nameOf } from '../http/reply.js'

@@ -1,10 +1,13 @@
 // What a push tells: the local changes up to a place, as so many rows as a request has room for.
 
+import { baseOf, isAgreed, isHeld } from '../../changes/agreement.js'
+import { keepBases } from '../../changes/baseVersions.js'
 import { type Collection, keyOf } from '../../changes/collection.js'
 import { withoutIgnored } from '../../changes/ignored.js'
 import { type FeedPlace, placeIn } from '../../changes/pages.js'
+import type { RowState } from '../../changes/rowStates.js'
 import { isUpTo, LAST, laterOf, type Place } from '../../changes/rows.js'
-import { baseOf, isAgreed, isHeld, keepBases, type RowState, type ServerState } from '../../changes/servers.js'
+import type { ServerState } from '../../changes/serverState.js'
 import { dateToNumber, equalValues } from '../../databases/columns.js'
 import { first, type Transaction } from '../../databases/database.js'
 import { deepProperty, TOO_DEEP } from '../../protocol/depth.js'

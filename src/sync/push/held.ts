@@ -1,7 +1,8 @@
 // What is not pushed yet, for a word about it, or about rows that hang on it, has to come first.
 
+import { baseOf, isAgreed, isHeld } from '../../changes/agreement.js'
 import { type Collection, keyOf } from '../../changes/collection.js'
-import { baseOf, isAgreed, isHeld, type RowState } from '../../changes/servers.js'
+import type { RowState } from '../../changes/rowStates.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { readUnapplied } from '../apply/unapplied.js'

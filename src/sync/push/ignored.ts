@@ -1,8 +1,9 @@
 // Pushes values that a server has ignored, once it says that it has a column for them.
 
+import { baseOf, isAgreed } from '../../changes/agreement.js'
+import { keepBases } from '../../changes/baseVersions.js'
 import type { Collection } from '../../changes/collection.js'
 import { forgetIgnored, noteIgnored, readIgnoredIds } from '../../changes/ignored.js'
-import { baseOf, isAgreed, keepBases } from '../../changes/servers.js'
 import { storeVersions } from '../../changes/store.js'
 import type { Transaction } from '../../databases/database.js'
 import type { PushedRow } from '../../protocol/messages.js'

@@ -1,7 +1,7 @@
 // What was changed here and is to be pushed: of all collections that are told together, in one order.
 
+import { type RowState, readStates } from '../../changes/rowStates.js'
 import { LAST, type Place, readChangePage, readLastChanges } from '../../changes/rows.js'
-import { type RowState, readStates } from '../../changes/servers.js'
 import type { Transaction } from '../../databases/database.js'
 import type { Update } from '../../protocol/messages.js'
 import type { Exchange } from '../exchange.js'

@@ -1,8 +1,9 @@
 // Moves in a tree, of ours and of the server's, that would close a circle together: one of the server's rows waits, and asks for all of it.
 
+import { baseOf, isAllPushed, isHeld } from '../../changes/agreement.js'
 import type { Reference } from '../../changes/collection.js'
 import { findCycles, treesOf } from '../../changes/cycles.js'
-import { baseOf, isAllPushed, isHeld, type RowState, readKinds } from '../../changes/servers.js'
+import { type RowState, readKinds } from '../../changes/rowStates.js'
 import { storeVersions } from '../../changes/store.js'
 import { query, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'

@@ -1,17 +1,11 @@
 // Tells the server what changed here, in batches: each is a push of its own, written down before it is sent (law 5).
 
+import { baseOf } from '../../changes/agreement.js'
+import { dropTentativeBases, pruneBases } from '../../changes/baseVersions.js'
 import type { Collection } from '../../changes/collection.js'
 import { laterOf, type Place } from '../../changes/rows.js'
-import {
-  baseOf,
-  dropTentativeBases,
-  forgetStored,
-  type OpenPush,
-  pruneBases,
-  type ServerState,
-  UNDECIDED,
-  writeServers,
-} from '../../changes/servers.js'
+import { type OpenPush, type ServerState, UNDECIDED, writeServers } from '../../changes/serverState.js'
+import { forgetStored } from '../../changes/storedStamps.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../../databases/database.js'
 import { RequestTimeoutError, ServerError, TooLargeError, TransportError } from '../../errors.js'
 import type { ByPath, FeedPushAnswer, Rejection } from '../../protocol/messages.js'

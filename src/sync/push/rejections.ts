@@ -1,7 +1,9 @@
 // Rows that a server has rejected: noted with the version that it was, and pushed again when they move on, or when what they needed may be there.
 
+import { baseOf, isAgreed } from '../../changes/agreement.js'
+import { forgetRejections } from '../../changes/baseVersions.js'
 import { type Change, planChanges } from '../../changes/order.js'
-import { baseOf, forgetRejections, isAgreed, type RowState } from '../../changes/servers.js'
+import type { RowState } from '../../changes/rowStates.js'
 import { storeVersions } from '../../changes/store.js'
 import { readUniques } from '../../changes/storeChanges.js'
 import { first, query, type Transaction } from '../../databases/database.js'

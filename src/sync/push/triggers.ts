@@ -3,9 +3,9 @@
 // What they make of it is a change of this device, and told. But two devices that touch a row each time that it is stored would tell each other
 // so without end. So where a row comes that differs from ours only in what the triggers change anyway, it is stored as it came.
 
+import { keepBases } from '../../changes/baseVersions.js'
 import type { Collection } from '../../changes/collection.js'
 import { readVersions } from '../../changes/rows.js'
-import { keepBases } from '../../changes/servers.js'
 import type { Write } from '../../changes/store.js'
 import { equalValues } from '../../databases/columns.js'
 import type { Database, Transaction } from '../../databases/database.js'
