@@ -1,6 +1,6 @@
 export { binary } from './databases/values/binary.js'
-export type { ClientOptions, SyncCallOptions, SyncOptions } from './entity/client.js'
 export { EnableSync, enableSync } from './entity/enableSync.js'
+export type { ClientOptions, SyncCallOptions, SyncOptions } from './entity/options.js'
 export type { EnableSyncOptions } from './entity/registry.js'
 export { hasLocalChanges, journal, syncAll } from './entity/syncAll.js'
 export { SyncedEntity } from './entity/syncedEntity.js'

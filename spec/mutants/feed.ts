@@ -24,7 +24,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'needed-rows-are-not-known',
     hazard: 'a row that came along with others is edited there, or removed here, before it is told in its turn; law 5',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/preparePush.ts',
     find: '  yield* keepNeeded(exchanges, batch)\n',
     replace: '',
     by: [feed],
@@ -32,7 +32,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'needed-rows-count-as-ours',
     hazard: 'a push is too large for what comes along: halving it has to come to an end',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/sendPush.ts',
     find: 'Math.floor((rows.length - needed.length) / 2)',
     replace: 'Math.floor((rows.length + 0 * needed.length) / 2)',
     by: [feed],
@@ -48,7 +48,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'moves-after-removals',
     hazard: 'a removal is told before the rows that were moved out of it, for a batch ends between them; law 23',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/preparePush.ts',
     find: "    yield* holdParents(exchanges, 'all')\n",
     replace: '',
     by: [feed],
@@ -64,7 +64,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'another-history-of-others',
     hazard: 'a server was reset, and a collection that is asked for by itself hears of it first; law 11',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/answer.ts',
     find: '    yield* resetServer(log.database, collection, server, answer.collection)\n',
     replace: '',
     by: [feed],
@@ -72,7 +72,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'ended-where-others-are',
     hazard: 'a push to the feed that got no answer is ended there, by those too who go by the routes; law 5',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/finishPush.ts',
     find: 'isOfFeed(push.key) ? session.feed : wire',
     replace: 'wire',
     by: [feed],
@@ -80,7 +80,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'open-at-a-route',
     hazard: 'a push to a route that got no answer is ended at that route, whatever the server has learned meanwhile; law 5',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/finishPush.ts',
     find: '    if (wire.isFeed && !isOfFeed(push.key)) throw new OpenAtRouteError()\n',
     replace: '',
     by: [feed],
@@ -129,7 +129,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'lacking-is-asked-for-by-itself',
     hazard: 'an entity that the server lacks costs a request of its own at each sync',
-    file: 'src/entity/client.ts',
+    file: 'src/entity/run.ts',
     find: 'if (!route) known.set(feed.url, paths)',
     replace: 'if (route) known.set(feed.url, paths)',
     by: [feed],
@@ -137,7 +137,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'gained-goes-unnoticed',
     hazard: 'a server has gained an entity that it lacked before: it is read from its beginning',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/served.ts',
     find: ' && !lacking.some(m => collections.includes(m.path) && !isUnknown(m))) return false',
     replace: ') return false',
     by: [feed],
@@ -145,7 +145,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'lacking-is-gained-unasked',
     hazard: 'an entity that is new in the app is read by itself: nothing is heard of those that the server lacks',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/served.ts',
     find: '!lacking.some(m => collections.includes(m.path) && !isUnknown(m))',
     replace: '!lacking.some(m => !isUnknown(m))',
     by: [feed],

@@ -21,7 +21,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'given-up-while-told',
     hazard: '`giveUp` of a row that an unanswered push carries',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/storeDecided.ts',
     find: 'if (!isInPush(server, state)) yield*',
     replace: 'if (state) yield*',
     by: [journalMoments],
@@ -37,7 +37,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'given-up-stays-waiting',
     hazard: 'what was given up does not wait any more',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/storeDecided.ts',
     find: '      some.filter(c => c.state.unapplied).map(c => c.state.id),',
     replace: '      some.filter(c => c.state.unapplied && false).map(c => c.state.id),',
     by: [journal],
@@ -133,7 +133,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'moves-are-told-meanwhile',
     hazard: 'while the knot waits for a word, our move would tie it on the server',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/preparePush.ts',
     find: '  yield* holdMoves(exchange)\n',
     replace: '',
     by: [circles],
@@ -141,7 +141,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'both-moves-are-taken',
     hazard: 'whoever takes the server’s move gives up ours, which would close a circle with it',
-    file: 'src/sync/conflicts/conflicts.ts',
+    file: 'src/sync/conflicts/decisions.ts',
     find: '    if (parents) yield* discardMoves(exchange, id, value)\n',
     replace: '',
     by: [circles],
@@ -165,7 +165,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'own-parent-is-missing',
     hazard: 'walks remember: a row that is its own parent',
-    file: 'src/sync/conflicts/conflicts.ts',
+    file: 'src/sync/conflicts/parents.ts',
     find: 'new Set([`${exchange.collection.name} ${id}`])',
     replace: 'new Set<string>()',
     by: [circles],

@@ -130,7 +130,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'first-page-is-the-whole',
     hazard: 'first page taken for the whole',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/storePage.ts',
     find: 'if (next !== undefined) turnPage(session, exchanges, answer, next)\n        else if (!sweeps)',
     replace: 'if (!sweeps)',
     by: [cursors, 'simulation'],
@@ -146,7 +146,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'min-on-pages',
     hazard: 'the second page of a full answer comes from an older state than the first; min-on-pages',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/answer.ts',
     find: '  server.highest = Math.max(server.highest, answer.now) // no later page may come from an older state\n',
     replace: '',
     by: [cursors],
@@ -170,7 +170,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'begun-anew-remembers-seen',
     hazard: 'a process dies inside a full answer; the next one begins anew with the old list of what was seen',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/answer.ts',
     find: 'nothing to sweep\n  yield* forgetSeen(exchanges)\n',
     replace: 'nothing to sweep\n',
     by: [cursors, 'simulation'],
@@ -178,7 +178,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'sweep',
     hazard: 'tombstones collected while a client was away: what is not in a full answer goes away; law 8',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/sweep.ts',
     find: '    if (before) gone.push({ id: state.id, value: null })\n',
     replace: '    if (!before) continue\n',
     by: [cursors, 'simulation'],
@@ -186,7 +186,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'cursor-before-sweep',
     hazard: 'the cursor moves before the sweep: what a process that dies inside of it has not swept stays for good',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/storePage.ts',
     find: '        sweeps = exchanges.some(({ server }) => server.sweeping)\n',
     replace:
       '        sweeps = exchanges.some(({ server }) => server.sweeping)\n        if (sweeps) for (const { server } of exchanges) Object.assign(server, { serverDate: answer.now, pulling: false, page: null })\n',
@@ -195,7 +195,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'sweep-conflicts',
     hazard: 'a row that waits as a conflict was removed on the server and its tombstone collected',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/sweep.ts',
     find: 'const before = state.unapplied ? state.unapplied.remote : baseOf(server, state)',
     replace: 'const before = baseOf(server, state)',
     by: [cursors, 'simulation'],
@@ -203,7 +203,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'sweep-only-where-agreed',
     hazard: 'a full answer is mark and sweep wherever anything was agreed before it',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/answer.ts',
     find: 'server.sweeping = answer.full === true && (yield* wasAnythingAgreed(exchange))',
     replace: 'server.sweeping = answer.full === true && server.stored.size > 0',
     by: [cursors, 'simulation'],
@@ -267,7 +267,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'another-server-unnoticed',
     hazard: 'cursor ahead of the server: another history under the same url, and no reset',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/answer.ts',
     find: '} else if (server.serverHistory !== null && answer.collection !== server.serverHistory) {'.slice(2),
     replace: 'else if (server.serverHistory === answer.collection?.slice(1)) {',
     by: [cursors],
@@ -387,7 +387,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'stamp-inside-the-attempt',
     hazard: 'a stamp is taken and noted outside of the savepoint that may be undone; law 1',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/applyOrDefer.ts',
     find: '  if (candidates.some(c => !isApplied(c.exchange, c))) yield* stamp.take()\n',
     replace: '',
     by: [rows, 'simulation'],
@@ -395,7 +395,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'waiting-rows-get-a-stamp',
     hazard: 'a row that is equal on both sides keeps its stamp',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/candidates.ts',
     find: 'isClean(exchange, { ...state, unapplied: undefined })',
     replace: 'isClean(exchange, state)',
     by: ['spec/simulation/found.spec.ts'],
@@ -403,7 +403,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'images-of-settled-rows-stay',
     hazard: 'base versions are dropped when they are no base any more',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/storeDecided.ts',
     find: 'const applied = some.filter(c => c.state.baseVersions.length &&',
     replace: 'const applied = some.filter(c => c.state.baseVersions.length < 0 &&',
     by: ['spec/simulation/found.spec.ts'],
@@ -451,7 +451,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'stamp-inside-the-removal',
     hazard: 'a stamp is taken and noted outside of the savepoint that may be undone; law 1',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/applyRemovals.ts',
     find: '  yield* stamp.take()\n  const ids = removals.map(r => r.state.id)\n',
     replace: '  const ids = removals.map(r => r.state.id)\n',
     by: [rows],
@@ -467,7 +467,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'triggers-put-back',
     hazard: "TypeORM's SQLite schema builder recreates tables and the triggers are gone",
-    file: 'src/entity/client.ts',
+    file: 'src/entity/run.ts',
     find: '  if (!status) await ensureTriggers(log)\n',
     replace: '',
     by: [schema, rows],
@@ -496,7 +496,7 @@ const pushing: Mutant[] = [
   {
     name: 'seen-before-the-reset',
     hazard: 'a removal speaks for what the remover saw, of the server’s present history; laws 9 and 11',
-    file: 'src/sync/push/batch.ts',
+    file: 'src/sync/push/seen.ts',
     find: 'server?.serverHistory === own.serverHistory ? server?.serverDate : 0',
     replace: 'server?.serverDate',
     by: ['spec/simulation/found.spec.ts'],
@@ -504,7 +504,7 @@ const pushing: Mutant[] = [
   {
     name: 'keys-by-counter',
     hazard: 'a client’s database is cloned to another device: random keys per push',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/preparePush.ts',
     find: 'markFor(wire, globalThis.crypto.randomUUID())',
     replace: "markFor(wire, 'k')",
     by: ['spec/hazards/clone.spec.ts'],
@@ -520,7 +520,7 @@ const pushing: Mutant[] = [
   {
     name: 'rows-that-need-each-other-are-refused',
     hazard: 'parents after children, cycles: rows of two collections that need each other, neither of which the server has',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/setAside.ts',
     find: 'const putOff = yield* putOffReferences(exchange, own)',
     replace: 'const putOff = new Set<string>()',
     by: [mutual],
@@ -536,7 +536,7 @@ const pushing: Mutant[] = [
   {
     name: 'put-off-counts-as-told',
     hazard: 'the answer is lost: what a replayed answer acknowledges is what was pushed, and no reference that was put off',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/finishPush.ts',
     find: '!baseOf(server, state) ? withoutPutOff(value, state) : value',
     replace: 'value',
     by: [mutual],
@@ -552,7 +552,7 @@ const pushing: Mutant[] = [
   {
     name: 'open-push-is-given-up',
     hazard: 'a client reads on while a push is unanswered',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/finishPush.ts',
     find: '    if (serverHistory === null) {\n      await leaveUndecided',
     replace: '    if (serverHistory !== undefined) {\n      await endPush',
     by: [pushes, 'simulation'],
@@ -568,7 +568,7 @@ const pushing: Mutant[] = [
   {
     name: 'same-cursor',
     hazard: 'an answer that comes late, to a sync that was given up, after another one has read or told more',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/storePage.ts',
     find: '      if (cursorsOf(servers) !== cursor) return MOVED\n',
     replace: "      if (cursor === '') return MOVED\n",
     by: [pushes, 'simulation'],
@@ -576,7 +576,7 @@ const pushing: Mutant[] = [
   {
     name: 'cursor-without-reads',
     hazard: 'an answer counts only if nothing was read since the question, be it half an answer; law 3',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/storePage.ts',
     find: '      for (const server of servers) server.reads++\n',
     replace: '',
     by: ['spec/simulation/found.spec.ts'],
@@ -656,7 +656,7 @@ const pushing: Mutant[] = [
   {
     name: 'push-not-written-down',
     hazard: 'a push is written down before it is sent; law 5',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/preparePush.ts',
     find: '  yield* writeServers(log.database, servers)\n  yield* keepNeeded',
     replace: '  yield* keepNeeded',
     by: [twoDevices],
@@ -664,7 +664,7 @@ const pushing: Mutant[] = [
   {
     name: 'since-is-what-was-heard',
     hazard: '`since` belongs to the push: what had been read when it was made',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/preparePush.ts',
     find: 'const since = Math.min(...servers.map(server => server.serverDate))',
     replace: 'const since = Math.min(...servers.map(server => server.highest))',
     by: [pushes, 'simulation'],
@@ -672,7 +672,7 @@ const pushing: Mutant[] = [
   {
     name: 'drop-tentative-images',
     hazard: 'a push is abandoned (409, 422); base versions kept for it later pass for versions that the server knows',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/endPush.ts',
     find: '  for (const { log, collection, server } of exchanges) yield* dropTentativeBases(log.database, collection, server)\n',
     replace: '',
     by: [pushes, 'simulation'],
@@ -680,7 +680,7 @@ const pushing: Mutant[] = [
   {
     name: 'unpushed',
     hazard: "a row held back counts as told with the others' acknowledgement",
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/preparePush.ts',
     find: '  yield* noteUnpushed(exchange)\n',
     replace: '',
     by: [pushes, 'simulation'],
@@ -728,7 +728,7 @@ const pushing: Mutant[] = [
   {
     name: 'what-cannot-be-held-is-a-base',
     hazard: 'a row that this device cannot hold is resolved with a good value, and the journal fails with the bad one',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/storeDecided.ts',
     find: 'changed.filter(c => !isUnheld(c)).map(',
     replace: 'changed.map(',
     by: ['spec/stories/notValid.spec.ts'],
@@ -736,7 +736,7 @@ const pushing: Mutant[] = [
   {
     name: 'older-base-of-what-cannot-be-held',
     hazard: 'a decision for what was there before is equal to the older base, and is not pushed: two databases differ for good',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/storeDecided.ts',
     find: '    yield* forgetBases(database, exchange.collection, exchange.server, unheld)\n',
     replace: '',
     by: ['spec/stories/notValid.spec.ts'],
@@ -744,7 +744,7 @@ const pushing: Mutant[] = [
   {
     name: 'acknowledged-up-to-now',
     hazard: 'an edit in flight is cleared by the acknowledgement',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/acknowledge.ts',
     find: 'yield* acknowledge(exchanges, ({ server }) => (server.push as OpenPush).limit, answer, more)',
     replace:
       "const { now } = yield* (exchanges[0] as Exchange).log.database.clock()\n  yield* acknowledge(exchanges, () => ({ stamp: now, id: '\\u{10ffff}' }), answer, more)",
@@ -753,7 +753,7 @@ const pushing: Mutant[] = [
   {
     name: 'fresh-stamp',
     hazard: 'a conflict decided "keep local" is acknowledged by an older push; fresh-stamp',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/storeDecided.ts',
     find: 'const fresh = ours.size ? yield* database.tick() : agreed',
     replace: 'const fresh = [...ours][0]?.state.version.stamp || (ours.size ? yield* database.tick() : agreed)',
     by: [pushes, 'simulation'],
@@ -761,7 +761,7 @@ const pushing: Mutant[] = [
   {
     name: 'image-of-remote',
     hazard: "a decision that keeps a local side keeps the server's row as the image; law 6",
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/storeDecided.ts',
     find: '    yield* keepBases(database, exchange',
     replace: '    if (agreed < 0) yield* keepBases(database, exchange',
     by: [pushes, 'simulation'],
@@ -769,7 +769,7 @@ const pushing: Mutant[] = [
   {
     name: 'same-push',
     hazard: 'an acknowledgement counts only if that push is still the one under way; law 3',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/acknowledge.ts',
     find: '  const exchanges = partOf(all, push)\n  if (!exchanges.length) return false\n',
     replace: '  const exchanges = all\n',
     by: [pushes, 'simulation'],
@@ -785,7 +785,7 @@ const pushing: Mutant[] = [
   {
     name: 'unread-rows-of-two-servers',
     hazard: 'whoever replaces a version keeps it for the other servers that know it; law 4',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/applyUnread.ts',
     find: ' || (yield* hasOtherServers(collection, server.id))',
     replace: '',
     by: [servers],
@@ -793,7 +793,7 @@ const pushing: Mutant[] = [
   {
     name: 'unread-rows-that-wait',
     hazard: 'what waits for a decision is not overwritten, however far the rest is told; law 7',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/applyUnread.ts',
     find: 'if (unapplied || rejected || ignored ||',
     replace: 'if (rejected || ignored ||',
     by: [pushes, 'simulation'],
@@ -801,7 +801,7 @@ const pushing: Mutant[] = [
   {
     name: 'unread-rows-that-were-refused',
     hazard: 'what was rejected is not told, however far the rest is, and not overwritten',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/applyUnread.ts',
     find: 'if (unapplied || rejected || ignored ||',
     replace: 'if (unapplied || ignored ||',
     by: [pushes],
@@ -809,7 +809,7 @@ const pushing: Mutant[] = [
   {
     name: 'unread-rows-move-the-clock',
     hazard: 'a stamp that no row has makes clients fetch what they know',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/applyUnread.ts',
     find: '      if (changed.every(count => count === 0)) throw new NothingChanged()\n',
     replace: '',
     by: ['spec/simulation/sameHistory.spec.ts'],
@@ -849,7 +849,7 @@ const pushing: Mutant[] = [
   {
     name: 'same-push-ends',
     hazard: 'an older push does not end the one under way; law 3',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/endPush.ts',
     find: '  const exchanges = partOf(all, push)\n  const [any] = exchanges\n',
     replace: '  const exchanges = push.key ? all : partOf(all, push)\n  const [any] = exchanges\n',
     by: [pushes, 'simulation'],
@@ -857,7 +857,7 @@ const pushing: Mutant[] = [
   {
     name: 'refusal-of-another-push',
     hazard: 'a rejection that is heard late passes a later version, rejected as well, for one that the server has',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/setAside.ts',
     find: '    if (!(yield* endIn(exchanges, push))) return counts\n',
     replace: '    yield* endIn(exchanges, push)\n',
     by: ['spec/simulation/found.spec.ts'],
@@ -865,7 +865,7 @@ const pushing: Mutant[] = [
   {
     name: 'hold-parent',
     hazard: 'a child arrives for a parent that was removed here; the removal waits with the child; hold-parent',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/preparePush.ts',
     find: "  yield* holdParents(exchanges, wire.isFeed ? 'none' : 'others')\n",
     replace: '',
     by: [rows, 'simulation'],
@@ -897,7 +897,7 @@ const pushing: Mutant[] = [
   {
     name: 'equal-rows-are-stored-again',
     hazard: 'own rows are recognised by being equal, never by a stamp alone',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/candidates.ts',
     find: '  isSameRow(value, remote) && isSameRow(state.version.value, remote) && isClean(exchange, { ...state, unapplied: undefined })',
     replace:
       '  value === undefined && isSameRow(value, remote) && isSameRow(state.version.value, remote) && isClean(exchange, { ...state, unapplied: undefined })',
@@ -938,7 +938,7 @@ const pushing: Mutant[] = [
   {
     name: 'seen-is-not-told',
     hazard: 'a removal speaks for what the remover saw, in other collections as well: `seen`; law 9',
-    file: 'src/sync/push/batch.ts',
+    file: 'src/sync/push/seen.ts',
     find: '    if (!rows.some(({ collection: there, row }) => there === collection && row.value === null)) continue\n',
     replace: '    if (rows.length >= 0) continue\n',
     by: [collectionByCollection, 'simulation'],
@@ -1010,7 +1010,7 @@ const pushing: Mutant[] = [
   {
     name: 'first-pull-over-what-is-known',
     hazard: 'law 7: a first pull that takes everything for new stores over removals and over what waits',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/applyUnread.ts',
     find: '  if ((yield* isAnythingKnown(collection, server)) || ',
     replace: '  if (',
     by: [rows, 'simulation'],
@@ -1050,7 +1050,7 @@ const pushing: Mutant[] = [
   {
     name: 'since-with-others-between',
     hazard: 'the cursor moves over a push of ours only where nothing of others lies between',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/acknowledge.ts',
     find: 'if (answer.since !== undefined && answer.since === server.serverDate) server',
     replace: 'if (answer.since !== undefined) server',
     by: [pushes, 'simulation'],
@@ -1066,7 +1066,7 @@ const pushing: Mutant[] = [
   {
     name: 'refused-rows-block-the-queue',
     hazard: 'one bad row blocks the queue for ever: it is set aside',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/sendPush.ts',
     find: '      await setAside(session, push, answer.rejections, stamps)\n',
     replace: '      await endPush(session, push)\n',
     by: [pushes, 'simulation'],
@@ -1194,7 +1194,7 @@ const pushing: Mutant[] = [
   {
     name: 'definite-refusal-leaves-the-push-open',
     hazard: 'a push that is never accepted (403) keeps the client from reading; law 5',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/sendPush.ts',
     find: '  if (error.isDefinite) await endPush(session, push)\n',
     replace: '  if (error.isDefinite) {}\n',
     by: [pushes],
@@ -1202,7 +1202,7 @@ const pushing: Mutant[] = [
   {
     name: 'open-push-waits-for-leave-to-write',
     hazard: 'a push that is never accepted (403) keeps the client from reading: the empty one is rejected as well; law 5',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/finishPush.ts',
     find: '      if (!(error instanceof TransportError && error.isDefinite)) throw error\n      await endPush(session, push)\n',
     replace: '      throw error\n',
     by: [pushes],
@@ -1210,7 +1210,7 @@ const pushing: Mutant[] = [
   {
     name: 'too-large-is-not-halved',
     hazard: 'after a 413 the next push is half as large; law 5',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/sendPush.ts',
     find: 'else await endPush(session, push, halfOf(prepared))',
     replace: 'else await endPush(session, push)',
     by: [pushes],
@@ -1218,7 +1218,7 @@ const pushing: Mutant[] = [
   {
     name: 'one-row-too-large-blocks',
     hazard: 'one bad row blocks the queue for ever: one that is too large alone is set aside',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/sendPush.ts',
     find: 'if (rows.length === 1 && only) {',
     replace: 'if (rows.length === 0 && only) {',
     by: [pushes],
@@ -1226,7 +1226,7 @@ const pushing: Mutant[] = [
   {
     name: 'failed-push-is-not-halved',
     hazard: 'one poison row blocks everything for ever: where all rows of a push fail alike, nobody says which is to blame',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/sendPush.ts',
     find: 'error instanceof RequestTimeoutError || error.status === 500',
     replace: 'error instanceof RequestTimeoutError',
     by: ['spec/server-koa/poison.spec.ts'],
@@ -1234,7 +1234,7 @@ const pushing: Mutant[] = [
   {
     name: 'time-out-is-not-halved',
     hazard: 'after a time-out the next push is half as large; law 5',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/sendPush.ts',
     find: 'error instanceof RequestTimeoutError ||',
     replace: 'false ||',
     by: [pushes],
@@ -1242,7 +1242,7 @@ const pushing: Mutant[] = [
   {
     name: 'uncertain-refusal-ends-the-push',
     hazard: 'a rejection is not definite while an earlier try may still arrive; law 5',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/sendPush.ts',
     find: "    if (answer.kind !== 'stored' && !answer.isDefinite) return 'again' // an earlier try may still arrive: it is ended first\n",
     replace: '',
     by: [pushes],
@@ -1504,7 +1504,7 @@ const applying: Mutant[] = [
   {
     name: 'waiting-rows-are-left-alone',
     hazard: 'what waits is tried again at the end of the pull and in every sync; law 7',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/apply/applyUnapplied.ts',
     find: '    yield* applyTogether(parts, stamp)\n    for (const { taken } of all',
     replace:
       '    for (const part of parts) for (const { id } of part.updates) part.taken.contested.add(id)\n    for (const { taken } of all',
@@ -1513,7 +1513,7 @@ const applying: Mutant[] = [
   {
     name: 'guard',
     hazard: 'the handler took a second, meanwhile the row changed; guard',
-    file: 'src/sync/conflicts/conflicts.ts',
+    file: 'src/sync/conflicts/decisions.ts',
     find: 'version.stamp === contested.stamp && unapplied !== undefined && unapplied.json === contested.json',
     replace: 'version !== undefined && unapplied !== undefined && unapplied.json === contested.json',
     by: [rows, 'simulation'],
@@ -1521,7 +1521,7 @@ const applying: Mutant[] = [
   {
     name: 'guard-remote',
     hazard: "the handler took a second, meanwhile the server's version changed; guard",
-    file: 'src/sync/conflicts/conflicts.ts',
+    file: 'src/sync/conflicts/decisions.ts',
     find: 'version.stamp === contested.stamp && unapplied !== undefined && unapplied.json === contested.json',
     replace: 'version.stamp === contested.stamp && unapplied !== undefined',
     by: [rows, 'simulation'],
@@ -1529,7 +1529,7 @@ const applying: Mutant[] = [
   {
     name: 'guard-family',
     hazard: 'a removal counts only for the children that were shown',
-    file: 'src/sync/conflicts/conflicts.ts',
+    file: 'src/sync/conflicts/decisions.ts',
     find: '  if (family !== contested.family) return // or its children did\n',
     replace: '',
     by: [rows, 'simulation'],
@@ -1602,7 +1602,7 @@ const applying: Mutant[] = [
   {
     name: 'families-row-by-row',
     hazard: 'a statement for each row that waits: what removals would take along is read for all of them',
-    file: 'src/sync/conflicts/conflicts.ts',
+    file: 'src/sync/conflicts/contested.ts',
     find: '  const families = yield* readFamilies(exchange, isListed ? states.filter(state => !state.unapplied?.remote) : states)\n',
     replace:
       '  const families = new Map()\n  for (const state of states) for (const [id, family] of yield* readFamilies(exchange, [state])) families.set(id, family)\n',
@@ -1619,7 +1619,7 @@ const applying: Mutant[] = [
   {
     name: 'reads-rows-that-were-stored-unread',
     hazard: 'a sync with one changed row reads it after it was stored',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/decideRows.ts',
     find: '  if (!latest.size) return\n',
     replace: '',
     by: [statements],
@@ -1627,7 +1627,7 @@ const applying: Mutant[] = [
   {
     name: 'tries-rows-that-were-changed-here',
     hazard: 'rows that were changed on both sides are stored in vain before they are merged',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/applyUnread.ts',
     find: '!changed.has(u.id) && ',
     replace: '',
     by: [statements],
@@ -1635,7 +1635,7 @@ const applying: Mutant[] = [
   {
     name: 'bases-row-by-row',
     hazard: 'a statement for each pulled row that has left its parent',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/decideRows.ts',
     find: '{ base: basesOf(id), isShown',
     replace: '{ base: (yield* readCommonBases(exchange, [{ state, remote }]))(id), isShown',
     by: [statements],
@@ -1643,7 +1643,7 @@ const applying: Mutant[] = [
   {
     name: 'removal-over-waiting-children',
     hazard: 'nor does a removal stand while a child waits; law 9',
-    file: 'src/sync/conflicts/conflicts.ts',
+    file: 'src/sync/conflicts/decisions.ts',
     find: '  if ((yield* readUnappliedChildren(exchange, id)).length) return // nor does a removal stand while a child waits\n',
     replace: '',
     by: [rows],
@@ -1715,7 +1715,7 @@ const applying: Mutant[] = [
   {
     name: 'unseen-grandchildren',
     hazard: 'a posted removal cascades over grandchildren that the sender never saw; law 9',
-    file: 'src/sync/push/batch.ts',
+    file: 'src/sync/push/seen.ts',
     find: '      if (child) visited.add(child)\n',
     replace: '',
     by: [descendants],
@@ -1773,7 +1773,7 @@ const applying: Mutant[] = [
   {
     name: 'database-cascades',
     hazard: 'inside a transaction that bypasses capture foreign-key actions change rows that no trigger stamps',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/applyRemovals.ts',
     find: '      yield* removeDependents(exchange, ids, yield* readDependents(log.database, collection, ids), stamp)\n',
     replace: '',
     by: [servers, 'simulation'],
@@ -1789,7 +1789,7 @@ const applying: Mutant[] = [
   {
     name: 'child-of-a-removed-parent',
     hazard: 'a child arrives for a parent that was removed here: contested together; law 9',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/defer.ts',
     find: "isRemovedHere ? 'parent-removed' : 'parent-missing'",
     replace: "isRemovedHere ? 'parent-missing' : 'parent-missing'",
     by: [rows, 'simulation'],
@@ -1797,7 +1797,7 @@ const applying: Mutant[] = [
   {
     name: 'parents-come-back-one-by-one',
     hazard: 'rows of two entities that need each other, both removed here: neither can come back before the other',
-    file: 'src/sync/conflicts/conflicts.ts',
+    file: 'src/sync/conflicts/parents.ts',
     find: '    if (isInPush(there.server, state)) yield* restore(there, state, remote, stamp)\n    else',
     replace:
       '    if (there.collection !== exchange.collection || isInPush(there.server, state)) yield* restore(there, state, remote, stamp)\n    else',
@@ -1823,7 +1823,7 @@ const applying: Mutant[] = [
   {
     name: 'child-without-its-parent',
     hazard: 'whoever takes the child takes the parent back; law 9',
-    file: 'src/sync/conflicts/conflicts.ts',
+    file: 'src/sync/conflicts/decisions.ts',
     find: '    const parents = yield* takeParents(exchange, id, value, stamp)\n',
     replace: '    const parents: Resolved[] = []\n',
     by: [rows, 'simulation'],
@@ -1903,7 +1903,7 @@ const applying: Mutant[] = [
   {
     name: 'not-unique-is-for-good',
     hazard: 'a row rejected as not-unique is pushed again when the row that had the value has changed',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/acknowledge.ts',
     find: '  if (rows.some(({ row }) => row.value === null || row.partial)) yield* freeRejected(exchanges)\n',
     replace: '',
     by: [uniqueValues],
@@ -1927,7 +1927,7 @@ const applying: Mutant[] = [
   {
     name: 'taken-values-break-the-pull',
     hazard: 'a unique constraint other than the id: waits in the journal',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/defer.ts',
     find: "return error.kind === 'unique' ? 'not-unique' :",
     replace: "return error.kind === 'unique' ? undefined :",
     by: [rows],
@@ -2039,7 +2039,7 @@ const applying: Mutant[] = [
   {
     name: 'stamps-are-collected',
     hazard: 'a read-only client collects the stamps of all that it ever pulled',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/preparePush.ts',
     find: '    yield* acknowledge(exchanges, exchange => limitIn(limit, exchange), undefined, more)\n',
     replace: '',
     by: [pushes, 'simulation'],
@@ -2047,7 +2047,7 @@ const applying: Mutant[] = [
   {
     name: 'images-are-not-pruned',
     hazard: 'base versions that are no base any more go',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/acknowledge.ts',
     find: '  for (const { collection, server } of yield* withBases(exchanges)) yield* pruneBases(log.database, collection, server)\n',
     replace: '',
     by: [pushes, 'simulation'],
@@ -2055,7 +2055,7 @@ const applying: Mutant[] = [
   {
     name: 'absent-is-null',
     hazard: 'schema differs: absent is not null',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/decideRows.ts',
     find: '    if (known && Object.hasOwn(known, property)) value[property] = known[property] as never\n',
     replace: '    value[property] = (held[property] ?? null) as never\n',
     by: [values],
@@ -2401,7 +2401,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'deep-json-is-sent',
     hazard: 'one bad row blocks the queue for ever: a device sets aside what is nested too deep',
-    file: 'src/sync/push/batch.ts',
+    file: 'src/sync/push/describePush.ts',
     find: 'const property = value && deepProperty(value)',
     replace: 'const property = undefined as string | undefined',
     by: [poison],
@@ -2710,7 +2710,7 @@ const ofSizes: Mutant[] = [
   {
     name: 'size-is-unpushed',
     hazard: 'a row larger than the limits is set aside with its size',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/sendPush.ts',
     find: 'The row has ${new TextEncoder().encode(body).length - 2} bytes as JSON. ',
     replace: '',
     by: [largeAnswers],
@@ -2723,7 +2723,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'ignored-is-forgotten',
     hazard: "a newer client's property is unknown to the server, acknowledged, and later overwritten",
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/acknowledge.ts',
     find: '    if (own.length) yield* noteIgnoredOf(',
     replace: '    if (own.length < 0) yield* noteIgnoredOf(',
     by: [versions],
@@ -2739,7 +2739,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'ignored-is-overwritten',
     hazard: 'what another client wrote to a property that the server ignored of ours does not win without a conflict',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/decideRows.ts',
     find: 'const isWhole = !collection.parents.length && !state.ignored.length',
     replace: 'const isWhole = !collection.parents.length',
     by: [versions],
@@ -2755,7 +2755,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'ignored-stays-noted',
     hazard: 'what the server has said of a property, it has a column for',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/storeDecided.ts',
     find: '    yield* forgetIgnored(database, server.id, known)\n',
     replace: '',
     by: [versions],
@@ -2763,7 +2763,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'what-the-server-never-heard-of-is-agreed',
     hazard: 'the server gets the column, and its default replaces a value of a row that was made on both sides',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/storeDecided.ts',
     find: 'properties: unknownThere(collection, candidate) }',
     replace: 'properties: unknownThere(collection, candidate).slice(0, 0) }',
     by: [versions],
@@ -2771,7 +2771,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'removal-takes-edits-of-ignored',
     hazard: 'a removal on the server takes along an edit of a value for which it has no column',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/bases.ts',
     find: 'remote !== null || !isEditOfIgnored(exchange, state)',
     replace: 'remote !== null || state.id.length >= 0',
     by: [versions],
@@ -2792,7 +2792,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'parts-for-old-servers',
     hazard: 'a server of 2011 gets a part of a row',
-    file: 'src/sync/push/batch.ts',
+    file: 'src/sync/push/describePush.ts',
     find: '  if (server.serverHistory === null) return { id, value, partial: false }\n',
     replace: '',
     by: [oldServers],
@@ -2800,7 +2800,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'undecided-is-given-up',
     hazard: 'an unanswered push to a server of 2011: what comes back as it was sent is ours',
-    file: 'src/sync/push/push.ts',
+    file: 'src/sync/push/finishPush.ts',
     find: '      await leaveUndecided(session, push)',
     replace: '      await endPush(session, push)',
     by: [oldServers],
@@ -2808,7 +2808,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'sent-and-removed-is-forgotten',
     hazard: 'a row that was made, sent and removed while the push was undecided comes back when the push arrives late',
-    file: 'src/sync/pull/pull.ts',
+    file: 'src/sync/pull/answer.ts',
     find: '    if (gone.length) yield* applyDecided(',
     replace: '    if (gone.length < 0) yield* applyDecided(',
     by: [oldServers],
@@ -2824,7 +2824,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'shown-is-forgotten',
     hazard: 'an unanswered push whose row is contested: what it shows of ours is no conflict with oneself',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/decideRows.ts',
     find: 'if (known.base && known.isShown)\n        yield*',
     replace: 'if (known.base && known.isShown && id.length < 0) yield*',
     by: [oldServers],
@@ -2848,7 +2848,7 @@ const withOldServers: Mutant[] = [
   {
     name: 'overlap-is-news',
     hazard: 'what a server of 2011 tells once more says nothing',
-    file: 'src/sync/apply/apply.ts',
+    file: 'src/sync/apply/decideRows.ts',
     find: '    if (server.serverHistory === null && !state.unapplied && base !== undefined && isSameRow(remote, base)) continue\n',
     replace: '',
     by: [oldServers],

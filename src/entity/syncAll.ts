@@ -4,8 +4,10 @@ import { DataSource, type ObjectLiteral, type Repository } from 'typeorm'
 import type { ConflictHandler } from '../sync/conflicts/handlers.js'
 import { SyncJournal } from '../sync/conflicts/journal.js'
 import type { SyncReport } from '../sync/report.js'
-import { collectionOf, feedsOf, hasServer, type SyncCallOptions, syncFeeds } from './client.js'
+import { collectionOf, feedsOf, hasServer } from './feeds.js'
+import type { SyncCallOptions } from './options.js'
 import { changeLogOf } from './registry.js'
+import { syncFeeds } from './syncFeeds.js'
 
 /**
  * Syncs the feed or feeds to which an entity belongs, or all of a data source: every synced entity of a server in one exchange, so that rows that

@@ -8,9 +8,10 @@ import type { DatabaseOptions } from '../databases/database.js'
 import { loadKind, openDatabase } from '../databases/open.js'
 import { teachBinary } from '../databases/values/binary.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
-import { type ClientOptions, noteClient, openServers } from './client.js'
 import { isHttpUrl } from './enableSync.js'
+import { openServers } from './feeds.js'
 import { makeNewKeys } from './newKeys.js'
+import { type ClientOptions, noteClient } from './options.js'
 import { lacksSchema, noteChangeLog, noteDataSource, syncedEntities } from './registry.js'
 
 export interface WithSyncOptions extends DatabaseOptions, ClientOptions {

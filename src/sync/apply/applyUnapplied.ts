@@ -1,0 +1,39 @@
+// Tries again to apply rows that are not applied yet.
+
+import type { Collection } from '../../changes/collection.js'
+import type { Transaction } from '../../databases/database.js'
+import type { Exchange, TransactionStamp } from '../exchange.js'
+import { nothingApplied, type Part } from './applied.js'
+import { applyTogether } from './apply.js'
+import { readUnapplied } from './unapplied.js'
+
+/**
+ * Tries again what waits, as long as that gets it further; what could be a matter of other rows of this server's is tried along: rows of several
+ * collections may need each other. Gives what became of it, by collection; contested is what is in the end.
+ */
+export function* applyUnapplied(exchange: Exchange, stamp: TransactionStamp): Transaction<Part[]> {
+  const all = new Map<Collection, Part>()
+  for (let before = -1; ; ) {
+    const parts: Part[] = []
+    let waits = 0
+    for (const [there, server] of exchange.siblings) {
+      const other: Exchange = { ...exchange, collection: there, server }
+      const unapplied = yield* readUnapplied(other)
+      waits += unapplied.size
+      const updates = [...unapplied].map(([id, { remote }]) => ({ id, value: remote }))
+      if (updates.length) parts.push({ exchange: other, updates, taken: nothingApplied() })
+    }
+    if (waits === before) return [...all.values()]
+    before = waits
+    yield* applyTogether(parts, stamp)
+    for (const { taken } of all.values()) taken.contested.clear()
+    for (const part of parts) {
+      const { stored, merged, contested } = part.taken
+      const total = all.get(part.exchange.collection)?.taken ?? nothingApplied()
+      all.set(part.exchange.collection, { ...part, taken: total })
+      total.stored += stored
+      total.merged += merged
+      for (const id of contested) total.contested.add(id)
+    }
+  }
+}

@@ -1,0 +1,73 @@
+// Stores rows of which this database knows nothing that the server does not know, as most are, without reading them.
+
+import { agreedSql } from '../../changes/agreement.js'
+import { readIdsOfBases } from '../../changes/baseVersions.js'
+import type { Collection } from '../../changes/collection.js'
+import { isAnythingKnown, readKinds } from '../../changes/rowStates.js'
+import { NEVER } from '../../changes/rows.js'
+import { hasOtherServers } from '../../changes/servers.js'
+import { findOrphans, insertNew } from '../../changes/store.js'
+import { quote, Rollback, type Transaction } from '../../databases/database.js'
+import { ConstraintError, ValueError } from '../../errors.js'
+import type { Update, WireRow } from '../../protocol/messages.js'
+import type { Exchange, TransactionStamp } from '../exchange.js'
+import type { Applied } from './applied.js'
+
+/**
+ * Stores rows of which we know nothing that the server does not know, as most are, without reading them; what is left has to be looked at.
+ * Not where somebody else has a word with them: another server, the journal, or a parent that may come along with them.
+ */
+export function* applyUnread(exchange: Exchange, left: Map<string, Update>, taken: Applied, stamp: TransactionStamp): Transaction<void> {
+  const { log, collection, server } = exchange
+  const { columns, table, parents } = collection
+  const { database } = log
+  if (!database.updateRowsWhere || parents.some(r => r.parent === collection) || !columns.length || !left.size) return
+  const { unapplied, rejected, ignored, baseVersions } = yield* readKinds(collection, server)
+  if (unapplied || rejected || ignored || (yield* database.mayChange(table)) || (yield* hasOtherServers(collection, server.id))) return
+  // of a row that was changed here the server's version is kept
+  const changed = baseVersions ? yield* readIdsOfBases(database, collection, server, [...left.keys()]) : new Set()
+  const whole = [...left.values()].filter(
+    (u): u is Update & { value: WireRow } => u.value !== null && !changed.has(u.id) && isWhole(collection, u.id, u.value),
+  )
+  const orphans = yield* findOrphans(
+    database,
+    collection,
+    whole.map(({ id, value }) => ({ id, value, old: NEVER })),
+  )
+  const updates = whole.filter(({ id }) => !orphans.has(id))
+  if (!updates.length) return
+  try {
+    const counts = yield* stamp.savepoint(function* () {
+      const now = yield* stamp.take()
+      const rows = updates.map(({ id, value }) => [now, ...columns.map(c => c.fromWire(value[c.property] as never)), id])
+      const agreed = agreedSql(server, quote(table.key))
+      const changed = yield* database.updateRowsWhere!(table.name, ['_lastChange', ...columns], table.key, agreed, rows)
+      if (changed.every(count => count === 0)) throw new NothingChanged()
+      return changed
+    })
+    for (const [i, { id }] of updates.entries()) if (counts[i] && left.delete(id)) taken.stored++
+  } catch (error) {
+    // or one of them cannot be stored: which, is found by looking
+    if (!(error instanceof NothingChanged || error instanceof ValueError || error instanceof ConstraintError)) throw error
+  }
+}
+
+/** A stamp that nothing has would move the clock, and clients would fetch what they know. */
+class NothingChanged extends Rollback {}
+
+const isWhole = ({ columns, rejectKey }: Collection, id: string, value: WireRow) =>
+  rejectKey(id) === undefined && columns.every(c => Object.hasOwn(value, c.property))
+
+/**
+ * Inserts rows of a full answer to a database that knows none of them, as it usually is. False, and nothing is stored, where the database
+ * knows one, or does not take one as it is: then each has to be looked at.
+ */
+export function* applyUnknown(
+  { log, collection, server }: Exchange,
+  updates: readonly Update[],
+  stamp: TransactionStamp,
+): Transaction<boolean> {
+  if ((yield* isAnythingKnown(collection, server)) || (yield* log.database.mayChange(collection.table))) return false
+  yield* stamp.take() // outside of the savepoint
+  return (yield* insertNew(log.database, collection, updates, () => stamp.take())) !== undefined
+}

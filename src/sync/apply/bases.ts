@@ -1,0 +1,42 @@
+import { baseOf } from '../../changes/agreement.js'
+import type { Collection } from '../../changes/collection.js'
+import type { RowState } from '../../changes/rowStates.js'
+import { readVersions } from '../../changes/rows.js'
+import type { Transaction } from '../../databases/database.js'
+import type { WireRow } from '../../protocol/messages.js'
+import { type Exchange, isClean } from '../exchange.js'
+import type { ToDefer } from './unapplied.js'
+
+export const isAutomatic = (collection: Collection) => (property: string) => collection.column.get(property)?.automatic !== undefined
+
+/**
+ * What both sides know, with what follows from the removal of a parent: ON DELETE SET NULL is nobody's edit, so it contests none.
+ */
+export function* readCommonBases(
+  exchange: Exchange,
+  rows: readonly Pick<ToDefer, 'state' | 'remote'>[],
+): Transaction<(id: string) => WireRow | null | undefined> {
+  const { log, collection, server } = exchange
+  const isKnown = ({ state, remote }: Pick<ToDefer, 'state' | 'remote'>) => remote !== null || !isEditOfIgnored(exchange, state)
+  const bases = new Map(rows.map(row => [row.state.id, isKnown(row) ? baseOf(server, row.state) : undefined]))
+  for (const { parent, parentColumn, property, onDelete } of collection.parents) {
+    if (onDelete !== 'SET NULL' || !parent || parentColumn !== parent.table.key) continue
+    const cleared = new Map<string, string>()
+    for (const { state, remote } of rows) {
+      const key = bases.get(state.id)?.[property]
+      if (remote?.[property] === null && typeof key === 'string') cleared.set(state.id, key)
+    }
+    if (!cleared.size) continue
+    const versions = yield* readVersions(log.database, parent, [...new Set(cleared.values())])
+    for (const [id, key] of cleared) if (!versions.get(key)?.value) bases.set(id, { ...bases.get(id), [property]: null })
+  }
+  return id => bases.get(id)
+}
+
+/**
+ * A removal there takes along values that were pushed and ignored, but no edit, and none that is contested: then both sides know no version
+ * that has all of the row.
+ */
+const isEditOfIgnored = (exchange: Exchange, state: RowState) =>
+  state.ignored.some(p => (state.version.value?.[p] ?? null) !== null) &&
+  (state.unapplied?.reason === 'contested' || !isClean(exchange, state))

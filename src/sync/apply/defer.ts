@@ -1,0 +1,76 @@
+import { keyOf } from '../../changes/collection.js'
+import { nameOf } from '../../changes/dependents.js'
+import type { RowState, UnappliedReason } from '../../changes/rowStates.js'
+import type { Transaction } from '../../databases/database.js'
+import { type ConstraintError, ValueError } from '../../errors.js'
+import type { WireRow } from '../../protocol/messages.js'
+import { type Exchange, isClean, readRowStates, siblingOf } from '../exchange.js'
+import type { Applied, Part } from './applied.js'
+import type { Candidate } from './candidates.js'
+import { readStatesOf } from './removals.js'
+import { type ToDefer, writeUnapplied } from './unapplied.js'
+
+const ASKED: ReadonlySet<UnappliedReason> = new Set(['contested', 'children-changed', 'parent-removed', 'cycle'])
+
+/** Law 7: what cannot be stored is in the journal before the cursor passes it. */
+export function* deferAll(exchange: Exchange, taken: Applied, rows: readonly ToDefer[]): Transaction<void> {
+  yield* writeUnapplied(exchange, rows)
+  for (const { state, reason } of rows) taken[ASKED.has(reason) ? 'contested' : 'unapplied'].add(state.id)
+}
+
+export const defer = (exchange: Exchange, taken: Applied, state: RowState, remote: WireRow | null, reason: UnappliedReason) =>
+  deferAll(exchange, taken, [{ state, remote, reason }])
+
+/** Takes nothing: all of it waits for rows that it seems to need. */
+export function* leaveRows(parts: readonly Part[]): Transaction<void> {
+  const reason = 'parent-missing'
+  for (const { exchange, updates, taken } of parts) {
+    const latest = new Map([...updates].map(u => [u.id, u.value]))
+    const states = [...(yield* readRowStates(exchange, [...latest.keys()])).values()]
+    yield* deferAll(
+      exchange,
+      taken,
+      states.map(state => ({ state, remote: latest.get(state.id) ?? null, reason })),
+    )
+  }
+}
+
+// A child of a parent that was removed here is contested: whoever takes it takes the parent back. Otherwise the parent has not come yet. Given so
+// that rows come after those which they need.
+export function* deferForParents(unapplied: ReadonlyMap<Candidate, string>): Transaction<void> {
+  const rows = [...unapplied].map(([candidate, property]) => {
+    const { exchange, state, value } = candidate
+    const reference = exchange.collection.parents.find(r => r.property === property)
+    const key = reference && keyOf(reference, state.id, value)
+    const there = reference?.parent && siblingOf(exchange, reference.parent)
+    return { candidate, there, parent: there && typeof key === 'string' ? { collection: there.collection, id: key } : undefined }
+  })
+  const [any] = rows
+  if (!any) return
+  const stateOf = yield* readStatesOf(
+    any.candidate.exchange,
+    rows.flatMap(({ parent }) => parent ?? []),
+  )
+  const removed = new Set<string>()
+  const notes = new Map<Applied, { exchange: Exchange; rows: ToDefer[] }>()
+  for (const { candidate, there, parent } of rows) {
+    const { exchange, taken, state, remote } = candidate
+    const isRemovedHere = there && parent && (removed.has(nameOf(parent)) || wasRemovedHere(there, stateOf(parent)))
+    if (isRemovedHere) removed.add(nameOf({ collection: exchange.collection, id: state.id }))
+    const group = notes.get(taken) ?? { exchange, rows: [] }
+    notes.set(taken, group)
+    group.rows.push({ state, remote, reason: isRemovedHere ? 'parent-removed' : 'parent-missing' })
+  }
+  for (const [taken, { exchange, rows: some }] of notes) yield* deferAll(exchange, taken, some)
+}
+
+function wasRemovedHere(exchange: Exchange, state: RowState): boolean {
+  if (state.version.value !== null) return false
+  // or it hangs itself on one that was: nobody else would be asked about it
+  return state.unapplied?.reason === 'parent-removed' || (state.version.stamp > 0 && !isClean(exchange, state))
+}
+
+export function reasonOf(error: ConstraintError | ValueError): UnappliedReason {
+  if (error instanceof ValueError) return 'not-valid'
+  return error.kind === 'unique' ? 'not-unique' : error.kind === 'foreign-key' ? 'parent-missing' : 'not-valid'
+}

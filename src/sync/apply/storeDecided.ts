@@ -1,0 +1,108 @@
+// Stores rows about which it is decided, together with what is known of them.
+
+import { isInPush } from '../../changes/agreement.js'
+import { forgetBases, forgetRejections, keepBases } from '../../changes/baseVersions.js'
+import type { ChangeLog } from '../../changes/changeLog.js'
+import type { Collection } from '../../changes/collection.js'
+import { addIgnored, forgetIgnored } from '../../changes/ignored.js'
+import type { RowState } from '../../changes/rowStates.js'
+import { storeVersions } from '../../changes/store.js'
+import { storeChanges } from '../../changes/storeChanges.js'
+import type { Transaction } from '../../databases/database.js'
+import type { WireRow } from '../../protocol/messages.js'
+import type { Exchange, TransactionStamp } from '../exchange.js'
+import { pushWhatTriggersChanged } from '../push/triggers.js'
+import { nothingApplied } from './applied.js'
+import { type Candidate, changeOf, isApplied, type Resolved } from './candidates.js'
+import { isSameRow } from './merge.js'
+import { forgetUnapplied } from './unapplied.js'
+
+/**
+ * Gives a row back the version that both sides last knew. While an open push carries another one, nobody knows which the server has: it is
+ * stored as an edit, and told if the push counted.
+ */
+export function* restore(exchange: Exchange, state: RowState, remote: WireRow | null, stamp: TransactionStamp): Transaction<void> {
+  const { log, collection, server } = exchange
+  if (!isInPush(server, state)) yield* applyDecided(exchange, [{ state, remote, value: remote }], stamp)
+  else yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: remote }], yield* log.database.tick())
+}
+
+/** Stores decided rows together. What is the server's is no local change for it; what has something of its own to tell gets a fresh stamp (law 6). */
+export function applyDecided(exchange: Exchange, resolved: readonly Resolved[], stamp: TransactionStamp): Transaction<void> {
+  const taken = nothingApplied()
+  return applyAllDecided(
+    exchange.log,
+    resolved.map(d => ({ exchange, ...d, taken })),
+    stamp,
+  )
+}
+
+export function* applyAllDecided(log: ChangeLog, resolved: readonly Candidate[], stamp: TransactionStamp): Transaction<void> {
+  const { database } = log
+  const remote = new Set<Candidate>()
+  const ours = new Set<Candidate>()
+  const groups = new Map<Exchange, Candidate[]>()
+  for (const candidate of resolved) {
+    const { exchange, remote: other, value } = candidate
+    const group = groups.get(exchange)
+    if (group) group.push(candidate)
+    else groups.set(exchange, [candidate])
+    if (!isSameRow(value, other)) ours.add(candidate)
+    else if (!isApplied(exchange, candidate)) remote.add(candidate)
+  }
+  for (const [exchange, some] of groups) {
+    const { collection, server } = exchange
+    const applied = some.filter(c => c.state.baseVersions.length && isSameRow(c.value, c.remote) && isApplied(exchange, c))
+    yield* forgetBases(
+      database,
+      collection,
+      server,
+      applied.map(c => c.state),
+    )
+    // what the server has said of a property, it has a column for
+    const known = some.map(({ state: { id, ignored }, remote: row }) => ({
+      id,
+      properties: ignored.filter(p => !row || Object.hasOwn(row, p)),
+    }))
+    yield* forgetIgnored(database, server.id, known)
+    yield* addIgnored(
+      database,
+      server.id,
+      some.map(candidate => ({ id: candidate.state.id, properties: unknownThere(collection, candidate) })),
+    )
+    yield* forgetUnapplied(
+      exchange,
+      some.filter(c => c.state.unapplied).map(c => c.state.id),
+    )
+    yield* forgetRejections(
+      database,
+      collection,
+      server,
+      some.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : [])),
+    )
+  }
+  if (!remote.size && !ours.size) return
+  const agreed = yield* stamp.take()
+  const fresh = ours.size ? yield* database.tick() : agreed
+  yield* storeChanges(log, [...[...remote].map(changeOf(agreed)), ...[...ours].map(changeOf(fresh))])
+  for (const [exchange, some] of groups) {
+    const stored = some.filter(c => remote.has(c)).map(changeOf(agreed))
+    if (stored.length) yield* pushWhatTriggersChanged(exchange, stored, agreed)
+    const changed = some.filter(c => ours.has(c))
+    const bases = changed.filter(c => !isUnheld(c)).map(c => ({ id: c.state.id, value: c.remote }))
+    yield* keepBases(database, exchange.collection, exchange.server, bases, agreed)
+    // without a base the whole row is pushed; an older one would leave out what only the server has changed
+    const unheld = changed.filter(isUnheld).map(c => c.state)
+    yield* forgetBases(database, exchange.collection, exchange.server, unheld)
+  }
+}
+
+/** The tables here cannot hold what the server has: no base version can be made of it. */
+const isUnheld = ({ state, remote }: Candidate) => remote !== null && state.unapplied?.reason === 'not-valid'
+
+/** The properties of ours for which the server has no column, as its row shows, and of which it never heard. What has no value is not missed. */
+function unknownThere({ columns }: Collection, { state, remote, value }: Candidate): string[] {
+  if (!remote || !value) return []
+  const ours = { ...state.version.value, ...value }
+  return columns.map(c => c.property).filter(p => !Object.hasOwn(remote, p) && (ours[p] ?? null) !== null)
+}

@@ -1,0 +1,90 @@
+// What is contested of a row, as a handler is asked about it and as the journal lists it.
+
+import type { Collection, Reference } from '../../changes/collection.js'
+import type { RowState, UnappliedReason } from '../../changes/rowStates.js'
+import { findOrphans } from '../../changes/store.js'
+import type { Transaction } from '../../databases/database.js'
+import type { WireRow } from '../../protocol/messages.js'
+import { isAutomatic, readCommonBases } from '../apply/bases.js'
+import { NO_FAMILY, readFamilies } from '../apply/families.js'
+import { type Merge, merge } from '../apply/merge.js'
+import { type Exchange, readRowStates } from '../exchange.js'
+import { findCircle } from '../push/moves.js'
+
+/** What the handler is shown: a decision counts only if it is still so (law 3). */
+export interface Contested {
+  readonly id: string
+  readonly reason: UnappliedReason
+  readonly local: WireRow | null
+  readonly stamp: number
+  readonly remote: WireRow | null
+  readonly json: string | null
+  readonly base: WireRow | null | undefined
+  /** The relation to a parent that was removed here, or that would close a circle here; contested whoever changed it. */
+  readonly lost?: string
+  /** The rows that a removal would take along, as they were. */
+  readonly family: string
+  readonly children: readonly { readonly entity: string; readonly id: string }[]
+}
+
+/** `isListed`: children are read of removals alone, for no decision is compared with them. */
+export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>, isListed = false): Transaction<Contested[]> {
+  const contested: Contested[] = []
+  const states = [...(yield* readRowStates(exchange, [...ids])).values()].filter(state => state.unapplied)
+  const families = yield* readFamilies(exchange, isListed ? states.filter(state => !state.unapplied?.remote) : states)
+  const basesOf = yield* readCommonBases(
+    exchange,
+    states.map(state => ({ state, remote: state.unapplied?.remote ?? null })),
+  )
+  for (const state of states) {
+    const { id, version, unapplied } = state
+    if (!unapplied) continue
+    const { family, children } = families.get(id) ?? NO_FAMILY
+    const base = basesOf(id)
+    const { reason, remote } = unapplied
+    const orphan = reason === 'parent-removed' && remote ? yield* findLostParent(exchange, state, remote) : undefined
+    const circle = reason === 'cycle' && remote ? yield* findCircle(exchange, id, remote) : undefined
+    contested.push({
+      ...sidesOf(version.value, base, unapplied.remote, orphan),
+      ...(circle && { lost: circle.tree.property }),
+      id,
+      reason,
+      stamp: version.stamp,
+      remote: unapplied.remote,
+      json: unapplied.json,
+      family,
+      children,
+    })
+  }
+  return contested
+}
+
+/** The relation by which a row needs one that was removed here. */
+function* findLostParent({ log, collection }: Exchange, { id, version }: RowState, remote: WireRow): Transaction<Reference | undefined> {
+  const property = (yield* findOrphans(log.database, collection, [{ id, value: remote, old: version }])).get(id)
+  return collection.parents.find(r => r.property === property)
+}
+
+// A row that needs one that was removed here: our side is the row without that parent, or, where it cannot be without, none.
+function sidesOf(
+  local: WireRow | null,
+  base: WireRow | null | undefined,
+  remote: WireRow | null,
+  orphan: Reference | undefined,
+): Pick<Contested, 'local' | 'base' | 'lost'> {
+  if (!orphan || !remote) return { local, base }
+  if (local === null && orphan.onDelete === 'SET NULL')
+    return { local: { ...remote, [orphan.property]: null }, base: null, lost: orphan.property }
+  return { local, base, ...(local && { lost: orphan.property }) }
+}
+
+export const mergeOf = (collection: Collection, { base, local, remote, lost }: Contested) =>
+  contestLost(merge(base, local, remote, isAutomatic(collection)), local, lost)
+
+/** What is contested of a row. */
+export const propertiesOf = (collection: Collection, contested: Contested) => mergeOf(collection, contested).properties
+
+function contestLost(merged: Merge, local: WireRow | null, lost: string | undefined): Merge {
+  if (lost === undefined || local === null || merged.value === null || merged.properties.includes(lost)) return merged
+  return { isContested: true, properties: [...merged.properties, lost], value: { ...merged.value, [lost]: local[lost] ?? null } }
+}

@@ -1,0 +1,138 @@
+// Stores what a conflict handler has decided.
+
+import { readDependents } from '../../changes/dependents.js'
+import type { RowState } from '../../changes/rowStates.js'
+import { savepoint, type Transaction } from '../../databases/database.js'
+import { ConstraintError, ValueError } from '../../errors.js'
+import type { WireRow } from '../../protocol/messages.js'
+import type { Resolved } from '../apply/candidates.js'
+import { NO_FAMILY, readFamilies } from '../apply/families.js'
+import { readEarly, removeDependents } from '../apply/removals.js'
+import { applyDecided } from '../apply/storeDecided.js'
+import { readUnappliedChildren } from '../apply/unapplied.js'
+import { type Exchange, readRowStates, type TransactionStamp } from '../exchange.js'
+import { discardMoves } from '../push/moves.js'
+import { readUnpushed, writeUnpushed } from '../push/unpushed.js'
+import type { Contested } from './contested.js'
+import { takeParents } from './parents.js'
+import { writeResolution } from './resolutions.js'
+
+export interface Decision {
+  readonly contested: Contested
+  /** null: the row is to be removed. */
+  readonly value: WireRow | null
+}
+
+export function childrenFirst({ collection }: Exchange, resolved: readonly Decision[]): Decision[] {
+  const own = collection.parents.filter(r => r.parent === collection)
+  if (!own.length) return [...resolved]
+  const byId = new Map(resolved.map(d => [d.contested.id, d]))
+  const parentsOf = ({ contested, value }: Decision) =>
+    own.flatMap(r => byId.get(String((value ?? contested.local ?? contested.remote)?.[r.property])) ?? [])
+  // parents before children, reversed; rows that need each other come in any order
+  const ordered = new Set<Decision>()
+  const entered = new Set<Decision>()
+  for (const decision of resolved) {
+    for (let path = [decision]; path.length; ) {
+      const last = path.at(-1) as Decision
+      const parents = entered.has(last) ? [] : parentsOf(last).filter(parent => !entered.has(parent))
+      entered.add(last)
+      if (parents.length) path.push(...parents)
+      else ordered.add(path.pop() as Decision)
+    }
+  }
+  return [...ordered].reverse()
+}
+
+/** Stores decisions together, or none of them: false where the database does not take them as they are. */
+export function* applyDecisions(
+  exchange: Exchange,
+  resolved: readonly Decision[],
+  url: string,
+  stamp: TransactionStamp,
+): Transaction<boolean> {
+  try {
+    yield* savepoint(function* () {
+      const ready: Decision[] = []
+      const taken = new Map<string, Resolved>()
+      for (const decision of resolved) {
+        const parents = yield* prepareDecision(exchange, decision, url, stamp)
+        if (!parents) continue
+        ready.push(decision)
+        for (const parent of parents) taken.set(nameOf(exchange, parent), parent)
+      }
+      // what one of them took along may be another
+      const states = yield* readRowStates(
+        exchange,
+        ready.map(d => d.contested.id),
+      )
+      const stored = ready.filter(d => isStillContested(states.get(d.contested.id) as RowState, d.contested))
+      for (const { contested, value } of stored) {
+        const resolved = { state: states.get(contested.id) as RowState, remote: contested.remote, value }
+        taken.set(nameOf(exchange, resolved), resolved)
+      }
+      yield* applyDecided(exchange, [...taken.values()], stamp)
+      for (const { contested, value } of stored) {
+        const { id, base, local, remote } = contested
+        yield* writeResolution(exchange, url, { id, base, local, remote, decision: value })
+      }
+    })
+    return true
+  } catch (error) {
+    if (!(error instanceof ConstraintError || error instanceof ValueError)) throw error
+    return false
+  }
+}
+
+/** Rows that exchange their unique values are taken together, or not at all; what is left waits, and is asked about again. */
+export function* applyTogether(exchange: Exchange, resolved: readonly Decision[], url: string, stamp: TransactionStamp): Transaction<void> {
+  if (resolved.length < 2 || (yield* applyDecisions(exchange, resolved, url, stamp))) return
+  const middle = resolved.length >> 1
+  yield* applyTogether(exchange, resolved.slice(0, middle), url, stamp)
+  yield* applyTogether(exchange, resolved.slice(middle), url, stamp)
+}
+
+const nameOf = (exchange: Exchange, resolved: Resolved) => `${(resolved.exchange ?? exchange).collection.name} ${resolved.state.id}`
+
+const isStillContested = ({ version, unapplied }: RowState, contested: Contested) =>
+  version.stamp === contested.stamp && unapplied !== undefined && unapplied.json === contested.json
+
+/**
+ * Stores what a decision takes along. Gives the parents that are to be stored together with its row; undefined, and nothing is stored, where it
+ * does not count any more, or not yet.
+ */
+function* prepareDecision(
+  exchange: Exchange,
+  { contested, value }: Decision,
+  url: string,
+  stamp: TransactionStamp,
+): Transaction<readonly Resolved[] | undefined> {
+  const { id } = contested
+  const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
+  if (!isStillContested(state, contested)) return // it moved: asked again later
+  if (value !== null) {
+    const parents = yield* takeParents(exchange, id, value, stamp)
+    if (parents) yield* discardMoves(exchange, id, value)
+    return parents
+  }
+  const { family } = (yield* readFamilies(exchange, [state])).get(id) ?? NO_FAMILY
+  if (family !== contested.family) return // or its children did
+  if ((yield* readUnappliedChildren(exchange, id)).length) return // nor does a removal stand while a child waits
+  return state.version.value === null || (yield* takeChildren(exchange, contested, url, stamp)) ? [] : undefined
+}
+
+/**
+ * A removal that was decided takes its children along; those with news of their own can be read, and brought back, in the journal.
+ * False where it is too early for that.
+ */
+function* takeChildren(exchange: Exchange, { id, remote }: Contested, url: string, stamp: TransactionStamp): Transaction<boolean> {
+  // where ON DELETE forbids it the children that were shown go as well, or the decision could never be stored
+  const dependents = yield* readDependents(exchange.log.database, exchange.collection, [id], { takesAll: true })
+  if (dependents.blocked.length) throw new ConstraintError('foreign-key', undefined)
+  if (remote === null && (yield* readEarly(exchange, dependents.removed)).length) return false
+  yield* writeUnpushed(yield* readUnpushed(exchange, dependents.removed), url)
+  // where the removal is our own decision it is a local change, and so is what goes along
+  const from = remote === null ? exchange : { ...exchange, siblings: new Map() }
+  yield* removeDependents(from, [id], dependents, stamp)
+  return true
+}

@@ -1,0 +1,46 @@
+// The parents of a row that is to stay here, where they were removed here.
+
+import { baseOf, isInPush } from '../../changes/agreement.js'
+import { keyOf } from '../../changes/collection.js'
+import type { RowState } from '../../changes/rowStates.js'
+import type { Transaction } from '../../databases/database.js'
+import type { WireRow } from '../../protocol/messages.js'
+import type { Resolved } from '../apply/candidates.js'
+import { restore } from '../apply/storeDecided.js'
+import { type Exchange, readRowStates, siblingOf, type TransactionStamp } from '../exchange.js'
+
+/**
+ * Whoever takes the child takes its parents, which were removed here. They are to be stored together with it, for rows may need each other.
+ * Undefined, and nothing is stored, where there is one to be had nowhere.
+ */
+export function* takeParents(
+  exchange: Exchange,
+  id: string,
+  value: WireRow,
+  stamp: TransactionStamp,
+): Transaction<readonly Resolved[] | undefined> {
+  const missing: { there: Exchange; state: RowState; remote: WireRow }[] = []
+  const walked = new Set([`${exchange.collection.name} ${id}`])
+  const rows = [{ from: exchange, at: id, row: value }]
+  for (const { from, at, row } of rows) {
+    for (const reference of from.collection.parents) {
+      const { parent, parentColumn } = reference
+      const key = keyOf(reference, at, row)
+      const there = parent && siblingOf(from, parent)
+      if (!there || typeof key !== 'string' || parentColumn !== parent.table.key || walked.has(`${parent.name} ${key}`)) continue
+      walked.add(`${parent.name} ${key}`)
+      const state = (yield* readRowStates(there, [key])).get(key) as RowState
+      if (state.version.value !== null) continue
+      const remote = state.unapplied ? state.unapplied.remote : baseOf(there.server, state)
+      if (!remote) return
+      missing.push({ there, state, remote })
+      rows.push({ from: there, at: key, row: remote })
+    }
+  }
+  const parents: Resolved[] = []
+  for (const { there, state, remote } of missing.reverse()) {
+    if (isInPush(there.server, state)) yield* restore(there, state, remote, stamp)
+    else parents.push({ exchange: there, state, remote, value: remote })
+  }
+  return parents
+}

@@ -1,0 +1,87 @@
+// An answer of several pages, while it is read: its beginning, its pages, its end.
+
+import { isUndecided } from '../../changes/agreement.js'
+import { dropTentativeBases } from '../../changes/baseVersions.js'
+import type { Collection } from '../../changes/collection.js'
+import type { ServerState } from '../../changes/serverState.js'
+import { resetServer } from '../../changes/servers.js'
+import type { Transaction } from '../../databases/database.js'
+import { InvalidAnswerError } from '../../errors.js'
+import type { Update } from '../../protocol/messages.js'
+import { applyDecided } from '../apply/storeDecided.js'
+import { TransactionStamp } from '../exchange.js'
+import { type Answer, markFor } from '../http/wire.js'
+import type { Exchanges, Session } from '../session.js'
+import { forgetSeen, wasAnythingAgreed } from './sweep.js'
+import { readSentAndRemoved } from './undecided.js'
+
+export function* beginAnswer({ wire, members }: Session, exchanges: Exchanges, others: Exchanges, answer: Answer): Transaction<void> {
+  for (const { log, collection, server } of exchanges) {
+    if (answer.reset === 'collection-changed') yield* resetServer(log.database, collection, server, answer.collection ?? null)
+    else if (server.serverHistory !== null && answer.collection !== server.serverHistory) {
+      throw new InvalidAnswerError(
+        `${wire.url} has another history id than before and does not say that it was reset; is this the same server?`,
+        '',
+        { url: wire.url, isDefinite: true },
+      )
+    }
+  }
+  // what was read of another history, by those that are not asked just now, is worth nothing either
+  for (const { log, collection, server } of others) {
+    if (server.serverHistory === null || answer.collection === undefined || server.serverHistory === answer.collection) continue
+    yield* resetServer(log.database, collection, server, answer.collection)
+  }
+  for (const exchange of exchanges) {
+    const { collection, server } = exchange
+    server.serverHistory ??= answer.collection ?? null
+    server.dateForm ??= dateFormOf(collection, answer.changes.get(members.find(m => m.collection === collection)?.path ?? '') ?? [])
+    server.pulling = true
+    server.page = null
+    server.sweeping = answer.full === true && (yield* wasAnythingAgreed(exchange))
+  }
+  // begun anew, a full answer forgets what an earlier one has shown; where nothing was agreed before, it has nothing to sweep
+  yield* forgetSeen(exchanges)
+}
+
+// Servers of 2012 and before write dates as numbers; they get dates in the form that they use.
+function dateFormOf(collection: Collection, updates: readonly Update[]): ServerState['dateForm'] {
+  const dates = collection.columns.filter(c => c.isDate)
+  if (!dates.length) return null
+  for (const { value } of updates) {
+    for (const { property } of dates) {
+      const date = value?.[property]
+      if (typeof date === 'number') return Math.abs(date) > 1e12 ? 'milliseconds' : 'seconds'
+      if (typeof date === 'string') return null
+    }
+  }
+  return null
+}
+
+export function turnPage(session: Session, exchanges: Exchanges, answer: Answer, next: string): void {
+  for (const { server } of exchanges) {
+    server.page = markFor(session.wire, next)
+    server.highest = Math.max(server.highest, answer.now) // no later page may come from an older state
+  }
+}
+
+// Rows before bookkeeping, bookkeeping before the cursors: they move with the last step of the last page alone.
+export function* completeAnswer(exchanges: Exchanges, answer: Answer, etag: string | null): Transaction<void> {
+  for (const exchange of exchanges) {
+    const { log, collection, server } = exchange
+    if (!isUndecided(server)) continue
+    const gone = yield* readSentAndRemoved(exchange)
+    if (gone.length) yield* applyDecided(exchange, gone, new TransactionStamp(exchange))
+    server.push = null
+    yield* dropTentativeBases(log.database, collection, server)
+  }
+  if (exchanges.some(({ server }) => server.sweeping)) yield* forgetSeen(exchanges)
+  for (const { server } of exchanges)
+    Object.assign(server, {
+      serverDate: Math.max(server.serverDate, answer.now),
+      highest: Math.max(server.highest, answer.now),
+      pulling: false,
+      page: null,
+      sweeping: false,
+      etag,
+    })
+}

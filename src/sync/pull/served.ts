@@ -1,0 +1,28 @@
+// What a server has, and lacks, of the collections and properties of this database.
+
+import type { Collection } from '../../changes/collection.js'
+import type { FeedQuery, Update } from '../../protocol/messages.js'
+import type { Answer } from '../http/wire.js'
+import type { Member, Session } from '../session.js'
+
+/** Notes which collections the server lacks. True where those were others before: what was asked is worth nothing then. */
+export function isServedOtherwise(session: Session, { collections }: FeedQuery, { unknown = [] }: Answer): boolean {
+  const { members, lacking } = session
+  const isUnknown = ({ path }: Member) => unknown.includes(path)
+  if (!members.some(isUnknown) && !lacking.some(m => collections.includes(m.path) && !isUnknown(m))) return false
+  const all = [...members, ...lacking]
+  const isLacking = (m: Member) => isUnknown(m) || (lacking.includes(m) && !collections.includes(m.path))
+  const inOrder = session.log.collections.flatMap(collection => all.filter(m => m.collection === collection))
+  session.members = inOrder.filter(m => !isLacking(m))
+  session.lacking = inOrder.filter(isLacking)
+  return true
+}
+
+const ENVELOPE = new Set(['id', '_lastChange', '_removed', '_partial'])
+
+// Rows of a collection have the same properties: one at each end of a page says which.
+export function noteUnknownProperties({ report }: Session, { column }: Collection, updates: readonly Update[]): void {
+  const names = [updates[0], updates.at(-1)].flatMap(update => Object.keys(update?.value ?? {}))
+  const unknown = names.filter(p => !column.has(p) && !ENVELOPE.has(p))
+  if (unknown.length) report.unknownHere = [...new Set([...report.unknownHere, ...unknown])].sort()
+}

@@ -1,0 +1,48 @@
+// What is pushed of a row.
+
+import { baseOf } from '../../changes/agreement.js'
+import type { Collection } from '../../changes/collection.js'
+import { withoutIgnored } from '../../changes/ignored.js'
+import type { RowState } from '../../changes/rowStates.js'
+import type { ServerState } from '../../changes/serverState.js'
+import { dateToNumber, equalValues } from '../../databases/columns.js'
+import { deepProperty, TOO_DEEP } from '../../protocol/depth.js'
+import { type PushedRow, type Rejection, type WireRow, writePushedRow } from '../../protocol/messages.js'
+
+/** No server would take it, and JSON cannot be made of it. */
+export function reject({ id, value }: PushedRow): Rejection | undefined {
+  const property = value && deepProperty(value)
+  return property ? { id, property, code: 'not-valid', detail: TOO_DEEP } : undefined
+}
+
+/** What is told of a row: all of it, where the server has none; what changed, where it has; nothing, where it is as the server knows it. */
+export function describePush({ columns }: Collection, server: ServerState, state: RowState): PushedRow | undefined {
+  const { id, version } = state
+  const base = baseOf(server, state)
+  const { value } = version
+  if (value === null) return base === null ? undefined : { id, value: null, partial: false } // made and removed here: never mind
+  if (!base) return { id, value: withoutPutOff(value, state), partial: false }
+  const changed: WireRow = {}
+  for (const { property } of columns)
+    if (Object.hasOwn(value, property) && !(Object.hasOwn(base, property) && equalValues(value[property], base[property])))
+      changed[property] = value[property] as never
+  if (!Object.keys(changed).length) return
+  // a server of 2011 would make a row of the part where it has none
+  if (server.serverHistory === null) return { id, value, partial: false }
+  return { id, value: changed, partial: true }
+}
+
+/** A row that the server does not have goes without the references that are put off. */
+export const withoutPutOff = (value: WireRow, { putOff }: RowState): WireRow =>
+  putOff.length ? withoutIgnored(value, { ignored: putOff, putOff: [] }) : value
+
+// A server of 2012 writes dates as numbers.
+export function writeFor({ dateForm }: ServerState, { columns }: Collection, row: PushedRow): WireRow {
+  if (dateForm === null || row.value === null) return writePushedRow(row)
+  const value = { ...row.value }
+  for (const { isDate, property } of columns) {
+    const date = value[property]
+    if (isDate && typeof date === 'string') value[property] = dateToNumber(date) * (dateForm === 'milliseconds' ? 1000 : 1)
+  }
+  return writePushedRow({ ...row, value })
+}
