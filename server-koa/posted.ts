@@ -1,11 +1,11 @@
 // Rows of a POST, of one collection or of several, and what stands in their places.
 
+import type { Write } from '../src/changes/change.js'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
 import type { Dependent } from '../src/changes/dependents.js'
-import { groupBy } from '../src/changes/groupBy.js'
+import { byCollection } from '../src/changes/groupBy.js'
 import { NEVER, readVersions, type Version } from '../src/changes/rows.js'
-import type { Write } from '../src/changes/store.js'
 import type { Transaction } from '../src/databases/database.js'
 import type { PushedRow, Rejection } from '../src/protocol/messages.js'
 
@@ -25,11 +25,9 @@ export type VersionOf = (row: Dependent) => Version
 /** A write of a posted row. */
 export type PostedWrite = Write & Dependent
 
-export const groupsOf = <R extends Dependent>(rows: readonly R[]) => groupBy(rows, row => row.collection)
-
 export function* readVersionsOf({ database }: ChangeLog, rows: readonly Dependent[]): Transaction<VersionOf> {
   const versions = new Map<Collection, Map<string, Version>>()
-  for (const [collection, some] of groupsOf(rows)) {
+  for (const [collection, some] of byCollection(rows)) {
     const ids = some.map(r => r.id)
     versions.set(collection, yield* readVersions(database, collection, ids))
   }

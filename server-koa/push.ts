@@ -1,22 +1,25 @@
 // Stores a POST: all of it, or nothing (PROTOCOL.md, POST).
 
+import type { Change } from '../src/changes/change.js'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
 import { type Dependent, nameOf } from '../src/changes/dependents.js'
+import { byCollection } from '../src/changes/groupBy.js'
 import { type Held, readHeld } from '../src/changes/held.js'
-import type { Change } from '../src/changes/order.js'
+import { keepReplaced } from '../src/changes/keepReplaced.js'
 import { isAnyRemoved, NEVER, readVersions, type Version } from '../src/changes/rows.js'
 import { hasServers } from '../src/changes/servers.js'
 import { deleteStaying, readStaying } from '../src/changes/skipped.js'
 import { insertNew } from '../src/changes/store.js'
-import { keepReplaced, storeAcceptable, storeChanges } from '../src/changes/storeChanges.js'
+import { storeAcceptable } from '../src/changes/storeAcceptable.js'
+import { storeChanges } from '../src/changes/storeChanges.js'
 import { equalValues } from '../src/databases/columns.js'
 import { type Clock, type Database, first, Rollback, savepoint, type Transaction } from '../src/databases/database.js'
 import { ConstraintError } from '../src/errors.js'
 import type { PushAnswer, Reset, WireRow } from '../src/protocol/messages.js'
 import { readUnseenCircle } from './circles.js'
 import { ignoredProperties } from './ignored.js'
-import { groupsOf, type PostedRow, type PostedWrite, type Rejected, readVersionsOf, type VersionOf } from './posted.js'
+import { type PostedRow, type PostedWrite, type Rejected, readVersionsOf, type VersionOf } from './posted.js'
 import { type Reach, readReached, rejectByRelation } from './reached.js'
 
 /** What stands at an id that is contested. */
@@ -102,7 +105,7 @@ const stored = (now: number, before: Clock, isExact: boolean): PushOutcome => ({
 /** Stores rows that are all new, as in the first push of a client. Gives the stamp; undefined where one of them may be known. */
 function* storeNewRows({ database, collections }: ChangeLog, rows: readonly PostedRow[]): Transaction<number | undefined> {
   if (rows.some(r => r.partial || r.value === null)) return
-  const groups = groupsOf(rows)
+  const groups = byCollection(rows)
   // a tombstone is a version too, and servers of ours that know there is none keep that
   for (const collection of groups.keys()) if ((yield* isAnyRemoved(collection)) || (yield* hasServers(collection))) return
   let stamp: number | undefined
@@ -161,7 +164,7 @@ function* storeRows(log: ChangeLog, push: Push, clock: Clock): Transaction<PushO
     log,
     [...staying].map(row => ({ ...row, old: versionOf(row), value: {}, stamp })),
   )
-  for (const [collection, some] of groupsOf([...staying]))
+  for (const [collection, some] of byCollection([...staying]))
     yield* deleteStaying(
       log.database,
       collection,
@@ -176,7 +179,7 @@ function* storeRows(log: ChangeLog, push: Push, clock: Clock): Transaction<PushO
 function* readStayingOf({ database }: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Transaction<Set<PostedRow>> {
   const staying = new Set<PostedRow>()
   const removals = rows.filter(r => r.value === null && versionOf(r).value !== null)
-  for (const [collection, some] of groupsOf(removals)) {
+  for (const [collection, some] of byCollection(removals)) {
     const ids = some.map(r => r.id)
     const stay = yield* readStaying(database, collection, ids)
     for (const row of some) if (stay.has(row.id)) staying.add(row)
@@ -186,7 +189,7 @@ function* readStayingOf({ database }: ChangeLog, rows: readonly PostedRow[], ver
 
 function* readUnseenCircles({ database }: ChangeLog, writes: readonly PostedWrite[], since: number): Transaction<Contested[]> {
   const contested: Contested[] = []
-  for (const [collection, some] of groupsOf(writes))
+  for (const [collection, some] of byCollection(writes))
     for (const [id, version] of yield* readUnseenCircle(database, collection, some, since)) contested.push({ collection, id, ...version })
   return contested
 }
@@ -206,7 +209,7 @@ function* decideWrites(
   const writes: PostedWrite[] = []
   const rejections: Rejected[] = []
   const heldOf = new Map<PostedRow, Held>()
-  for (const [collection, some] of groupsOf(rows.filter(row => row.value !== null))) {
+  for (const [collection, some] of byCollection(rows.filter(row => row.value !== null))) {
     const held = yield* readHeld(
       database,
       collection,
@@ -306,7 +309,7 @@ function unique(rejections: readonly Rejected[]): Rejected[] {
  * column changed another one, the client fetches it. Where the database keeps what it is given that can be told without looking.
  */
 function* isStoredAsPosted({ database }: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Transaction<boolean> {
-  for (const [collection, some] of groupsOf(rows)) if (!(yield* areStoredAsPosted(database, collection, some, versionOf))) return false
+  for (const [collection, some] of byCollection(rows)) if (!(yield* areStoredAsPosted(database, collection, some, versionOf))) return false
   return true
 }
 

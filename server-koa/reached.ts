@@ -3,11 +3,12 @@
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import { keyOf, type Reference } from '../src/changes/collection.js'
 import { type Dependent, type Link, nameOf, reaching, readDependentsOf } from '../src/changes/dependents.js'
+import { byCollection } from '../src/changes/groupBy.js'
 import type { Version } from '../src/changes/rows.js'
 import { findOrphansAmong } from '../src/changes/store.js'
 import type { Transaction } from '../src/databases/database.js'
 import type { WireRow } from '../src/protocol/messages.js'
-import { groupsOf, type PostedRow, type PostedWrite, type Rejected, readVersionsOf, type VersionOf } from './posted.js'
+import { type PostedRow, type PostedWrite, type Rejected, readVersionsOf, type VersionOf } from './posted.js'
 
 /** A row that was not posted and that posted removals change. */
 interface Reached extends Dependent {
@@ -38,7 +39,7 @@ export function* readReached(log: ChangeLog, rows: readonly PostedRow[], version
     .filter(r => r.value === null && versionOf(r).value !== null)
     .map(({ collection, id }): Dependent => ({ collection, id }))
   if (!removals.some(({ collection }) => collection.children.length)) return NOTHING_REACHED
-  const posted = new Map([...groupsOf(rows)].map(([collection, some]) => [collection, new Map(some.map(r => [r.id, r]))]))
+  const posted = new Map([...byCollection(rows)].map(([collection, some]) => [collection, new Map(some.map(r => [r.id, r]))]))
   const postedAt = ({ collection, id }: Dependent) => posted.get(collection)?.get(id)
   // a posted child that names another parent does not go with the old one
   const leaves = (row: Dependent, { property, key }: Link) => {
@@ -87,8 +88,8 @@ export function* rejectByRelation({ database }: ChangeLog, writes: readonly Post
   // nor may a row need one that goes in the same push
   const going = [...writes, ...reached.changes].filter(w => w.value === null)
   if (going.length) {
-    const goingOf = groupsOf(going)
-    const rowsOf = groupsOf(rows)
+    const goingOf = byCollection(going)
+    const rowsOf = byCollection(rows)
     for (const [collection, some] of rowsOf) {
       for (const reference of collection.parents) {
         const { parent, property } = reference

@@ -1480,7 +1480,7 @@ const applying: Mutant[] = [
   {
     name: 'children-before-parents',
     hazard: 'parents after children, cycles, self-references: a row is there before others need it',
-    file: 'src/changes/order.ts',
+    file: 'src/changes/changeGraph.ts',
     find: "edges.push({ kind: 'needs', property, from, to: i })",
     replace: 'void 0',
     by: [order],
@@ -1488,7 +1488,7 @@ const applying: Mutant[] = [
   {
     name: 'parents-go-before-children',
     hazard: 'a row goes when none needs it any more',
-    file: 'src/changes/order.ts',
+    file: 'src/changes/changeGraph.ts',
     find: "edges.push({ kind: 'leaves', property, from: i, to })",
     replace: 'void 0',
     by: [order],
@@ -1691,7 +1691,7 @@ const applying: Mutant[] = [
   {
     name: 'no-false-birth',
     hazard: "a row that came from one server is removed here, and the other server's copy brings it back; law 10",
-    file: 'src/changes/storeChanges.ts',
+    file: 'src/changes/keepReplaced.ts',
     find: '&& (c.old.stamp > 0 || from === undefined)',
     replace: '',
     by: [servers, 'simulation two'],
@@ -1839,7 +1839,7 @@ const applying: Mutant[] = [
   {
     name: 'released-values-pass-for-known',
     hazard: 'a unique value is released before its row is removed: what stood there is kept first; law 4',
-    file: 'src/changes/storeChanges.ts',
+    file: 'src/changes/release.ts',
     find: '  yield* keepReplaced(\n    log,\n    releases.map(r => r.change),\n  )\n',
     replace: '',
     by: [uniqueValues],
@@ -1871,7 +1871,7 @@ const applying: Mutant[] = [
   {
     name: 'removed-to-let-go-and-not-put-back',
     hazard: 'a row that can hold no other value goes and comes back whole',
-    file: 'src/changes/storeChanges.ts',
+    file: 'src/changes/release.ts',
     find: "return { kind: 'insert', change, value: { ...change.old.value, ...value } }",
     replace: 'return operation',
     by: [uniqueValues],
@@ -1879,7 +1879,7 @@ const applying: Mutant[] = [
   {
     name: 'ring-takes-all-along',
     hazard: 'whoever fails by itself is named, the others of its ring go on without it',
-    file: 'src/changes/storeChanges.ts',
+    file: 'src/changes/storeAcceptable.ts',
     find: '    if (own && !isTaken(own)) bad.set(item, own)\n',
     replace: '',
     by: [order],

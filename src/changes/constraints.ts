@@ -2,15 +2,15 @@
 
 import { type Database, query, quote, type Transaction } from '../databases/database.js'
 import { ConstraintError } from '../errors.js'
+import type { Change } from './change.js'
 import type { ChangeLog } from './changeLog.js'
 import { keyOf, type Reference } from './collection.js'
-import { groupBy } from './groupBy.js'
-import type { Change } from './order.js'
+import { byCollection } from './groupBy.js'
 
 /** Throws ConstraintError where one of these changes leaves a row without one that it needs. `all`: every foreign key was put off. */
 export function* checkConstraints({ database }: ChangeLog, changes: readonly Change[], all: boolean): Transaction<void> {
   if (database.checkConstraints) return yield* database.checkConstraints()
-  for (const [collection, some] of groupBy(changes, c => c.collection)) {
+  for (const [collection, some] of byCollection(changes)) {
     const isLate = (r: Reference) => all || r.isDeferred
     for (const reference of collection.parents.filter(isLate)) {
       const ids = some.filter(c => keyOf(reference, c.id, c.value) !== undefined).map(c => c.id)

@@ -1,3 +1,5 @@
+import type { Collection } from './collection.js'
+
 /** Items in groups, in their order. Linear. */
 export function groupBy<T, K>(items: Iterable<T>, keyOf: (item: T) => K): Map<K, T[]> {
   const groups = new Map<K, T[]>()
@@ -9,3 +11,5 @@ export function groupBy<T, K>(items: Iterable<T>, keyOf: (item: T) => K): Map<K,
   }
   return groups
 }
+
+export const byCollection = <C extends { readonly collection: Collection }>(items: Iterable<C>) => groupBy(items, c => c.collection)

@@ -3,15 +3,13 @@
 import { type Database, query, quote, rowsOf, savepoint, type Transaction } from '../databases/database.js'
 import { ConstraintError, ValueError } from '../errors.js'
 import type { WireRow } from '../protocol/messages.js'
+import type { Write } from './change.js'
 import type { ChangeLog } from './changeLog.js'
 import { type Collection, keyOf } from './collection.js'
-import type { Write } from './order.js'
 import { NEVER, type Version } from './rows.js'
 import type { ServerState } from './serverState.js'
 import { rejectSkipped } from './skipped.js'
 import { storeChanges } from './storeChanges.js'
-
-export type { Write } from './order.js'
 
 /**
  * Writes versions of one collection under a stamp of this transaction. `from` is the server that they came from.

@@ -1,6 +1,7 @@
 import { releasesOf } from '../../changes/order.js'
+import { releaseFirst } from '../../changes/release.js'
 import { findOrphansAmong } from '../../changes/store.js'
-import { readUniques, releaseFirst } from '../../changes/storeChanges.js'
+import { readUniques } from '../../changes/uniques.js'
 import { Rollback, savepoint, type Transaction } from '../../databases/database.js'
 import type { Update, WireRow } from '../../protocol/messages.js'
 import type { Exchange, TransactionStamp } from '../exchange.js'

@@ -1,4 +1,4 @@
-import type { Change } from '../../changes/order.js'
+import type { Change } from '../../changes/change.js'
 import type { RowState } from '../../changes/rowStates.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { type Exchange, isClean } from '../exchange.js'

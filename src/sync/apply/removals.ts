@@ -1,9 +1,9 @@
 // What removals take along on this side: whether they may, and how. Each reads and writes sets of rows, however many there are.
 
 import { baseOf, isInPush } from '../../changes/agreement.js'
+import type { Change } from '../../changes/change.js'
 import type { Collection } from '../../changes/collection.js'
 import { type Dependent, type Dependents, type Link, nameOf, reaching, readDependents } from '../../changes/dependents.js'
-import type { Change } from '../../changes/order.js'
 import type { RowState } from '../../changes/rowStates.js'
 import { storeChanges } from '../../changes/storeChanges.js'
 import type { Transaction } from '../../databases/database.js'

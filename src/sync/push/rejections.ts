@@ -2,10 +2,11 @@
 
 import { baseOf, isAgreed } from '../../changes/agreement.js'
 import { forgetRejections } from '../../changes/baseVersions.js'
-import { type Change, planChanges } from '../../changes/order.js'
+import type { Change } from '../../changes/change.js'
+import { planChanges } from '../../changes/order.js'
 import type { RowState } from '../../changes/rowStates.js'
 import { storeVersions } from '../../changes/store.js'
-import { readUniques } from '../../changes/storeChanges.js'
+import { readUniques } from '../../changes/uniques.js'
 import { first, query, type Transaction } from '../../databases/database.js'
 import type { Rejection } from '../../protocol/messages.js'
 import { type Exchange, readRowStates } from '../exchange.js'

@@ -4,9 +4,9 @@
 // so without end. So where a row comes that differs from ours only in what the triggers change anyway, it is stored as it came.
 
 import { keepBases } from '../../changes/baseVersions.js'
+import type { Write } from '../../changes/change.js'
 import type { Collection } from '../../changes/collection.js'
 import { readVersions } from '../../changes/rows.js'
-import type { Write } from '../../changes/store.js'
 import { equalValues } from '../../databases/columns.js'
 import type { Database, Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'
