@@ -3,7 +3,8 @@
 import type { Write } from '../src/changes/change.js'
 import type { Collection } from '../src/changes/collection.js'
 import { findCycles, treesOf } from '../src/changes/cycles.js'
-import { readLastChange, readVersions, type Version } from '../src/changes/rows.js'
+import { readLastChange } from '../src/changes/lastChanges.js'
+import { readVersions, type Version } from '../src/changes/rows.js'
 import type { Database, Transaction } from '../src/databases/database.js'
 
 /** The rows of such circles that changed after `since`: the move is contested, as it would be had the sender seen them. */

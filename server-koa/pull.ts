@@ -2,8 +2,9 @@
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collection.js'
+import { readLastChanges } from '../src/changes/lastChanges.js'
 import { changedAbove, type FeedPlace, readFeedPage } from '../src/changes/pages.js'
-import { LAST, readLastChanges } from '../src/changes/rows.js'
+import { LAST } from '../src/changes/place.js'
 import type { Clock, Transaction } from '../src/databases/database.js'
 import { LaggingReplicaError } from '../src/errors.js'
 import type { PullQuery, Reset, Update } from '../src/protocol/messages.js'

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import { compareIds } from '../../src/changes/rows.js'
+import { compareIds } from '../../src/changes/place.js'
 
 test('ids are compared as databases do, byte by byte', () => {
   const ids = [

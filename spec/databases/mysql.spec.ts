@@ -18,7 +18,7 @@ import {
   type Relation,
   UpdateDateColumn,
 } from 'typeorm'
-import { readChanges } from '../../src/changes/rows.js'
+import { readChanges } from '../../src/changes/changePage.js'
 import { ensureTriggers } from '../../src/changes/setUp.js'
 import { query, savepoint, type Transaction } from '../../src/databases/database.js'
 import { EnableSync, enableSync } from '../../src/entity/enableSync.js'

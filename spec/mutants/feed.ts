@@ -96,7 +96,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'feed-compares-one-collection',
     hazard: 'a trigger changes a row of the second of a push’s collections: whoever posted it is not told',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storedAsPosted.ts',
     find: 'if (!(yield* areStoredAsPosted(database, collection, some, versionOf))) return false',
     replace: 'return yield* areStoredAsPosted(database, collection, some, versionOf)',
     by: ['spec/server-koa/feedRows.spec.ts'],
@@ -104,7 +104,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'feed-one-is-to-blame-for-all',
     hazard: 'an error that nobody foresaw rejects the rows that raise it, of several collections, and no others',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeAll.ts',
     find: 'return rejections.length ? unique(rejections) : writes.map(rejectTogether)',
     replace: 'return writes.map(rejectTogether)',
     by: ['spec/server-koa/feedRows.spec.ts'],

@@ -106,7 +106,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'removals-behind-a-page-cut-by-bytes',
     hazard: 'pages and batches are counted in rows, and rows are megabytes',
-    file: 'src/changes/rows.ts',
+    file: 'src/changes/changePage.ts',
     find: 'last ? changes.indexOf(last) + 1 : limit)',
     replace: 'last ? changes.length : limit)',
     by: [largeRows],
@@ -211,7 +211,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'digits-only',
     hazard: '`1e3`, `0x10`, `-1`, arrays, more than 2^53 as `since`',
-    file: 'src/protocol/requests.ts',
+    file: 'src/protocol/queries.ts',
     find: 'if (/^\\d+$/.test(text) && Number.isSafeInteger(number)) return number',
     replace: 'if (Number.isFinite(number)) return number',
     by: [checks],
@@ -881,7 +881,7 @@ const pushing: Mutant[] = [
   {
     name: 'halves-are-stored',
     hazard: 'a removal half-told: a change to one property makes a row of one property',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeRows.ts',
     find: 'if (stale.length || unread.length || halves.length) {',
     replace: 'if (stale.length || unread.length) {',
     by: [http, pushes, 'simulation'],
@@ -889,7 +889,7 @@ const pushing: Mutant[] = [
   {
     name: 'halves-are-told',
     hazard: 'a part without its row is contested, and told with the others',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeRows.ts',
     find: 'new Set([...stale, ...halves])',
     replace: 'new Set(stale)',
     by: [pushes],
@@ -906,7 +906,7 @@ const pushing: Mutant[] = [
   {
     name: 'equal-rows-get-a-stamp',
     hazard: 'a row whose posted properties equal what is stored keeps its stamp',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeRows.ts',
     find: 'w.old.value === null || !covers(w.old.value, w.value)',
     replace: 'w.old.value === null || covers !== undefined',
     by: [http, pushes],
@@ -914,7 +914,7 @@ const pushing: Mutant[] = [
   {
     name: 'stale-check',
     hazard: 'an update resurrects a removed row; check-then-act: `since` and 409',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeRows.ts',
     find: 'rows.filter(row => versionOf(row).stamp > since)',
     replace: 'rows.filter(row => versionOf(row).stamp > since && since < 0)',
     by: [http, 'simulation'],
@@ -922,7 +922,7 @@ const pushing: Mutant[] = [
   {
     name: 'cascade-check',
     hazard: 'a posted removal whose cascade reaches rows stamped above since; law 9',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeRows.ts',
     find: 'compared.has(c.collection) && c.old.stamp > since',
     replace: 'compared.has(c.collection) && c.old.stamp < 0',
     by: [rows],
@@ -930,7 +930,7 @@ const pushing: Mutant[] = [
   {
     name: 'children-unseen',
     hazard: 'a posted removal cascades over children of another collection that the sender never saw; law 9',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeRows.ts',
     find: 'old.stamp > (seen?.get(there) ?? old.stamp)',
     replace: 'old.stamp < (seen?.get(there) ?? old.stamp) * 0',
     by: [collectionByCollection, 'simulation'],
@@ -962,7 +962,7 @@ const pushing: Mutant[] = [
   {
     name: 'tell-cascades',
     hazard: "a POST's cascade changes rows that were not posted; the client moves its cursor over them",
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeRows.ts',
     find: 'const isExact = !reached.changes.length && ',
     replace: 'const isExact = ',
     by: [rows, 'simulation'],
@@ -970,7 +970,7 @@ const pushing: Mutant[] = [
   {
     name: 'tell-what-became-of-it',
     hazard: '`since` is left out where a stored row differs from what was posted',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeRows.ts',
     find: 'return stored(stamp, clock, isExact)',
     replace: 'return stored(stamp, clock, !reached.changes.length)',
     by: [pushes],
@@ -978,7 +978,7 @@ const pushing: Mutant[] = [
   {
     name: 'tell-what-became-of-births',
     hazard: '`since` is left out where a stored row differs from what was posted',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeRows.ts',
     find: 'stored(inserted, clock, yield* isStoredAsPosted(log, rows, () => NEVER))',
     replace: 'stored(inserted, clock, true)',
     by: [pushes],
@@ -994,7 +994,7 @@ const pushing: Mutant[] = [
   {
     name: 'births-over-removals',
     hazard: 'a push that is taken for births stores over removals that its sender has not seen',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/newRows.ts',
     find: 'if ((yield* isAnyRemoved(collection)) || (yield* hasServers(collection))) return',
     replace: 'if (yield* hasServers(collection)) return',
     by: [rows, 'simulation'],
@@ -1002,7 +1002,7 @@ const pushing: Mutant[] = [
   {
     name: 'births-in-a-relay',
     hazard: 'law 10: a server that syncs itself keeps what stood there before a birth',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/newRows.ts',
     find: 'if ((yield* isAnyRemoved(collection)) || (yield* hasServers(collection))) return',
     replace: 'if (yield* isAnyRemoved(collection)) return',
     by: [rows],
@@ -1018,7 +1018,7 @@ const pushing: Mutant[] = [
   {
     name: 'ids-in-bytewise-order',
     hazard: 'a page ends inside a stamp: ids are compared as the database does',
-    file: 'src/changes/rows.ts',
+    file: 'src/changes/place.ts',
     find: 'unit <= 0xdfff ? unit + 0x10000 : unit',
     replace: 'unit <= 0xdfff ? unit : unit',
     by: [bytewise],
@@ -1098,7 +1098,7 @@ const pushing: Mutant[] = [
   {
     name: 'every-row-is-to-blame',
     hazard: 'what fails for every row is an error of the whole: no row is set aside for a bug',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeAll.ts',
     find: "  if (broken.kind === 'unknown' && isWhole) throw broken\n",
     replace: '',
     by: [poison],
@@ -1106,7 +1106,7 @@ const pushing: Mutant[] = [
   {
     name: 'poison-row-alone-blocks-the-queue',
     hazard: 'one bad row blocks the queue for ever: pushed by itself it is rejected, whatever the database says of it',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeAll.ts',
     find: '(writes.length > 1 || broken.isSchemaMismatch)',
     replace: 'true',
     by: [poison],
@@ -1114,7 +1114,7 @@ const pushing: Mutant[] = [
   {
     name: 'schema-mismatch-is-the-rows-fault',
     hazard: 'a statement that names what is not there is an error of the whole, for a row by itself too',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeAll.ts',
     find: '(writes.length > 1 || broken.isSchemaMismatch)',
     replace: 'writes.length > 1',
     by: [poison],
@@ -1154,7 +1154,7 @@ const pushing: Mutant[] = [
   {
     name: 'kept-row-has-a-tombstone',
     hazard: "an application's trigger keeps the row that is removed: no tombstone beside it, and its children stay",
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeRows.ts',
     find: 'const going = rows.filter(r => !staying.has(r))',
     replace: 'const going = rows',
     by: [triggers],
@@ -1170,7 +1170,7 @@ const pushing: Mutant[] = [
   {
     name: 'posted-properties-alone-are-compared',
     hazard: "an application's trigger changes other columns of the row: the answer has no `since`",
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storedAsPosted.ts',
     find: 'if (now?.value) return equalValues',
     replace: 'if (now?.value) return !Object.hasOwn(value, property) || equalValues',
     by: [triggers],
@@ -1178,7 +1178,7 @@ const pushing: Mutant[] = [
   {
     name: 'default-is-not-fetched',
     hazard: 'a default gives a new row what was not posted: the answer has no `since`',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storedAsPosted.ts',
     find: 'rows.filter(r => !isKept || lacks(r))',
     replace: 'rows.filter(() => !isKept)',
     by: [triggers],
@@ -1781,7 +1781,7 @@ const applying: Mutant[] = [
   {
     name: 'database-cascades-on-the-server',
     hazard: 'inside a transaction that bypasses capture foreign-key actions change rows that no trigger stamps',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeAll.ts',
     find: 'const changes = [...reached.changes.map((change): Change => ({ ...change, stamp })), ...posted]',
     replace: 'const changes = [...posted]',
     by: [rows, 'simulation'],
@@ -2273,7 +2273,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-posted-child-is-cleared-unsaid',
     hazard: 'the server changes a posted row, and its sender moves on to now',
-    file: 'server-koa/push.ts',
+    file: 'server-koa/storeRows.ts',
     find: '!reached.cleared.size && ',
     replace: '',
     by: [feedPush],
@@ -2393,7 +2393,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'deep-json-twice',
     hazard: 'one bad row blocks the queue for ever: two rows that are nested deep are not compared',
-    file: 'src/protocol/requests.ts',
+    file: 'src/protocol/pushedRows.ts',
     find: '  (deepProperty(x) === undefined && deepProperty(y) === undefined && ',
     replace: '  (',
     by: [poison],
@@ -2465,7 +2465,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'duplicate-ids',
     hazard: 'attacks: duplicate ids',
-    file: 'src/protocol/requests.ts',
+    file: 'src/protocol/pushedRows.ts',
     find: "      rejections.push({ id, code: 'duplicate-id'",
     replace: "      if (id === '') rejections.push({ id, code: 'duplicate-id'",
     by: [checks, attacks],
@@ -2473,7 +2473,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'removals-told-twice',
     hazard: 'clients of 2012 tell each removal twice',
-    file: 'src/protocol/requests.ts',
+    file: 'src/protocol/pushedRows.ts',
     find: 'before === undefined || isSamePush(before, row)',
     replace: 'before === undefined',
     by: [checks, http],
@@ -2481,7 +2481,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'rows-told-twice-need-not-be-the-same',
     hazard: 'attacks: duplicate ids',
-    file: 'src/protocol/requests.ts',
+    file: 'src/protocol/pushedRows.ts',
     find: 'JSON.stringify(x) === JSON.stringify(y)',
     replace: 'JSON.stringify(x) !== JSON.stringify(own)',
     by: [checks],
@@ -2489,7 +2489,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'parameters-that-look-alike',
     hazard: '`since[]=1` is answered with everything',
-    file: 'src/protocol/requests.ts',
+    file: 'src/protocol/queries.ts',
     find: 'parameters.includes(meant) && name !== meant',
     replace: 'parameters.includes(meant) && name === undefined',
     by: [checks, http, attacks],
@@ -2585,7 +2585,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'long-ids',
     hazard: 'attacks: 10 kB ids',
-    file: 'src/protocol/requests.ts',
+    file: 'src/protocol/pushedRows.ts',
     find: 'if (id.length > LONGEST_ID && (',
     replace: 'if (id.length < 0 && (',
     by: [checks],
@@ -2593,7 +2593,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'empty-ids',
     hazard: 'attacks: ids `""`',
-    file: 'src/protocol/requests.ts',
+    file: 'src/protocol/pushedRows.ts',
     find: "  if (id === '') return 'is empty'\n",
     replace: '',
     by: [checks],
@@ -2601,7 +2601,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'ids-after-all-ids',
     hazard: "attacks: the change log's own name for after all ids",
-    file: 'src/protocol/requests.ts',
+    file: 'src/protocol/pushedRows.ts',
     find: "  if (id.startsWith('\\u{10ffff}')) return 'begins with U+10FFFF'\n",
     replace: '',
     by: [checks],
@@ -2662,7 +2662,7 @@ const ofSizes: Mutant[] = [
   {
     name: 'ids-that-no-database-takes',
     hazard: 'a server tells an id with a NUL: a raw ConstraintError on PostgreSQL, at every sync',
-    file: 'src/protocol/checks.ts',
+    file: 'src/protocol/updates.ts',
     find: "if (id.includes('\\0') || /\\p{Surrogate}/u.test(id))\n    throw",
     replace: "if (id === '\\0')\n    throw",
     by: [checks],

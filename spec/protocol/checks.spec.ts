@@ -1,8 +1,10 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { BadRequestError, MalformedAnswerError } from '../../src/errors.js'
-import { isStaleAnswer, readPullAnswer, readPushAnswer, readRejections, readStaleAnswer } from '../../src/protocol/checks.js'
-import { readPullQuery, readPushedRows, readPushQuery } from '../../src/protocol/requests.js'
+import { isStaleAnswer, readPullAnswer, readPushAnswer, readStaleAnswer } from '../../src/protocol/answers.js'
+import { readPushedRows } from '../../src/protocol/pushedRows.js'
+import { readPullQuery, readPushQuery } from '../../src/protocol/queries.js'
+import { readRejections } from '../../src/protocol/rejections.js'
 
 const parse = (text: string): unknown => JSON.parse(text)
 

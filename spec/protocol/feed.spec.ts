@@ -1,7 +1,9 @@
 import { describe, expect, test } from '@jest/globals'
 import { BadRequestError, MalformedAnswerError } from '../../src/errors.js'
-import { isFeedStaleAnswer, readFeedAnswer, readFeedPushAnswer, readFeedStaleAnswer, readRejections } from '../../src/protocol/checks.js'
-import { readFeedGroups, readFeedPushQuery, readFeedQuery } from '../../src/protocol/requests.js'
+import { isFeedStaleAnswer, readFeedAnswer, readFeedPushAnswer, readFeedStaleAnswer } from '../../src/protocol/feedAnswers.js'
+import { readFeedGroups } from '../../src/protocol/pushedRows.js'
+import { readFeedPushQuery, readFeedQuery } from '../../src/protocol/queries.js'
+import { readRejections } from '../../src/protocol/rejections.js'
 
 const milk = { id: 'milk', name: 'Buy milk', _lastChange: 4 }
 

@@ -2,8 +2,9 @@
 
 import type { WireRow } from '../protocol/messages.js'
 import { withoutIgnored } from './ignored.js'
+import { isUpTo, LAST } from './place.js'
 import type { RowState } from './rowStates.js'
-import { isUpTo, LAST, type Version } from './rows.js'
+import type { Version } from './rows.js'
 import { type ServerState, UNDECIDED } from './serverState.js'
 
 const isNoted = ({ unapplied, rejection }: RowState, stamp: number) => unapplied?.unpushed === stamp || rejection?.stamp === stamp

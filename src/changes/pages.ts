@@ -3,8 +3,9 @@
 
 import { type Database, query, quote, type Transaction } from '../databases/database.js'
 import type { Update } from '../protocol/messages.js'
+import { readChangePage } from './changePage.js'
 import type { Collection } from './collection.js'
-import { compareIds, LAST, type Place, readChangePage } from './rows.js'
+import { compareIds, LAST, type Place } from './place.js'
 
 /** A place in the order of the changes of several collections. */
 export interface FeedPlace extends Place {

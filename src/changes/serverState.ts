@@ -1,7 +1,7 @@
 // What a database remembers of one server and one collection: how far it has read there, and how far it has pushed.
 
 import { type Database, first, query, type Row, type Transaction } from '../databases/database.js'
-import type { Place } from './rows.js'
+import type { Place } from './place.js'
 
 /** A push that is under way, or whose answer never came. */
 export interface OpenPush {

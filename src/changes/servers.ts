@@ -2,7 +2,7 @@
 
 import { baseTableOf, type Database, first, query, quote, type Transaction } from '../databases/database.js'
 import type { Collection } from './collection.js'
-import { LAST } from './rows.js'
+import { LAST } from './place.js'
 import { readServerState, type ServerState, writeServers } from './serverState.js'
 
 /** A collection and its url at a server. */

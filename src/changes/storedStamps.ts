@@ -2,7 +2,7 @@
 
 import { type Database, query, type Transaction } from '../databases/database.js'
 import { isAllPushed } from './agreement.js'
-import { LAST } from './rows.js'
+import { LAST } from './place.js'
 import type { ServerState } from './serverState.js'
 
 /**

@@ -2,7 +2,7 @@
 
 import { type DataSource, type EntityMetadata, MigrationExecutor } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
-import { describeCollections } from '../changes/collection.js'
+import { describeCollections } from '../changes/describeCollections.js'
 import { changeSchema, isSetUp, setUpChangeLog, setUpStatements as statementsOf } from '../changes/setUp.js'
 import type { DatabaseOptions } from '../databases/database.js'
 import { loadKind, openDatabase } from '../databases/open.js'

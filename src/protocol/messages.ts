@@ -1,5 +1,5 @@
 // What travels between client and server (PROTOCOL.md), as types, and the two functions that know how a removal is written.
-// Checks of what came from outside stand in `checks.ts` and `requests.ts`.
+// What comes from outside is checked in `queries.ts` and `pushedRows.ts` on the server, in `answers.ts` and `feedAnswers.ts` on the client.
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 

@@ -1,9 +1,9 @@
 // What was changed here and not pushed yet.
 
 import { baseOf, isAgreed, isHeld } from '../../changes/agreement.js'
+import { readChanges } from '../../changes/changePage.js'
 import { readIgnoredIds, readIgnoredProperties } from '../../changes/ignored.js'
 import { type RowState, readStates } from '../../changes/rowStates.js'
-import { readChanges } from '../../changes/rows.js'
 import type { ServerState } from '../../changes/serverState.js'
 import { first, query, type Transaction } from '../../databases/database.js'
 import { isSameRow } from '../apply/merge.js'

@@ -1,16 +1,7 @@
 // Carries questions and pushes to a server over HTTP (PROTOCOL.md). Everything that it gives back has been checked.
 
-import {
-  isFeedStaleAnswer,
-  isStaleAnswer,
-  readFeedAnswer,
-  readFeedPushAnswer,
-  readFeedStaleAnswer,
-  readPullAnswer,
-  readPushAnswer,
-  readRejections,
-  readStaleAnswer,
-} from '../../protocol/checks.js'
+import { isStaleAnswer, readPullAnswer, readPushAnswer, readStaleAnswer } from '../../protocol/answers.js'
+import { isFeedStaleAnswer, readFeedAnswer, readFeedPushAnswer, readFeedStaleAnswer } from '../../protocol/feedAnswers.js'
 import type {
   ByPath,
   FeedAnswer,
@@ -23,6 +14,7 @@ import type {
   Rejection,
   StaleAnswer,
 } from '../../protocol/messages.js'
+import { readRejections } from '../../protocol/rejections.js'
 import { errorOf, isDefinite, isOk, isRedirect, readAnswer } from './reply.js'
 import { createAsk, type TransportOptions } from './request.js'
 

@@ -1,7 +1,7 @@
 // Acknowledges a push: its rows are known to the server.
 
 import { pruneBases } from '../../changes/baseVersions.js'
-import { laterOf, type Place } from '../../changes/rows.js'
+import { laterOf, type Place } from '../../changes/place.js'
 import { type OpenPush, writeServers } from '../../changes/serverState.js'
 import { forgetStored } from '../../changes/storedStamps.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../../databases/database.js'

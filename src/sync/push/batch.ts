@@ -3,7 +3,7 @@
 import { isAgreed, isHeld } from '../../changes/agreement.js'
 import type { Collection } from '../../changes/collection.js'
 import { type FeedPlace, placeIn } from '../../changes/pages.js'
-import { LAST, laterOf, type Place } from '../../changes/rows.js'
+import { LAST, laterOf, type Place } from '../../changes/place.js'
 import type { ServerState } from '../../changes/serverState.js'
 import { first, type Transaction } from '../../databases/database.js'
 import type { Rejection } from '../../protocol/messages.js'

@@ -1,7 +1,9 @@
 // What was changed here and is to be pushed: of all collections that are told together, in one order.
 
+import { readChangePage } from '../../changes/changePage.js'
+import { readLastChanges } from '../../changes/lastChanges.js'
+import { LAST, type Place } from '../../changes/place.js'
 import { type RowState, readStates } from '../../changes/rowStates.js'
-import { LAST, type Place, readChangePage, readLastChanges } from '../../changes/rows.js'
 import type { Transaction } from '../../databases/database.js'
 import type { Update } from '../../protocol/messages.js'
 import type { Exchange } from '../exchange.js'

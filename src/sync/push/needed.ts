@@ -3,7 +3,7 @@
 import { baseOf, isAgreed, isHeld } from '../../changes/agreement.js'
 import { keepBases } from '../../changes/baseVersions.js'
 import { keyOf } from '../../changes/collection.js'
-import { isUpTo } from '../../changes/rows.js'
+import { isUpTo } from '../../changes/place.js'
 import type { Transaction } from '../../databases/database.js'
 import { type Exchange, readRowStates } from '../exchange.js'
 import type { Exchanges } from '../session.js'

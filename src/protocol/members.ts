@@ -1,0 +1,33 @@
+// The members of an answer.
+
+import { MalformedAnswerError } from '../errors.js'
+import type { WireRow } from './messages.js'
+import { isObject, isStamp, own } from './words.js'
+
+export function asAnswer(body: unknown): WireRow {
+  if (isObject(body)) return body
+  throw new MalformedAnswerError('it is not an object')
+}
+
+export function stampOf(answer: WireRow, name: string): number {
+  const stamp = own(answer, name)
+  if (isStamp(stamp)) return stamp
+  throw new MalformedAnswerError(`${name} is not a stamp (a whole number of milliseconds)`)
+}
+
+// null says the same as absent
+export const isThere = (answer: WireRow, name: string) => (own(answer, name) ?? undefined) !== undefined
+
+// null says the same as absent
+export function optional<Name extends string, T>(
+  answer: WireRow,
+  name: Name,
+  is: (value: unknown) => value is T,
+  what: string,
+): { [N in Name]?: T } {
+  const value = own(answer, name) ?? undefined
+  if (value === undefined) return {}
+  // a reason or a token that is not understood must not be passed over
+  if (!is(value)) throw new MalformedAnswerError(`${name} is not ${what}`)
+  return { [name]: value } as { [N in Name]?: T }
+}
