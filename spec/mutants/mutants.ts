@@ -1480,7 +1480,7 @@ const applying: Mutant[] = [
   {
     name: 'children-before-parents',
     hazard: 'parents after children, cycles, self-references: a row is there before others need it',
-    file: 'src/changes/changeGraph.ts',
+    file: 'src/changes/referenceEdges.ts',
     find: "edges.push({ kind: 'needs', property, from, to: i })",
     replace: 'void 0',
     by: [order],
@@ -1488,7 +1488,7 @@ const applying: Mutant[] = [
   {
     name: 'parents-go-before-children',
     hazard: 'a row goes when none needs it any more',
-    file: 'src/changes/changeGraph.ts',
+    file: 'src/changes/referenceEdges.ts',
     find: "edges.push({ kind: 'leaves', property, from: i, to })",
     replace: 'void 0',
     by: [order],
@@ -1756,7 +1756,7 @@ const applying: Mutant[] = [
   {
     name: 'orphans-are-looked-for-again-and-again',
     hazard: 'quadratic work on request: a chain of rows without its end, backwards',
-    file: 'src/changes/store.ts',
+    file: 'src/changes/orphans.ts',
     find: '  for (const row of orphans.keys())\n    for (const { child, property } of needing.get(row) ?? [])',
     replace:
       '  for (let moved = true; moved; ) {\n    moved = false\n    for (const [row, children] of needing)\n      for (const { child, property } of orphans.has(row) ? children : []) {\n        moved ||= !orphans.has(child)\n        orphans.set(child, property)\n      }\n  }\n  for (const row of orphans.keys())\n    for (const { child, property } of needing.get(row) ?? [])',
@@ -1919,7 +1919,7 @@ const applying: Mutant[] = [
   {
     name: 'collections-wait-for-each-other',
     hazard: 'two collections whose rows need each other: what waits is tried together',
-    file: 'src/changes/store.ts',
+    file: 'src/changes/orphans.ts',
     find: '        if (!along) orphans.set(child, property)\n',
     replace: '        if (along?.collection !== collection) orphans.set(child, property)\n',
     by: [uniqueValues],

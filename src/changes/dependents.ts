@@ -134,7 +134,7 @@ function byCollection(rows: readonly Dependent[]): Map<Collection, Map<string, D
 
 /** A row may hang on several: it goes before the last of them. */
 function childrenFirst<R extends Dependent & { readonly by: readonly Link[] }>(removed: readonly R[]): R[] {
-  // turned round twice, so that brothers stay in their order; whatever is walked is one of them, or was asked about
+  // turned round twice, so that siblings stay in their order; whatever is walked is one of them, or was asked about
   return parentsFirst([...removed].reverse(), row => row.by.map(link => link.parent as R)).reverse()
 }
 

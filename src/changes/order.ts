@@ -4,10 +4,11 @@
 
 import type { UniqueIndex } from '../databases/database.js'
 import type { Json, WireRow } from '../protocol/messages.js'
+import { type Broken, breakCycles } from './breakCycles.js'
 import type { Change } from './change.js'
 import { type Dependency, graphOf } from './changeGraph.js'
 import type { Collection } from './collection.js'
-import { cyclesOf, levelsOf } from './graph.js'
+import { levelsOf } from './graph.js'
 import type { Uniques } from './uniques.js'
 
 export interface Operation {
@@ -55,68 +56,49 @@ const DEEP = 8
  * which takes two statements for a chain of any length.
  */
 export function planChanges(changes: readonly Change[], uniques: Uniques, releasesAll = false): Plan {
-  const { size, edges: all } = graphOf(changes, uniques)
-  const taken = all.filter(e => e.kind === 'unique').length
-  if (!all.length) return { releases: [], levels: [changes.map(operationOf)], late: [], isDeferred: false, taken }
-
-  const releases = new Map<number, { indexes: Set<UniqueIndex>; cleared: Set<string> }>()
-  const releaseOf = (i: number) => {
-    const found = releases.get(i) ?? { indexes: new Set(), cleared: new Set() }
-    releases.set(i, found)
-    return found
+  const { size, edges } = graphOf(changes, uniques)
+  const taken = edges.filter(e => e.kind === 'unique').length
+  if (!edges.length) return { releases: [], levels: [changes.map(operationOf)], late: [], isDeferred: false, taken }
+  const broken = breakCycles(changes, size, edges, releasesAll)
+  const operations = changes.map((change, i) => operationWithin(change, i, broken))
+  return {
+    releases: [...broken.releases].map(([i, { indexes, cleared }]) => ({
+      change: changes[i] as Change,
+      indexes: [...indexes],
+      cleared: [...cleared],
+    })),
+    levels: inLevels(operations, size, broken.edges),
+    late: [...broken.late].map(([i, properties]) => {
+      const change = changes[i] as Change
+      const value = Object.fromEntries([...properties].map(p => [p, change.value?.[p] ?? null]))
+      return { kind: 'update', change, value }
+    }),
+    isDeferred: broken.isDeferred,
+    taken,
   }
-  const late = new Map<number, Set<string>>()
-  let isDeferred = false
+}
 
-  // unique values first: what a row lets go of is free for whoever takes it
-  let { isWithin } = cyclesOf(size, all)
-  let edges = all.filter(edge => {
-    if (edge.kind !== 'unique' || !(releasesAll || isWithin(edge))) return true
-    if (edge.from < changes.length) releaseOf(edge.from).indexes.add(edge.index)
-    return false
-  })
-  if (all.some(isWithin)) {
-    // then keys that may be null
-    isWithin = cyclesOf(size, edges).isWithin
-    edges = edges.filter(edge => {
-      if (edge.kind === 'unique' || !isWithin(edge)) return true
-      const row = edge.kind === 'needs' ? edge.to : edge.from
-      if (!changes[row]?.collection.column.get(edge.property)?.nullable) return true
-      if (edge.kind === 'leaves') releaseOf(row).cleared.add(edge.property)
-      else late.set(row, (late.get(row) ?? new Set()).add(edge.property))
-      return false
-    })
-    isWithin = cyclesOf(size, edges).isWithin
-    edges = edges.filter(edge => {
-      if (!isWithin(edge)) return true
-      isDeferred = true
-      return false
-    })
+/** The operation of a change, but for what it does before or after all others. */
+function operationWithin(change: Change, i: number, { releases, late }: Broken): Operation {
+  const value = change.value && { ...change.value }
+  const release = releases.get(i)
+  if (value && change.old.value && release) {
+    // what it let go of comes back, where it does not change
+    const touched = [...release.cleared, ...[...release.indexes].flatMap(index => propertiesOf(change.collection, index))]
+    for (const p of touched) if (!Object.hasOwn(value, p) && Object.hasOwn(change.old.value, p)) value[p] = change.old.value[p] as Json
   }
+  if (value) for (const p of late.get(i) ?? []) value[p] = null
+  return { ...operationOf(change), value }
+}
 
-  const operations = changes.map((change, i) => {
-    const value = change.value && { ...change.value }
-    const release = releases.get(i)
-    if (value && change.old.value && release) {
-      // what it let go of comes back, where it does not change
-      const touched = [...release.cleared, ...[...release.indexes].flatMap(index => propertiesOf(change.collection, index))]
-      for (const p of touched) if (!Object.hasOwn(value, p) && Object.hasOwn(change.old.value, p)) value[p] = change.old.value[p] as Json
-    }
-    if (value) for (const p of late.get(i) ?? []) value[p] = null
-    return { ...operationOf(change), value }
-  })
+function inLevels(operations: readonly Operation[], size: number, edges: readonly Dependency[]): Operation[][] {
   // a database takes rows of one statement in their order, where it looks at each
   const isTogether = ({ from, to, kind }: Dependency) => {
     const [x, y] = [operations[from], operations[to]]
-    return (
-      kind !== 'unique' &&
-      x?.kind === y?.kind &&
-      x?.kind !== 'update' &&
-      x?.change.collection === y?.change.collection &&
-      sameProperties(x, y)
-    )
+    if (kind === 'unique' || x?.kind !== y?.kind || x?.kind === 'update') return false
+    return x?.change.collection === y?.change.collection && sameProperties(x, y)
   }
-  const { order, level } = levelsOf(size, edges, edge => (edge.to >= changes.length || isTogether(edge) ? 0 : 1))
+  const { order, level } = levelsOf(size, edges, edge => (edge.to >= operations.length || isTogether(edge) ? 0 : 1))
   const levels: Operation[][] = []
   for (const node of order) {
     const operation = operations[node]
@@ -125,21 +107,7 @@ export function planChanges(changes: readonly Change[], uniques: Uniques, releas
     while (levels.length <= at) levels.push([])
     levels[at]?.push(operation)
   }
-  return {
-    releases: [...releases].map(([i, { indexes, cleared }]) => ({
-      change: changes[i] as Change,
-      indexes: [...indexes],
-      cleared: [...cleared],
-    })),
-    levels,
-    late: [...late].map(([i, properties]) => {
-      const change = changes[i] as Change
-      const value = Object.fromEntries([...properties].map(p => [p, change.value?.[p] ?? null]))
-      return { kind: 'update', change, value }
-    }),
-    isDeferred,
-    taken,
-  }
+  return levels
 }
 
 export const isDeep = ({ levels }: Plan) => levels.length > DEEP

@@ -1,32 +1,28 @@
 /**
- * Items so that each comes after those of its parents that are among them; in a ring, which has no first, in the order given. Not by recursion, and
- * linear: a list may be as deep as it is long.
+ * Items so that each comes after those of its parents that are among them, as far as there is no cycle. Not by recursion, and linear: a list may be
+ * as deep as it is long.
  */
 export function parentsFirst<T>(items: readonly T[], parentsOf: (item: T) => Iterable<T | undefined>): T[] {
   const among = new Set(items)
-  const children = new Map<T, T[]>()
-  const missing = new Map<T, number>()
-  for (const item of among) {
-    let count = 0
-    for (const parent of parentsOf(item)) {
-      if (parent === undefined || !among.has(parent)) continue
-      count++
-      const group = children.get(parent)
-      if (group) group.push(item)
-      else children.set(parent, [item])
+  const ordered = new Set<T>()
+  const begun = new Set<T>()
+  for (const root of items) {
+    const path: { item: T; parents: Iterator<T | undefined> }[] = []
+    const begin = (item: T | undefined) => {
+      if (item === undefined || begun.has(item) || !among.has(item)) return
+      begun.add(item)
+      path.push({ item, parents: parentsOf(item)[Symbol.iterator]() })
     }
-    if (count) missing.set(item, count)
-  }
-  if (!missing.size) return [...among]
-  const ordered = new Set(items.filter(item => !missing.has(item)))
-  // a set that grows is walked to its end
-  for (const item of ordered) {
-    for (const child of children.get(item) ?? []) {
-      const left = (missing.get(child) as number) - 1
-      missing.set(child, left)
-      if (left === 0) ordered.add(child)
+    begin(root)
+    for (let last = path.at(-1); last; last = path.at(-1)) {
+      const next = last.parents.next()
+      if (!next.done) {
+        begin(next.value)
+        continue
+      }
+      ordered.add(last.item)
+      path.pop()
     }
   }
-  for (const item of among) ordered.add(item)
   return [...ordered]
 }

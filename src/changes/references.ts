@@ -1,8 +1,54 @@
 // Foreign keys between the tables of a data source.
 
-import type { DataSource } from 'typeorm'
+import type { DataSource, EntityMetadata } from 'typeorm'
+import type { ForeignKeyMetadata } from 'typeorm/metadata/ForeignKeyMetadata.js'
 import type { Collection, Reference } from './collection.js'
-import { rejectEntity } from './describeCollections.js'
+import { rejectEntity } from './describeCollection.js'
+
+/**
+ * Describes a foreign key of an entity; undefined where it has nothing to do with a collection. `cyclic` are its relations that may run in circles.
+ * Throws SyncConfigurationError.
+ */
+export function describeReference(
+  metadata: EntityMetadata,
+  key: ForeignKeyMetadata,
+  byTable: ReadonlyMap<string, Collection>,
+  cyclic: readonly string[],
+): Reference | undefined {
+  const [column, referenced] = [key.columns[0], key.referencedColumns[0]]
+  const [child, parent] = [byTable.get(metadata.tableName), byTable.get(key.referencedEntityMetadata.tableName)]
+  if (!column || !referenced || (child === undefined && parent === undefined)) return
+  const isOwnKey = child?.table.key === column.databaseName
+  checkForeignKey(metadata, key, isOwnKey)
+  return {
+    child,
+    childTable: metadata.tableName,
+    childColumn: column.databaseName,
+    property: isOwnKey ? 'id' : (child?.columns.find(c => c.column === column.databaseName)?.property ?? column.propertyPath),
+    isOwnKey,
+    parent,
+    parentTable: key.referencedEntityMetadata.tableName,
+    parentColumn: referenced.databaseName,
+    onDelete: key.onDelete === 'CASCADE' || key.onDelete === 'SET NULL' ? key.onDelete : 'RESTRICT',
+    isCyclic: cyclic.includes(column.relationMetadata?.propertyName ?? column.propertyPath),
+    isDeferred: key.deferrable === 'INITIALLY DEFERRED',
+  }
+}
+
+function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata, isOwnKey: boolean): void {
+  const other = key.referencedEntityMetadata
+  const property = key.columns[0]?.propertyName
+  const reject = (why: string): never => rejectEntity(metadata.name, why)
+  if (other.schema !== metadata.schema || other.database !== metadata.database)
+    reject(
+      `its foreign key ${property} leads to ${other.tablePath}, in another schema or database than ${metadata.tablePath}; keep them in one.`,
+    )
+  if (key.columns.length > 1)
+    reject(`it has a foreign key of several columns (${key.columns.map(c => c.propertyName).join(', ')}), which is not supported yet.`)
+  if (key.onDelete === 'DEFAULT') reject(`the foreign key ${property} has ON DELETE SET DEFAULT; use CASCADE, SET NULL or RESTRICT.`)
+  if (isOwnKey && key.onDelete === 'SET NULL')
+    reject(`its key ${property} is a foreign key with ON DELETE SET NULL, but a key cannot be null; use CASCADE or RESTRICT.`)
+}
 
 // the tables of a single-table inheritance say the same foreign key once per class
 export const same = (x: Reference, y: Reference) =>

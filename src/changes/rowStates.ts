@@ -1,10 +1,21 @@
 // Everything that decides about one row and one server: its version, what is not applied, what was rejected, and its base versions.
 
-import { baseTableOf, type Database, first, query, queryCells, quote, type Row, type Transaction } from '../databases/database.js'
+import {
+  baseTableOf,
+  type Cell,
+  type Database,
+  first,
+  query,
+  queryCells,
+  quote,
+  type Row,
+  type Transaction,
+} from '../databases/database.js'
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
+import { groupBy } from './groupBy.js'
 import { readIgnored } from './ignored.js'
-import { columnsSql, isAnyRemoved, readRow, type Version } from './rows.js'
+import { columnsSql, isAnyRemoved, NEVER, readRow, type Version } from './rows.js'
 import type { ServerState } from './serverState.js'
 
 /** Why a row needs a decision, by a conflict handler or in the journal. */
@@ -65,57 +76,61 @@ export function* readStates(
 ): Transaction<Map<string, RowState>> {
   const there = yield* readKinds(collection, server)
   const list = there.unapplied || there.rejected || there.baseVersions || there.ignored ? database.list(ids) : undefined
-  const unapplied = new Map<string, Unapplied>()
-  if (there.unapplied) {
-    const rows = yield* query(
-      `SELECT c.id, c.remote, c.unpushed, c.reason FROM sync_unapplied c WHERE c.server = ? AND ${database.among('sync_unapplied', 'c', 'id')}`,
-      server.id,
-      list,
-    )
-    for (const row of rows) unapplied.set(String(row.id), unappliedFrom(row))
-  }
-  const rejections = new Map<string, Rejection>()
-  if (there.rejected) {
-    const rows = yield* query(
-      `SELECT j.id, j.stamp, j.again FROM sync_rejection j WHERE j.server = ? AND ${database.among('sync_rejection', 'j', 'id')}`,
-      server.id,
-      list,
-    )
-    for (const row of rows) rejections.set(String(row.id), { stamp: Number(row.stamp), again: Boolean(row.again) })
-  }
-  const baseVersions = new Map<string, Version[]>()
-  if (there.baseVersions) {
-    const rows = yield* queryCells(
-      `SELECT i._sync_id AS id, i._sync_stamp AS stamp, i._sync_removed AS removed${columnsSql(collection, 'i')}
-         FROM ${quote(baseTableOf(collection.table))} i
-        WHERE i._sync_server = ? AND ${database.among(baseTableOf(collection.table), 'i', '_sync_id')}`,
-      server.id,
-      list,
-    )
-    for (const row of rows) {
-      const id = String(row[0])
-      const baseVersion = { stamp: Number(row[1]), value: row[2] ? null : readRow(collection, row, 3) }
-      const kept = baseVersions.get(id)
-      if (kept) kept.push(baseVersion)
-      else baseVersions.set(id, [baseVersion])
-    }
-    for (const kept of baseVersions.values()) if (kept.length > 1) kept.sort((x, y) => y.stamp - x.stamp)
-  }
+  const unapplied = there.unapplied ? yield* readUnapplied(database, server, list) : undefined
+  const rejections = there.rejected ? yield* readRejections(database, server, list) : undefined
+  const baseVersions = there.baseVersions ? yield* readBaseVersions(database, collection, server, list) : undefined
   const ignored = there.ignored ? yield* readIgnored(database, server.id, list) : undefined
   return new Map(
     ids.map(id => [
       id,
       {
         id,
-        version: versions.get(id) ?? { value: null, stamp: 0 },
-        unapplied: unapplied.get(id),
-        rejection: rejections.get(id),
-        baseVersions: baseVersions.get(id) ?? [],
+        version: versions.get(id) ?? NEVER,
+        unapplied: unapplied?.get(id),
+        rejection: rejections?.get(id),
+        baseVersions: baseVersions?.get(id) ?? [],
         ignored: ignored?.get(id) ?? [],
         putOff: ignored?.get(id)?.filter(property => collection.parents.some(r => r.property === property)) ?? [],
       },
     ]),
   )
+}
+
+function* readUnapplied(database: Database, { id }: ServerState, list: unknown): Transaction<Map<string, Unapplied>> {
+  const rows = yield* query(
+    `SELECT c.id, c.remote, c.unpushed, c.reason FROM sync_unapplied c WHERE c.server = ? AND ${database.among('sync_unapplied', 'c', 'id')}`,
+    id,
+    list,
+  )
+  return new Map(rows.map(row => [String(row.id), unappliedFrom(row)]))
+}
+
+function* readRejections(database: Database, { id }: ServerState, list: unknown): Transaction<Map<string, Rejection>> {
+  const rows = yield* query(
+    `SELECT j.id, j.stamp, j.again FROM sync_rejection j WHERE j.server = ? AND ${database.among('sync_rejection', 'j', 'id')}`,
+    id,
+    list,
+  )
+  return new Map(rows.map(row => [String(row.id), { stamp: Number(row.stamp), again: Boolean(row.again) }]))
+}
+
+/** Of each row, newest first. */
+function* readBaseVersions(
+  database: Database,
+  collection: Collection,
+  { id: server }: ServerState,
+  list: unknown,
+): Transaction<Map<string, Version[]>> {
+  const table = baseTableOf(collection.table)
+  const rows = yield* queryCells(
+    `SELECT i._sync_id AS id, i._sync_stamp AS stamp, i._sync_removed AS removed${columnsSql(collection, 'i')}
+       FROM ${quote(table)} i WHERE i._sync_server = ? AND ${database.among(table, 'i', '_sync_id')}`,
+    server,
+    list,
+  )
+  const baseVersions = groupBy(rows, row => String(row[0]))
+  const versionOf = (row: readonly Cell[]): Version => ({ stamp: Number(row[1]), value: row[2] ? null : readRow(collection, row, 3) })
+  return new Map([...baseVersions].map(([id, some]) => [id, some.map(versionOf).sort((x, y) => y.stamp - x.stamp)]))
 }
 
 /** Is anything known of rows that are not there? */

@@ -1,6 +1,6 @@
 import { releasesOf } from '../../changes/order.js'
+import { findOrphansAmong } from '../../changes/orphans.js'
 import { releaseFirst } from '../../changes/release.js'
-import { findOrphansAmong } from '../../changes/store.js'
 import { readUniques } from '../../changes/uniques.js'
 import { Rollback, savepoint, type Transaction } from '../../databases/database.js'
 import type { Update, WireRow } from '../../protocol/messages.js'
