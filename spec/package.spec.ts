@@ -162,7 +162,7 @@ declare module '*?url' {
 }
 `
 
-// what a reader of README.md knows by then
+// what a reader of the pages knows by then
 const known: Record<string, string> = {
   ...Object.fromEntries(Object.keys(client).map(name => [name, 'typeorm-sync'])),
   Task: './task.js',
@@ -177,12 +177,12 @@ function withImports(code: string): string {
 }
 
 test(
-  'README.md and a CommonJS module compile against the types of the package',
+  'the snippets of README.md and docs/ and a CommonJS module compile against the types of the package',
   async () => {
     write('full/consumer.cts', commonJs)
     write('full/declarations.d.ts', declarations)
-    for (const { file, code, line } of snippets.filter(s => s.language === 'ts'))
-      write(`full/${file ?? `line${line}.ts`}`, file ? code : withImports(code))
+    for (const { page, file, code, line } of snippets.filter(s => s.language === 'ts'))
+      write(`full/${file ?? `${page.replaceAll(/\W/g, '_')}_${line}.ts`}`, file ? code : withImports(code))
     const compilerOptions = {
       ...{ target: 'es2022', module: 'nodenext', strict: true, noEmit: true, skipLibCheck: false, types: ['node'] },
       ...{ experimentalDecorators: true, emitDecoratorMetadata: true, useDefineForClassFields: false, isolatedModules: true },

@@ -1,12 +1,12 @@
-// Runs README.md: every TypeScript snippet in the order in which it stands, and every curl, against the server of its own first screen.
+// Runs README.md and docs/: every TypeScript snippet in the order of the pages, and every curl, against the server of the README.
 
 import 'reflect-metadata'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type Options, transformSync } from '@swc/core'
 import Koa from 'koa'
@@ -14,7 +14,7 @@ import { DataSource } from 'typeorm'
 import * as client from 'typeorm-sync'
 import { journal, SyncError, syncAll, withSync } from 'typeorm-sync'
 import * as server from 'typeorm-sync/server-koa'
-import { readme, root, type Snippet, snippets } from './support/readme.js'
+import { type Page, pageNamed, pages, root, type Snippet, snippets } from './support/readme.js'
 
 let folder: string
 let port: number
@@ -125,16 +125,29 @@ async function fillJournal(): Promise<void> {
 // ---------------------------------------------------------------- the snippets
 
 const inOrder = snippets.filter(s => s.language === 'ts')
-const titleOf = ({ file, headings, line }: Snippet) => `${file ?? headings.at(-1)}, line ${line}`
+const titleOf = ({ page, file, heading, line }: Snippet) => `${file ?? heading}, ${page}, line ${line}`
+const isAboutConflicts = ({ page, heading }: Snippet) => page === 'docs/conflicts.md' || heading === 'A conflict handler'
 
-describe('of README.md runs', () => {
+describe('a snippet runs:', () => {
   test.each(inOrder.map(s => [titleOf(s), s] as const))('%s', async (_, snippet) => {
-    if (snippet.headings.includes('The journal')) await fillJournal()
-    else if (snippet.headings.includes('Conflict handling') && snippet.code.includes('syncAll(')) await disagree()
+    if (snippet.page === 'docs/journal.md') await fillJournal()
+    else if (isAboutConflicts(snippet) && snippet.code.includes('syncAll(')) await disagree()
     await run(snippet)
     // noted at once, for the journal's snippet undoes one
-    if (snippet.headings.includes('Conflict handling')) resolved.push(...(await decidedNames()))
+    if (isAboutConflicts(snippet)) resolved.push(...(await decidedNames()))
   })
+})
+
+test('no snippet of TypeScript has the name of another one', () => {
+  const files = inOrder.flatMap(({ file }) => file ?? [])
+  expect(files.length).toBeGreaterThan(8)
+  expect(files.filter((file, i) => files.indexOf(file) !== i)).toEqual([])
+})
+
+test('a snippet of JavaScript, which needs a framework that is not here, can be parsed', () => {
+  const scripts = snippets.filter(s => s.language === 'js')
+  expect(scripts.length).toBeGreaterThan(2)
+  for (const { code } of scripts) transformSync(code, { ...swc, sourceMaps: false, filename: 'snippet.ts' })
 })
 
 test('what the first screen saved is on the server', async () => {
@@ -147,19 +160,37 @@ async function decidedNames(): Promise<unknown[]> {
   return resolved.map(({ decision }) => decision?.name)
 }
 
-test('the handlers of README.md decided, and what one left alone was asked again', () => {
-  expect(resolved).toContain('Edited here 1')
+test('the handlers decided, and what one left alone was asked again', () => {
+  expect(resolved).toContain('Edited there 1, Edited here 1')
   expect(resolved).toContain('Edited here 2')
-  expect(resolved).toContain('Edited there 3, Edited here 3')
-  // the first handler passes over removals
-  expect(resolved).toContain('Removed, but edited here 1')
+  expect(resolved).toContain('Edited here 3')
+  expect(resolved).toContain('Edited there 4, Edited here 4')
+  // the first handler of docs/conflicts.md passes over removals
+  expect(resolved).toContain('Removed, but edited here 2')
 })
 
-test('the journal of README.md showed, decided, undid, made one row of two and changed a rejected one', async () => {
+test('what keeps an application in sync syncs at once, and ends', async () => {
+  const { Task } = modules['task.ts']
+  const { dataSource } = modules['client.ts']
+  Task.useDataSource(dataSource)
+  await Task.save({ name: 'Kept in sync' })
+  const stop = modules['keepInSync.ts'].keepInSync()
+  try {
+    const end = Date.now() + 10_000
+    while (!(await namesAtServer()).includes('Kept in sync') && Date.now() < end) await new Promise(resolve => setTimeout(resolve, 20))
+    expect(await namesAtServer()).toContain('Kept in sync')
+    await syncAll(dataSource, client.preferLocalConflictHandler) // waits for the one that runs
+  } finally {
+    stop()
+    Task.useDataSource(null)
+  }
+})
+
+test('the journal’s snippet showed, decided, undid, made one row of two and changed a rejected one', async () => {
   const text = printed.join('\n')
   expect(text).toMatch(/not pushed yet: .*\n/)
-  expect(text).toMatch(/waits: .* contested/)
-  expect(text).toMatch(/waits: 0 not-unique/)
+  expect(text).toMatch(/conflict: .* contested/)
+  expect(text).toMatch(/conflict: 0 not-unique/)
   expect(text).toMatch(/rejected by the server: .* not-unique/)
   const { Task } = modules['task.ts']
   Task.useDataSource(modules['client.ts'].dataSource)
@@ -304,12 +335,14 @@ test.each(curls)('%s', async line => {
 
 // ---------------------------------------------------------------- tables and messages
 
-test('README.md names every error with its code', () => {
+const { text: errors } = pageNamed('docs/options-and-errors.md')
+
+test('docs/options-and-errors.md names every error with its code', () => {
   const classes = Object.values(client).filter(
     (value): value is typeof SyncError => typeof value === 'function' && value.prototype instanceof SyncError,
   )
   expect(classes.length).toBeGreaterThan(10)
-  const rows = readme.split('\n').filter(line => line.startsWith('| `'))
+  const rows = errors.split('\n').filter(line => line.startsWith('| `'))
   const missing = classes.filter(error => {
     const { code } = Reflect.construct(error, ['', '', { url: '', isDefinite: true }]) as SyncError
     return !rows.some(row => row.includes(`\`${error.name}\``) && row.includes(`\`${code}\``))
@@ -326,15 +359,17 @@ const sources = ['src', 'server-koa'].flatMap(top =>
 // messages of others
 const FOREIGN = /^(Reflect\.|Class extends|Cannot access|Column type)/
 
-test('every message under Troubleshooting is one that the code has', () => {
-  const lines = readme.slice(readme.indexOf('## Troubleshooting')).split('\n')
-  const messages = lines.flatMap(line => /^- (`[^`]*`(?:, `[^`]*`)*) —/.exec(line)?.[1]?.match(/[^`]+(?=`(?:,|$))/g) ?? [])
-  expect(messages.length).toBeGreaterThan(10)
+test('every message of docs/troubleshooting.md is one that the code has', () => {
+  const lines = pageNamed('docs/troubleshooting.md').text.split('\n')
+  const rows = lines.filter(line => /^\| (?!message \|)/.test(line))
+  const messages = rows.flatMap(line => /^\| (`[^`]*`(?:, `[^`]*`)*) \|/.exec(line)?.[1]?.match(/[^`]+(?=`(?:,|$))/g) ?? [])
+  expect(messages.length).toBeGreaterThanOrEqual(rows.length)
+  expect(messages.length).toBeGreaterThan(20)
   expect(messages.filter(message => !FOREIGN.test(message) && !sources.some(source => source.includes(message)))).toEqual([])
 })
 
-test('every option in the tables of README.md is one that the code has, and the other way round', () => {
-  const tables = readme.split(/\n(?=\| option)/).slice(1)
+test('every option in the tables of the pages is one that the code has, and the other way round', () => {
+  const tables = pages.flatMap(({ text }) => text.split(/\n(?=\| option)/).slice(1))
   const named = tables.flatMap(text =>
     text
       .split('\n\n')[0]!
@@ -373,8 +408,8 @@ test('PROTOCOL.md has a table of the codes with which the server rejects a row, 
   expect([...table.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, code]) => code).sort()).toEqual([...rejectionCodes].sort())
 })
 
-test('README.md says what comes after each code with which a row of ours is rejected', () => {
-  const table = readme.split('\n| `reason` or `code` |')[1]!.split('\n\n')[0]!
+test('docs/journal.md says what comes after each code with which a row of ours is rejected', () => {
+  const table = pageNamed('docs/journal.md').text.split('\n| `reason` or `code` |')[1]!.split('\n\n')[0]!
   const named = [...table.matchAll(/^\| (`[^|]*) \|/gm)].flatMap(([, codes]) => codes!.match(/[\w-]+/g)!)
   // no client of ours posts an id twice
   expect(rejectionCodes.filter(code => code !== 'duplicate-id' && !named.includes(code))).toEqual([])
@@ -382,4 +417,84 @@ test('README.md says what comes after each code with which a row of ours is reje
 
 test('PROTOCOL.md speaks of nothing that is not there yet', () => {
   expect(protocol).not.toMatch(/event-stream|scope/i)
+})
+
+// ---------------------------------------------------------------- the pages themselves
+
+test('README.md has at most 200 lines', () => {
+  expect(pageNamed('README.md').text.trimEnd().split('\n').length).toBeLessThanOrEqual(200)
+})
+
+test('every page of docs/ is among those whose snippets run, and README.md leads to it', () => {
+  const names = readdirSync(join(root, 'docs')).map(name => `docs/${name}`)
+  const known = pages.map(({ name }) => name)
+  expect(names.filter(name => !known.includes(name))).toEqual([])
+  const { text } = pageNamed('README.md')
+  expect(names.filter(name => !text.includes(`](${name})`))).toEqual([])
+})
+
+const withoutCode = (text: string) =>
+  text.replaceAll(/^```[\s\S]*?^```/gm, '').replaceAll(/`[^`\n]*`/g, code => code.replaceAll(/[[\]()]/g, ''))
+
+/** As GitHub names the headings of a page. */
+function anchorsOf(text: string): Set<string> {
+  const anchors = new Set<string>()
+  for (const [, title] of text.replaceAll(/^```[\s\S]*?^```/gm, '').matchAll(/^#+ (.*)$/gm)) {
+    const anchor = title!
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-')
+    let name = anchor
+    for (let i = 1; anchors.has(name); i++) name = `${anchor}-${i}`
+    anchors.add(name)
+  }
+  return anchors
+}
+
+/** The relative links of a page that lead nowhere. */
+function deadLinks({ name, text }: Page): string[] {
+  const links = [...withoutCode(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!)
+  return links.filter(link => {
+    if (/^(https?|mailto):/.test(link)) return false
+    const [path, anchor] = link.split('#') as [string, string | undefined]
+    const target = path ? join(dirname(name), path) : name
+    if (path && !existsSync(join(root, target))) return true
+    return anchor !== undefined && !(target.endsWith('.md') && anchorsOf(path ? pageNamed(target).text : text).has(anchor))
+  })
+}
+
+test.each([...pages, ...['CONTRIBUTING.md', 'CHANGELOG.md', 'bench/README.md'].map(pageNamed)])(
+  'every link of $name leads somewhere',
+  page => {
+    expect(deadLinks(page)).toEqual([])
+  },
+)
+
+/** `src/a.ts, b.ts` names two files of one folder. */
+const FILES = /(?<![\w/.-])((?:src|server-koa|spec|examples|bench)\/(?:[\w-]+\/)*)((?:[\w-]+\.)+(?:ts|js|mjs)(?:, (?:[\w-]+\.)+ts)*)\b/g
+
+test('every file of ours that a page names is there', () => {
+  const texts = [...pages, pageNamed('CONTRIBUTING.md'), pageNamed('bench/README.md')].map(({ text }) => text)
+  const named = texts.flatMap(text =>
+    [...text.matchAll(FILES)].flatMap(([, folder, files]) => files!.split(', ').map(file => `${folder}${file}`)),
+  )
+  expect(new Set(named).size).toBeGreaterThan(40)
+  expect(named.filter(path => !existsSync(join(root, path)))).toEqual([])
+})
+
+test('every law that the code cites is one of docs/how-it-works.md', () => {
+  const mutants = readdirSync(join(root, 'spec', 'mutants')).map(name => readFileSync(join(root, 'spec', 'mutants', name), 'utf8'))
+  const texts = [...sources, ...mutants].flatMap(source =>
+    [...source.matchAll(/\blaws? (\d+(?:(?:, | and )\d+)*)/gi)].map(([, text]) => text!),
+  )
+  const cited = new Set(texts.flatMap(text => text.match(/\d+/g)!))
+  expect(cited.size).toBeGreaterThan(8)
+  const { text } = pageNamed('docs/how-it-works.md')
+  expect([...cited].filter(law => !text.includes(`\n### Law ${law}: `))).toEqual([])
+})
+
+test('a link to nowhere is seen', () => {
+  const text =
+    '# A page\n\n[this](#a-page), [that](#no-page), [a file](CONTRIBUTING.md#layout), [none](NONE.md), [an anchor](LICENSE#mit), `[code](NONE.md)`'
+  expect(deadLinks({ name: 'PAGE.md', text })).toEqual(['#no-page', 'NONE.md', 'LICENSE#mit'])
 })
