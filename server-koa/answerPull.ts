@@ -31,7 +31,7 @@ export async function answerPull(ctx: Context, log: ChangeLog, collection: Colle
   const { properties, after, ...query } = readPullQuery(ctx.query)
   const read = async (q: PageQuery, limit: number) => {
     const { answer, etag } = await log.database.transaction(() => readPage(log, [collection], q, limit, limits.pageBytes), {
-      readOnly: true,
+      mode: 'read',
     })
     return { etag, page: answer && { ...answer, updates: answer.changes.get(collection) ?? [] } }
   }

@@ -18,7 +18,7 @@ export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullL
   const paths = pathsOf(log, asked)
   const { collections } = paths
   const read = (q: PageQuery, most: number, some = collections) =>
-    log.database.transaction(() => readPage(log, some, q, most, limits.pageBytes), { readOnly: true })
+    log.database.transaction(() => readPage(log, some, q, most, limits.pageBytes), { mode: 'read' })
 
   const most = limit === undefined ? SMALL : Math.min(limit, limits.maxPageSize)
   const { answer: page, etag } = await read(

@@ -20,7 +20,7 @@ export async function checkHealth(dataSource: DataSource): Promise<Health> {
     function* () {
       return { ...(yield* database.clock()), replica: yield* database.isReplica() }
     },
-    { readOnly: true },
+    { mode: 'read' },
   )
 }
 

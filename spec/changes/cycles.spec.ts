@@ -34,7 +34,7 @@ async function find(tree: Record<string, string | null>, starts: string[], after
   const reference = treesOf(collection)[0] as Reference
   statements = 0
   const circles = await database.transaction(() => findCycles(database, collection, reference, starts, new Map(Object.entries(after))), {
-    readOnly: true,
+    mode: 'read',
   })
   await dataSource.destroy()
   return circles.map(circle => circle.sort())

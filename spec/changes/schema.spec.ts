@@ -337,7 +337,7 @@ describe.each(kinds)('on %s', kind => {
         yield* database.dropTriggers()
         yield* database.copyRows(tables)
       },
-      { setUp: true, withCapture: true },
+      { mode: 'setUp', duringSchemaChange: true },
     )
     await first.query(`UPDATE task SET name = 'half' WHERE id = 'a'`)
     await first.query(`DELETE FROM task WHERE id = 'b'`)

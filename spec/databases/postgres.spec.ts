@@ -580,7 +580,7 @@ described('a step on PostgreSQL', () => {
     const other = await holding(`UPDATE task SET name = 'other' WHERE id = 'b'`)
     await expect(impatient(150).transaction(() => setName('a', 'x'))).rejects.toThrow(DatabaseBusyError)
     // what only reads does not wait
-    expect(await impatient(150).transaction(() => first('SELECT name FROM task WHERE id = ?', 'b'), { readOnly: true })).toEqual({
+    expect(await impatient(150).transaction(() => first('SELECT name FROM task WHERE id = ?', 'b'), { mode: 'read' })).toEqual({
       name: 'task b',
     })
     await other.end()
@@ -756,10 +756,10 @@ described('a step on PostgreSQL', () => {
   })
 
   test('the history has the name of its timeline', async () => {
-    const { collection, now } = await database.transaction(() => database.clock(), { readOnly: true })
+    const { collection, now } = await database.transaction(() => database.clock(), { mode: 'read' })
     const [clock] = await world.sql('SELECT now, collection FROM sync_clock')
     expect([collection, now]).toEqual([`${clock!.collection}.00000001`, Number(clock!.now)])
-    expect(await database.transaction(() => database.isReplica(), { readOnly: true })).toBe(false)
+    expect(await database.transaction(() => database.isReplica(), { mode: 'read' })).toBe(false)
   })
 })
 
@@ -819,7 +819,7 @@ described('the set-up on PostgreSQL', () => {
   test('triggers that are missing, switched off or outdated come back', async () => {
     const one = await start({ synchronize: true })
     const log = changeLogOf(one)
-    const isIntact = () => log.database.transaction(() => log.database.hasTriggers(log.collections.map(c => c.table)), { readOnly: true })
+    const isIntact = () => log.database.transaction(() => log.database.hasTriggers(log.collections.map(c => c.table)), { mode: 'read' })
     const spoil = [
       'DROP TRIGGER sync_delete ON task',
       'ALTER TABLE task DISABLE TRIGGER "~sync_stamp"',

@@ -47,10 +47,10 @@ test('statements have no numbered parameters, which better-sqlite3 takes for nam
   }
   const dataSource = await open('libsql', ':memory:', { server: 'http://127.0.0.1:1' }, { driver: Strict } as never)
   const { database, collections } = changeLogOf(dataSource)
-  const [server] = await database.transaction(() => serversOf(collections[0]!), { readOnly: true })
+  const [server] = await database.transaction(() => serversOf(collections[0]!), { mode: 'read' })
   await dataSource.getRepository(Note).insert({ id: 'a', text: 'a' })
   await database.transaction(() => pruneBases(database, collections[0]!, server!))
-  const states = await database.transaction(() => readStates(database, collections[0]!, server!, ['a'], new Map()), { readOnly: true })
+  const states = await database.transaction(() => readStates(database, collections[0]!, server!, ['a'], new Map()), { mode: 'read' })
   expect(states.get('a')?.baseVersions).toEqual([{ value: null, stamp: 0 }])
   await dataSource.destroy()
 })
@@ -237,7 +237,7 @@ describe.each(kinds)('a transaction on %s', kind => {
   test('reads one snapshot where it only reads', async () => {
     const database = databaseOf(dataSource)
     await database.transaction(() => insert('a'))
-    const rows = await database.transaction(() => query('SELECT id FROM note'), { readOnly: true })
+    const rows = await database.transaction(() => query('SELECT id FROM note'), { mode: 'read' })
     expect(rows).toEqual([{ id: 'a' }])
   })
 
@@ -435,7 +435,7 @@ describe('a database in memory is saved', () => {
     await database.save()
     expect(autoSaveCallback).toHaveBeenCalledTimes(2)
     expect(await idsOf(dataSource)).toEqual(['a', 'b', 'c', 'd'])
-    await database.transaction(() => query('SELECT 1'), { readOnly: true })
+    await database.transaction(() => query('SELECT 1'), { mode: 'read' })
     await database.save()
     expect(autoSaveCallback).toHaveBeenCalledTimes(2)
     expect(await dataSource.query('PRAGMA foreign_keys')).toEqual([{ foreign_keys: 1 }])

@@ -1464,9 +1464,9 @@ const applying: Mutant[] = [
     name: 'inside-the-applications-transaction',
     hazard: "the application's save becomes part of our transaction and is rolled back with it",
     file: 'src/databases/sqlite/database.ts',
-    find: "      if (readOnly) execute(connection, 'BEGIN')\n      else beginToWrite(connection)\n",
+    find: "      if (mode === 'read') execute(connection, 'BEGIN')\n      else beginToWrite(connection)\n",
     replace:
-      "      try {\n        if (readOnly) execute(connection, 'BEGIN')\n        else beginToWrite(connection)\n      } catch {\n        // whatever is open\n      }\n",
+      "      try {\n        if (mode === 'read') execute(connection, 'BEGIN')\n        else beginToWrite(connection)\n      } catch {\n        // whatever is open\n      }\n",
     by: [steps],
   },
   {

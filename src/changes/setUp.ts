@@ -8,7 +8,7 @@ import { moveRenamed, noteNames, tablesBefore } from './renames.js'
 
 /** Brings the database in line with the synced entities. Throws SyncSchemaError where a table or column is missing. */
 export async function setUpChangeLog(log: ChangeLog): Promise<void> {
-  await log.database.transaction(() => setUp(log, rejectMissing, true), { setUp: true, withCapture: true })
+  await log.database.transaction(() => setUp(log, rejectMissing, true), { mode: 'setUp', duringSchemaChange: true })
   looked.set(log.database, Date.now())
 }
 
@@ -22,7 +22,7 @@ const CHANGES_NOTHING =
 
 /** The statements by which the set-up would change the database as it is now, in their order. Throws SyncSchemaError as the set-up does. */
 export function setUpStatements(log: ChangeLog): Promise<string[]> {
-  return log.database.transaction(() => rehearseSetUp(log), { setUp: true, readOnly: true })
+  return log.database.transaction(() => rehearseSetUp(log), { mode: 'read', duringSchemaChange: true })
 }
 
 // What a table was called before decides what is to be made: so its renaming comes first, and alone.
@@ -68,8 +68,8 @@ export const isCapturing = (log: ChangeLog): Transaction<boolean> => log.databas
 
 /** Makes sure that every write is seen. Throws SyncSchemaError. */
 export async function ensureTriggers(log: ChangeLog): Promise<void> {
-  const intact = await log.database.transaction(() => isCapturing(log), { readOnly: true })
-  if (!intact) await log.database.transaction(() => setUp(log, rejectMissing, true), { withCapture: true })
+  const intact = await log.database.transaction(() => isCapturing(log), { mode: 'read' })
+  if (!intact) await log.database.transaction(() => setUp(log, rejectMissing, true), { mode: 'setUp' })
 }
 
 const PAUSE = 30_000
@@ -93,10 +93,10 @@ export async function changeSchema<T>(log: ChangeLog, work: () => Promise<T>, { 
   // a migration may synchronize; the triggers are away already
   if (changing.has(database)) return work()
   changing.add(database)
-  const putBack = () => database.transaction(() => setUp(log, leaveMissing), { setUp: true, withCapture: true })
+  const putBack = () => database.transaction(() => setUp(log, leaveMissing), { mode: 'setUp', duringSchemaChange: true })
   try {
     return await database.changeSchema(async () => {
-      await database.transaction(() => prepareSchemaChange(log, changesRows), { setUp: true, withCapture: true })
+      await database.transaction(() => prepareSchemaChange(log, changesRows), { mode: 'setUp', duringSchemaChange: true })
       let result: T
       try {
         result = await work()

@@ -50,17 +50,21 @@ export interface DatabaseOptions {
   readonly beforeTransaction?: () => Promise<void>
 }
 
+/**
+ * `read`: one snapshot, nothing is locked. `write`: holds the clock, and bypasses capture. `setUp`: makes tables and triggers, perhaps before there
+ * is a clock; two that run at once come one after the other, and capture is bypassed where the body says so.
+ */
+export type TransactionMode = 'read' | 'write' | 'setUp'
+
 export interface TransactionOptions {
-  /** The transaction only reads: one snapshot, no mark. */
-  readonly readOnly?: boolean
-  /** Whatever else is under way goes first, as before a transaction that writes; a request that was just made leaves. */
-  readonly afterOthers?: boolean
-  /** What it stored is on the disk when the transaction is done, whatever the application chose for its own writes. */
+  /** `write` by default. */
+  readonly mode?: TransactionMode
+  /** Of a write: what it stored is on the disk when the transaction is done, whatever the application chose for its own writes. */
   readonly durable?: boolean
-  /** Part of the set-up: it runs while the schema is being changed, when others wait. */
-  readonly setUp?: boolean
-  /** Capture is not bypassed, for the clock, which says so, is not there yet. */
-  readonly withCapture?: boolean
+  /** Of a read: other work that is due runs first, as it does before a write; a request that was just made leaves. */
+  readonly afterOthers?: boolean
+  /** It runs while `changeSchema` is at work, when others wait. */
+  readonly duringSchemaChange?: boolean
 }
 
 export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`

@@ -26,7 +26,7 @@ function look(log: ChangeLog, members: readonly Place[]): Promise<SyncStatus | u
       const known = ids.filter(id => id !== undefined)
       return known.length < ids.length ? undefined : yield* statusOf(yield* openExchanges(log, known))
     },
-    { readOnly: true },
+    { mode: 'read' },
   )
 }
 

@@ -31,7 +31,7 @@ interface Left {
 }
 
 export function readSyncStatus(session: Session): Promise<SyncStatus> {
-  return transaction(session, statusOf, { readOnly: true })
+  return transaction(session, statusOf, { mode: 'read' })
 }
 
 export function* statusOf(exchanges: Exchanges): Transaction<SyncStatus> {

@@ -58,7 +58,7 @@ export class MysqlDb {
   hold(rows: readonly Record<string, Json>[]): Promise<Held[]> {
     const database = mysqlDatabase(this.dataSource)
     const collection = { entity: this.entity.options.name, table: { name: this.table }, columns: this.codecs } as unknown as Collection
-    return database.transaction(() => readHeld(database, collection, rows), { readOnly: true })
+    return database.transaction(() => readHeld(database, collection, rows), { mode: 'read' })
   }
 
   get repository() {

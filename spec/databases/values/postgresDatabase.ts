@@ -72,7 +72,7 @@ export class PostgresDatabase {
 
   /** Reads a row as the engine does. */
   read(id: string, names: Iterable<string> = this.codecs.keys()): Promise<Record<string, Json>> {
-    return this.database.transaction(() => this.readStep(id, [...names]), { readOnly: true })
+    return this.database.transaction(() => this.readStep(id, [...names]), { mode: 'read' })
   }
 
   *readStep(id: string, names: readonly string[]): Transaction<Record<string, Json>> {
@@ -84,7 +84,7 @@ export class PostgresDatabase {
 
   /** Stores one row as the engine does. */
   store(id: string, values: Record<string, Json>): Promise<void> {
-    return this.database.transaction(() => this.storeStep(id, values), { withCapture: true })
+    return this.database.transaction(() => this.storeStep(id, values), { mode: 'setUp' })
   }
 
   storeStep(id: string, values: Record<string, Json>): Transaction<void> {
@@ -95,7 +95,7 @@ export class PostgresDatabase {
 
   /** What the database makes of values, as the engine asks it. */
   hold(rows: readonly Record<string, Json>[]): Promise<Held[]> {
-    return this.database.transaction(() => readHeld(this.database, this.collection, rows), { withCapture: true })
+    return this.database.transaction(() => readHeld(this.database, this.collection, rows), { mode: 'setUp' })
   }
 
   async canonical(values: Record<string, Json>): Promise<Record<string, Json>> {

@@ -27,6 +27,7 @@ import {
   type Table,
   type Target,
   type Transaction,
+  type TransactionMode,
   type TransactionOptions,
   type UniqueIndex,
 } from '../database.js'
@@ -117,11 +118,11 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     }
   }
 
-  async function begin(connection: Connection, { readOnly, withCapture = readOnly }: TransactionOptions, seconds: number): Promise<void> {
-    if (readOnly) {
+  async function begin(connection: Connection, mode: TransactionMode, seconds: number): Promise<void> {
+    if (mode === 'read') {
       await perform(connection, 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ')
       await perform(connection, 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY')
-    } else if (withCapture) {
+    } else if (mode === 'setUp') {
       // two processes that start at once
       const [lock] = await perform(connection, `SELECT GET_LOCK(${LOCK}, ${seconds}) AS held`)
       if (Number(lock?.held) !== 1) throw new NotInTime()
@@ -133,9 +134,8 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
   }
 
   // The whole transaction. A connection whose state nobody knows is not used again.
-  async function transact<T>(body: () => Transaction<T>, transactionOptions: TransactionOptions, deadline: number): Promise<T> {
+  async function transact<T>(body: () => Transaction<T>, { mode = 'write' }: TransactionOptions, deadline: number): Promise<T> {
     const connection = await connectInTime(deadline)
-    const isBypassed = !(transactionOptions.withCapture ?? transactionOptions.readOnly)
     const seconds = Math.min(31_536_000, Math.max(1, Math.ceil((deadline - Date.now()) / 1000)))
     let isUnusable = false
     let isCommitting = false
@@ -143,10 +143,10 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       await checkSession(connection)
       await perform(
         connection,
-        `SET @sync_wait = @@innodb_lock_wait_timeout, @sync_schema_wait = @@lock_wait_timeout, ${transactionOptions.setUp ? '' : PIN_MODE}
-           @@SESSION.innodb_lock_wait_timeout = ${seconds}, @@SESSION.lock_wait_timeout = ${seconds}, @sync_bypass = ${isBypassed ? '1' : 'NULL'}`,
+        `SET @sync_wait = @@innodb_lock_wait_timeout, @sync_schema_wait = @@lock_wait_timeout, ${mode === 'setUp' ? '' : PIN_MODE}
+           @@SESSION.innodb_lock_wait_timeout = ${seconds}, @@SESSION.lock_wait_timeout = ${seconds}, @sync_bypass = ${mode === 'write' ? '1' : 'NULL'}`,
       )
-      await begin(connection, transactionOptions, seconds)
+      await begin(connection, mode, seconds)
       const result = await drive(connection, body())
       beforeStatement?.('COMMIT')
       isCommitting = true
@@ -165,10 +165,10 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     } finally {
       if (!isUnusable) {
         const restore = `SET @sync_bypass = NULL, @@SESSION.innodb_lock_wait_timeout = coalesce(@sync_wait, @@GLOBAL.innodb_lock_wait_timeout),
-          @@SESSION.lock_wait_timeout = coalesce(@sync_schema_wait, @@GLOBAL.lock_wait_timeout)${transactionOptions.setUp ? '' : RESTORE_MODE}`
+          @@SESSION.lock_wait_timeout = coalesce(@sync_schema_wait, @@GLOBAL.lock_wait_timeout)${mode === 'setUp' ? '' : RESTORE_MODE}`
         try {
           await connection.run(restore)
-          if (transactionOptions.withCapture) await connection.run(`DO RELEASE_LOCK(${LOCK})`)
+          if (mode === 'setUp') await connection.run(`DO RELEASE_LOCK(${LOCK})`)
         } catch {
           isUnusable = true
         }
@@ -218,9 +218,9 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     const deadline = Date.now() + busyTimeout
     for (let pause = 2; ; pause = Math.min(pause * 2, 200)) {
       await beforeTransaction?.()
-      if (!dataSource.isInitialized && !transactionOptions.setUp) throw closed()
+      if (!dataSource.isInitialized) throw closed()
       let cause: unknown
-      if (schemaChanges.areRunning && !transactionOptions.setUp) await schemaChanges.wait(deadline)
+      if (schemaChanges.areRunning && !transactionOptions.duringSchemaChange) await schemaChanges.wait(deadline)
       else {
         try {
           return await transact(body, transactionOptions, deadline)

@@ -82,8 +82,8 @@ export function postgresTransactions(
     return `SELECT set_config('search_path', ${first}current_setting('search_path'), true), ${PINNED.join(', ')}`
   }
 
-  async function begin(client: Client, { readOnly, durable, setUp, withCapture = setUp }: TransactionOptions, left: number): Promise<void> {
-    if (readOnly) return void (await execute(client, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${settings()}`))
+  async function begin(client: Client, { mode = 'write', durable }: TransactionOptions, left: number): Promise<void> {
+    if (mode === 'read') return void (await execute(client, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${settings()}`))
     const opening = [
       'BEGIN ISOLATION LEVEL READ COMMITTED',
       `SET LOCAL lock_timeout = ${Math.max(1, Math.ceil(left))}`,
@@ -92,7 +92,7 @@ export function postgresTransactions(
       // never less than the session has
       ...(durable ? [`SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`] : []),
     ]
-    if (!withCapture) return void (await execute(client, [...opening, LOCK_CLOCK].join('; ')))
+    if (mode === 'write') return void (await execute(client, [...opening, LOCK_CLOCK].join('; ')))
     await execute(client, [...opening, `SELECT pg_advisory_xact_lock(${SET_UP_LOCK})`].join('; '))
     const [found] = await execute(client, `SELECT ${classOf(`'sync_clock'`)} IS NOT NULL AS clock, pg_is_in_recovery() AS replica`)
     if (found?.clock && !found.replica) await execute(client, LOCK_CLOCK)
@@ -161,7 +161,7 @@ export function postgresTransactions(
       await beforeTransaction?.()
       if (!dataSource.isInitialized)
         throw new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.')
-      if (schemaChanges.areRunning && !transactionOptions.setUp) {
+      if (schemaChanges.areRunning && !transactionOptions.duringSchemaChange) {
         await schemaChanges.wait(deadline)
         if (Date.now() >= deadline) throw new DatabaseBusyError(`The schema was being changed for more than ${busyTimeout} ms. ${SAFE}.`)
         continue

@@ -83,26 +83,30 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
   }
 
   // The synchronous turn itself.
-  function turn<T>(body: () => Transaction<T>, { readOnly, durable, withCapture = readOnly }: TransactionOptions): T {
+  function turn<T>(body: () => Transaction<T>, { mode = 'write', durable }: TransactionOptions): T {
     const connection = connectionOf(dataSource)
     const level = durable ? Number(execute(connection, 'PRAGMA synchronous')[0]?.synchronous) : undefined
     if (level !== undefined && level < 2) execute(connection, 'PRAGMA synchronous = FULL')
     try {
       // sql.js keeps its files in memory as well, and copies them as they grow: a journal there survives no more than one in memory
-      if (!readOnly && dataSource.options.type === 'sqljs' && execute(connection, 'PRAGMA journal_mode')[0]?.journal_mode === 'delete')
+      if (
+        mode !== 'read' &&
+        dataSource.options.type === 'sqljs' &&
+        execute(connection, 'PRAGMA journal_mode')[0]?.journal_mode === 'delete'
+      )
         execute(connection, 'PRAGMA journal_mode = MEMORY')
-      if (readOnly) execute(connection, 'BEGIN')
+      if (mode === 'read') execute(connection, 'BEGIN')
       else beginToWrite(connection)
       try {
-        if (!withCapture) {
+        if (mode === 'write') {
           execute(connection, 'UPDATE sync_clock SET bypass = 1, stamping = NULL')
           // notes of an OR IGNORE that replaced nothing; rows that the transaction removes would pass for replaced ones
           execute(connection, 'DELETE FROM sync_replaced')
         }
         const result = drive(connection, body())
-        if (!withCapture) execute(connection, 'UPDATE sync_clock SET bypass = NULL')
+        if (mode === 'write') execute(connection, 'UPDATE sync_clock SET bypass = NULL')
         execute(connection, 'COMMIT')
-        if (!readOnly) unsaved = true
+        if (mode !== 'read') unsaved = true
         return result
       } catch (error) {
         try {
@@ -122,10 +126,10 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
       if (beforeTransaction) await beforeTransaction()
       // whatever the application has begun and awaits only the database for is over then, and a page has had its turn; a look is short
-      else if (!transactionOptions.readOnly || transactionOptions.afterOthers || pause > 1) await macrotask()
+      else if (transactionOptions.mode !== 'read' || transactionOptions.afterOthers || pause > 1) await macrotask()
       if (!dataSource.isInitialized)
         throw new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.')
-      if (schemaChanges.areRunning && !transactionOptions.setUp) await schemaChanges.wait(deadline)
+      if (schemaChanges.areRunning && !transactionOptions.duringSchemaChange) await schemaChanges.wait(deadline)
       else {
         try {
           return turn(body, transactionOptions)

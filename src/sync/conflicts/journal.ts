@@ -73,7 +73,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
         // what was never synced is on no server
         return hasServer && !servers.length && (yield* first(`SELECT 1 FROM ${quote(collection.table.name)} LIMIT 1`)) !== undefined
       },
-      { readOnly: true },
+      { mode: 'read' },
     )
   }
 
@@ -100,7 +100,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   async resolved(limit = 100): Promise<ResolvedConflict<Entity>[]> {
     const rows = await this.log.database.transaction(
       () => query('SELECT * FROM sync_resolution WHERE collection = ? ORDER BY id DESC LIMIT ?', this.collection.name, limit),
-      { readOnly: true },
+      { mode: 'read' },
     )
     return rows.map(row => resolvedConflict<Entity>(this.collection, row))
   }
@@ -196,7 +196,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
 
   /** The servers that are known, and how far they were read: the server's stamp, in milliseconds since 1/1/1970. */
   async servers(): Promise<{ url: string; readUpTo: number }[]> {
-    const servers = await this.log.database.transaction(() => serversOf(this.collection), { readOnly: true })
+    const servers = await this.log.database.transaction(() => serversOf(this.collection), { mode: 'read' })
     return servers.map(({ url, serverDate }) => ({ url, readUpTo: serverDate }))
   }
 
@@ -221,7 +221,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
         }
         return found
       },
-      { readOnly: true },
+      { mode: 'read' },
     )
   }
 

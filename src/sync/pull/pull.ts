@@ -53,7 +53,7 @@ export async function pull(session: Session, ignored: ByCollection<readonly stri
   let status: SyncStatus | undefined
   try {
     for (let complete = false; !complete; known = undefined) {
-      const servers: readonly ServerState[] = known?.servers ?? (await transaction(session, serversIn, { readOnly: true }))
+      const servers: readonly ServerState[] = known?.servers ?? (await transaction(session, serversIn, { mode: 'read' }))
       if (servers.some(server => server.push && !isUndecided(server))) return { gained, status } // another sync of this database has begun to tell
       const asked: readonly ServerState[] = nextAsked(servers)
       const question = questionOf(session, asked, ignored)

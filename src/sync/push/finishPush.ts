@@ -20,7 +20,7 @@ interface OpenAt {
 
 /** The pushes without an answer; several where the collections were pushed by themselves. */
 async function readOpen(session: Session): Promise<OpenAt[]> {
-  const servers = await transaction(session, exchanges => serversIn(exchanges), { readOnly: true })
+  const servers = await transaction(session, exchanges => serversIn(exchanges), { mode: 'read' })
   const keys = new Set(servers.flatMap(({ push }) => (push && push.key !== UNDECIDED ? push.key : [])))
   return [...keys].map(key => {
     const { push, serverHistory } = servers.find(server => server.push?.key === key) as ServerState
@@ -91,7 +91,7 @@ export async function finishPush(session: Session): Promise<void> {
             for (const exchange of partOf(exchanges, push)) rows.push(...(yield* readPushedRows(exchange)))
             return rows
           },
-          { readOnly: true },
+          { mode: 'read' },
         )
         if (
           await transaction(session, exchanges =>

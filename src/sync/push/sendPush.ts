@@ -26,7 +26,7 @@ export async function sendPush(session: Session, prepared: Prepared, size: Trans
     )
     pushed.catch(() => {}) // heard of below
     const ahead = more
-      ? await transaction(session, exchanges => readAhead(session, exchanges, size), { readOnly: true, afterOthers: true })
+      ? await transaction(session, exchanges => readAhead(session, exchanges, size), { mode: 'read', afterOthers: true })
       : undefined
     const answer = await pushed
     report.received += answer.bytes
