@@ -1,25 +1,16 @@
-// Reads the body of a POST with every limit of PROTOCOL.md kept while it comes in.
-//
-// Not @koa/bodyparser: it answers 413 above 1 MB, takes a body of another content type for {}, and throws past the middleware.
+// The body of a POST as JSON.
 
-import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import type { Context } from 'koa'
-import { lastOnConnection } from './connection.js'
+import { endOfString, look } from './jsonBytes.js'
 import { markRounded } from './numbers.js'
 import { Problem } from './problem.js'
+import { readBody } from './readBody.js'
 
 export interface BodyLimits {
   /** Of the decoded body, and of the encoded one. */
   readonly maxBodyBytes: number
   /** Milliseconds for the whole body to arrive. */
   readonly requestTimeout: number
-}
-
-const DECODERS: Record<string, () => NodeJS.ReadWriteStream & { destroy(): void }> = {
-  gzip: createGunzip,
-  'x-gzip': createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
 }
 
 // A row that is nested deeper than a database holds is rejected alone; this is for the process, as what is parsed takes memory.
@@ -59,51 +50,6 @@ function checkContentType(header: string): void {
   throw new Problem(415, 'The body has to be application/json, in UTF-8.', { headers: { 'Accept-Post': 'application/json' } })
 }
 
-function readBody(ctx: Context, encoding: string, limits: BodyLimits): Promise<Buffer> {
-  const { req } = ctx
-  const plain = encoding === '' || encoding === 'identity'
-  if (!plain && !Object.hasOwn(DECODERS, encoding))
-    throw new Problem(415, 'The Content-Encoding is not known here.', { headers: { 'Accept-Encoding': 'gzip, deflate, br' } })
-  if (Number(req.headers['content-length'] ?? 0) > limits.maxBodyBytes) throw tooLarge(limits)
-
-  const decoder = plain ? undefined : DECODERS[encoding]?.()
-  const chunks: Buffer[] = []
-  let [encoded, decoded] = [0, 0]
-  return new Promise((resolve, reject) => {
-    const end = (problem?: Problem) => {
-      clearTimeout(timer)
-      req.off('data', count).off('close', cut).off('error', cut).unpipe()
-      req.on('error', () => {}) // a connection that breaks later is no local change
-      source.off('data', collect)
-      decoder?.destroy()
-      if (problem) reject(problem)
-      else resolve(Buffer.concat(chunks))
-    }
-    const timer = setTimeout(
-      () => end(new Problem(408, 'The body took too long to arrive.', { headers: lastOnConnection(ctx) })),
-      limits.requestTimeout,
-    )
-    // an encoded body may go on for ever without ever giving a byte
-    const count = (chunk: Buffer) => {
-      encoded += chunk.length
-      if (encoded > limits.maxBodyBytes) end(tooLarge(limits))
-    }
-    const collect = (chunk: Buffer) => {
-      decoded += chunk.length
-      if (decoded > limits.maxBodyBytes) end(tooLarge(limits))
-      else chunks.push(chunk)
-    }
-    const cut = () => {
-      if (!req.readableEnded) end(new Problem(400, 'The body was cut off.'))
-    }
-    const source = decoder ?? req
-    req.on('data', count).on('close', cut).on('error', cut)
-    source.on('data', collect).on('end', () => end())
-    decoder?.on('error', () => end(new Problem(400, `The body is not what its Content-Encoding says.`)))
-    if (decoder) req.pipe(decoder)
-  })
-}
-
 function decode(bytes: Buffer): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
@@ -121,56 +67,4 @@ function parse(bytes: Buffer): unknown {
   }
 }
 
-/**
- * How deep brackets stand in each other, and whether a number is so long that it may be rounded, strings left out. In UTF-8 no byte of another
- * character is one of these.
- */
-function look(bytes: Buffer): { deepest: number; isLong: boolean } {
-  let [depth, deepest, digits, isLong] = [0, 0, 0, false]
-  for (let i = 0; i < bytes.length; i++) {
-    const c = bytes[i] as number
-    if (c >= 0x30 && c <= 0x39) {
-      if (++digits > 15) isLong = true
-      continue
-    }
-    // an exponent may be more than any double
-    if (digits > 0 && (c === 0x65 || c === 0x45)) isLong = true
-    digits = 0
-    if (c === 0x22) i = endOfString(bytes, i)
-    else if (c === 0x5b || c === 0x7b) deepest = Math.max(deepest, ++depth)
-    else if (c === 0x5d || c === 0x7d) depth--
-  }
-  return { deepest, isLong }
-}
-
-/** Does an object of the first two levels say a name twice? JSON.parse takes the last one without a word. */
-export function saysTwice(bytes: Buffer): boolean {
-  const names: Set<string>[] = []
-  let depth = 0
-  for (let i = 0; i < bytes.length; i++) {
-    const c = bytes[i] as number
-    if (c === 0x22) {
-      const [start, end] = [i, endOfString(bytes, i)]
-      i = end
-      if (depth > 2) continue
-      while (isSpace(bytes[i + 1])) i++
-      if (bytes[i + 1] !== 0x3a) continue
-      const name: string = JSON.parse(bytes.toString('utf8', start, end + 1))
-      if (names[depth]?.has(name)) return true
-      names[depth]?.add(name)
-    } else if (c === 0x5b || c === 0x7b) {
-      if (++depth <= 2) names[depth] = new Set()
-    } else if (c === 0x5d || c === 0x7d) depth--
-  }
-  return false
-}
-
-const isSpace = (byte: number | undefined) => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
-
-function endOfString(bytes: Buffer, start: number): number {
-  let i = start + 1
-  for (; i < bytes.length && bytes[i] !== 0x22; i++) if (bytes[i] === 0x5c) i++
-  return i
-}
-
-const tooLarge = ({ maxBodyBytes }: BodyLimits) => new Problem(413, `The body may have ${maxBodyBytes} bytes at most.`)
+export const tooLarge = ({ maxBodyBytes }: BodyLimits) => new Problem(413, `The body may have ${maxBodyBytes} bytes at most.`)

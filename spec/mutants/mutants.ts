@@ -2249,7 +2249,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-path-twice',
     hazard: 'a path comes twice in one body, and JSON.parse drops the rows of the first',
-    file: 'server-koa/body.ts',
+    file: 'server-koa/jsonBytes.ts',
     find: 'if (names[depth]?.has(name)) return true',
     replace: "if (names[depth]?.has('')) return true",
     by: [feedPush],
@@ -2417,7 +2417,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'endless-bodies',
     hazard: 'attacks: bodies of 1 GB, chunked',
-    file: 'server-koa/body.ts',
+    file: 'server-koa/readBody.ts',
     find: '      if (decoded > limits.maxBodyBytes) end(tooLarge(limits))\n      else chunks.push(chunk)',
     replace: '      chunks.push(chunk)',
     by: [http, attacks],
@@ -2425,7 +2425,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'gzip-bombs',
     hazard: 'attacks: gzip bombs, that go on without ever giving a byte',
-    file: 'server-koa/body.ts',
+    file: 'server-koa/readBody.ts',
     find: '      if (encoded > limits.maxBodyBytes) end(tooLarge(limits))\n',
     replace: '',
     by: [attacks],
@@ -2433,7 +2433,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'slow-bodies',
     hazard: 'attacks: slow bodies',
-    file: 'server-koa/body.ts',
+    file: 'server-koa/readBody.ts',
     find: "      () => end(new Problem(408, 'The body took too long to arrive.', { headers: lastOnConnection(ctx) })),",
     replace: '      () => {},',
     by: [http],

@@ -2,8 +2,10 @@
 
 import { type DataSource, type EntityMetadata, MigrationExecutor } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
+import { changeSchema } from '../changes/changeSchema.js'
 import { describeCollections } from '../changes/describeCollections.js'
-import { changeSchema, isSetUp, setUpChangeLog, setUpStatements as statementsOf } from '../changes/setUp.js'
+import { isSetUp, setUpStatements as statementsOf } from '../changes/rehearseSetUp.js'
+import { setUpChangeLog } from '../changes/setUp.js'
 import type { DatabaseOptions } from '../databases/database.js'
 import { loadKind, openDatabase } from '../databases/open.js'
 import { teachBinary } from '../databases/values/binary.js'
