@@ -15,6 +15,7 @@ const run = promisify(execFile)
 const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
 let folder: string
 let packed: string[]
+let unpackedSize: number
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'typeorm-sync-'))
@@ -27,7 +28,8 @@ beforeAll(async () => {
   const env = { ...process.env, NODE_OPTIONS: '', npm_config_update_notifier: 'false' }
   await run(npm, ['run', 'build'], { cwd: project, env })
   const { stdout } = await run(npm, ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: project, env })
-  const [{ filename, files }] = JSON.parse(stdout)
+  const [{ filename, files, unpackedSize: size }] = JSON.parse(stdout)
+  unpackedSize = size
   packed = files.map((file: { path: string }) => file.path)
   await run('tar', ['-xzf', filename], { cwd: folder })
   makeProject(
@@ -61,13 +63,30 @@ async function node(path: string, text: string): Promise<unknown> {
 }
 
 test('what is packed is what a user needs', () => {
-  expect(packed).toEqual(expect.arrayContaining(['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'PROTOCOL.md']))
-  const others = packed.filter(path => !/^(dist\/(esm|cjs)\/(src|server-koa)\/|dist\/(esm|cjs)\/package\.json$|[^/]+$)/.test(path))
+  expect(packed).toEqual(
+    expect.arrayContaining(['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'PROTOCOL.md', 'docs/getting-started.md']),
+  )
+  const others = packed.filter(
+    path => !/^(dist\/(esm|cjs)\/(src|server-koa)\/|dist\/(esm|cjs)\/package\.json$|docs\/[\w-]+\.md$|[^/]+$)/.test(path),
+  )
   expect(others).toEqual([])
   expect(packed.filter(path => /(^|\/)(spec|examples)(\/|\.)/.test(path))).toEqual([])
-  // the sources are not packed, so the maps have to hold them
-  const map = JSON.parse(readFileSync(join(folder, 'package', 'dist/esm/src/index.js.map'), 'utf8'))
-  expect(map.sourcesContent).toHaveLength(map.sources.length)
+  // the sources are not packed, so there are no maps, and no file names one
+  expect(packed.filter(path => /\.map$|\.ts$/.test(path) && !path.endsWith('.d.ts'))).toEqual([])
+  const scripts = packed.filter(path => path.endsWith('.js')).map(path => readFileSync(join(folder, 'package', path), 'utf8'))
+  expect(scripts.length).toBeGreaterThan(100)
+  expect(scripts.filter(text => text.includes('sourceMappingURL'))).toEqual([])
+})
+
+test('the package unpacks to 2 MB at most', () => {
+  expect(unpackedSize).toBeLessThanOrEqual(2_000_000)
+})
+
+test('both forms have the same declarations, with what they say to a reader', () => {
+  const declarations = (form: string) => packed.flatMap(path => new RegExp(`^dist/${form}/(.*\\.d\\.ts)$`).exec(path)?.[1] ?? []).sort()
+  expect(declarations('cjs')).toEqual(declarations('esm'))
+  const text = readFileSync(join(folder, 'package', 'dist/cjs/src/entity/withSync.d.ts'), 'utf8')
+  expect(text).toContain('Lets a data source keep account of what changes.')
 })
 
 /** Syncs a note between two databases over HTTP, and tells what the package gives. */
