@@ -1,10 +1,11 @@
 import 'reflect-metadata'
 import { expect, test } from '@jest/globals'
 import { DataSource, EntitySchema } from 'typeorm'
-import { enableSync, withSync } from 'typeorm-sync'
+import { enableSync } from 'typeorm-sync'
 import type { Collection, Reference } from '../../src/changes/collection.js'
 import { findCycles, treesOf } from '../../src/changes/cycles.js'
 import { changeLogOf } from '../../src/entity/registry.js'
+import { withHooks } from '../../src/entity/withSync.js'
 
 const text = { type: 'varchar' } as const
 const folder = new EntitySchema<{ id: string; parent: object | null }>({
@@ -19,7 +20,7 @@ let statements = 0
 
 /** Finds circles in a tree: each row's parent. */
 async function find(tree: Record<string, string | null>, starts: string[], after: Record<string, string | null> = {}): Promise<string[][]> {
-  const dataSource = withSync(new DataSource({ type: 'sqljs', entities: [folder], synchronize: true }), {
+  const dataSource = withHooks(new DataSource({ type: 'sqljs', entities: [folder], synchronize: true }), {
     beforeStatement: () => {
       statements++
     },

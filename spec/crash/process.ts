@@ -12,7 +12,7 @@ import type { ChangeLog } from '../../src/changes/changeLog.js'
 import type { Row } from '../../src/databases/database.js'
 import { type Connection, connectionOf } from '../../src/databases/sqlite/connection.js'
 import { changeLogOf } from '../../src/entity/registry.js'
-import { withSync } from '../../src/entity/withSync.js'
+import { withHooks } from '../../src/entity/withSync.js'
 import { Gone, type Moment, type Points } from './points.js'
 
 /** `wal` and `journal` are libsql files; `sqljs` is saved by our option, `autosave` by TypeORM's. */
@@ -144,7 +144,7 @@ export class Process {
       })
     }
     if (!isPlain) {
-      withSync(dataSource, {
+      withHooks(dataSource, {
         ...(this.options.server && { server: `http://${this.options.server}` }),
         ...(this.options.pageSize && { pageSize: this.options.pageSize }),
         ...(this.options.batchSize && { batchSize: this.options.batchSize }),

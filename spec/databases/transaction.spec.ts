@@ -9,7 +9,7 @@ import { serversOf } from '../../src/changes/servers.js'
 import { type Database, query, savepoint, type Transaction } from '../../src/databases/database.js'
 import { enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'
-import { type WithSyncOptions } from '../../src/entity/withSync.js'
+import { type HookedOptions } from '../../src/entity/withSync.js'
 import { ConstraintError, DatabaseBusyError, DatabaseFailedError } from '../../src/errors.js'
 import { dataSourceOn, type Kind, kinds, newFile } from '../entity/openDataSource.js'
 
@@ -22,7 +22,7 @@ enableSync(Note, '/notes')
 
 const pause = (milliseconds: number) => new Promise(resolve => setTimeout(resolve, milliseconds))
 
-async function open(kind: Kind, file: string, sync?: WithSyncOptions, options: Partial<DataSourceOptions> = {}): Promise<DataSource> {
+async function open(kind: Kind, file: string, sync?: HookedOptions, options: Partial<DataSourceOptions> = {}): Promise<DataSource> {
   const dataSource = dataSourceOn(kind, file, { entities: [Note], synchronize: true, ...options }, sync)
   return dataSource.initialize()
 }

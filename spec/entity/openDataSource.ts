@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions } from 'typeorm'
-import { type WithSyncOptions, withSync } from '../../src/entity/withSync.js'
+import { type HookedOptions, withHooks } from '../../src/entity/withSync.js'
 
 export type Kind = 'sqljs' | 'libsql'
 export const kinds: Kind[] = ['sqljs', 'libsql']
@@ -14,8 +14,8 @@ let files = 0
 export const newFile = () => join(folder, `${++files}.db`)
 
 /** A data source with sync, not initialised. The same file opens the same database again, on either kind. */
-export function dataSourceOn(kind: Kind, file: string, options: Partial<DataSourceOptions>, sync?: WithSyncOptions): DataSource {
-  return withSync(new DataSource(optionsOn(kind, file, options)), sync)
+export function dataSourceOn(kind: Kind, file: string, options: Partial<DataSourceOptions>, sync?: HookedOptions): DataSource {
+  return withHooks(new DataSource(optionsOn(kind, file, options)), sync)
 }
 
 export function optionsOn(kind: Kind, file: string, options: Partial<DataSourceOptions>): DataSourceOptions {

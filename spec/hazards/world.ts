@@ -6,10 +6,11 @@ import { join } from 'node:path'
 import { afterEach } from '@jest/globals'
 import libsql from 'libsql'
 import { DataSource, EntitySchema } from 'typeorm'
-import { enableSync, type WithSyncOptions, withSync } from 'typeorm-sync'
+import { enableSync } from 'typeorm-sync'
 import { collectTombstones } from 'typeorm-sync/server-koa'
 import { query } from '../../src/databases/database.js'
 import { changeLogOf } from '../../src/entity/registry.js'
+import { type HookedOptions, withHooks } from '../../src/entity/withSync.js'
 import { device, rowsIn, startServer, syncAlone, Wire, withoutFeed } from '../stories/devices.js'
 
 export { rowsIn }
@@ -56,7 +57,7 @@ export const hasFeed = process.env.SYNC_WIRE !== 'routes'
 /** What comes before the routes; for servers of a spec's own. */
 export const beforeRoutes = hasFeed ? [] : [withoutFeed]
 
-export async function server(options: WithSyncOptions = {}) {
+export async function server(options: HookedOptions = {}) {
   const started = await startServer(entities, { options, before: beforeRoutes })
   closing(() => started.stop())
   return started
@@ -81,7 +82,7 @@ export async function syncOnly({ dataSource, wire }: { dataSource: DataSource; w
   return await syncAlone(dataSource, wire, path).finally(() => alone.delete(wire))
 }
 
-export async function client(url: string, options: Omit<WithSyncOptions, 'server'> = {}) {
+export async function client(url: string, options: Omit<HookedOptions, 'server'> = {}) {
   const wire = new Wire()
   const dataSource = await device(entities, url, { fetch: through(wire), ...options })
   closing(() => dataSource.destroy())
@@ -89,14 +90,14 @@ export async function client(url: string, options: Omit<WithSyncOptions, 'server
 }
 
 /** Two processes on one file, as two windows of an application are. */
-export async function twoWindows(url: string, options: Omit<WithSyncOptions, 'server'> = {}) {
+export async function twoWindows(url: string, options: Omit<HookedOptions, 'server'> = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'windows-'))
   closing(async () => rmSync(folder, { recursive: true }))
   const windows: Awaited<ReturnType<typeof client>>[] = []
   for (const synchronize of [true, false]) {
     const wire = new Wire()
     const dataSource = new DataSource({ type: 'better-sqlite3', driver: libsql, database: join(folder, 'db'), entities, synchronize })
-    await withSync(dataSource, { server: url, fetch: through(wire), retries: 0, ...options }).initialize()
+    await withHooks(dataSource, { server: url, fetch: through(wire), retries: 0, ...options }).initialize()
     closing(() => dataSource.destroy())
     windows.push({ dataSource, wire, notes: dataSource.getRepository(Note), folders: dataSource.getRepository(Folder) })
   }

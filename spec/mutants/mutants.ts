@@ -825,7 +825,7 @@ const pushing: Mutant[] = [
   {
     name: 'attempt-that-cannot-be-undone',
     hazard: 'what a savepoint stored does not stay where its rollback fails; law 1',
-    file: 'src/databases/database.ts',
+    file: 'src/databases/savepoint.ts',
     find: 'if (error instanceof Rollback || error instanceof ConstraintError || error instanceof ValueError) throw failed',
     replace: 'void failed',
     by: ['spec/stories/failure.spec.ts'],
@@ -1447,7 +1447,7 @@ const applying: Mutant[] = [
   {
     name: 'failed-attempt-is-kept',
     hazard: 'a savepoint that a constraint breaks leaves nothing behind: the savepoint',
-    file: 'src/databases/database.ts',
+    file: 'src/databases/savepoint.ts',
     find: '      yield* query(`ROLLBACK TO SAVEPOINT ${name}`)\n',
     replace: '',
     by: [steps, 'simulation'],

@@ -14,7 +14,7 @@ import { changeSchema } from '../../src/changes/changeSchema.js'
 import { cellsOf, type Row, type Transaction } from '../../src/databases/database.js'
 import { connectionOf } from '../../src/databases/sqlite/connection.js'
 import { changeLogOf } from '../../src/entity/registry.js'
-import { withSync } from '../../src/entity/withSync.js'
+import { withHooks } from '../../src/entity/withSync.js'
 import { OtherDatabase, type OtherKind } from './otherDatabase.js'
 import { entitiesOf, type Schema, type TableSpec } from './schemas.js'
 
@@ -93,7 +93,7 @@ export class SimulatedDatabase {
             synchronize: true,
           })
     const database = new SimulatedDatabase(name, schema, lacksGained, dataSource, other)
-    withSync(dataSource, {
+    withHooks(dataSource, {
       wallClock,
       // where a connection has to be made first, on a busy machine, a short one would be used up now and then
       busyTimeout: other ? 10_000 : 40,

@@ -7,9 +7,10 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import libsql from 'libsql'
 import { DataSource } from 'typeorm'
-import { journal, preferLocalConflictHandler, syncAll, type WithSyncOptions, withSync } from 'typeorm-sync'
+import { journal, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
 import { collectTombstones, renewHistory } from 'typeorm-sync/server-koa'
 import { Project, Task } from '../../examples/model.js'
+import { type HookedOptions, withHooks } from '../../src/entity/withSync.js'
 import { device, rowsOf, startServer, syncAlone, Wire, withoutFeed } from '../stories/devices.js'
 
 const entities = [Project, Task]
@@ -114,8 +115,8 @@ test('an older answer that comes while a newer one is half stored does not bring
     release = resolve
   })
   const file = join(mkdtempSync(join(tmpdir(), 'windows-')), 'db')
-  const window = (options: WithSyncOptions = {}) =>
-    withSync(new DataSource({ type: 'better-sqlite3', driver: libsql, database: file, enableWAL: true, entities, synchronize: true }), {
+  const window = (options: HookedOptions = {}) =>
+    withHooks(new DataSource({ type: 'better-sqlite3', driver: libsql, database: file, enableWAL: true, entities, synchronize: true }), {
       server: server.url,
       retries: 0,
       ...options,
@@ -202,7 +203,7 @@ test('a row that waits, and that the server makes equal to ours, is left as it i
 test('a rejection that is heard late does not pass a later version, rejected as well, for one that the server has', async () => {
   const file = join(mkdtempSync(join(tmpdir(), 'windows-')), 'db')
   const window = () =>
-    withSync(new DataSource({ type: 'better-sqlite3', driver: libsql, database: file, enableWAL: true, entities, synchronize: true }), {
+    withHooks(new DataSource({ type: 'better-sqlite3', driver: libsql, database: file, enableWAL: true, entities, synchronize: true }), {
       server: server.url,
       retries: 0,
     }).initialize()

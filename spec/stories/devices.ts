@@ -7,18 +7,10 @@ import { expect, test } from '@jest/globals'
 import Koa from 'koa'
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions, getMetadataArgsStorage } from 'typeorm'
-import {
-  type ConflictHandler,
-  hasLocalChanges,
-  journal,
-  type SyncProgress,
-  type SyncReport,
-  syncAll,
-  type WithSyncOptions,
-  withSync,
-} from 'typeorm-sync'
+import { type ConflictHandler, hasLocalChanges, journal, type SyncProgress, type SyncReport, syncAll } from 'typeorm-sync'
 import { syncRoutes } from 'typeorm-sync/server-koa'
 import { changeLogOf } from '../../src/entity/registry.js'
+import { type HookedOptions, withHooks } from '../../src/entity/withSync.js'
 import { mysqlServer } from '../support/mysqlDatabase.js'
 import { dropDatabases, newDatabase, optionsOn } from '../support/postgresDatabase.js'
 import { unappliedOf } from '../support/unapplied.js'
@@ -31,7 +23,7 @@ export const testOfTrees = process.env.SYNC_DEVICE === 'mysql' ? () => {} : test
 
 export type Entities = NonNullable<DataSourceOptions['entities']>
 
-export async function startServer(entities: Entities, { before = [] as Koa.Middleware[], options = {} as WithSyncOptions } = {}) {
+export async function startServer(entities: Entities, { before = [] as Koa.Middleware[], options = {} as HookedOptions } = {}) {
   return startServerOn(await serverDatabase(entities, options), before)
 }
 
@@ -67,24 +59,24 @@ export async function startServerOn(dataSource: DataSource, before: readonly Koa
   }
 }
 
-export function serverDatabase(entities: Entities, options: WithSyncOptions = {}, database = ':memory:'): Promise<DataSource> {
+export function serverDatabase(entities: Entities, options: HookedOptions = {}, database = ':memory:'): Promise<DataSource> {
   if (process.env.SYNC_SERVER === 'postgres' && database === ':memory:') return onPostgres(entities, options)
   if (process.env.SYNC_SERVER === 'mysql' && database === ':memory:') return mysqlServer(entities, options)
-  return withSync(new DataSource({ type: 'better-sqlite3', driver: libsql, database, entities, synchronize: true }), options).initialize()
+  return withHooks(new DataSource({ type: 'better-sqlite3', driver: libsql, database, entities, synchronize: true }), options).initialize()
 }
 
 /** A device with a database of its own. */
-export function device(entities: Entities, server: string, options: Omit<WithSyncOptions, 'server'> = {}): Promise<DataSource> {
+export function device(entities: Entities, server: string, options: Omit<HookedOptions, 'server'> = {}): Promise<DataSource> {
   if (process.env.SYNC_DEVICE === 'mysql') return mysqlServer(entities, { server, retries: 0, ...options })
   const all = { server, retries: 0, ...options }
   if (process.env.SYNC_DEVICE === 'postgres') return onPostgres(entities, all)
-  return withSync(new DataSource({ type: 'sqljs', entities, synchronize: true }), all).initialize()
+  return withHooks(new DataSource({ type: 'sqljs', entities, synchronize: true }), all).initialize()
 }
 
 /** On a database of its own, which is dropped with it. The stories' statements are those of SQLite: `?` is written `$1` here. */
-async function onPostgres(entities: Entities, options: WithSyncOptions): Promise<DataSource> {
+async function onPostgres(entities: Entities, options: HookedOptions): Promise<DataSource> {
   const database = await newDatabase('stories')
-  const dataSource = withSync(new DataSource(optionsOn(database, { entities, synchronize: true })), options)
+  const dataSource = withHooks(new DataSource(optionsOn(database, { entities, synchronize: true })), options)
   // the entities are written for SQLite, and so are those of the devices
   const dates = getMetadataArgsStorage().columns.filter(column => column.options.type === 'datetime')
   for (const column of dates) column.options.type = 'timestamptz'

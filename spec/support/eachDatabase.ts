@@ -9,8 +9,8 @@ import { afterEach } from '@jest/globals'
 import Koa from 'koa'
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions } from 'typeorm'
-import { type WithSyncOptions, withSync } from 'typeorm-sync'
 import { syncRoutes } from 'typeorm-sync/server-koa'
+import { type HookedOptions, withHooks } from '../../src/entity/withSync.js'
 import * as mysql from './mysqlDatabase.js'
 import { mysqlUrl } from './mysqlServer.js'
 import * as postgres from './postgresDatabase.js'
@@ -61,16 +61,16 @@ export async function databaseOn(kind: Kind): Promise<DataSourceOptions> {
 }
 
 /** A database of its own, gone after the test. */
-export async function openOn(kind: Kind, entities: DataSourceOptions['entities'], sync: WithSyncOptions = {}): Promise<DataSource> {
+export async function openOn(kind: Kind, entities: DataSourceOptions['entities'], sync: HookedOptions = {}): Promise<DataSource> {
   return openIn(await optionsOf(kind), entities, sync)
 }
 
 export async function openIn(
   options: DataSourceOptions,
   entities: DataSourceOptions['entities'],
-  sync: WithSyncOptions = {},
+  sync: HookedOptions = {},
 ): Promise<DataSource> {
-  const dataSource = withSync(new DataSource({ ...options, entities, synchronize: true } as DataSourceOptions), { retries: 0, ...sync })
+  const dataSource = withHooks(new DataSource({ ...options, entities, synchronize: true } as DataSourceOptions), { retries: 0, ...sync })
   open.unshift(async () => dataSource.isInitialized && (await dataSource.destroy()))
   return dataSource.initialize()
 }

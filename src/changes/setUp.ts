@@ -49,8 +49,7 @@ export function* setUp(
       continue
     }
     present.push(collection)
-    if (isUnawaited && state.triggersWereGone && !state.isNew && !(yield* database.columnNames(copiesOf(collection.name))).length)
-      isMissed = true
+    if (isUnawaited && state.lostTriggers && !(yield* database.columnNames(copiesOf(collection.name))).length) isMissed = true
     if (state.gained.length) gained.push(collection)
   }
   // a database that was dropped stays empty until there is something to keep account of

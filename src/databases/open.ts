@@ -3,14 +3,14 @@
 import type { DataSource } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { SyncConfigurationError } from '../errors.js'
-import type { Database, DatabaseOptions } from './database.js'
+import type { Database, OpenOptions } from './database.js'
 import { sqliteDatabase } from './sqlite/database.js'
 import { sqliteType } from './sqlite/values/types.js'
 import type { ColumnType } from './values/columnType.js'
 
 /** What a kind of database has of its own. */
 interface Kind {
-  open(dataSource: DataSource, options: DatabaseOptions): Database
+  open(dataSource: DataSource, options: OpenOptions): Database
   /** How a column's values travel from and to it. */
   typeOf(column: ColumnMetadata): ColumnType
 }
@@ -57,7 +57,7 @@ export async function loadKind({ options: { type } }: DataSource): Promise<void>
 }
 
 /** Of a data source whose kind is loaded. */
-export const openDatabase = (dataSource: DataSource, options: DatabaseOptions): Database => kindOf(dataSource).open(dataSource, options)
+export const openDatabase = (dataSource: DataSource, options: OpenOptions): Database => kindOf(dataSource).open(dataSource, options)
 
 /** How a column's values travel; the kind of its data source is loaded. */
 export const typeOf = (column: ColumnMetadata): ColumnType => kindOf(column.entityMetadata.dataSource).typeOf(column)

@@ -6,7 +6,7 @@ import { changeSchema } from '../changes/changeSchema.js'
 import { describeCollections } from '../changes/describeCollections.js'
 import { isSetUp, setUpStatements as statementsOf } from '../changes/rehearseSetUp.js'
 import { setUpChangeLog } from '../changes/setUp.js'
-import type { DatabaseOptions } from '../databases/database.js'
+import type { DatabaseHooks, DatabaseOptions } from '../databases/database.js'
 import { loadKind, openDatabase } from '../databases/open.js'
 import { teachBinary } from '../databases/values/binary.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
@@ -48,6 +48,14 @@ export async function setUpStatements(dataSource: DataSource): Promise<string[]>
  * brought it yet, whoever wants to sync gets a SyncSchemaError.
  */
 export function withSync<D extends DataSource>(dataSource: D, options: WithSyncOptions = {}): D {
+  return withHooks(dataSource, options)
+}
+
+/** Options with hooks for tests. */
+export interface HookedOptions extends WithSyncOptions, DatabaseHooks {}
+
+/** `withSync` for tests. */
+export function withHooks<D extends DataSource>(dataSource: D, options: HookedOptions = {}): D {
   const { server } = options
   if (dataSource.isInitialized)
     throw new SyncConfigurationError('The data source is initialised already; call withSync before dataSource.initialize().')

@@ -17,8 +17,8 @@ import {
   cellsOf,
   copiesOf,
   type Database,
-  type DatabaseOptions,
   first,
+  type OpenOptions,
   query,
   quote,
   type Row,
@@ -61,7 +61,7 @@ const RESTORE_MODE = ', @@SESSION.sql_mode = coalesce(@sync_sql_mode, @@GLOBAL.s
 // rows in a statement
 const BATCH = 1_000
 
-export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions = {}): Database {
+export function mysqlDatabase(dataSource: DataSource, options: OpenOptions = {}): Database {
   const { busyTimeout = 10_000, wallClock = WALL_CLOCK, beforeStatement, beforeTransaction } = options
   const schemaChanges = new SchemaChanges()
   /** Characters that a statement may have. */
@@ -397,14 +397,14 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     )
   }
 
-  function* makeBaseTable(table: Table, own: Columns, kept: Columns | undefined): Transaction<{ gained: string[]; isNew: boolean }> {
+  function* makeBaseTable(table: Table, own: Columns, kept: Columns | undefined): Transaction<string[]> {
     const name = quote(baseTableOf(table))
     const definition = (column: string, fallback = '') => `${quote(column)} ${own.get(column)?.type} NULL${fallback}`
     if (!kept) {
       yield* query(`CREATE TABLE ${name} (
         _sync_server BIGINT NOT NULL, _sync_id ${ID_TYPE} NOT NULL, _sync_stamp BIGINT NOT NULL, _sync_removed INTEGER NOT NULL,
         ${table.columns.map(c => `${definition(c)},`).join(' ')} PRIMARY KEY (_sync_server, _sync_id, _sync_stamp)) ${TABLE_OPTIONS}`)
-      return { gained: [], isNew: true }
+      return []
     }
     const gained = table.columns.filter(c => !kept.has(c))
     const defaultOf = (c: string) => (own.get(c)?.fallback === undefined ? '' : ` DEFAULT ${own.get(c)?.fallback}`)
@@ -420,7 +420,7 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
     } finally {
       yield* query('SET @@SESSION.sql_mode = @sync_mode')
     }
-    return { gained, isNew: false }
+    return gained
   }
 
   const areAligned = (table: Table, own: Columns, kept: Columns | undefined) =>
@@ -574,13 +574,13 @@ export function mysqlDatabase(dataSource: DataSource, options: DatabaseOptions =
       if (unseen !== undefined) throw new SyncConfigurationError(`The table ${table.name} cannot be synced on MySQL or MariaDB: ${unseen}`)
       yield* makeTables()
       const kept = catalog.columns.get(baseTableOf(table))
-      const aligned = areAligned(table, own, kept) ? { gained: [], isNew: false } : yield* makeBaseTable(table, own, kept)
+      const gained = areAligned(table, own, kept) ? [] : yield* makeBaseTable(table, own, kept)
       if (!catalog.guarded.has(table.name)) yield* makeGuard(table, own)
-      let triggersWereGone = yield* alignTriggers(catalog, table.name, tables)
+      let areGone = yield* alignTriggers(catalog, table.name, tables)
       for (const ancestor of unsyncedAncestors(catalog, table.name)) {
-        if (yield* alignTriggers(catalog, ancestor, tables)) triggersWereGone = true
+        if (yield* alignTriggers(catalog, ancestor, tables)) areGone = true
       }
-      return { missing: undefined, ...aligned, triggersWereGone }
+      return { missing: undefined, gained, lostTriggers: kept !== undefined && areGone }
     },
 
     *columnNames(table) {

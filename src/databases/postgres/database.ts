@@ -7,8 +7,8 @@ import {
   baseTableOf,
   copiesOf,
   type Database,
-  type DatabaseOptions,
   first,
+  type OpenOptions,
   query,
   quote,
   type Rows,
@@ -40,7 +40,7 @@ const sizeOf = (expression: string, declared: string) =>
  * A change of the schema keeps the transactions of this process waiting; those of other processes go on. Let them wait for a migration by other
  * means, or take what they write meanwhile for changed once more.
  */
-export function postgresDatabase(dataSource: DataSource, options: DatabaseOptions = {}): Database {
+export function postgresDatabase(dataSource: DataSource, options: OpenOptions = {}): Database {
   const { wallClock = WALL_CLOCK } = options
   const catalog = new Map<string, Map<string, ColumnInfo>>()
   const { transaction, changeSchema } = postgresTransactions(dataSource, options, () => catalog.clear())
@@ -410,16 +410,16 @@ export function postgresDatabase(dataSource: DataSource, options: DatabaseOption
       const missing = ['_lastChange', table.key, ...table.columns].find(c => !own.has(c))
       if (missing !== undefined) return { missing: 'column', column: missing }
       // what a replica has comes from its primary
-      if (yield* isReplica()) return { missing: undefined, gained: [], isNew: false, triggersWereGone: false }
+      if (yield* isReplica()) return { missing: undefined, gained: [], lostTriggers: false }
       const present = (yield* presentTriggers([table])).get(table.name) as Present
       if (present.heirs.length)
         throw new SyncConfigurationError(
           `The table ${table.name} cannot be synced: ${present.heirs.join(', ')} inherits from it, so that its rows are seen there, but nobody sees them change; use partitions instead.`,
         )
-      const aligned = yield* alignBaseTable(table, own)
+      const { gained, isNew } = yield* alignBaseTable(table, own)
       const intact = isIntact(table, present)
       if (!intact) yield* makeTriggers(table, present)
-      return { missing: undefined, ...aligned, triggersWereGone: !intact && present.triggers.size === 0 }
+      return { missing: undefined, gained, lostTriggers: !isNew && !intact && present.triggers.size === 0 }
     },
 
     *columnNames(table) {

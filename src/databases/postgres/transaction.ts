@@ -5,7 +5,7 @@
 
 import type { DataSource, QueryRunner } from 'typeorm'
 import { DatabaseBusyError, DatabaseFailedError, SyncSchemaError } from '../../errors.js'
-import { cellsOf, type Database, type DatabaseOptions, type Row, type Transaction, type TransactionOptions } from '../database.js'
+import { cellsOf, type Database, type OpenOptions, type Row, type Transaction, type TransactionOptions } from '../database.js'
 import { delay, SchemaChanges } from '../schemaChanges.js'
 import { codeOf, constraintError, failure, isConnectionLost, isTransient, SAFE, unreachable } from './errors.js'
 import { bypassCapture, classOf } from './tables.js'
@@ -35,7 +35,7 @@ const SET_UP_LOCK = 7_305_808_869_231_650_116n
 
 export function postgresTransactions(
   dataSource: DataSource,
-  { busyTimeout = 10_000, beforeStatement, beforeTransaction }: DatabaseOptions,
+  { busyTimeout = 10_000, beforeStatement, beforeTransaction }: OpenOptions,
   onMistake: () => void,
 ): Pick<Database, 'transaction' | 'changeSchema'> {
   const schemaChanges = new SchemaChanges()

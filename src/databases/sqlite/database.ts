@@ -9,8 +9,8 @@ import {
   baseTableOf,
   copiesOf,
   type Database,
-  type DatabaseOptions,
   first,
+  type OpenOptions,
   query,
   quote,
   type Row,
@@ -34,7 +34,7 @@ import { baseTable, type IndexedColumn, keepAbsentBase, keepBase, triggersOf } f
 const NOW = '(SELECT now FROM sync_clock)'
 const WALL_CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
-export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions = {}): Database {
+export function sqliteDatabase(dataSource: DataSource, options: OpenOptions = {}): Database {
   const { busyTimeout = 10_000, wallClock = WALL_CLOCK, beforeStatement, beforeTransaction } = options
   const driver = dataSource.driver as unknown as SqliteDriver
   const schemaChanges = new SchemaChanges()
@@ -237,7 +237,7 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     return table.columns.every(c => kept.get(c)?.type === own.get(c)?.type) && kept.size === table.columns.length + 4
   }
 
-  function* makeBaseTable(table: Table): Transaction<{ gained: string[]; isNew: boolean }> {
+  function* makeBaseTable(table: Table): Transaction<string[]> {
     const own = yield* columnsOf(table.name)
     const kept = yield* columnsOf(baseTableOf(table))
     const columns = table.columns.map(c => {
@@ -248,13 +248,13 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
     yield* query(`CREATE TABLE ${baseTable(table)} (
       _sync_server INTEGER NOT NULL, _sync_id TEXT NOT NULL, _sync_stamp INTEGER NOT NULL, _sync_removed INTEGER NOT NULL,
       ${columns.map(c => `${c},`).join(' ')} PRIMARY KEY (_sync_server, _sync_id, _sync_stamp)) WITHOUT ROWID`)
-    if (kept.size === 0) return { gained: [], isNew: true }
+    if (kept.size === 0) return []
     const common = ['_sync_server', '_sync_id', '_sync_stamp', '_sync_removed', ...table.columns.filter(c => kept.has(c)).map(quote)].join(
       ', ',
     )
     yield* query(`INSERT INTO ${baseTable(table)} (${common}) SELECT ${common} FROM sync_outdated`)
     yield* query('DROP TABLE sync_outdated')
-    return { gained: table.columns.filter(c => !kept.has(c)), isNew: false }
+    return table.columns.filter(c => !kept.has(c))
   }
 
   const copyTable = (table: Table) => quote(copiesOf(table.name))
@@ -391,14 +391,15 @@ export function sqliteDatabase(dataSource: DataSource, options: DatabaseOptions 
       const present = yield* presentTriggers(table)
       const intact = sameTriggers(expected, present)
       const aligned = yield* hasBaseTable(table)
-      const state = { gained: [] as string[], isNew: false }
+      const isNew = (yield* columnsOf(baseTableOf(table))).size === 0
+      let gained: string[] = []
       if (!intact || !aligned) {
         // SQLite would rewrite triggers that name a table which is renamed
         for (const name of present.keys()) yield* query(`DROP TRIGGER ${quote(name)}`)
-        if (!aligned) Object.assign(state, yield* makeBaseTable(table))
+        if (!aligned) gained = yield* makeBaseTable(table)
         for (const sql of expected.values()) yield* query(sql)
       }
-      return { missing: undefined, ...state, triggersWereGone: present.size < expected.size }
+      return { missing: undefined, gained, lostTriggers: !isNew && present.size < expected.size }
     },
 
     *columnNames(table) {

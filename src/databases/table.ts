@@ -1,0 +1,32 @@
+// Tables as statements name them, and the names of what belongs to one.
+
+import { shortName } from './names.js'
+
+export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
+
+/** A name of ours for something that belongs to a table, the same each time. */
+export const ownName = (prefix: string, table: string, longest?: number) => shortName(prefix + table, longest)
+
+export const baseTableNameOf = (table: string) => ownName('sync_base_', table)
+export const baseTableOf = (table: Table) => baseTableNameOf(table.name)
+
+/** The copy that is made of a table before a migration. */
+export const copiesOf = (table: string) => ownName('sync_copy_', table)
+
+/** The table behind an entity, as triggers and tables of base versions need it. */
+export interface Table {
+  /** Database name, unquoted. */
+  readonly name: string
+  /** Database name of the key column. */
+  readonly key: string
+  /** Database names of the columns that are synced, key and `_lastChange` left out. */
+  readonly columns: readonly string[]
+  /** The table that holds its rows yet, before a migration renames it. */
+  readonly was?: string
+}
+
+/** A column that a statement writes, and what stands for its value there, where that is not a mere parameter. */
+export type Target = string | { readonly column: string; readonly placeholder: string }
+
+export const nameOf = (target: Target) => (typeof target === 'string' ? target : target.column)
+export const placeholderOf = (target: Target) => (typeof target === 'string' ? '?' : target.placeholder)
