@@ -38,8 +38,8 @@ export const inTheJournal: Mutant[] = [
     name: 'given-up-stays-waiting',
     hazard: 'what was given up does not wait any more',
     file: 'src/sync/apply/storeDecided.ts',
-    find: '      some.filter(c => c.state.unapplied).map(c => c.state.id),',
-    replace: '      some.filter(c => c.state.unapplied && false).map(c => c.state.id),',
+    find: 'some.filter(c => c.state.unapplied).map(c => c.state.id)',
+    replace: 'some.filter(c => c.state.unapplied && false).map(c => c.state.id)',
     by: [journal],
   },
   {

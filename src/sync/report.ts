@@ -1,10 +1,10 @@
-// What a sync has done, told while it runs and when it ends.
+// What a sync has done, reported while it runs and when it ends.
 
 /** Of one entity. */
 export interface EntityReport {
   /** Rows that were stored as the server has them, removals included. */
   readonly pulled: number
-  /** Rows and removals that the server has taken from us. */
+  /** Rows and removals that the server has accepted from us. */
   readonly pushed: number
   /** Rows in which changes of both sides were put together without a conflict. */
   readonly merged: number
@@ -69,7 +69,14 @@ export class ReportBuilder {
     return figures
   }
 
-  /** Rows that the server has taken so far. */
+  /** Counts rows of the server that were applied. */
+  add(entity: { readonly entity: string }, { stored, merged }: { readonly stored: number; readonly merged: number }): void {
+    const figures = this.of(entity)
+    figures.pulled += stored
+    figures.merged += merged
+  }
+
+  /** Rows that the server has accepted so far. */
   get pushed(): number {
     return this.build().pushed
   }

@@ -1,6 +1,8 @@
 // One sync at a time per server and collection: calls that come meanwhile share the next one, for the running one may have read the local changes
 // from before them.
 
+import { orAbort } from './waiting.js'
+
 interface Run<T> {
   readonly result: Promise<T>
   /** Aborted when nobody waits for it any more. */
@@ -60,25 +62,16 @@ export class SingleFlight<T, W> {
     return run
   }
 
-  #wait(run: Run<T>, signal: AbortSignal | undefined): Promise<T> {
+  async #wait(run: Run<T>, signal: AbortSignal | undefined): Promise<T> {
     run.callers++
-    return new Promise((resolve, reject) => {
-      const abort = () => {
-        if (--run.callers === 0 && this.#running === run) run.controller.abort(signal?.reason)
-        reject(signal?.reason)
-      }
-      signal?.addEventListener('abort', abort, { once: true })
-      const forget = () => signal?.removeEventListener('abort', abort)
-      run.result.then(
-        value => {
-          forget()
-          resolve(value)
-        },
-        error => {
-          forget()
-          reject(error)
-        },
-      )
-    })
+    const leave = () => {
+      if (--run.callers === 0 && this.#running === run) run.controller.abort(signal?.reason)
+    }
+    signal?.addEventListener('abort', leave, { once: true })
+    try {
+      return await orAbort(run.result, signal)
+    } finally {
+      signal?.removeEventListener('abort', leave)
+    }
   }
 }

@@ -1,4 +1,4 @@
-// The loop of one sync: read, decide, tell, until both sides agree.
+// The loop of one sync: pull, resolve conflicts, push, until both sides agree.
 
 import { ServerError, SyncContentionError } from '../errors.js'
 import { resolveConflicts } from './conflicts/conflicts.js'
@@ -12,52 +12,72 @@ import type { Session } from './session.js'
 import { readSyncStatus, type SyncStatus } from './status.js'
 
 /**
- * `standing` is how things stand at this moment, where that was read just now. Throws what it could not do in the end: ServerError where the
- * server does not serve one of the collections; the others were synced.
+ * `status` is the sync status at this moment, where the caller has just read it. Throws SyncContentionError after too many rounds; and in the end
+ * ServerError where the server does not serve one of the collections: the others were synced.
  */
 export async function sync(session: Session, status?: SyncStatus): Promise<SyncReport> {
-  const { log, report, wire } = session
-  const entities = session.members.map(m => m.collection.entity)
+  const { members, maxRounds, report, log } = session
   try {
+    let known = status
     for (let round = 0; session.members.length; round++) {
-      if (round >= session.maxRounds) throw new SyncContentionError(entities.join(', '), session.maxRounds)
+      if (round >= maxRounds) throw new SyncContentionError(members.map(m => m.collection.entity).join(', '), maxRounds)
       report.rounds++
-      // usually there is nothing to be done but to ask, and then nothing at all
-      const before: SyncStatus = (round === 0 && status) || (await readSyncStatus(session))
-      status = undefined
-      const isOpen = before.servers.some(server => server.push !== null)
-      if (isOpen) await finishPush(session)
-      const isRejected = round === 0 && before.again
-      if (isRejected) await pushAgain(session)
-      const pulled = await pull(session, before.ignored, isOpen || isRejected ? undefined : before)
-      if (pulled.gained.size) await pushIgnored(session, pulled.gained)
-      let after = (pulled.gained.size ? undefined : pulled.status) ?? (await readSyncStatus(session))
-      if (after.waits) {
-        await resolveConflicts(session)
-        after = await readSyncStatus(session)
-      }
-      if (after.freed) {
-        await pushAgain(session)
-        after = await readSyncStatus(session)
-      }
-      const pushed = report.pushed
-      const end = after.isAllPushed ? after : await push(session)
-      if (end !== 'again') {
-        for (const [collection, left] of end.left) Object.assign(report.of(collection), left)
-        report.unknownThere = [...new Set([...end.ignored.values()].flat())].sort()
-        // what needs a row that came with a later push has it now
-        if (!end.freed && !(wire.isFeed && end.again && report.pushed > pushed)) break
-      }
-      if (report.pushed > pushed) round = -1 // it gets further: the others' changes are no reason to give up
+      const outcome = await syncOnce(session, round === 0, known)
+      if (outcome === 'done') break
+      if (outcome === 'further') round = -1 // it gets further: the others' changes are no reason to give up
+      known = undefined
     }
   } finally {
     await log.database.save()
   }
-  const missing = session.lacking.map(m => m.collection.entity)
-  if (missing.length)
-    throw new ServerError(
-      `${wire.url} does not sync ${missing.join(', ')}: is the url of the entity right, and does the server enable it? All local changes are safe.`,
-      { url: wire.url, status: 404, isDefinite: true },
-    )
+  rejectLacking(session)
   return report.build()
+}
+
+/** `further`: rows of ours were pushed, and there is more to do; `again`: others changed the same rows meanwhile. */
+type Outcome = 'done' | 'further' | 'again'
+
+async function syncOnce(session: Session, isFirst: boolean, status: SyncStatus | undefined): Promise<Outcome> {
+  // usually there is nothing to be done but to ask, and then nothing at all
+  const before = status ?? (await readSyncStatus(session))
+  const isOpen = before.servers.some(server => server.push !== null)
+  if (isOpen) await finishPush(session)
+  const isRejected = isFirst && before.again
+  if (isRejected) await pushAgain(session)
+  const pulled = await pull(session, before.ignored, isOpen || isRejected ? undefined : before)
+  if (pulled.gained.size) await pushIgnored(session, pulled.gained)
+  let after = (pulled.gained.size ? undefined : pulled.status) ?? (await readSyncStatus(session))
+  if (after.waits) {
+    await resolveConflicts(session)
+    after = await readSyncStatus(session)
+  }
+  if (after.freed) {
+    await pushAgain(session)
+    after = await readSyncStatus(session)
+  }
+  return pushRest(session, after)
+}
+
+async function pushRest(session: Session, status: SyncStatus): Promise<Outcome> {
+  const { report, wire } = session
+  const before = report.pushed
+  const end = status.isAllPushed ? status : await push(session)
+  const isFurther = report.pushed > before
+  if (end !== 'again') {
+    for (const [collection, left] of end.left) Object.assign(report.of(collection), left)
+    report.unknownThere = [...new Set([...end.ignored.values()].flat())].sort()
+    // what needs a row that came with a later push has it now
+    const isMore = end.freed || (wire.isFeed && end.again && isFurther)
+    if (!isMore) return 'done'
+  }
+  return isFurther ? 'further' : 'again'
+}
+
+function rejectLacking({ lacking, wire }: Session): void {
+  const missing = lacking.map(m => m.collection.entity)
+  if (!missing.length) return
+  throw new ServerError(
+    `${wire.url} does not sync ${missing.join(', ')}: is the url of the entity right, and does the server enable it? All local changes are safe.`,
+    { url: wire.url, status: 404, isDefinite: true },
+  )
 }

@@ -11,8 +11,8 @@ import {
   TooLargeError,
   TransportError,
 } from '../../../src/errors.js'
-import { wait } from '../../../src/sync/http/retry.js'
 import { createTransport, type TransportOptions } from '../../../src/sync/http/transport.js'
+import { wait } from '../../../src/sync/waiting.js'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void
 type Seen = { method: string; url: string; headers: IncomingMessage['headers']; body: string }

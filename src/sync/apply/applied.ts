@@ -19,5 +19,5 @@ export interface Part {
   readonly exchange: Exchange
   readonly updates: readonly Update[]
   /** What becomes of them. */
-  readonly taken: Applied
+  readonly applied: Applied
 }

@@ -15,9 +15,9 @@ import { defer, deferForParents } from './defer.js'
 
 /** Takes updates of one collection. */
 export function* applyRemoteRows(exchange: Exchange, updates: readonly Update[], stamp: TransactionStamp): Transaction<Applied> {
-  const taken = nothingApplied()
-  yield* applyTogether([{ exchange, updates, taken }], stamp)
-  return taken
+  const applied = nothingApplied()
+  yield* applyTogether([{ exchange, updates, applied }], stamp)
+  return applied
 }
 
 /**
@@ -39,22 +39,26 @@ export function* applyTogether(parts: readonly Part[], stamp: TransactionStamp):
     const placed = rows.filter(r => r.exchange === exchange && !unapplied.has(r))
     const moves = yield* findContestedMoves(exchange, placed)
     for (const row of placed) {
-      if (moves.has(row.state.id)) yield* defer(exchange, row.taken, row.state, row.remote, 'cycle')
+      if (moves.has(row.state.id)) yield* defer(exchange, row.applied, row.state, row.remote, 'cycle')
       else applicable.push(row)
     }
   }
-  const before = parts.map(({ taken }) => copyOf(taken))
+  const before = parts.map(({ applied }) => copyOf(applied))
   try {
     if (yield* applyFreed(applicable, removals, stamp)) return
   } catch (error) {
     if (!(error instanceof StillHeld)) throw error
-    for (const [i, { taken }] of parts.entries()) Object.assign(taken, before[i])
+    for (const [i, { applied }] of parts.entries()) Object.assign(applied, before[i])
   }
   yield* applyOrDefer(log, applicable, stamp)
   yield* applyRemovals(removals, stamp)
 }
 
-const copyOf = ({ contested, unapplied, ...taken }: Applied) => ({ ...taken, contested: new Set(contested), unapplied: new Set(unapplied) })
+const copyOf = ({ contested, unapplied, ...applied }: Applied) => ({
+  ...applied,
+  contested: new Set(contested),
+  unapplied: new Set(unapplied),
+})
 
 /** Not all of those that let go of something went. */
 class StillHeld extends Rollback {}
@@ -76,8 +80,8 @@ function* applyFreed(rows: readonly Candidate[], removals: readonly Candidate[],
     yield* applyOrDefer(log, rows, stamp)
     yield* applyRemovals(removals, stamp)
     for (const { change } of releases) {
-      const { taken, state } = holders.get(change) as Candidate
-      if (taken.unapplied.has(state.id) || taken.contested.has(state.id)) throw new StillHeld()
+      const { applied, state } = holders.get(change) as Candidate
+      if (applied.unapplied.has(state.id) || applied.contested.has(state.id)) throw new StillHeld()
     }
     return true
   }, 'sync_page')

@@ -16,14 +16,14 @@ export function* applyOrDefer(log: ChangeLog, candidates: readonly Candidate[], 
     change: changeOf(0),
     store: some => applyAllDecided(log, some, stamp),
     stored: count,
-    fail: ({ exchange, taken, state, remote }, error) => defer(exchange, taken, state, remote, reasonOf(error)),
+    fail: ({ exchange, applied, state, remote }, error) => defer(exchange, applied, state, remote, reasonOf(error)),
   })
 }
 
 /** What becomes of candidates that are stored. */
 function count(some: readonly Candidate[]): void {
   for (const candidate of some) {
-    if (!isSameRow(candidate.value, candidate.remote)) candidate.taken.merged++
-    else if (!isApplied(candidate.exchange, candidate)) candidate.taken.stored++
+    if (!isSameRow(candidate.value, candidate.remote)) candidate.applied.merged++
+    else if (!isApplied(candidate.exchange, candidate)) candidate.applied.stored++
   }
 }

@@ -1,6 +1,7 @@
 // Applies removals of the server, with what hangs on the removed rows.
 
 import { nameOf, readDependents } from '../../changes/dependents.js'
+import { groupBy } from '../../changes/groupBy.js'
 import type { RowState } from '../../changes/rowStates.js'
 import { savepoint, type Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'
@@ -13,15 +14,9 @@ import { applyDecided } from './storeDecided.js'
 import type { ToDefer } from './unapplied.js'
 
 export function* applyRemovals(removals: readonly Candidate[], stamp: TransactionStamp): Transaction<void> {
-  const groups = new Map<Exchange, Candidate[]>()
-  for (const removal of removals) {
-    const group = groups.get(removal.exchange)
-    if (group) group.push(removal)
-    else groups.set(removal.exchange, [removal])
-  }
   // children first: what the server's cascade has taken along is gone before the removal of its parent is looked at
   const order = ({ log, collection }: Exchange) => log.collections.indexOf(collection)
-  const ordered = [...groups].sort(([x], [y]) => order(y) - order(x))
+  const ordered = [...groupBy(removals, removal => removal.exchange)].sort(([x], [y]) => order(y) - order(x))
   for (const [exchange, some] of ordered) yield* removeReady(exchange, some, stamp)
 }
 
@@ -38,7 +33,7 @@ function* removeReady(exchange: Exchange, removals: readonly Candidate[], stamp:
     if (reason) unapplied.push({ ...removal, reason })
     else ready.push(removal)
   }
-  yield* deferAll(exchange, (removals[0] as Candidate).taken, unapplied)
+  yield* deferAll(exchange, (removals[0] as Candidate).applied, unapplied)
   yield* removeOrDefer(exchange, ready, stamp)
 }
 
@@ -57,10 +52,10 @@ function* removeOrDefer(exchange: Exchange, removals: readonly Candidate[], stam
       const fresh = removals.map(removal => ({ ...removal, state: states.get(removal.state.id) as RowState }))
       yield* applyDecided(exchange, fresh, stamp)
     })
-    for (const { taken } of removals) taken.stored++
+    for (const { applied } of removals) applied.stored++
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error
-    if (removals.length === 1) return yield* defer(exchange, only.taken, only.state, only.remote, 'children-exist')
+    if (removals.length === 1) return yield* defer(exchange, only.applied, only.state, only.remote, 'children-exist')
     const middle = removals.length >> 1
     yield* removeOrDefer(exchange, removals.slice(0, middle), stamp)
     yield* removeOrDefer(exchange, removals.slice(middle), stamp)

@@ -21,16 +21,16 @@ export function* applyUnapplied(exchange: Exchange, stamp: TransactionStamp): Tr
       const unapplied = yield* readUnapplied(other)
       waits += unapplied.size
       const updates = [...unapplied].map(([id, { remote }]) => ({ id, value: remote }))
-      if (updates.length) parts.push({ exchange: other, updates, taken: nothingApplied() })
+      if (updates.length) parts.push({ exchange: other, updates, applied: nothingApplied() })
     }
     if (waits === before) return [...all.values()]
     before = waits
     yield* applyTogether(parts, stamp)
-    for (const { taken } of all.values()) taken.contested.clear()
+    for (const { applied } of all.values()) applied.contested.clear()
     for (const part of parts) {
-      const { stored, merged, contested } = part.taken
-      const total = all.get(part.exchange.collection)?.taken ?? nothingApplied()
-      all.set(part.exchange.collection, { ...part, taken: total })
+      const { stored, merged, contested } = part.applied
+      const total = all.get(part.exchange.collection)?.applied ?? nothingApplied()
+      all.set(part.exchange.collection, { ...part, applied: total })
       total.stored += stored
       total.merged += merged
       for (const id of contested) total.contested.add(id)

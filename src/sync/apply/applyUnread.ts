@@ -18,7 +18,7 @@ import type { Applied } from './applied.js'
  * Stores rows of which we know nothing that the server does not know, as most are, without reading them; what is left has to be looked at.
  * Not where somebody else has a word with them: another server, the journal, or a parent that may come along with them.
  */
-export function* applyUnread(exchange: Exchange, left: Map<string, Update>, taken: Applied, stamp: TransactionStamp): Transaction<void> {
+export function* applyUnread(exchange: Exchange, left: Map<string, Update>, applied: Applied, stamp: TransactionStamp): Transaction<void> {
   const { log, collection, server } = exchange
   const { columns, table, parents } = collection
   const { database } = log
@@ -46,7 +46,7 @@ export function* applyUnread(exchange: Exchange, left: Map<string, Update>, take
       if (changed.every(count => count === 0)) throw new NothingChanged()
       return changed
     })
-    for (const [i, { id }] of updates.entries()) if (counts[i] && left.delete(id)) taken.stored++
+    for (const [i, { id }] of updates.entries()) if (counts[i] && left.delete(id)) applied.stored++
   } catch (error) {
     // or one of them cannot be stored: which, is found by looking
     if (!(error instanceof NothingChanged || error instanceof ValueError || error instanceof ConstraintError)) throw error

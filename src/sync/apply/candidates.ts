@@ -16,7 +16,7 @@ export interface Resolved {
 
 export interface Candidate extends Resolved {
   readonly exchange: Exchange
-  readonly taken: Applied
+  readonly applied: Applied
 }
 
 export const changeOf =
@@ -30,5 +30,6 @@ export const changeOf =
 export const isApplied = (exchange: Exchange, { state, remote, value }: Resolved) =>
   isSameRow(value, remote) && isSameRow(state.version.value, remote) && isClean(exchange, { ...state, unapplied: undefined })
 
+/** It was made there, and never heard of here. */
 export const isUnknown = ({ version, unapplied, rejection, baseVersions }: RowState) =>
   version.stamp === 0 && !unapplied && !rejection && baseVersions.length === 0

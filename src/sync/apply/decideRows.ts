@@ -7,7 +7,7 @@ import { type Held, readHeld } from '../../changes/held.js'
 import type { RowState } from '../../changes/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import type { Update, WireRow } from '../../protocol/messages.js'
-import { isClean, readRowStates, type TransactionStamp } from '../exchange.js'
+import { type Exchange, isClean, readRowStates, type TransactionStamp } from '../exchange.js'
 import { type Known, knownOf } from '../pull/undecided.js'
 import type { Part } from './applied.js'
 import { applyUnread } from './applyUnread.js'
@@ -17,68 +17,77 @@ import { deferAll } from './defer.js'
 import { isSameRow, merge } from './merge.js'
 import type { ToDefer } from './unapplied.js'
 
+/** A row that came from the server. */
+interface Received {
+  readonly state: RowState
+  /** As the server sent it; null: removed there. */
+  readonly given: WireRow | null
+  readonly held: Held | undefined
+}
+
+/** Adds what is to be stored to `rows` and `removals`; what cannot be is written into the journal. */
 export function* decideRows(
-  { exchange, updates, taken }: Part,
+  { exchange, updates, applied }: Part,
   stamp: TransactionStamp,
   rows: (Candidate & { value: WireRow })[],
   removals: Candidate[],
 ): Transaction<void> {
-  const { collection } = exchange
-  const latest = new Map<string, Update>()
-  for (const update of updates) latest.set(update.id, update)
-  yield* applyUnread(exchange, latest, taken, stamp)
+  const { log, collection, server } = exchange
+  const latest = new Map(updates.map(update => [update.id, update]))
+  yield* applyUnread(exchange, latest, applied, stamp)
   if (!latest.size) return
-  const states = yield* readRowStates(exchange, [...latest.keys()])
+  const received = yield* readReceived(exchange, [...latest.values()])
   const basesOf = yield* readCommonBases(
     exchange,
-    [...latest.values()].map(({ id, value }) => ({ state: states.get(id) as RowState, remote: value })),
+    received.map(({ state, given }) => ({ state, remote: given })),
   )
-
-  const given = [...latest.values()].flatMap(({ id, value }) => (value === null ? [] : [{ id, value }]))
-  const held = yield* readHeld(
-    exchange.log.database,
-    collection,
-    given.map(({ value }) => value),
-  )
-  const heldOf = new Map(given.map(({ id }, i) => [id, held[i] as Held]))
-
   const contested: ToDefer[] = []
   const invalid: ToDefer[] = []
-  for (const { id, value: given } of latest.values()) {
-    const state = states.get(id) as RowState
-    const base = baseOf(exchange.server, state)
-    const row = heldOf.get(id)
-    if (row?.errors.length || (row && collection.rejectKey(id) !== undefined)) {
+  for (const { state, given, held } of received) {
+    const { id } = state
+    if (held?.errors.length || (held && collection.rejectKey(id) !== undefined)) {
       invalid.push({ state, remote: given, reason: 'not-valid' })
       continue
     }
-    const remote = row ? withBase(collection, row.value, base) : null
-    // made there, and never heard of here
-    if (remote !== null && isUnknown(state)) {
-      rows.push({ exchange, taken, state, remote, value: remote })
+    const base = baseOf(server, state)
+    const remote = held ? withBase(collection, held.value, base) : null
+    if (remote !== null && (isUnknown(state) || isUnchanged(exchange, state))) {
+      rows.push({ exchange, applied, state, remote, value: remote })
       continue
     }
-    // we know nothing that the server does not know, and removed nothing that it could hang on
-    const isWhole = !collection.parents.length && !state.ignored.length
-    if (remote !== null && state.version.value !== null && isWhole && isClean(exchange, state) && !isHeld(state)) {
-      rows.push({ exchange, taken, state, remote, value: remote })
-      continue
-    }
-    const { server } = exchange
     // a server without a history id is asked from a little before: what it says once more says nothing
     if (server.serverHistory === null && !state.unapplied && base !== undefined && isSameRow(remote, base)) continue
     let known: Known = { base: basesOf(id), isShown: false }
     if (server.serverHistory === null) known = knownOf(exchange, state, known.base, remote)
     const { value, isContested } = merge(known.base, state.version.value, remote, isAutomatic(collection))
     if (isContested) {
-      if (known.base && known.isShown)
-        yield* keepBases(exchange.log.database, collection, server, [{ id, value: known.base }], yield* stamp.take())
+      if (known.base && known.isShown) yield* keepBases(log.database, collection, server, [{ id, value: known.base }], yield* stamp.take())
       contested.push({ state, remote, reason: 'contested' })
-    } else if (value !== null) rows.push({ exchange, taken, state, remote, value })
-    else removals.push({ exchange, taken, state, remote, value })
+    } else if (value !== null) rows.push({ exchange, applied, state, remote, value })
+    else removals.push({ exchange, applied, state, remote, value })
   }
-  yield* deferAll(exchange, taken, invalid)
-  yield* deferAll(exchange, taken, contested)
+  yield* deferAll(exchange, applied, invalid)
+  yield* deferAll(exchange, applied, contested)
+}
+
+/** Reads the states of rows, and how the database holds what the server sent of them. */
+function* readReceived(exchange: Exchange, updates: readonly Update[]): Transaction<Received[]> {
+  const { log, collection } = exchange
+  const states = yield* readRowStates(
+    exchange,
+    updates.map(({ id }) => id),
+  )
+  const rows = updates.map(({ value }) => value).filter(value => value !== null)
+  const held = yield* readHeld(log.database, collection, rows)
+  const heldOf = new Map(rows.map((row, i) => [row, held[i] as Held]))
+  return updates.map(({ id, value }) => ({ state: states.get(id) as RowState, given: value, held: value ? heldOf.get(value) : undefined }))
+}
+
+/** We know nothing of the row that the server does not know, and removed nothing that it could hang on. */
+function isUnchanged(exchange: Exchange, state: RowState): boolean {
+  const { collection } = exchange
+  const isWhole = !collection.parents.length && !state.ignored.length
+  return state.version.value !== null && isWhole && isClean(exchange, state) && !isHeld(state)
 }
 
 /**

@@ -13,23 +13,23 @@ import { type ToDefer, writeUnapplied } from './unapplied.js'
 const ASKED: ReadonlySet<UnappliedReason> = new Set(['contested', 'children-changed', 'parent-removed', 'cycle'])
 
 /** Law 7: what cannot be stored is in the journal before the cursor passes it. */
-export function* deferAll(exchange: Exchange, taken: Applied, rows: readonly ToDefer[]): Transaction<void> {
+export function* deferAll(exchange: Exchange, applied: Applied, rows: readonly ToDefer[]): Transaction<void> {
   yield* writeUnapplied(exchange, rows)
-  for (const { state, reason } of rows) taken[ASKED.has(reason) ? 'contested' : 'unapplied'].add(state.id)
+  for (const { state, reason } of rows) applied[ASKED.has(reason) ? 'contested' : 'unapplied'].add(state.id)
 }
 
-export const defer = (exchange: Exchange, taken: Applied, state: RowState, remote: WireRow | null, reason: UnappliedReason) =>
-  deferAll(exchange, taken, [{ state, remote, reason }])
+export const defer = (exchange: Exchange, applied: Applied, state: RowState, remote: WireRow | null, reason: UnappliedReason) =>
+  deferAll(exchange, applied, [{ state, remote, reason }])
 
 /** Takes nothing: all of it waits for rows that it seems to need. */
 export function* leaveRows(parts: readonly Part[]): Transaction<void> {
   const reason = 'parent-missing'
-  for (const { exchange, updates, taken } of parts) {
+  for (const { exchange, updates, applied } of parts) {
     const latest = new Map([...updates].map(u => [u.id, u.value]))
     const states = [...(yield* readRowStates(exchange, [...latest.keys()])).values()]
     yield* deferAll(
       exchange,
-      taken,
+      applied,
       states.map(state => ({ state, remote: latest.get(state.id) ?? null, reason })),
     )
   }
@@ -54,14 +54,14 @@ export function* deferForParents(unapplied: ReadonlyMap<Candidate, string>): Tra
   const removed = new Set<string>()
   const notes = new Map<Applied, { exchange: Exchange; rows: ToDefer[] }>()
   for (const { candidate, there, parent } of rows) {
-    const { exchange, taken, state, remote } = candidate
+    const { exchange, applied, state, remote } = candidate
     const isRemovedHere = there && parent && (removed.has(nameOf(parent)) || wasRemovedHere(there, stateOf(parent)))
     if (isRemovedHere) removed.add(nameOf({ collection: exchange.collection, id: state.id }))
-    const group = notes.get(taken) ?? { exchange, rows: [] }
-    notes.set(taken, group)
+    const group = notes.get(applied) ?? { exchange, rows: [] }
+    notes.set(applied, group)
     group.rows.push({ state, remote, reason: isRemovedHere ? 'parent-removed' : 'parent-missing' })
   }
-  for (const [taken, { exchange, rows: some }] of notes) yield* deferAll(exchange, taken, some)
+  for (const [applied, { exchange, rows: some }] of notes) yield* deferAll(exchange, applied, some)
 }
 
 function wasRemovedHere(exchange: Exchange, state: RowState): boolean {

@@ -4,6 +4,7 @@ import { isInPush } from '../../changes/agreement.js'
 import { forgetBases, forgetRejections, keepBases } from '../../changes/baseVersions.js'
 import type { ChangeLog } from '../../changes/changeLog.js'
 import type { Collection } from '../../changes/collection.js'
+import { groupBy } from '../../changes/groupBy.js'
 import { addIgnored, forgetIgnored } from '../../changes/ignored.js'
 import type { RowState } from '../../changes/rowStates.js'
 import { storeVersions } from '../../changes/store.js'
@@ -29,58 +30,20 @@ export function* restore(exchange: Exchange, state: RowState, remote: WireRow | 
 
 /** Stores decided rows together. What is the server's is no local change for it; what has something of its own to tell gets a fresh stamp (law 6). */
 export function applyDecided(exchange: Exchange, resolved: readonly Resolved[], stamp: TransactionStamp): Transaction<void> {
-  const taken = nothingApplied()
+  const applied = nothingApplied()
   return applyAllDecided(
     exchange.log,
-    resolved.map(d => ({ exchange, ...d, taken })),
+    resolved.map(d => ({ exchange, ...d, applied })),
     stamp,
   )
 }
 
 export function* applyAllDecided(log: ChangeLog, resolved: readonly Candidate[], stamp: TransactionStamp): Transaction<void> {
   const { database } = log
-  const remote = new Set<Candidate>()
-  const ours = new Set<Candidate>()
-  const groups = new Map<Exchange, Candidate[]>()
-  for (const candidate of resolved) {
-    const { exchange, remote: other, value } = candidate
-    const group = groups.get(exchange)
-    if (group) group.push(candidate)
-    else groups.set(exchange, [candidate])
-    if (!isSameRow(value, other)) ours.add(candidate)
-    else if (!isApplied(exchange, candidate)) remote.add(candidate)
-  }
-  for (const [exchange, some] of groups) {
-    const { collection, server } = exchange
-    const applied = some.filter(c => c.state.baseVersions.length && isSameRow(c.value, c.remote) && isApplied(exchange, c))
-    yield* forgetBases(
-      database,
-      collection,
-      server,
-      applied.map(c => c.state),
-    )
-    // what the server has said of a property, it has a column for
-    const known = some.map(({ state: { id, ignored }, remote: row }) => ({
-      id,
-      properties: ignored.filter(p => !row || Object.hasOwn(row, p)),
-    }))
-    yield* forgetIgnored(database, server.id, known)
-    yield* addIgnored(
-      database,
-      server.id,
-      some.map(candidate => ({ id: candidate.state.id, properties: unknownThere(collection, candidate) })),
-    )
-    yield* forgetUnapplied(
-      exchange,
-      some.filter(c => c.state.unapplied).map(c => c.state.id),
-    )
-    yield* forgetRejections(
-      database,
-      collection,
-      server,
-      some.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : [])),
-    )
-  }
+  const groups = groupBy(resolved, candidate => candidate.exchange)
+  for (const [exchange, some] of groups) yield* forgetWhatWasKnown(exchange, some)
+  const ours = new Set(resolved.filter(c => !isSameRow(c.value, c.remote)))
+  const remote = new Set(resolved.filter(c => !ours.has(c) && !isApplied(c.exchange, c)))
   if (!remote.size && !ours.size) return
   const agreed = yield* stamp.take()
   const fresh = ours.size ? yield* database.tick() : agreed
@@ -95,6 +58,31 @@ export function* applyAllDecided(log: ChangeLog, resolved: readonly Candidate[],
     const unheld = changed.filter(isUnheld).map(c => c.state)
     yield* forgetBases(database, exchange.collection, exchange.server, unheld)
   }
+}
+
+/** What was known of rows about which it is decided now. */
+function* forgetWhatWasKnown(exchange: Exchange, some: readonly Candidate[]): Transaction<void> {
+  const { log, collection, server } = exchange
+  const { database } = log
+  const applied = some.filter(c => c.state.baseVersions.length && isSameRow(c.value, c.remote) && isApplied(exchange, c))
+  yield* forgetBases(
+    database,
+    collection,
+    server,
+    applied.map(c => c.state),
+  )
+  // what the server has said of a property, it has a column for
+  const known = some.map(({ state: { id, ignored }, remote }) => ({
+    id,
+    properties: ignored.filter(p => !remote || Object.hasOwn(remote, p)),
+  }))
+  yield* forgetIgnored(database, server.id, known)
+  const unknown = some.map(candidate => ({ id: candidate.state.id, properties: unknownThere(collection, candidate) }))
+  yield* addIgnored(database, server.id, unknown)
+  const deferred = some.filter(c => c.state.unapplied).map(c => c.state.id)
+  yield* forgetUnapplied(exchange, deferred)
+  const rejections = some.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : []))
+  yield* forgetRejections(database, collection, server, rejections)
 }
 
 /** The tables here cannot hold what the server has: no base version can be made of it. */

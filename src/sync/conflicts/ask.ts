@@ -4,6 +4,7 @@ import type { Collection } from '../../changes/collection.js'
 import { holdOne } from '../../changes/held.js'
 import { ConflictHandlerError, ValueError } from '../../errors.js'
 import { type Session, transaction } from '../session.js'
+import { deadline, orAbort } from '../waiting.js'
 import type { Contested } from './contested.js'
 import type { Decision } from './decisions.js'
 import type { Conflict, ConflictHandler, ConflictUpdate } from './handlers.js'
@@ -53,44 +54,31 @@ async function hold(session: Session, collection: Collection, resolved: readonly
   })
 }
 
-function answered(
+/** Throws ConflictHandlerError where it takes longer than so many milliseconds. */
+async function answered(
   handler: ConflictHandler,
   conflicts: Conflict[],
   updates: ConflictUpdate[],
   timeout: number | undefined,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  return new Promise<void>((resolve, reject) => {
-    const abort = () => reject(signal?.reason)
-    signal?.addEventListener('abort', abort, { once: true })
-    const timer =
-      timeout === undefined
-        ? undefined
-        : setTimeout(
-            () =>
-              reject(
-                new ConflictHandlerError(
-                  `The conflict handler gave no answer in ${timeout} ms. The conflicts wait, and the next sync brings them again.`,
-                ),
-              ),
-            timeout,
-          )
-    const end = (applyDecision: () => void) => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', abort)
-      applyDecision()
-    }
-    try {
-      const result = handler(conflicts, updates, () => end(resolve))
-      if (isPromise(result))
-        result.then(
-          () => end(resolve),
-          error => end(() => reject(error)),
-        )
-      else if (handler.length < 3) end(resolve)
-    } catch (error) {
-      end(() => reject(error))
-    }
+  const answer = call(handler, conflicts, updates)
+  if (timeout === undefined) return orAbort(answer, signal)
+  const message = `The conflict handler gave no answer in ${timeout} ms. The conflicts wait, and the next sync brings them again.`
+  const limit = deadline(timeout, () => new ConflictHandlerError(message), signal)
+  try {
+    await orAbort(answer, limit.signal)
+  } finally {
+    limit.stop()
+  }
+}
+
+/** Resolves when the handler calls back, or as the promise that it returns; at once where it does neither. */
+function call(handler: ConflictHandler, conflicts: Conflict[], updates: ConflictUpdate[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const result = handler(conflicts, updates, resolve)
+    if (isPromise(result)) result.then(() => resolve(), reject)
+    else if (handler.length < 3) resolve()
   })
 }
 

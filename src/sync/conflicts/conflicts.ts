@@ -16,18 +16,15 @@ export async function resolveConflicts(session: Session): Promise<void> {
     const [any] = exchanges
     if (!any || exchanges.some(({ server }) => server.pulling)) return [] // half a pull is half the picture
     const parts = yield* applyUnapplied(any, new TransactionStamp(any))
-    const found: { collection: Collection; taken: Applied; contested: Contested[] }[] = []
-    for (const { exchange, taken } of parts) {
+    const found: { collection: Collection; applied: Applied; contested: Contested[] }[] = []
+    for (const { exchange, applied } of parts) {
       const isOurs = exchanges.some(each => each.collection === exchange.collection)
-      const contested = isOurs ? yield* describeContested(exchange, taken.contested) : []
-      found.push({ collection: exchange.collection, taken, contested })
+      const contested = isOurs ? yield* describeContested(exchange, applied.contested) : []
+      found.push({ collection: exchange.collection, applied, contested })
     }
     return found
   })
-  for (const { collection, taken } of found) {
-    report.of(collection).pulled += taken.stored
-    report.of(collection).merged += taken.merged
-  }
+  for (const { collection, applied } of found) report.add(collection, applied)
   for (const { collection, contested } of found) {
     const handler = members.find(m => m.collection === collection)?.handler
     if (contested.length && handler) await resolveWith(session, collection, handler, contested)

@@ -54,12 +54,12 @@ export function* applyDecisions(
   try {
     yield* savepoint(function* () {
       const ready: Decision[] = []
-      const taken = new Map<string, Resolved>()
+      const toStore = new Map<string, Resolved>()
       for (const decision of resolved) {
         const parents = yield* prepareDecision(exchange, decision, url, stamp)
         if (!parents) continue
         ready.push(decision)
-        for (const parent of parents) taken.set(nameOf(exchange, parent), parent)
+        for (const parent of parents) toStore.set(nameOf(exchange, parent), parent)
       }
       // what one of them took along may be another
       const states = yield* readRowStates(
@@ -69,9 +69,9 @@ export function* applyDecisions(
       const stored = ready.filter(d => isStillContested(states.get(d.contested.id) as RowState, d.contested))
       for (const { contested, value } of stored) {
         const resolved = { state: states.get(contested.id) as RowState, remote: contested.remote, value }
-        taken.set(nameOf(exchange, resolved), resolved)
+        toStore.set(nameOf(exchange, resolved), resolved)
       }
-      yield* applyDecided(exchange, [...taken.values()], stamp)
+      yield* applyDecided(exchange, [...toStore.values()], stamp)
       for (const { contested, value } of stored) {
         const { id, base, local, remote } = contested
         yield* writeResolution(exchange, url, { id, base, local, remote, decision: value })

@@ -26,8 +26,8 @@ function isPending(server: ServerState, state: RowState): boolean {
   )
 }
 
-/** Reads what is pending, in the order of changes, until `take` gives false. Pages begin with a row and grow: a row may be megabytes. */
-export function* readPending(exchange: Exchange, take: (state: RowState) => boolean): Transaction<void> {
+/** Reads what is pending, in the order of changes, until `visit` gives false. Pages begin with a row and grow: a row may be megabytes. */
+export function* readPending(exchange: Exchange, visit: (state: RowState) => boolean): Transaction<void> {
   const { log, collection, server } = exchange
   const size = new TransactionSize({ rows: 1, largest: 1_000 })
   for (let above = server.pushedTo; ; ) {
@@ -35,23 +35,23 @@ export function* readPending(exchange: Exchange, take: (state: RowState) => bool
     const changes = yield* readChanges(log.database, collection, { above, limit, removalsAbove: -1, localChangesFor: server.id })
     const versions = new Map(changes.map(c => [c.id, c]))
     const states = yield* readStates(log.database, collection, server, [...versions.keys()], versions)
-    for (const state of states.values()) if (isPending(server, state) && !take(state)) return
+    for (const state of states.values()) if (isPending(server, state) && !visit(state)) return
     const last = changes.at(-1)
     if (!last || changes.length < limit) break
     above = { stamp: last.stamp, id: last.id }
     size.took(changes.length, performance.now() - start)
   }
-  yield* readIgnoredRows(exchange, take)
+  yield* readIgnoredRows(exchange, visit)
 }
 
 /** Reads rows of which nothing is pending but values that the server has ignored. */
-function* readIgnoredRows(exchange: Exchange, take: (state: RowState) => boolean): Transaction<void> {
+function* readIgnoredRows(exchange: Exchange, visit: (state: RowState) => boolean): Transaction<void> {
   const { server, log, collection } = exchange
   const properties = yield* readIgnoredProperties(collection, log.database, server.id)
   for (let above = '', limit = 1; properties.length; limit = Math.min(limit * 4, 256)) {
     const ids = yield* readIgnoredIds(server.id, properties, above, limit)
     for (const state of (yield* readRowStates(exchange, ids)).values())
-      if (state.version.value !== null && !isHeld(state) && isAgreed(server, state, state.version.stamp) && !take(state)) return
+      if (state.version.value !== null && !isHeld(state) && isAgreed(server, state, state.version.stamp) && !visit(state)) return
     if (ids.length < limit) return
     above = ids.at(-1) as string
   }

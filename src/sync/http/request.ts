@@ -1,9 +1,10 @@
 // One request until its whole answer is there: time-outs, aborts, tokens, retries.
 
 import { AnswerTooLargeError, NetworkError, RequestTimeoutError, TransportError } from '../../errors.js'
+import { deadline, orAbort, wait } from '../waiting.js'
 import { readBody } from './body.js'
 import { errorOf, nameOf, type Reply } from './reply.js'
-import { isRetried, orAbort, pauseBefore, startTimer, wait } from './retry.js'
+import { isRetried, pauseBefore } from './retry.js'
 
 export type HeadersValue = Headers | Record<string, string> | [string, string][]
 
@@ -87,24 +88,18 @@ export function createAsk(options: TransportOptions): Ask {
     const { url } = question
     const details = { url, isDefinite: question.method === 'GET' }
     const start = performance.now()
-    const controller = new AbortController()
-    const abort = () => controller.abort(signal?.reason)
-    signal?.addEventListener('abort', abort)
-    const stopTimer = startTimer(timeout, () => {
-      const message = `${nameOf(url)} has not answered completely within ${timeout / 1000} seconds. All local changes are safe, sync again later.`
-      controller.abort(new RequestTimeoutError(message, details))
-    })
+    const message = `${nameOf(url)} has not answered completely within ${timeout / 1000} seconds. All local changes are safe, sync again later.`
+    const limit = deadline(timeout, () => new RequestTimeoutError(message, details), signal)
     try {
-      const reply = await orAbort(fetchWhole(question, headers, isFirst, controller.signal), controller.signal)
+      const reply = await orAbort(fetchWhole(question, headers, isFirst, limit.signal), limit.signal)
       return { ...reply, isNearLimit: performance.now() - start > timeout / 4 || reply.bytes > largestAnswer / 4 }
     } catch (cause) {
-      if (controller.signal.aborted) throw controller.signal.reason
+      if (limit.signal.aborted) throw limit.signal.reason
       if (cause instanceof AnswerTooLargeError) throw cause
       const message = `${nameOf(url)} could not be reached, or the connection broke: ${reasonOf(cause)}. All local changes are safe, sync again later.`
       throw new NetworkError(message, { ...details, cause })
     } finally {
-      stopTimer()
-      signal?.removeEventListener('abort', abort)
+      limit.stop()
     }
   }
 

@@ -1,7 +1,6 @@
-// When to ask again, and how to wait without being deaf to an abort.
+// When to ask again.
 
 const FIRST_WAIT = 300
-const LONGEST_TIMER = 2 ** 31 - 1
 const RETRIED = new Set([408, 425, 429, 500, 502, 503, 504])
 
 export const isRetried = (status: number): boolean => RETRIED.has(status)
@@ -24,33 +23,4 @@ export function readRetryAfter(headers: Headers): number | undefined {
 function httpDate(text: string): number | undefined {
   const date = / GMT$/.test(text) ? Date.parse(text) : Number.NaN
   return Number.isNaN(date) ? undefined : date
-}
-
-export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    const done = () => {
-      cancel()
-      signal?.removeEventListener('abort', done)
-      resolve()
-    }
-    const cancel = startTimer(milliseconds, done)
-    signal?.addEventListener('abort', done)
-  })
-}
-
-/** Like setTimeout, which fires at once where the time is longer than it can count; returns the way to stop it. */
-export function startTimer(milliseconds: number, run: () => void): () => void {
-  const timer = setTimeout(run, Math.min(milliseconds, LONGEST_TIMER))
-  return () => clearTimeout(timer)
-}
-
-/** Settles as the work does, or rejects with the signal's reason as soon as it is aborted, whatever the work makes of it. */
-export function orAbort<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
-  if (!signal) return work
-  return new Promise<T>((resolve, reject) => {
-    const abort = () => reject(signal.reason)
-    if (signal.aborted) abort()
-    else signal.addEventListener('abort', abort)
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
 }

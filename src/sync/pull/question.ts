@@ -2,9 +2,7 @@
 
 import type { Collection } from '../../changes/collection.js'
 import { cursorOf, type ServerState } from '../../changes/serverState.js'
-import { InvalidAnswerError } from '../../errors.js'
 import type { FeedQuery } from '../../protocol/messages.js'
-import { nameOf } from '../http/reply.js'
 import { type Answer, isOfFeed, unmark } from '../http/wire.js'
 import type { Session } from '../session.js'
 
@@ -62,28 +60,6 @@ export const isSameQuestion = (x: FeedQuery, y: FeedQuery) =>
   x.collection === y.collection &&
   x.min === y.min &&
   x.collections.join() === y.collections.join()
-
-// A server whose clock went back has stamps below what was read, and no pull would ever show them.
-export function checkAnswer(
-  { wire, maxRounds }: Session,
-  { since }: FeedQuery,
-  { now, reset, next }: Answer,
-  turned: ReadonlySet<string>,
-  resets: number,
-): void {
-  const reject = (what: string): never => {
-    const url = nameOf(wire.url)
-    throw new InvalidAnswerError(`${url} ${what} All local changes are safe.`, '', { url, isDefinite: true })
-  }
-  if (now < since && !reset)
-    reject(
-      `says that its time is ${now}, and was read up to ${since} before: was its clock set back, or an older database put in its place? ` +
-        'Nothing was stored. To begin anew with it, call journal(…).forget(url) and sync again.',
-    )
-  // or it would be asked without end
-  if (next !== undefined && turned.has(next)) reject('gave a page a `next` that it had given before: its pages would never end.')
-  if (resets > maxRounds) reject(`was reset ${resets} times while it was read.`)
-}
 
 /** What will be asked when the page is stored; undefined where there is no more, or where a reset changes everything first. */
 export function nextQuestion(

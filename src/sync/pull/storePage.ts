@@ -7,119 +7,154 @@ import type { FeedQuery } from '../../protocol/messages.js'
 import type { Part } from '../apply/applied.js'
 import { applyTogether } from '../apply/apply.js'
 import { leaveRows } from '../apply/defer.js'
-import type { Answer, Pulled } from '../http/wire.js'
+import type { Answer } from '../http/wire.js'
 import { freeRejected } from '../push/rejections.js'
 import { type Exchanges, type Session, type TransactionSize, transaction } from '../session.js'
 import { type SyncStatus, statusOf } from '../status.js'
 import { beginAnswer, completeAnswer, turnPage } from './answer.js'
-import { FIRST_PAGE } from './pull.js'
+import { FIRST_PAGE } from './pageReader.js'
 import { cursorsOf } from './question.js'
-import { NOTHING_SWEPT, type Swept, sweep } from './sweep.js'
-import { type Apply, inOrder, storeUpdates } from './updates.js'
+import { NOTHING_SWEPT, sweep } from './sweep.js'
+import { type Apply, type Change, inOrder, storeUpdates } from './updates.js'
 
-const MOVED = Symbol('moved')
+export interface Page {
+  readonly asked: readonly ServerState[]
+  readonly question: FeedQuery
+  readonly answer: Answer
+  readonly etag: string | null
+  /** Updates in the page after this one, at most. */
+  readonly limit: number
+}
 
-const OUTDATED = { complete: false, cursor: undefined, status: undefined }
-
-interface Stored {
+export interface Stored {
   /** There is no further page. */
   readonly complete: boolean
-  /** Where the cursors stand now; undefined where somebody else moved them. */
+  /** Where the cursors are now; undefined where another sync of this database has moved them. */
   readonly cursor: string | undefined
-  /** How things stand after the last step of an answer. */
+  /** The sync status after the last transaction of an answer. */
   readonly status: SyncStatus | undefined
 }
 
-/** Stores a page in as many transactions as it needs. An answer counts only if nothing moved since the question (law 3). */
-export async function storePage(
-  session: Session,
-  asked: readonly ServerState[],
-  question: FeedQuery,
-  { answer, etag }: Pulled & { readonly answer: Answer },
-  size: TransactionSize,
-  limit: number,
-): Promise<Stored> {
-  const { log, report, pageSize } = session
-  let cursor = cursorsOf(asked)
-  let status: SyncStatus | undefined
-  async function guarded<T>(body: (exchanges: Exchanges, others: Exchanges) => Transaction<T>): Promise<T | typeof MOVED> {
-    const outcome = await transaction(session, function* (all) {
-      const exchanges = all.filter(({ server }) => asked.some(({ id }) => id === server.id))
-      const servers = exchanges.map(exchange => exchange.server)
-      if (cursorsOf(servers) !== cursor) return MOVED
-      const result = yield* body(
-        exchanges,
-        all.filter(exchange => !exchanges.includes(exchange)),
-      )
-      for (const server of servers) server.reads++
-      yield* writeServers(log.database, servers)
-      // a look of its own would cost as much again
-      const end = all.some(({ server }) => server.pulling) ? undefined : yield* statusOf(all)
-      return { result, cursor: cursorsOf(servers), end }
-    })
-    if (outcome === MOVED) return MOVED
-    cursor = outcome.cursor
-    status = outcome.end
+/** Another sync of this database has moved the cursors since the question. */
+class Moved extends Error {}
+
+/** An answer counts only if nothing moved since the question (ARCHITECTURE.md, law 3). */
+export async function storePage(session: Session, page: Page, size: TransactionSize): Promise<Stored> {
+  try {
+    return await new PageStore(session, page, size).store()
+  } catch (error) {
+    if (error instanceof Moved) return { complete: false, cursor: undefined, status: undefined }
+    throw error
+  }
+}
+
+class PageStore {
+  #cursor: string
+  #status: SyncStatus | undefined
+  #begins: boolean
+  #sweeps = false
+  /** When the body of the last transaction began: what went before it is others' time. */
+  #start = 0
+
+  constructor(
+    private readonly session: Session,
+    private readonly page: Page,
+    private readonly size: TransactionSize,
+  ) {
+    this.#cursor = cursorsOf(page.asked)
+    this.#begins = page.answer.reset !== undefined || page.question.after === undefined
+  }
+
+  async store(): Promise<Stored> {
+    await this.#storeChanges()
+    const complete = this.page.answer.next === undefined
+    if (complete && this.#sweeps) await this.#sweep()
+    return { complete, cursor: this.#cursor, status: this.#status }
+  }
+
+  async #storeChanges(): Promise<void> {
+    const { session, page, size } = this
+    const changes = inOrder(session, page.asked, page.answer.changes)
+    let done = 0
+    do {
+      const some = changes.slice(done, done + size.rows)
+      const parts = await this.#storeOrShrink(some, done + some.length === changes.length)
+      if (!parts) continue
+      for (const { exchange, applied } of parts) session.report.add(exchange.collection, applied)
+      size.took(some.length, performance.now() - this.#start)
+      done += some.length
+      this.#begins = false
+    } while (done < changes.length)
+  }
+
+  /** Undefined where fewer rows have to be tried. */
+  async #storeOrShrink(some: readonly Change[], isLast: boolean): Promise<readonly Part[] | undefined> {
+    const store = (apply: Apply) => this.#guarded((exchanges, others) => this.#storeSome(exchanges, others, some, isLast, apply))
+    try {
+      return await store(applyTogether)
+    } catch (error) {
+      // a constraint that the database checks in the end: the row that breaks it is deferred, and the others go on
+      if (!(error instanceof ConstraintError)) throw error
+      this.size.shrinkTo(some.length >> 1)
+      return some.length > 1 ? undefined : await store(leaveRows)
+    }
+  }
+
+  *#storeSome(exchanges: Exchanges, others: Exchanges, some: readonly Change[], isLast: boolean, apply: Apply): Transaction<Part[]> {
+    const { session, page } = this
+    const { answer, etag, limit } = page
+    if (this.#begins) yield* beginAnswer(session, exchanges, others, answer)
+    const parts = yield* storeUpdates(exchanges, some, apply)
+    if (some.length) yield* freeRejected(exchanges)
+    if (!isLast) return parts
+    this.#sweeps = exchanges.some(({ server }) => server.sweeping)
+    for (const { server } of exchanges)
+      if (server.pageSize !== null) server.pageSize = limit < Math.min(FIRST_PAGE, session.pageSize) ? limit : null
+    if (answer.next !== undefined) turnPage(session, exchanges, answer, answer.next)
+    else if (!this.#sweeps) yield* completeAnswer(exchanges, answer, etag)
+    return parts
+  }
+
+  /** The cursors move with the last transaction. */
+  async #sweep(): Promise<void> {
+    const { session, page, size } = this
+    for (const { id } of page.asked) {
+      for (let after: string | undefined = ''; after !== undefined; ) {
+        const from: string = after
+        const swept = await this.#guarded(function* (exchanges) {
+          const exchange = exchanges.find(({ server }) => server.id === id)
+          return exchange?.server.sweeping ? yield* sweep(exchange, from, size.rows) : NOTHING_SWEPT
+        })
+        if (swept.collection) session.report.of(swept.collection).pulled += swept.stored
+        after = swept.after
+      }
+    }
+    await this.#guarded(exchanges => completeAnswer(exchanges, page.answer, page.etag))
+  }
+
+  /** Runs a transaction where the cursors are as they were after the last one. Throws Moved. */
+  async #guarded<T>(body: (exchanges: Exchanges, others: Exchanges) => Transaction<T>): Promise<T> {
+    const outcome = await transaction(this.session, all => this.#guard(all, body))
+    if (!outcome) throw new Moved()
+    this.#cursor = outcome.cursor
+    this.#status = outcome.status
     return outcome.result
   }
-  const changes = inOrder(session, asked, answer.changes)
-  const { next } = answer
-  let begins = answer.reset !== undefined || question.after === undefined
-  let done = 0
-  let sweeps = false
-  do {
-    const some = changes.slice(done, done + size.rows)
-    let start = 0
-    const store = (take: Apply) =>
-      guarded(function* (exchanges, others) {
-        start = performance.now() // what went before it is others' time
-        if (begins) yield* beginAnswer(session, exchanges, others, answer)
-        const parts = yield* storeUpdates(exchanges, some, take)
-        if (some.length) yield* freeRejected(exchanges)
-        if (done + some.length < changes.length) return parts
-        sweeps = exchanges.some(({ server }) => server.sweeping)
-        for (const { server } of exchanges)
-          if (server.pageSize !== null) server.pageSize = limit < Math.min(FIRST_PAGE, pageSize) ? limit : null
-        if (next !== undefined) turnPage(session, exchanges, answer, next)
-        else if (!sweeps) yield* completeAnswer(exchanges, answer, etag)
-        return parts
-      })
-    let parts: readonly Part[] | typeof MOVED
-    try {
-      parts = await store(applyTogether)
-    } catch (error) {
-      // A constraint that the database looks at in the end: who breaks it waits, and the others go on.
-      if (!(error instanceof ConstraintError)) throw error
-      size.shrinkTo(some.length >> 1)
-      if (some.length > 1) continue
-      parts = await store(leaveRows)
-    }
-    if (parts === MOVED) return OUTDATED
-    for (const { exchange, taken } of parts) {
-      const figures = report.of(exchange.collection)
-      figures.pulled += taken.stored
-      figures.merged += taken.merged
-    }
-    size.took(some.length, performance.now() - start)
-    done += some.length
-    begins = false
-  } while (done < changes.length)
-  if (next !== undefined) return { complete: false, cursor, status }
-  if (!sweeps) return { complete: true, cursor, status }
 
-  // A full answer sweeps, where anything was agreed before it; the cursors move with the last step.
-  for (const { id } of asked) {
-    let after: string | undefined = ''
-    while (after !== undefined) {
-      const from: string = after
-      const swept: Swept | typeof MOVED = await guarded(function* (exchanges) {
-        const exchange = exchanges.find(({ server }) => server.id === id)
-        return exchange?.server.sweeping ? yield* sweep(exchange, from, size.rows) : NOTHING_SWEPT
-      })
-      if (swept === MOVED) return OUTDATED
-      if (swept.collection) report.of(swept.collection).pulled += swept.stored
-      after = swept.after
-    }
+  *#guard<T>(
+    all: Exchanges,
+    body: (exchanges: Exchanges, others: Exchanges) => Transaction<T>,
+  ): Transaction<{ result: T; cursor: string; status: SyncStatus | undefined } | undefined> {
+    const exchanges = all.filter(({ server }) => this.page.asked.some(({ id }) => id === server.id))
+    const servers = exchanges.map(exchange => exchange.server)
+    if (cursorsOf(servers) !== this.#cursor) return
+    this.#start = performance.now()
+    const others = all.filter(exchange => !exchanges.includes(exchange))
+    const result = yield* body(exchanges, others)
+    for (const server of servers) server.reads++
+    yield* writeServers(this.session.log.database, servers)
+    // to read it in a transaction of its own would cost as much again
+    const status = all.some(({ server }) => server.pulling) ? undefined : yield* statusOf(all)
+    return { result, cursor: cursorsOf(servers), status }
   }
-  return (await guarded(exchanges => completeAnswer(exchanges, answer, etag))) === MOVED ? OUTDATED : { complete: true, cursor, status }
 }

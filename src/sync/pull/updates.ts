@@ -11,12 +11,12 @@ import { TransactionStamp } from '../exchange.js'
 import type { Exchanges, Session } from '../session.js'
 import { noteSeen } from './sweep.js'
 
-interface Change {
+export interface Change {
   readonly collection: Collection
   readonly update: Update
 }
 
-/** How rows are taken. */
+/** How rows are applied. */
 export type Apply = (parts: readonly Part[], stamp: TransactionStamp) => Transaction<void>
 
 /**
@@ -32,22 +32,22 @@ export function inOrder({ members }: Session, asked: readonly ServerState[], gro
 }
 
 /** Stores updates, with the stamp of one transaction. Gives what became of them, by collection. */
-export function* storeUpdates(exchanges: Exchanges, changes: readonly Change[], take: Apply): Transaction<Part[]> {
+export function* storeUpdates(exchanges: Exchanges, changes: readonly Change[], apply: Apply): Transaction<Part[]> {
   const [any] = exchanges
   if (!any || !changes.length) return []
   const stamp = new TransactionStamp(any)
   const parts = exchanges.flatMap((exchange): Part[] => {
     const updates = changes.filter(c => c.collection === exchange.collection).map(c => c.update)
-    return updates.length ? [{ exchange, updates, taken: nothingApplied() }] : []
+    return updates.length ? [{ exchange, updates, applied: nothingApplied() }] : []
   })
   const left: Part[] = []
   for (const part of parts) {
     const { server } = part.exchange
-    const isFirst = server.serverDate === 0 && !server.sweeping && take === applyTogether
-    if (isFirst && (yield* applyUnknown(part.exchange, part.updates, stamp))) part.taken.stored += part.updates.length
+    const isFirst = server.serverDate === 0 && !server.sweeping && apply === applyTogether
+    if (isFirst && (yield* applyUnknown(part.exchange, part.updates, stamp))) part.applied.stored += part.updates.length
     else left.push(part)
   }
-  yield* take(left, stamp)
+  yield* apply(left, stamp)
   for (const { exchange, updates } of parts) yield* noteSeen(exchange, updates)
   return parts
 }
