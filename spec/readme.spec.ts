@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { createRequire } from 'node:module'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type Options, transformSync } from '@swc/core'
 import Koa from 'koa'
@@ -14,7 +14,8 @@ import { DataSource } from 'typeorm'
 import * as client from 'typeorm-sync'
 import { journal, SyncError, syncAll, withSync } from 'typeorm-sync'
 import * as server from 'typeorm-sync/server-koa'
-import { type Page, pageNamed, pages, root, type Snippet, snippets } from './support/readme.js'
+import { deadLinks, filesNamedIn } from './support/markdown.js'
+import { pageNamed, pages, root, type Snippet, snippets } from './support/readme.js'
 
 let folder: string
 let port: number
@@ -433,36 +434,6 @@ test('every page of docs/ is among those whose snippets run, and README.md leads
   expect(names.filter(name => !text.includes(`](${name})`))).toEqual([])
 })
 
-const withoutCode = (text: string) =>
-  text.replaceAll(/^```[\s\S]*?^```/gm, '').replaceAll(/`[^`\n]*`/g, code => code.replaceAll(/[[\]()]/g, ''))
-
-/** As GitHub names the headings of a page. */
-function anchorsOf(text: string): Set<string> {
-  const anchors = new Set<string>()
-  for (const [, title] of text.replaceAll(/^```[\s\S]*?^```/gm, '').matchAll(/^#+ (.*)$/gm)) {
-    const anchor = title!
-      .toLowerCase()
-      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
-      .replaceAll(' ', '-')
-    let name = anchor
-    for (let i = 1; anchors.has(name); i++) name = `${anchor}-${i}`
-    anchors.add(name)
-  }
-  return anchors
-}
-
-/** The relative links of a page that lead nowhere. */
-function deadLinks({ name, text }: Page): string[] {
-  const links = [...withoutCode(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!)
-  return links.filter(link => {
-    if (/^(https?|mailto):/.test(link)) return false
-    const [path, anchor] = link.split('#') as [string, string | undefined]
-    const target = path ? join(dirname(name), path) : name
-    if (path && !existsSync(join(root, target))) return true
-    return anchor !== undefined && !(target.endsWith('.md') && anchorsOf(path ? pageNamed(target).text : text).has(anchor))
-  })
-}
-
 test.each([...pages, ...['CONTRIBUTING.md', 'CHANGELOG.md', 'bench/README.md'].map(pageNamed)])(
   'every link of $name leads somewhere',
   page => {
@@ -470,14 +441,9 @@ test.each([...pages, ...['CONTRIBUTING.md', 'CHANGELOG.md', 'bench/README.md'].m
   },
 )
 
-/** `src/a.ts, b.ts` names two files of one folder. */
-const FILES = /(?<![\w/.-])((?:src|server-koa|spec|examples|bench)\/(?:[\w-]+\/)*)((?:[\w-]+\.)+(?:ts|js|mjs)(?:, (?:[\w-]+\.)+ts)*)\b/g
-
 test('every file of ours that a page names is there', () => {
   const texts = [...pages, pageNamed('CONTRIBUTING.md'), pageNamed('bench/README.md')].map(({ text }) => text)
-  const named = texts.flatMap(text =>
-    [...text.matchAll(FILES)].flatMap(([, folder, files]) => files!.split(', ').map(file => `${folder}${file}`)),
-  )
+  const named = texts.flatMap(filesNamedIn)
   expect(new Set(named).size).toBeGreaterThan(40)
   expect(named.filter(path => !existsSync(join(root, path)))).toEqual([])
 })
