@@ -100,7 +100,7 @@ async function main(): Promise<void> {
 
   curl '${server.url}/taskChanges?since=0'
 
-or tell it something:
+or push something to it:
 
   curl -H 'Content-Type: application/json' -d '[{"id": "${randomUUID()}", "name": "Buy milk"}]' '${server.url}/taskChanges'
 `)

@@ -64,9 +64,9 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
     )
   }
 
-  async function showUntold(device: DataSource): Promise<void> {
+  async function showUnpushed(device: DataSource): Promise<void> {
     const unpushed = [...(await journal(device.getRepository(Project)).pending()), ...(await journal(tasks(device)).pending())]
-    print(`   The server has not been told of ${count(unpushed.length, 'row')} of ${nameOf(device)}'s.`)
+    print(`   ${nameOf(device)} has ${count(unpushed.length, 'unpushed row')}.`)
   }
 
   print(paint('bold', 'typeorm-sync: two devices and a server'))
@@ -85,7 +85,7 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   const train = await tasks(alice).save({ name: 'Book a train', project: weekend })
   const plants = await tasks(alice).save({ name: 'Water the plants' })
   await show(alice)
-  await showUntold(alice)
+  await showUnpushed(alice)
 
   chapter(print, 2, 'Alice syncs, then Bob does')
   await sync(alice)
@@ -102,14 +102,14 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   await show(alice)
   await show(bob)
 
-  chapter(print, 4, 'Both sync, Bob without a conflict handler: what merges is merged, what is contested waits')
+  chapter(print, 4, 'Both sync, Bob without a conflict handler: what merges is merged, the rest is in conflict')
   await sync(alice)
   await sync(bob)
   await show(bob)
   for (const { reason, local, remote } of await journal(tasks(bob)).conflicts())
     print(paint('yellow', `   ${reason}: here ${taskText(local)}, on the server ${taskText(remote)}`))
 
-  chapter(print, 5, 'Bob syncs with a handler: he takes both names, and an edit rather than a removal')
+  chapter(print, 5, 'Bob syncs with a conflict handler: it keeps both names, and an edit rather than a removal')
   await sync(
     bob,
     resolveEach<Task>(({ local, remote, base, properties }) => {
@@ -129,12 +129,12 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   await failingSync(alice)
   alice = await open('Alice') // the old one is not closed, and nothing of it is used any more: what is not in the file is gone
   print(`   Alice's app starts again from ${relative('.', fileOf('Alice'))}.`)
-  await showUntold(alice)
+  await showUnpushed(alice)
   server = await start(Number(new URL(url).port))
   print('   The server is back.')
   await sync(alice)
 
-  chapter(print, 7, 'An answer is lost: the server has stored what Bob told, and Bob does not know')
+  chapter(print, 7, 'An answer is lost: the server has stored what Bob pushed, and Bob does not know')
   await sync(bob)
   await tasks(bob).save({ name: 'Feed the cat' })
   losesAnswers = true
@@ -142,7 +142,7 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   losesAnswers = false
   print('   Bob syncs again. Before anything else he asks under the same key what became of that push.')
   await sync(bob)
-  await showUntold(bob)
+  await showUnpushed(bob)
   await sync(alice)
 
   async function failingSync(device: DataSource): Promise<void> {
@@ -154,7 +154,7 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
       print(paint('red', `   ${error.name}, code '${error.code}':`))
       paragraph(print, error.message, '      ')
     }
-    await showUntold(device)
+    await showUnpushed(device)
   }
 
   // ---------------------------------------------------------------- the end

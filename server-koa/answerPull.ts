@@ -20,7 +20,7 @@ export interface PullLimits {
   readonly maxPageSize: number
   /** Bytes of values that are read at a time, and that a client gets that asks for pages; a row that is larger comes alone. */
   readonly pageBytes: number
-  /** Milliseconds after which a client that takes nothing of its answer is left. */
+  /** Milliseconds after which the connection of a client that reads nothing of its answer is closed. */
   readonly requestTimeout: number
 }
 
@@ -76,10 +76,10 @@ export function sayWhetherNew(ctx: Context, page: unknown, etag: string): boolea
   return ctx.method !== 'HEAD'
 }
 
-/** Sends an answer while it is written; a client that takes nothing of it is left. */
+/** Sends an answer while it is written; the connection of a client that reads nothing of it is closed. */
 export function sendStream(ctx: Context, stream: Readable, { requestTimeout }: Pick<PullLimits, 'requestTimeout'>): void {
   stream.once('error', error => {
-    // a middleware that compresses stands between the two, and passes on neither this end nor the other
+    // a middleware that compresses is between the two, and passes on neither this end nor the other
     if (ctx.body !== stream) report(ctx, error)
     breakOff(ctx)
   })

@@ -44,7 +44,7 @@ export async function answerPush(ctx: Context, log: ChangeLog, collection: Colle
   })
 }
 
-/** How an answer tells what was not stored. */
+/** How an answer writes what was not stored. */
 export interface Words {
   rejection(rejection: Rejected): Rejection
   contested(contested: readonly Contested[]): object
@@ -85,7 +85,7 @@ export function readRows(collection: Collection, json: unknown, isRounded: boole
   }
 }
 
-// A client may know us behind a prefix that a proxy takes away: a path fits where it ends with ours.
+// A proxy may remove a prefix from the path that a client knows: a path fits where it ends with ours.
 function seenCollections(log: ChangeLog, seen: ReadonlyMap<string, number>): Map<Collection, number> {
   const stamps = new Map<Collection, number>()
   for (const { metadata, urls } of syncedEntities(log.dataSource)) {

@@ -13,10 +13,10 @@ export interface BodyLimits {
   readonly requestTimeout: number
 }
 
-// A row that is nested deeper than a database holds is rejected alone; this is for the process, as what is parsed takes memory.
+// A row that is nested deeper than a database holds is rejected alone; this limit protects the memory of the process.
 const DEEPEST = 10_000
 
-/** The body, decoded, and what it says as JSON. Throws a Problem: 400, 408, 413 or 415. A byte order mark of UTF-8 is passed over. */
+/** The body, decoded, and its JSON. Throws a Problem: 400, 408, 413 or 415. A byte order mark of UTF-8 is ignored. */
 export async function readJson(ctx: Context, limits: BodyLimits): Promise<{ bytes: Buffer; json: unknown; isRounded: boolean }> {
   checkContentType(ctx.get('Content-Type'))
   const encoding = ctx.get('Content-Encoding').trim().toLowerCase()

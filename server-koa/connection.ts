@@ -6,19 +6,19 @@ import type { Context } from 'koa'
 
 const streamOf = (req: IncomingMessage) => (req.httpVersionMajor >= 2 ? (req as unknown as Http2ServerRequest).stream : undefined)
 
-/** Ends an answer that is not whole: a client must not take it for one. HTTP/2 closes a stream that is merely destroyed as if all were well. */
+/** Ends an answer that is not whole: a client must not believe that it is. HTTP/2 closes a stream that is merely destroyed as if all were well. */
 export function breakOff({ req, res }: Context): void {
   const stream = streamOf(req)
   if (stream) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
   else res.destroy()
 }
 
-/** The header that has no more requests come over the connection, whose rest is a body that nobody reads; HTTP/2 knows none. */
+/** The header after which no more requests come over the connection, whose rest is a body that is not read; HTTP/2 knows none. */
 export const lastOnConnection = ({ req }: Context): Record<string, string> => (streamOf(req) ? {} : { Connection: 'close' })
 
 const LINGER = 2_000
 
-/** Reads on, for a moment, what nobody wants: a connection that is closed over unread bytes is reset before the client has seen the answer. */
+/** Reads on, for a moment, and drops what comes: a connection that is closed over unread bytes is reset before the client has seen the answer. */
 export function discardRest(req: IncomingMessage): void {
   if (req.complete || req.destroyed) return
   req.resume()

@@ -9,7 +9,7 @@ import type { WireRow } from '../src/protocol/messages.js'
 import type { PostedRow, PostedWrite, Rejected, VersionOf } from './posted.js'
 import type { Reach } from './reached.js'
 
-/** What each row would become; of a part only what it tells. A value that its column cannot hold rejects the row. */
+/** What each row would become; of a partial row only the posted properties. A value that its column cannot hold rejects the row. */
 export function* decideWrites(
   { database }: ChangeLog,
   rows: readonly PostedRow[],
@@ -38,7 +38,7 @@ export function* decideWrites(
     const rejection = collection.rejectKey(id)
     if (rejection) rejections.push({ collection, id, property: 'id', code: 'not-valid', detail: `It ${rejection}.` })
     for (const { property, detail } of errors) rejections.push({ collection, id, property, code: 'not-valid', detail: `It ${detail}.` })
-    // its parent goes: what the sender did not say of that
+    // its parent is removed, and the sender did not say what that does to the row
     for (const property of cleared.get(nameOf(row)) ?? []) if (!Object.hasOwn(posted, property)) posted[property] = null
     if (rejection === undefined && !errors.length) writes.push({ collection, id, old, value: posted })
   }

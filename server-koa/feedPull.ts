@@ -39,7 +39,7 @@ export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullL
     ...(paths.unknown.length && { unknown: paths.unknown }),
     ...(properties && { properties: knownProperties(paths, properties) }),
   }
-  // a client that asks for pages gets each as it stood at one moment; to another one everything is told, one collection after the other
+  // a client that asks for pages gets each as it was at one moment; another one gets everything, one collection after the other
   const isWhole = page.next === undefined || limit !== undefined
   const tail = { ...(isWhole && page.next && { next: writeFeedToken(page.next, collections) }), now: page.now }
   const groups = [...page.changes].map(([collection, updates]): FeedGroup => ({ path: paths.pathOf(collection), updates }))
@@ -52,7 +52,7 @@ export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullL
   }
 }
 
-/** Reads all that there is, page by page. What changes meanwhile may be told or not: it has a stamp above the `now` of the answer. */
+/** Reads all that there is, page by page. What changes meanwhile may be in the answer or not: it has a stamp above the answer's `now`. */
 async function* readOn(
   { changed, collection: history, now, full, reset }: Page,
   query: Pick<PageQuery, 'since' | 'min'>,

@@ -20,7 +20,7 @@ export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushL
   const key = readKey(ctx, keyInQuery)
   const { bytes, json, isRounded } = await readJson(ctx, limits)
   const groups = readFeedGroups(json)
-  if (saysTwice(bytes)) throw new BadRequestError('The body says a name twice.')
+  if (saysTwice(bytes)) throw new BadRequestError('The body has a name twice.')
   if ([...groups.values()].reduce((sum, group) => sum + group.length, 0) > limits.maxRows) throw tooManyRows(limits)
   const known = pathsOf(log, asked)
   const posted = pathsOf(log, [...groups.keys()])

@@ -12,7 +12,7 @@ export interface Health extends Clock {
   readonly replica: boolean
 }
 
-/** Reads the clock. Rejects with what a sync would be told: DatabaseBusyError, DatabaseFailedError, SyncSchemaError, SyncConfigurationError. */
+/** Reads the clock. Rejects with the error that a sync would get: DatabaseBusyError, DatabaseFailedError, SyncSchemaError, SyncConfigurationError. */
 export async function checkHealth(dataSource: DataSource): Promise<Health> {
   await setUpAgain(dataSource)
   const { database } = changeLogOf(dataSource)
@@ -24,7 +24,7 @@ export async function checkHealth(dataSource: DataSource): Promise<Health> {
   )
 }
 
-/** Answers GET and HEAD of a path: 200 with what `checkHealth` says, 503 where the database cannot be asked. */
+/** Answers GET and HEAD of a path: 200 with the result of `checkHealth`, 503 where the database does not answer. */
 export function health(dataSource: DataSource, { path = '/health' } = {}): Middleware {
   return async (ctx: Context, next) => {
     if (ctx.path !== path || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return next()

@@ -1,4 +1,4 @@
-// Names what a push said in vain: a newer client may know a column that this server does not have yet (PROTOCOL.md, POST).
+// Names the posted properties that were not stored: a newer client may know a column that this server does not have yet (PROTOCOL.md, POST).
 
 import type { Collection } from '../src/changes/collection.js'
 import { BadRequestError } from '../src/errors.js'
@@ -10,7 +10,7 @@ const ENVELOPE = new Set(['id', '_lastChange', '_removed', '_partial'])
 const MOST = 1_000
 const LONGEST = 1_000
 
-/** The posted properties that no column stands for, each once. Throws BadRequestError where they are too many, or too long. */
+/** The posted properties without a column, each once. Throws BadRequestError where they are too many, or too long. */
 export function ignoredProperties(rows: readonly PostedRow[]): Map<Collection, string[]> {
   const ignored = new Map<Collection, Set<string>>()
   let count = 0

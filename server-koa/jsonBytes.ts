@@ -1,7 +1,7 @@
 // Looks at JSON before it is parsed.
 
 /**
- * How deep brackets stand in each other, and whether a number is so long that it may be rounded, strings left out. In UTF-8 no byte of another
+ * How deep brackets are nested, and whether a number is so long that it may be rounded, strings left out. In UTF-8 no byte of another
  * character is one of these.
  */
 export function look(bytes: Buffer): { deepest: number; isLong: boolean } {
@@ -22,7 +22,7 @@ export function look(bytes: Buffer): { deepest: number; isLong: boolean } {
   return { deepest, isLong }
 }
 
-/** Does an object of the first two levels say a name twice? JSON.parse takes the last one without a word. */
+/** Does an object of the first two levels have a name twice? JSON.parse keeps the last one without an error. */
 export function saysTwice(bytes: Buffer): boolean {
   const names: Set<string>[] = []
   let depth = 0

@@ -20,7 +20,7 @@ interface Age {
  */
 export async function collectTombstones(dataSource: DataSource, { olderThan = 180 * DAY }: Age = {}): Promise<number> {
   const { database, collections } = changeLogOf(dataSource)
-  // The horizon before the tombstones: from then on nobody is answered with a difference that might lack one.
+  // The horizon before the tombstones: from then on no client gets a difference that might lack one.
   const horizon = await database.transaction(() => raiseHorizon(database, Date.now() - olderThan))
   let count = 0
   for (const collection of collections) {
@@ -41,7 +41,7 @@ function* raiseHorizon(database: Database, stamp: number): Transaction<number> {
   return raised
 }
 
-// Only what every server of this database has heard of. Its base versions go along: else an old one passes for the base of a row made anew.
+// Only what every server of this database knows. Base versions are dropped with it: else an old one counts as the base of a new row with that id.
 function* collectSome(database: Database, { name, table }: Collection, horizon: number): Transaction<number> {
   const rows = yield* query(
     `SELECT t.id AS id
@@ -83,8 +83,8 @@ export async function forgetPushes(dataSource: DataSource, { olderThan = 30 * DA
 }
 
 /**
- * To be called after a backup was restored, before clients are let in again: gives the history a new name. Every client then reads everything
- * and tells all that it has, so that what the backup lacks comes back; only contents that differ conflict. Resolves to the new name.
+ * To be called after a backup was restored, before clients are let in again: it gives the history a new name. Every client then reads everything
+ * and pushes all that it has, so that what the backup lacks comes back; only contents that differ conflict. Resolves to the new name.
  */
 export async function renewHistory(dataSource: DataSource): Promise<string> {
   const name = globalThis.crypto.randomUUID()
@@ -94,9 +94,9 @@ export async function renewHistory(dataSource: DataSource): Promise<string> {
 }
 
 export interface MaintenanceOptions {
-  /** Milliseconds; a day, unless told otherwise. */
+  /** Milliseconds; by default a day. */
   readonly every?: number
-  /** Where to tell of a failure; the next time comes all the same. */
+  /** Called with a failure; the next run comes all the same. */
   readonly onError?: (error: unknown) => void
 }
 

@@ -13,7 +13,7 @@ import type { PostedRow } from './posted.js'
 export function* storeNewRows({ database, collections }: ChangeLog, rows: readonly PostedRow[]): Transaction<number | undefined> {
   if (rows.some(r => r.partial || r.value === null)) return
   const groups = byCollection(rows)
-  // a tombstone is a version too, and servers of ours that know there is none keep that
+  // a tombstone is a version too, and of a server of ours that knows that there is no row the absent base is kept
   for (const collection of groups.keys()) if ((yield* isAnyRemoved(collection)) || (yield* hasServers(collection))) return
   let stamp: number | undefined
   const insert = (collection: Collection) =>
@@ -27,7 +27,7 @@ export function* storeNewRows({ database, collections }: ChangeLog, rows: readon
       // parents first: what a row needs is there when it comes
       for (const collection of collections) if (groups.has(collection) && (yield* insert(collection)) === undefined) throw new Rollback()
       return stamp
-    }, 'sync_births')
+    }, 'sync_new_rows')
   } catch (error) {
     if (!(error instanceof Rollback)) throw error
     return

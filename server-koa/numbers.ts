@@ -1,5 +1,5 @@
-// Numbers that JSON.parse would round without a word: 9007199254740993 becomes 9007199254740992. They are found in the text, and become infinite,
-// which no JSON text says: so they can be told from all others when the text is parsed.
+// Numbers that JSON.parse would round silently: 9007199254740993 becomes 9007199254740992. They are found in the text, and become infinite,
+// which no JSON text is: so they differ from all others when the text is parsed.
 
 import type { Json, PushedRow, Rejection, WireRow } from '../src/protocol/messages.js'
 
@@ -39,7 +39,7 @@ function isRounded(text: string): boolean {
   return !Number.isFinite(number) || (String(number) !== digits && BigInt(number) !== BigInt(digits))
 }
 
-/** Takes the rows out that have an infinite number, and says of which property. */
+/** Leaves out the rows that have an infinite number, and rejects them by the property. */
 export function rejectRounded(rows: readonly PushedRow[]): { rows: PushedRow[]; rejections: Rejection[] } {
   const rejections: Rejection[] = []
   const kept = rows.filter(({ id, value }) => {

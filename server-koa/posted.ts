@@ -1,4 +1,4 @@
-// Rows of a POST, of one collection or of several, and what stands in their places.
+// Rows of a POST, of one collection or of several, and the versions that they replace.
 
 import type { Write } from '../src/changes/change.js'
 import type { ChangeLog } from '../src/changes/changeLog.js'
@@ -19,7 +19,7 @@ export interface Rejected extends Omit<Rejection, 'collection'> {
   readonly collection: Collection
 }
 
-/** What stands at each id. */
+/** The version of each id. */
 export type VersionOf = (row: Dependent) => Version
 
 /** A write of a posted row. */

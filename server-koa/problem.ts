@@ -13,7 +13,7 @@ interface ProblemDetails {
   readonly members?: Readonly<Record<string, unknown>>
 }
 
-/** Thrown inside the middleware, which answers with it. `detail` is written to whoever asked: no value, no SQL, no name of a table. */
+/** Thrown inside the middleware, which answers with it. The client reads `detail`: it has no value, no SQL, no name of a table. */
 export class Problem extends Error {
   constructor(
     readonly status: number,
@@ -25,7 +25,7 @@ export class Problem extends Error {
   }
 }
 
-/** Writes an error as the answer; headers that others have set stay. What nobody foresaw is told to the application, not to the caller. */
+/** Writes an error as the answer; headers that others have set stay. An unforeseen error goes to the application, not to the client. */
 export function writeProblem(ctx: Context, error: unknown): void {
   const { status, detail, more } = problemOf(error)
   if (status === 500 || error instanceof DatabaseFailedError) report(ctx, error)

@@ -21,7 +21,7 @@ export interface Page {
   /** The id of the history. */
   readonly collection: string
   readonly changes: ReadonlyMap<Collection, readonly Required<Update>[]>
-  /** All collections that have something to tell, on this page or a later one. */
+  /** All collections that have changes, on this page or a later one. */
   readonly changed: readonly Collection[]
   readonly full?: true
   readonly reset?: Reset
@@ -31,7 +31,7 @@ export interface Page {
 export interface PageQuery extends Pick<PullQuery, 'since' | 'min' | 'collection'> {
   readonly after?: Token | undefined
   readonly ifNoneMatch?: string
-  /** What stands in an ETag besides the history and the last change. */
+  /** What an ETag has besides the history and the last change. */
   readonly tag?: string
 }
 
@@ -54,7 +54,7 @@ export function* readPage(
     return { answer: undefined, etag }
 
   const since = reset ? 0 : query.since
-  // A full answer begins here; removals after that are told. A difference tells all of them.
+  // A full answer begins here and has the removals after that. A difference has all removals.
   const start = token && !reset ? token.start : since === 0 ? clock.now : undefined
   const above: FeedPlace = token && !reset ? token : { stamp: since, id: LAST }
   const changed = changedAbove(collections, above, lastChanges)
@@ -77,11 +77,11 @@ const BEHIND = 'This replica has not come as far as the client has.'
 
 function resetOf(clock: Clock, { since, min, collection }: PageQuery, token: Token | undefined): Reset | undefined {
   if (collection !== undefined && collection !== clock.collection) return 'collection-changed'
-  // The client has heard of more than there is: this history was put back. Who tells neither collection nor min (a client of 2012, a person
-  // with curl) may have looked at a clock instead: nothing has changed since, and `now` leads back to the stamps.
+  // The client knows a stamp above the clock: a backup was restored here. A request with neither collection nor min (a client of 2012, a person
+  // with curl) may have the time of a clock instead: nothing has changed since, and `now` leads back to the stamps.
   const isTime = collection === undefined && min === undefined && since <= Date.now()
   if (clock.now < Math.max(since, min ?? 0) && !isTime) return 'collection-changed'
-  // every page is compared: tombstones may go while a client turns them
+  // every page is compared: tombstones may be removed while a client reads pages
   const from = token ? (token.start ?? (token.id === LAST ? token.stamp : token.stamp - 1)) : since
   return (token || since > 0) && from < clock.horizon ? 'since-too-old' : undefined
 }

@@ -10,10 +10,10 @@ import { ignoredProperties } from './ignored.js'
 import type { PostedRow, Rejected } from './posted.js'
 import { storeRows } from './storeRows.js'
 
-/** What stands at an id that is contested. */
+/** The version at an id that is contested. */
 export interface Contested extends Dependent, Version {}
 
-/** What is answered, in the words of the route or of the feed. */
+/** The answer as the route or the feed writes it. */
 export interface StoredAnswer extends Omit<PushAnswer, 'ignored'> {
   readonly ignored?: unknown
 }
@@ -23,17 +23,17 @@ export interface Push {
   /** «I have seen everything up to here»; without it the last write wins. */
   readonly since?: number
   readonly collection?: string
-  /** Collections whose rows, where a removal takes them along, the sender has seen up to `since` as well. */
+  /** Collections of which the sender has seen rows up to `since` as well: a removal may cascade to them. */
   readonly compared: ReadonlySet<Collection>
-  /** Are such rows told, where they are contested? */
+  /** Does the answer have such rows, where they are contested? */
   readonly answersReached?: boolean
-  /** How far the sender has read other collections, whose rows a removal may take along. */
+  /** How far the sender has read other collections, to whose rows a removal may cascade. */
   readonly seen?: ReadonlyMap<Collection, number>
-  /** With what it belongs to: a key says nothing about the push to another route. */
+  /** With what it belongs to: a key has nothing to do with a push to another route. */
   readonly key?: string
   /** Writes the properties that are not known, for the answer. */
   readonly writeIgnored: (ignored: ReadonlyMap<Collection, readonly string[]>) => unknown
-  /** Of the body as it came, to tell a repeated request from another one under the same key. */
+  /** Of the body as it came: a repeated request has the same, another one under the same key has not. */
   readonly hash: string
 }
 
@@ -43,7 +43,7 @@ export type PushOutcome =
   | { readonly kind: 'rejected'; readonly rejections: readonly Rejected[] }
   | { readonly kind: 'key-reused' }
 
-/** To be run in a durable step. */
+/** To be run in a durable transaction. */
 export function* storePush(log: ChangeLog, push: Push): Transaction<PushOutcome> {
   const known = push.key === undefined ? undefined : yield* readAnswer(push.key)
   if (known)
@@ -66,7 +66,7 @@ function resetOf(clock: Clock, { since, collection }: Push): Reset | undefined {
   return since !== undefined && since < clock.horizon ? 'since-too-old' : undefined
 }
 
-// An empty push takes no stamp. Under a new key it uses the key up: the push that it ends never counts.
+// An empty push needs no stamp. Under a new key it uses the key up: the push that it ends never counts.
 function nothing({ now }: Clock, { key }: Push): PushOutcome {
   return { kind: 'stored', replayed: false, answer: { status: 'ok', now, since: now, ...(key !== undefined && { empty: true }) } }
 }

@@ -15,20 +15,20 @@ interface Reached extends Dependent {
   readonly old: Version
   /** What is set; null: removed. */
   readonly value: WireRow | null
-  /** Those that take it along. */
+  /** Those that cascade to it. */
   readonly parents: readonly Dependent[]
 }
 
 export interface Reach {
   /** Those that depend on others first. */
   readonly changes: readonly Reached[]
-  /** The posted removals that take along one of these. */
+  /** The posted removals that cascade to one of these. */
   readonly removalsOf: (rows: readonly Dependent[]) => Dependent[]
   /** Posted removals that rows forbid. */
   readonly forbidden: readonly Dependent[]
-  /** Posted rows, by name, whose parent goes: properties that become null. */
+  /** Posted rows, by name, whose parent is removed: properties that become null. */
   readonly cleared: ReadonlyMap<string, readonly string[]>
-  /** Posted rows whose parent goes and would take them along. */
+  /** Posted rows whose parent is removed, which would remove them. */
   readonly orphans: readonly (Dependent & { readonly property: string })[]
 }
 
@@ -53,7 +53,7 @@ export function* readReached(log: ChangeLog, rows: readonly PostedRow[], version
   }
   const changed = new Map<string, Omit<Reached, 'old'>>()
   const cleared = new Map<string, string[]>()
-  // cleared while their parents stand: what stood there is kept
+  // cleared while their parents are there: the old versions are kept
   for (const { collection: there, id, property, parent } of dependents.cleared) {
     const row = { collection: there, id }
     const name = nameOf(row)
@@ -85,7 +85,7 @@ export function* rejectByRelation({ database }: ChangeLog, writes: readonly Post
   const rows = writes.filter(w => w.value !== null) as (PostedWrite & { value: WireRow })[]
   const orphans: (Dependent & { property: string })[] = [...reached.orphans]
   for (const [{ collection, id }, property] of yield* findOrphansAmong(database, rows)) orphans.push({ collection, id, property })
-  // nor may a row need one that goes in the same push
+  // nor may a row need one that the same push removes
   const going = [...writes, ...reached.changes].filter(w => w.value === null)
   if (going.length) {
     const goingOf = byCollection(going)

@@ -1,7 +1,7 @@
 // Reads the body of a POST with every limit of PROTOCOL.md kept while it comes in.
 //
-// Not @koa/bodyparser: it answers 413 above 1 MB, takes a body of another content type for {}, and throws past the middleware. Not raw-body: it
-// knows neither a time-out nor a limit of encoded bytes, and waits for ever where a stream closes early without an error.
+// Not @koa/bodyparser: it answers 413 above 1 MB, reads a body of another content type as {}, and throws past the middleware. Not raw-body: it
+// knows neither a time-out nor a limit of encoded bytes, and never ends where a stream closes early without an error.
 
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import type { Context } from 'koa'

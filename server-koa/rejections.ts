@@ -18,7 +18,7 @@ export function rejectionOf({ collection, id }: Dependent, { kind, column, state
   if (kind === 'foreign-key')
     return { ...rejection, code: 'parent-missing', detail: 'The row that it needs is not there, or rows need it.' }
   if (kind === 'not-null') return { ...rejection, code: 'not-valid', detail: 'It is missing.' }
-  // the class of the error tells a developer more; its text may hold values of other rows
+  // the class of the error helps a developer; its text may hold values of other rows
   const because = state === undefined ? '.' : ` (${state}).`
   if (kind === 'too-large') return { ...rejection, code: 'too-large', detail: `It is larger than the database can hold there${because}` }
   if (kind === 'not-allowed')

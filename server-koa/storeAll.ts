@@ -10,7 +10,7 @@ import type { PostedWrite, Rejected } from './posted.js'
 import type { Reach } from './reached.js'
 import { rejectionOf, rejectTogether, unique } from './rejections.js'
 
-/** Stores everything, or nothing: gives the rows that the database rejects, all of them. */
+/** Stores everything, or nothing. Returns all rows that the database rejects. */
 export function* storeAll(log: ChangeLog, reached: Reach, writes: readonly PostedWrite[], stamp: number): Transaction<Rejected[]> {
   const posted = new Set<Change>(writes.map(write => ({ ...write, stamp })))
   const changes = [...reached.changes.map((change): Change => ({ ...change, stamp })), ...posted]
@@ -22,7 +22,7 @@ export function* storeAll(log: ChangeLog, reached: Reach, writes: readonly Poste
     if (!(error instanceof ConstraintError)) throw error
     broken = error
   }
-  // once more, to name each bad row; the whole attempt is undone
+  // again, to name each bad row; the savepoint is rolled back
   const rejections: Rejected[] = []
   let unknown = 0
   try {

@@ -34,7 +34,7 @@ export function* storeRows(log: ChangeLog, push: Push, clock: Clock): Transactio
   const going = rows.filter(r => !staying.has(r))
   const reached = yield* readReached(log, going, versionOf)
 
-  // what the sender has not seen, of the rows posted and of those that a removal takes along (law 9)
+  // what the sender has not seen, of the posted rows and of those to which a removal cascades (law 9)
   const stale = since === undefined ? [] : rows.filter(row => versionOf(row).stamp > since)
   const halves = rows.filter(r => r.partial && versionOf(r).value === null)
   const unread = since === undefined ? [] : reached.changes.filter(c => compared.has(c.collection) && c.old.stamp > since)
@@ -50,7 +50,7 @@ export function* storeRows(log: ChangeLog, push: Push, clock: Clock): Transactio
   rejections.push(...(yield* rejectByRelation(log, writes, reached)))
   const unseen = reached.changes.filter(({ collection: there, old }) => old.stamp > (seen?.get(there) ?? old.stamp))
   for (const row of reached.removalsOf(unseen.flatMap(change => change.parents)))
-    rejections.push({ ...row, code: 'children-unseen', detail: 'It would take along rows that the sender has not seen.' })
+    rejections.push({ ...row, code: 'children-unseen', detail: 'It would remove or change rows that the sender has not seen.' })
   if (rejections.length) return { kind: 'rejected', rejections: unique(rejections) }
 
   const changing = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))

@@ -10,8 +10,8 @@ import type { WireRow } from '../src/protocol/messages.js'
 import type { PostedRow, VersionOf } from './posted.js'
 
 /**
- * Does each row stand there as whoever posted it has it now? Where a value was rounded or normalised, or a trigger, a default or a computed
- * column changed another one, the client fetches it. Where the database keeps what it is given that can be told without looking.
+ * Is each row stored as its sender has it? Where a value was rounded or normalised, or a trigger, a default or a computed column changed another
+ * one, the client reads the row. Where the database keeps every value as it is, no query is needed.
  */
 export function* isStoredAsPosted({ database }: ChangeLog, rows: readonly PostedRow[], versionOf: VersionOf): Transaction<boolean> {
   for (const [collection, some] of byCollection(rows)) if (!(yield* areStoredAsPosted(database, collection, some, versionOf))) return false

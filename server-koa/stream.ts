@@ -5,7 +5,7 @@ import { type PullAnswer, type Reset, type Update, writeUpdate } from '../src/pr
 import { type Token, writeToken } from './tokens.js'
 import type { WriteUpdate } from './updates.js'
 
-/** A part of what one collection has to tell. */
+/** A part of the updates of one collection. */
 export interface UpdatesPage {
   readonly now: number
   readonly updates: readonly Update[]
@@ -19,8 +19,8 @@ interface Most {
 }
 
 /**
- * Streams an answer with one page in memory: the next is read when the client has taken the last, up to so many updates and until there are so
- * many bytes. If a page cannot be had the stream fails, and whoever sends it has to break the connection: half an answer must never look like a whole one.
+ * Streams an answer with one page in memory: the next is read when the client has read the last, up to so many updates and until there are so
+ * many bytes. If a page cannot be read the stream fails, and the caller has to break the connection: half an answer must never look like a whole one.
  */
 export function streamAnswer(
   answer: Omit<PullAnswer, 'next' | 'updates'>,
@@ -66,7 +66,7 @@ async function* pieces(
   yield `${text}],${next === undefined ? '' : `"next":${JSON.stringify(writeToken(next))},`}"now":${now}}`
 }
 
-/** A part of what a collection has to tell on the feed. */
+/** A part of the updates of a collection on the feed. */
 export interface FeedGroup {
   readonly path: string
   readonly updates: readonly Update[]

@@ -44,7 +44,7 @@ const EXPOSED = ['ETag', 'Retry-After', 'Idempotency-Replayed']
 /**
  * A middleware that answers PROTOCOL.md for the synced entities of a data source, which may be initialised later: `app.use(syncRoutes(dataSource,
  * { public: true }))`. Authentication, CORS, compression and rate limits are the application's, before these routes; body parsers
- * belong behind them. Throws SyncConfigurationError where nobody said that the rows are public.
+ * belong behind them. Throws SyncConfigurationError where the options do not say that the rows are public.
  */
 export function syncRoutes(dataSource: DataSource, options: SyncRoutesOptions): SyncRoutes {
   if (options?.public !== true)
@@ -59,7 +59,7 @@ export function syncRoutes(dataSource: DataSource, options: SyncRoutesOptions): 
     if (door && ctx.method !== 'OPTIONS') return answering(ctx, () => answer(ctx, dataSource, door, limits))
     await next()
     if (ctx.status !== 404 || (ctx.body !== undefined && ctx.body !== null) || ctx.respond === false) return
-    // what nobody else answers might be ours
+    // what no other middleware answers might be ours
     if (failure) return answering(ctx, () => Promise.reject(failure))
     if (door) {
       ctx.set('Allow', METHODS)

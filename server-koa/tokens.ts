@@ -1,11 +1,11 @@
-// Tokens of pages: the place up to which changes were told.
+// Tokens of pages: the place up to which changes were sent.
 
 import { createHash } from 'node:crypto'
 import type { Collection } from '../src/changes/collection.js'
 import type { FeedPlace } from '../src/changes/pages.js'
 import { BadRequestError } from '../src/errors.js'
 
-/** The last place that was told, and of a full answer the stamp at which it began. */
+/** The last place that was sent, and of a full answer the stamp at which it began. */
 export interface Token extends FeedPlace {
   readonly start: number | undefined
 }
@@ -24,7 +24,7 @@ export const writeFeedToken = (token: Token, collections: readonly Collection[])
   toText([token.stamp, token.id, token.start ?? null, token.collection?.name, nameSet(collections)])
 
 /**
- * Undefined where its page was one of other collections: those that joined them would miss what comes before it, so whoever asks begins again.
+ * Undefined where its page was one of other collections: those that joined them would miss what comes before it, so the client begins again.
  * Throws BadRequestError for a token that is none.
  */
 export function readFeedToken(text: string, collections: readonly Collection[]): Token | undefined {

@@ -55,7 +55,7 @@ describeServer('on a server', () => {
         ['d', 'open', 'not-valid'],
       ],
     ])
-    expect(json.errors[0].detail).toBe('It is not what the database takes for inet (22P02).')
+    expect(json.errors[0].detail).toBe('It is not what the database accepts as inet (22P02).')
   })
 
   test('the same value in another spelling is stored in the database’s, and does not count as a change', async () => {

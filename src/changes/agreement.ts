@@ -9,29 +9,29 @@ import { type ServerState, UNDECIDED } from './serverState.js'
 
 const isNoted = ({ unapplied, rejection }: RowState, stamp: number) => unapplied?.unpushed === stamp || rejection?.stamp === stamp
 
-/** Does the server know this version of the row? What waits or was rejected is not pushed, however far the rest is. */
+/** Does the server know this version of the row? An unapplied or rejected row is not pushed, however far the rest is. */
 export function isAgreed(server: ServerState, state: RowState, stamp: number): boolean {
   return (isUpTo(server.pushedTo, state.id, stamp) || server.stored.has(stamp)) && !isNoted(state, stamp)
 }
 
-/** SQL for `isAgreed` of a row with its key, where nothing waits and nothing was rejected; and its parameters. */
+/** SQL for `isAgreed` of a row with its key, where nothing is unapplied and nothing was rejected; and its parameters. */
 export const agreedSql = (server: ServerState, key: string) => ({
   sql: `"_lastChange" < ? OR ("_lastChange" = ? AND ${key} <= ?) OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.server = ? AND m.stamp = "_lastChange")`,
   values: [server.pushedTo.stamp, server.pushedTo.stamp, server.pushedTo.id, server.id],
 })
 
 /**
- * Does the push that is under way carry a version of the row, the one that stands here or one that was replaced since? Whether the server
- * has it is not known before the answer.
+ * Does the push that is under way have a version of the row, be it the present one or one that was replaced since? Before the answer it is not
+ * known whether the server has it.
  */
 export function isInPush({ push, pushedTo, stored }: ServerState, state: RowState): boolean {
-  if (!push || state.unapplied) return false // what waits is not pushed
+  if (!push || state.unapplied) return false // an unapplied row is not pushed
   const carries = (stamp: number) =>
     stamp > 0 && !isUpTo(pushedTo, state.id, stamp) && isUpTo(push.limit, state.id, stamp) && !stored.has(stamp) && !isNoted(state, stamp)
   return carries(state.version.stamp) || state.baseVersions.some(baseVersion => carries(baseVersion.stamp))
 }
 
-/** The last version that both sides know; undefined where there is none. What we never had is unchanged. */
+/** The last version that both sides know; undefined where there is none. A row that was never here is unchanged. */
 export function baseOf(server: ServerState, state: RowState): WireRow | null | undefined {
   const { version, baseVersions } = state
   const isBase = version.stamp === 0 || isAgreed(server, state, version.stamp)
@@ -49,8 +49,8 @@ export function sentVersion(server: ServerState, state: RowState): Version | und
   return sent && sent.stamp > 0 && !isAgreed(server, state, sent.stamp) && !isNoted(state, sent.stamp) ? sent : undefined
 }
 
-/** Is everything pushed up to this stamp, the clock's, but for what waits or was rejected? */
+/** Is everything pushed up to this stamp, the clock's, but for unapplied and rejected rows? */
 export const isAllPushed = ({ push, pushedTo }: ServerState, now: number) => !push && pushedTo.stamp === now && pushedTo.id === LAST
 
-/** Is the row kept out of pushes, because it waits, or was rejected as it is? */
+/** Is the row kept out of pushes, because it is unapplied, or was rejected as it is? */
 export const isHeld = ({ unapplied, rejection, version }: RowState) => unapplied !== undefined || rejection?.stamp === version.stamp

@@ -26,7 +26,7 @@ export function breakCycles(changes: readonly Change[], size: number, all: reado
   }
   const late: Broken['late'] = new Map()
 
-  // unique values first: what a row lets go of is free for whoever takes it
+  // unique values first: what a row releases is free for all others
   let { isWithin } = cyclesOf(size, all)
   let edges = all.filter(edge => {
     if (edge.kind !== 'unique' || !(releasesAll || isWithin(edge))) return true

@@ -8,12 +8,12 @@ import type { ServerState } from './serverState.js'
 /** A row to be written: `value` has the properties that are to be set, and for a new row all that there are; null removes it. */
 export interface Write {
   readonly id: string
-  /** What stands there now, read in this transaction. */
+  /** The version that is there now, read in this transaction. */
   readonly old: Version
   readonly value: WireRow | null
 }
 
-/** A write with everything that it takes to store it along with those of other collections. */
+/** A write with all that is needed to store it together with those of other collections. */
 export interface Change extends Write {
   readonly collection: Collection
   readonly stamp: number

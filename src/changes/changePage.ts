@@ -12,7 +12,7 @@ export interface Changes {
   readonly above: Place
   readonly limit: number
   readonly removalsAbove?: number | undefined
-  /** Leaves out what was stored for this remote: it is no local change for it. */
+  /** Leaves out what came from this server: it is no local change for it. */
   readonly localChangesFor?: number
 }
 
@@ -21,11 +21,11 @@ export function* readChanges(database: Database, collection: Collection, changes
   return (yield* readChangePage(database, collection, changes)).changes
 }
 
-/** A part of what changed, and whether more is waiting behind it. */
+/** A part of what changed, and whether more comes behind it. */
 export interface ChangePage {
   readonly changes: Required<Update>[]
   readonly more: boolean
-  /** Of its values, where somebody asked: those that may be large. */
+  /** Of those values that may be large, where a limit of bytes was given. */
   readonly bytes: number
 }
 
@@ -63,7 +63,7 @@ export function* readChangePage(
     changes.push(...tombstones.map(row => ({ id: String(row.id), stamp: Number(row.stamp), value: null })))
     changes.sort((x, y) => x.stamp - y.stamp || compareIds(x.id, y.id))
   }
-  // behind the last row that was read there are others, and no removal may come before them
+  // there are rows behind the last one that was read, and no removal may come before them
   const end = Math.min(limit, last ? changes.indexOf(last) + 1 : limit)
   return { changes: changes.slice(0, end), more: last !== undefined || changes.length > end, bytes: read }
 }

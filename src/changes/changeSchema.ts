@@ -8,7 +8,7 @@ import { leaveMissing, setUp } from './setUp.js'
 const changing = new WeakSet<Database>()
 
 /**
- * Runs `work`, which changes the schema, while the triggers are away and transactions wait.
+ * Runs `work`, which changes the schema, while there are no triggers. Transactions wait until it ends.
  * With `changesRows` the rows that it changes count as changed; otherwise it must keep their contents.
  */
 export async function changeSchema<T>(log: ChangeLog, work: () => Promise<T>, { changesRows = false } = {}): Promise<T> {

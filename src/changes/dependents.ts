@@ -1,17 +1,17 @@
-// What a removal takes along by foreign keys: the engine does it itself, with stamps, before the parent goes. Read level by level, each
-// reference of a level with one statement, however many rows there are.
+// What a removal cascades to by foreign keys: the engine does it itself, with stamps, before it removes the parent. It reads level by level,
+// each reference of a level with one statement, however many rows there are.
 
 import { type Database, queryCells, quote, type Transaction } from '../databases/database.js'
 import type { Collection, Reference } from './collection.js'
 import { parentsFirst } from './parentsFirst.js'
 
-/** A row that a removal reaches by a foreign key. */
+/** A row to which a removal cascades. */
 export interface Dependent {
   readonly collection: Collection
   readonly id: string
 }
 
-/** By which reference a row depends on another one that goes. */
+/** By which reference a row depends on another one that is removed. */
 export interface Link {
   readonly property: string
   readonly key: string
@@ -19,7 +19,7 @@ export interface Link {
 }
 
 export interface Dependents {
-  /** ON DELETE CASCADE: removed as well, those that depend on others first. `by` are all that take the row along. */
+  /** ON DELETE CASCADE: removed as well, those that depend on others first. `by` are all that cascade to the row. */
   readonly removed: readonly (Dependent & { readonly by: readonly Link[] })[]
   /** ON DELETE SET NULL: these properties become null. */
   readonly cleared: readonly (Dependent & Link)[]
@@ -27,24 +27,24 @@ export interface Dependents {
   readonly forbidding: readonly (Dependent & Pick<Link, 'parent'>)[]
   /** Rows that are needed by a row of an entity that is not synced. */
   readonly blocked: readonly Dependent[]
-  /** Of every row that goes, by name: all that take it along, those among them that were asked about. */
+  /** Of every row that is removed, by name: all that cascade to it, of those that were asked about as well. */
   readonly links: ReadonlyMap<string, readonly Link[]>
 }
 
 export const nameOf = ({ collection, id }: Dependent) => `${collection.name}\n${id}`
 
 interface Options {
-  /** What forbids the removal is to go as well. */
+  /** Rows that forbid the removal are removed as well. */
   readonly takesAll?: boolean
-  /** Those of a level that are walked further; all, unless told otherwise. */
+  /** Those of a level whose own dependents are read; by default all. */
   readonly descend?: (level: readonly Dependent[]) => Transaction<readonly Dependent[]>
   /** Does the row move to another parent in the same transaction? */
   readonly leaves?: (row: Dependent, link: Link) => boolean
-  /** Called with every row that depends on one which goes, once for each of its references. */
+  /** Called with every row that depends on a removed one, once for each of its references. */
   readonly found?: (row: Dependent, parent: Dependent, onDelete: Reference['onDelete']) => void
 }
 
-/** Reads what the removals of these rows would take along. */
+/** Reads what the removals of these rows cascade to. */
 export function readDependents(
   database: Database,
   collection: Collection,
@@ -132,13 +132,13 @@ function byCollection(rows: readonly Dependent[]): Map<Collection, Map<string, D
   return groups
 }
 
-/** A row may hang on several: it goes before the last of them. */
+/** A row may depend on several: it is removed before all of them. */
 function childrenFirst<R extends Dependent & { readonly by: readonly Link[] }>(removed: readonly R[]): R[] {
   // turned round twice, so that siblings stay in their order; whatever is walked is one of them, or was asked about
   return parentsFirst([...removed].reverse(), row => row.by.map(link => link.parent as R)).reverse()
 }
 
-/** The names of the rows that go and take along one of these, and of these. */
+/** The names of these rows, and of all that are removed and cascade to one of these. */
 export function reaching({ links }: Pick<Dependents, 'links'>, rows: readonly Dependent[]): Set<string> {
   const names = new Set(rows.map(nameOf))
   // a set that grows is walked to its end

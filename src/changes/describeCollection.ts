@@ -75,7 +75,7 @@ function checkKey(dataSource: DataSource, metadata: EntityMetadata): ColumnMetad
 
 function checkColumns({ name }: EntityMetadata, key: ColumnMetadata, columns: readonly ColumnCodec[]): void {
   const reject = (why: string): never => rejectEntity(name, why)
-  // databases may take them for equal whatever the case
+  // some databases ignore the case of names
   for (const { column } of columns)
     if (/^(_sync_.*|_lastchange)$/i.test(column)) reject(`its column ${column} has a name that our own columns have; give it another one.`)
   for (const { property } of columns) {

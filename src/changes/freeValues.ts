@@ -12,26 +12,26 @@ export const KINDS_OF_VALUES = 4
 /** The end of the table that is read to find a gap. */
 const MOST = 100_000
 
-/** Can the column hold a value that is nobody's? Not where it has to be that of another row. */
+/** Can the column hold a value that no row has? A foreign key cannot. */
 export const canBeFree = ({ parents }: Collection, column: ColumnCodec) =>
   !parents.some(r => r.childColumn === column.column) && kindOf(column) !== undefined
 
 /**
- * As many values as there are rows, each of which the column can hold and no row has or is about to take; undefined where there are too few.
- * `taken`: what rows are about to take. `before`: what the rows hold. The first kind is near to what is there, the last one anything.
+ * As many values as there are rows, each of which the column can hold and no row has or will have; undefined where there are too few.
+ * `wanted`: what rows will have. `before`: what the rows have. The first kind is near to what is there, the last one anything.
  */
 export function* readFreeValues(
   collection: Collection,
   column: ColumnCodec,
   before: readonly Json[],
-  taken: readonly Json[],
+  wanted: readonly Json[],
   kind: number,
 ): Transaction<Json[] | undefined> {
   const make = kindOf(column)
   if (!make) return
   const { name } = collection.table
   const cell = `x.${quote(column.column)}`
-  const present: Json[] = [...taken]
+  const present: Json[] = [...wanted]
   if (make.isOrdered && kind < 2) {
     // an index knows them
     const ends = yield* queryCells(
@@ -51,7 +51,7 @@ export function* readFreeValues(
     before,
   )) {
     if (free.length === before.length) break
-    // of what the column does not hold at all there is no end
+    // a column may hold none of them
     if (++tries > (free.length ? 70_000 + 20 * before.length : 1_000)) return
     const held = hold(column, value)
     if (held === undefined || used.has(nameOf(held))) continue

@@ -55,27 +55,27 @@ export function cyclesOf(size: number, edges: readonly Edge[]): { component: num
   return { component, isWithin: ({ from, to }) => component[from] === component[to] }
 }
 
-/** The nodes of a graph without cycles, in an order that fits, and of each how many steps it has to wait: an edge may cost none. */
+/** The nodes of a graph without cycles in a topological order, and the level of each: the most that the edges of a path to it cost. */
 export function levelsOf<E extends Edge>(
   size: number,
   edges: readonly E[],
   cost: (edge: E) => 0 | 1,
 ): { order: number[]; level: number[] } {
   const out: E[][] = Array.from({ length: size }, () => [])
-  const waits = new Array<number>(size).fill(0)
+  const missing = new Array<number>(size).fill(0)
   for (const edge of edges) {
     out[edge.from]?.push(edge)
-    waits[edge.to] = (waits[edge.to] as number) + 1
+    missing[edge.to] = (missing[edge.to] as number) + 1
   }
   const level = new Array<number>(size).fill(0)
   const order: number[] = []
-  for (let node = 0; node < size; node++) if (waits[node] === 0) order.push(node)
+  for (let node = 0; node < size; node++) if (missing[node] === 0) order.push(node)
   for (let i = 0; i < order.length; i++) {
     const node = order[i] as number
     for (const edge of out[node] as E[]) {
       level[edge.to] = Math.max(level[edge.to] as number, (level[node] as number) + cost(edge))
-      const left = (waits[edge.to] as number) - 1
-      waits[edge.to] = left
+      const left = (missing[edge.to] as number) - 1
+      missing[edge.to] = left
       if (left === 0) order.push(edge.to)
     }
   }

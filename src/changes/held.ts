@@ -69,7 +69,7 @@ function* spellValues({ spell }: Database, { entity, table, columns }: Collectio
       const [cell, state] = answers[i]![j]!
       for (const { value, errors } of some)
         if (state === null) value[property] = toWire(cell)
-        else errors.push(new ValueError(entity, property, `is not what the database takes for ${declared} (${state})`))
+        else errors.push(new ValueError(entity, property, `is not what the database accepts as ${declared} (${state})`))
     }
   }
 }

@@ -3,7 +3,7 @@
 import { query, quote, type Transaction } from '../databases/database.js'
 import type { Collection } from './collection.js'
 
-/** Do other rows hang on one of these? Then it cannot go and come back. */
+/** Do other rows refer to one of these? Then it cannot be removed and inserted again. */
 export function* isReferenced(
   collection: Collection,
   ids: readonly string[],

@@ -1,5 +1,5 @@
 // In which order changes are stored: a push or a page is one change, whatever order its rows come in. What is valid as a whole is stored as a
-// whole: a unique value is released before another row gets it, a row is there before others need it, and goes when none needs it any more. A
+// whole: a unique value is released before another row gets it, a row is there before others need it, and is removed when none needs it any more. A
 // cycle is broken by a row that changes twice.
 
 import type { UniqueIndex } from '../databases/database.js'
@@ -17,28 +17,28 @@ export interface Operation {
   readonly value: WireRow | null
 }
 
-/** A row that lets go of something before everything else. */
+/** A row that releases something before everything else. */
 export interface Release {
   readonly change: Change
-  /** Of each of these indexes it leaves its place. */
+  /** It releases its place in each of these indexes. */
   readonly indexes: readonly UniqueIndex[]
-  /** Keys of rows that go. */
+  /** Foreign keys to rows that are removed. */
   readonly cleared: readonly string[]
 }
 
 export interface Plan {
   readonly releases: readonly Release[]
-  /** Those of one level do not depend on each other, but in their order where they are of one kind and collection. */
+  /** Operations of one level do not depend on each other, but in their order where they are of one kind and collection. */
   readonly levels: readonly (readonly Operation[])[]
   /** Keys of rows that need each other, which are set last. */
   readonly late: readonly Operation[]
-  /** Rows need each other by keys that may not be null: only a database that looks at them in the end can take them. */
+  /** Rows need each other by keys that may not be null: only a database that checks them in the end can store them. */
   readonly isDeferred: boolean
-  /** How many unique values are released by one row and taken by another. */
-  readonly taken: number
+  /** How many unique values go from one row to another. */
+  readonly exchanged: number
 }
 
-/** What some of these have to let go of, for others take it. */
+/** What some of these have to release, since others get it. */
 export function releasesOf(changes: readonly Change[], uniques: Uniques, isReleasing: (change: Change) => boolean): Release[] {
   const indexes = new Map<Change, Set<UniqueIndex>>()
   for (const edge of graphOf(changes, uniques).edges) {
@@ -48,17 +48,17 @@ export function releasesOf(changes: readonly Change[], uniques: Uniques, isRelea
   return [...indexes].map(([change, own]) => ({ change, indexes: [...own], cleared: [] }))
 }
 
-/** Beyond so many statements one after the other, all that is in somebody's way lets go at once. */
+/** Beyond so many statements one after the other, all rows release what others get, at once. */
 const DEEP = 8
 
 /**
- * Plans how changes are stored. Where unique values go from row to row, those that are in a cycle let go first; with `releasesAll` every one,
- * which takes two statements for a chain of any length.
+ * Plans how changes are stored. Where unique values go from row to row, rows in a cycle release them first; with `releasesAll` every row does,
+ * so that a chain of any length needs two statements.
  */
 export function planChanges(changes: readonly Change[], uniques: Uniques, releasesAll = false): Plan {
   const { size, edges } = graphOf(changes, uniques)
-  const taken = edges.filter(e => e.kind === 'unique').length
-  if (!edges.length) return { releases: [], levels: [changes.map(operationOf)], late: [], isDeferred: false, taken }
+  const exchanged = edges.filter(e => e.kind === 'unique').length
+  if (!edges.length) return { releases: [], levels: [changes.map(operationOf)], late: [], isDeferred: false, exchanged }
   const broken = breakCycles(changes, size, edges, releasesAll)
   const operations = changes.map((change, i) => operationWithin(change, i, broken))
   return {
@@ -74,7 +74,7 @@ export function planChanges(changes: readonly Change[], uniques: Uniques, releas
       return { kind: 'update', change, value }
     }),
     isDeferred: broken.isDeferred,
-    taken,
+    exchanged,
   }
 }
 
@@ -83,7 +83,7 @@ function operationWithin(change: Change, i: number, { releases, late }: Broken):
   const value = change.value && { ...change.value }
   const release = releases.get(i)
   if (value && change.old.value && release) {
-    // what it let go of comes back, where it does not change
+    // what it released comes back, where it does not change
     const touched = [...release.cleared, ...[...release.indexes].flatMap(index => propertiesOf(change.collection, index))]
     for (const p of touched) if (!Object.hasOwn(value, p) && Object.hasOwn(change.old.value, p)) value[p] = change.old.value[p] as Json
   }
@@ -92,7 +92,7 @@ function operationWithin(change: Change, i: number, { releases, late }: Broken):
 }
 
 function inLevels(operations: readonly Operation[], size: number, edges: readonly Dependency[]): Operation[][] {
-  // a database takes rows of one statement in their order, where it looks at each
+  // a database that checks each row stores those of one statement in their order
   const isTogether = ({ from, to, kind }: Dependency) => {
     const [x, y] = [operations[from], operations[to]]
     if (kind === 'unique' || x?.kind !== y?.kind || x?.kind === 'update') return false

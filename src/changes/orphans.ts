@@ -68,7 +68,7 @@ export function* findOrphansAmong<R extends NeedyRow>(database: Database, rows: 
       }
     }
   }
-  // what waits takes those along that need it: a map that grows is walked to its end
+  // what needs an orphan is one as well: a map that grows is walked to its end
   for (const row of orphans.keys())
     for (const { child, property } of needing.get(row) ?? []) if (!orphans.has(child)) orphans.set(child, property)
   return orphans

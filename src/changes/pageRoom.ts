@@ -6,7 +6,7 @@ import type { Collection } from './collection.js'
 /** How many rows the last page had room for, of collections whose pages end by their bytes: some databases read a value to measure it. */
 const roomFor = new WeakMap<Collection, number>()
 
-/** How many of the next rows there is room for, one at least, and their bytes; `fits` is undefined where all that are left have it, or where nobody asks. */
+/** How many of the next rows fit, one at least, and their bytes; `fits` is undefined where all that are left fit, or where there is no limit of bytes. */
 export function* countFitting(
   database: Database,
   collection: Collection,

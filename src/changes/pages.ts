@@ -16,7 +16,7 @@ export interface FeedPlace extends Place {
 export interface FeedPage {
   /** Of each collection that has some, in the order of changes. */
   readonly changes: ReadonlyMap<Collection, readonly Required<Update>[]>
-  /** The place of the last one, where more is waiting behind it. */
+  /** The place of the last one, where more come behind it. */
   readonly next: FeedPlace | undefined
 }
 
@@ -32,7 +32,7 @@ interface Asked {
 /** The place in one collection of this order, whose changes up to there are those up to the place in all of them. */
 export function placeIn(collections: readonly Collection[], { stamp, id, collection }: FeedPlace, own: Collection): Place {
   if (!collection || collection === own) return { stamp, id }
-  // those before it have told all of this stamp, those behind it nothing
+  // collections before this one have sent all changes of the stamp, those behind it none
   return { stamp, id: collections.indexOf(own) < collections.indexOf(collection) ? LAST : '' }
 }
 

@@ -50,7 +50,7 @@ function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata, isOw
     reject(`its key ${property} is a foreign key with ON DELETE SET NULL, but a key cannot be null; use CASCADE or RESTRICT.`)
 }
 
-// the tables of a single-table inheritance say the same foreign key once per class
+// a single-table inheritance has the same foreign key once per class
 export const same = (x: Reference, y: Reference) =>
   x.childTable === y.childTable && x.childColumn === y.childColumn && x.parentTable === y.parentTable
 

@@ -11,14 +11,14 @@ import { byCollection } from './groupBy.js'
 import { isReferenced } from './isReferenced.js'
 import { keepReplaced } from './keepReplaced.js'
 import type { Operation, Release } from './order.js'
-import { isRule } from './rowErrors.js'
+import { isRowError } from './rowErrors.js'
 
 /** There is no value that a row could hold meanwhile. */
 export class NoneFree extends Rollback {}
 
 /**
- * Lets rows go of unique values before others take them; they are removed later. False where there is nothing that they could hold meanwhile,
- * and they stand as they were.
+ * Lets rows release unique values before others get them; the rows are removed later. False where there is nothing that they could hold
+ * meanwhile; then nothing changes.
  */
 export function* releaseFirst(log: ChangeLog, releases: readonly Release[], changes: readonly Change[]): Transaction<boolean> {
   yield* keepReplaced(
@@ -28,18 +28,18 @@ export function* releaseFirst(log: ChangeLog, releases: readonly Release[], chan
   for (let kind = 0; kind < KINDS_OF_VALUES; kind++) {
     try {
       yield* savepoint(function* () {
-        if ((yield* letGo(log.database, releases, changes, kind)).size) throw new NoneFree()
+        if ((yield* release(log.database, releases, changes, kind)).size) throw new NoneFree()
       }, 'sync_order')
       return true
     } catch (error) {
-      if (!(error instanceof NoneFree || isRule(error))) throw error
+      if (!(error instanceof NoneFree || isRowError(error))) throw error
     }
   }
   return false
 }
 
-/** Rows let go of what others take. Gives those that are removed for it. */
-export function* letGo(
+/** Lets rows release what others get. Returns those that are removed for that. */
+export function* release(
   database: Database,
   releases: readonly Release[],
   changes: readonly Change[],
@@ -102,12 +102,12 @@ function freeValues(
   kind: number,
 ): Transaction<Json[] | undefined> {
   const before = some.map(change => change.old.value?.[column.property] ?? null)
-  const taken = changes.filter(c => c.collection === collection).map(c => c.value?.[column.property] ?? null)
-  return readFreeValues(collection, column, before, taken, kind)
+  const wanted = changes.filter(c => c.collection === collection).map(c => c.value?.[column.property] ?? null)
+  return readFreeValues(collection, column, before, wanted, kind)
 }
 
-/** What was removed to let go comes back whole. */
-export function again(operation: Operation, gone: ReadonlySet<Change>): Operation {
+/** What was removed to release a value comes back whole. */
+export function putBack(operation: Operation, gone: ReadonlySet<Change>): Operation {
   const { change, kind, value } = operation
   if (kind !== 'update' || !gone.has(change) || value === null) return operation
   return { kind: 'insert', change, value: { ...change.old.value, ...value } }

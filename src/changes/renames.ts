@@ -3,7 +3,7 @@
 import { baseTableNameOf, copiesOf, type Database, query, quote, type Table, type Transaction } from '../databases/database.js'
 import type { Collection } from './collection.js'
 
-/** What stood at an entity's last set-up, by its table. */
+/** The names at an entity's last set-up, by its table. */
 interface Known {
   readonly paths: readonly string[]
   /** Columns by the property's name on the wire; `id` is the key. */
@@ -46,7 +46,7 @@ export function* moveRenamed(database: Database, collections: readonly Collectio
     const was = formerTable(known, collections, collection)
     if (was === undefined) yield* moveColumns(database, collection, known.get(name)?.columns ?? {})
     else if ((yield* database.columnNames(was)).length) {
-      // both are there: it is another table, and a copy of the old one says nothing of it
+      // both are there: it is another table, and a copy of the old one has nothing to do with it
       if ((yield* database.columnNames(copiesOf(name))).length) yield* query(`DROP TABLE ${quote(copiesOf(name))}`)
     } else {
       yield* moveTable(database, was, name)
@@ -77,7 +77,7 @@ function* moveTable(database: Database, was: string, name: string): Transaction<
   yield* query('DELETE FROM sync_collection WHERE collection = ?', was)
 }
 
-// By the property that a column stood for; where that was renamed as well, by what it holds: the copy from before the migration tells.
+// By the property of a column; where that was renamed as well, by what the column holds, compared with the copy from before the migration.
 function* moveColumns(database: Database, collection: Collection, columns: Known['columns']): Transaction<void> {
   const { table } = collection
   const kept = yield* database.columnNames(baseTableNameOf(table.name))

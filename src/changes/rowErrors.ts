@@ -2,7 +2,7 @@
 
 import { ConstraintError, ValueError } from '../errors.js'
 
-export const isTaken = (error: unknown) => error instanceof ConstraintError && error.kind === 'unique'
+export const isNotUnique = (error: unknown) => error instanceof ConstraintError && error.kind === 'unique'
 
-export const isRule = (error: unknown): error is ConstraintError | ValueError =>
+export const isRowError = (error: unknown): error is ConstraintError | ValueError =>
   error instanceof ConstraintError || error instanceof ValueError

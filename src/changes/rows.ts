@@ -5,7 +5,7 @@ import { type Cell, type Database, first, query, queryCells, quote, type Transac
 import type { WireRow } from '../protocol/messages.js'
 import type { Collection } from './collection.js'
 
-/** What stands at an id: a row, or null where it was removed (with the stamp of that) or never was (stamp 0). */
+/** The version of an id: a row, or null where it was removed (with the stamp of that) or never was (stamp 0). */
 export interface Version {
   readonly value: WireRow | null
   readonly stamp: number

@@ -7,7 +7,7 @@ import type { Place } from './place.js'
 export interface OpenPush {
   /** UNDECIDED where the server knows no keys and has not answered: whether it stored the push is shown by the next pull. */
   readonly key: string
-  /** It tells the local changes up to here. */
+  /** It has the local changes up to here. */
   readonly limit: Place
   /** What had been read from the server when it was made. */
   readonly since: number
@@ -21,11 +21,11 @@ export interface ServerState {
   readonly url: string
   /** Which server it is: two collections there have their foreign keys in common. */
   readonly origin: string
-  /** The server's history id; null where it knows none, as in 2011, or was never heard. */
+  /** The server's history id; null where it has none, as in 2011, or never answered. */
   serverHistory: string | null
   /** Read up to: the server's stamp. */
   serverDate: number
-  /** The highest of the server's stamps that was ever heard. */
+  /** The highest stamp that the server ever sent. */
   highest: number
   /** The number of transactions in which its answers were stored: an answer that was asked for before one of them is outdated. */
   reads: number

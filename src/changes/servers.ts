@@ -11,14 +11,14 @@ export interface Address {
   readonly url: string
 }
 
-/** The ids of remotes; undefined where there is none. */
+/** The ids of servers; undefined where a server is not known. */
 export function* findServers(addresses: readonly Address[]): Transaction<(number | undefined)[]> {
   const rows = yield* query('SELECT id, collection, url FROM sync_server')
   const ids = new Map(rows.map(row => [`${row.collection} ${row.url}`, Number(row.id)]))
   return addresses.map(({ collection, url }) => ids.get(`${collection.name} ${url}`))
 }
 
-/** The ids of remotes, made where there are none. */
+/** The ids of servers. Servers that are not known are inserted. */
 export function* openServers(database: Database, addresses: readonly Address[], origin: string): Transaction<number[]> {
   const known = yield* findServers(addresses)
   yield* database.updateRows(

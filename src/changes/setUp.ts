@@ -32,7 +32,7 @@ export async function ensureTriggersNowAndThen(log: ChangeLog): Promise<void> {
   await ensureTriggers(log)
 }
 
-// `isUnawaited`: where triggers are gone, it was not we who took them away.
+// `isUnawaited`: triggers that are missing were not dropped by us.
 export function* setUp(
   { database, collections }: ChangeLog,
   missing: (collection: Collection, state: TableState) => void,
@@ -57,9 +57,9 @@ export function* setUp(
   // what a replica has comes from its primary
   if (yield* database.isReplica()) return
   yield* database.createTables()
-  // Marked by hand, for before this the clock was not there: the triggers are back already and must not take the following for edits.
+  // The bypass is set by hand, since there was no clock before: the triggers are back already and must not count the following as edits.
   yield* database.bypassCapture(true)
-  // what was written meanwhile nobody saw: clients read everything once more
+  // no trigger saw what was written meanwhile: clients read everything again
   if (isMissed) yield* query('UPDATE sync_clock SET horizon = ?', yield* database.tick())
   yield* database.stampDifferences(tablesOf(present))
   yield* database.stampUnstamped(tablesOf(present))

@@ -11,7 +11,7 @@ interface Written {
   readonly value: WireRow | null
 }
 
-/** Throws ConstraintError where one of these does not stand under its stamp: what was skipped must not pass for stored. */
+/** Throws ConstraintError where one of these is not stored under its stamp: a skipped row must not count as stored. */
 export function* rejectSkipped(database: Database, collection: Collection, writes: readonly Written[], stamp: number): Transaction<void> {
   if (!writes.length || !(yield* database.maySkip(collection.table))) return
   const stamps = yield* readStamps(database, collection, writes)

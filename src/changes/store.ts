@@ -14,7 +14,7 @@ import { storeChanges } from './storeChanges.js'
 
 /**
  * Writes versions of one collection under a stamp of this transaction. `from` is the server that they came from.
- * Throws ConstraintError where the database does not take them, and ValueError where a column cannot hold a value.
+ * Throws ConstraintError where the database rejects them, and ValueError where a column cannot hold a value.
  */
 export function storeVersions(
   log: ChangeLog,
@@ -30,14 +30,14 @@ export function storeVersions(
 }
 
 /**
- * Inserts rows of which nothing is known here, without looking whether they are there: most that come for the first time are not. Gives the
- * stamp; undefined, and nothing is stored, where one of them is there, lacks a column, needs a row that is not there, or is not taken as it is.
+ * Inserts rows of which nothing is known here, without a query whether they are there: most that come for the first time are not. Returns the
+ * stamp; undefined, and nothing is stored, where one of them is there, lacks a column, needs a row that is not there, or is rejected.
  */
 export function* insertNew(
   database: Database,
   collection: Collection,
   rows: readonly { readonly id: string; readonly value: WireRow | null }[],
-  takeStamp: () => Transaction<number>,
+  nextStamp: () => Transaction<number>,
 ): Transaction<number | undefined> {
   const { columns, parents, table } = collection
   for (const { id, value } of rows)
@@ -51,13 +51,13 @@ export function* insertNew(
     )
     if (orphans.size) return
   }
-  // who comes first does not matter: each has what it needs
+  // the order does not matter: each row has what it needs
   if (parents.length) yield* database.deferConstraints(true)
   let stored: number | undefined
   try {
     stored = yield* savepoint(function* () {
-      const stamp = yield* takeStamp()
-      // in the order of the indexes an insert costs half; where rows may need each other, who comes first matters
+      const stamp = yield* nextStamp()
+      // in the order of the key's index an insert costs half; where rows may need each other, their own order matters
       const sorted = parents.length ? newRows : [...newRows].sort((x, y) => (x.id < y.id ? -1 : 1))
       const lists = rowsOf(sorted, ({ id, value }) => {
         const list: unknown[] = [id, stamp]

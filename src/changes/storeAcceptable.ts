@@ -3,22 +3,22 @@
 import { type Database, Rollback, savepoint, type Transaction } from '../databases/database.js'
 import type { ConstraintError, ValueError } from '../errors.js'
 import type { Change } from './change.js'
-import { isRule, isTaken } from './rowErrors.js'
+import { isNotUnique, isRowError } from './rowErrors.js'
 import { readUniques } from './uniques.js'
 import { type Unit, unitsOf } from './units.js'
 
 /** How to store items, each of which makes a change. */
 export interface Storing<T> {
   change(item: T): Change
-  /** Stores these; throws ConstraintError or ValueError where the database does not take them. */
+  /** Stores these. Throws ConstraintError or ValueError where the database rejects them. */
   store(items: readonly T[]): Transaction<void>
   /** These are stored. */
   stored?(items: readonly T[]): void
-  /** The database does not take this one. */
+  /** The database rejects this one. */
   fail(item: T, error: ConstraintError | ValueError): Transaction<void>
 }
 
-/** Stores items, all but those that the database does not take. Whoever needs one of these is not taken either; nobody else. */
+/** Stores all items but those that the database rejects, and those that need one of these. */
 export function* storeAcceptable<T>(database: Database, items: readonly T[], storing: Storing<T>): Transaction<void> {
   if (!items.length) return
   let error = yield* tryToStore(storing, items)
@@ -35,7 +35,7 @@ export function* storeAcceptable<T>(database: Database, items: readonly T[], sto
   )
   const itemsOf = (some: readonly Unit<{ item: T }>[]) => some.flatMap(({ changes }) => changes.map(({ item }) => item))
   const rejected = new Set<Unit<{ item: T }>>()
-  // those that may need one that was not taken are tried when the others are stored
+  // units that may need a rejected one are tried when all others are stored
   const doubtful: Unit<{ item: T }>[] = []
   const isSure = (unit: Unit<{ item: T }>) => {
     for (const needed of unit.needs) {
@@ -46,7 +46,7 @@ export function* storeAcceptable<T>(database: Database, items: readonly T[], sto
     }
     return true
   }
-  // halves, for usually there are few of them
+  // in halves, since usually few are rejected
   const left = [units]
   for (let some = left.pop(); some; some = left.pop()) {
     if (some !== units) {
@@ -75,12 +75,12 @@ function* tryToStore<T>(storing: Storing<T>, items: readonly T[]): Transaction<C
     storing.stored?.(items)
     return
   } catch (error) {
-    if (!isRule(error)) throw error
+    if (!isRowError(error)) throw error
     return error
   }
 }
 
-/** Rows that depend on each other in a ring: whoever fails by itself is not taken, and the others no longer form it. */
+/** Rows that depend on each other in a ring: those that fail alone are rejected, and the others no longer form a ring. */
 function* storeUnit<T>(
   database: Database,
   unit: readonly T[],
@@ -92,7 +92,7 @@ function* storeUnit<T>(
   const bad = new Map<T, ConstraintError | ValueError>()
   for (const item of unit) {
     const own = yield* tryAlone(storing, item)
-    if (own && !isTaken(own)) bad.set(item, own)
+    if (own && !isNotUnique(own)) bad.set(item, own)
   }
   for (const [item, own] of bad) yield* storing.fail(item, own)
   const others = unit.filter(item => !bad.has(item))
@@ -111,7 +111,7 @@ function* tryAlone<T>(storing: Storing<T>, item: T): Transaction<ConstraintError
     })
     return
   } catch (error) {
-    if (isRule(error)) return error
+    if (isRowError(error)) return error
     if (!(error instanceof Rollback)) throw error
     return
   }

@@ -8,8 +8,8 @@ import { KINDS_OF_VALUES } from './freeValues.js'
 import { byCollection } from './groupBy.js'
 import { keepReplaced } from './keepReplaced.js'
 import { isDeep, type Plan, planChanges } from './order.js'
-import { again, letGo, NoneFree } from './release.js'
-import { isRule, isTaken } from './rowErrors.js'
+import { NoneFree, putBack, release } from './release.js'
+import { isNotUnique, isRowError } from './rowErrors.js'
 import { rejectSkipped } from './skipped.js'
 import { readUniques, type Uniques } from './uniques.js'
 import { write } from './writeOperations.js'
@@ -17,8 +17,8 @@ import { write } from './writeOperations.js'
 const NO_INDEXES: Uniques = new Map()
 
 /**
- * Writes changes, each under its stamp. Throws ConstraintError where the database does not take them, and ValueError where a column cannot
- * hold a value; then they are stored in part, so that whoever goes on puts it into a savepoint.
+ * Writes changes, each under its stamp. Throws ConstraintError where the database rejects them, and ValueError where a column cannot
+ * hold a value; then they are stored in part, so that a caller who goes on uses a savepoint.
  */
 export function* storeChanges(log: ChangeLog, changes: readonly Change[]): Transaction<void> {
   if (!changes.length) return
@@ -29,7 +29,7 @@ export function* storeChanges(log: ChangeLog, changes: readonly Change[]): Trans
     try {
       yield* savepoint(() => store(log, plan, changes), 'sync_order')
     } catch (error) {
-      if (!isTaken(error)) throw error
+      if (!isNotUnique(error)) throw error
       yield* storeReleased(log, changes, error)
     }
   }
@@ -46,20 +46,20 @@ export function* storeChanges(log: ChangeLog, changes: readonly Change[]): Trans
   }
 }
 
-/** A unique value is taken, perhaps by one of them that is about to let go of it. */
+/** Another row has a unique value, perhaps one of them that releases it. */
 function* storeReleased(log: ChangeLog, changes: readonly Change[], error: unknown): Transaction<void> {
   const uniques = yield* readUniques(log.database, changes)
   const plan = planChanges(changes, uniques)
-  if (!plan.taken) throw error
+  if (!plan.exchanged) throw error
   const plans = isDeep(plan) ? [planChanges(changes, uniques, true), plan] : [plan]
   let last = error
   for (const each of plans) {
-    // what a rule forbids to one value it may allow to another
+    // a check constraint that rejects one value may accept another
     for (let kind = 0; kind <= KINDS_OF_VALUES; kind++) {
       try {
         return yield* savepoint(() => store(log, each, changes, kind), 'sync_order')
       } catch (failed) {
-        if (!(isRule(failed) || failed instanceof NoneFree)) throw failed
+        if (!(isRowError(failed) || failed instanceof NoneFree)) throw failed
         if (!(failed instanceof NoneFree)) last = failed
         if (!each.releases.length) break
       }
@@ -72,8 +72,8 @@ function* storeReleased(log: ChangeLog, changes: readonly Change[], error: unkno
 function* store(log: ChangeLog, { releases, levels, late, isDeferred }: Plan, changes: readonly Change[], kind = 0): Transaction<void> {
   const { database } = log
   if (isDeferred) yield* database.deferConstraints(true)
-  const gone = yield* letGo(database, releases, changes, kind)
-  for (const level of levels) yield* write(database, gone.size ? level.map(operation => again(operation, gone)) : level)
+  const gone = yield* release(database, releases, changes, kind)
+  for (const level of levels) yield* write(database, gone.size ? level.map(operation => putBack(operation, gone)) : level)
   yield* write(database, late)
   yield* checkConstraints(log, changes, isDeferred)
   if (isDeferred) yield* database.deferConstraints(false)

@@ -6,19 +6,19 @@ import { LAST } from './place.js'
 import type { ServerState } from './serverState.js'
 
 /**
- * Notes that a server's rows are stored under a stamp, which was taken at `before`: they are no local changes for it. Of those of `together` of which
- * everything was pushed then, everything up to the stamp is.
+ * Notes that a server's rows are stored under a stamp: they are no local changes for it. `before` is the stamp before that one. Where everything
+ * of a server in `together` was pushed up to `before`, everything is pushed up to the stamp.
  */
 export function* noteStored(
   database: Database,
-  remotes: Iterable<ServerState>,
+  servers: Iterable<ServerState>,
   together: readonly ServerState[],
   stamp: number,
   before: number,
 ): Transaction<void> {
   const allPushed: ServerState[] = []
   const noted: ServerState[] = []
-  for (const server of remotes) {
+  for (const server of servers) {
     if (together.includes(server) && isAllPushed(server, before)) allPushed.push(server)
     else if (!server.stored.has(stamp)) noted.push(server)
   }

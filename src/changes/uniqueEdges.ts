@@ -12,20 +12,20 @@ const PAIRS = 64
 /** Adds which row has to release its place in a unique index before which other row gets it. */
 export function addUnique(graph: ChangeGraph, collection: Collection, index: UniqueIndex): void {
   const { edges } = graph
-  for (const { released, taken } of placesOf(graph, collection, index)) {
-    if (released.length * taken.length <= PAIRS) {
-      for (const from of released) for (const to of taken) if (from !== to) edges.push({ kind: 'unique', index, from, to })
+  for (const { released, acquired } of placesOf(graph, collection, index)) {
+    if (released.length * acquired.length <= PAIRS) {
+      for (const from of released) for (const to of acquired) if (from !== to) edges.push({ kind: 'unique', index, from, to })
       continue
     }
     const between = graph.size++
     for (const from of released) edges.push({ kind: 'unique', index, from, to: between })
-    for (const to of taken) edges.push({ kind: 'unique', index, from: between, to })
+    for (const to of acquired) edges.push({ kind: 'unique', index, from: between, to })
   }
 }
 
 interface Released {
   readonly released: number[]
-  readonly taken: number[]
+  readonly acquired: number[]
 }
 
 /** The places of an index that rows release or get. */
@@ -38,7 +38,7 @@ function placesOf({ changes, after, nodesOf }: ChangeGraph, collection: Collecti
     const tuple = columns.map(c => row[c.property])
     if (!tuple.every(isSet)) return // many rows may have null
     const name = JSON.stringify(tuple.map(fold))
-    const place = places.get(name) ?? { released: [], taken: [] }
+    const place = places.get(name) ?? { released: [], acquired: [] }
     places.set(name, place)
     return place
   }
@@ -46,12 +46,12 @@ function placesOf({ changes, after, nodesOf }: ChangeGraph, collection: Collecti
     const [before, then] = [changes[i]?.old.value, after[i]]
     if (before && then && all.every(({ property: p }) => equalValues(before[p], then[p]))) continue
     if (before) placeOf(before)?.released.push(i)
-    if (then) placeOf(then)?.taken.push(i)
+    if (then) placeOf(then)?.acquired.push(i)
   }
   return places.values()
 }
 
-// What a database may take for equal: more than it does take for equal does no harm.
+// What a database may compare as equal. It does no harm if fewer are equal for the database.
 function fold(value: NonNullable<Json>): Json {
   if (typeof value !== 'string') return typeof value === 'object' ? '' : String(Number(value))
   const text = value.normalize('NFKD').replace(/\p{M}/gu, '').toUpperCase().toLowerCase().trimEnd()

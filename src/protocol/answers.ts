@@ -41,10 +41,10 @@ export function readStored(body: unknown): Omit<PushAnswer, 'ignored'> {
   }
 }
 
-/** Is it a server of ours that says so, and not something between? */
+/** Does the answer come from a server of ours, and not from a gateway? */
 export const isStaleAnswer = (body: unknown): boolean => isObject(body) && (Object.hasOwn(body, 'updates') || Object.hasOwn(body, 'reset'))
 
-/** The 409 to a POST. Where everything was reset `now` is 0 and nothing contested unless they are told. Throws MalformedAnswerError. */
+/** The 409 to a POST. After a reset `now` is 0 and nothing is contested, unless the answer says so. Throws MalformedAnswerError. */
 export function readStaleAnswer(body: unknown): StaleAnswer {
   const answer = asAnswer(body)
   const reset = optional(answer, 'reset', isReset, 'a known reason')

@@ -15,10 +15,10 @@ export function stampOf(answer: WireRow, name: string): number {
   throw new MalformedAnswerError(`${name} is not a stamp (a whole number of milliseconds)`)
 }
 
-// null says the same as absent
+// null means the same as absent
 export const isThere = (answer: WireRow, name: string) => (own(answer, name) ?? undefined) !== undefined
 
-// null says the same as absent
+// null means the same as absent
 export function optional<Name extends string, T>(
   answer: WireRow,
   name: Name,

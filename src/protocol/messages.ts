@@ -6,11 +6,11 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 /** The properties of a row by their wire names. Those that no column has are ignored, so the names of the envelope do no harm. */
 export type WireRow = Record<string, Json>
 
-/** A row as it stands at a stamp, or null where it was removed. */
+/** A row at a stamp, or null where it was removed. */
 export interface Update {
   readonly id: string
   readonly value: WireRow | null
-  /** A server of 2011 need not tell it. */
+  /** A server of 2011 need not send it. */
   readonly stamp?: number
 }
 
@@ -23,7 +23,7 @@ export interface PullQuery {
   readonly limit?: number
   /** The token of the next page. */
   readonly after?: string
-  /** The highest stamp that was heard from this server. */
+  /** The highest stamp that this server ever sent. */
   readonly min?: number
   /** The history id that the client knows. */
   readonly collection?: string
@@ -36,9 +36,9 @@ export interface PullAnswer {
   readonly updates: readonly Update[]
   /** Absent where the server is of 2011. */
   readonly collection?: string
-  /** More is waiting: the token to ask with. */
+  /** There is more: the token of the next page. */
   readonly next?: string
-  /** The answer tells everything from the beginning, and what it lacks is gone. */
+  /** The answer has everything from the beginning: a row that it lacks was removed. */
   readonly full?: boolean
   readonly reset?: Reset
   /** Those among the properties that were asked for which there is a column; absent where none was asked for. */
@@ -90,7 +90,7 @@ export interface FeedAnswer {
   readonly now: number
   /** The id of the history. */
   readonly collection: string
-  /** Each group in the order of changes; a collection of which nothing is told has none. */
+  /** Each group in the order of changes; a collection without updates has none. */
   readonly changes: ByPath<readonly Update[]>
   readonly next?: string
   readonly full?: boolean
@@ -126,7 +126,7 @@ export type RejectionCode =
   | 'children-exist'
   | 'children-unseen'
 
-/** Why a row of a POST was rejected. Whoever reads one takes any text for a code: other servers have codes of their own. */
+/** Why a row of a POST was rejected. A client accepts any text as a code: other servers have codes of their own. */
 export interface Rejection<Code extends string = RejectionCode> {
   /** The path of its collection, where the POST was one to the feed. */
   readonly collection?: string

@@ -27,9 +27,9 @@ export function readPushedRows(body: unknown): { rows: PushedRow[]; rejections: 
     }
     if (seen.has(id)) {
       const before = seen.get(id)
-      // persistence.js told each removal twice, from December 2011 to August 2012
+      // persistence.js sent each removal twice, from December 2011 to August 2012
       if (before === undefined || isSamePush(before, row)) continue
-      // said once, however often it comes
+      // one rejection, however often it comes
       seen.set(id, undefined)
       rejections.push({ id, code: 'duplicate-id', detail: 'The id comes more than once; which row is meant?' })
       continue

@@ -13,7 +13,7 @@ export function readUpdates(updates: unknown, name: string): Update[] {
 function readUpdate(row: unknown, name: string, index: number): Update {
   const id = isObject(row) ? idOf(row) : undefined
   if (!isObject(row) || id === undefined) throw new MalformedAnswerError(`${name}[${index}] has no id`)
-  // no database could note even that it waits
+  // no database could store even that it is deferred
   if (id.includes('\0') || /\p{Surrogate}/u.test(id))
     throw new MalformedAnswerError(`the id of ${name}[${index}] has a NUL or half a character in it`)
   if (row.id !== id) row.id = id

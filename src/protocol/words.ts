@@ -2,7 +2,7 @@
 
 import type { Reset, WireRow } from './messages.js'
 
-// what a prototype says was not sent
+// what a prototype has was not sent
 export const own = <T>(object: Record<string, T>, name: string): T | undefined => (Object.hasOwn(object, name) ? object[name] : undefined)
 
 export const isObject = (value: unknown): value is WireRow => typeof value === 'object' && value !== null && !Array.isArray(value)
