@@ -27,7 +27,14 @@ export interface PullLimits {
 /** So few updates are not worth a stream. */
 export const SMALL = 400
 
-export async function answerPull(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PullLimits) {
+export async function answerPull(
+  ctx: Context,
+  log: ChangeLog,
+  collection: Collection,
+  write: WriteUpdate,
+  limits: PullLimits,
+  principal: string | undefined,
+) {
   const { properties, after, ...query } = readPullQuery(ctx.query)
   const read = async (q: PageQuery, limit: number) => {
     const { answer, etag } = await log.database.transaction(() => readPage(log, [collection], q, limit, limits.pageBytes), {
@@ -37,20 +44,26 @@ export async function answerPull(ctx: Context, log: ChangeLog, collection: Colle
   }
   const limit = query.limit === undefined ? Number.POSITIVE_INFINITY : Math.min(query.limit, limits.maxPageSize)
   const atOnce = Math.min(limit, limits.pageSize)
-  const asked: PageQuery = { ...query, after: after === undefined ? undefined : readToken(after), ifNoneMatch: ctx.get('If-None-Match') }
+  const asked: PageQuery = {
+    ...query,
+    after: after === undefined ? undefined : readToken(after, principal),
+    ifNoneMatch: ctx.get('If-None-Match'),
+    ...(principal !== undefined && { tag: `${principal}.` }),
+  }
   const { page, etag } = await read(asked, ctx.method === 'HEAD' ? 1 : atOnce)
   if (!sayWhetherNew(ctx, page, etag) || !page) return
 
   const answer: Omit<PullAnswer, 'next' | 'updates'> = {
     now: page.now,
     collection: page.collection,
+    ...(principal !== undefined && { principal }),
     ...(page.full && { full: true }),
     ...(page.reset && { reset: page.reset }),
     ...(properties && { properties: properties.filter(p => collection.column.has(p)) }),
   }
   if (page.updates.length < SMALL && (page.next === undefined || atOnce === limit)) {
     const { now, collection: history, ...more } = answer
-    const next = page.next && { next: writeToken(page.next) }
+    const next = page.next && { next: writeToken(page.next, principal) }
     ctx.body = JSON.stringify({ now, collection: history, updates: page.updates.map(write), ...more, ...next })
     return
   }

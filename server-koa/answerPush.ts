@@ -13,6 +13,7 @@ import { readPushQuery } from '../src/protocol/queries.js'
 import { type BodyLimits, readJson } from './body.js'
 import { rejectRounded } from './numbers.js'
 import type { PostedRow, Rejected } from './posted.js'
+import { checkPrincipal } from './principal.js'
 import { keyReused, Problem } from './problem.js'
 import { type Contested, type Push, type PushOutcome, storePush } from './push.js'
 import { rejectTogether } from './rejections.js'
@@ -23,8 +24,16 @@ export interface PushLimits extends BodyLimits {
   readonly maxRows: number
 }
 
-export async function answerPush(ctx: Context, log: ChangeLog, collection: Collection, write: WriteUpdate, limits: PushLimits) {
-  const { seen, key: keyInQuery, ...query } = readPushQuery(ctx.query)
+export async function answerPush(
+  ctx: Context,
+  log: ChangeLog,
+  collection: Collection,
+  write: WriteUpdate,
+  limits: PushLimits,
+  principal: string | undefined,
+) {
+  const { seen, key: keyInQuery, principal: meant, ...query } = readPushQuery(ctx.query)
+  checkPrincipal(meant, principal)
   const key = readKey(ctx, keyInQuery)
   const { bytes, json, isRounded } = await readJson(ctx, limits)
   if (Array.isArray(json) && json.length > limits.maxRows) throw tooManyRows(limits)
@@ -34,11 +43,11 @@ export async function answerPush(ctx: Context, log: ChangeLog, collection: Colle
     rows,
     compared: new Set([collection]),
     ...(seen && { seen: seenCollections(log, seen) }),
-    ...(key !== undefined && { key: `${collection.name} ${key}` }),
+    ...(key !== undefined && { key: keyOf(principal, `${collection.name} ${key}`) }),
     hash: hashOf(bytes),
     writeIgnored: ignored => ignored.get(collection),
   }
-  await storeAndAnswer(ctx, log, push, rejections, {
+  await storeAndAnswer(ctx, log, push, rejections, principal, {
     rejection: ({ collection: _, ...rejection }) => rejection,
     contested: contested => ({ updates: contested.map(write) }),
   })
@@ -56,20 +65,25 @@ export async function storeAndAnswer(
   log: ChangeLog,
   push: Push,
   rejections: readonly Rejected[],
+  principal: string | undefined,
   words: Words,
 ): Promise<void> {
+  const named = principal === undefined ? {} : { principal }
   const outcome = await store(log, push, rejections)
   if (outcome.kind === 'key-reused') throw keyReused()
-  if (outcome.kind === 'rejected') throw rejected(outcome.rejections.map(words.rejection))
-  if (outcome.kind === 'stale') throw stale(outcome, words.contested(outcome.contested))
+  if (outcome.kind === 'rejected') throw rejected(outcome.rejections.map(words.rejection), named)
+  if (outcome.kind === 'stale') throw stale(outcome, { ...words.contested(outcome.contested), ...named })
   // what is acknowledged survives: a database in memory is saved before the answer leaves
   await log.database.save()
   if (outcome.replayed) ctx.set('Idempotency-Replayed', 'true')
   ctx.status = 200
   ctx.type = 'application/json'
   // in the body as well: a gateway may hide the header
-  ctx.body = JSON.stringify(outcome.replayed ? { ...outcome.answer, replayed: true } : outcome.answer)
+  ctx.body = JSON.stringify({ ...outcome.answer, ...(outcome.replayed && { replayed: true }), ...named })
 }
+
+/** An idempotency key belongs to a principal: another one's is as if it did not exist. */
+export const keyOf = (principal: string | undefined, key: string) => (principal === undefined ? key : `${principal} ${key}`)
 
 export const hashOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
 
@@ -134,9 +148,9 @@ async function store(log: ChangeLog, push: Push, rejections: readonly Rejected[]
   }
 }
 
-function rejected(errors: readonly Rejection[]): Problem {
+function rejected(errors: readonly Rejection[], more: object): Problem {
   const detail = 'Nothing was stored: the errors say which rows cannot be, and why.'
-  return new Problem(422, detail, { type: 'urn:typeorm-sync:rows-refused', title: 'Rows refused', members: { errors } })
+  return new Problem(422, detail, { type: 'urn:typeorm-sync:rows-refused', title: 'Rows refused', members: { errors, ...more } })
 }
 
 function stale({ clock, reset }: PushOutcome & { kind: 'stale' }, contested: object): Problem {

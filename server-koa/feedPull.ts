@@ -13,7 +13,7 @@ import { type Page, type PageQuery, readPage } from './pull.js'
 import { type FeedGroup, streamFeed } from './stream.js'
 import { nameSet, readFeedToken, type Token, writeFeedToken } from './tokens.js'
 
-export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullLimits) {
+export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullLimits, principal: string | undefined) {
   const { collections: asked, properties, after, limit, ...query } = readFeedQuery(ctx.query)
   const paths = pathsOf(log, asked)
   const { collections } = paths
@@ -24,9 +24,9 @@ export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullL
   const { answer: page, etag } = await read(
     {
       ...query,
-      after: after === undefined ? undefined : readFeedToken(after, collections),
+      after: after === undefined ? undefined : readFeedToken(after, collections, principal),
       ifNoneMatch: ctx.get('If-None-Match'),
-      tag: `${nameSet(collections)}.`,
+      tag: `${nameSet(collections, principal)}.`,
     },
     ctx.method === 'HEAD' ? 1 : most,
   )
@@ -34,6 +34,7 @@ export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullL
 
   const head = {
     collection: page.collection,
+    ...(principal !== undefined && { principal }),
     ...(page.full && { full: true }),
     ...(page.reset && { reset: page.reset }),
     ...(paths.unknown.length && { unknown: paths.unknown }),
@@ -41,7 +42,7 @@ export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullL
   }
   // a client that asks for pages gets each as it was at one moment; another one gets everything, one collection after the other
   const isWhole = page.next === undefined || limit !== undefined
-  const tail = { ...(isWhole && page.next && { next: writeFeedToken(page.next, collections) }), now: page.now }
+  const tail = { ...(isWhole && page.next && { next: writeFeedToken(page.next, collections, principal) }), now: page.now }
   const groups = [...page.changes].map(([collection, updates]): FeedGroup => ({ path: paths.pathOf(collection), updates }))
   if (isWhole && groups.reduce((sum, { updates }) => sum + updates.length, 0) <= SMALL)
     ctx.body = JSON.stringify({ ...head, changes: Object.fromEntries(groups.map(g => [g.path, g.updates.map(writeUpdate)])), ...tail })

@@ -8,15 +8,17 @@ import { BadRequestError } from '../src/errors.js'
 import { writeUpdate } from '../src/protocol/messages.js'
 import { readFeedGroups } from '../src/protocol/pushedRows.js'
 import { readFeedPushQuery } from '../src/protocol/queries.js'
-import { hashOf, type PushLimits, readKey, readRows, storeAndAnswer, tooManyRows } from './answerPush.js'
+import { hashOf, keyOf, type PushLimits, readKey, readRows, storeAndAnswer, tooManyRows } from './answerPush.js'
 import { readJson } from './body.js'
 import { pathsOf } from './feedPaths.js'
 import { saysTwice } from './jsonBytes.js'
 import type { PostedRow, Rejected } from './posted.js'
+import { checkPrincipal } from './principal.js'
 import { Problem } from './problem.js'
 
-export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushLimits) {
-  const { key: keyInQuery, collections: asked, ...query } = readFeedPushQuery(ctx.query)
+export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushLimits, principal: string | undefined) {
+  const { key: keyInQuery, collections: asked, principal: meant, ...query } = readFeedPushQuery(ctx.query)
+  checkPrincipal(meant, principal)
   const key = readKey(ctx, keyInQuery)
   const { bytes, json, isRounded } = await readJson(ctx, limits)
   const groups = readFeedGroups(json)
@@ -41,11 +43,11 @@ export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushL
     compared: new Set([...known.collections, ...posted.collections]),
     answersReached: true,
     // no table has such a name
-    ...(key !== undefined && { key: `/sync ${key}` }),
+    ...(key !== undefined && { key: keyOf(principal, `/sync ${key}`) }),
     hash: hashOf(bytes),
     writeIgnored: byPath,
   }
-  await storeAndAnswer(ctx, log, push, rejections, {
+  await storeAndAnswer(ctx, log, push, rejections, principal, {
     rejection: ({ collection, ...rejection }) => ({ collection: pathOf(collection), ...rejection }),
     contested: contested => {
       const updates = contested.map(({ collection, ...update }) => ({ collection, row: writeUpdate(update) }))

@@ -63,7 +63,7 @@ async function* pieces(
     page = next
   }
   const { next, now } = page
-  yield `${text}],${next === undefined ? '' : `"next":${JSON.stringify(writeToken(next))},`}"now":${now}}`
+  yield `${text}],${next === undefined ? '' : `"next":${JSON.stringify(writeToken(next, head.principal))},`}"now":${now}}`
 }
 
 /** A part of the updates of a collection on the feed. */

@@ -12,12 +12,18 @@ import { answerPush, type PushLimits } from './answerPush.js'
 import { discardRest } from './connection.js'
 import { answerFeedPull } from './feedPull.js'
 import { answerFeedPush } from './feedPush.js'
+import { type FindPrincipal, principalOf } from './principal.js'
 import { Problem, report, unavailable, writeProblem } from './problem.js'
 import { updateWriter } from './updates.js'
 
 export interface SyncRoutesOptions extends Partial<PullLimits>, Partial<PushLimits> {
   /** Says that everybody who reaches these routes may read and write every row. */
   readonly public: true
+  /**
+   * Says who asks. With it, a device is bound to the user whose rows it holds: answers name them, and what a push, an idempotency key, a page
+   * or an ETag of another user says does not count.
+   */
+  readonly principal?: FindPrincipal
   /** A path before those of the entities. */
   readonly prefix?: string
 }
@@ -56,7 +62,7 @@ export function syncRoutes(dataSource: DataSource, options: SyncRoutesOptions): 
   // One route for all, for a data source that is not initialised does not know its entities yet.
   router.all('{/*path}', async (ctx, next) => {
     const { door, failure } = find(dataSource, `/${ctx.params.path ?? ''}`)
-    if (door && ctx.method !== 'OPTIONS') return answering(ctx, () => answer(ctx, dataSource, door, limits))
+    if (door && ctx.method !== 'OPTIONS') return answering(ctx, () => answer(ctx, dataSource, door, limits, options.principal))
     await next()
     if (ctx.status !== 404 || (ctx.body !== undefined && ctx.body !== null) || ctx.respond === false) return
     // what no other middleware answers might be ours
@@ -131,17 +137,19 @@ function expose(ctx: Context): void {
   ctx.set('Access-Control-Expose-Headers', [...names, ...missing].join(', '))
 }
 
-async function answer(ctx: Context, dataSource: DataSource, door: Door, limits: Limits): Promise<void> {
+async function answer(ctx: Context, dataSource: DataSource, door: Door, limits: Limits, find: FindPrincipal | undefined): Promise<void> {
   if (!METHODS.split(', ').includes(ctx.method)) throw new Problem(405, `Here is ${METHODS}.`, { headers: { Allow: METHODS } })
   if (!ctx.accepts('application/json')) throw new Problem(406, 'There is application/json here, and nothing else.')
+  if (find) ctx.vary('Cookie')
+  const principal = await principalOf(ctx, find)
   const log = await openLog(ctx, dataSource)
   const isPost = ctx.method === 'POST'
   if (door === 'feed') {
-    await (isPost ? answerFeedPush : answerFeedPull)(ctx, log, limits)
+    await (isPost ? answerFeedPush : answerFeedPull)(ctx, log, limits, principal)
   } else {
     const collection = collectionNamed(log, door.metadata.tableName)
     const write = updateWriter(collection, door.options.dates)
-    await (isPost ? answerPush : answerPull)(ctx, log, collection, write, limits)
+    await (isPost ? answerPush : answerPull)(ctx, log, collection, write, limits, principal)
   }
   ensureTriggersNowAndThen(log).catch(error => report(ctx, error))
 }

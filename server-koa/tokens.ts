@@ -10,36 +10,39 @@ export interface Token extends FeedPlace {
   readonly start: number | undefined
 }
 
-export const writeToken = ({ stamp, id, start }: Token) => toText([stamp, id, start ?? null])
+export const writeToken = ({ stamp, id, start }: Token, principal: string | undefined) =>
+  toText([stamp, id, start ?? null, principal ?? null])
 
-/** Throws BadRequestError for a token that is none. */
-export function readToken(text: string): Token {
-  const token = tokenOf(toList(text, 3))
-  if (token) return token
-  throw new BadRequestError('`after` is no token of this server.')
+/** Undefined where its page was another user's: whoever asks begins again. Throws BadRequestError for a token that is none. */
+export function readToken(text: string, principal: string | undefined): Token | undefined {
+  const list = toList(text, 4)
+  const token = tokenOf(list)
+  if (!token) throw new BadRequestError('`after` is no token of this server.')
+  return list[3] === (principal ?? null) ? token : undefined
 }
 
 /** A token of the feed names the collection too, and of which collections its page was one. */
-export const writeFeedToken = (token: Token, collections: readonly Collection[]) =>
-  toText([token.stamp, token.id, token.start ?? null, token.collection?.name, nameSet(collections)])
+export const writeFeedToken = (token: Token, collections: readonly Collection[], principal: string | undefined) =>
+  toText([token.stamp, token.id, token.start ?? null, token.collection?.name, nameSet(collections, principal)])
 
 /**
- * Undefined where its page was one of other collections: those that joined them would miss what comes before it, so the client begins again.
+ * Undefined where its page was one of other collections, or another user's: the client begins again, for what joins them now would miss what
+ * comes before it.
  * Throws BadRequestError for a token that is none.
  */
-export function readFeedToken(text: string, collections: readonly Collection[]): Token | undefined {
+export function readFeedToken(text: string, collections: readonly Collection[], principal: string | undefined): Token | undefined {
   const list = toList(text, 5)
   const token = tokenOf(list)
   if (!token || typeof list[3] !== 'string' || typeof list[4] !== 'string')
     throw new BadRequestError('`after` is no token of the feed of this server.')
   const collection = collections.find(c => c.name === list[3])
-  return collection && list[4] === nameSet(collections) ? { ...token, collection } : undefined
+  return collection && list[4] === nameSet(collections, principal) ? { ...token, collection } : undefined
 }
 
-/** A short name for these collections in this order. */
-export const nameSet = (collections: readonly Collection[]) =>
+/** A short name for these collections in this order, as a principal sees them. */
+export const nameSet = (collections: readonly Collection[], principal: string | undefined) =>
   createHash('sha256')
-    .update(JSON.stringify(collections.map(c => c.name)))
+    .update(JSON.stringify([principal ?? null, ...collections.map(c => c.name)]))
     .digest('base64url')
     .slice(0, 12)
 

@@ -98,6 +98,29 @@ export class ConflictHandlerError extends SyncError {
   override readonly code = 'conflict-handler'
 }
 
+/**
+ * The server at `url` knows the caller as another user than the one whose rows are here. Nothing was stored or pushed. Either sign in as that
+ * user again, or `wipe` the device, or let the new user `adopt` the rows.
+ */
+export class OtherUserError extends SyncError {
+  override readonly name = 'OtherUserError'
+  override readonly code = 'other-user'
+  constructor(readonly url: string) {
+    super(
+      `The rows here belong to another user of ${url} than the one who is signed in now. Nothing was stored or pushed. Call wipe(dataSource) to remove them from this device, or adopt(dataSource) to make them the new user's.`,
+    )
+  }
+}
+
+/** `wipe` would remove `count` rows that hold something which no server has. Nothing was removed. */
+export class UnpushedChangesError extends SyncError {
+  override readonly name = 'UnpushedChangesError'
+  override readonly code = 'unpushed-changes'
+  constructor(readonly count: number) {
+    super(`${count} changed rows were not pushed yet, and would be lost. Sync first, or give wipe a function that confirms it.`)
+  }
+}
+
 /** A conflict, rejected row or decision that was named does not exist (any more), or the row has moved on since. */
 export class NotInJournalError extends SyncError {
   override readonly name = 'NotInJournalError'

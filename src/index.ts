@@ -4,6 +4,7 @@ export type { ClientOptions, SyncCallOptions, SyncOptions } from './entity/optio
 export type { EnableSyncOptions } from './entity/registry.js'
 export { hasLocalChanges, journal, syncAll } from './entity/syncAll.js'
 export { SyncedEntity } from './entity/syncedEntity.js'
+export { adopt, wipe } from './entity/users.js'
 export { setUpStatements, type WithSyncOptions, withSync } from './entity/withSync.js'
 export * from './errors.js'
 export {

@@ -9,7 +9,7 @@ import { afterEach } from '@jest/globals'
 import Koa from 'koa'
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions } from 'typeorm'
-import { syncRoutes } from 'typeorm-sync/server-koa'
+import { type SyncRoutesOptions, syncRoutes } from 'typeorm-sync/server-koa'
 import { type HookedOptions, withHooks } from '../../src/entity/withSync.js'
 import * as mysql from './mysqlDatabase.js'
 import { mysqlUrl } from './mysqlServer.js'
@@ -76,12 +76,15 @@ export async function openIn(
 }
 
 /** Serves a data source; `errors` is what the application is told of, and `before` comes before the routes. */
-export async function serve(dataSource: DataSource, { before = [] as readonly Koa.Middleware[] } = {}) {
+export async function serve(
+  dataSource: DataSource,
+  { before = [], ...options }: { readonly before?: readonly Koa.Middleware[] } & Partial<SyncRoutesOptions> = {},
+) {
   const app = new Koa()
   const errors: unknown[] = []
   app.on('error', error => errors.push(error))
   for (const middleware of before) app.use(middleware)
-  app.use(syncRoutes(dataSource, { public: true }).routes())
+  app.use(syncRoutes(dataSource, { public: true, ...options }).routes())
   const server = app.listen(0, '127.0.0.1')
   await once(server, 'listening')
   open.unshift(async () => {

@@ -23,6 +23,8 @@ export interface ServerState {
   readonly origin: string
   /** The server's history id; null where it has none, as in 2011, or never answered. */
   serverHistory: string | null
+  /** The name that it gave the user whose rows are here; null where it named none. */
+  principal: string | null
   /** Read up to: the server's stamp. */
   serverDate: number
   /** The highest stamp that the server ever sent. */
@@ -56,6 +58,7 @@ function serverFrom(row: Row, stored: ReadonlySet<number>): ServerState {
     url: String(row.url),
     origin: String(row.origin),
     serverHistory: optional(row.server_history),
+    principal: optional(row.principal),
     serverDate: Number(row.server_date),
     highest: Number(row.highest),
     reads: Number(row.reads),
@@ -77,7 +80,7 @@ function serverFrom(row: Row, stored: ReadonlySet<number>): ServerState {
 
 /** What `writeServers` writes down. */
 const COLUMNS = [
-  ...['server_history', 'server_date', 'highest', 'reads', 'pulling', 'page', 'sweeping', 'pushed_stamp', 'pushed_id'],
+  ...['server_history', 'principal', 'server_date', 'highest', 'reads', 'pulling', 'page', 'sweeping', 'pushed_stamp', 'pushed_id'],
   ...['push_key', 'push_stamp', 'push_id', 'push_since', 'etag', 'date_form', 'batch', 'page_size'],
 ]
 
@@ -112,7 +115,7 @@ export function writeServers(database: Database, servers: readonly ServerState[]
     COLUMNS,
     ['id'],
     servers.map(({ push, pushedTo, ...server }) => [
-      ...[server.serverHistory, server.serverDate, server.highest, server.reads, server.pulling ? 1 : 0, server.page],
+      ...[server.serverHistory, server.principal, server.serverDate, server.highest, server.reads, server.pulling ? 1 : 0, server.page],
       ...[server.sweeping ? 1 : 0, pushedTo.stamp, pushedTo.id],
       ...[push?.key ?? null, push?.limit.stamp ?? null, push?.limit.id ?? null, push?.since ?? null],
       ...[server.etag, server.dateForm, server.batch, server.pageSize, server.id],
@@ -121,6 +124,6 @@ export function writeServers(database: Database, servers: readonly ServerState[]
 }
 
 /** Everything after which an answer to an older question does not count any more (law 3). */
-export function cursorOf({ serverHistory, serverDate, page, highest, reads, pushedTo, push }: ServerState): string {
-  return JSON.stringify([serverHistory, serverDate, page, highest, reads, pushedTo, push?.key])
+export function cursorOf({ serverHistory, principal, serverDate, page, highest, reads, pushedTo, push }: ServerState): string {
+  return JSON.stringify([serverHistory, principal, serverDate, page, highest, reads, pushedTo, push?.key])
 }

@@ -28,10 +28,13 @@ export function* openServers(database: Database, addresses: readonly Address[], 
     known.flatMap(id => (id === undefined ? [] : [[origin, id]])),
   )
   const missing = addresses.filter((_, i) => known[i] === undefined)
+  const owner = missing.length
+    ? yield* first('SELECT principal FROM sync_server WHERE origin = ? AND principal IS NOT NULL', origin)
+    : undefined
   yield* database.insertRows(
     'sync_server',
-    ['collection', 'url', 'origin', 'pushed_id'],
-    missing.map(({ collection, url }) => [collection.name, url, origin, LAST]),
+    ['collection', 'url', 'origin', 'pushed_id', 'principal'],
+    missing.map(({ collection, url }) => [collection.name, url, origin, LAST, owner?.principal ?? null]),
   )
   return (yield* findServers(addresses)) as number[]
 }

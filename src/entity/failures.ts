@@ -1,6 +1,6 @@
 // What went wrong in a sync of several servers or collections.
 
-import { ConflictHandlerError, NetworkError, RequestTimeoutError, SyncContentionError, TransportError } from '../errors.js'
+import { ConflictHandlerError, NetworkError, OtherUserError, RequestTimeoutError, SyncContentionError, TransportError } from '../errors.js'
 
 /**
  * What went wrong on the way. A server that is away, or forbids one collection, keeps nobody from the others; who called is told in the end.
@@ -11,7 +11,7 @@ export class Failures {
 
   /** Throws what ends everything: what is no matter of one server or collection. */
   note(error: unknown, url: string): void {
-    if (!(error instanceof TransportError || error instanceof SyncContentionError || error instanceof ConflictHandlerError)) throw error
+    if (![TransportError, OtherUserError, SyncContentionError, ConflictHandlerError].some(type => error instanceof type)) throw error
     this.#first ??= error
     if (error instanceof NetworkError || error instanceof RequestTimeoutError) this.#away.add(new URL(url).origin)
   }

@@ -1,10 +1,10 @@
 // What a server answers becomes a message, or an error (PROTOCOL.md). Inside, types are trusted.
 
 import { MalformedAnswerError } from '../errors.js'
-import { asAnswer, optional, stampOf } from './members.js'
+import { asAnswer, optional, principalOf, stampOf } from './members.js'
 import type { PullAnswer, PushAnswer, StaleAnswer } from './messages.js'
 import { readUpdates } from './updates.js'
-import { isBoolean, isObject, isReset, isStamp, isText, isTexts, own } from './words.js'
+import { isBoolean, isObject, isReset, isStaleReset, isStamp, isText, isTexts, own } from './words.js'
 
 /** An answer to a GET; one of a server of 2011 as well. Throws MalformedAnswerError. */
 export function readPullAnswer(body: unknown): PullAnswer {
@@ -13,6 +13,7 @@ export function readPullAnswer(body: unknown): PullAnswer {
     now: stampOf(answer, 'now'),
     updates: readUpdates(own(answer, 'updates'), 'updates'),
     ...optional(answer, 'collection', isText, 'a text'),
+    ...principalOf(answer),
     ...optional(answer, 'next', isText, 'a text'),
     ...optional(answer, 'full', isBoolean, 'true or false'),
     ...optional(answer, 'reset', isReset, 'a known reason'),
@@ -36,6 +37,7 @@ export function readStored(body: unknown): Omit<PushAnswer, 'ignored'> {
     status: 'ok',
     now,
     ...since,
+    ...principalOf(answer),
     ...(own(answer, 'replayed') === true && { replayed: true }),
     ...(own(answer, 'empty') === true && { empty: true }),
   }
@@ -47,11 +49,12 @@ export const isStaleAnswer = (body: unknown): boolean => isObject(body) && (Obje
 /** The 409 to a POST. After a reset `now` is 0 and nothing is contested, unless the answer says so. Throws MalformedAnswerError. */
 export function readStaleAnswer(body: unknown): StaleAnswer {
   const answer = asAnswer(body)
-  const reset = optional(answer, 'reset', isReset, 'a known reason')
+  const reset = optional(answer, 'reset', isStaleReset, 'a known reason')
   const isNeeded = (name: string) => reset.reset === undefined || Object.hasOwn(answer, name)
   return {
     now: isNeeded('now') ? stampOf(answer, 'now') : 0,
     updates: isNeeded('updates') ? readUpdates(own(answer, 'updates'), 'updates') : [],
+    ...principalOf(answer),
     ...reset,
   }
 }

@@ -2,10 +2,10 @@
 
 import { MalformedAnswerError } from '../errors.js'
 import { readStored } from './answers.js'
-import { asAnswer, isThere, optional, stampOf } from './members.js'
+import { asAnswer, isThere, optional, principalOf, stampOf } from './members.js'
 import type { FeedAnswer, FeedPushAnswer, FeedStaleAnswer, WireRow } from './messages.js'
 import { readUpdates } from './updates.js'
-import { isBoolean, isObject, isReset, isText, isTexts, own } from './words.js'
+import { isBoolean, isObject, isReset, isStaleReset, isText, isTexts, own } from './words.js'
 
 /** An answer to a GET of the feed. Throws MalformedAnswerError. */
 export function readFeedAnswer(body: unknown): FeedAnswer {
@@ -15,6 +15,7 @@ export function readFeedAnswer(body: unknown): FeedAnswer {
   return {
     now: stampOf(answer, 'now'),
     collection,
+    ...principalOf(answer),
     changes: readByPath(answer, 'changes', readUpdates),
     ...optional(answer, 'next', isText, 'a text'),
     ...optional(answer, 'full', isBoolean, 'true or false'),
@@ -37,11 +38,12 @@ export const isFeedStaleAnswer = (body: unknown): boolean =>
 /** The 409 to a POST to the feed; as `readStaleAnswer`. Throws MalformedAnswerError. */
 export function readFeedStaleAnswer(body: unknown): FeedStaleAnswer {
   const answer = asAnswer(body)
-  const reset = optional(answer, 'reset', isReset, 'a known reason')
+  const reset = optional(answer, 'reset', isStaleReset, 'a known reason')
   const isNeeded = (name: string) => reset.reset === undefined || Object.hasOwn(answer, name)
   return {
     now: isNeeded('now') ? stampOf(answer, 'now') : 0,
     changes: isNeeded('changes') ? readByPath(answer, 'changes', readUpdates) : new Map(),
+    ...principalOf(answer),
     ...reset,
   }
 }

@@ -2,7 +2,7 @@
 
 import { MalformedAnswerError } from '../errors.js'
 import type { WireRow } from './messages.js'
-import { isObject, isStamp, own } from './words.js'
+import { isObject, isStamp, isText, own } from './words.js'
 
 export function asAnswer(body: unknown): WireRow {
   if (isObject(body)) return body
@@ -31,3 +31,6 @@ export function optional<Name extends string, T>(
   if (!is(value)) throw new MalformedAnswerError(`${name} is not ${what}`)
   return { [name]: value } as { [N in Name]?: T }
 }
+
+/** Who asked, as the server calls them; nothing where it knows no users. */
+export const principalOf = (answer: WireRow) => optional(answer, 'principal', isText, 'a text')

@@ -16,6 +16,11 @@ export interface Update {
 
 export type Reset = 'collection-changed' | 'since-too-old'
 
+/** Who asked, by a name that the server gives them and that says nothing about them; absent where it knows no users. */
+export interface Named {
+  readonly principal?: string
+}
+
 /** What a GET asks for. Stamps are milliseconds since 1/1/1970, the server's own. */
 export interface PullQuery {
   readonly since: number
@@ -31,7 +36,7 @@ export interface PullQuery {
   readonly properties?: readonly string[]
 }
 
-export interface PullAnswer {
+export interface PullAnswer extends Named {
   readonly now: number
   readonly updates: readonly Update[]
   /** Absent where the server is of 2011. */
@@ -52,7 +57,7 @@ export interface PushedRow {
   readonly partial: boolean
 }
 
-export interface PushAnswer {
+export interface PushAnswer extends Named {
   readonly status: 'ok'
   readonly now: number
   /** The stamp just before; absent where the client has to read what was stored. */
@@ -66,10 +71,11 @@ export interface PushAnswer {
 }
 
 /** A push that was not stored because others were faster, or because the collection was reset. */
-export interface StaleAnswer {
+export interface StaleAnswer extends Named {
   readonly now: number
   readonly updates: readonly Update[]
-  readonly reset?: Reset
+  /** `other-user`: the push was made on behalf of another principal than who sent it. */
+  readonly reset?: Reset | 'other-user'
 }
 
 // ---------------------------------------------------------------- the feed
@@ -86,7 +92,7 @@ export interface FeedQuery extends Omit<PullQuery, 'properties'> {
 }
 
 /** What changed in all collections together. */
-export interface FeedAnswer {
+export interface FeedAnswer extends Named {
   readonly now: number
   /** The id of the history. */
   readonly collection: string

@@ -6,7 +6,7 @@ import { own } from './words.js'
 
 type Query = Record<string, string | string[] | undefined>
 
-const PARAMETERS = ['since', 'limit', 'after', 'min', 'collection', 'seen', 'properties', 'idempotency-key']
+const PARAMETERS = ['since', 'limit', 'after', 'min', 'collection', 'seen', 'properties', 'principal', 'idempotency-key']
 
 const FEED_PARAMETERS = [...PARAMETERS.filter(name => name !== 'seen'), 'collections']
 
@@ -48,12 +48,19 @@ function pageOf(query: Query): Omit<PullQuery, 'properties'> {
 }
 
 /** The query of a POST. Throws BadRequestError. */
-export function readPushQuery(query: Query): { since?: number; collection?: string; seen?: ReadonlyMap<string, number>; key?: string } {
+export function readPushQuery(query: Query): {
+  since?: number
+  collection?: string
+  seen?: ReadonlyMap<string, number>
+  principal?: string
+  key?: string
+} {
   checkNames(query, PARAMETERS)
   return {
     ...given('since', sinceOf(query)),
     ...given('collection', textOf(query, 'collection')),
     ...given('seen', seenOf(query)),
+    ...given('principal', textOf(query, 'principal')),
     ...given('key', textOf(query, 'idempotency-key')),
   }
 }
@@ -63,6 +70,7 @@ export function readFeedPushQuery(query: Query): {
   since?: number
   collection?: string
   collections?: readonly string[]
+  principal?: string
   key?: string
 } {
   checkNames(query, FEED_PARAMETERS)
@@ -70,6 +78,7 @@ export function readFeedPushQuery(query: Query): {
     ...given('since', sinceOf(query)),
     ...given('collection', textOf(query, 'collection')),
     ...given('collections', collectionsOf(query)),
+    ...given('principal', textOf(query, 'principal')),
     ...given('key', textOf(query, 'idempotency-key')),
   }
 }

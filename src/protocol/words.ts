@@ -11,3 +11,4 @@ export const isText = (value: unknown): value is string => typeof value === 'str
 export const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(text => typeof text === 'string')
 export const isBoolean = (value: unknown): value is boolean => typeof value === 'boolean'
 export const isReset = (value: unknown): value is Reset => value === 'collection-changed' || value === 'since-too-old'
+export const isStaleReset = (value: unknown): value is Reset | 'other-user' => isReset(value) || value === 'other-user'

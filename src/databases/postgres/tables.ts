@@ -34,6 +34,7 @@ export const TABLES: Readonly<Record<string, string>> = {
     url TEXT COLLATE "C" NOT NULL,
     origin TEXT COLLATE "C" NOT NULL,  -- which server it is: collections of one server share foreign keys there
     server_history TEXT,        -- the server's collection id; null: it knows none, or was never heard
+    principal TEXT,             -- the name that the server gave the user whose rows are here
     server_date BIGINT NOT NULL DEFAULT 0,
     highest BIGINT NOT NULL DEFAULT 0,
     "reads" BIGINT NOT NULL DEFAULT 0,      -- steps in which its answers were stored

@@ -28,6 +28,7 @@ export const TABLES = [
     url TEXT NOT NULL,
     origin TEXT NOT NULL,          -- which server it is: collections of one server share foreign keys there
     server_history TEXT,        -- the server's collection id; null: it knows none, or was never heard
+    principal TEXT,                -- the name that the server gave the user whose rows are here
     server_date INTEGER NOT NULL DEFAULT 0,
     highest INTEGER NOT NULL DEFAULT 0,
     reads INTEGER NOT NULL DEFAULT 0,     -- steps in which its answers were stored

@@ -5,7 +5,7 @@ import { readChanges } from '../../changes/changePage.js'
 import { readIgnoredIds, readIgnoredProperties } from '../../changes/ignored.js'
 import { type RowState, readStates } from '../../changes/rowStates.js'
 import type { ServerState } from '../../changes/serverState.js'
-import { first, query, type Transaction } from '../../databases/database.js'
+import { query, type Transaction } from '../../databases/database.js'
 import { isSameRow } from '../apply/merge.js'
 import { type Exchange, isClean, readRowStates } from '../exchange.js'
 import { TransactionSize } from '../session.js'
@@ -57,28 +57,38 @@ function* readIgnoredRows(exchange: Exchange, visit: (state: RowState) => boolea
   }
 }
 
-/** Is there anything of ours that the server lacks: pending, rejected, or behind a row that waits? Reads up to the first of it. */
+/** Is there anything of ours that the server lacks? Reads up to the first of it. */
 export function* hasChanges(exchange: Exchange): Transaction<boolean> {
-  const { server } = exchange
-  if (yield* first('SELECT 1 FROM sync_unapplied WHERE server = ? AND unpushed IS NOT NULL LIMIT 1', server.id)) return true
-  const isRejected = ({ rejection, version }: RowState) => rejection?.stamp === version.stamp
-  if (yield* isAny(exchange, 'sync_rejection', isRejected)) return true
-  // a row that waits may have been edited since
-  if (yield* isAny(exchange, 'sync_unapplied', state => state.version.stamp > 0 && !isClean(exchange, state))) return true
   let found = false
-  yield* readPending(exchange, () => {
+  yield* readLocalChanges(exchange, () => {
     found = true
     return false
   })
   return found
 }
 
-function* isAny(exchange: Exchange, table: 'sync_unapplied' | 'sync_rejection', is: (state: RowState) => boolean): Transaction<boolean> {
+/** Gives the ids of rows of ours that the server lacks, pending, rejected, or not applied yet, until `take` gives false; some come twice. */
+export function* readLocalChanges(exchange: Exchange, take: (id: string) => boolean): Transaction<void> {
+  const isRejected = ({ rejection, version }: RowState) => rejection?.stamp === version.stamp
+  // a row that is not applied yet may have been edited since
+  const isEdited = (state: RowState) => state.unapplied?.unpushed != null || (state.version.stamp > 0 && !isClean(exchange, state))
+  if (!(yield* readNoted(exchange, 'sync_rejection', isRejected, take))) return
+  if (!(yield* readNoted(exchange, 'sync_unapplied', isEdited, take))) return
+  yield* readPending(exchange, ({ id }) => take(id))
+}
+
+/** False where `take` gave false. */
+function* readNoted(
+  exchange: Exchange,
+  table: 'sync_unapplied' | 'sync_rejection',
+  is: (state: RowState) => boolean,
+  take: (id: string) => boolean,
+): Transaction<boolean> {
   for (let after = '', limit = 1; ; limit = Math.min(limit * 4, 256)) {
     const rows = yield* query(`SELECT id FROM ${table} WHERE server = ? AND id > ? ORDER BY id LIMIT ?`, exchange.server.id, after, limit)
     const ids = rows.map(row => String(row.id))
-    for (const state of (yield* readRowStates(exchange, ids)).values()) if (is(state)) return true
-    if (ids.length < limit) return false
+    for (const state of (yield* readRowStates(exchange, ids)).values()) if (is(state) && !take(state.id)) return false
+    if (ids.length < limit) return true
     after = ids.at(-1) as string
   }
 }

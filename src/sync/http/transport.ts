@@ -41,6 +41,8 @@ export interface Push {
   /** «I have seen everything up to here.» */
   readonly since?: number
   readonly collection?: string | undefined
+  /** On whose behalf the push is made. */
+  readonly principal?: string
   readonly key?: string
   /** How far other collections of this server were read, by their paths: rows there may go with a removal. */
   readonly seen?: ByPath<number>
@@ -90,7 +92,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
   async function push<Answer extends { replayed?: true }, Stale>(
     url: string,
     body: string,
-    { since, collection, key, seen, collections, retry }: Push,
+    { since, collection, principal, key, seen, collections, retry }: Push,
     { read, isStale, readStale }: Reading<Answer, Stale>,
     signal: AbortSignal | undefined,
   ): Promise<Pushed<Answer, Stale>> {
@@ -103,6 +105,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
     const address = withQuery(url, {
       since,
       collection,
+      principal,
       seen: seen && writeSeen(seen),
       collections: collections && listOf(collections),
       'idempotency-key': key,

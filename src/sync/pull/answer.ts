@@ -11,6 +11,7 @@ import type { Update } from '../../protocol/messages.js'
 import { applyDecided } from '../apply/storeDecided.js'
 import { TransactionStamp } from '../exchange.js'
 import { type Answer, markFor } from '../http/wire.js'
+import { notePrincipal } from '../owner.js'
 import type { Exchanges, Session } from '../session.js'
 import { forgetSeen, wasAnythingAgreed } from './sweep.js'
 import { readSentAndRemoved } from './undecided.js'
@@ -31,6 +32,7 @@ export function* beginAnswer({ wire, members }: Session, exchanges: Exchanges, o
     if (server.serverHistory === null || answer.collection === undefined || server.serverHistory === answer.collection) continue
     yield* resetServer(log.database, collection, server, answer.collection)
   }
+  yield* notePrincipal([...exchanges, ...others], answer.principal)
   for (const exchange of exchanges) {
     const { collection, server } = exchange
     server.serverHistory ??= answer.collection ?? null

@@ -3,6 +3,7 @@
 import { isUndecided } from '../../changes/agreement.js'
 import type { Collection } from '../../changes/collection.js'
 import type { ServerState } from '../../changes/serverState.js'
+import { checkPrincipal, principalOf } from '../owner.js'
 import { type Session, serversIn, TransactionSize, transaction } from '../session.js'
 import type { SyncStatus } from '../status.js'
 import { AnswerCheck } from './answerCheck.js'
@@ -49,6 +50,7 @@ async function readPages(
     const question = questionOf(session, asked, ignored)
     const { answer, ...pulled } = await pages.read(question, asked)
     if (!answer) return { gained, status: latest } // what was changed meanwhile is the next sync's
+    checkPrincipal(session.wire.url, principalOf(servers), answer)
     check.check(question, answer)
     if (isServedOtherwise(session, question, answer)) {
       if (!session.members.length) return { gained, status: undefined }

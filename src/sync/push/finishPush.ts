@@ -6,6 +6,7 @@ import { baseTableOf, query, quote, type Transaction } from '../../databases/dat
 import { TransportError } from '../../errors.js'
 import { type Exchange, readRowStates } from '../exchange.js'
 import { isOfFeed, OpenAtRouteError } from '../http/wire.js'
+import { asPrincipal, checkPrincipal, principalOf } from '../owner.js'
 import { type Session, serversIn, transaction } from '../session.js'
 import { acknowledgePush } from './acknowledge.js'
 import type { PushedOf } from './batchBuilder.js'
@@ -16,6 +17,7 @@ import type { Sent } from './preparePush.js'
 interface OpenAt {
   readonly push: Sent
   readonly serverHistory: string | null
+  readonly principal: string | undefined
 }
 
 /** The pushes without an answer; several where the collections were pushed by themselves. */
@@ -24,7 +26,7 @@ async function readOpen(session: Session): Promise<OpenAt[]> {
   const keys = new Set(servers.flatMap(({ push }) => (push && push.key !== UNDECIDED ? push.key : [])))
   return [...keys].map(key => {
     const { push, serverHistory } = servers.find(server => server.push?.key === key) as ServerState
-    return { push: push as OpenPush, serverHistory }
+    return { push: push as OpenPush, serverHistory, principal: principalOf(servers) }
   })
 }
 
@@ -67,7 +69,7 @@ function* readPushedRows(exchange: Exchange): Transaction<PushedOf[]> {
 export async function finishPush(session: Session): Promise<void> {
   const { wire, report, signal } = session
   const open = await readOpen(session)
-  for (const { push, serverHistory } of open) {
+  for (const { push, serverHistory, principal } of open) {
     if (serverHistory === null) {
       await leaveUndecided(session, push)
       continue
@@ -79,10 +81,11 @@ export async function finishPush(session: Session): Promise<void> {
       report.requests++
       const answer = await there.push(
         there.body(new Map()),
-        { since: push.since, collection: serverHistory, key: push.key, retry: true },
+        { since: push.since, collection: serverHistory, ...asPrincipal(principal), key: push.key, retry: true },
         signal,
       )
       report.received += answer.bytes
+      if (answer.kind !== 'rejected') checkPrincipal(there.url, principal, answer.answer)
       if (answer.kind === 'stored' && answer.replayed && !answer.answer.empty) {
         const rows = await transaction(
           session,

@@ -2,6 +2,7 @@ import { type OpenPush, type ServerState, writeServers } from '../../changes/ser
 import type { Transaction } from '../../databases/database.js'
 import type { ByPath } from '../../protocol/messages.js'
 import { markFor } from '../http/wire.js'
+import { principalOf } from '../owner.js'
 import type { Exchanges, Session, TransactionSize } from '../session.js'
 import { type SyncStatus, statusOf } from '../status.js'
 import { acknowledge } from './acknowledge.js'
@@ -20,6 +21,8 @@ export type Sent = Pick<OpenPush, 'key' | 'since'>
 export interface Prepared extends Batch {
   readonly push: Sent
   readonly serverHistory: string | null
+  /** On whose behalf it is made. */
+  readonly principal: string | undefined
   /** How far the collections were read that its removals may reach, and that are synced by themselves, by their paths. */
   readonly seen: ByPath<number>
 }
@@ -61,5 +64,5 @@ export function* preparePush(
   yield* writeServers(log.database, servers)
   yield* keepNeeded(exchanges, batch)
   const [{ serverHistory }, seen] = [servers[0] as ServerState, seenBy(session, exchanges, rows)]
-  return { ...batch, push: { key, since }, serverHistory, seen }
+  return { ...batch, push: { key, since }, serverHistory, principal: principalOf(servers), seen }
 }

@@ -3,6 +3,7 @@
 import { writeServers } from '../../changes/serverState.js'
 import type { Transaction } from '../../databases/database.js'
 import { RequestTimeoutError, TooLargeError, TransportError } from '../../errors.js'
+import { asPrincipal, checkPrincipal } from '../owner.js'
 import { type Exchanges, type Session, type TransactionSize, transaction } from '../session.js'
 import { statusOf } from '../status.js'
 import { acknowledgePush } from './acknowledge.js'
@@ -14,14 +15,16 @@ import { setAside } from './setAside.js'
 /** Sends a push, and reads the next one while the answer is under way. */
 export async function sendPush(session: Session, prepared: Prepared, size: TransactionSize): Promise<Prepared | PushOutcome> {
   const { wire, report, signal } = session
-  const { push, rows, body, serverHistory, more, stamps, seen } = prepared
+  const { push, rows, body, serverHistory, principal, more, stamps, seen } = prepared
   const isOurs = serverHistory !== null
   report.requests++
   report.sent += body.length
   try {
     const pushed = wire.push(
       body,
-      isOurs ? { since: push.since, collection: serverHistory, key: push.key, seen, retry: true } : { retry: false },
+      isOurs
+        ? { since: push.since, collection: serverHistory, ...asPrincipal(principal), key: push.key, seen, retry: true }
+        : { retry: false },
       signal,
     )
     pushed.catch(() => {}) // heard of below
@@ -30,6 +33,7 @@ export async function sendPush(session: Session, prepared: Prepared, size: Trans
       : undefined
     const answer = await pushed
     report.received += answer.bytes
+    if (answer.kind !== 'rejected') checkPrincipal(wire.url, principal, answer.answer)
     if (answer.kind === 'stored' && !answer.answer.empty) {
       const next = await transaction(session, function* (exchanges) {
         if (!(yield* acknowledgePush(exchanges, session, prepared, answer.answer, answer.isNearLimit))) return

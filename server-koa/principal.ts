@@ -1,0 +1,46 @@
+// Who asks: the application says by its own means, and answers name them in a way that says nothing about them (PROTOCOL.md, Principals).
+
+import { createHash } from 'node:crypto'
+import type { Context } from 'koa'
+import { Problem } from './problem.js'
+
+/** The user, or whatever else signs in, on whose behalf a request comes. */
+export interface Principal {
+  /** The same for all requests of one user, for ever: the subject of a token, the id of an account; not an address that may change hands. */
+  readonly id: string
+}
+
+/**
+ * Says who asks; nobody: the request is answered with 401. What it throws with a `status` from 400 to 499, as `ctx.throw(403)` does, is
+ * the answer; any other error is answered with 500.
+ */
+export type FindPrincipal = (ctx: Context) => Principal | null | undefined | Promise<Principal | null | undefined>
+
+/** What answers call the principal of a request; undefined where the application names none to these routes. Throws a Problem. */
+export async function principalOf(ctx: Context, find: FindPrincipal | undefined): Promise<string | undefined> {
+  if (!find) return
+  const principal = await findOrReject(ctx, find)
+  if (!principal) throw new Problem(401, 'Sign in first.', { headers: { 'WWW-Authenticate': 'Bearer' } })
+  if (typeof principal.id !== 'string' || principal.id === '') throw new TypeError('syncRoutes: `principal` gave an id that is not a text.')
+  return createHash('sha256').update(`typeorm-sync principal ${principal.id}`).digest('base64url').slice(0, 22)
+}
+
+async function findOrReject(ctx: Context, find: FindPrincipal): Promise<Principal | null | undefined> {
+  try {
+    return await find(ctx)
+  } catch (error) {
+    const { status, headers } = (error ?? {}) as { status?: unknown; headers?: Record<string, string> }
+    if (typeof status !== 'number' || status < 400 || status > 499) throw error
+    throw new Problem(status, status === 401 ? 'Sign in first.' : 'You may not sync here.', headers ? { headers } : {})
+  }
+}
+
+/** Throws a Problem where a push was made on behalf of somebody else than who sends it. */
+export function checkPrincipal(meant: string | undefined, principal: string | undefined): void {
+  if (meant === undefined || meant === principal) return
+  throw new Problem(409, 'Nothing was stored: this push was made for another user.', {
+    type: 'urn:typeorm-sync:other-user',
+    title: 'Other user',
+    members: { reset: 'other-user', ...(principal !== undefined && { principal }) },
+  })
+}

@@ -1,0 +1,87 @@
+// Whose rows these are. A device holds the rows of one user: their name, which the server gives, is remembered with the first answer.
+
+import type { ChangeLog } from '../changes/changeLog.js'
+import type { Collection, Reference } from '../changes/collection.js'
+import type { ServerState } from '../changes/serverState.js'
+import { forgetServer, serversOf } from '../changes/servers.js'
+import { baseTableOf, type Database, query, quote, type Transaction } from '../databases/database.js'
+import { OtherUserError } from '../errors.js'
+import { readLocalChanges } from './conflicts/pending.js'
+import { type Exchange, openExchange } from './exchange.js'
+
+/** The name that a server gave the user whose rows are here; undefined where it named none, or was never heard. */
+export const principalOf = (servers: readonly ServerState[]): string | undefined =>
+  servers.find(server => server.principal !== null)?.principal ?? undefined
+
+/** What a push says of its principal. */
+export const asPrincipal = (principal: string | undefined) => (principal === undefined ? {} : { principal })
+
+/** Throws OtherUserError where an answer is another user's; to be called before anything of it is stored (law 22). */
+export function checkPrincipal(url: string, known: string | undefined, { principal }: { readonly principal?: string }): void {
+  if (known !== undefined && principal !== known) throw new OtherUserError(url)
+}
+
+/** Remembers whose rows these are, for all collections of the server. */
+export function* notePrincipal(exchanges: readonly Exchange[], principal: string | undefined): Transaction<void> {
+  const unnamed = exchanges.map(({ server }) => server).filter(server => server.principal === null)
+  const [any] = unnamed
+  if (!any || principal === undefined) return
+  for (const server of unnamed) server.principal = principal
+  yield* query('UPDATE sync_server SET principal = ? WHERE origin = ?', principal, any.origin)
+}
+
+/** How many rows hold something that no server has: each counts once, however many servers lack it. */
+export function* countUnpushed(log: ChangeLog, syncs: (collection: Collection) => boolean): Transaction<number> {
+  let count = 0
+  for (const collection of log.collections) {
+    const ids = new Set<string>()
+    const servers = yield* serversOf(collection)
+    for (const { id } of servers) {
+      const exchange = yield* openExchange(log, collection, id)
+      if (exchange) yield* readLocalChanges(exchange, row => ids.add(row).size > 0)
+    }
+    count += ids.size
+    if (servers.length || !syncs(collection)) continue
+    const [row] = yield* query(`SELECT count(*) AS unpushed FROM ${quote(collection.table.name)}`)
+    count += Number(row?.unpushed)
+  }
+  return count
+}
+
+const BOOKKEEPING = [
+  ...['sync_stamp', 'sync_unapplied', 'sync_rejection', 'sync_ignored', 'sync_seen'],
+  ...['sync_resolution', 'sync_tombstone', 'sync_push', 'sync_server'],
+]
+
+/** Removes all rows of synced entities and all that is remembered of them. Throws ConstraintError where rows of other tables need them. */
+export function* removeEverything({ database, collections }: ChangeLog): Transaction<void> {
+  yield* database.deferConstraints(true)
+  const removed = new Set<Collection>()
+  for (const collection of [...collections].reverse()) {
+    // what needs itself, or one that goes later, lets go of it first, where it can
+    const table = quote(collection.table.name)
+    const kept = collection.children.filter(r => r.child && !removed.has(r.child) && isNullable(r))
+    for (const { childTable, childColumn } of kept)
+      yield* query(`UPDATE ${quote(childTable)} SET ${quote(childColumn)} = NULL WHERE ${quote(childColumn)} IS NOT NULL`)
+    yield* query(`DELETE FROM ${table}`)
+    yield* query(`DELETE FROM ${quote(baseTableOf(collection.table))}`)
+    removed.add(collection)
+  }
+  for (const table of BOOKKEEPING) yield* query(`DELETE FROM ${table}`)
+  yield* raiseHorizon(database)
+}
+
+const isNullable = ({ child, childColumn }: Reference) =>
+  child?.metadata.columns.some(column => column.databaseName === childColumn && column.isNullable) === true
+
+/** Forgets every server and every removal: the next sync pushes all rows as new ones. */
+export function* forgetServers({ database, collections }: ChangeLog): Transaction<void> {
+  for (const collection of collections) for (const server of yield* serversOf(collection)) yield* forgetServer(database, collection, server)
+  yield* query('DELETE FROM sync_tombstone')
+  yield* raiseHorizon(database)
+}
+
+/** Clients of this database read everything anew: no tombstone says what went. */
+function* raiseHorizon(database: Database): Transaction<void> {
+  yield* query('UPDATE sync_clock SET horizon = ?', (yield* database.clock()).now)
+}
