@@ -5,6 +5,7 @@
 
 import { onTheFeed } from './feed.js'
 import { inTheJournal } from './journal.js'
+import { ofUsers } from './users.js'
 
 export type Finder = 'simulation' | `simulation ${'star' | 'relay' | 'two'}` | `spec/${string}.spec.ts`
 
@@ -123,8 +124,8 @@ const orderAndCursors: Mutant[] = [
     name: 'page-ends-between-stamps',
     hazard: 'many rows share a stamp; a page ends inside it',
     file: 'server-koa/tokens.ts',
-    find: '=> toText([stamp, id, start ?? null])',
-    replace: "=> toText([stamp, '\\u{10ffff}', start ?? null])",
+    find: 'toText([stamp, id, start ?? null, principal ?? null])',
+    replace: "toText([stamp, '\\u{10ffff}', start ?? null, principal ?? null])",
     by: [http, 'simulation'],
   },
   {
@@ -617,8 +618,8 @@ const pushing: Mutant[] = [
     name: 'replayed-in-the-header-alone',
     hazard: 'a gateway hides a response header',
     file: 'server-koa/answerPush.ts',
-    find: 'outcome.replayed ? { ...outcome.answer, replayed: true }',
-    replace: "outcome.replayed && ctx.path === '' ? { ...outcome.answer, replayed: true }",
+    find: '...(outcome.replayed && { replayed: true })',
+    replace: "...(outcome.replayed && ctx.path === '' && { replayed: true })",
     by: [http, gateways],
   },
   {
@@ -2290,8 +2291,8 @@ const onTheServer: Mutant[] = [
     name: 'feed-keys-of-a-route',
     hazard: 'one key for pushes to two doors: the second gets the answer of the first',
     file: 'server-koa/feedPush.ts',
-    find: 'key: `/sync ${key}`',
-    replace: 'key: `job ${key}`',
+    find: '`/sync ${key}`',
+    replace: '`job ${key}`',
     by: [feedPush],
   },
   {
@@ -2314,7 +2315,7 @@ const onTheServer: Mutant[] = [
     name: 'feed-pages-of-other-collections',
     hazard: 'a collection that joins while pages are turned misses what comes before',
     file: 'server-koa/tokens.ts',
-    find: 'list[4] === nameSet(collections)',
+    find: 'list[4] === nameSet(collections, principal)',
     replace: 'list[4] !== undefined',
     by: [feed],
   },
@@ -2322,7 +2323,7 @@ const onTheServer: Mutant[] = [
     name: 'feed-nothing-new-for-other-collections',
     hazard: '«nothing new» is said about collections that were not asked about',
     file: 'server-koa/feedPull.ts',
-    find: 'tag: `${nameSet(collections)}.`',
+    find: 'tag: `${nameSet(collections, principal)}.`',
     replace: "tag: ''",
     by: [feed],
   },
@@ -2882,4 +2883,5 @@ export const mutants: readonly Mutant[] = [
   ...onTheServer,
   ...inTheJournal,
   ...onTheFeed,
+  ...ofUsers,
 ]

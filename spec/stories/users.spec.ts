@@ -159,10 +159,12 @@ test.each(SERVERS)('a device is wiped for the next user, who is asked about what
   const confirm = async (n: number) => {
     asked.push(n)
     if (n === 2) await texts.save({ id: 'c', text: 'meanwhile' })
-    return true
+    return n === 2
   }
-  expect(await wipe(phone, confirm)).toBe(true)
-  expect(asked).toEqual([2, 2, 3])
+  expect(await wipe(phone, confirm)).toBe(false)
+  expect(await notes(phone)).toEqual(['a edited', 'b new', 'c meanwhile'])
+  expect(await wipe(phone, n => asked.push(n) > 0)).toBe(true)
+  expect(asked).toEqual([2, 2, 3, 3])
   expect([await notes(phone), await folders.count()]).toEqual([[], 0])
   expect(await hasLocalChanges(phone)).toBe(false)
   for (const table of ['sync_tombstone', 'sync_stamp', 'sync_unapplied', 'sync_resolution', 'sync_base_note'])
