@@ -235,6 +235,7 @@ test('a setting that two devices make is one row', async () => {
 })
 
 test('who signs out is asked about changes that were never pushed', async () => {
+  const { removeDatabase } = modules['removeDatabase.ts']
   const { signOut } = modules['signOut.ts']
   const { Setting } = modules['setting.ts']
   const device = withSync(new DataSource({ type: 'sqljs', entities: [Setting], synchronize: true }), {
@@ -243,11 +244,18 @@ test('who signs out is asked about changes that were never pushed', async () => 
   })
   await device.initialize()
   await device.getRepository(Setting).insert({ id: 'theme', value: 'dark' })
+  const asked: number[] = []
+  expect(await signOut(device, async (rows: number) => asked.push(rows) < 0)).toBe(false)
+  expect(await device.getRepository(Setting).count()).toBe(1)
+  expect(await signOut(device, async (rows: number) => asked.push(rows) > 0)).toBe(true)
+  expect([await device.getRepository(Setting).count(), asked]).toEqual([0, [1, 1]])
+
+  await device.getRepository(Setting).insert({ id: 'theme', value: 'dark' })
   const removed: string[] = []
   const remove = async () => void removed.push('it')
-  expect(await signOut(device, async () => false, remove)).toBe(false)
+  expect(await removeDatabase(device, async () => false, remove)).toBe(false)
   expect([device.isInitialized, removed]).toEqual([true, []])
-  expect(await signOut(device, async () => true, remove)).toBe(true)
+  expect(await removeDatabase(device, async () => true, remove)).toBe(true)
   expect([device.isInitialized, removed]).toEqual([false, ['it']])
 })
 

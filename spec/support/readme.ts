@@ -15,6 +15,7 @@ const NAMES = [
   'docs/journal.md',
   'docs/options-and-errors.md',
   'docs/server.md',
+  'docs/users.md',
   'docs/frameworks.md',
   'docs/operations.md',
   'docs/old-servers.md',
