@@ -10,7 +10,7 @@ export const ofUsers: Mutant[] = [
     name: 'answers-of-another-user-are-stored',
     hazard: 'an answer of another principal stops the sync before anything is stored (law 22)',
     file: 'src/sync/pull/pull.ts',
-    find: '      checkPrincipal(wire.url, principalOf(servers), answer)\n',
+    find: '    checkPrincipal(session.wire.url, principalOf(servers), answer)\n',
     replace: '',
     by: [users],
   },
