@@ -350,7 +350,7 @@ export const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: 'a reset after the collection id was renewed',
+    name: 'a reset after the history id was renewed',
     pageSize: 2,
     batchSize: 2,
     async prepare(w) {
