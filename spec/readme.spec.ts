@@ -456,6 +456,13 @@ test('every file of ours that a page names is there', () => {
   expect(named.filter(path => !existsSync(join(root, path)))).toEqual([])
 })
 
+test('docs/how-it-works.md describes every table of the change log', () => {
+  const tables = inCode(/CREATE TABLE IF NOT EXISTS (sync_\w+) /g)
+  expect(tables.size).toBeGreaterThan(8)
+  const { text } = pageNamed('docs/how-it-works.md')
+  expect([...tables].filter(table => !text.includes(`\n| \`${table}\``))).toEqual([])
+})
+
 test('every law that the code cites is one of docs/how-it-works.md', () => {
   const mutants = readdirSync(join(root, 'spec', 'mutants')).map(name => readFileSync(join(root, 'spec', 'mutants', name), 'utf8'))
   const texts = [...sources, ...mutants].flatMap(source =>
