@@ -23,7 +23,7 @@ export const onTheFeed: readonly Mutant[] = [
   },
   {
     name: 'needed-rows-are-not-known',
-    hazard: 'a row that came along with others is edited there, or removed here, before it is told in its turn; law 5',
+    hazard: 'a row that came along with others is edited there, or removed here, before it is pushed in its turn; law 5',
     file: 'src/sync/push/preparePush.ts',
     find: '  yield* keepNeeded(exchanges, batch)\n',
     replace: '',
@@ -47,7 +47,7 @@ export const onTheFeed: readonly Mutant[] = [
   },
   {
     name: 'moves-after-removals',
-    hazard: 'a removal is told before the rows that were moved out of it, for a batch ends between them; law 23',
+    hazard: 'a removal is pushed before the rows that were moved out of it, for a batch ends between them; law 23',
     file: 'src/sync/push/preparePush.ts',
     find: "    yield* holdParents(exchanges, 'all')\n",
     replace: '',
@@ -95,7 +95,7 @@ export const onTheFeed: readonly Mutant[] = [
   },
   {
     name: 'feed-compares-one-collection',
-    hazard: 'a trigger changes a row of the second of a push’s collections: whoever posted it is not told',
+    hazard: 'a trigger changes a row of the second of a push’s collections: the answer does not say so',
     file: 'server-koa/storedAsPosted.ts',
     find: 'if (!(yield* areStoredAsPosted(database, collection, some, versionOf))) return false',
     replace: 'return yield* areStoredAsPosted(database, collection, some, versionOf)',
@@ -103,7 +103,7 @@ export const onTheFeed: readonly Mutant[] = [
   },
   {
     name: 'feed-one-is-to-blame-for-all',
-    hazard: 'an error that nobody foresaw rejects the rows that raise it, of several collections, and no others',
+    hazard: 'an unforeseen error rejects the rows that raise it, of several collections, and no others',
     file: 'server-koa/storeAll.ts',
     find: 'return rejections.length ? unique(rejections) : writes.map(rejectTogether)',
     replace: 'return writes.map(rejectTogether)',

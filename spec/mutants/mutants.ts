@@ -74,15 +74,15 @@ const feedPush = 'spec/server-koa/feedPush.spec.ts'
 const orderAndCursors: Mutant[] = [
   {
     name: 'clock-follows-the-wall',
-    hazard: 'the clock steps back, is frozen, or jumps: max(wall, last + 1)',
+    hazard: 'the clock goes back, is frozen, or jumps: max(wall, last + 1)',
     file: 'src/databases/sqlite/triggers.ts',
     find: 'SET now = max(${wallClock}, now + 1), stamping',
     replace: 'SET now = ${wallClock}, stamping',
     by: ['simulation'],
   },
   {
-    name: 'step-clock-stands-still',
-    hazard: 'the clock steps back, is frozen, or jumps: max(wall, last + 1)',
+    name: 'transaction-clock-does-not-move',
+    hazard: 'the clock goes back, is frozen, or jumps: max(wall, last + 1)',
     file: 'src/databases/sqlite/database.ts',
     find: 'max(${wallClock}, now + 1) RETURNING now',
     replace: 'max(${wallClock}, now) RETURNING now',
@@ -90,7 +90,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'now-from-the-wall',
-    hazard: '`now` taken apart from the query',
+    hazard: '`now` read apart from the rows',
     file: 'server-koa/pull.ts',
     find: '      now: clock.now,',
     replace: '      now: Date.now(),',
@@ -130,7 +130,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'first-page-is-the-whole',
-    hazard: 'first page taken for the whole',
+    hazard: 'first page counts as the whole',
     file: 'src/sync/pull/storePage.ts',
     find: 'if (answer.next !== undefined) turnPage(session, exchanges, answer, answer.next)\n    else if (!this.#sweeps)',
     replace: 'if (!this.#sweeps)',
@@ -162,7 +162,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'removals-in-a-difference',
-    hazard: 'a removal is told to whoever has the row',
+    hazard: 'a removal is sent to every client that has the row',
     file: 'server-koa/pull.ts',
     find: 'const start = token && !reset ? token.start : since === 0 ? clock.now : undefined',
     replace: 'const start = token && !reset ? token.start : clock.now',
@@ -195,7 +195,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'sweep-conflicts',
-    hazard: 'a row that waits as a conflict was removed on the server and its tombstone collected',
+    hazard: 'a row in conflict was removed on the server and its tombstone collected',
     file: 'src/sync/pull/sweep.ts',
     find: 'const before = state.unapplied ? state.unapplied.remote : baseOf(server, state)',
     replace: 'const before = baseOf(server, state)',
@@ -274,7 +274,7 @@ const orderAndCursors: Mutant[] = [
     by: [cursors],
   },
   {
-    name: 'reset-tells-nothing-again',
+    name: 'reset-pushes-nothing-again',
     hazard: 'a reset forgets everything that was agreed: every local row is pushed again; law 11',
     file: 'src/changes/servers.ts',
     find: "  server.pushedTo = { stamp: -1, id: '' }\n",
@@ -330,16 +330,17 @@ const orderAndCursors: Mutant[] = [
     by: [maintenance, 'simulation'],
   },
   {
-    name: 'collect-what-waits',
-    hazard: 'a tombstone is collected when every server has heard of it, and nothing waits for a word about it; law 9',
+    name: 'collect-tombstones-of-unapplied-rows',
+    hazard: 'a tombstone is collected when every server knows it, and no row is unapplied or rejected because of it; law 9',
     file: 'server-koa/maintenance.ts',
     find: 'AND NOT EXISTS (SELECT 1 FROM sync_unapplied c WHERE c.server = r.id AND c.id = t.id)',
     replace: '',
     by: [servers, 'simulation'],
   },
   {
-    name: 'collect-images-too',
-    hazard: 'a tombstone is collected, the row is made anew, and a base version from before passes for its base',
+    name: 'collect-base-versions-too',
+    hazard:
+      'a tombstone is collected, the row is made anew, and a base version from before counts as its base; collect-images-too in the model',
     file: 'server-koa/maintenance.ts',
     find: "  yield* query(`DELETE FROM ${quote(bases)} WHERE ${database.among(bases, quote(bases), '_sync_id')}`, database.list(ids))\n",
     replace: '',
@@ -363,7 +364,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'note-stamp',
-    hazard: "a stamp under which this server's rows are stored is noted: no news for it; note-stamp",
+    hazard: "a stamp under which this server's rows are stored is noted: no local change for it; note-stamp",
     file: 'src/sync/exchange.ts',
     find: '    yield* noteStored(log.database, siblings.values(), together, this.#stamp, now)\n',
     replace: '    yield* noteStored(log.database, [], together, this.#stamp, now + siblings.size)\n',
@@ -371,30 +372,30 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'note-stamp-for-siblings',
-    hazard: 'what a removal takes along in another collection is no local change for that server either; note-stamp',
+    hazard: 'what a removal cascades to in another collection is no local change for that server either; note-stamp',
     file: 'src/sync/exchange.ts',
     find: 'siblings.values(), together,',
     replace: 'together, together,',
     by: ['spec/hazards/routes.spec.ts', 'simulation'],
   },
   {
-    name: 'note-stamp-as-told',
-    hazard: "a stamp under which this server's rows are stored counts as told only where all before it is; law 5",
+    name: 'note-stamp-as-pushed',
+    hazard: "a stamp under which this server's rows are stored counts as pushed only where all before it is; law 5",
     file: 'src/changes/storedStamps.ts',
     find: 'if (together.includes(server) && isAllPushed(server, before)) allPushed.push(server)',
     replace: 'if (together.includes(server) && before >= 0) allPushed.push(server)',
     by: [pushes, twoDevices, 'simulation'],
   },
   {
-    name: 'stamp-inside-the-attempt',
-    hazard: 'a stamp is taken and noted outside of the savepoint that may be undone; law 1',
+    name: 'stamp-inside-the-savepoint',
+    hazard: 'a stamp is given and noted outside of the savepoint that may be rolled back; law 1',
     file: 'src/sync/apply/applyOrDefer.ts',
     find: '  if (candidates.some(c => !isApplied(c.exchange, c))) yield* stamp.take()\n',
     replace: '',
     by: [rows, 'simulation'],
   },
   {
-    name: 'waiting-rows-get-a-stamp',
+    name: 'unapplied-rows-get-a-stamp',
     hazard: 'a row that is equal on both sides keeps its stamp',
     file: 'src/sync/apply/candidates.ts',
     find: 'isClean(exchange, { ...state, unapplied: undefined })',
@@ -402,7 +403,7 @@ const orderAndCursors: Mutant[] = [
     by: ['spec/simulation/found.spec.ts'],
   },
   {
-    name: 'images-of-settled-rows-stay',
+    name: 'base-versions-of-resolved-rows-stay',
     hazard: 'base versions are dropped when they are no base any more',
     file: 'src/sync/apply/storeDecided.ts',
     find: 'const applied = some.filter(c => c.state.baseVersions.length &&',
@@ -419,7 +420,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'numbered-parameters',
-    hazard: 'better-sqlite3 takes ?1 for a name',
+    hazard: 'better-sqlite3 reads ?1 as a name',
     file: 'src/databases/sqlite/connection.ts',
     find: 'const { text, order } = withoutNumbers(sql)',
     replace: 'const { text, order } = { ...withoutNumbers(sql), text: sql }',
@@ -435,7 +436,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'locked-writes-are-interrupted',
-    hazard: 'a write that is interrupted takes the whole transaction of the application back',
+    hazard: 'a write that is interrupted rolls back the whole transaction of the application',
     file: 'src/databases/sqlite/libsql.ts',
     find: 'const isWrite = !CHANGES_NO_ROW.test(sql)',
     replace: 'const isWrite = !sql',
@@ -451,7 +452,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'stamp-inside-the-removal',
-    hazard: 'a stamp is taken and noted outside of the savepoint that may be undone; law 1',
+    hazard: 'a stamp is given and noted outside of the savepoint that may be rolled back; law 1',
     file: 'src/sync/apply/applyRemovals.ts',
     find: '  yield* stamp.take()\n  const ids = removals.map(r => r.state.id)\n',
     replace: '  const ids = removals.map(r => r.state.id)\n',
@@ -459,7 +460,7 @@ const orderAndCursors: Mutant[] = [
   },
   {
     name: 'stamp-inside-the-decision',
-    hazard: 'a stamp is taken and noted outside of the savepoint that may be undone; law 1',
+    hazard: 'a stamp is given and noted outside of the savepoint that may be rolled back; law 1',
     file: 'src/sync/conflicts/conflicts.ts',
     find: '    if (resolved.length) yield* stamp.take()\n',
     replace: '',
@@ -496,7 +497,7 @@ const orderAndCursors: Mutant[] = [
 const pushing: Mutant[] = [
   {
     name: 'seen-before-the-reset',
-    hazard: 'a removal speaks for what the remover saw, of the server’s present history; laws 9 and 11',
+    hazard: 'a removal is valid for what its sender saw, of the server’s present history; laws 9 and 11',
     file: 'src/sync/push/seen.ts',
     find: 'server?.serverHistory === own.serverHistory ? server?.serverDate : 0',
     replace: 'server?.serverDate',
@@ -519,7 +520,7 @@ const pushing: Mutant[] = [
     by: [pushes, 'simulation'],
   },
   {
-    name: 'rows-that-need-each-other-are-refused',
+    name: 'rows-that-need-each-other-are-rejected',
     hazard: 'parents after children, cycles: rows of two collections that need each other, neither of which the server has',
     file: 'src/sync/push/setAside.ts',
     find: 'const putOff = yield* putOffReferences(exchange, own)',
@@ -535,7 +536,7 @@ const pushing: Mutant[] = [
     by: [mutual],
   },
   {
-    name: 'put-off-counts-as-told',
+    name: 'put-off-counts-as-pushed',
     hazard: 'the answer is lost: what a replayed answer acknowledges is what was pushed, and no reference that was put off',
     file: 'src/sync/push/finishPush.ts',
     find: '!baseOf(server, state) ? withoutPutOff(value, state) : value',
@@ -543,7 +544,7 @@ const pushing: Mutant[] = [
     by: [mutual],
   },
   {
-    name: 'put-off-reference-that-was-given-up',
+    name: 'put-off-reference-that-was-discarded',
     hazard: 'at rest nothing moves: a reference that was put off, and is null now, is asked about for ever',
     file: 'src/sync/push/ignored.ts',
     find: '  yield* forgetIgnored(log.database, server.id, alike)\n',
@@ -551,7 +552,7 @@ const pushing: Mutant[] = [
     by: [mutual],
   },
   {
-    name: 'open-push-is-given-up',
+    name: 'open-push-is-abandoned',
     hazard: 'a client reads on while a push is unanswered',
     file: 'src/sync/push/finishPush.ts',
     find: '    if (serverHistory === null) {\n      await leaveUndecided',
@@ -568,7 +569,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'same-cursor',
-    hazard: 'an answer that comes late, to a sync that was given up, after another one has read or told more',
+    hazard: 'an answer that comes late, to a sync that was stopped, after another one has pulled or pushed more',
     file: 'src/sync/pull/storePage.ts',
     find: '    if (cursorsOf(servers) !== this.#cursor) return\n',
     replace: "    if (this.#cursor === '') return\n",
@@ -671,8 +672,9 @@ const pushing: Mutant[] = [
     by: [pushes, 'simulation'],
   },
   {
-    name: 'drop-tentative-images',
-    hazard: 'a push is abandoned (409, 422); base versions kept for it later pass for versions that the server knows',
+    name: 'drop-tentative-base-versions',
+    hazard:
+      'a push is abandoned (409, 422); base versions kept for it later count as versions that the server knows; drop-tentative-images in the model',
     file: 'src/sync/push/endPush.ts',
     find: '  for (const { log, collection, server } of exchanges) yield* dropTentativeBases(log.database, collection, server)\n',
     replace: '',
@@ -680,7 +682,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'unpushed',
-    hazard: "a row held back counts as told with the others' acknowledgement",
+    hazard: "a row held back counts as pushed with the others' acknowledgement",
     file: 'src/sync/push/preparePush.ts',
     find: '  yield* noteUnpushed(exchange)\n',
     replace: '',
@@ -688,15 +690,15 @@ const pushing: Mutant[] = [
   },
   {
     name: 'unpushed-at-first',
-    hazard: 'what waits is noted with the stamp of our version; law 7',
+    hazard: 'an unapplied row is noted with the stamp of our version; law 7',
     file: 'src/sync/apply/unapplied.ts',
     find: 'const unpushed = isAgreed(server, state, state.version.stamp) ? null : state.version.stamp',
     replace: 'const unpushed = isAgreed(server, state, state.version.stamp) ? null : state.version.stamp * 0',
     by: ['simulation'],
   },
   {
-    name: 'noted-stamp-is-told',
-    hazard: 'a noted stamp is not told, whatever localDate says; law 7',
+    name: 'noted-stamp-is-pushed',
+    hazard: 'a noted stamp is not pushed, however far the rest is; law 7',
     file: 'src/changes/agreement.ts',
     find: '|| server.stored.has(stamp)) && !isNoted(state, stamp)',
     replace: '|| server.stored.has(stamp)) && (stamp >= 0 || !isNoted(state, stamp))',
@@ -711,7 +713,7 @@ const pushing: Mutant[] = [
     by: [capture],
   },
   {
-    name: 'refused-stamp-is-in-flight',
+    name: 'rejected-stamp-is-in-a-push',
     hazard: 'edited while a push is under way, the version of a rejected row is kept as if it were in it',
     file: 'src/databases/knows.ts',
     find: '\n      AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = r.id AND j.id = ${version.id} AND j.stamp = ${version.stamp})',
@@ -760,8 +762,8 @@ const pushing: Mutant[] = [
     by: [pushes, 'simulation'],
   },
   {
-    name: 'image-of-remote',
-    hazard: "a decision that keeps a local side keeps the server's row as the image; law 6",
+    name: 'base-version-of-remote',
+    hazard: "a decision that keeps a local side keeps the server's row as the base version; law 6",
     file: 'src/sync/apply/storeDecided.ts',
     find: '    yield* keepBases(database, exchange',
     replace: '    if (agreed < 0) yield* keepBases(database, exchange',
@@ -785,23 +787,23 @@ const pushing: Mutant[] = [
   },
   {
     name: 'unread-rows-of-two-servers',
-    hazard: 'whoever replaces a version keeps it for the other servers that know it; law 4',
+    hazard: 'what replaces a version keeps it for the other servers that know it; law 4',
     file: 'src/sync/apply/applyUnread.ts',
     find: ' || (yield* hasOtherServers(collection, server.id))',
     replace: '',
     by: [servers],
   },
   {
-    name: 'unread-rows-that-wait',
-    hazard: 'what waits for a decision is not overwritten, however far the rest is told; law 7',
+    name: 'unread-rows-that-are-unapplied',
+    hazard: 'a row in conflict is not overwritten, however far the rest is pushed; law 7',
     file: 'src/sync/apply/applyUnread.ts',
     find: 'if (unapplied || rejected || ignored ||',
     replace: 'if (rejected || ignored ||',
     by: [pushes, 'simulation'],
   },
   {
-    name: 'unread-rows-that-were-refused',
-    hazard: 'what was rejected is not told, however far the rest is, and not overwritten',
+    name: 'unread-rows-that-were-rejected',
+    hazard: 'what was rejected is not pushed, however far the rest is, and not overwritten',
     file: 'src/sync/apply/applyUnread.ts',
     find: 'if (unapplied || rejected || ignored ||',
     replace: 'if (unapplied || ignored ||',
@@ -816,7 +818,7 @@ const pushing: Mutant[] = [
     by: ['spec/simulation/sameHistory.spec.ts'],
   },
   {
-    name: 'images-stay-where-nothing-is-told',
+    name: 'base-versions-stay-where-nothing-is-pushed',
     hazard: 'base versions that are no base are dropped; change-log growth is bounded',
     file: 'src/sync/status.ts',
     find: ' && !(baseVersions?.[`bases${n}`] && !unapplied && !rejected)',
@@ -824,7 +826,7 @@ const pushing: Mutant[] = [
     by: [pushes],
   },
   {
-    name: 'attempt-that-cannot-be-undone',
+    name: 'savepoint-that-cannot-be-rolled-back',
     hazard: 'what a savepoint stored does not stay where its rollback fails; law 1',
     file: 'src/databases/savepoint.ts',
     find: 'if (error instanceof Rollback || error instanceof ConstraintError || error instanceof ValueError) throw failed',
@@ -833,7 +835,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'ahead-batch-still-holds',
-    hazard: 'a batch that was read ahead tells what stands at its limit: it is read again where the clock has moved; law 5',
+    hazard: 'a batch that was read ahead has the row at its limit as it was: it is read again where the clock has moved; law 5',
     file: 'src/sync/push/batch.ts',
     find: 'clock.now === batch.now && ',
     replace: 'clock.now > 0 && ',
@@ -841,7 +843,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'ahead-batch-of-held-rows',
-    hazard: 'a removal that waits for a word about its children is not told, though it was read ahead; hold-parent',
+    hazard: 'a removal that is held back for its children is not pushed, though it was read ahead; hold-parent',
     file: 'src/sync/push/batch.ts',
     find: 'return clock.now === batch.now && !(yield* isAnyHeld(exchanges))',
     replace: 'return clock.now === batch.now',
@@ -856,8 +858,8 @@ const pushing: Mutant[] = [
     by: [pushes, 'simulation'],
   },
   {
-    name: 'refusal-of-another-push',
-    hazard: 'a rejection that is heard late passes a later version, rejected as well, for one that the server has',
+    name: 'rejection-of-another-push',
+    hazard: 'a rejection that arrives late makes a later version, rejected as well, count as one that the server has',
     file: 'src/sync/push/setAside.ts',
     find: '    if (!(yield* endIn(exchanges, push))) return counts\n',
     replace: '    yield* endIn(exchanges, push)\n',
@@ -865,15 +867,15 @@ const pushing: Mutant[] = [
   },
   {
     name: 'hold-parent',
-    hazard: 'a child arrives for a parent that was removed here; the removal waits with the child; hold-parent',
+    hazard: 'a child arrives for a parent that was removed here; the removal is held back with the child; hold-parent',
     file: 'src/sync/push/preparePush.ts',
     find: "  yield* holdParents(exchanges, wire.isFeed ? 'none' : 'others')\n",
     replace: '',
     by: [rows, 'simulation'],
   },
   {
-    name: 'held-rows-are-told',
-    hazard: 'what waits, or was rejected, is held back from pushes; law 7',
+    name: 'held-rows-are-pushed',
+    hazard: 'what is unapplied, or was rejected, is held back from pushes; law 7',
     file: 'src/changes/agreement.ts',
     find: 'unapplied !== undefined || rejection?.stamp === version.stamp',
     replace: 'rejection?.stamp === version.stamp && unapplied !== undefined',
@@ -881,15 +883,15 @@ const pushing: Mutant[] = [
   },
   {
     name: 'halves-are-stored',
-    hazard: 'a removal half-told: a change to one property makes a row of one property',
+    hazard: 'half a row: a change to one property makes a row of one property',
     file: 'server-koa/storeRows.ts',
     find: 'if (stale.length || unread.length || halves.length) {',
     replace: 'if (stale.length || unread.length) {',
     by: [http, pushes, 'simulation'],
   },
   {
-    name: 'halves-are-told',
-    hazard: 'a part without its row is contested, and told with the others',
+    name: 'halves-are-not-contested',
+    hazard: 'a partial row that is not there is contested, and in the answer with the others',
     file: 'server-koa/storeRows.ts',
     find: 'new Set([...stale, ...halves])',
     replace: 'new Set(stale)',
@@ -937,15 +939,15 @@ const pushing: Mutant[] = [
     by: [collectionByCollection, 'simulation'],
   },
   {
-    name: 'seen-is-not-told',
-    hazard: 'a removal speaks for what the remover saw, in other collections as well: `seen`; law 9',
+    name: 'seen-is-not-sent',
+    hazard: 'a removal is valid for what its sender saw, in other collections as well: `seen`; law 9',
     file: 'src/sync/push/seen.ts',
     find: '    if (!rows.some(({ collection: there, row }) => there === collection && row.value === null)) continue\n',
     replace: '    if (rows.length >= 0) continue\n',
     by: [collectionByCollection, 'simulation'],
   },
   {
-    name: 'unseen-is-not-told-again',
+    name: 'unseen-is-not-pushed-again',
     hazard: 'what was rejected for children that the sender has not seen is pushed again by the next sync; law 7',
     file: 'src/sync/push/rejections.ts',
     find: ", 'children-unseen', 'cycle'].includes(code)",
@@ -953,7 +955,7 @@ const pushing: Mutant[] = [
     by: [collectionByCollection, 'simulation'],
   },
   {
-    name: 'tell-again',
+    name: 'push-again',
     hazard: 'rows rejected for a missing parent are pushed again after others',
     file: 'src/sync/sync.ts',
     find: '  if (isRejected) await pushAgain(session)\n',
@@ -961,15 +963,15 @@ const pushing: Mutant[] = [
     by: [collectionByCollection, 'simulation'],
   },
   {
-    name: 'tell-cascades',
-    hazard: "a POST's cascade changes rows that were not posted; the client moves its cursor over them",
+    name: 'since-despite-cascades',
+    hazard: "a POST's cascade changes rows that were not posted; the client moves its cursor over them; tell-cascades in the model",
     file: 'server-koa/storeRows.ts',
     find: 'const isExact = !reached.changes.length && ',
     replace: 'const isExact = ',
     by: [rows, 'simulation'],
   },
   {
-    name: 'tell-what-became-of-it',
+    name: 'since-despite-changed-values',
     hazard: '`since` is left out where a stored row differs from what was posted',
     file: 'server-koa/storeRows.ts',
     find: 'return stored(stamp, clock, isExact)',
@@ -977,7 +979,7 @@ const pushing: Mutant[] = [
     by: [pushes],
   },
   {
-    name: 'tell-what-became-of-births',
+    name: 'since-despite-changed-values-of-new-rows',
     hazard: '`since` is left out where a stored row differs from what was posted',
     file: 'server-koa/storeRows.ts',
     find: 'stored(inserted, clock, yield* isStoredAsPosted(log, rows, () => NEVER))',
@@ -993,16 +995,16 @@ const pushing: Mutant[] = [
     by: [pushes],
   },
   {
-    name: 'births-over-removals',
-    hazard: 'a push that is taken for births stores over removals that its sender has not seen',
+    name: 'new-rows-over-removals',
+    hazard: 'a push that counts as all new stores over removals that its sender has not seen',
     file: 'server-koa/newRows.ts',
     find: 'if ((yield* isAnyRemoved(collection)) || (yield* hasServers(collection))) return',
     replace: 'if (yield* hasServers(collection)) return',
     by: [rows, 'simulation'],
   },
   {
-    name: 'births-in-a-relay',
-    hazard: 'law 10: a server that syncs itself keeps what stood there before a birth',
+    name: 'new-rows-in-a-relay',
+    hazard: 'law 10: a server that syncs itself keeps the absent base of a new row',
     file: 'server-koa/newRows.ts',
     find: 'if ((yield* isAnyRemoved(collection)) || (yield* hasServers(collection))) return',
     replace: 'if (yield* isAnyRemoved(collection)) return',
@@ -1010,7 +1012,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'first-pull-over-what-is-known',
-    hazard: 'law 7: a first pull that takes everything for new stores over removals and over what waits',
+    hazard: 'law 7: a first pull that counts everything as new stores over removals and unapplied rows',
     file: 'src/sync/apply/applyUnread.ts',
     find: '  if ((yield* isAnythingKnown(collection, server)) || ',
     replace: '  if (',
@@ -1026,14 +1028,14 @@ const pushing: Mutant[] = [
   },
   {
     name: 'answers-ahead-count',
-    hazard: 'law 3: a page that was asked for ahead counts only where nobody else moved the cursor',
+    hazard: 'law 3: a page that was asked for ahead counts only where no other sync moved the cursor',
     file: 'src/sync/pull/pageReader.ts',
     find: 'ahead?.cursor === cursorsOf(asked) && ',
     replace: 'ahead !== undefined && ',
     by: [cursors],
   },
   {
-    name: 'images-of-what-is-held-back',
+    name: 'base-versions-of-held-rows',
     hazard: 'base versions that are still a base stay',
     file: 'src/changes/baseVersions.ts',
     find: 'if (isAllPushed(server, now) && !there.unapplied && !there.rejected)',
@@ -1065,7 +1067,7 @@ const pushing: Mutant[] = [
     by: [attacks],
   },
   {
-    name: 'refused-rows-block-the-queue',
+    name: 'rejected-rows-block-the-queue',
     hazard: 'one bad row blocks the queue for ever: it is set aside',
     file: 'src/sync/push/sendPush.ts',
     find: '      await setAside(session, push, answer.rejections, stamps)\n',
@@ -1145,7 +1147,7 @@ const pushing: Mutant[] = [
     by: [triggers],
   },
   {
-    name: 'skipped-birth-counts-as-stored',
+    name: 'skipped-new-row-counts-as-stored',
     hazard: "an application's trigger skips the write of a row that is new: what is acknowledged is what is stored",
     file: 'src/changes/store.ts',
     find: '      yield* rejectSkipped(database, collection, newRows, stamp)\n',
@@ -1161,8 +1163,8 @@ const pushing: Mutant[] = [
     by: [triggers],
   },
   {
-    name: 'kept-row-is-not-told',
-    hazard: "an application's trigger keeps the row that is removed: everybody hears what became of it",
+    name: 'kept-row-is-not-sent',
+    hazard: "an application's trigger keeps the row that is removed: every client gets what became of it",
     file: 'src/changes/skipped.ts',
     find: "  yield* database.updateRows(table.name, ['_lastChange'], [table.key], rows)\n",
     replace: '  void rows\n',
@@ -1193,7 +1195,7 @@ const pushing: Mutant[] = [
     by: [triggers],
   },
   {
-    name: 'definite-refusal-leaves-the-push-open',
+    name: 'definite-rejection-leaves-the-push-open',
     hazard: 'a push that is never accepted (403) keeps the client from reading; law 5',
     file: 'src/sync/push/sendPush.ts',
     find: '  if (error.isDefinite) await endPush(session, push)\n',
@@ -1201,7 +1203,7 @@ const pushing: Mutant[] = [
     by: [pushes],
   },
   {
-    name: 'open-push-waits-for-leave-to-write',
+    name: 'open-push-needs-the-right-to-write',
     hazard: 'a push that is never accepted (403) keeps the client from reading: the empty one is rejected as well; law 5',
     file: 'src/sync/push/finishPush.ts',
     find: '      if (!(error instanceof TransportError && error.isDefinite)) throw error\n      await endPush(session, push)\n',
@@ -1226,7 +1228,7 @@ const pushing: Mutant[] = [
   },
   {
     name: 'failed-push-is-not-halved',
-    hazard: 'one poison row blocks everything for ever: where all rows of a push fail alike, nobody says which is to blame',
+    hazard: 'one poison row blocks everything for ever: where all rows of a push fail alike, no single row is to blame',
     file: 'src/sync/push/sendPush.ts',
     find: 'error instanceof RequestTimeoutError || error.status === 500',
     replace: 'error instanceof RequestTimeoutError',
@@ -1241,7 +1243,7 @@ const pushing: Mutant[] = [
     by: [pushes],
   },
   {
-    name: 'uncertain-refusal-ends-the-push',
+    name: 'uncertain-rejection-ends-the-push',
     hazard: 'a rejection is not definite while an earlier try may still arrive; law 5',
     file: 'src/sync/push/sendPush.ts',
     find: "    if (answer.kind !== 'stored' && !answer.isDefinite) return 'again' // an earlier try may still arrive: it is ended first\n",
@@ -1249,7 +1251,7 @@ const pushing: Mutant[] = [
     by: [pushes],
   },
   {
-    name: 'every-refusal-is-definite',
+    name: 'every-rejection-is-definite',
     hazard: 'a rejection is not definite while an earlier try may still arrive; law 5',
     file: 'src/sync/http/reply.ts',
     find: '(isFirst && DEFINITE.has(status))',
@@ -1366,7 +1368,7 @@ const pushing: Mutant[] = [
 
 const applying: Mutant[] = [
   {
-    name: 'nobody-looks-at-what-triggers-made-of-a-row',
+    name: 'what-triggers-made-of-a-row-is-not-read',
     hazard: 'a device’s own trigger changes the row that is being stored: a local change',
     file: 'src/sync/push/triggers.ts',
     find: 'if (!(yield* database.mayChange(collection.table))) return',
@@ -1415,7 +1417,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'a-copy-of-another-table-is-compared',
-    hazard: 'a table that is made beside the old one: nothing of the old one is told to be removed',
+    hazard: 'a table that is made beside the old one: no removal of the old one is pushed',
     file: 'src/changes/renames.ts',
     find: 'if ((yield* database.columnNames(copiesOf(name))).length) yield* query(`DROP TABLE',
     replace: 'if (name === null) yield* query(`DROP TABLE',
@@ -1438,7 +1440,7 @@ const applying: Mutant[] = [
     by: [ownKeys],
   },
   {
-    name: 'failed-step-is-kept',
+    name: 'failed-transaction-is-kept',
     hazard: 'a transaction is atomic; law 1',
     file: 'src/databases/sqlite/database.ts',
     find: "connection.run('ROLLBACK', [])",
@@ -1446,7 +1448,7 @@ const applying: Mutant[] = [
     by: [steps],
   },
   {
-    name: 'failed-attempt-is-kept',
+    name: 'failed-savepoint-is-kept',
     hazard: 'a savepoint that a constraint breaks leaves nothing behind: the savepoint',
     file: 'src/databases/savepoint.ts',
     find: '      yield* query(`ROLLBACK TO SAVEPOINT ${name}`)\n',
@@ -1454,7 +1456,7 @@ const applying: Mutant[] = [
     by: [steps, 'simulation'],
   },
   {
-    name: 'no-wait-for-the-application',
+    name: 'no-pause-for-the-application',
     hazard: "the application's save becomes part of our transaction; a server answers from inside the host's open transaction",
     file: 'src/databases/sqlite/database.ts',
     find: 'if (!isBusy(error)) throw failure(error)',
@@ -1471,8 +1473,8 @@ const applying: Mutant[] = [
     by: [steps],
   },
   {
-    name: 'triggers-act-in-steps',
-    hazard: 'a trigger acts always, except inside a transaction of the engine: the mark',
+    name: 'triggers-act-in-our-transactions',
+    hazard: 'a trigger acts always, except inside a transaction of the engine: the capture bypass',
     file: 'src/databases/sqlite/database.ts',
     find: 'UPDATE sync_clock SET bypass = 1, stamping = NULL',
     replace: 'UPDATE sync_clock SET bypass = NULL, stamping = NULL',
@@ -1496,15 +1498,15 @@ const applying: Mutant[] = [
   },
   {
     name: 'orphans-are-stored',
-    hazard: 'parents on another page or in another collection: what violates a constraint waits in the journal',
+    hazard: 'parents on another page or in another collection: what violates a constraint is deferred in the journal',
     file: 'src/sync/apply/apply.ts',
     find: 'const orphans = yield* findOrphansAmong(log.database, rows.map(toRow))',
     replace: 'const orphans = yield* findOrphansAmong(log.database, rows.map(toRow).slice(0, 0))',
     by: [rows, 'simulation'],
   },
   {
-    name: 'waiting-rows-are-left-alone',
-    hazard: 'what waits is tried again at the end of the pull and in every sync; law 7',
+    name: 'unapplied-rows-are-not-tried-again',
+    hazard: 'what is unapplied is tried again at the end of the pull and in every sync; law 7',
     file: 'src/sync/apply/applyUnapplied.ts',
     find: '    yield* applyTogether(parts, stamp)\n    for (const { applied } of all',
     replace:
@@ -1537,7 +1539,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'groups-are-copied',
-    hazard: 'a removal that takes tens of thousands of rows along takes the square of their number',
+    hazard: 'a removal that cascades to tens of thousands of rows needs the square of their number',
     file: 'src/changes/groupBy.ts',
     find: '    if (group) group.push(item)\n    else groups.set(key, [item])\n',
     replace: '    groups.set(key, [...(group ?? []), item])\n',
@@ -1545,7 +1547,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'many-rows-one-by-one',
-    hazard: 'a removal that takes 10,000 rows along locks the database for a statement of each',
+    hazard: 'a removal that cascades to 10,000 rows locks the database for a statement of each',
     file: 'src/databases/sqlite/many.ts',
     find: 'const texts = lists.length < MANY ? undefined : textsOf(lists)',
     replace: 'const texts = undefined as Texts | undefined',
@@ -1553,7 +1555,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'tombstones-of-all-together',
-    hazard: 'a removal that takes 10,000 rows along locks the database for a statement of each',
+    hazard: 'a removal that cascades to 10,000 rows locks the database for a statement of each',
     file: 'src/changes/storeChanges.ts',
     find: "for (const [{ name }, some] of byCollection(changes.filter(c => c.value === null)))\n    yield* database.upsertRows(\n      'sync_tombstone',\n      ['collection', 'id', 'stamp'],\n      ['collection', 'id'],\n      some.map(c => [name, c.id, c.stamp]),",
     replace:
@@ -1570,7 +1572,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'many-rows-that-triggers-see',
-    hazard: "an application's trigger sees rows go in another order than they are told",
+    hazard: "an application's trigger sees rows removed in another order than they are pulled",
     file: 'src/databases/sqlite/many.ts',
     find: ' && !(yield* maySkip(table))',
     replace: '',
@@ -1602,7 +1604,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'families-row-by-row',
-    hazard: 'a statement for each row that waits: what removals would take along is read for all of them',
+    hazard: 'a statement for each unapplied row: what removals cascade to is read for all of them',
     file: 'src/sync/conflicts/contested.ts',
     find: '  const families = yield* readFamilies(exchange, isListed ? states.filter(state => !state.unapplied?.remote) : states)\n',
     replace:
@@ -1611,7 +1613,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'looks-at-what-it-has-just-stored',
-    hazard: 'a sync with one changed row takes a transaction more, to see how things stand',
+    hazard: 'a sync with one changed row needs a transaction more, to read its status',
     file: 'src/sync/sync.ts',
     find: '(pulled.gained.size ? undefined : pulled.status) ?? ',
     replace: '',
@@ -1642,8 +1644,8 @@ const applying: Mutant[] = [
     by: [statements],
   },
   {
-    name: 'removal-over-waiting-children',
-    hazard: 'nor does a removal stand while a child waits; law 9',
+    name: 'removal-over-unapplied-children',
+    hazard: 'nor is a removal applied while a child is unapplied; law 9',
     file: 'src/sync/conflicts/decisions.ts',
     find: '  if ((yield* readUnappliedChildren(exchange, id)).length) return // nor does a removal stand while a child waits\n',
     replace: '',
@@ -1683,15 +1685,16 @@ const applying: Mutant[] = [
   },
   {
     name: 'unknown-base-is-nothing',
-    hazard: 'born here or not known; law 10',
+    hazard: 'created locally or not known; law 10',
     file: 'src/sync/apply/merge.ts',
     find: 'if (base !== undefined && isSameRow(local, base)) return',
     replace: 'if (isSameRow(local, base ?? null)) return',
     by: [servers, 'simulation two'],
   },
   {
-    name: 'no-false-birth',
-    hazard: "a row that came from one server is removed here, and the other server's copy brings it back; law 10",
+    name: 'no-false-absent-base',
+    hazard:
+      "a row that came from one server is removed here, and the other server's copy brings it back; law 10; no-false-birth in the model",
     file: 'src/changes/keepReplaced.ts',
     find: '&& (c.old.stamp > 0 || from === undefined)',
     replace: '',
@@ -1699,7 +1702,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'replaced-versions-are-lost',
-    hazard: 'whoever replaces a version keeps it, for every server that knows it; law 4',
+    hazard: 'what replaces a version keeps it, for every server that knows it; law 4',
     file: 'src/changes/storeChanges.ts',
     find: '  yield* keepReplaced(log, changes)\n  const plan',
     replace: '  const plan',
@@ -1722,8 +1725,8 @@ const applying: Mutant[] = [
     by: [descendants],
   },
   {
-    name: 'cleared-is-never-news',
-    hazard: 'an edit of a row that SET NULL clears is still to be told',
+    name: 'cleared-is-never-a-local-change',
+    hazard: 'an edit of a row that SET NULL clears is still to be pushed',
     file: 'src/sync/apply/removals.ts',
     find: 'isLocalChange: !there || !isClean(there, stateOf(row)) })',
     replace: 'isLocalChange: !there })',
@@ -1731,7 +1734,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'what-goes-along-is-stored-row-by-row',
-    hazard: 'a removal that takes thousands of rows along holds the clock for a minute',
+    hazard: 'a removal that cascades to thousands of rows holds the clock for a minute',
     file: 'src/sync/apply/removals.ts',
     find: '  yield* storeChanges(log, [...freed, ...changes.filter(c => c.stamp === newStamp), ...changes.filter(c => c.stamp !== newStamp)])\n',
     replace: '  for (const change of [...freed, ...changes]) yield* storeChanges(log, [change])\n',
@@ -1739,7 +1742,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'what-goes-along-is-read-row-by-row',
-    hazard: 'a removal that takes thousands of rows along holds the clock for a minute',
+    hazard: 'a removal that cascades to thousands of rows holds the clock for a minute',
     file: 'src/sync/apply/removals.ts',
     find: '(yield* readEarly(exchange, removed))',
     replace:
@@ -1765,7 +1768,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'unseen-movers',
-    hazard: "a parent's removal arrives and takes a child that was moved there here; unseen-children",
+    hazard: "a parent's removal arrives and removes a child that was moved there here; unseen-children",
     file: 'src/sync/apply/removals.ts',
     find: '    ...cleared.filter(row => isChanged(row) && isMoved(row)).map(parentOf),\n',
     replace: '',
@@ -1805,8 +1808,8 @@ const applying: Mutant[] = [
     by: [mutual],
   },
   {
-    name: 'grandparents-do-not-wait',
-    hazard: 'a row waits for a word, and the removal of what is above its parent takes it along on the server; law 9',
+    name: 'grandparents-are-not-held-back',
+    hazard: 'a row is unapplied, and the removal of its grandparent cascades to it on the server; law 9',
     file: 'src/sync/push/held.ts',
     find: '        addParents(next, parent, id, baseOf(there.server, state) ?? null)\n',
     replace: '',
@@ -1823,15 +1826,15 @@ const applying: Mutant[] = [
   },
   {
     name: 'child-without-its-parent',
-    hazard: 'whoever takes the child takes the parent back; law 9',
+    hazard: 'applying the child brings the parent back; law 9',
     file: 'src/sync/conflicts/decisions.ts',
     find: '    const parents = yield* takeParents(exchange, id, value, stamp)\n',
     replace: '    const parents: Resolved[] = []\n',
     by: [rows, 'simulation'],
   },
   {
-    name: 'exchanged-values-wait',
-    hazard: 'a unique value is released and taken in one push or page: in an order in which that goes',
+    name: 'exchanged-values-are-deferred',
+    hazard: 'a unique value is released and acquired in one push or page: stored in an order in which that is possible',
     file: 'src/changes/storeChanges.ts',
     find: '      if (!isNotUnique(error)) throw error\n      yield* storeReleased',
     replace: '      if (changes.length) throw error\n      yield* storeReleased',
@@ -1847,7 +1850,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'removed-rows-hold-their-values',
-    hazard: 'a unique value is released and taken in one page, by a row that goes and another one to which its child moves',
+    hazard: 'a unique value is released and acquired in one page, by a row that is removed and another one to which its child moves',
     file: 'src/sync/apply/apply.ts',
     find: '    if (yield* applyFreed(applicable, removals, stamp)) return\n',
     replace: '',
@@ -1878,8 +1881,8 @@ const applying: Mutant[] = [
     by: [uniqueValues],
   },
   {
-    name: 'ring-takes-all-along',
-    hazard: 'whoever fails by itself is named, the others of its ring go on without it',
+    name: 'ring-fails-as-a-whole',
+    hazard: 'a row that fails alone is named, the others of its ring are stored without it',
     file: 'src/changes/storeAcceptable.ts',
     find: '    if (own && !isNotUnique(own)) bad.set(item, own)\n',
     replace: '',
@@ -1895,7 +1898,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'late-constraints-fail-at-commit',
-    hazard: 'a constraint fails at COMMIT, outside of every attempt: looked at before',
+    hazard: 'a constraint fails at COMMIT, outside of every savepoint: checked before',
     file: 'src/changes/storeChanges.ts',
     find: '  yield* checkConstraints(log, changes, isDeferred)\n',
     replace: '',
@@ -1910,24 +1913,24 @@ const applying: Mutant[] = [
     by: [uniqueValues],
   },
   {
-    name: 'told-again-in-any-order',
-    hazard: 'rows that shift their unique values by one, over several pushes, arrive: pushed again in the order in which they let go',
+    name: 'pushed-again-in-any-order',
+    hazard: 'rows that shift their unique values by one, over several pushes, arrive: pushed again in the order in which they release them',
     file: 'src/sync/push/rejections.ts',
     find: '  return levels.map(level => level.map(({ change }) => change.id))',
     replace: '  return [levels.flatMap(level => level.map(({ change }) => change.id))]',
     by: [uniqueValues],
   },
   {
-    name: 'collections-wait-for-each-other',
-    hazard: 'two collections whose rows need each other: what waits is tried together',
+    name: 'collections-block-each-other',
+    hazard: 'two collections whose rows need each other: deferred rows are tried together',
     file: 'src/changes/orphans.ts',
     find: '        if (!along) orphans.set(child, property)\n',
     replace: '        if (along?.collection !== collection) orphans.set(child, property)\n',
     by: [uniqueValues],
   },
   {
-    name: 'taken-values-break-the-pull',
-    hazard: 'a unique constraint other than the id: waits in the journal',
+    name: 'duplicate-values-break-the-pull',
+    hazard: 'a unique constraint other than the id: in conflict in the journal',
     file: 'src/sync/apply/defer.ts',
     find: "return error.kind === 'unique' ? 'not-unique' :",
     replace: "return error.kind === 'unique' ? undefined :",
@@ -1950,40 +1953,40 @@ const applying: Mutant[] = [
     by: [capture],
   },
   {
-    name: 'births-are-not-kept',
-    hazard: 'born here or not known: only what the application made has "nothing" as its base; law 10',
+    name: 'new-rows-keep-no-absent-base',
+    hazard: 'created locally or not known: only what the application made has "nothing" as its base; law 10',
     file: 'src/databases/sqlite/triggers.ts',
     find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
     replace: '    ${writeReplacedTombstones()}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
     by: [capture, 'simulation'],
   },
   {
-    name: 'edits-keep-no-image',
-    hazard: 'whoever replaces a version keeps it: triggers; law 4',
+    name: 'edits-keep-no-base-version',
+    hazard: 'what replaces a version keeps it: triggers; law 4',
     file: 'src/databases/sqlite/triggers.ts',
     find: 'WHEN ${notOurs} AND ${isChange} BEGIN',
     replace: 'WHEN 0 AND ${isChange} BEGIN',
     by: [capture, twoDevices],
   },
   {
-    name: 'written-stamps-keep-no-image',
-    hazard: 'a stamp that somebody wrote replaces a version, which is kept; law 4',
+    name: 'written-stamps-keep-no-base-version',
+    hazard: 'a stamp that the application wrote replaces a version, which is kept; law 4',
     file: 'src/databases/sqlite/triggers.ts',
     find: 'BEFORE UPDATE OF ${all}, "_lastChange" ON',
     replace: 'BEFORE UPDATE OF ${all} ON',
     by: [capture],
   },
   {
-    name: 'update-or-replace-buries-nobody',
-    hazard: 'INSERT OR REPLACE, UPDATE OR REPLACE: rows that go without a delete trigger get tombstones',
+    name: 'update-or-replace-writes-no-tombstone',
+    hazard: 'INSERT OR REPLACE, UPDATE OR REPLACE: rows that are removed without a delete trigger get tombstones',
     file: 'src/databases/sqlite/triggers.ts',
     find: '    ${writeReplacedTombstones(` AND id IS NOT ${newKey}`)}`,\n    rename',
     replace: '    DELETE FROM sync_replaced;`,\n    rename',
     by: [capture],
   },
   {
-    name: 'first-image-is-overwritten',
-    hazard: "the first image of a row is the true one: an application's trigger may change it once more",
+    name: 'first-base-version-is-overwritten',
+    hazard: "the first base version of a row is the true one: an application's trigger may change it once more",
     file: 'src/databases/sqlite/triggers.ts',
     find: '      WHERE _sync_removed -- the first',
     replace: '      WHERE 1 -- the first',
@@ -2031,7 +2034,7 @@ const applying: Mutant[] = [
   },
   {
     name: 'automatic-columns-conflict',
-    hazard: '`@UpdateDateColumn`, `@VersionColumn` change by themselves: no conflict, the later one stands',
+    hazard: '`@UpdateDateColumn`, `@VersionColumn` change by themselves: no conflict, the later one wins',
     file: 'src/sync/apply/merge.ts',
     find: '    else if (isAutomatic(p)) value[p] = later(ours, other) as never\n',
     replace: '',
@@ -2046,8 +2049,8 @@ const applying: Mutant[] = [
     by: [pushes, 'simulation'],
   },
   {
-    name: 'images-are-not-pruned',
-    hazard: 'base versions that are no base any more go',
+    name: 'base-versions-are-not-pruned',
+    hazard: 'base versions that are no base any more are dropped',
     file: 'src/sync/push/acknowledge.ts',
     find: '  for (const { collection, server } of yield* withBases(exchanges)) yield* pruneBases(log.database, collection, server)\n',
     replace: '',
@@ -2068,7 +2071,7 @@ const applying: Mutant[] = [
 const ofValues: Mutant[] = [
   {
     name: 'base64-by-a-grouped-expression',
-    hazard: 'no grouped regular expression over values: engines take the stack for it',
+    hazard: 'no grouped regular expression over values: engines use the stack for it',
     file: 'src/databases/values/base64.ts',
     find: 'if (text.length % 4 !== 0) return undefined',
     replace: 'if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text)) return undefined',
@@ -2083,7 +2086,7 @@ const ofValues: Mutant[] = [
     by: [lengths],
   },
   {
-    name: 'rounded-numbers-are-taken',
+    name: 'rounded-numbers-are-stored',
     hazard: 'JSON numbers beyond 2^53 are rejected, not rounded',
     file: 'src/databases/values/columnType.ts',
     find: '!Number.isSafeInteger(value))\n    reject(',
@@ -2219,7 +2222,7 @@ const ofValues: Mutant[] = [
     by: [spelledThere],
   },
   {
-    name: 'what-the-database-refuses-has-no-name',
+    name: 'what-the-database-rejects-has-no-name',
     hazard: 'values that PostgreSQL alone parses: the rejection names the property',
     file: 'src/changes/held.ts',
     find: 'if (collection.columns.some(c => c.isSpelledThere)) yield* spellValues(database, collection, held)',
@@ -2257,15 +2260,15 @@ const onTheServer: Mutant[] = [
   },
   {
     name: 'feed-needs-one-that-goes',
-    hazard: 'a row needs one that goes in the same push, of another collection: the database removes it, and nobody hears of it',
+    hazard: 'a row needs one that the same push removes, of another collection: the database removes it, and no client learns of it',
     file: 'server-koa/reached.ts',
     find: 'const going = [...writes, ...reached.changes]',
     replace: 'const going = [...writes]',
     by: [feedPush],
   },
   {
-    name: 'feed-edits-one-that-is-taken-along',
-    hazard: 'a posted removal takes along a row that was posted as well',
+    name: 'feed-edits-one-that-a-removal-cascades-to',
+    hazard: 'a posted removal cascades to a row that was posted as well',
     file: 'server-koa/reached.ts',
     find: 'const orphans: (Dependent & { property: string })[] = [...reached.orphans]',
     replace: 'const orphans: (Dependent & { property: string })[] = []',
@@ -2281,7 +2284,7 @@ const onTheServer: Mutant[] = [
   },
   {
     name: 'feed-cascade-past-unseen-rows',
-    hazard: 'a removal takes along rows of another collection that its sender has not seen',
+    hazard: 'a removal cascades to rows of another collection that its sender has not seen',
     file: 'server-koa/feedPush.ts',
     find: 'new Set([...known.collections, ...posted.collections])',
     replace: 'new Set([...posted.collections])',
@@ -2304,7 +2307,7 @@ const onTheServer: Mutant[] = [
     by: [feed],
   },
   {
-    name: 'feed-tells-past-a-cut',
+    name: 'feed-sends-past-a-cut',
     hazard: 'pages and batches are counted in rows, and rows are megabytes',
     file: 'src/changes/pages.ts',
     find: 'compare(placeOf(c, change), cut) <= 0',
@@ -2328,8 +2331,8 @@ const onTheServer: Mutant[] = [
     by: [feed],
   },
   {
-    name: 'what-nobody-captured-is-not-read-again',
-    hazard: 'a table is swapped for another one: what was written meanwhile nobody saw',
+    name: 'uncaptured-writes-are-not-read-again',
+    hazard: 'a table is swapped for another one: no trigger saw what was written meanwhile',
     file: 'src/changes/setUp.ts',
     find: 'if (isMissed) yield* query(',
     replace: 'if (isMissed && !present.length) yield* query(',
@@ -2337,7 +2340,7 @@ const onTheServer: Mutant[] = [
   },
   {
     name: 'a-server-never-looks-at-its-triggers',
-    hazard: 'a table is swapped while a server runs: nobody notices until the next start',
+    hazard: 'a table is swapped while a server runs: it is noticed at the next start only',
     file: 'server-koa/syncRoutes.ts',
     find: 'ensureTriggersNowAndThen(log).catch(error => report(ctx, error))',
     replace: '',
@@ -2352,7 +2355,7 @@ const onTheServer: Mutant[] = [
     by: [partitions],
   },
   {
-    name: 'heirs-are-not-refused',
+    name: 'heirs-are-not-rejected',
     hazard: 'tables that inherit from a synced one: their rows are seen, their changes are not',
     file: 'src/databases/postgres/database.ts',
     find: 'if (present.heirs.length)',
@@ -2376,7 +2379,7 @@ const onTheServer: Mutant[] = [
     by: [schemas],
   },
   {
-    name: 'a-step-silences-other-schemas',
+    name: 'a-bypass-silences-other-schemas',
     hazard: 'two data sources on two schemas do not see each other',
     file: 'src/databases/postgres/triggers.ts',
     find: 'IS DISTINCT FROM ${text(place.suffix)})`',
@@ -2385,7 +2388,7 @@ const onTheServer: Mutant[] = [
   },
   {
     name: 'public-by-silence',
-    hazard: 'attacks: without a scope the middleware must be told so, otherwise it rejects to start',
+    hazard: 'attacks: without a scope the options must say so, otherwise the middleware throws',
     file: 'server-koa/syncRoutes.ts',
     find: 'if (options?.public !== true)',
     replace: 'if (options?.public === undefined && options === null)',
@@ -2472,15 +2475,15 @@ const onTheServer: Mutant[] = [
     by: [checks, attacks],
   },
   {
-    name: 'removals-told-twice',
-    hazard: 'clients of 2012 tell each removal twice',
+    name: 'removals-posted-twice',
+    hazard: 'clients of 2012 post each removal twice',
     file: 'src/protocol/pushedRows.ts',
     find: 'before === undefined || isSamePush(before, row)',
     replace: 'before === undefined',
     by: [checks, http],
   },
   {
-    name: 'rows-told-twice-need-not-be-the-same',
+    name: 'rows-posted-twice-need-not-be-the-same',
     hazard: 'attacks: duplicate ids',
     file: 'src/protocol/pushedRows.ts',
     find: 'JSON.stringify(x) === JSON.stringify(y)',
@@ -2560,7 +2563,7 @@ const onTheServer: Mutant[] = [
     by: [routes],
   },
   {
-    name: 'keys-that-nobody-makes',
+    name: 'keys-that-are-not-made',
     hazard: 'a text key that any id fits, made where it is left out',
     file: 'src/entity/newKeys.ts',
     find: 'if (entity && (key.getEntityValue(entity) ?? undefined) === undefined)',
@@ -2576,7 +2579,7 @@ const onTheServer: Mutant[] = [
     by: [numbers],
   },
   {
-    name: 'doubles-are-refused',
+    name: 'doubles-are-rejected',
     hazard: 'JSON numbers beyond 2^53 are rejected, those of doubles are not',
     file: 'server-koa/numbers.ts',
     find: 'String(number) !== digits && ',
@@ -2616,7 +2619,7 @@ const onTheServer: Mutant[] = [
     by: [checks],
   },
   {
-    name: 'values-of-others-are-told',
+    name: 'values-of-others-are-answered',
     hazard: 'attacks: no stack, SQL, table name or foreign value in the answer',
     file: 'server-koa/problem.ts',
     find: "return new Problem(500, 'The server failed to answer. Ask again later.')",
@@ -2661,8 +2664,8 @@ const onTheServer: Mutant[] = [
 
 const ofSizes: Mutant[] = [
   {
-    name: 'ids-that-no-database-takes',
-    hazard: 'a server tells an id with a NUL: a raw ConstraintError on PostgreSQL, at every sync',
+    name: 'ids-that-no-database-stores',
+    hazard: 'a server sends an id with a NUL: a raw ConstraintError on PostgreSQL, at every sync',
     file: 'src/protocol/updates.ts',
     find: "if (id.includes('\\0') || /\\p{Surrogate}/u.test(id))\n    throw",
     replace: "if (id === '\\0')\n    throw",
@@ -2770,8 +2773,8 @@ const withOtherVersions: Mutant[] = [
     by: [versions],
   },
   {
-    name: 'removal-takes-edits-of-ignored',
-    hazard: 'a removal on the server takes along an edit of a value for which it has no column',
+    name: 'removal-drops-edits-of-ignored',
+    hazard: 'a removal on the server drops an edit of a value for which it has no column',
     file: 'src/sync/apply/bases.ts',
     find: 'remote !== null || !isEditOfIgnored(exchange, state)',
     replace: 'remote !== null || state.id.length >= 0',
@@ -2799,7 +2802,7 @@ const withOldServers: Mutant[] = [
     by: [oldServers],
   },
   {
-    name: 'undecided-is-given-up',
+    name: 'undecided-is-abandoned',
     hazard: 'an unanswered push to a server of 2011: what comes back as it was sent is ours',
     file: 'src/sync/push/finishPush.ts',
     find: '      await leaveUndecided(session, push)',
@@ -2832,7 +2835,7 @@ const withOldServers: Mutant[] = [
   },
   {
     name: 'rounded-dates',
-    hazard: 'a server of 2011 keeps dates as seconds: a rounded one is no change of somebody else',
+    hazard: 'a server of 2011 keeps dates as seconds: a rounded one is no change of another client',
     file: 'src/sync/pull/undecided.ts',
     find: 'Math.abs(dateToNumber(ours[p]) - dateToNumber(remote[p])) < 1',
     replace: 'dateToNumber(ours[p]) === dateToNumber(remote[p])',
@@ -2847,8 +2850,8 @@ const withOldServers: Mutant[] = [
     by: [oldServers],
   },
   {
-    name: 'overlap-is-news',
-    hazard: 'what a server of 2011 tells once more says nothing',
+    name: 'overlap-is-a-change',
+    hazard: 'what a server of 2011 sends again is no change',
     file: 'src/sync/apply/decideRows.ts',
     find: '    if (server.serverHistory === null && !state.unapplied && base !== undefined && isSameRow(remote, base)) continue\n',
     replace: '',
@@ -2864,7 +2867,7 @@ const withOldServers: Mutant[] = [
   },
   {
     name: 'status-error',
-    hazard: 'a rejection of a server of 2011 is told with its text',
+    hazard: 'a rejection of a server of 2011 has its text',
     file: 'src/sync/http/reply.ts',
     find: "?.status === 'error') throw rejection(reply)",
     replace: "?.status === 'rejected') throw rejection(reply)",

@@ -24,7 +24,7 @@ export const ofUsers: Mutant[] = [
   },
   {
     name: 'pushes-for-another-user-are-stored',
-    hazard: 'the server stores a push that was made on behalf of somebody else (law 22)',
+    hazard: 'the server stores a push that was made on behalf of another user (law 22)',
     file: 'server-koa/principal.ts',
     find: 'if (meant === undefined || meant === principal) return',
     replace: 'if (meant !== undefined || meant === principal) return',
