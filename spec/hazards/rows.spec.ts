@@ -192,7 +192,7 @@ test('a removal that was decided takes along the notes that were shown, and no o
   })
   expect(shown[0]).toEqual([['a']])
   expect(await titles(alice.dataSource)).toEqual({ a: 'hers', b: 'b' })
-  await syncAll(alice.dataSource, conflicts => {
+  await syncAll(alice.folders, conflicts => {
     shown.push(conflicts.map(c => c.children.map(child => child.id)))
     for (const c of conflicts) c.takeRemote()
   })

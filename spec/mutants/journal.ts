@@ -11,6 +11,14 @@ const journalChildren = 'spec/stories/journalChildren.spec.ts'
 
 export const inTheJournal: Mutant[] = [
   {
+    name: 'parents-are-asked-first',
+    hazard: 'a removal of a project waits for its tasks: it is decided before them, and so not applied until the next sync',
+    file: 'src/sync/conflicts/conflicts.ts',
+    find: '[...session.members].reverse()',
+    replace: 'session.members',
+    by: ['spec/stories/familyConflicts.spec.ts'],
+  },
+  {
     name: 'decided-one-by-one',
     hazard: 'two contested rows exchange their unique values: resolved one by one neither is stored, and they are asked about for ever',
     file: 'src/sync/conflicts/conflicts.ts',

@@ -1,4 +1,4 @@
-// Asks the application about what is contested, outside any step, and stores what it decides.
+// Asks the application about what is contested, outside any transaction, and stores what it decides.
 
 import type { Collection } from '../../changes/collection.js'
 import type { Applied } from '../apply/applied.js'
@@ -10,8 +10,20 @@ import { type Contested, describeContested } from './contested.js'
 import { applyDecisions, applyTogether, childrenFirst, type Decision } from './decisions.js'
 import type { ConflictHandler } from './handlers.js'
 
+/** Children first: while a child waits for a decision, the removal of its parent does not count yet. */
 export async function resolveConflicts(session: Session): Promise<void> {
-  const { members, report } = session
+  let contested = await findContested(session)
+  for (const { collection, handler } of [...session.members].reverse()) {
+    const own = contested.get(collection)
+    if (!own || !handler) continue
+    await resolveWith(session, collection, handler, own)
+    // what was decided of children may decide what becomes of their parents
+    if (contested.size > 1) contested = await findContested(session)
+  }
+}
+
+/** Applies what can be applied by now, and gives what is contested then, by collection. */
+async function findContested(session: Session): Promise<Map<Collection, Contested[]>> {
   const found = await transaction(session, function* (exchanges) {
     const [any] = exchanges
     if (!any || exchanges.some(({ server }) => server.pulling)) return [] // half a pull is half the picture
@@ -24,11 +36,8 @@ export async function resolveConflicts(session: Session): Promise<void> {
     }
     return found
   })
-  for (const { collection, applied } of found) report.add(collection, applied)
-  for (const { collection, contested } of found) {
-    const handler = members.find(m => m.collection === collection)?.handler
-    if (contested.length && handler) await resolveWith(session, collection, handler, contested)
-  }
+  for (const { collection, applied } of found) session.report.add(collection, applied)
+  return new Map(found.flatMap(({ collection, contested }) => (contested.length ? [[collection, contested] as const] : [])))
 }
 
 async function resolveWith(
