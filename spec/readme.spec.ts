@@ -120,7 +120,7 @@ async function fillJournal(): Promise<void> {
   await Task.save({ name: 'Same' })
   await Task.save({ name: 'TAKEN' })
   await syncAll(modules['client.ts'].dataSource)
-  await Task.save({ name: 'Not told yet' })
+  await Task.save({ name: 'Not pushed yet' })
 }
 
 // ---------------------------------------------------------------- the snippets
@@ -293,7 +293,7 @@ test('the guarded routes answer those who know the word', async () => {
   }
 })
 
-test('the relay has what the server has, and passes on what it is told', async () => {
+test('the relay has what the server has, and passes on what is pushed to it', async () => {
   const { relay, relayApp } = modules['relay.ts']
   const listening = relayApp.listen(0)
   await once(listening, 'listening')

@@ -384,7 +384,7 @@ describe.each(kinds)('%s sees', kind => {
     await expectSeen(world, before, { removed: ['a'], made: ['n'] })
   })
 
-  test('versions that a push under way tells, though nobody acknowledged them', async () => {
+  test('versions that a push under way has, though they are not acknowledged', async () => {
     await world.sql(
       `UPDATE sync_server SET push_key = 'k', push_stamp = (SELECT now FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant' AND collection = 'task'`,
     )

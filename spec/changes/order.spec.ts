@@ -190,7 +190,7 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('on %s', kind => {
     )
   }, 600_000)
 
-  test('a row that the database does not take is named, and those that do not need it are stored', async () => {
+  test('a row that the database rejects is named, and those that do not need it are stored', async () => {
     await fc.assert(
       fc.asyncProperty(states, fc.nat(7), async (given, which) => {
         const seat = new Map(given.get('seat'))
@@ -269,7 +269,7 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('on %s', kind => {
     })
   })
 
-  test('a chain of unique values takes a few statements, however long it is', async () => {
+  test('a chain of unique values needs a few statements, however long it is', async () => {
     const counts: number[] = []
     for (const length of [200, 800]) {
       await log.database.transaction(function* () {

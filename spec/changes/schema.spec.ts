@@ -272,7 +272,7 @@ describe.each(kinds)('on %s', kind => {
     await dataSource.destroy()
   })
 
-  test('what a migration changes that the collation of its column takes for equal is a change', async () => {
+  test('what a migration changes is a change, although it is equal in the collation of its column', async () => {
     const Word = new EntitySchema<any>({
       name: 'Word',
       tableName: 'word',
@@ -355,7 +355,7 @@ describe.each(kinds)('on %s', kind => {
     await second.destroy()
   })
 
-  test('a missing table or column is told to whoever wants to sync, until a synchronize or a migration has brought it', async () => {
+  test('a missing table or column is the error of each sync, until a synchronize or a migration has brought it', async () => {
     const file = newFile()
     const dataSource = await dataSourceOn(kind, file, { entities: [Task] }).initialize()
     expect(() => changeLogOf(dataSource)).toThrow(SyncSchemaError)

@@ -152,7 +152,7 @@ export const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: 'a conflict, our side stands',
+    name: 'a conflict, our side wins',
     prepare: bothChange([['a'], ['a', 'b']]),
     async act(w) {
       w.handler = preferLocalConflictHandler
@@ -162,7 +162,7 @@ export const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: 'a conflict, the server’s side stands',
+    name: 'a conflict, the server’s side wins',
     prepare: bothChange([['a', 'c'], ['a', 'b']]), // biome-ignore format: short
     async act(w) {
       w.handler = preferRemoteConflictHandler
@@ -368,7 +368,7 @@ export const SCENARIOS: Scenario[] = [
     rounds: 3,
   },
   {
-    name: 'a row that the server refuses',
+    name: 'a row that the server rejects',
     async prepare(w) {
       await threeItems(w)
       for (const event of ['INSERT', 'UPDATE'])
@@ -434,7 +434,7 @@ export const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: 'pages and a sweep of several steps each',
+    name: 'pages and a sweep of several transactions each',
     async prepare(w) {
       const ids = Array.from({ length: 230 }, (_, i) => `r${i}`)
       await w.fill(w.B, ids)
@@ -486,7 +486,7 @@ export const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: 'two who tell at once: the second one is contested',
+    name: 'two that push at once: the second one is contested',
     prepare: bothChange([['a'], ['b']]),
     async act(w) {
       // B tells while A, which has read already, is about to

@@ -320,7 +320,7 @@ describeMysql('MySQL', () => {
     await expect(tasks(w).clear()).rejects.toThrow(/truncate/i)
   })
 
-  test('keeps what a push tells that was written down after the application’s transaction began', async () => {
+  test('keeps what a push has that was noted after the application’s transaction began', async () => {
     for (const isolation of ['REPEATABLE READ', 'READ COMMITTED']) {
       await fill(w)
       const application = await other()
@@ -341,7 +341,7 @@ describeMysql('MySQL', () => {
     }
   })
 
-  test('keeps what is told while a statement of READ COMMITTED waits for the clock', async () => {
+  test('keeps what is pushed while a statement of READ COMMITTED waits for the clock', async () => {
     const application = await other()
     await application.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
     let written: Promise<unknown> | undefined
@@ -386,7 +386,7 @@ describeMysql('MySQL', () => {
     expect(await hasTriggers(again.dataSource)).toBe(true)
   })
 
-  test('what somebody dropped is put back', async () => {
+  test('a trigger that was dropped is put back', async () => {
     const log = changeLogOf(w.dataSource)
     await w.sql('DROP TRIGGER sync_after_update_my_task')
     await w.sql('DROP TABLE sync_guard_my_project')

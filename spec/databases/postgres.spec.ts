@@ -461,7 +461,7 @@ described('PostgreSQL sees', () => {
     await expectSeen(world, before, { changed: ['a'], removed: ['b'] })
   })
 
-  test('versions that a push under way tells, though nobody acknowledged them', async () => {
+  test('versions that a push under way has, though they are not acknowledged', async () => {
     await world.sql(
       `UPDATE sync_server SET push_key = 'k', push_stamp = (SELECT now FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant' AND collection = 'task'`,
     )
@@ -631,7 +631,7 @@ described('a step on PostgreSQL', () => {
     expect([tries, await nameOf('a')]).toEqual([2, 'x'])
   })
 
-  test('whose connection breaks while it commits is not done again: nobody knows what became of it', async () => {
+  test('whose connection breaks while it commits is not run again: it may have been stored', async () => {
     await world.sql(
       `CREATE FUNCTION app() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$`,
     )
@@ -659,7 +659,7 @@ described('a step on PostgreSQL', () => {
     await world.sql('ALTER TABLE task DROP CONSTRAINT few')
   })
 
-  test('a constraint that is looked at in the end is told as one', async () => {
+  test('a constraint that is checked in the end is reported as one', async () => {
     await world.sql('ALTER TABLE task ALTER CONSTRAINT "FK_3797a20ef5553ae87af126bc2fe" DEFERRABLE').catch(() => {})
     const [{ conname } = { conname: '' }] = await world.sql(
       `SELECT conname FROM pg_constraint WHERE contype = 'f' AND conrelid = 'task'::regclass LIMIT 1`,

@@ -121,7 +121,7 @@ described('schemas of one PostgreSQL database', () => {
     expect(await namesOn(bob)).toEqual(['copy'])
   })
 
-  test('an entity whose table is in another schema than the data source’s is rejected, and told what to do', async () => {
+  test('an entity whose table is in another schema than the data source’s is rejected with what to do', async () => {
     const Elsewhere = schema({ schema: 'app' })
     await expect(open({}, [Elsewhere])).rejects.toThrow(SyncConfigurationError)
     await expect(open({}, [Elsewhere])).rejects.toThrow(/Note cannot be synced: its table app\.note .* schema: '…'/)

@@ -58,7 +58,7 @@ describe.each(['sqljs', 'libsql'] as const)('on %s', kind => {
   const writeTombstone = (lists: readonly (readonly unknown[])[]) => (database: Database) =>
     database.upsertRows('sync_tombstone', ['collection', 'id', 'stamp'], ['collection', 'id'], lists)
 
-  test('a removal takes its rows along, and buries them, with one statement for each collection', async () => {
+  test('a removal cascades to its rows, and writes their tombstones, with one statement for each collection', async () => {
     const { dataSource, statements, seen, stored } = await start()
     const { post } = await serve(dataSource)
     await fill(dataSource, 'project', 2, `'p' || n, NULL`)
@@ -142,7 +142,7 @@ describe.each(['sqljs', 'libsql'] as const)('on %s', kind => {
     expect([await stored('left'), await stored('right')]).toEqual([[], []])
   })
 
-  test('a trigger of the application sees rows go in the order in which they are told', async () => {
+  test('a trigger of the application sees rows removed in the order in which they are pulled', async () => {
     const { dataSource, run, stored } = await start()
     await fill(dataSource, 'task', MANY, `${own}, NULL, NULL`)
     await dataSource.query('CREATE TABLE gone (place INTEGER PRIMARY KEY, id TEXT)')

@@ -35,7 +35,7 @@ function* insert(id: string, stamp = 1): Transaction<void> {
   yield* query('INSERT INTO note (id, text, "_lastChange") VALUES (?, ?, ?)', id, id, stamp)
 }
 
-test('statements have no numbered parameters, which better-sqlite3 takes for names', async () => {
+test('statements have no numbered parameters, which better-sqlite3 reads as names', async () => {
   function Strict(...parameters: [string]) {
     const database = new libsql(...parameters)
     const prepare = database.prepare.bind(database)
@@ -311,7 +311,7 @@ describe('a file that another process writes', () => {
     test.each([
       ['an INSERT', `INSERT INTO note (id, text) VALUES ('a', 'a')`],
       ['a BEGIN IMMEDIATE', 'BEGIN IMMEDIATE'],
-    ])('%s of the application that was refused for it keeps no lock', async (_what, sql) => {
+    ])('%s of the application that failed because of it keeps no lock', async (_what, sql) => {
       other.exec('BEGIN IMMEDIATE')
       await expect(dataSource.query(sql)).rejects.toEqual(isLocked)
       other.exec('COMMIT')
@@ -346,7 +346,7 @@ describe('a file that another process writes', () => {
     'SELECT text FROM note',
     '/* of a query builder */ SELECT text FROM note',
     'WITH texts AS (SELECT text FROM note) SELECT text FROM texts',
-  ])('%s of the application that was refused for it keeps no lock', async sql => {
+  ])('%s of the application that failed because of it keeps no lock', async sql => {
     const file = newFile()
     const dataSource = await open('libsql', file, {}, { timeout: 1 } as never)
     const other = new libsql(file)
@@ -401,7 +401,7 @@ async function lockElsewhere(file: string): Promise<() => Promise<void>> {
   }
 }
 
-test.each(['sqljs', 'libsql'] as const)('a full disk is told as such, also where something was only tried, on %s', async kind => {
+test.each(['sqljs', 'libsql'] as const)('a full disk is reported as such, also inside a savepoint, on %s', async kind => {
   const dataSource = await open(kind, newFile())
   const database = databaseOf(dataSource)
   const [{ page_count: pages }] = await dataSource.query('PRAGMA page_count')
@@ -442,7 +442,7 @@ describe('a database in memory is saved', () => {
     await dataSource.destroy()
   })
 
-  test('or its sync is told that it was not, while the application keeps a transaction open', async () => {
+  test('or its sync fails, while the application keeps a transaction open', async () => {
     const autoSaveCallback = jest.fn()
     const dataSource = await open('sqljs', '', { busyTimeout: 50 }, {
       location: undefined,

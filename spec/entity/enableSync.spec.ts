@@ -167,7 +167,7 @@ test('a schema of a class is its entity', async () => {
   await dataSource.destroy()
 })
 
-test('enabled after the data source was initialised is too late, and told', async () => {
+test('enabled after the data source was initialised is too late, and an error', async () => {
   @Entity()
   class Late extends Keyed {}
   const dataSource = await open([Late])

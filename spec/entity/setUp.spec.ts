@@ -58,7 +58,7 @@ describe.each(Object.keys(KINDS))('%s', kind => {
   }, 60_000)
   afterAll(() => drop())
 
-  test('the statements of the set-up can be read, and run by somebody else', async () => {
+  test('the statements of the set-up can be read, and run by another user', async () => {
     const reviewing = await withSync(new DataSource(options), { setUp: false, server: 'http://127.0.0.1:1' }).initialize()
     await expect(syncAll(reviewing)).rejects.toBeInstanceOf(SyncSchemaError)
     await expect(checkHealth(reviewing)).rejects.toThrow(/setUpStatements/)

@@ -44,7 +44,7 @@ test('at the end of the story the files of server and devices hold the same rows
   )
 })
 
-test('the story tells what it promises', () => {
+test('the story shows what it promises', () => {
   const text = lines.join('\n')
   expect(text).toMatch(/conflict \(name\): here "Buy two milk", on the server "Buy oat milk"/)
   expect(text).toMatch(/NetworkError, code 'network'/)
@@ -52,12 +52,12 @@ test('the story tells what it promises', () => {
   expect(text).toMatch(/All three databases are equal/)
 })
 
-test('the story fits into 100 columns, and has no colours where nobody asked for them', () => {
+test('the story fits into 100 columns, and has no colours where none are asked for', () => {
   expect(lines.filter(line => line.length > 100)).toEqual([])
   expect(lines.join('')).not.toContain('\u001b')
 })
 
-test('databases that differ are told, and the story does not end well', async () => {
+test('databases that differ are reported, and the story fails', async () => {
   const { compare } = await import('../../examples/start.js')
   const pushedTo: string[] = []
   const holding = (...rows: object[]) => ({ query: async () => rows }) as never

@@ -39,7 +39,7 @@ async function expectEqual(clone: DataSource): Promise<void> {
   expect(await rowsOf(clone, 'task')).toEqual(rows)
 }
 
-test('two devices from one copy do not take each other’s pushes for their own', async () => {
+test('two devices from one copy do not mistake each other’s pushes for their own', async () => {
   await tasks(alice).save({ name: 'Buy milk' })
   await syncAll(alice)
   const clone = await cloneOfAlice()
@@ -52,7 +52,7 @@ test('two devices from one copy do not take each other’s pushes for their own'
   expect(names.sort()).toEqual(['Alice’s', 'Buy milk', 'The clone’s'])
 })
 
-test('a copy that was made while a push had no answer ends it as well, and tells what it changed since', async () => {
+test('a copy that was made while a push had no answer ends it as well, and pushes what it changed since', async () => {
   const milk = await tasks(alice).save({ name: 'Buy milk' })
   await syncAll(alice)
   await tasks(alice).update(milk.id, { name: 'Buy oat milk' })

@@ -144,7 +144,7 @@ test('what was removed and forgotten while Alice was away goes, what she made st
   expect(await titles(there)).toEqual({ b: 'b', c: 'c', new: 'new' })
 })
 
-test('a full answer sweeps what Alice told herself, too', async () => {
+test('a full answer sweeps what Alice pushed herself, too', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   for (const id of ['a', 'b']) await put(alice.dataSource, id)

@@ -33,7 +33,7 @@ async function library(kind: (typeof SERVERS)[number], { isLent = false } = {}) 
   return { there, alice, bob }
 }
 
-test.each(SERVERS)('a removal whose sender has not seen a grandchild takes nothing along (%s)', async kind => {
+test.each(SERVERS)('a removal whose sender has not seen a grandchild does not cascade (%s)', async kind => {
   const { there, alice, bob } = await library(kind)
   await bob.getRepository(Remark).insert({ id: 'r', name: 'of Bob’s', parent: { id: 'b' } })
   await syncAll(bob)
@@ -44,7 +44,7 @@ test.each(SERVERS)('a removal whose sender has not seen a grandchild takes nothi
   expect(await sql(there, 'SELECT name FROM remark')).toEqual([{ name: 'of Bob’s' }])
 })
 
-test.each(SERVERS)('an edit of a row whose parent goes is told, though the row loses its parent (%s)', async kind => {
+test.each(SERVERS)('an edit of a row whose parent is removed is pushed, though the row loses its parent (%s)', async kind => {
   const { there, alice, bob } = await library(kind, { isLent: true })
   await bob.getRepository(Shelf).delete('s')
   await syncAll(bob)
@@ -54,7 +54,7 @@ test.each(SERVERS)('an edit of a row whose parent goes is told, though the row l
     expect(await sql(each, 'SELECT name, "parentId" AS parent FROM loan')).toEqual([{ name: 'hers', parent: null }])
 })
 
-test.each(SERVERS)('a removal waits while a grandchild waits for a word, and takes nothing along (%s)', async kind => {
+test.each(SERVERS)('a removal is held back while a grandchild is in conflict, and does not cascade (%s)', async kind => {
   const { there, alice, bob } = await library(kind)
   await bob.getRepository(Remark).insert({ id: 'r', name: 'of Bob’s', parent: { id: 'b' } })
   for (const device of [bob, alice]) await syncAll(device)

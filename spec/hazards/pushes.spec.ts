@@ -64,7 +64,7 @@ test('what others changed between two batches of a push is not overwritten', asy
   expect(await titles(there)).toEqual({ a: 'hers', b: 'remote' })
 })
 
-test('a note that is edited while the batch before its own is under way is told as it stands', async () => {
+test('a note that is edited while the batch before its own is under way is pushed as it is then', async () => {
   const { dataSource: there, url } = await server()
   for (const id of ['a', 'b']) await put(there, id, 'one')
   const alice = await client(url, { batchSize: 1 })
@@ -136,7 +136,7 @@ test('what was in a push that came to nothing is no version that the server know
   expect(bases).toEqual(['zero'])
 })
 
-test('a note that waits for a decision does not count as told with the others, however often it is edited', async () => {
+test('a note in conflict does not count as pushed with the others, however often it is edited', async () => {
   const { dataSource: there, url } = await server()
   for (const id of ['a', 'b']) await put(there, id, 'zero')
   const alice = await client(url)
@@ -154,7 +154,7 @@ test('a note that waits for a decision does not count as told with the others, h
   expect(await titles(there)).toEqual({ a: 'two', b: 'two' })
 })
 
-test('what is saved while a push is under way is told by the next one', async () => {
+test('what is saved while a push is under way is pushed by the next one', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   await put(alice.dataSource, 'a')
@@ -170,7 +170,7 @@ test('what is saved while a push is under way is told by the next one', async ()
   expect(await titles(there)).toEqual({ a: 'edited', b: 'b' })
 })
 
-test('what a push tells is what both know, whatever is edited meanwhile', async () => {
+test('what a push has is what both know, whatever is edited meanwhile', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   await put(alice.dataSource, 'a', 'one')
@@ -298,7 +298,7 @@ test.each([true, false])(
   },
 )
 
-test('nobody is asked about a conflict while a window that is stopped by another one has read half of what there is', async () => {
+test('no handler is called while a window that is stopped by another one has read half of what there is', async () => {
   const { dataSource: there, url } = await server()
   for (const id of ['a', 'b']) await put(there, id, 'zero')
   const [first, second] = await twoWindows(url, { pageSize: 1 })
@@ -371,7 +371,7 @@ test('a part of a note that is not there is contested, and makes no half of a no
   expect(await titles(there)).toEqual({ a: 'remote' })
 })
 
-test('what is posted as it stands already is no local change for anybody', async () => {
+test('what is posted as it is already is no change for any client', async () => {
   const { dataSource: there, url } = await server()
   await put(there, 'a')
   const now = await nowOf(there)
@@ -469,7 +469,7 @@ test('who may not write still reads, and has nothing to end', async () => {
   expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b' })
 })
 
-test('nor does a push that got no answer keep from reading whoever may not write any more', async () => {
+test('nor does a push that got no answer keep a client from reading that may not write any more', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   await put(alice.dataSource, 'a')
@@ -483,7 +483,7 @@ test('nor does a push that got no answer keep from reading whoever may not write
   expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b' })
 })
 
-test('a push that is too large is told in halves, and a note that is too large alone is set aside', async () => {
+test('a push that is too large is sent in halves, and a note that is too large alone is set aside', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   for (const id of ['a', 'b', 'c', 'd', 'e']) await put(alice.dataSource, id)
@@ -528,7 +528,7 @@ test('a push that was rejected the second time, and arrives late from the first,
   expect(await titles(there)).toEqual({})
 })
 
-test('many notes of one moment are told in batches, all of them', async () => {
+test('many notes of one moment are pushed in batches, all of them', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url, { batchSize: 2 })
   const ids = ['a', 'b', 'c', 'd', 'e']
@@ -542,7 +542,7 @@ test('many notes of one moment are told in batches, all of them', async () => {
   expect(Object.keys(await titles(there))).toEqual(ids)
 })
 
-test('who calls while a sync runs is answered when what was saved before the call is told', async () => {
+test('a call while a sync runs resolves when what was saved before the call is pushed', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   await put(alice.dataSource, 'a')
@@ -570,7 +570,7 @@ testOnSqlite('a database in memory is saved before a push leaves, and when the s
   expect(story).toEqual([...(hasFeed ? [] : ['saved', 'saved']), 'saved', 'pushedTo', 'saved'])
 })
 
-test('nothing is told twice, nobody is asked again, and nothing is kept, when there is nothing new', async () => {
+test('nothing is pushed twice, no handler is called again, and nothing is kept, when nothing has changed', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   const ask: ConflictHandler = () => expect(0).toBe(1)

@@ -45,7 +45,7 @@ enableSync(Branch, '/branches')
 
 // ---------------------------------------------------------------- rules of the database
 
-test('a note whose unique slug is taken waits, the others arrive, and nothing of the server’s is told back', async () => {
+test('a note whose unique slug another one has is in conflict, the others arrive, and nothing of the server’s is pushed back', async () => {
   const { dataSource: there, url } = await server()
   for (const id of ['a', 'b', 'c', 'd']) await put(there, id, id, { slug: id })
   const alice = await client(url)
@@ -100,7 +100,7 @@ test('what they had before is still what a server above knows of them', async ()
   expect(new Set(bases)).toEqual(new Set(['a']))
 })
 
-test('a decision that the database does not take leaves the others standing, and no stamp behind', async () => {
+test('a resolution that the database rejects leaves the others as they are, and no stamp behind', async () => {
   const { dataSource: there, url } = await server()
   for (const id of ['a', 'b', 'c']) await put(there, id, 'zero')
   const alice = await client(url)
@@ -137,7 +137,7 @@ testOnSqlite('triggers that somebody dropped are back for the sync, and what was
 
 // ---------------------------------------------------------------- a decision counts for what was shown
 
-test('what is written while the application decides is not overwritten by the decision', async () => {
+test('what is written while a conflict handler runs is not overwritten by its resolution', async () => {
   const { dataSource: there, url } = await server()
   await put(there, 'a', 'zero')
   const alice = await client(url)
@@ -176,7 +176,7 @@ test('nor does a decision count for a version of the server’s that came after 
   expect(asked).toEqual(['remote', 'remote, later'])
 })
 
-test('a removal that was decided takes along the notes that were shown, and no others', async () => {
+test('a removal as resolution cascades to the notes that were shown, and to no others', async () => {
   const { dataSource: there, url } = await server()
   await putFolder(there, 'f')
   await put(there, 'a', 'a', { folderId: 'f' })
@@ -297,7 +297,7 @@ test('a folder is removed with the notes that Alice has seen in it; one that she
   expect(await journal(alice.folders).rejected()).toEqual([])
 })
 
-test('what a removal took along on the server is told to the others, and to whoever removed', async () => {
+test('every client gets what a removal on the server cascaded to, the one that pushed it as well', async () => {
   const { dataSource: there, url } = await server()
   await putFolder(there, 'f')
   await put(there, 'a', 'a', { folderId: 'f' })
@@ -311,7 +311,7 @@ test('what a removal took along on the server is told to the others, and to whoe
   expect(await titles(bob.dataSource)).toEqual({})
 })
 
-test('what goes with a folder of the server’s is not told back', async () => {
+test('what is removed with a folder of the server’s is not pushed back', async () => {
   const { dataSource: there, url } = await server()
   for (const id of ['f', 'g']) await putFolder(there, id)
   await put(there, 'a', 'a', { folderId: 'f' })
@@ -323,7 +323,7 @@ test('what goes with a folder of the server’s is not told back', async () => {
   expect(alice.wire.requests.filter(r => r.method === 'POST')).toEqual([])
 })
 
-test('a note that went with its folder, and was made anew elsewhere, is asked of nobody', async () => {
+test('a note that was removed with its folder, and made anew elsewhere, is no conflict', async () => {
   const { dataSource: there, url } = await server()
   await putFolder(there, 'f')
   await put(there, 'a', 'a', { folderId: 'f' })
@@ -393,7 +393,7 @@ test('a folder that Alice removed stays on the server while a note that came int
   expect(await there.query('SELECT id FROM folder')).toEqual([{ id: 'f' }])
 })
 
-test('nor is its removal decided while that note waits: whoever takes the note takes the folder', async () => {
+test('nor is its removal applied while that note is in conflict: applying the note brings the folder back', async () => {
   const { dataSource: there, url } = await server()
   await putFolder(there, 'f')
   const alice = await client(url)
@@ -432,7 +432,7 @@ test('notes that come with their folder arrive with it, and those that are read 
   expect(await titles(alice.dataSource)).toEqual({ a: 'a', b: 'b' })
 })
 
-test('notes that are told with their folder are stored with it, and those that are told before it are pushed again', async () => {
+test('notes that are pushed with their folder are stored with it, and those that are pushed before it are pushed again', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   await putFolder(alice.dataSource, 'f')
@@ -498,7 +498,7 @@ test('a note that was moved here into a folder that goes is asked about, where t
 
 // ---------------------------------------------------------------- what is taken for new
 
-test('a note that was made and removed here before the first pull is the server’s, and its removal is told to nobody', async () => {
+test('a note that was made and removed here before the first pull is the server’s, and its removal is not pushed', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
   for (const id of ['a', 'b', 'c']) await put(there, id, 'remote')

@@ -28,7 +28,7 @@ async function relay({ isOld = false } = {}) {
   return { above: above.dataSource, here: started.dataSource, url: started.url, notes: started.dataSource.getRepository(Note), pushedTo }
 }
 
-test('what a device tells a relay merges with what the server above changed', async () => {
+test('what a device pushes to a relay merges with what the server above changed', async () => {
   const { above, here, notes, pushedTo } = await relay()
   await put(above, 'a', 'zero')
   await syncAll(here)

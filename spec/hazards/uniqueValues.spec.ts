@@ -148,7 +148,7 @@ describe.each(KINDS)('on %s', kind => {
     ])
   })
 
-  test('a child moves from a folder that goes to the one that takes its name', async () => {
+  test('a child moves from a folder that is removed to the one that gets its name', async () => {
     const Folder = new EntitySchema<any>({
       ...{ name: 'Folder', tableName: 'folder' },
       columns: { id, name: { ...short, unique: true } },
@@ -195,7 +195,7 @@ describe.each(KINDS)('on %s', kind => {
     expect(await syncAll(bob)).toMatchObject({ unapplied: 0, pulled: 0, pushed: 0 })
   })
 
-  test('a folder whose name is taken waits with its child, and every other collection goes on', async () => {
+  test('a folder whose name another one has is in conflict, its child is deferred, and every other collection goes on', async () => {
     const relation = {
       type: 'many-to-one',
       target: 'Folder',

@@ -30,7 +30,7 @@ async function letters() {
   return { there: there.dataSource, alice }
 }
 
-test('dates and versions that TypeORM changes by itself are no conflict: the later one stands', async () => {
+test('dates and versions that TypeORM changes by itself are no conflict: the later one wins', async () => {
   const { there, alice } = await letters()
   await there.getRepository(Letter).save({ id: 'a', title: 'remote' })
   await there.getRepository(Letter).save({ id: 'a', title: 'remote, again' })
@@ -139,7 +139,7 @@ test.each([
   ['a NUL character', { words: 'x\0y' }, 'words'],
   ['bytes that are no base64', { bytes: 'A*=' }, 'bytes'],
   ['a number that 64 bits do not hold', { count: '9223372036854775808' }, 'count'],
-])('%s is refused', async (_, pushedTo, property) => {
+])('%s is rejected', async (_, pushedTo, property) => {
   expect(await (await samples()).tell(pushedTo)).toMatchObject({ code: 422, errors: [{ property }] })
 })
 

@@ -31,7 +31,7 @@ if (!DATABASES.length) test.skip('late commits (left out: no PostgreSQL, MariaDB
 
 for (const { database } of DATABASES)
   describe(`late commits on ${database}`, () => {
-    test('eight write through the middleware and past it, and nobody who reads misses anything', async () => {
+    test('eight write through the middleware and past it, and no reader misses anything', async () => {
       expect(await run('--database', database, '--transactions', '300', '--seconds', '15', '--seed', '1')).toMatch(
         /no reader missed anything\nexit 0$/,
       )

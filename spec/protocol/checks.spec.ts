@@ -9,7 +9,7 @@ import { readRejections } from '../../src/protocol/rejections.js'
 const parse = (text: string): unknown => JSON.parse(text)
 
 describe('an answer to a GET', () => {
-  test("a server of 2011 tells now and updates alone, numbers for ids, SQLite's 1 for true, and no stamps", () => {
+  test("a server of 2011 sends now and updates alone, numbers for ids, SQLite's 1 for true, and no stamps", () => {
     const body = parse(
       '{"now": 1279888110421.0, "updates": [{"id": 7, "name": "Milk"}, {"id": "B", "_removed": 1}, {"id": "C", "_removed": 0}]}',
     )
@@ -23,7 +23,7 @@ describe('an answer to a GET', () => {
     })
   })
 
-  test('a server of today tells more', () => {
+  test('a server of today sends more', () => {
     const said = { now: 5, collection: 'c', next: 'n', full: true, reset: 'since-too-old' }
     const row = { id: 'A', name: 'Milk', _lastChange: 4 }
     expect(readPullAnswer({ ...said, updates: [row], hint: 'ignored' })).toEqual({ ...said, updates: [{ id: 'A', value: row, stamp: 4 }] })
@@ -39,7 +39,7 @@ describe('an answer to a GET', () => {
     expect(readPullAnswer(said)).toEqual({ now: 5, updates: [] })
   })
 
-  test.each([1.5, -1, '4', null, 2 ** 53])('%p is no stamp of a row, so none is told', stamp =>
+  test.each([1.5, -1, '4', null, 2 ** 53])('%p is no stamp of a row, so it has none', stamp =>
     expect(readPullAnswer({ now: 5, updates: [{ id: 'A', _lastChange: stamp }] }).updates[0]).not.toHaveProperty('stamp'),
   )
 
@@ -71,7 +71,7 @@ describe('an answer to a GET', () => {
     Object.create({ now: 5, updates: [] }),
   ])('%j is none', body => expect(() => readPullAnswer(body)).toThrow(MalformedAnswerError))
 
-  test.each(['a\0b', '\ud800', 'a\udc00'])('an id that no database takes is none: %j', id =>
+  test.each(['a\0b', '\ud800', 'a\udc00'])('an id that no database stores is none: %j', id =>
     expect(() => readPullAnswer({ now: 5, updates: [{ id }] })).toThrow('the id of updates[0]'),
   )
 
@@ -216,7 +216,7 @@ describe('the rows of a POST', () => {
     expect(readPushedRows(parse('[{"id": "A", "__proto__": {"_removed": true}}]')).rows[0]?.value).not.toBeNull()
   })
 
-  test('an id that comes twice is told once, however often it comes; case matters', () => {
+  test('an id that comes twice is rejected once, however often it comes; case matters', () => {
     const { rows, rejections } = readPushedRows([
       { id: 'A' },
       { id: 'a' },

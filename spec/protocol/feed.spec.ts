@@ -26,7 +26,7 @@ describe('an answer of the feed', () => {
     })
   })
 
-  test('tells what is unknown, and what is no longer ignored', () => {
+  test('has what is unknown, and what is no longer ignored', () => {
     const said = { now: 5, collection: 'c', next: 'n', full: true, reset: 'since-too-old', unknown: ['/colorChanges'] }
     expect(readFeedAnswer({ ...said, changes: {}, properties: { '/taskChanges': ['color'] }, hint: 1 })).toEqual({
       ...said,
@@ -152,7 +152,7 @@ describe('a query of the feed', () => {
     ['a property without a path', { properties: 'color' }],
     ['a property without a name', { properties: '/a:' }],
     ['no property', { properties: '' }],
-  ])('is refused with %s', (_, query) => {
+  ])('is rejected with %s', (_, query) => {
     expect(() => readFeedQuery(query)).toThrow(BadRequestError)
   })
 })

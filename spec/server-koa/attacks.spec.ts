@@ -283,7 +283,7 @@ describe('properties that are not the caller’s to set', () => {
     )
   })
 
-  test('another row’s unique value is told by its column alone, and the clock stands still', async () => {
+  test('an answer names only the column of another row’s unique value, and the clock does not move', async () => {
     const bank = await startTodo({ entities: [Account] })
     await bank.post('/accountChanges', [{ id: 'alice', cents: 1, iban: 'DE02', version: 1 }])
     const before = await bank.dump()
@@ -318,7 +318,7 @@ describe('many at once', () => {
     expect(Number(clock.now)).toBe(answers[0]!.json.now)
   })
 
-  test('two pushes of one row: one is stored, the other is told', async () => {
+  test('two pushes of one row: one is stored, the other is contested', async () => {
     const { now, collection } = (await todo.get('/taskChanges')).json
     const push = (name: string) => todo.post(`/taskChanges?since=${now}&collection=${collection}`, [{ id: 'milk', name }])
     const answers = await Promise.all([push('Alice'), push('Bob')])
@@ -338,7 +338,7 @@ describe('a database that cannot be used', () => {
     }
   })
 
-  test('in the middle of a transaction of the application’s: 503, and what is rolled back is told to nobody', async () => {
+  test('in the middle of a transaction of the application’s: 503, and no client gets what is rolled back', async () => {
     const busy = await startTodo({ busyTimeout: 50 })
     const runner = busy.dataSource.createQueryRunner()
     await runner.startTransaction()

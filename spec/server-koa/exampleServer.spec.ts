@@ -24,7 +24,7 @@ const post = (rows: object[]) =>
     body: JSON.stringify(rows),
   })
 
-test('the example server keeps what it was told, over a restart', async () => {
+test('the example server keeps what was pushed, over a restart', async () => {
   const stored = await post([{ id: 'milk', name: 'Buy milk' }])
   expect(stored.status).toBe(200)
   expect(stored.headers.get('access-control-allow-origin')).toBe('*')
@@ -65,7 +65,7 @@ test('the example server lets a running request end before it stops', async () =
 const PROTOCOL = readFileSync(join(__dirname, '../../PROTOCOL.md'), 'utf8')
 const shown = (request: string): any[] => JSON.parse(new RegExp(`^${request}[^[]*(\\[[^]*?\\])\\n\\n200 OK`, 'm').exec(PROTOCOL)?.[1] ?? '')
 
-test.each(SERVERS.filter(kind => kind !== 'libsql'))('what PROTOCOL.md shows works as it stands there (%s)', async kind => {
+test.each(SERVERS.filter(kind => kind !== 'libsql'))('what PROTOCOL.md shows works as it is (%s)', async kind => {
   await server.stop()
   const place = kind === 'postgres' ? await postgres.newDatabase('example') : await mysql.newDatabase('example')
   const name = typeof place === 'string' ? place : place.name
@@ -84,7 +84,7 @@ test.each(SERVERS.filter(kind => kind !== 'libsql'))('what PROTOCOL.md shows wor
   }
 })
 
-test('what PROTOCOL.md shows works as it stands there (libsql)', async () => {
+test('what PROTOCOL.md shows works as it is (libsql)', async () => {
   await expectShown()
   await server.stop()
 })

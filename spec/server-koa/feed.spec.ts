@@ -120,7 +120,7 @@ describe('a GET', () => {
   })
   afterAll(() => todo.stop())
 
-  test('tells what changed in each collection since, and leaves out those in which nothing did', async () => {
+  test('has what changed in each collection since, and leaves out those in which nothing did', async () => {
     expect((await todo.get('/sync')).json).toEqual({ collection: expect.any(String), full: true, changes: {}, now: expect.any(Number) })
     await store(todo, [row('note', 'first')])
     const before = (await todo.get('/sync')).json
@@ -141,7 +141,7 @@ describe('a GET', () => {
     })
   })
 
-  test('tells of some collections, by the paths that were asked for, and names those that it does not serve', async () => {
+  test('has the collections of the paths that were asked for, and names those that it does not serve', async () => {
     const { now } = (await todo.get('/sync')).json
     await store(todo, [row('task', 'bread'), row('project', 'work'), row('note', 'one')])
     const { json } = await todo.get(`/sync?since=${now}&collections=/notes,/colorChanges,/projectChanges`)
@@ -209,7 +209,7 @@ describe('a GET', () => {
     expect(all.json).toEqual((await todo.get('/sync?limit=1')).json)
   })
 
-  test('does not take other methods', async () => {
+  test('does not accept other methods', async () => {
     expect((await todo.ask('/sync', { method: 'DELETE' })).status).toBe(405)
     expect((await todo.get('/sync', { Accept: 'text/html' })).status).toBe(406)
   })
@@ -306,7 +306,7 @@ describe('pages of a GET', () => {
     )
   })
 
-  test('of a full answer tell what is removed while they are turned', async () => {
+  test('of a full answer have what is removed while a client reads them', async () => {
     const before = await whole(todo, 0)
     const removed = before.at(-1)!
     let isRemoved = false
@@ -347,7 +347,7 @@ describe('pages of a GET', () => {
     expect((await todo.get(`/sync?since=${now}&collection=${collection}`)).status).toBe(200)
   })
 
-  test('take the same statements, however many rows there are; nothing new takes one beside the clock', async () => {
+  test('need the same statements, however many rows there are; an answer without changes needs one beside the clock', async () => {
     const { now } = (await todo.get('/sync?limit=1')).json
     const count = async (query: string) =>
       (await statementsOf(todo, () => todo.get(`/sync?${query}`))).filter(sql => !/sync_clock|PRAGMA/.test(sql))
@@ -383,7 +383,7 @@ describe('the whole', () => {
   })
   afterAll(() => many.stop())
 
-  test('is streamed, collection by collection, and is what the routes tell', async () => {
+  test('is streamed, collection by collection, and has what the routes have', async () => {
     const { json } = await many.get('/sync')
     expect(Object.keys(json.changes).sort()).toEqual(TABLES.map(pathOf))
     for (const table of TABLES) expect(json.changes[pathOf(table)]).toEqual((await many.get(pathOf(table))).json.updates)
@@ -396,7 +396,7 @@ describe('the whole', () => {
     expect(pushedTo(pages).flat().sort(byPlace)).toEqual((await whole(many, 0)).sort(byPlace))
   })
 
-  test('tells the first now, and what is written meanwhile comes with the next since', async () => {
+  test('has the first now, and what is written meanwhile comes with the next since', async () => {
     const { now: before } = (await many.get('/sync?limit=1')).json
     const { database } = changeLogOf(many.dataSource)
     const transaction = database.transaction.bind(database)

@@ -155,7 +155,7 @@ describe('stores', () => {
     expect((await rowsAt('/citys')).get(city)).toMatchObject({ land: second })
   })
 
-  test('a child that was posted loses the parent that goes, and is told so', async () => {
+  test('a posted child loses a parent that is removed, and the client has to pull it', async () => {
     const [p, sticker] = [fresh(), fresh()]
     await push({ '/projectChanges': [{ id: p, name: 'x' }], '/stickers': [{ id: sticker, name: 'x', project: p }] })
     const since = await now()
@@ -232,7 +232,7 @@ describe('does not store, for others were faster: 409', () => {
     })
   })
 
-  test('a removal that takes along a row which the sender has not seen, of a collection that it has', async () => {
+  test('a removal that cascades to a row which the sender has not seen, of a collection that it has', async () => {
     const [p, t] = [fresh(), fresh()]
     await push({ '/projectChanges': [{ id: p, name: 'x' }] })
     const since = await now()
@@ -349,7 +349,7 @@ describe('rejects, and stores nothing: 422', () => {
     ).toBe(200)
   })
 
-  test('one that the database does not take, by name, and none of the others', async () => {
+  test('one that the database rejects, by name, and none of the others', async () => {
     const [a, taken, p] = [fresh(), fresh(), fresh()]
     await push({ '/persons': [{ id: taken, name: taken }] })
     const changes = {

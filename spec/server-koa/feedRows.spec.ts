@@ -181,7 +181,7 @@ describe.each(SERVERS)('on %s', kind => {
     const [letter] = table
     const isSqlite = kind === 'libsql'
 
-    test.each(['INSERT', 'UPDATE'])('to an %s is told, whatever else was in the push', async event => {
+    test.each(['INSERT', 'UPDATE'])('to an %s is in the answer, whatever else was in the push', async event => {
       const { there, url, post, get } = await start(kind)
       await trigger(there, table, `${isSqlite ? 'AFTER' : 'BEFORE'} ${event}`, `NEW.name = 'touch'`, {
         sqlite: `UPDATE ${table} SET note = 'seen' WHERE id = NEW.id;`,
@@ -211,7 +211,7 @@ describe.each(SERVERS)('on %s', kind => {
 
     if (!hasSkips(kind)) return
 
-    test('to keep a row that was removed is told, with what the others have become', async () => {
+    test('to keep a removed row is pulled, with what became of the others', async () => {
       const { there, url } = await start(kind)
       await trigger(there, table, 'BEFORE DELETE', `OLD.name = 'kept'`, {
         sqlite: `UPDATE ${table} SET note = 'deleted' WHERE id = OLD.id; SELECT RAISE(IGNORE);`,
@@ -264,11 +264,11 @@ describe.each(SERVERS)('on %s', kind => {
     })
   })
 
-  describe('an error that nobody foresaw', () => {
+  describe('an unforeseen error', () => {
     test.each([
       ['the application’s own', FAILS],
       ['one of the database’s', UNFORESEEN],
-    ])('(%s) refuses its rows in whatever collection, and stores the rest', async (_, words) => {
+    ])('(%s) rejects its rows in whatever collection, and stores the rest', async (_, words) => {
       const { there, url, errors } = await start(kind)
       for (const table of ['seat', 'pass'] as const) await trigger(there, table, 'BEFORE INSERT', `NEW.name = 'bad'`, words)
       const alice = await openOn('sqljs', ALL, { server: url })

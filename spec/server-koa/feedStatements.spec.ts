@@ -65,7 +65,7 @@ async function statementsOf(kind: Kind, collections: number, rows: number): Prom
 }
 
 describe.each(SERVERS)('on %s', kind => {
-  test('a POST takes as many statements however many rows it has, and so many more for each collection', async () => {
+  test('a POST needs as many statements however many rows it has, and so many more for each collection', async () => {
     const [two, four, six] = [await statementsOf(kind, 2, 10), await statementsOf(kind, 4, 10), await statementsOf(kind, 6, 10)]
     const many = await statementsOf(kind, 2, 200)
     for (const [n, push] of Object.keys(PUSHES).entries()) {

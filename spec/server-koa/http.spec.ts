@@ -23,7 +23,7 @@ const milk = { id: 'milk', name: 'Buy milk' }
 const bread = { id: 'bread', name: 'Bake bread' }
 const ids = (answer: { json: any }) => answer.json.updates.map((update: any) => update.id)
 
-describe('GET tells', () => {
+describe('GET answers', () => {
   beforeEach(async () => {
     todo = await start()
   })
@@ -176,12 +176,12 @@ describe('POST', () => {
     ])
   })
 
-  test('takes no stamp for an empty array', async () => {
+  test('needs no stamp for an empty array', async () => {
     const { now } = (await todo.post('/taskChanges', [milk])).json
     expect(await todo.post('/taskChanges', [])).toMatchObject({ status: 200, json: { status: 'ok', now } })
   })
 
-  test('tells of rows that others changed meanwhile, and stores nothing: 409', async () => {
+  test('answers 409 with rows that others changed meanwhile, and stores nothing', async () => {
     const { now, collection } = (await todo.get('/taskChanges')).json
     const alice = (await todo.post('/taskChanges', [milk])).json
     const bob = await todo.post(`/taskChanges?since=${now}&collection=${collection}`, [{ id: 'milk', name: 'Buy oat milk' }, bread])
@@ -236,7 +236,7 @@ describe('POST', () => {
     expect(other.json.errors).toBeUndefined()
   })
 
-  test('of which nobody knows whether it came is asked about, or ended, by an empty one', async () => {
+  test('that may not have arrived is found again, or ended, by an empty one', async () => {
     const first = await todo.post('/taskChanges', [milk], { 'Idempotency-Key': 'came' })
     expect(await todo.post('/taskChanges', [], { 'Idempotency-Key': 'came' })).toMatchObject({
       json: first.json,
@@ -263,7 +263,7 @@ describe('POST', () => {
     expect((await todo.post('/taskChanges?idempotency-key=one', [milk], { 'Idempotency-Key': 'two' })).status).toBe(400)
   })
 
-  test('may say the same twice, as clients of 2012 do with removals; which of two that differ is meant, nobody knows: 422', async () => {
+  test('may have the same row twice, as clients of 2012 have removals; two rows of one id that differ: 422', async () => {
     await todo.post('/taskChanges', [milk, bread])
     const removal = { id: 'milk', _removed: true }
     expect((await todo.post('/taskChanges', [removal, removal, { id: 'bread', done: true }, { id: 'bread', done: true }])).json).toEqual({
@@ -362,7 +362,7 @@ describe('an error is a problem of RFC 9457', () => {
     isProblem(answer)
   })
 
-  test.each(['text/event-stream', 'text/html', 'application/json;q=0'])('406: nobody can have %s', async accept => {
+  test.each(['text/event-stream', 'text/html', 'application/json;q=0'])('406: no client can have %s', async accept => {
     todo = await start()
     isProblem(await todo.get('/taskChanges', { Accept: accept }))
     expect(await todo.get('/taskChanges', { Accept: accept })).toMatchObject(problem(406))
@@ -442,7 +442,7 @@ describe('an error is a problem of RFC 9457', () => {
     expect(todo.errors).toEqual(isPushed ? [error, error] : [])
   })
 
-  test('500: what nobody foresaw is told to the application alone', async () => {
+  test('500: an unforeseen error is reported to the application alone', async () => {
     todo = await start({ before: [cors()] })
     const error = new Error('SELECT secret FROM passwords')
     jest.spyOn(changeLogOf(todo.dataSource).database, 'transaction').mockRejectedValue(error)

@@ -113,7 +113,7 @@ test('a body that is too large is not read to its end, and the next request is w
   expect(await post([milk])).toMatchObject({ status: 200 })
 })
 
-test('a body that takes too long: 408', async () => {
+test('a body that is too slow: 408', async () => {
   await start({ requestTimeout: 50 })
   const stream = beginPost()
   stream.write('[')

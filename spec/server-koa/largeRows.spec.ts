@@ -57,7 +57,7 @@ test.each(KINDS)('a page ends where its rows have so many bytes, and a larger ro
   expect(pages.length).toBeLessThanOrEqual(8)
 })
 
-test('whoever wants everything gets it in one answer, and no transaction reads more than a page', async () => {
+test('a client that asks for everything gets it in one answer, and no transaction reads more than a page', async () => {
   const { now } = (await todo.post('/photoChanges', [])).json
   await todo.post(
     '/photoChanges',
@@ -80,7 +80,7 @@ test('whoever wants everything gets it in one answer, and no transaction reads m
   expect(ids(await todo.get(`/photoChanges?since=${now}&limit=5000`)).length).toBeLessThanOrEqual(4)
 })
 
-test('pages by bytes tell what one page would, removals in their place', async () => {
+test('pages by bytes have what one page would have, removals in their place', async () => {
   const row = fc.record({ size: fc.constantFrom(1, 5_000, 12_000, 25_000), kind: fc.constantFrom(...KINDS), removed: fc.boolean() })
   let run = 0
   await fc.assert(

@@ -22,7 +22,7 @@ const tombstones = async () => (await sql('SELECT id FROM sync_tombstone ORDER B
 const DAY = 86_400_000
 
 describe('collectTombstones', () => {
-  test('forgets what was removed long ago, and whoever has not heard of it begins anew', async () => {
+  test('deletes old tombstones, and a client that has not pulled them begins anew', async () => {
     const { now } = (await todo.get('/taskChanges')).json
     await remove('milk')
     expect(await collectTombstones(todo.dataSource)).toBe(0)
@@ -37,7 +37,7 @@ describe('collectTombstones', () => {
     expect(present.reset).toBeUndefined()
   })
 
-  test('keeps what a server of this database has not heard of, and takes the base versions of what it forgets along', async () => {
+  test('keeps tombstones that a server of this database does not know, and drops base versions with the tombstones', async () => {
     const { collections } = changeLogOf(todo.dataSource)
     const name = collections.find(c => c.entity === 'Task')!.name
     await remove('milk')
@@ -100,7 +100,7 @@ test('renewCollection lets every client begin anew after a backup was restored',
   })
 })
 
-test('maintain does so again and again, tells of failures, and stops', async () => {
+test('maintain does so again and again, reports failures, and stops', async () => {
   const transaction = jest.spyOn(changeLogOf(todo.dataSource).database, 'transaction')
   const failures: unknown[] = []
   transaction.mockRejectedValueOnce(new Error('locked'))

@@ -38,7 +38,7 @@ test.each([
   ['real', '9007199254740993'],
   ['real', '1e999'],
   ['real', '-1E+999'],
-])('a number that would be rounded is refused, by its row and property: %s %s', async (property, value) => {
+])('a number that would be rounded is rejected, by its row and property: %s %s', async (property, value) => {
   const before = await todo.dump()
   const { status, json } = await post(`"name": "9007199254740993 \\\\", "${property}": ${value}`)
   expect({ status, errors: json.errors }).toEqual({

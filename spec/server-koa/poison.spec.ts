@@ -61,7 +61,7 @@ const guard = async (kind: Kind, dataSource: DataSource) => {
 const codes = (json: { errors: { id: string; code: string }[] }) => Object.fromEntries(json.errors.map(e => [e.id, e.code]))
 
 describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
-  test('a rule of the application rejects its row, and what nobody foresaw too, where it is the row’s fault', async () => {
+  test('a rule of the application rejects its row, and so does an unforeseen error that is the row’s fault', async () => {
     const there = await openOn(kind, [Memo])
     await guard(kind, there)
     const { post, url, errors } = await serve(there)
@@ -98,7 +98,7 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
     expect(errors).toHaveLength(1)
   })
 
-  test('a row that is pushed by itself and fails for a reason that nobody foresaw is rejected, and does not block the queue', async () => {
+  test('a row that is pushed alone and fails for an unforeseen reason is rejected, and does not block the queue', async () => {
     const there = await openOn(kind, [Memo])
     for (const text of UNFORESEEN[kind] ?? (UNFORESEEN.sqlite as string[])) await there.query(text)
     const { post, url, errors } = await serve(there)
@@ -115,7 +115,7 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
     expect(errors).toEqual([])
   })
 
-  test('rows of which each fails for a reason that nobody foresaw are rejected one by one, and do not block the queue', async () => {
+  test('rows that all fail for an unforeseen reason are rejected one by one, and do not block the queue', async () => {
     const there = await openOn(kind, [Memo])
     for (const text of UNFORESEEN[kind] ?? (UNFORESEEN.sqlite as string[])) await there.query(text)
     const { url } = await serve(there)
@@ -140,7 +140,7 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('on %s', kind => {
     expect((await post('/memos', [{ id: 'a', text: 'fine' }])).status).toBe(200)
   })
 
-  test('a device goes on without the row that its own database does not take', async () => {
+  test('a device goes on without a row that its own database rejects', async () => {
     const there = await openOn('libsql', [Memo])
     const { url } = await serve(there)
     const bob = await openOn(kind, [Memo], { server: url })

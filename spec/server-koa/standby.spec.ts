@@ -121,7 +121,7 @@ described('a standby of PostgreSQL', () => {
     expect((await ask(port, '/lists')).json.updates).toHaveLength(1)
   }, 60_000)
 
-  test('that is behind whoever asks says so, and never that the collection was reset', async () => {
+  test('that is behind the client says so, and never that the collection was reset', async () => {
     running.push(await serve(standby, standbyPort))
     const { json: old } = await ask(port, '/lists')
     await standby.query('SELECT pg_wal_replay_pause()')
@@ -227,7 +227,7 @@ described('a standby of PostgreSQL', () => {
     expect(await rowsOf(alice)).toEqual(await rowsOf(running.at(-1)!.dataSource))
   }, 60_000)
 
-  test('a server that runs on the standby goes on as it is promoted: from then on it takes pushes', async () => {
+  test('a server that runs on the standby goes on as it is promoted: from then on it stores pushes', async () => {
     const server = await serve(standby, standbyPort)
     running.push(server)
     expect((await post(standbyPort, '/lists', [{ id: 'chores', name: 'Chores' }])).status).toBe(503)

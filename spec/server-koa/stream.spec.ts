@@ -125,7 +125,7 @@ describe('the whole difference is streamed', () => {
   })
 })
 
-test('a client that is ahead of the server is told everything, page after page, under one reset', async () => {
+test('a client that is ahead of the server gets everything, page after page, with one reset', async () => {
   const small = await startTodo({ pageSize: 2 })
   await small.post(
     '/taskChanges',

@@ -84,7 +84,7 @@ describe.each([...SERVERS, 'sqljs'] as Kind[])('a server on %s', kind => {
 
   if (!skips(kind)) return
 
-  test('that marks rows as deleted keeps them, and tells everybody so', async () => {
+  test('that marks rows as deleted keeps them, and every client gets that', async () => {
     const { there, alice, bob } = await start()
     await trigger(
       there,

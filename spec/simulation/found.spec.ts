@@ -35,7 +35,7 @@ async function expectEqual(): Promise<void> {
   }
 }
 
-test('a removal that Alice pushes does not take along a task that she has never seen', async () => {
+test('a removal that Alice pushes does not cascade to a task that she has never seen', async () => {
   // collection by collection
   await Promise.all([alice.destroy(), bob.destroy(), server.stop()])
   const wire = new Wire()

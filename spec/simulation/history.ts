@@ -68,7 +68,7 @@ export const STATES = [
   'late request',
   'replayed',
   'push ended by an empty one',
-  'push told to reset',
+  'push answered with a reset',
   'retry across a collection change',
   'removal rejected for rows not seen',
   'collected',
@@ -570,7 +570,7 @@ export async function history(
       if (answer.headers['idempotency-replayed']) reached.add('replayed')
       if (answer.status === 422) reached.add(/children-unseen/.test(answer.body) ? 'removal rejected for rows not seen' : 'rejected')
       if (answer.status === 409 && !postedRows(body).length) reached.add('retry across a collection change')
-      if (answer.status === 409) reached.add(/"reset"/.test(answer.body) ? 'push told to reset' : 'stale push')
+      if (answer.status === 409) reached.add(/"reset"/.test(answer.body) ? 'push answered with a reset' : 'stale push')
       if (/"empty":true/.test(answer.body)) reached.add('push ended by an empty one')
       // a removal that was posted and is gone already stands for the one posted
       for (const [id, token] of request.removals) {

@@ -25,13 +25,13 @@ function world() {
   return { oracle, token, ofR, ofU, takes, replace }
 }
 
-test('nothing may stand where a value stood that was removed before the rest of the row came', () => {
+test('a value may be absent if it was removed before the rest of the row came', () => {
   const { ofR, takes, replace } = world()
   replace(ofR)
   expect(takes('d1', ofR, 'row')).not.toThrow()
 })
 
-test('nothing may not stand where a value stood that nobody removed', () => {
+test('a value may not be absent if it was not removed', () => {
   const { ofR, ofU, takes } = world()
   expect(takes('d1', row(ofU.a, ofR.b, ofU.c), 'row')).toThrow(`lost ${ofR.b} of x on d1`)
 })
@@ -71,7 +71,7 @@ test('so has a handler that chose between nothing and a value', () => {
   expect(oracle.isAfter(ofD2.b, ofR.b)).toBe(true)
 })
 
-test('whoever decides for nothing has given up the value that he saw, and none that came after it', () => {
+test('a resolution to nothing discards the value that was seen, and none that came after it', () => {
   const { oracle, token, ofR, ofU, takes } = world()
   const edited = { ...ofU, b: token('d2', ofR.b) }
   oracle.discard(ofR, ofU)

@@ -26,7 +26,7 @@ test('the model and the shipped code make the same of every operation', async ()
   expect(stdout).toMatch(/^0 histories differ$/m)
 }, 300_000)
 
-test('a model without one of its remedies is told from the code', async () => {
+test('a model without one of its remedies differs from the code', async () => {
   const { stdout } = await sameHistory('--seeds', String(SEEDS), '--topology', 'star', '--without', 'fresh-stamp')
   expect(stdout).not.toMatch(/^0 histories differ$/m)
 }, 300_000)

@@ -135,7 +135,7 @@ async function expectNeverTold(server: DataSource, wires: readonly Wire[], answe
 }
 
 describe.each(Object.keys(KINDS) as (keyof typeof KINDS)[])('%s', kind => {
-  test('the application saves and rolls back while it syncs: what was committed is told, what was rolled back never was', async () => {
+  test('the application saves and rolls back while it syncs: what was committed is pushed, what was rolled back never is', async () => {
     const server = await startServer([Note])
     const wire = new Wire()
     // an answer takes its time, so that the application writes in between
@@ -197,7 +197,7 @@ async function startFileServer() {
 }
 
 describe.each(Object.keys(SERVERS) as (keyof typeof SERVERS)[])('a server %s', kind => {
-  test('the host saves and rolls back while it answers: clients are told what was committed, and all of it', async () => {
+  test('the host saves and rolls back while it answers: clients get what was committed, and all of it', async () => {
     const server = await SERVERS[kind]()
     const wires = [new Wire(), new Wire()]
     const answers: string[] = []

@@ -91,7 +91,7 @@ describe('two folders that were moved into each other', () => {
     await expectDone(expected)
   })
 
-  test('wait without a handler, nobody has a circle, and the journal decides', async () => {
+  test('stay in conflict without a handler, no database has a circle, and the journal resolves them', async () => {
     await tie()
     await syncAll(bob)
     await syncAll(bob)
@@ -107,7 +107,7 @@ describe('two folders that were moved into each other', () => {
   test.each([
     ['the server’s move is taken', 'x'],
     ['our own is given up', 'y'],
-  ])('are given up in the journal: %s', async (_, id) => {
+  ])('are discarded in the journal: %s', async (_, id) => {
     await tie()
     await syncAll(bob)
     await folders(bob).discard(id)
@@ -115,7 +115,7 @@ describe('two folders that were moved into each other', () => {
     await expectDone({ x: 'y', y: null })
   })
 
-  test('what was given up for it can be brought back', async () => {
+  test('what was discarded for it can be brought back', async () => {
     await tie()
     await syncAll(bob, preferRemoteConflictHandler)
     await applyDecided([bob, alice])
@@ -165,7 +165,7 @@ describe('two folders that were moved into each other', () => {
   })
 })
 
-describe('circles that somebody wanted', () => {
+describe('circles that the application wants', () => {
   test('a row that is its own parent, and a circle that one device has made, are stored', async () => {
     for (const id of ['x', 'y', 'z']) await put(alice, id, null)
     await applyDecided([alice, bob])
@@ -218,7 +218,7 @@ describe('circles that somebody wanted', () => {
   })
 })
 
-test('friends in a circle of one’s own making go one by one where the server’s removal of one is taken, and stand in the journal', async () => {
+test('friends in a circle of the device’s own are removed one by one where the server’s removal of one is applied, and are in the journal', async () => {
   for (const id of ['x', 'y']) await put(alice, id, null, 'friend')
   await applyDecided([alice, bob])
   await server.dataSource.query(`DELETE FROM friend WHERE id = 'x'`)

@@ -79,7 +79,7 @@ describe.each(kinds)('on %s', kind => {
       touched,
     ])
 
-  test('a column that follows from another one is told to the server, and all databases are equal and at rest', async () => {
+  test('a column that follows from another one is pushed, and all databases are equal and at rest', async () => {
     const search = (row: string) => `lower(${row}name)`
     const { there, alice, bob } = await start(...triggers(kind, 'search', search, 'INSERT'), ...triggers(kind, 'search', search, 'UPDATE'))
     await there.getRepository(Note).save([

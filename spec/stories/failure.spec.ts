@@ -133,7 +133,7 @@ describe.each(faults)('%s', (_, fault, type, details) => {
   )
 })
 
-test('a server that accepts and never answers is given up in time', async () => {
+test('a server that accepts and never answers is abandoned in time', async () => {
   await prepare()
   for (let at = 1; at <= 3; at++) {
     wire.mend()
@@ -144,7 +144,7 @@ test('a server that accepts and never answers is given up in time', async () => 
   await expectPrepared()
 })
 
-test.each(['before', 'after'] as const)('a sync that is given up %s the answer, at each request, goes on with the next one', async when => {
+test.each(['before', 'after'] as const)('a sync that is aborted %s the answer, at each request, goes on with the next one', async when => {
   await prepare()
   for (let at = 1; ; at++) {
     expect(at).toBeLessThan(40)
@@ -414,7 +414,7 @@ test('a file that is killed between request and answer wakes up and goes on', as
   await rm(folder, { recursive: true })
 })
 
-test('a server has no local changes: there is nobody to push to', async () => {
+test('a server has no local changes: there is no server to push to', async () => {
   await put(server.dataSource, 'x', 'x')
   expect(await hasLocalChanges(server.dataSource)).toBe(false)
   expect(await hasLocalChanges(of(server.dataSource))).toBe(false)

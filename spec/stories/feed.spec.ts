@@ -116,7 +116,7 @@ test('a list that was renamed after its items were made goes with the first batc
   await expectEqual([server.dataSource, alice, bob], TABLES)
 })
 
-test('a list that came along with its first items is no conflict when somebody else edits it before its own turn', async () => {
+test('a list that came along with its first items is no conflict when another device edits it before its own turn', async () => {
   const { server, alice, bob } = await start()
   await add(alice, 'list', 'home')
   for (let i = 0; i < 4; i++) await add(alice, 'item', `i${i}`, { list: { id: 'home' } })
@@ -309,7 +309,7 @@ test('an entity that the server lacks is an error in the end, and the others are
   await server.stop()
 })
 
-test('an entity that the server has gained is read from its beginning by the next sync, whoever was told before that it lacks it', async () => {
+test('an entity that the server has gained is read from its beginning by the next sync, also by a device that knows that the server lacked it', async () => {
   const options = await databaseOn('libsql')
   const before = await openIn(options, [List, Item])
   let { url } = await serve(before)
@@ -343,7 +343,7 @@ test('a server that has none of the entities is asked for them each time', async
   await server.stop()
 })
 
-test('a handler decides conflicts of its entity alone, and onConflict those of the others', async () => {
+test('a handler resolves conflicts of its entity alone, and onConflict those of the others', async () => {
   const { server, alice } = await start()
   const calls: string[] = []
   const handler =
@@ -400,7 +400,7 @@ describe('a server that had no feed', () => {
     }
   }
 
-  test('and has one now is told there how a push to a route, without an answer, ends, and is asked for the feed then', async () => {
+  test('and has one now: a push to a route without an answer is ended there, then the feed is used', async () => {
     const { server, wire, open, now } = await start()
     const before = await open()
     lose(wire, method => method === 'POST')
@@ -436,7 +436,7 @@ describe('a server that had no feed', () => {
     await expectAtRest([after])
   })
 
-  test('and has one now is told there how a push to it, without an answer, ends, by those who still go by the routes', async () => {
+  test('and has one now: a push to it without an answer is ended there by clients that still use the routes', async () => {
     const { server, wire, open, now } = await start()
     const before = await open()
     await syncAll(before)
@@ -454,7 +454,7 @@ describe('a server that had no feed', () => {
     expect(await sql(server.dataSource, 'SELECT "name" FROM "list"')).toEqual([{ name: 'Home' }])
   })
 
-  test('tells of the others while a route, whose push got no answer, is away', async () => {
+  test('answers for the others while a route, whose push got no answer, is away', async () => {
     const { server, wire, open } = await start()
     const before = await open()
     lose(wire, method => method === 'POST')

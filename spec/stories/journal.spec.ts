@@ -103,7 +103,7 @@ describe('two address books', () => {
     await syncAll(alice)
   }
 
-  test('what was changed is pending until it is told', async () => {
+  test('what was changed is pending until it is pushed', async () => {
     expect(await hasLocalChanges(bob)).toBe(false)
     await of(bob).update('c1', { email: 'new@example.org' })
     await of(bob).delete('c2')
@@ -125,7 +125,7 @@ describe('two address books', () => {
     await expectDone()
   })
 
-  test('a change that is taken back before it was told is none', async () => {
+  test('a change that is undone before it was pushed is none', async () => {
     await of(bob).query(`UPDATE contact SET name = 'Karol' WHERE id = 'c1'`)
     await of(bob).query(`UPDATE contact SET name = 'Carol' WHERE id = 'c1'`)
     expect(await notes(bob).pending()).toEqual([])
@@ -134,7 +134,7 @@ describe('two address books', () => {
     await expectDone()
   })
 
-  test('whether there are local changes is told by the first of them, however many there are', async () => {
+  test('to know whether there are local changes the first of them is enough, however many there are', async () => {
     const many = Array.from({ length: 300 }, (_, i) => ({ key: `m${i}`, name: `${i}`, address: { street: null, city: null } }))
     await of(bob).insert(many)
     const column = changeLogOf(bob).collections[0]?.column.get('name') as { toWire: (cell: unknown) => unknown }
@@ -150,7 +150,7 @@ describe('two address books', () => {
     column.toWire = toWire
   })
 
-  test('of a pending change can be given up what the server does not have', async () => {
+  test('of a pending change can be discarded what the server does not have', async () => {
     await of(bob).update('c1', { name: 'Oops' })
     await of(bob).delete('c2')
     await of(bob).save({ key: 'c3', name: 'Eve', address: { street: null, city: null } })
@@ -181,7 +181,7 @@ describe('two address books', () => {
     expect(await of(alice).findOneByOrFail({ key: 'c1' })).toMatchObject({ name: 'Ours', email: 'c@example.org' })
   })
 
-  test('a waiting conflict can be given up, or decided to be a removal', async () => {
+  test('a conflict can be discarded, or resolved as a removal', async () => {
     await contest()
     await syncAll(bob)
     await notes(bob).discard('c1')
@@ -238,7 +238,7 @@ describe('two address books', () => {
     await expectDone()
   })
 
-  test('conflicts that a handler leaves alone come again, and those that it decides do not', async () => {
+  test('conflicts that a handler leaves alone come again, and those that it resolves do not', async () => {
     await of(alice).update('c2', { name: 'Alice’s Dan' })
     await of(bob).update('c2', { name: 'Bob’s Dan' })
     await contest()
@@ -293,7 +293,7 @@ describe('two address books', () => {
       },
     ],
     ['returns a promise', (resolve: () => void) => new Promise(resolve => setTimeout(resolve, 5)).then(resolve)],
-  ])('a handler that %s decides', async (_, answer) => {
+  ])('a handler that %s resolves the conflict', async (_, answer) => {
     await contest()
     await syncAll(bob, (conflicts, updatesToPush, callback) =>
       answer(() => updatesToPush.push(...conflicts.map(({ id }) => ({ id, name: 'Later' }))), callback),
@@ -332,7 +332,7 @@ describe('two address books', () => {
     await expectDone()
   })
 
-  test('a handler that never answers is given up after its time, or when the caller gives up', async () => {
+  test('a handler that never answers is abandoned after its time, or when the caller aborts', async () => {
     await contest()
     const never = () => new Promise<void>(() => {})
     await expect(syncAll(bob, never, { handlerTimeout: 20 })).rejects.toThrow(ConflictHandlerError)
@@ -416,7 +416,7 @@ describe('two address books', () => {
     ])
   })
 
-  test('the newest stands, by the date that TypeORM keeps or by a property that is named', async () => {
+  test('the newest wins, by the date that TypeORM keeps or by a property that is named', async () => {
     await contest()
     await bob.query(`UPDATE contact SET "updatedAt" = '2050-01-01 00:00:00.000' WHERE id = 'c1'`)
     await syncAll(bob, preferNewestConflictHandler)
@@ -452,7 +452,7 @@ describe('two address books', () => {
     expect(await of(alice).findOneBy({ key: 'c1' })).toMatchObject({ name: 'Carol' })
   })
 
-  test('a server that is forgotten and met again is told nothing that it has', async () => {
+  test('to a server that is forgotten and met again nothing is pushed that it has', async () => {
     const [{ url } = { url: '' }] = await notes(bob).servers()
     expect(url).toBe(`${server.url}/contactChanges`)
     await of(bob).update('c2', { name: 'Daniel' })
@@ -520,7 +520,7 @@ describe('a server with rules of its own', () => {
     await expectDone()
   })
 
-  test('a rejected change of a row that the server has can be given up, and another’s change of it comes through', async () => {
+  test('a rejected change of a row that the server has can be discarded, and another’s change of it is applied', async () => {
     await of(alice).save({ key: 'c1', name: 'Carol', age: 20, address: { street: null, city: null } })
     await applyDecided([alice, bob])
     await of(bob).update('c1', { age: 3 })

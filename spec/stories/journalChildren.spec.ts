@@ -66,7 +66,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     expect(await folders().rejected()).toMatchObject([{ id: 'b', code: 'not-unique' }])
   }
 
-  test('a rejected folder is not given up while a note in it was never pushed', async () => {
+  test('a rejected folder is not discarded while a note in it was never pushed', async () => {
     await reject()
     const error = await folders()
       .discard('b')
@@ -167,7 +167,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     await expectEqual([server.dataSource, alice, bob], ['folder', 'note'])
   })
 
-  test('a removal that was decided and that the server rejects takes no row away for good', async () => {
+  test('a removal as resolution that the server rejects loses no row', async () => {
     await bob.getRepository('Note').save({ id: 'n', body: 'pushed', folder: { id: 'shared' } })
     await applyDecided([bob, alice])
     await alice.getRepository('Folder').update('shared', { name: 'Alice’s' })
@@ -206,7 +206,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     await carol.destroy()
   })
 
-  test('a removal that is decided with one server takes no note along that another server was never told', async () => {
+  test('a removal as resolution for one server does not cascade to a note that was never pushed to another', async () => {
     const other = await startServer([folder, note])
     const both = (path: string) => [`${server.url}${path}`, `${other.url}${path}`]
     enableSync(folder, both('/folders'))

@@ -96,7 +96,7 @@ test('the pages before one that did not arrive in time are stored', async () => 
   expect(limits.every(limit => limit === 25)).toBe(true)
 })
 
-test('an answer of too many bytes is given up, and asked for smaller', async () => {
+test('an answer of too many bytes is abandoned, and a smaller one is asked for', async () => {
   const { url, ask, limits } = await open(100, 20_000)
   let read = 0
   const device = await openOn('sqljs', [Sheet], {

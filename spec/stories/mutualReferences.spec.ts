@@ -127,7 +127,7 @@ describe.each(KINDS)('on $kind, with a feed: $hasFeed, rows of two entities that
     }
   })
 
-  test('come back together where both were removed here, and the server’s side is taken', async () => {
+  test('come back together where both were removed here, and the server’s side is applied', async () => {
     const entities = [Club, Member]
     const { server, alice } = await start(entities)
     await server.getRepository(Club).insert({ id: 't', name: 'Reds' })

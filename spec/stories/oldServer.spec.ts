@@ -88,7 +88,7 @@ test('dates come as seconds and go as seconds', async () => {
   await expectDone()
 })
 
-test('a row that knows no date yet does not settle how dates are written', async () => {
+test('a row without a date does not decide how dates are written', async () => {
   old.rows.set('e1', { id: 'e1', name: 'Breakfast', done: false, at: null, _lastChange: old.tick() })
   await syncAll(alice)
   old.rows.set('e2', { id: 'e2', name: 'Lunch', done: false, at: 1_700_000_000, _lastChange: old.tick() })
@@ -348,7 +348,7 @@ test('what is stored between a server’s rows and its clock comes with the next
   expect(since(old.gets.at(-1))).toBe(before)
 })
 
-test('a row that is rejected is not read again and again, though such a server tells it once more', async () => {
+test('a rejected row is not applied again and again, though such a server sends it again', async () => {
   await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
   await applyDecided([alice, bob])
   await of(alice).update('e1', { name: 'Too long' })
@@ -380,7 +380,7 @@ test.each([
   { answer: { status: 'error', error: 'quota exceeded' } },
   { answer: { status: 'error', message: 'quota exceeded' } },
   { answer: { status: 'error', error: { message: 'quota exceeded' } } },
-])('a server’s refusal is told with its text: $answer', async ({ answer }) => {
+])('a rejection of the server has its text: $answer', async ({ answer }) => {
   await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
   old.rejection = answer
   await expect(syncAll(alice)).rejects.toMatchObject({ code: 'server', message: expect.stringMatching(/quota exceeded/) })

@@ -81,7 +81,7 @@ describe.each(kinds)('on %s', kind => {
     await expectAtRest([alice, bob])
   })
 
-  test('a profile that was made where its user was removed meanwhile is a question, and taking it takes the user back', async () => {
+  test('a profile that was made where its user was removed meanwhile is in conflict, and applying it brings the user back', async () => {
     const { there, alice, bob } = await start()
     await alice.getRepository(Person).save({ id: 'ann', name: 'Ann' })
     await applyDecided([alice, bob])

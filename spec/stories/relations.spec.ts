@@ -323,7 +323,7 @@ testOnSqlite(
   120_000,
 )
 
-test.each(EACH)('ON DELETE %s: a task that moved away before its project went brings along its old steps', async onDelete => {
+test.each(EACH)('ON DELETE %s: a task that moved away before its project was removed brings back its old steps', async onDelete => {
   const { alice, bob, all: databases } = await world(schemas(onDelete).all)
   for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
   await put(alice, 'task', 't1', 't1', ['projectId', 'p1'])

@@ -103,7 +103,7 @@ describe.each(kinds)('on %s', (_, make) => {
     return options
   }
 
-  test.each(renamings)('a device that renames %s keeps what is pending, and nobody is asked', async (what, Before, After, statements) => {
+  test.each(renamings)('a device that renames %s keeps what is pending, without a conflict', async (what, Before, After, statements) => {
     const server = await startServer([Before])
     closing.push(() => server.stop())
     const options = await database()
@@ -137,7 +137,7 @@ describe.each(kinds)('on %s', (_, make) => {
     if (!what.includes('url')) await expectAtRest([newer])
   })
 
-  test('a migration that renames a table and writes to it as well is told', async () => {
+  test('what a migration writes to a table that it renames is pushed', async () => {
     const [Before, After] = [version('task'), version('todo')]
     const server = await startServer([Before])
     closing.push(() => server.stop())
@@ -156,7 +156,7 @@ describe.each(kinds)('on %s', (_, make) => {
     expect((await rowsOf(server.dataSource, Before)).map(r => r.name)).toEqual(['A', 'c'])
   })
 
-  test('a table that somebody renames by hand, while the application stands still, keeps its account too', async () => {
+  test('a table that is renamed by hand, while the application does not run, keeps its account too', async () => {
     const [Before, After] = [version('task'), version('todo', { name: 'title' })]
     const server = await startServer([Before])
     closing.push(() => server.stop())
@@ -201,7 +201,7 @@ describe.each(kinds)('on %s', (_, make) => {
     expect((await rowsOf(server.dataSource, After)).map(r => (r as any).title)).toEqual(['a', 'B'])
   })
 
-  test('a server that renames its table tells what was removed before, and answers a push again', async () => {
+  test('a server that renames its table still has what was removed before, and answers a push again', async () => {
     const [Before, After] = [version('task'), version('todo')]
     const options = await database()
     const first = await startServerOn(await open(options, Before, undefined, { synchronize: true }))
@@ -224,7 +224,7 @@ describe.each(kinds)('on %s', (_, make) => {
     expect(await (await push(second.url)).json()).toEqual({ ...(answer as object), replayed: true })
   })
 
-  test('a table that is made beside the old one is another table, and nothing of the old one is told to be removed', async () => {
+  test('a table that is made beside the old one is another table, and no removal of the old one’s rows is pushed', async () => {
     const [Before, After] = [version('task'), version('todo')]
     const server = await startServer([Before])
     closing.push(() => server.stop())

@@ -38,7 +38,7 @@ function hosts(types: 'own' | 'text') {
 const describeServer = postgresUrl ? describe : describe.skip
 
 describeServer('on a server', () => {
-  test('each value that the database does not take is named, in a batch of rows', async () => {
+  test('each value that the database rejects is named, in a batch of rows', async () => {
     const { post } = await serve(await openOn('postgres', [hosts('own')]))
     const { status, json } = await post('/hosts', [
       { id: 'a', address: '2001:DB8:0::1', open: '9:05', places: ['10.0.0.1/32', null] },
@@ -105,7 +105,7 @@ describeServer('on a device', () => {
     expect(await syncAll(alice)).toMatchObject({ conflicts: 0, merged: 0, pushed: 0 })
   })
 
-  test('a value of the server’s that the database does not take waits, and the rows beside it are stored', async () => {
+  test('a row whose value the database rejects is deferred, and the rows beside it are stored', async () => {
     const { there, alice } = await world()
     await there.getRepository<Host>('Host').save([
       { id: 'a', address: '10.0.0.1' },
@@ -123,7 +123,7 @@ describeServer('on a device', () => {
     expect(await alice.getRepository<Host>('Host').findOneByOrFail({ id: 'b' })).toMatchObject({ address: '10.0.0.2' })
   })
 
-  test('a handler that takes the server’s value in another spelling leaves nothing to push; what the database does not take is its mistake', async () => {
+  test('a handler that assigns the server’s value in another spelling leaves nothing to push; a value that the database rejects is its mistake', async () => {
     const { there, alice } = await world()
     await there.getRepository<Host>('Host').save({ id: 'a', address: '10.0.0.1' })
     await syncAll(alice)

@@ -178,7 +178,7 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('what waits on %s', kind => {
 })
 
 // What an application does all day. A count that goes down is written down here; one that goes up has to be worth it.
-test('a sync with little to do takes few statements of the device, and one look at how things stand', async () => {
+test('a sync with little to do needs few statements of the device, and reads its status once', async () => {
   const there = await openOn('libsql', entities)
   const { url } = await serve(there)
   let statements: string[] = []

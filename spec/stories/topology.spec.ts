@@ -178,7 +178,7 @@ describe('an entity with two servers', () => {
     await expectAtRest([here, there])
   })
 
-  test('a change that one server was told is given up for the other, and the first one is told so', async () => {
+  test('a change that one server has is discarded for the other, and the first one gets that', async () => {
     const world = await pair()
     const { alice, here, databases } = world
     await put(here, 'h', 'here')
@@ -349,7 +349,7 @@ testOfTrees('one class, several data sources in one process', async () => {
 
 // ---------------------------------------------------------------- at the same time
 
-test('calls at the same time join, and each is told what was written before it', async () => {
+test('calls at the same time join, and each pushes what was written before it', async () => {
   const { url, dataSource } = await server([schema])
   const wire = new Wire()
   const alice = await client([schema], url, { fetch: wire.fetch })
@@ -366,7 +366,7 @@ test('calls at the same time join, and each is told what was written before it',
   await expectAtRest([alice])
 })
 
-test('a caller without a handler who joins does not take away the handler of another', async () => {
+test('a caller without a handler who joins does not remove the handler of another', async () => {
   const { url } = await server([schema])
   const [alice, bob] = [await client([schema], url), await client([schema], url)]
   await put(alice, 'a', 'first')

@@ -65,7 +65,7 @@ test.each([
   ['local', preferLocalConflictHandler, 'Bob’s'],
   ['server', preferRemoteConflictHandler, 'Alice’s'],
   ['a new one', resolveEach<Task>(c => ({ name: `${c.local?.name} and ${c.remote?.name}` })), 'Bob’s and Alice’s'],
-])('of two names for a task the %s one stands when Bob decides so', async (_, handler, name) => {
+])('of two names for a task the %s one wins when Bob’s handler says so', async (_, handler, name) => {
   const milk = await tasks(alice).save({ name: 'Buy milk' })
   await syncAll(alice)
   await syncAll(bob)
@@ -81,7 +81,7 @@ test.each([
   ])
 })
 
-test('a conflict that nobody decides waits, and comes again', async () => {
+test('a conflict that no handler resolves stays, and comes again', async () => {
   const milk = await tasks(alice).save({ name: 'Buy milk' })
   await syncAll(alice)
   await syncAll(bob)
@@ -96,7 +96,7 @@ test('a conflict that nobody decides waits, and comes again', async () => {
   await expectEqual()
 })
 
-test('a sync tells how it goes on, and what it has done', async () => {
+test('a sync reports its progress, and what it has done', async () => {
   for (let i = 0; i < 7; i++) await tasks(alice).save({ name: `task ${i}` })
   const pushedTo: string[] = []
   const report = await syncAll(tasks(alice), undefined, {
@@ -115,7 +115,7 @@ test('a sync tells how it goes on, and what it has done', async () => {
   await expectEqual()
 })
 
-test('a sync with a server without a feed tells so of each entity by itself', async () => {
+test('a sync with a server without a feed reports each entity by itself', async () => {
   const old = await startServer(entities, { before: [withoutFeed] })
   const carol = await device(entities, old.url)
   for (let i = 0; i < 7; i++) await tasks(carol).save({ name: `task ${i}` })

@@ -203,7 +203,7 @@ test('a wiped device holds nothing of the user before in any table', async () =>
   expect(found).toEqual([])
 })
 
-test.each(each)('rows that were made before anybody signed in, or by somebody else, are adopted (%s, feed %s)', async (kind, feed) => {
+test.each(each)('rows that were made before any user signed in, or by another one, are adopted (%s, feed %s)', async (kind, feed) => {
   const { there, user, phone } = await world(kind, { feed })
   const texts = phone.getRepository(Note)
   await texts.save([

@@ -131,7 +131,7 @@ describe.each(SERVERS)('a server on %s that gets a column later than its clients
     expect(await asked(alice)).toMatchObject({ pushed: 0, unknownThere: [] })
   })
 
-  test('a row that is removed takes its waiting values along', async () => {
+  test('a row that is removed loses its ignored values', async () => {
     const alice = await newDevice()
     const jobs = alice.getRepository(New)
     await jobs.save([
@@ -179,7 +179,7 @@ describe.each(SERVERS)('a server on %s that gets a column later than its clients
     expect(await asked(alice)).toMatchObject({ pulled: 0, pushed: 0, unknownThere: [] })
   })
 
-  test('a removal there takes along no edit of a value that waits', async () => {
+  test('a removal there drops no edit of an ignored value', async () => {
     const alice = await newDevice()
     const jobs = alice.getRepository(New)
     await jobs.save({ id: '1', priority: 6 })

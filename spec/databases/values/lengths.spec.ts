@@ -56,7 +56,7 @@ const longTexts: [string, string][] = [
 ]
 
 describe.each(databases)('on %s', (_, open) => {
-  test.each(longTexts)('a text of millions of characters is taken or rejected, whatever the column: %s', async (_, text) => {
+  test.each(longTexts)('a text of millions of characters is stored or rejected, whatever the column: %s', async (_, text) => {
     for (const codec of await open()) {
       const outcome = (() => {
         try {

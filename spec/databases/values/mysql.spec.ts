@@ -371,7 +371,7 @@ describeMysql('values on MariaDB and MySQL', () => {
       ['set', ['x']],
       ['json', ['\ud800']],
       ['point', 'LINESTRING(0 0,1 1)'],
-    ])('%s: %j is refused', (property, value) => {
+    ])('%s: %j is rejected', (property, value) => {
       expect(() => db.codec(property).fromWire(value)).toThrow('cannot hold the value')
     })
 

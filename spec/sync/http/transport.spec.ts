@@ -128,7 +128,7 @@ describe('asking what changed', () => {
   })
 })
 
-describe('telling what changed', () => {
+describe('pushing what changed', () => {
   test('sends the text as it is, with key, since and collection', async () => {
     answerWith([200, STORED])
     expect(await push()).toEqual({
@@ -250,7 +250,7 @@ describe('the feed', () => {
     expect(Object.fromEntries(asked())).toEqual({ since: '0', collections: '/a%2Cb,/c', properties: '/c:color,/c:si%2Cze' })
   })
 
-  test('is told the text as it is, with the collections', async () => {
+  test('has the text as it is, with the collections', async () => {
     answerWith([200, { ...STORED, ignored: { '/c': ['color'] } }])
     expect(await pushedTo('{"changes":{"/c":[]}}')).toMatchObject({ kind: 'stored', answer: { ignored: new Map([['/c', ['color']]]) } })
     expect(seen[0]).toMatchObject({ method: 'POST', body: '{"changes":{"/c":[]}}', headers: { 'idempotency-key': 'k' } })
@@ -305,7 +305,7 @@ describe('a status that is no success', () => {
     }
   })
 
-  test('is told without a query, which may hold a token', async () => {
+  test('is reported without a query, which may hold a token', async () => {
     answerWith([404])
     const error = await errorOf(make().pull(`${url}?token=secret`, { since: 0 }, null))
     expect(error.message).toContain(`${url} answered 404.`)
@@ -408,7 +408,7 @@ describe('retries', () => {
     expect(waits).toEqual([3000 + 150, 300])
   })
 
-  test('honour such a date by our own clock where the server tells none', async () => {
+  test('honour such a date by our own clock where the server sends none', async () => {
     const inTenSeconds = new Date(Date.now() + 10_000).toUTCString()
     const answers = [new Response('', { status: 503, headers: { 'retry-after': inTenSeconds } }), new Response(JSON.stringify(PULLED))]
     await pull({ fetch: async () => answers.shift()! })
