@@ -192,7 +192,7 @@ test('a removal as resolution cascades to the notes that were shown, and to no o
   })
   expect(shown[0]).toEqual([['a']])
   expect(await titles(alice.dataSource)).toEqual({ a: 'hers', b: 'b' })
-  await syncAll(alice.folders, conflicts => {
+  await syncAll(alice.dataSource, conflicts => {
     shown.push(conflicts.map(c => c.children.map(child => child.id)))
     for (const c of conflicts) c.takeRemote()
   })

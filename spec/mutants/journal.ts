@@ -11,11 +11,12 @@ const journalChildren = 'spec/stories/journalChildren.spec.ts'
 
 export const inTheJournal: Mutant[] = [
   {
-    name: 'parents-are-asked-first',
-    hazard: 'a removal of a project waits for its tasks: it is decided before them, and so not applied until the next sync',
+    name: 'asked-about-what-is-decided',
+    hazard:
+      'what was decided of tasks decides what becomes of their project: it is asked about all the same, and not applied until the next sync',
     file: 'src/sync/conflicts/conflicts.ts',
-    find: '[...session.members].reverse()',
-    replace: 'session.members',
+    find: '    if (contested.size > 1) contested = await findContested(session)\n',
+    replace: '',
     by: ['spec/stories/familyConflicts.spec.ts'],
   },
   {

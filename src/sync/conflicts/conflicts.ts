@@ -10,14 +10,14 @@ import { type Contested, describeContested } from './contested.js'
 import { applyDecisions, applyTogether, childrenFirst, type Decision } from './decisions.js'
 import type { ConflictHandler } from './handlers.js'
 
-/** Children first: while a child waits for a decision, the removal of its parent does not count yet. */
+/** Parents first: a removal that is decided takes children along. */
 export async function resolveConflicts(session: Session): Promise<void> {
   let contested = await findContested(session)
-  for (const { collection, handler } of [...session.members].reverse()) {
+  for (const { collection, handler } of session.members) {
     const own = contested.get(collection)
     if (!own || !handler) continue
     await resolveWith(session, collection, handler, own)
-    // what was decided of children may decide what becomes of their parents
+    // it may have decided what becomes of others: they are not asked about any more
     if (contested.size > 1) contested = await findContested(session)
   }
 }
