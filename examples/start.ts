@@ -197,8 +197,8 @@ function requestLine(name: string, { method, url, rowsUp, rowsDown, status, byte
   )
 }
 
-function reportLine(name: string, { pulled, pushed, merged, conflicts, unapplied, rejected }: SyncReport): string {
-  const done = Object.entries({ pulled, pushed, merged, conflicts, unapplied, rejected }).filter(([, n]) => n > 0)
+function reportLine(name: string, { pulled, pushed, merged, conflicts, unapplied, rejected, heldBack }: SyncReport): string {
+  const done = Object.entries({ pulled, pushed, merged, conflicts, unapplied, rejected, heldBack }).filter(([, n]) => n > 0)
   return `   ${name.padEnd(6)}${done.map(([what, n]) => `${what} ${n}`).join(', ') || 'nothing to pull or push'}`
 }
 

@@ -265,8 +265,8 @@ export class World {
     for (const each of this.devices) {
       const report = await this.#mustSync(each, 'at rest')
       if (!report) continue
-      const { pulled, pushed, merged, conflicts, unapplied, rejected } = report
-      const moved = { pulled, pushed, merged, conflicts, unapplied, rejected }
+      const { pulled, pushed, merged, conflicts, unapplied, rejected, heldBack } = report
+      const moved = { pulled, pushed, merged, conflicts, unapplied, rejected, heldBack }
       if (Object.values(moved).some(n => n > 0)) this.problems.push(`${each.name} is not at rest: ${JSON.stringify(moved)}`)
       if (await hasLocalChanges(each.dataSource)) this.problems.push(`${each.name} has local changes left`)
     }

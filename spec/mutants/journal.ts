@@ -6,6 +6,7 @@ import type { Mutant } from './mutants.js'
 const journal = 'spec/stories/journal.spec.ts'
 const journalMoments = 'spec/stories/journalMoments.spec.ts'
 const sameName = 'spec/stories/sameName.spec.ts'
+const heldBack = 'spec/sync/push/heldBack.spec.ts'
 const circles = 'spec/stories/circles.spec.ts'
 const journalChildren = 'spec/stories/journalChildren.spec.ts'
 
@@ -50,6 +51,30 @@ export const inTheJournal: Mutant[] = [
     find: 'some.filter(c => c.state.unapplied).map(c => c.state.id)',
     replace: 'some.filter(c => c.state.unapplied && false).map(c => c.state.id)',
     by: [journal],
+  },
+  {
+    name: 'held-back-counts-as-rejected',
+    hazard: 'what this device pushes later stands in the report as something that the server rejected',
+    file: 'src/sync/status.ts',
+    find: "sync_rejection WHERE server = ${id} AND code <> '${HELD_BACK}')",
+    replace: 'sync_rejection WHERE server = ${id})',
+    by: [heldBack],
+  },
+  {
+    name: 'held-back-is-listed-as-rejected',
+    hazard: 'what this device pushes later stands in the journal as something that the server rejected',
+    file: 'src/sync/conflicts/listed.ts',
+    find: '    HELD_BACK,\n',
+    replace: "    '',\n",
+    by: [heldBack],
+  },
+  {
+    name: 'held-back-is-not-pending',
+    hazard: 'what this device pushes later stands nowhere in the journal',
+    file: 'src/sync/conflicts/pending.ts',
+    find: "  if (!(yield* readNoted(exchange, 'sync_rejection', isHeldBack, visit))) return\n",
+    replace: '',
+    by: [heldBack],
   },
   {
     name: 'retry-moves-a-row-in-conflict',

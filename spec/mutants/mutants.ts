@@ -821,7 +821,7 @@ const pushing: Mutant[] = [
     name: 'base-versions-stay-where-nothing-is-pushed',
     hazard: 'base versions that are no base are dropped; change-log growth is bounded',
     file: 'src/sync/status.ts',
-    find: ' && !(baseVersions?.[`bases${n}`] && !unapplied && !rejected)',
+    find: ' && !(baseVersions?.[`bases${n}`] && !unapplied && !rejected && !heldBack)',
     replace: '',
     by: [pushes],
   },

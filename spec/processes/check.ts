@@ -17,11 +17,11 @@ export async function applyDecided(
     let moved = false
     for (const each of clients) {
       await before()
-      const { pulled, pushed, merged, conflicts, unapplied, rejected } = await syncAll(
+      const { pulled, pushed, merged, conflicts, unapplied, rejected, heldBack } = await syncAll(
         each,
         watchingHandler(each, said => account.hear(said), random.chance),
       )
-      moved ||= pulled + pushed + merged + conflicts + unapplied + rejected > 0
+      moved ||= pulled + pushed + merged + conflicts + unapplied + rejected + heldBack > 0
     }
     if (!moved) return
   }

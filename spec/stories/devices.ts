@@ -213,8 +213,8 @@ export async function applyDecided(devices: readonly DataSource[], handler?: Con
   for (let round = 0; round < rounds; round++) {
     let moved = false
     for (const each of devices) {
-      const { pulled, pushed, merged, conflicts, unapplied, rejected } = await syncAll(each, handler)
-      moved ||= pulled + pushed + merged + conflicts + unapplied + rejected > 0
+      const { pulled, pushed, merged, conflicts, unapplied, rejected, heldBack } = await syncAll(each, handler)
+      moved ||= pulled + pushed + merged + conflicts + unapplied + rejected + heldBack > 0
     }
     if (!moved) return
   }

@@ -47,10 +47,18 @@ export function unappliedFrom(row: Row): Unapplied {
   }
 }
 
+/** A version of ours that is kept out of pushes. */
 export interface Rejection {
   readonly stamp: number
-  readonly again: boolean
+  /** Why this device pushes it later, in words; null where the server rejected it. */
+  readonly heldBack: string | null
 }
+
+/** The code of what is held back, which no server says. */
+export const HELD_BACK = 'held-back'
+
+/** Is it held back as it is? No server has rejected it. */
+export const isHeldBack = ({ rejection, version }: RowState) => rejection?.stamp === version.stamp && rejection.heldBack !== null
 
 /** Everything that decides about one row and one server. */
 export interface RowState {
@@ -107,11 +115,11 @@ function* readUnapplied(database: Database, { id }: ServerState, list: unknown):
 
 function* readRejections(database: Database, { id }: ServerState, list: unknown): Transaction<Map<string, Rejection>> {
   const rows = yield* query(
-    `SELECT j.id, j.stamp, j.again FROM sync_rejection j WHERE j.server = ? AND ${database.among('sync_rejection', 'j', 'id')}`,
+    `SELECT j.id, j.stamp, CASE j.code WHEN '${HELD_BACK}' THEN j.detail END AS detail FROM sync_rejection j WHERE j.server = ? AND ${database.among('sync_rejection', 'j', 'id')}`,
     id,
     list,
   )
-  return new Map(rows.map(row => [String(row.id), { stamp: Number(row.stamp), again: Boolean(row.again) }]))
+  return new Map(rows.map(row => [String(row.id), { stamp: Number(row.stamp), heldBack: row.detail === null ? null : String(row.detail) }]))
 }
 
 /** Of each row, newest first. */

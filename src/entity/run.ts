@@ -87,7 +87,7 @@ async function runRoutes(log: ChangeLog, feed: Feed, signal: AbortSignal, option
     return addReports(reports)
   }
   const report = await runAll()
-  const isMore = feed.members.length > 1 && (report.pulled || report.pushed) && (report.unapplied || report.rejected)
+  const isMore = feed.members.length > 1 && (report.pulled || report.pushed) && (report.unapplied || report.rejected || report.heldBack)
   const all = isMore && failures.isEmpty ? addLater(report, await runAll()) : report
   failures.throwFirst()
   return all

@@ -14,6 +14,8 @@ export interface EntityReport {
   readonly unapplied: number
   /** Rows of ours that the server has rejected. */
   readonly rejected: number
+  /** Rows of ours that are pushed later, for others have to be pushed or decided first. */
+  readonly heldBack: number
 }
 
 export interface SyncReport extends EntityReport {
@@ -42,11 +44,11 @@ export interface SyncProgress {
   readonly report: SyncReport
 }
 
-const FIGURES = ['pulled', 'pushed', 'merged', 'conflicts', 'unapplied', 'rejected'] as const
+const FIGURES = ['pulled', 'pushed', 'merged', 'conflicts', 'unapplied', 'rejected', 'heldBack'] as const
 
 type Figures = { -readonly [F in keyof EntityReport]: EntityReport[F] }
 
-const NONE: EntityReport = { pulled: 0, pushed: 0, merged: 0, conflicts: 0, unapplied: 0, rejected: 0 }
+const NONE: EntityReport = { pulled: 0, pushed: 0, merged: 0, conflicts: 0, unapplied: 0, rejected: 0, heldBack: 0 }
 
 export class ReportBuilder {
   unknownThere: readonly string[] = []
@@ -102,7 +104,9 @@ function withSums(entities: Record<string, EntityReport>): EntityReport & Pick<S
 
 /** The reports of two passes of the same sync as one: what is left is what the second one left. */
 export function addLater(earlier: SyncReport, later: SyncReport): SyncReport {
-  const done = Object.entries(earlier.entities).map(([name, figures]) => [name, { ...figures, unapplied: 0, rejected: 0 }] as const)
+  const done = Object.entries(earlier.entities).map(
+    ([name, figures]) => [name, { ...figures, unapplied: 0, rejected: 0, heldBack: 0 }] as const,
+  )
   const before = { ...earlier, unknownThere: [], entities: Object.fromEntries(done) }
   return addReports([before, later])
 }

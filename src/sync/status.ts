@@ -3,6 +3,7 @@
 import { isAllPushed } from '../changes/agreement.js'
 import type { Collection } from '../changes/collection.js'
 import { readIgnoredProperties } from '../changes/ignored.js'
+import { HELD_BACK } from '../changes/rowStates.js'
 import type { ServerState } from '../changes/serverState.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../databases/database.js'
 import type { Exchange } from './exchange.js'
@@ -28,6 +29,8 @@ interface Left {
   readonly unapplied: number
   /** Rows of ours that the server has rejected. */
   readonly rejected: number
+  /** Rows of ours that are pushed later, for others have to be pushed or decided first. */
+  readonly heldBack: number
 }
 
 export function readSyncStatus(session: Session): Promise<SyncStatus> {
@@ -37,7 +40,7 @@ export function readSyncStatus(session: Session): Promise<SyncStatus> {
 export function* statusOf(exchanges: Exchanges): Transaction<SyncStatus> {
   const [any] = exchanges
   const servers = exchanges.map(exchange => exchange.server)
-  const left = new Map<Collection, Left>(exchanges.map(({ collection }) => [collection, { unapplied: 0, rejected: 0 }]))
+  const left = new Map<Collection, Left>(exchanges.map(({ collection }) => [collection, { unapplied: 0, rejected: 0, heldBack: 0 }]))
   const ignored = new Map<Collection, readonly string[]>()
   const status = { servers, waits: false, again: false, freed: false, isAllPushed: true, left, ignored }
   if (!any) return status
@@ -50,9 +53,10 @@ export function* statusOf(exchanges: Exchanges): Transaction<SyncStatus> {
   const { now } = yield* any.log.database.clock()
   const baseVersions = yield* first(`SELECT ${exchanges.map(hasBasesSql).join(', ')}`)
   for (const [n, { collection, server }] of exchanges.entries()) {
-    const { unapplied, rejected } = left.get(collection) as Left
+    const { unapplied, rejected, heldBack } = left.get(collection) as Left
     // base versions that are no base any more go with the end of a push
-    status.isAllPushed &&= isAllPushed(server, now) && server.stored.size === 0 && !(baseVersions?.[`bases${n}`] && !unapplied && !rejected)
+    status.isAllPushed &&=
+      isAllPushed(server, now) && server.stored.size === 0 && !(baseVersions?.[`bases${n}`] && !unapplied && !rejected && !heldBack)
   }
   return status
 }
@@ -66,15 +70,16 @@ function* lookAtRows(exchanges: Exchanges, status: Writable<Omit<SyncStatus, 'le
   const parts = exchanges.map(
     ({ server: { id } }, n) =>
       `SELECT ${n} AS n, (SELECT count(*) FROM sync_unapplied WHERE server = ${id}) AS unapplied,
-              (SELECT count(*) FROM sync_rejection WHERE server = ${id}) AS rejected,
+              (SELECT count(*) FROM sync_rejection WHERE server = ${id} AND code <> '${HELD_BACK}') AS rejected,
+              (SELECT count(*) FROM sync_rejection WHERE server = ${id} AND code = '${HELD_BACK}') AS held,
               EXISTS (SELECT 1 FROM sync_rejection WHERE server = ${id} AND again = 1) AS again,
               EXISTS (SELECT 1 FROM sync_rejection WHERE server = ${id} AND again = 1 AND code = 'not-unique') AS freed,
               EXISTS (SELECT 1 FROM sync_ignored WHERE server = ${id}) AS ignored`,
   )
   for (const row of yield* query(parts.join(' UNION ALL '))) {
     const { log, collection, server } = exchanges[Number(row.n)] as Exchange
-    const [unapplied, rejected] = [Number(row.unapplied), Number(row.rejected)]
-    left.set(collection, { unapplied, rejected })
+    const [unapplied, rejected, heldBack] = [Number(row.unapplied), Number(row.rejected), Number(row.held)]
+    left.set(collection, { unapplied, rejected, heldBack })
     status.waits ||= unapplied > 0
     status.again ||= Boolean(row.again)
     status.freed ||= Boolean(row.freed)

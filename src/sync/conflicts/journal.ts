@@ -115,7 +115,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   /** Has a rejected row pushed again by the next sync. Throws NotInJournalError where it was not rejected. */
   async retry(id: string, options?: string | Pick<JournalOptions, 'url'>): Promise<void> {
     await this.#change(options, id, 'was rejected by no server', {
-      isMeant: (_, { rejection, version }) => rejection?.stamp === version.stamp,
+      isMeant: (_, { rejection, version }) => rejection?.stamp === version.stamp && rejection.heldBack === null,
       *apply(exchange) {
         yield* pushRowsAgain(exchange, [id])
       },

@@ -3,7 +3,15 @@
 import type { ObjectLiteral } from 'typeorm'
 import { baseOf } from '../../changes/agreement.js'
 import type { Collection } from '../../changes/collection.js'
-import { CONFLICT_REASONS, type ConflictReason, type DeferredReason, type RowState, type UnappliedReason } from '../../changes/rowStates.js'
+import {
+  CONFLICT_REASONS,
+  type ConflictReason,
+  type DeferredReason,
+  HELD_BACK,
+  isHeldBack,
+  type RowState,
+  type UnappliedReason,
+} from '../../changes/rowStates.js'
 import { equalValues } from '../../databases/columns.js'
 import { query, type Row, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
@@ -28,6 +36,8 @@ export interface PendingChange<Entity> {
   readonly base: Entity | null | undefined
   /** Properties for which the server has no column yet: it has ignored their values, and gets them when it has. Absent where there are none. */
   readonly ignored?: readonly string[]
+  /** Why it is pushed later: others have to be pushed or decided first. Absent where nothing holds it back. */
+  readonly heldBack?: string
 }
 
 /** A row of a server that is not applied here yet. `properties` are those it is about, where that is known. */
@@ -84,6 +94,7 @@ export function pendingChange<Entity>({ collection, server }: Exchange, state: R
   const ignored = state.ignored.filter(property => collection.column.has(property))
   return {
     ...(ignored.length && { ignored }),
+    ...(isHeldBack(state) && { heldBack: state.rejection?.heldBack as string }),
     ...{ entity: collection.entity, id, url: server.url, local: entityOf<Entity>(collection, id, version.value) },
     base: baseEntity<Entity>(collection, id, baseOf(server, state)),
   }
@@ -110,7 +121,11 @@ export function* listUnapplied<Entity extends ObjectLiteral>(exchange: Exchange)
 
 export function* listRejected<Entity>(exchange: Exchange): Transaction<RejectedRow<Entity>[]> {
   const { server } = exchange
-  const rows = yield* query('SELECT id, code, property, detail FROM sync_rejection WHERE server = ? ORDER BY id', server.id)
+  const rows = yield* query(
+    'SELECT id, code, property, detail FROM sync_rejection WHERE server = ? AND code <> ? ORDER BY id',
+    server.id,
+    HELD_BACK,
+  )
   const states = yield* readRowStates(
     exchange,
     rows.map(row => String(row.id)),

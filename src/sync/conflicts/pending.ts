@@ -3,7 +3,7 @@
 import { baseOf, isAgreed, isHeld } from '../../changes/agreement.js'
 import { readChanges } from '../../changes/changePage.js'
 import { readIgnoredIds, readIgnoredProperties } from '../../changes/ignored.js'
-import { type RowState, readStates } from '../../changes/rowStates.js'
+import { isHeldBack, type RowState, readStates } from '../../changes/rowStates.js'
 import type { ServerState } from '../../changes/serverState.js'
 import { query, type Transaction } from '../../databases/database.js'
 import { isSameRow } from '../apply/merge.js'
@@ -41,6 +41,8 @@ export function* readPending(exchange: Exchange, visit: (state: RowState) => boo
     above = { stamp: last.stamp, id: last.id }
     size.took(changes.length, performance.now() - start)
   }
+  // what is pushed later may lie before what was pushed
+  if (!(yield* readNoted(exchange, 'sync_rejection', isHeldBack, visit))) return
   yield* readIgnoredRows(exchange, visit)
 }
 
@@ -72,22 +74,23 @@ export function* readLocalChanges(exchange: Exchange, take: (id: string) => bool
   const isRejected = ({ rejection, version }: RowState) => rejection?.stamp === version.stamp
   // a row that is not applied yet may have been edited since
   const isEdited = (state: RowState) => state.unapplied?.unpushed != null || (state.version.stamp > 0 && !isClean(exchange, state))
-  if (!(yield* readNoted(exchange, 'sync_rejection', isRejected, take))) return
-  if (!(yield* readNoted(exchange, 'sync_unapplied', isEdited, take))) return
-  yield* readPending(exchange, ({ id }) => take(id))
+  const visit = ({ id }: RowState) => take(id)
+  if (!(yield* readNoted(exchange, 'sync_rejection', isRejected, visit))) return
+  if (!(yield* readNoted(exchange, 'sync_unapplied', isEdited, visit))) return
+  yield* readPending(exchange, visit)
 }
 
-/** False where `take` gave false. */
+/** False where `visit` gave false. */
 function* readNoted(
   exchange: Exchange,
   table: 'sync_unapplied' | 'sync_rejection',
   is: (state: RowState) => boolean,
-  take: (id: string) => boolean,
+  visit: (state: RowState) => boolean,
 ): Transaction<boolean> {
   for (let after = '', limit = 1; ; limit = Math.min(limit * 4, 256)) {
     const rows = yield* query(`SELECT id FROM ${table} WHERE server = ? AND id > ? ORDER BY id LIMIT ?`, exchange.server.id, after, limit)
     const ids = rows.map(row => String(row.id))
-    for (const state of (yield* readRowStates(exchange, ids)).values()) if (is(state) && !take(state.id)) return false
+    for (const state of (yield* readRowStates(exchange, ids)).values()) if (is(state) && !visit(state)) return false
     if (ids.length < limit) return true
     after = ids.at(-1) as string
   }

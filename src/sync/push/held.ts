@@ -8,7 +8,7 @@ import type { WireRow } from '../../protocol/messages.js'
 import { readUnapplied } from '../apply/unapplied.js'
 import { type Exchange, readRowStates, siblingOf } from '../exchange.js'
 import type { Exchanges } from '../session.js'
-import { writeRejections } from './rejections.js'
+import { writeHeldBack } from './rejections.js'
 
 /**
  * A removal waits with the rows that wait for a word about it, however far below it they hang on the server (law 9). `left`: so does one from
@@ -51,12 +51,8 @@ export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'al
     }
     level = next
   }
-  const detail = 'Rows that need it wait for a decision, or are pushed first.'
   for (const [exchange, states] of held)
-    yield* writeRejections(
-      exchange,
-      states.map(({ id, version }) => ({ id, code: 'children-exist' as const, detail, stamp: version.stamp })),
-    )
+    yield* writeHeldBack(exchange, states, 'Rows that need it wait for a decision, or are pushed first.')
 }
 
 /** Usually nothing waits. */

@@ -9,7 +9,7 @@ import { query, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { writeResolution } from '../conflicts/resolutions.js'
 import { type Exchange, isClean, readRowStates } from '../exchange.js'
-import { writeRejections } from './rejections.js'
+import { writeHeldBack } from './rejections.js'
 
 interface Moved {
   readonly state: RowState
@@ -103,12 +103,11 @@ export function* holdMoves(exchange: Exchange): Transaction<void> {
   const rows = yield* query("SELECT id, remote FROM sync_unapplied WHERE server = ? AND reason = 'cycle'", server.id)
   for (const { id, remote } of rows) {
     const circle = remote === null ? undefined : yield* findCircle(exchange, String(id), JSON.parse(String(remote)))
-    for (const state of circle?.moves ?? []) {
-      if (isHeld(state)) continue
-      const detail = 'It was moved below a row that somebody else has moved below it, and that waits for a decision.'
-      yield* writeRejections(exchange, [
-        { id: state.id, property: circle?.tree.property, code: 'cycle', detail, stamp: state.version.stamp },
-      ])
-    }
+    const moves = circle?.moves.filter(state => !isHeld(state)) ?? []
+    yield* writeHeldBack(
+      exchange,
+      moves,
+      'It was moved below a row that was moved below it on the server; that is a conflict to resolve first.',
+    )
   }
 }

@@ -4,7 +4,7 @@ import { baseOf, isAgreed } from '../../changes/agreement.js'
 import { forgetRejections } from '../../changes/baseVersions.js'
 import type { Change } from '../../changes/change.js'
 import { planChanges } from '../../changes/order.js'
-import type { RowState } from '../../changes/rowStates.js'
+import { HELD_BACK, type RowState } from '../../changes/rowStates.js'
 import { storeVersions } from '../../changes/store.js'
 import { readUniques } from '../../changes/uniques.js'
 import { first, query, type Transaction } from '../../databases/database.js'
@@ -26,6 +26,17 @@ export function* writeRejections(
     ['server', 'id', 'stamp', 'code', 'property', 'detail', 'again'],
     ['server', 'id'],
     rejections.map(({ id, stamp, code, property, detail }) => [server.id, id, stamp, code, property ?? null, detail, again(code)]),
+  )
+}
+
+/** Notes rows that are pushed later, for others have to be pushed or decided first: the next sync tries again. No server has rejected them. */
+export function* writeHeldBack({ log, server }: Exchange, states: readonly RowState[], detail: string): Transaction<void> {
+  if (!states.length) return
+  yield* log.database.upsertRows(
+    'sync_rejection',
+    ['server', 'id', 'stamp', 'code', 'property', 'detail', 'again'],
+    ['server', 'id'],
+    states.map(({ id, version }) => [server.id, id, version.stamp, HELD_BACK, null, detail, 1]),
   )
 }
 
