@@ -89,7 +89,7 @@ test('both forms have the same declarations, with what they say to a reader', ()
   expect(text).toContain('Lets a data source keep account of what changes.')
 })
 
-/** Syncs a note between two databases over HTTP, and tells what the package gives. */
+/** Syncs a note between two databases over HTTP, and prints what the package exports. */
 const story = `
 async function story(client, server, { DataSource, EntitySchema }, Koa) {
   const Note = new EntitySchema({

@@ -106,7 +106,7 @@ async function disagree(): Promise<void> {
   await Task.update(removed.id, { name: `Removed, but edited here ${number}` })
 }
 
-/** What a journal may hold: a conflict that waits, two rows with one name, a row that was rejected by a rule of the server's alone, one that is pending. */
+/** What a journal may hold: a conflict, two rows with one name, a row that was rejected by a rule of the server's alone, one that is pending. */
 async function fillJournal(): Promise<void> {
   const { Task } = modules['task.ts']
   await modules['server.ts'].database.query('CREATE UNIQUE INDEX one_name ON task (lower(name))')

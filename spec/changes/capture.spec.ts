@@ -253,7 +253,7 @@ async function open(kind: Kind): Promise<World> {
   await tasks.softDelete('d')
   const world: World = { dataSource, tasks, projects, sql: (text, ...values) => dataSource.query(text, values) }
   for (const collection of ['project', 'task']) {
-    // one server that was told everything, one that was told nothing
+    // one server to which everything was pushed, one to which nothing was
     await world.sql(
       `INSERT INTO sync_server (id, collection, url, origin, pushed_stamp, pushed_id) SELECT NULL, ?, 'knows', 'knows', now, '~' FROM sync_clock`,
       collection,

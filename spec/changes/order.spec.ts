@@ -1,5 +1,5 @@
-// Whatever state a database accepts is reached from any other at once, in whatever order the changes come; and what it does not take stops
-// nobody else. ORDER_RUNS sets how many random states are tried on each kind of database.
+// Whatever state a database accepts is reached from any other at once, in whatever order the changes come; and what it rejects stops
+// no other row. ORDER_RUNS sets how many random states are tried on each kind of database.
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'

@@ -47,7 +47,7 @@ async function open(kind: Kind, file: string, options: Partial<DataSourceOptions
   return dataSource
 }
 
-/** Three rows; one server was told all of them, another one nothing. */
+/** Three rows; all of them were pushed to one server, none to another. */
 async function fill(dataSource: DataSource): Promise<void> {
   await dataSource.query(`INSERT INTO task (id, name) VALUES ('a', 'A'), ('b', 'B'), ('c', 'C')`)
   await dataSource.query(`INSERT INTO sync_server (collection, url, origin, server_date, page, etag, pulling, pushed_stamp, pushed_id)

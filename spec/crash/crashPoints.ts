@@ -15,7 +15,7 @@ const show = Number(option('show', '5'))
 const only = process.argv.includes('--only') ? option('only', '') : undefined
 const count = process.argv.includes('--count') ? Number(option('count', '')) : undefined
 const kinds = option('kinds', 'sqljs,libsql').split(',')
-// a short run takes the kinds in turn
+// a short run uses the kinds in turn
 const isAlternating = process.argv.includes('--alternate')
 const scenarios = SCENARIOS.filter(s => s.name.includes(option('scenario', '')))
 

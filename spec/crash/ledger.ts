@@ -1,13 +1,13 @@
-// Every edit that an application made, and what became of it: it stands there in the end, somebody who saw it wrote on, or a handler saw it.
+// Every edit that an application made, and what became of it: it is there in the end, a writer who saw it wrote on, or a handler saw it.
 
 export interface Edit {
   readonly row: string
   /** null: the row was removed. */
   readonly property: string | null
   readonly token: string
-  /** What whoever made it saw there. */
+  /** What its writer saw there. */
   readonly before: readonly string[]
-  /** The application was told that it is stored. */
+  /** The application's write was committed. */
   isAcknowledged: boolean
 }
 

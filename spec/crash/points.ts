@@ -5,7 +5,7 @@ export type Phase = 'before' | 'after'
 
 export interface Moment {
   readonly process: string
-  /** `sql` is a statement of the application's or of TypeORM's, `statement` one of a step. */
+  /** `sql` is a statement of the application's or of TypeORM's, `statement` one of our transactions. */
   readonly kind: 'statement' | 'sql' | 'transaction' | 'request' | 'serve' | 'handler' | 'save'
   readonly label: string
 }
@@ -19,7 +19,7 @@ export interface Point {
 /** Whose process is gone does nothing any more: what it still tries throws this, or never comes back. */
 export class Gone extends Error {}
 
-/** What is possible at a moment. A step's beginning throws nothing by itself, nor does a server that begins to answer. */
+/** What is possible at a moment. The beginning of a transaction throws nothing by itself, nor does a server that begins to answer. */
 const POSSIBLE: Record<Moment['kind'], readonly (readonly [Phase, Fault])[]> = {
   statement: [['before', 'gone'], ['before', 'error'], ['after', 'gone'], ['after', 'error']], // biome-ignore format: a table
   sql: [['before', 'gone'], ['before', 'error']], // biome-ignore format: a table

@@ -57,7 +57,7 @@ let files = 0
 const newFile = () => join(folder, `${++files}.db`)
 const PARTS = ['', '-wal', '-journal']
 
-// TypeORM tells the console of migrations that fail, as they are meant to
+// TypeORM logs migrations that fail, as they are meant to
 const SILENT = Object.fromEntries(
   ['logQuery', 'logQueryError', 'logQuerySlow', 'logSchemaBuild', 'logMigration', 'log'].map(name => [name, () => {}]),
 ) as unknown as Logger
@@ -167,7 +167,7 @@ export class Process {
     this.#isStarted = true
   }
 
-  // What TypeORM and the application say goes through `prepare`, what a step says through our own connection.
+  // What TypeORM and the application say goes through `prepare`, what our transactions say through our own connection.
   #hook(life: Life, after: (hasFailed: boolean) => void): void {
     const { dataSource, points } = this
     const raw = (dataSource.driver as unknown as { databaseConnection: RawConnection }).databaseConnection
@@ -283,7 +283,7 @@ export class Process {
     return this.#snapshot()
   }
 
-  /** Begins from what was kept. A data source that nothing happened to is used again, on another connection: to make one takes longer. */
+  /** Begins from what was kept. A data source that nothing happened to is used again, on another connection: to make one is slower. */
   async reset(left: Left): Promise<void> {
     const { life, dataSource } = this
     const old = typeof this.#left === 'string' ? this.#left : undefined

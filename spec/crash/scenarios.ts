@@ -20,7 +20,7 @@ export interface Scenario {
   act(world: World): Promise<void>
   /** What the application does afterwards, whatever went wrong. */
   mend?(world: World): Promise<void>
-  /** How often all sync until all is told; 2. */
+  /** How often all sync until everything is pushed; by default 2. */
   readonly rounds?: number
 }
 
@@ -99,7 +99,7 @@ export const SCENARIOS: Scenario[] = [
       await w.sync(w.A)
       await w.sync(w.B)
     },
-    // who forgot what it told would conflict with itself
+    // a device that forgot what it pushed would conflict with itself
     mend: w => w.put(w.A, 'item', 'x', ['a']),
   },
   {
@@ -489,7 +489,7 @@ export const SCENARIOS: Scenario[] = [
     name: 'two that push at once: the second one is contested',
     prepare: bothChange([['a'], ['b']]),
     async act(w) {
-      // B tells while A, which has read already, is about to
+      // B pushes while A, which has read already, is about to
       let isPushed = false
       w.network.before = method => {
         if (method !== 'POST' || isPushed) return

@@ -100,7 +100,7 @@ export class World {
     let result: T | undefined
     try {
       const outcome = work()
-      outcome.catch(() => {}) // where the process dies, nobody hears it any more
+      outcome.catch(() => {}) // where the process dies, it is lost
       result = (await within(Promise.race([outcome, process.life.ended]), `${process.name} did not come back`)) as T | undefined
     } catch (error) {
       if (!this.isExpected(error, process)) this.problems.push(`${process.name}: ${error instanceof Error ? error.stack : String(error)}`)
@@ -111,7 +111,7 @@ export class World {
 
   isExpected(error: unknown, process: Process): boolean {
     if (process.isDead || error instanceof Gone || error instanceof Stopped) return true
-    // an error of the database's comes to whoever syncs as one of ours, to the application's own writes as TypeORM's
+    // an error of the database's is one of ours to the caller of a sync, and TypeORM's to the application's own writes
     if (error instanceof SyncError) return true
     return isInjected(error) && this.points.struck?.kind !== 'statement'
   }
@@ -214,7 +214,7 @@ export class World {
       await new Promise(resolve => setImmediate(resolve))
       for (const { entity, id, local, remote, children } of conflicts) {
         for (const side of [local, remote]) this.ledger.see(side ? Object.values(side) : this.ledger.removalsOf(`${tableOf(entity)} ${id}`))
-        // a row that needs one which was removed: whoever is shown it knows of that removal
+        // a row that needs one which was removed: a handler that sees it knows of that removal
         for (const side of [local, remote])
           this.ledger.see(this.ledger.removalsOf(`item ${(side as { item?: { id?: string } } | null)?.item?.id}`))
         for (const child of children)

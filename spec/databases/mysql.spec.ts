@@ -221,7 +221,7 @@ async function fill(w: World): Promise<void> {
   await w.sql("INSERT INTO my_branch (id, parentId) VALUES ('t1', NULL), ('t2', 't1'), ('t3', 't2'), ('t4', NULL)")
   await w.sql("INSERT INTO my_leaf (id, branchId) VALUES ('l', 't3')")
   for (const collection of TABLES) {
-    // one server that was told everything, one that was told nothing
+    // one server to which everything was pushed, one to which nothing was
     const remote = 'INSERT INTO sync_server (collection, url, origin, pushed_stamp, pushed_id) '
     await w.sql(`${remote} SELECT ?, 'knows', 'knows', \`now\`, '~' FROM sync_clock`, collection)
     await w.sql(`${remote} VALUES (?, 'ignorant', 'ignorant', -1, '')`, collection)
@@ -466,7 +466,7 @@ describeMysql('MySQL', () => {
     )
     expect(baseVersions).toEqual([
       { id: 'a', removed: 0, name: 'A', size: 7 },
-      // of a row that is gone nobody knows what the new column would have been
+      // what a removed row would have in the new column is not known
       { id: 'b', removed: 0, name: 'B', size: null },
       { id: 'c', removed: 0, name: 'C', size: 7 },
       { id: 'n', removed: 1, name: null, size: 7 },

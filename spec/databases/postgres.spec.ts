@@ -324,7 +324,7 @@ async function fill(world: World): Promise<void> {
   await tasks.update('c', { reviewer: { id: 'q' } })
   await tasks.softDelete('d')
   for (const collection of ['project', 'task']) {
-    // one server that was told everything, one that was told nothing
+    // one server to which everything was pushed, one to which nothing was
     await sql(
       `INSERT INTO sync_server (collection, url, origin, pushed_stamp, pushed_id) SELECT $1, 'knows', 'knows', now, '~' FROM sync_clock`,
       collection,
@@ -480,7 +480,7 @@ described('PostgreSQL sees', () => {
           `UPDATE sync_server SET push_key = 'k', push_stamp = (SELECT now FROM sync_clock), push_id = '~', push_since = 0 WHERE url = 'ignorant' AND collection = 'task'`,
         ),
       )
-      // it does not see the push, so it would keep no base version of what that tells
+      // it does not see the push, so it would keep no base version of what that has
       await expect(runner.query(`UPDATE task SET name = 'x' WHERE id = 'a'`)).rejects.toThrow(/could not serialize/)
       await runner.rollbackTransaction()
       await runner.release()

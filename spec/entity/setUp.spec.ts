@@ -1,4 +1,4 @@
-// A set-up that somebody else runs: its statements are shown, and nothing is changed before they were.
+// A set-up that another user runs: its statements are shown, and nothing is changed before they were.
 
 import 'reflect-metadata'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'

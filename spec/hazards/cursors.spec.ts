@@ -70,7 +70,7 @@ test('a note that moved between two pages is not lost where the second comes fro
   await edit(there, 'a', 'new')
   const alice = await client(url, { pageSize: 1 })
   alice.wire.before = async (_, number) => {
-    // a backup from before the edit is put back, and nobody renews the history id
+    // a backup from before the edit is restored, without a new history id
     if (number === 2)
       await unseen(
         there,

@@ -1,4 +1,4 @@
-// What hangs on a row that is removed: nobody's unseen row goes with it, and nobody's edit is lost over it.
+// What depends on a removed row: no unseen row is removed with it, and no edit is lost because of it.
 
 import { expect, test } from '@jest/globals'
 import { EntitySchema } from 'typeorm'
@@ -38,7 +38,7 @@ test.each(SERVERS)('a removal whose sender has not seen a grandchild does not ca
   await bob.getRepository(Remark).insert({ id: 'r', name: 'of Bob’s', parent: { id: 'b' } })
   await syncAll(bob)
   await alice.getRepository(Shelf).delete('s')
-  // one by one the shelves come first: she knows nothing of what came to the others. All in one, it is read before anything is told
+  // one by one the shelves come first: she does not know what came to the others. With the feed, it is read before anything is pushed
   await syncAll(alice.getRepository(Shelf))
   const shelves = journal(alice.getRepository(Shelf))
   expect((await shelves.rejected()).map(r => r.code)).toEqual(hasFeed ? [] : ['children-unseen'])

@@ -128,7 +128,7 @@ test('what was in a push that came to nothing is no version that the server know
     await edit(alice.dataSource, 'a', 'two')
   }
   await syncAll(alice.notes)
-  // the others are told, and with them everything up to now
+  // the others are pushed, and with them everything up to now
   await edit(alice.dataSource, 'b', 'one')
   await syncAll(alice.notes)
   const bases: unknown[] = []
@@ -148,7 +148,7 @@ test('a note in conflict does not count as pushed with the others, however often
   await edit(alice.dataSource, 'b', 'two')
   // while the application is asked she goes on writing
   const later = () => edit(alice.dataSource, 'a', 'two')
-  // one by one, all collections are synced again where something waits: another one may have brought what it waits for
+  // one by one, all collections are synced again where something is deferred: another one may have brought what it needs
   expect(await syncAll(alice.notes, later)).toMatchObject({ conflicts: hasFeed ? 1 : 2, unapplied: 1, pushed: 1 })
   expect(await syncAll(alice.notes, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, unapplied: 0 })
   expect(await titles(there)).toEqual({ a: 'two', b: 'two' })
@@ -192,7 +192,7 @@ test('a decision to keep our side is not acknowledged by an older push', async (
   await syncAll(first.notes)
   await edit(first.dataSource, 'a', 'hers')
   await edit(there, 'a', 'remote')
-  await syncAll(first.notes) // it waits
+  await syncAll(first.notes) // it is in conflict
   await put(first.dataSource, 'b')
   first.wire.after = async request => {
     if (!isPush(request)) return
@@ -232,7 +232,7 @@ test('an acknowledgement that comes late, for a push that another window has end
     }
     await expect(syncAll(second.notes)).rejects.toThrow()
     second.wire.mend()
-    // the second push has arrived, and nobody here knows; what it told is removed there
+    // the second push has arrived, which no device knows; what it had is removed there
     await drop(there, 'c')
     first.wire.before = () => {
       throw new Cut()
@@ -313,7 +313,7 @@ test('no handler is called while a window that is stopped by another one has rea
   })
   const shown: unknown[] = []
   let reading: Promise<unknown> | undefined
-  // nothing new for the first window, which tells next; in between the second one reads the first of two pages
+  // nothing new for the first window, which pushes next; in between the second one reads the first of two pages
   first.wire.after = async ({ method }, _, response) => {
     if (method !== 'GET') return
     first.wire.mend()
@@ -433,7 +433,7 @@ test('a note that the server rejects is set aside, and the others go on', async 
   for (const title of ['a', 'b!', 'c']) await put(alice.dataSource, title[0] as string, title)
   expect(await syncAll(alice.notes)).toMatchObject({ pushed: 2, rejected: 1 })
   expect(await titles(there)).toEqual({ a: 'a', c: 'c' })
-  // it does not count as told, and is told when it was mended
+  // it does not count as pushed, and is pushed when it was mended
   await edit(alice.dataSource, 'b', 'b')
   expect(await syncAll(alice.notes)).toMatchObject({ pushed: 1, rejected: 0 })
   expect(await titles(there)).toEqual({ a: 'a', b: 'b', c: 'c' })

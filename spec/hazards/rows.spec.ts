@@ -53,7 +53,7 @@ test('a note whose unique slug another one has is in conflict, the others arrive
   expect(await syncAll(alice.notes)).toMatchObject({ pulled: 3, unapplied: 1, rejected: 1 })
   expect(await slugs(alice.dataSource)).toEqual(['aa', 'cc', 'dd', 'xb'])
   expect(await unappliedOf(journal(alice.notes))).toMatchObject([{ id: 'b', reason: 'not-unique' }])
-  // the transactions that were tried in vain have left no stamp to be taken for a change of ours
+  // the transactions that were tried in vain have left no stamp that would count as a change of ours
   await edit(alice.dataSource, 'a', 'edited')
   await syncAll(alice.notes)
   const pushedTo = alice.wire.requests.filter(r => r.method === 'POST').flatMap(r => rowsIn(r.body).map(row => row.id))
@@ -199,7 +199,7 @@ test('a removal as resolution cascades to the notes that were shown, and to no o
   expect(shown[1]).toEqual([['a', 'b']])
 })
 
-// ---------------------------------------------------------------- what a removal takes along
+// ---------------------------------------------------------------- what a removal cascades to
 
 test('a removal that reaches a note which its sender has not seen is not stored', async () => {
   const there = await startServer([Branch], { before: beforeRoutes })
@@ -497,7 +497,7 @@ test('a note that was moved here into a folder that goes is asked about, where t
   expect(await alice.query('SELECT "boxId" FROM thing')).toEqual([{ boxId: 'two' }])
 })
 
-// ---------------------------------------------------------------- what is taken for new
+// ---------------------------------------------------------------- what counts as new
 
 test('a note that was made and removed here before the first pull is the server’s, and its removal is not pushed', async () => {
   const { dataSource: there, url } = await server()

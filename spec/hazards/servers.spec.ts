@@ -11,7 +11,7 @@ async function relay({ isOld = false } = {}) {
   const above = await startServer(entities, { before: isOld ? [withoutFeed] : [] })
   closing(() => above.stop())
   const wire = new Wire()
-  // a server of 2011 names no collection, and need not tell what went along with a removal
+  // a server of 2011 names no collection, and need not send what a removal cascaded to
   if (isOld)
     wire.after = async ({ method }, _, response) => {
       if (method !== 'GET' || response.status !== 200) return

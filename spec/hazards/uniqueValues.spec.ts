@@ -1,5 +1,5 @@
 // A push or a page is one change, whatever order its rows come in: unique values and keys that go from row to row arrive, in both directions,
-// on every kind of database, and what cannot be stored stops nobody else.
+// on every kind of database, and what cannot be stored stops no other row.
 
 import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema, type EntitySchemaColumnOptions } from 'typeorm'
@@ -298,7 +298,7 @@ describe.each(KINDS)('on %s', kind => {
     await sql(alice, `UPDATE ${tableName} SET v = 1 - v`)
     await sql(alice, `INSERT INTO ${tableName} (id, v) VALUES ('first', 1)`)
     for (let i = 0; i < 3; i++) await syncAll(alice)
-    // pushed again, each row came after the one whose place it takes
+    // pushed again, each row came after the one whose place it gets
     expect(Math.max(...rejected.values())).toBe(1)
     await syncAll(bob)
     for (const each of [alice, bob, there]) {

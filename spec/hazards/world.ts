@@ -1,4 +1,4 @@
-// A server, Alice and Bob, with notes in folders: for histories that are told request by request. With SYNC_WIRE=routes the server has no feed.
+// A server, Alice and Bob, with notes in folders: for histories that are written request by request. With SYNC_WIRE=routes the server has no feed.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -66,7 +66,7 @@ export async function server(options: HookedOptions = {}) {
 const alone = new Set<Wire>()
 
 /**
- * What a wire shows: everything, or, where collections are synced one by one, what concerns notes, and what is told; so that a history counts
+ * What a wire shows: everything, or, where collections are synced one by one, what concerns notes, and what is pushed; so that a history counts
  * the same requests.
  */
 const through =

@@ -1,5 +1,5 @@
 // Breaks the database of a trial from outside, so that the trial has to fail. The clock is unprotected in two ways:
-//   lock   the stamp is taken, and `now` moves, without a lock that is held until the transaction ends, as with a sequence
+//   lock   the stamp is given, and `now` moves, without a lock that is held until the transaction ends, as with a sequence
 //   order  the lock is held and `now` moves, but the stamp is from the beginning of the transaction (MariaDB: of the statement), as with CURRENT_TIMESTAMP
 // And the servers in a third (server.ts):
 //   snapshot  clock and rows are read at different moments
@@ -32,7 +32,7 @@ export async function breakDatabase(session: Session, kind: Kind, how: string): 
   )
 }
 
-// The servers read `now` from the sequence, and take their own stamps from it (server.ts).
+// The servers read `now` from the sequence, and get their own stamps from it (server.ts).
 async function breakMysqlLock(session: Session): Promise<void> {
   const [clock] = await session.query('SELECT `now` FROM sync_clock')
   await session.query(`CREATE SEQUENCE broken_stamp START WITH ${Number(clock?.now) + 1} NOCACHE`)

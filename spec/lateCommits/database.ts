@@ -117,7 +117,7 @@ export function runScript(kind: Kind, database: string, script: string): Promise
 
 type DatabaseError = Error & { code?: string; errno?: number; driverError?: DatabaseError }
 
-/** Deadlocks, locks, and no connection free: whoever is told so does it once more. A parent that somebody else removed meanwhile likewise. */
+/** Deadlocks, locks, and no free connection: the writer does it again. Likewise with a parent that another one removed meanwhile. */
 export function mayPass(error: unknown): 'lock' | 'parent' | undefined {
   const { code = '', errno = 0 } = (error as DatabaseError).driverError ?? (error as DatabaseError)
   if (['40P01', '40001', '55P03', '53300'].includes(code) || [1213, 1205, 1020, 1040].includes(errno)) return 'lock'

@@ -1,4 +1,4 @@
-// The application's own code: transactions of TypeORM, on a data source that was never told of sync.
+// The application's own code: transactions of TypeORM, on a data source without sync.
 
 import type { DataSource, EntityManager } from 'typeorm'
 import type { Random } from '../simulation/random.js'

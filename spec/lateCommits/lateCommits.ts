@@ -1,4 +1,4 @@
-// Many write to a team's database at once, through the middleware and past it, and commit late; nobody who reads may miss anything.
+// Many write to a team's database at once, through the middleware and past it, and commit late; no reader may miss anything.
 //   npm run late-commits -- [--database postgres|mysql] [--transactions 10000] [--seconds N at most] [--seed N] [--break lock|order|snapshot]
 //
 // A version that was committed, and known to be, before a reader asked has to be in that reader's copy when it has the answer.
@@ -154,7 +154,7 @@ async function run(): Promise<Reader[]> {
     new Reader('the reader of the second server', () => urls[1] as string, {}, miss),
     new Reader('the reader in pages', () => urls[turn++ % 2] as string, { limit: 7 }, miss),
   ]
-  // a first answer tells no removals: they begin before anybody writes
+  // a first answer has no removals: readers begin before any writer
   for (const reader of readers) await reader.read()
   start = performance.now()
   let areWriting = true

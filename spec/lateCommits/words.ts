@@ -13,7 +13,7 @@ export interface Written {
 
 export type Said =
   | { readonly said: 'ready'; readonly port?: number }
-  /** A transaction has ended, and whoever wrote it knows. `held`: milliseconds that it was kept open on purpose. */
+  /** A transaction has ended, and its writer knows. `held`: milliseconds that it was kept open on purpose. */
   | {
       readonly said: 'transaction'
       readonly by: string

@@ -18,7 +18,7 @@ process.on('message', said => {
   state = said === 'go' ? 'writing' : 'over'
 })
 
-// also where whoever started it is gone; what was said is on its way, and the connections are nobody's any more
+// also where the process that started it has ended; what was said is on its way, and no process uses the connections any more
 process.on('disconnect', () => setTimeout(() => process.exit(0), 200))
 
 async function open(way: string, i: number): Promise<Write> {

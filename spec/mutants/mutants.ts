@@ -11,7 +11,7 @@ export type Finder = 'simulation' | `simulation ${'star' | 'relay' | 'two'}` | `
 
 export interface Mutant {
   readonly name: string
-  /** The row of HAZARDS.md, the law of ARCHITECTURE.md, or the remedy of the model that it takes out. */
+  /** The row of HAZARDS.md, the law of ARCHITECTURE.md, or the remedy of the model that it removes. */
   readonly hazard: string
   readonly file: string
   /** What stands there now, exactly once. */

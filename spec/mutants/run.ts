@@ -2,7 +2,7 @@
 //   npm run mutants -- [--only name,name] [--by simulation|spec] [--schedules N] [--list] [--all]
 //   --by asks these finders alone, --all asks every finder of a mutant, not only until one has found it
 //
-// A switch in the shipped code would be shipped with it, and somebody would find it. So a mutant is a text and what stands there instead.
+// A switch in the shipped code would be shipped with it, and a user would find it. So a mutant is a text and what replaces it.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'

@@ -20,7 +20,7 @@ interface Answer {
   readonly body: Buffer
 }
 
-// before: it never leaves; late: it arrives when nobody waits any more; lost: its answer does not arrive; half: half of the answer does
+// before: it never leaves; late: it arrives when no client waits any more; lost: its answer does not arrive; half: half of the answer does
 const FAULTS = ['before', 'late', 'lost', 'half'] as const
 type Fault = (typeof FAULTS)[number]
 

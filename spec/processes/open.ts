@@ -30,7 +30,7 @@ function optionsOf(place: Place): DataSourceOptions {
   return { type: 'better-sqlite3', driver: libsql, database: file, enableWAL, timeout: 10_000 }
 }
 
-/** What a process was told when it was started. */
+/** The options with which a process was started. */
 export const pushedTo = <T>(): T => {
   process.stdin.resume().on('end', () => process.exit(1))
   return JSON.parse(process.argv[2] ?? '{}')
@@ -61,7 +61,7 @@ export interface Habits {
   readonly crowd: number | null
 }
 
-/** What a process says to whoever watches it, a line each. Synchronous: what was said before a kill was said. */
+/** What a process says to the one that watches it, a line each. Synchronous: what was said before a kill was said. */
 export type Said =
   | { readonly said: 'ready' }
   | { readonly said: 'begins'; readonly edits: readonly { row: string; property: string | null; token: string; before: string[] }[] }

@@ -34,7 +34,7 @@ export class Program {
     if (isOver) return
     programs.add(this)
     const file = fileURLToPath(new URL(this.file, import.meta.url))
-    // the end of its input tells it that whoever started it is gone
+    // its input ends when the process that started it has ended
     const child = spawn(process.execPath, ['--enable-source-maps', file, JSON.stringify(this.options())], { stdio: 'pipe' })
     this.#child = child
     this.#isReady = false
@@ -78,7 +78,7 @@ export class Program {
     this.start()
   }
 
-  /** Kills and starts it at random moments, also while it starts, until told to stop. */
+  /** Kills and starts it at random moments, also while it starts, until it is stopped. */
   async live(isOver: () => boolean): Promise<void> {
     const { chance, next } = this.random
     while (!isOver()) {

@@ -16,7 +16,7 @@ async function opened(): Promise<DataSource> {
     try {
       return await open(place)
     } catch (error) {
-      // a connection may be ended while TypeORM asks for the version; whoever runs a server starts it again then
+      // a connection may be ended while TypeORM asks for the version; its operator would start it again then
       const isOver = !('url' in place) || !/connection|terminat/i.test(String(error))
       if (isOver) throw error
       say({ said: 'failed', code: `start: ${String(error).slice(0, 60)}` })

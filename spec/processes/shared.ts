@@ -12,7 +12,7 @@ export interface Shared {
   endConnection(pick: (ids: readonly unknown[]) => unknown): Promise<boolean>
   /** Whether a server left a transaction open. */
   hasOpenTransaction(): Promise<boolean>
-  /** The replica falls behind, until it is told to go on. */
+  /** The replica falls behind, until it may go on. */
   lag(isLagging: boolean): Promise<void>
   /** The replica shows all that was committed until now. */
   catchUp(): Promise<void>

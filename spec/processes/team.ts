@@ -110,7 +110,7 @@ async function disturb({ shared, team, servers, clients, targets, account, rando
     }
   }
   const kill = async (kind: string, programs: readonly Program[]) => {
-    // also one that is starting, but seldom: else nobody would be there most of the time
+    // also one that is starting, but seldom: else most of the time none would run
     if (!chance(0.2)) for (const each of programs) await each.ready()
     await pick(programs).restart()
     account.count(`killed: ${kind}`)

@@ -12,14 +12,14 @@ export function watchingHandler(dataSource: DataSource, say: (said: Said) => voi
     const tokens: string[] = []
     const removals: string[] = []
     for (const { entity, id, local, remote, children } of conflicts) {
-      // whom a removal would take along it is told by name
+      // the rows to which a removal would cascade come by name
       for (const child of children) {
         const [row] = await dataSource.query(`SELECT a, b, c FROM "${child.entity.toLowerCase()}" WHERE id = ?`, [child.id])
         tokens.push(...Object.values(row ?? {}).filter((v): v is string => typeof v === 'string'))
       }
       for (const side of [local, remote] as (Row | null)[]) {
         if (!side) removals.push(`${entity.toLowerCase()} ${id}`)
-        // a row that needs one which was removed: whoever is shown it knows of that removal
+        // a row that needs one which was removed: a handler that sees it knows of that removal
         if (side?.item?.id) removals.push(`item ${side.item.id}`)
         if (side) for (const p of PROPERTIES) if (typeof side[p] === 'string') tokens.push(side[p] as string)
       }

@@ -1,4 +1,4 @@
-// HAZARDS.md, «Attacks on the server»: each is answered with problem+json, nothing is stored, nothing is told that is not the caller's, and the
+// HAZARDS.md, «Attacks on the server»: each is answered with problem+json, nothing is stored, no answer has anything that is not the caller's, and the
 // server goes on.
 
 import { once } from 'node:events'
@@ -345,7 +345,7 @@ describe('a database that cannot be used', () => {
     await runner.query("INSERT INTO task (id, name, done) VALUES ('phantom', 'Never was', false)")
     const [got, posted] = [await busy.get('/taskChanges'), await busy.post('/taskChanges', row({}))]
     expect(posted).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
-    // with a connection of its own nobody has to wait for it to read
+    // with a connection of its own a reader need not wait for it
     if (serverKind === 'sqlite') expect(got).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
     else expect(got).toMatchObject({ status: 200, json: { updates: [] } })
     await runner.rollbackTransaction()

@@ -314,7 +314,7 @@ describe('rejects, and stores nothing: 422', () => {
     expect(await errorsOf({ '/lands': [{ id: land, _removed: true }], '/citys': [{ id: t, name: 'x', land: code }] })).toEqual(
       parentMissing('/citys', t, 'land'),
     )
-    // the team takes its person along, whom another team names as its leader
+    // the removal of the team cascades to its person, whom another team names as its leader
     expect(
       await errorsOf({
         '/teams': [
@@ -323,7 +323,7 @@ describe('rejects, and stores nothing: 422', () => {
         ],
       }),
     ).toEqual(parentMissing('/teams', t, 'leader'))
-    // and whoever changes a row does not have it taken along
+    // and a row that the same push changes is not removed with its parent
     expect(await errorsOf({ '/teams': [{ id: team, _removed: true }], '/persons': [{ id: person, _partial: true, name: 'y' }] })).toEqual(
       parentMissing('/persons', person, 'team'),
     )

@@ -1,4 +1,4 @@
-// A POST to the feed on each database: rows in circles, triggers of the application's, and errors that nobody foresaw.
+// A POST to the feed on each database: rows in circles, triggers of the application's, and unforeseen errors.
 
 import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
@@ -17,7 +17,7 @@ const schema = (name: string, parent: string, relation: object) => {
   enableSync(entity, `/${name}s`)
   return entity
 }
-// MariaDB does not take a circle of CASCADE and SET NULL
+// MariaDB rejects a circle of CASCADE and SET NULL
 const Club = schema('club', 'pass', { nullable: true, onDelete: 'RESTRICT' })
 const Seat = schema('seat', 'club', { nullable: false, onDelete: 'CASCADE' })
 const Pass = schema('pass', 'seat', { nullable: false, onDelete: 'CASCADE' })
@@ -116,7 +116,7 @@ describe.each(SERVERS)('on %s', kind => {
       const createdLocally = await post(together(circle(1, 2), circle(2, 3), circle(3, 1)))
       expect(createdLocally).toMatchObject({ status: 200, json: { status: 'ok', since: expect.any(Number) } })
       expect((await get()).changes['/clubs']).toMatchObject([{ pass: 'p2' }, { pass: 'p3' }, { pass: 'p1' }])
-      // those that are known take others, and new ones come into the circle
+      // those that are known get others, and new ones come into the circle
       const edited = await post(
         together(circle(4, 1), {
           '/clubs': [{ id: 'c1', _partial: true, pass: 'p4' }],
@@ -226,7 +226,7 @@ describe.each(SERVERS)('on %s', kind => {
       await alice.getRepository('club').updateAll({ pass: null })
       await alice.getRepository(table).delete(`${letter}1`)
       await alice.getRepository('club').delete('c2')
-      // a club that comes back takes along what it names: that is to be decided
+      // a club that comes back brings back what it names: that is a conflict
       for (const each of [alice, bob, alice]) await syncAll(each, preferRemoteConflictHandler)
       expect((await rowsIn(there))[table]).toEqual([expect.stringMatching(`^${letter}1 kept deleted `)])
       for (const each of [alice, bob]) expect(await rowsIn(each)).toEqual(await rowsIn(there))
@@ -334,7 +334,7 @@ describe.each(SERVERS)('on %s', kind => {
           news.map(r => [`${r}p1`, 'not-valid']),
         ])
       }
-      // an edit that is not taken leaves the row as it was
+      // an edit that is rejected leaves the row as it was
       for (const [table, id] of [
         ['seat', 's0'],
         ['pass', 'xp0'],

@@ -1,4 +1,4 @@
-// A POST to the feed takes no statement for each row, and a fixed number for each collection, on each database.
+// A POST to the feed needs no statement for each row, and a fixed number for each collection, on each database.
 
 import { describe, expect, test } from '@jest/globals'
 import { EntitySchema } from 'typeorm'

@@ -1,4 +1,4 @@
-// Four times as much takes about four times the work, and never the square of it: 16 times.
+// Four times as much needs about four times the work, and never the square of it: 16 times.
 
 import { expect, test } from '@jest/globals'
 import { EntitySchema } from 'typeorm'
@@ -27,7 +27,7 @@ async function cpu(work: () => Promise<unknown>): Promise<number> {
 
 const LIMIT = 8
 
-/** How many times as much 4 n takes, at best: whatever else the machine does only adds to it. What comes first pays for what is compiled. */
+/** How many times as long 4 n lasts, at best: whatever else the machine does only adds to it. What comes first pays for what is compiled. */
 async function growth(n: number, work: (n: number) => Promise<() => Promise<unknown>>): Promise<number> {
   let least = Number.POSITIVE_INFINITY
   for (let savepoint = 0; savepoint < 3 && least >= LIMIT; savepoint++) {

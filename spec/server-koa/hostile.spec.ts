@@ -132,7 +132,7 @@ test('whatever is pushed is stored, or rejected by row and property', async () =
     { numRuns: serverKind === 'sqlite' ? 600 : 200 },
   )
   expect(reached).toEqual(new Set([200, 409, 422]))
-  // and what was stored is read, by whoever asks
+  // and every client can read what was stored
   const { status, json } = await todo.get('/thingChanges')
   expect({ status, errors: todo.errors }).toEqual({ status: 200, errors: [] })
   expect(await todo.post(`/thingChanges?since=${json.now}`, json.updates)).toMatchObject({ status: 200, json: { now: json.now } })

@@ -132,7 +132,7 @@ describe('GET answers', () => {
     for (const more of [`collection=${json.collection}`, `min=${since}`, 'min=0'])
       expect((await todo.get(`/taskChanges?since=${since}&${more}`)).json).toMatchObject({ reset: 'collection-changed', updates: [milk] })
     expect((await todo.get(`/taskChanges?since=${Date.now() + 3_600_000}`)).json).toMatchObject({ reset: 'collection-changed' })
-    // and nobody has seen what is not there yet
+    // and no client has read what is not there yet
     expect(await todo.post(`/taskChanges?since=${since}`, [bread])).toMatchObject({ status: 409, json: { reset: 'collection-changed' } })
   })
 
@@ -286,7 +286,7 @@ describe('POST', () => {
     const { json } = await todo.post('/taskChanges', rows, key)
     expect(json).toEqual({ status: 'ok', now: expect.any(Number), since: expect.any(Number), ignored: ['priority', 'address.city'] })
     expect((await todo.post('/taskChanges', rows, key)).json).toEqual({ ...json, replayed: true })
-    // nor does a push of which nothing is left take a stamp
+    // nor does a push of which nothing is left need a stamp
     expect((await todo.post('/taskChanges', [{ id: 'milk', priority: 2 }])).json).toMatchObject({ now: json.now, ignored: ['priority'] })
     expect((await todo.post('/taskChanges', [milk])).json.ignored).toBeUndefined()
   })

@@ -76,7 +76,7 @@ test('a client that asks for everything gets it in one answer, and no transactio
   expect(ids(answer)).toHaveLength(40)
   expect(answer.json.next).toBeUndefined()
   expect(Math.max(...read)).toBeLessThanOrEqual(2)
-  // who asks for pages gets no more than one has room for, though `limit` takes several transactions to read
+  // a client that asks for pages gets no more than fits into one, though `limit` needs several transactions to read
   expect(ids(await todo.get(`/photoChanges?since=${now}&limit=5000`)).length).toBeLessThanOrEqual(4)
 })
 

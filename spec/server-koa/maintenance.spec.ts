@@ -32,7 +32,7 @@ describe('collectTombstones', () => {
     expect(await tombstones()).toEqual([])
     const away = (await todo.get(`/taskChanges?since=${now}`)).json
     expect(away).toMatchObject({ reset: 'since-too-old', full: true, updates: [{ id: 'bread' }] })
-    // the horizon is never above now: whoever has read everything is not sent back for ever
+    // the horizon is never above now: a client that has read everything is not reset again and again
     const present = (await todo.get(`/taskChanges?since=${away.now}`)).json
     expect(present.reset).toBeUndefined()
   })
@@ -48,12 +48,12 @@ describe('collectTombstones', () => {
       `INSERT INTO "sync_base_${name}" (_sync_server, _sync_id, _sync_stamp, _sync_removed) VALUES (1, 'milk', 1, 1), (1, 'bread', 1, 1)`,
     )
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(0)
-    // told up to milk's removal, which it heard of, but not of bread's
+    // pushed up to milk's removal, which it knows, but not bread's
     await sql("UPDATE sync_server SET pushed_stamp = ?, pushed_id = 'milk'", milk.stamp)
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(1)
     expect(await tombstones()).toEqual(['bread'])
     expect(await sql(`SELECT _sync_id AS id FROM "sync_base_${name}"`)).toEqual([{ id: 'bread' }])
-    // what waits for a decision, or was rejected, is not agreed with
+    // the server does not know what is in conflict, or was rejected
     await sql("UPDATE sync_server SET pushed_stamp = 9e15, pushed_id = ''")
     await sql("INSERT INTO sync_unapplied (server, id, reason) VALUES (1, 'bread', 'contested')")
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(0)

@@ -1,4 +1,4 @@
-// A row that the database does not take, for whatever reason, is named; the others are stored, and nobody is shown the database's own words.
+// A row that the database rejects, for whatever reason, is named; the others are stored, and no answer has the database's own words.
 
 import { describe, expect, test } from '@jest/globals'
 import { DataSource, EntitySchema } from 'typeorm'

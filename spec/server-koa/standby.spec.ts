@@ -33,7 +33,7 @@ interface Running {
   stop(): Promise<void>
 }
 
-/** A server on a database, at a port, with what its application was told of. */
+/** A server on a database, at a port, with the errors that its application got. */
 async function serve(cluster: PostgresCluster, port: number, synchronize = false): Promise<Running> {
   const dataSource = withSync(new DataSource({ type: 'postgres', url: cluster.url('team'), entities, synchronize }), { busyTimeout: 2_000 })
   await dataSource.initialize()
@@ -133,7 +133,7 @@ described('a standby of PostgreSQL', () => {
       expect(behind.status).toBe(503)
       expect(behind.headers.get('retry-after')).toBe('1')
     }
-    // what it has it tells
+    // it answers with what it has
     expect((await ask(standbyPort, `/lists?since=${old.now}&min=${old.now}&collection=${old.collection}`)).json.reset).toBeUndefined()
     await standby.query('SELECT pg_wal_replay_resume()')
     await standby.catchUp(primary)
@@ -155,13 +155,13 @@ described('a standby of PostgreSQL', () => {
     const before = (await ask(port, '/health')).json
 
     await standby.disconnect()
-    // the primary acknowledges what nobody else will ever have
+    // the primary acknowledges what no standby will ever have
     await alice.getRepository(List).save({ id: 'chores', name: 'Chores' })
     await alice.getRepository(Entry).save({ id: 'milk', name: 'Oat milk' })
     await bob.getRepository(Entry).save({ id: 'sweep', name: 'Sweep', list: { id: 'shopping' } })
     await bob.getRepository(Entry).save({ id: 'bread', name: 'Rye bread' })
     for (const each of [alice, bob, alice]) await syncAll(each)
-    // and some of it nobody was told at all
+    // and some of it no client got
     await alice.getRepository(Entry).save({ id: 'dust', name: 'Dust', list: { id: 'chores' } })
     const there = await rowsOf(running[0]!.dataSource)
 
@@ -174,7 +174,7 @@ described('a standby of PostgreSQL', () => {
     expect(after.replica).toBe(false)
     expect(after.collection).not.toBe(before.collection)
     expect(await rowsOf(promoted.dataSource)).not.toEqual(there)
-    // whoever asks with the old name is told, though a stamp of the new history lies above all that were heard
+    // a request with the old name gets a reset, though a stamp of the new history is above all that were sent
     await post(port, '/lists', [{ id: 'trips', name: 'Trips' }])
     expect((await ask(port, `/lists?since=${before.now}&collection=${before.collection}`)).json.reset).toBe('collection-changed')
 

@@ -38,7 +38,7 @@ const countConnections = ({ server }: Todo) =>
 describe('the whole difference is streamed', () => {
   let compressing: Todo
 
-  // 20,000 rows, 40 MB: more than the sockets between us take
+  // 20,000 rows, 40 MB: more than the buffers of the sockets hold
   async function fill({ dataSource }: Todo) {
     await dataSource.query(
       `INSERT INTO task (id, name, done)

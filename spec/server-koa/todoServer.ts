@@ -71,7 +71,7 @@ export async function startTodo({
     server,
     port,
     dataSource,
-    /** What the application was told of. */
+    /** The errors that the application got. */
     errors,
     ask,
     get: (path: string, headers = {}) => ask(path, { headers }),
@@ -144,7 +144,7 @@ if (serverKind !== 'sqlite')
     for (const place of places.splice(0)) await place.drop()
   })
 
-// Where there is a type for UUIDs, it would take no id of these specs.
+// Where there is a type for UUIDs, it would reject the ids of these specs.
 function takeAnyId(): () => void {
   if (serverKind === 'sqlite') return () => {}
   const { columns, generations } = getMetadataArgsStorage()

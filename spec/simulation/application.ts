@@ -1,4 +1,4 @@
-// What the application writes where tables have more than the three columns of old: unique values that are taken, let go of and exchanged,
+// What the application writes where tables have more than the three columns of old: unique values that are acquired, released and exchanged,
 // rows that are moved from parent to parent, and whatever the database itself does with a removal.
 
 import type { SimulatedDatabase } from './databases.js'
@@ -30,7 +30,7 @@ export class Application {
 
   constructor(private readonly w: Writing) {}
 
-  /** Writes a row, or does with it what takes several statements; nothing, where the database does not take it. */
+  /** Writes a row, or does with it what needs several statements; nothing, where the database rejects it. */
   write(db: SimulatedDatabase, id: string): void {
     const { chance } = this.w.random
     const spec = db.specOf(id)
@@ -81,7 +81,7 @@ export class Application {
     if (isDone && row) reached.add('removed and made anew with its unique values')
   }
 
-  /** Two rows exchange their places; where one may not be without, by way of a place that nobody has. */
+  /** Two rows exchange their places; where one may not be without, by way of a place that no row has. */
   #exchange(db: SimulatedDatabase, spec: TableSpec, id: string): void {
     const { random, oracle } = this.w
     const values = this.w.snapshot(db)
@@ -99,7 +99,7 @@ export class Application {
     if (isDone) this.w.reached.add('unique values exchanged')
   }
 
-  /** Gives a row unique values that nobody has. */
+  /** Gives a row unique values that no row has. */
   free(db: SimulatedDatabase, id: string): void {
     const spec = db.specOf(id)
     const values: Row = {}
@@ -126,7 +126,7 @@ export class Application {
   #reference(db: SimulatedDatabase, { to, nullable }: ReferenceColumn, id: string): string | null {
     const { chance, pick } = this.w.random
     const there = db.run(`SELECT id FROM ${to} ORDER BY id`).map(row => String(row.id))
-    // nobody is his own parent, but for a mistake
+    // no row is its own parent, but for a mistake
     const possible = there.filter(other => other !== id || chance(0.05))
     return !possible.length || (nullable && chance(0.25)) ? null : pick(possible)
   }
@@ -144,7 +144,7 @@ export class Application {
     db.run(`UPDATE ${name} SET ${set.join(', ')} WHERE id = ?`, ...Object.values(values), id)
   }
 
-  /** Writes within the transaction that is open, or nothing, and tells the oracle. `removed`: the row whose removal this is. */
+  /** Writes within the transaction that is open, or nothing, and reports it to the oracle. `removed`: the row whose removal this is. */
   savepoint(db: SimulatedDatabase, body: () => void, removed?: string): boolean {
     const { oracle, snapshot, removalsOf, forgetSeen } = this.w
     const before = snapshot(db)

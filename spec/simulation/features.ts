@@ -11,19 +11,19 @@ const SERVERS_GAIN = true
 const JOURNAL_IS_SAFE = true
 const REST_IS_TOLD = true
 const PUSH_IS_WHOLE = true
-/** What was rejected for a unique value is pushed again when nobody has it any more. */
+/** What was rejected for a unique value is pushed again when no other row has it any more. */
 const IS_TOLD_AGAIN = true
 
 export interface Features {
   /** Undefined: one of the small ones of old. */
   readonly schema: Schema | undefined
-  /** How often somebody calls the journal of a device. */
+  /** How often the journal of a device is called. */
   readonly journal: number
   /** Before anything is decided and mended in the end, it comes to rest once without: what differs then stands in a journal. */
   readonly rest: boolean
-  /** What is valid as a whole is stored as a whole: no row is rejected for a unique value that nobody would have had. */
+  /** What is valid as a whole is stored as a whole: no row is rejected for a unique value that no other row would have had. */
   readonly valid: boolean
-  /** At rest no row waits, or was rejected, for a unique value that nobody has any more. */
+  /** At rest no row is unapplied, or was rejected, for a unique value that no other row has any more. */
   readonly again: boolean
   /** Databases that gain a column only later. */
   readonly late: ReadonlySet<string>

@@ -20,7 +20,7 @@ import { callJournal, type KnownRow } from './journalCalls.js'
 import { type Cells, cellsOf, isGone, isSame, Oracle, type Value } from './oracle.js'
 import type { OtherKind } from './otherDatabase.js'
 import { Random } from './random.js'
-import { keysOf, refusedInVain } from './refusals.js'
+import { keysOf, wronglyRejected } from './rejections.js'
 import { numbersOf, OLD_SCHEMAS, referencesOf, type Schema, type TableSpec } from './schemas.js'
 
 export const TOPOLOGIES = {
@@ -162,7 +162,7 @@ interface Request {
   readonly path: string
   readonly headers: Record<string, string>
   readonly body: string | undefined
-  /** The tokens of the removals that it tells. */
+  /** The tokens of the removals that it has. */
   readonly removals: ReadonlyMap<string, string>
   /** What the sender has of each row, or its removal: that is what its removals speak for. */
   readonly sees: ReadonlyMap<string, Value>
@@ -564,7 +564,7 @@ export async function history(
       for (const [spec, rows] of answer.status === 422 && features.valid && isPlain ? (rowsBefore ?? []) : []) {
         const path = `/${spec.name}s`
         const errors = JSON.parse(answer.body).errors.filter((e: { collection?: string }) => (e.collection ?? path) === path)
-        const vain = refusedInVain(spec, rows, groups.get(path) ?? [], errors)
+        const vain = wronglyRejected(spec, rows, groups.get(path) ?? [], errors)
         if (vain.length) throw new Error(`${server} rejected ${vain} in vain: ${body} over ${JSON.stringify(rows)} ${answer.body}`)
       }
       if (answer.headers['idempotency-replayed']) reached.add('replayed')
@@ -667,7 +667,7 @@ export async function history(
   interface Flight {
     parked: Parked | undefined
     isDone: boolean
-    /** What its answer tells. */
+    /** What its answer has. */
     pushedTo: Told | undefined
   }
 
@@ -689,7 +689,7 @@ export async function history(
     readonly #flights = new Set<Flight>()
     result: string | undefined
     error: unknown
-    /** The page whose rows are being stored, and the removals it told. */
+    /** The page whose rows are being stored, and the removals it had. */
     page = new Map<string, Value>()
     resolved: Map<string, { remote: Value; removal?: string | undefined }> | undefined
     #wake: () => void = () => {}
@@ -870,7 +870,7 @@ export async function history(
       }
       if (faults && chance(odds.lost)) throw new Lost('fetch failed')
       const answer = await serve(request).catch(error => {
-        violation ??= error // the transport would take it for the network's
+        violation ??= error // the transport would believe it to be the network's
         throw error
       })
       if (faults && chance(odds.lost)) {
@@ -925,11 +925,11 @@ export async function history(
   const flights = new AsyncLocalStorage<Flight>()
   const processes = new Map<string, Process>()
   let violation: unknown
-  const journalRemovals = new Map<string, string>() // client + server + id → token of a removal that waits in the journal
+  const journalRemovals = new Map<string, string>() // client + server + id → token of a removal that is in the journal
 
   const cellsFrom = ({ a, b, c }: Readonly<Record<string, unknown>>) => ({ a, b, c }) as Cells
 
-  /** What is known of each row and of what the server has: the base, and the server's version where it waits (null: removed there). */
+  /** What is known of each row and of what the server has: the base, and the server's version where it is unapplied (null: removed there). */
   function lookAt(db: SimulatedDatabase, server: string): Map<string, KnownRow> {
     const states = new Map<string, KnownRow>()
     for (const collection of db.log.collections) {
@@ -1025,7 +1025,7 @@ export async function history(
         decision !== undefined ||
         (isChanged && applied.size > 0 && (parents ? isConnected(id, applied, parents, parentsIn(db)) : relatedTo(id, applied)))
       if (!isChanged && !decision && !p.page.has(id)) continue
-      // a removal takes along what its server had no column for, where nothing was changed since
+      // a removal drops what its server had no column for, where nothing was changed since
       if (remote && isGone(remote)) for (const token of known.get(id)?.ignored ?? []) oracle.inherit(remote.removed, token)
       oracle.observe({
         database: p.client,
@@ -1072,7 +1072,7 @@ export async function history(
     trace(`  ${p.client}→${p.server} ${p.collections.map(c => c.name)}: ${p.result} ${p.error ?? ''}`)
     if (p.result === 'error') throw p.error
   }
-  // whoever takes a child takes its parent, and whoever removes a parent removes its children
+  // applying a child brings its parent back, and removing a parent removes its children
   const relatedTo = (id: string, resolved: Map<string, unknown>) =>
     id === 'x' ? resolved.has('w') || resolved.has('v') : (id === 'w' || id === 'v') && resolved.has('x')
 
@@ -1362,7 +1362,7 @@ export async function history(
       tries = rounds
       results = []
       pushedTo = 0
-      // what one server has is told to the other in the same round, as syncAll does
+      // what one server has is pushed to the other in the same round, as syncAll does
       for (const client of clients)
         for (const pair of topology === 'two' ? [...pairs, ...pairs] : pairs) if (pair.client === client) results.push(await finish(pair))
       const isQuiet = pushedTo === 0 && isEqual() && results.every(r => r === 'ok')
@@ -1393,7 +1393,7 @@ export async function history(
   }
 
   let asks = true
-  /** A mixture of both sides may be nothing that the database takes, again and again; then the server's is taken. */
+  /** The database may reject a mixture of both sides, again and again; then the server's is applied. */
   let tries = 0
 
   /** Without anybody who decides, and with nothing mended: what still differs between two databases stands in a journal. */
@@ -1443,7 +1443,7 @@ export async function history(
     const of = `JOIN sync_server r ON r.id = n.server WHERE r.origin = ? AND r.collection = ? AND`
     const link = [`http://${remote.name}`, spec.name]
     type Row = Readonly<Record<string, unknown>>
-    // what waits may be put together of both sides
+    // an unapplied row may be put together of both sides
     const isHeld = (row: Row, rows: readonly Row[]) => {
       const own = rows.find(r => r.id === row.id)
       return keysOf(spec).some(columns =>

@@ -11,7 +11,7 @@ import { PROPERTIES } from './schemas.js'
 export interface KnownRow {
   /** The last version that both sides know; 'gone': there was none. */
   readonly base: 'gone' | Cells | undefined
-  /** The server's version, where it waits; null: removed there. */
+  /** The server's version, where it is unapplied; null: removed there. */
   readonly unapplied: Cells | null | undefined
   /** Values that the server has no column for, of a row which is as it was pushed. */
   readonly ignored: readonly string[]
@@ -26,7 +26,7 @@ export interface JournalUse {
   removalsOf(name: string): Map<string, string>
   /** What is known of each row and each of the servers. */
   lookAt(db: SimulatedDatabase): Map<string, KnownRow>[]
-  /** What the removal of a row that waits in the journal is called. */
+  /** The token of the removal of a row that is in the journal. */
   waitingRemovals(db: SimulatedDatabase, id: string): string[]
 }
 
@@ -99,11 +99,11 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
       const token = oracle.token(`${db.name}u`, ...cellsOf(old), ...use.waitingRemovals(db, id))
       removalsOf(db.name).set(id, token)
       value = { removed: token }
-      // where it never was told nobody else has ever seen it
+      // where it was never pushed no other database has ever had it
       if (known.every(rows => rows.get(id)?.base === 'gone')) oracle.neverTold.add(token)
       for (const t of use.waitingRemovals(db, id)) oracle.inherit(t, token)
     }
-    // whoever decides has seen all sides, and none of them is lost
+    // who resolves has seen all sides, and none of them is lost
     const sides: Value[] = [
       old && isGone(old) ? { removed: removals.get(id) ?? old.removed } : old,
       ...known.flatMap(rows => rows.get(id)?.unapplied ?? []),

@@ -16,7 +16,7 @@ function world() {
   oracle.observe({ database: 'U', id: 'x', old: null, value: ofU, cause: 'application' })
   const takes = (database: string, old: Cells | { removed: string }, base: 'gone' | 'row') => () =>
     oracle.observe({ database, id: 'x', old, value: ofU, cause: 'merge', remote: ofU, base })
-  /** R removes its row, of which U has never heard, and takes the one of U's. */
+  /** R removes its row, which U has never had, and applies the one of U's. */
   const replace = (seen: Cells) => {
     const removed = { removed: token('Rr', seen.a, seen.b, seen.c) }
     oracle.observe({ database: 'R', id: 'x', old: seen, value: removed, cause: 'application' })

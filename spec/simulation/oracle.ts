@@ -1,4 +1,4 @@
-// The oracle knows the ancestry of every value: each value that somebody writes is a new token, and remembers which tokens its writer saw.
+// The oracle knows the ancestry of every value: each value that is written is a new token, and remembers which tokens its writer saw.
 // No database may drop a value whose successor it does not store, unless a handler saw both.
 
 /** Where a database lacks a column there is nothing (null): what stands there comes after the removals that the rest of the row comes after. */
@@ -35,7 +35,7 @@ export class Oracle {
   readonly #removals = new Set<string>()
   readonly lastRemoval = new Map<string, string>()
   readonly written: { id: string; property: 'a' | 'b' | 'c' | 'removed'; token: string }[] = []
-  /** False once a wipe or a backup has taken edits with it. */
+  /** False once a wipe or a backup has lost edits. */
   isWhole = true
 
   constructor(private readonly trace: (line: string) => void) {}
@@ -99,7 +99,7 @@ export class Oracle {
       for (const t of cellsOf(value)) this.inherit(t, this.lastRemoval.get(key)) // the tombstone was collected here
     }
     if (cause === 'merge' && old && isGone(old) && !isGone(value) && isKnownGone) {
-      this.neverTold.add(old.removed) // made and removed here, never told
+      this.neverTold.add(old.removed) // made and removed here, never pushed
       for (const t of cellsOf(value)) this.inherit(t, old.removed)
       return
     }
@@ -144,7 +144,7 @@ export class Oracle {
     return [...this.#removals].filter(r => cells.length && cells.every(t => this.isAfter(t, r)))
   }
 
-  /** What somebody gives up for nothing has no heir. */
+  /** What is discarded for nothing has no heir. */
   discard(old: Value, value: Value): void {
     if (isGone(value)) return
     for (const p of PROPERTIES)
@@ -155,7 +155,7 @@ export class Oracle {
     return [...this.#givenUp].some(r => this.isAfter(r, token))
   }
 
-  /** What an application wrote and is in no final row, nor known to whoever made what stands there. */
+  /** What an application wrote and is in no final row, nor known to the writer of what is there. */
   missing(finals: (id: string) => Value[], databases: readonly string[]): string[] {
     if (!this.isWhole) return []
     const problems: string[] = []

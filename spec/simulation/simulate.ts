@@ -58,7 +58,7 @@ async function runOne(seed: number, topology: Topology, trace?: (line: string) =
 }
 
 async function work(): Promise<void> {
-  process.once('disconnect', () => process.exit(1)) // whoever asked for it is gone
+  process.once('disconnect', () => process.exit(1)) // the process that asked for it has ended
   const [index, of] = option('part', '0/1').split('/').map(Number) as [number, number]
   for (let k = index; k < schedules; k += of) {
     const topology = topologies[k % topologies.length] as Topology

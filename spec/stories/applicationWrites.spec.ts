@@ -47,7 +47,7 @@ afterEach(async () => {
 
 const pause = (milliseconds: number) => new Promise(resolve => (milliseconds ? setTimeout(resolve, milliseconds) : setImmediate(resolve)))
 
-/** An application that writes as it likes, one thing after the other, for TypeORM has one connection here. It keeps account of what it was told is stored. */
+/** An application that writes as it likes, one thing after the other, for TypeORM has one connection here. It keeps account of what was committed. */
 class Application {
   readonly committed = new Map<string, string>()
   readonly rejected: string[] = []
@@ -119,14 +119,14 @@ class Application {
     }
   }
 
-  /** Everything that it was told is stored is there, and nothing else of its own. */
+  /** Everything that was committed is there, and nothing else of its own. */
   expectIn(rows: readonly Record<string, unknown>[]): void {
     const own = rows.filter(r => String(r.id).startsWith(`${this.name}-`)).map(r => [r.id, r.text])
     expect(own).toEqual([...this.committed].sort(([x], [y]) => (x < y ? -1 : 1)))
   }
 }
 
-/** Nothing that was rolled back was ever stored, not even as a removal, nor told to anybody. */
+/** Nothing that was rolled back was ever stored, not even as a removal, nor pushed. */
 async function expectNeverTold(server: DataSource, wires: readonly Wire[], answers: readonly string[]): Promise<void> {
   const tables = await server.query("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
   for (const { name } of tables) expect(JSON.stringify(await server.query(`SELECT * FROM "${name}"`))).not.toMatch(/rolled.back/)
@@ -138,7 +138,7 @@ describe.each(Object.keys(KINDS) as (keyof typeof KINDS)[])('%s', kind => {
   test('the application saves and rolls back while it syncs: what was committed is pushed, what was rolled back never is', async () => {
     const server = await startServer([Note])
     const wire = new Wire()
-    // an answer takes its time, so that the application writes in between
+    // an answer comes late, so that the application writes in between
     wire.after = () => pause(2)
     const options = { ...KINDS[kind](), entities: [Note], synchronize: true } as DataSourceOptions
     const dataSource = await withSync(new DataSource(options), { server: server.url, retries: 0, fetch: wire.fetch }).initialize()
@@ -155,7 +155,7 @@ describe.each(Object.keys(KINDS) as (keyof typeof KINDS)[])('%s', kind => {
     for (let i = 0; i < 20 || isWriting; i++) {
       pushed.push((await syncAll(dataSource)).pushed)
       await pause(5)
-      // somebody else's rows come in as well
+      // rows of other devices come in as well
       await server.dataSource.getRepository(Note).save({ id: `host-${i}`, text: `host ${i}` })
     }
     await writing

@@ -191,7 +191,7 @@ export async function expectEqual(databases: readonly DataSource[], tables: read
   }
 }
 
-/** Nothing is pending, waits or was rejected, and a sync asks one question per server, or per entity of one without a feed, and tells nothing. */
+/** Nothing is pending, unapplied or rejected, and a sync makes one request per server, or per entity of one without a feed, and pushes nothing. */
 export async function expectAtRest(devices: readonly DataSource[], requests = 1): Promise<void> {
   for (const each of devices) {
     const { collections } = changeLogOf(each)

@@ -59,7 +59,7 @@ async function expectDone(...others: DataSource[]): Promise<void> {
   await expectAtRest([alice, bob, ...others])
 }
 
-/** Both have rows to tell, and Alice some to read, of each kind. */
+/** Both have rows to push, and Alice some to pull, of each kind. */
 async function prepare(): Promise<void> {
   for (const i of [1, 2, 3, 4, 5]) await put(bob, `b${i}`, 'Bob’s')
   await applyDecided([bob, alice])

@@ -199,7 +199,7 @@ test('a list is not removed on the server before the items that were moved out o
   await syncAll(bob)
   await alice.getRepository('item').updateAll({ list: { id: 'new' } })
   await alice.getRepository('list').delete('old')
-  // told later than the removal
+  // pushed later than the removal
   for (let i = 0; i < 5; i++) await rename(alice, 'item', `i${i}`, `moved ${i}`)
   expect(await syncAll(alice, undefined, { batchSize: 2 })).toMatchObject({ conflicts: 0, unapplied: 0, rejected: 0 })
   await syncAll(bob)

@@ -494,7 +494,7 @@ describe('a server with rules of its own', () => {
     expect(await notes(bob).pending()).toMatchObject([{ id: 'c2' }])
     expect(await syncAll(bob)).toMatchObject({ pushed: 0, rejected: 2 })
     await expect(notes(bob).retry('c4')).rejects.toThrow(NotInJournalError)
-    // told when changed
+    // pushed when changed
     await of(bob).update('c2', { name: 'Carola' })
     expect(await notes(bob).rejected()).toMatchObject([{ id: 'c3' }])
     expect(await syncAll(bob)).toMatchObject({ pushed: 1, rejected: 1 })

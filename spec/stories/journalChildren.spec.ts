@@ -175,7 +175,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     await syncAll(alice)
     await syncAll(bob)
     await folders().resolve('shared', null)
-    // what went along is told as well, or was given up with it
+    // what it cascaded to is pushed as well, or was discarded with it
     expect(await notes().pending()).toMatchObject([{ id: 'n', local: null }])
     await folders().discard('shared')
     await applyDecided([bob, alice])

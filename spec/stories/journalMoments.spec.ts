@@ -1,4 +1,4 @@
-// Every call of the journal at every moment of a sync: whatever differs afterwards stands in a journal, and what was given up is given up everywhere.
+// Every call of the journal at every moment of a sync: whatever differs afterwards is in a journal, and what was discarded is discarded everywhere.
 
 import 'reflect-metadata'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
@@ -72,7 +72,7 @@ afterEach(() => Promise.all([alice.destroy(), bob.destroy(), server.stop()]))
 const folders = () => journal(bob.getRepository(Folder))
 const bobs = (id: string) => bob.getRepository(Folder).findOneBy({ id })
 
-/** What each call is, and what is to stand everywhere once it was done and all is told; undefined where that depends on what came first. */
+/** What each call is, and the version that is everywhere once it was done and all is pushed; undefined where that depends on what came first. */
 const calls: [string, () => Promise<unknown>, string, string | null | undefined][] = [
   ['an edit is given up', () => folders().discard('edited'), 'edited', 'one'],
   ['a removal is given up', () => folders().discard('removed'), 'removed', 'one'],
@@ -184,7 +184,7 @@ describe.each(moments)('%s', (moment, during) => {
   })
 })
 
-/** Until nothing moves but what waits. */
+/** Until nothing moves but what is unapplied. */
 async function settleQuietly(): Promise<void> {
   for (let round = 0; round < 6; round++) {
     let moved = false

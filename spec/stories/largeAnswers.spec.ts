@@ -36,7 +36,7 @@ async function open(count: number, bytes: number) {
 const count = async (of: DataSource) => Number((await sql(of, 'SELECT count(*) AS n FROM "sheet"'))[0].n)
 const pageSize = async (of: DataSource) => (await sql(of, 'SELECT page_size FROM sync_server'))[0].page_size
 
-/** A line that lets so many rows pass until the time-out; what takes longer than a quarter of that is slow. */
+/** A line that lets so many rows pass until the time-out; what needs more than a quarter of that is slow. */
 function slow(ask: typeof globalThis.fetch, rows: number): typeof globalThis.fetch {
   return async (input, init) => {
     const response = await ask(input, init)
@@ -221,7 +221,7 @@ describe.each(['/sync', '/sheets'])('at %s', path => {
       message: expect.stringMatching(/next/),
     })
     expect(server.asked).toBeLessThan(tokens.length + 4)
-    // what it told stays
+    // what it pushed stays
     expect(await count(device)).toBe(tokens.length)
   })
 

@@ -20,7 +20,7 @@ function visits(type: 'date' | 'text') {
   return schema
 }
 
-/** A server that takes any text for a day, and a device that does not. */
+/** A server that stores any text as a day, and a device that does not. */
 async function world(kind: (typeof SERVERS)[number]) {
   const there = await openOn('libsql', [visits('text')])
   const { url } = await serve(there)

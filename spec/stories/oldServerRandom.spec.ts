@@ -74,7 +74,7 @@ async function happen(events: readonly Event[], roundsDates: boolean): Promise<v
   const lines = [new Line(server), new Line(server)]
   const devices: DataSource[] = []
   for (const line of lines) devices.push(await device([schema], 'http://old.test', { fetch: line.fetch }))
-  // each row has one writer, so nobody has a reason to contest anything, and what was written last stands
+  // each row has one writer, so nothing is contested, and what was written last wins
   const wanted = new Map<string, Pick<Plan, 'name' | 'at'>>()
   try {
     for (const e of events) {

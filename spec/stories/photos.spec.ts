@@ -57,7 +57,7 @@ afterEach(() => closing())
 
 const photo = (megabytes: number) => Uint8Array.from({ length: megabytes * 1_000_000 }, (_, i) => (i * 2_654_435_761) >>> 13)
 
-// mysql2 would write two digits for each byte, which max_allowed_packet does not take
+// mysql2 would write two digits for each byte, which max_allowed_packet does not allow
 async function write(dataSource: DataSource, sql: string, bytes: Uint8Array): Promise<void> {
   const { type } = dataSource.options
   if (type === 'mariadb') await dataSource.query(sql.replace('?', 'FROM_BASE64(?)'), [Buffer.from(bytes).toString('base64'), 'a'])

@@ -311,7 +311,7 @@ testOnSqlite(
     await put(alice, 'task', 'other', 'other', ['projectId', 'p2'])
     await put(alice, 'step', 's1', 's1', ['taskId', 't7000'])
     for (const each of [alice, bob]) await syncAll(each)
-    // somebody who knows projects alone
+    // a client that has projects alone
     const removal = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '[{ "id": "p1", "_removed": true }]' }
     expect((await fetch(`${server.url}/projectChanges`, removal)).status).toBe(200)
     expect(await server.dataSource.query('SELECT id FROM task')).toEqual([{ id: 'other' }])
@@ -345,7 +345,7 @@ test.each([true, false])(
     await put(alice, 'project', 'p1', 'p1')
     await applyDecided([alice, bob])
     await drop(alice, 'project', 'p1')
-    // Bob's task arrives when Alice has read all there is, and before she tells
+    // Bob's task arrives when Alice has read all there is, and before she pushes
     let isFirst = true
     wires[0].before = async ({ method }) => {
       if (method !== 'POST' || !isFirst) return
@@ -408,7 +408,7 @@ describe.each(EACH)('ON DELETE %s, in the journal', onDelete => {
     ['the project stays', true],
     ['the project goes', false],
   ])('a removal waits for a word about the task that was added here: %s', async (_, stays) => {
-    if (onDelete === 'SET NULL') return // nothing is lost, so nobody is asked
+    if (onDelete === 'SET NULL') return // nothing is lost, so there is no conflict
     const { alice, bob, all: databases } = await removedWithNewTask()
     await syncAll(alice)
     await syncAll(bob)

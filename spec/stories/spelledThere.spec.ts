@@ -1,4 +1,4 @@
-// Types that PostgreSQL alone parses and spells: an equal value in another spelling is no change, and one that it does not take is named.
+// Types that PostgreSQL alone parses and spells: an equal value in another spelling is no change, and one that it rejects is named.
 
 import { describe, expect, test } from '@jest/globals'
 import { EntitySchema, type EntitySchemaColumnOptions } from 'typeorm'

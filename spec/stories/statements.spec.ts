@@ -1,4 +1,4 @@
-// However many rows there are, they take the same statements: nothing is done row by row, on either side of the wire.
+// However many rows there are, they need the same statements: nothing is done row by row, on either side of the wire.
 
 import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'

@@ -108,7 +108,7 @@ describe('a branch office with a relay', () => {
     await syncAll(bob)
     expect(await syncAll(branch)).toMatchObject({ unapplied: 1 })
     expect(await unappliedOf(journal(of(branch)))).toMatchObject([{ local: { text: 'Bob’s' }, remote: { text: 'Alice’s' } }])
-    // Bob goes on while it waits
+    // Bob goes on while it is held back
     await of(bob).update('a', { text: 'Bob’s last' })
     await syncAll(bob)
     expect(await syncAll(branch, preferLocalConflictHandler)).toMatchObject({ conflicts: 1, unapplied: 0 })
@@ -164,7 +164,7 @@ describe('an entity with two servers', () => {
     expect((await journal(of(alice)).servers()).map(s => s.url)).toEqual([`${one.url}/noteChanges`, `${two.url}/noteChanges`])
     await expectAtRest([alice, bob], 2)
 
-    // one server is told alone
+    // only one server gets it
     await of(alice).update('h', { text: 'edited' })
     const [first = '', second = ''] = (await journal(of(alice)).servers()).map(s => s.url)
     expect(await syncAll(of(alice), undefined, { url: second })).toMatchObject({ pushed: 1 })

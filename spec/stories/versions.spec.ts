@@ -62,7 +62,7 @@ describe.each(SERVERS)('a server on %s that gets a column later than its clients
     await sql(server, 'UPDATE "job" SET "name" = ? WHERE "id" = ?', ['eins', '1'])
     expect(await syncAll(alice)).toMatchObject({ pulled: 1, conflicts: 0, unapplied: 0 })
     expect(await rowsOf(alice)).toEqual([{ id: '1', name: 'eins', priority: 6 }])
-    // and what changes here in the meantime waits as well
+    // and what changes here in the meantime is kept as well
     await jobs.update('1', { name: 'uno', priority: 7 })
     expect(await syncAll(alice)).toMatchObject({ pushed: 1, unknownThere: ['priority'] })
     await upgrade()

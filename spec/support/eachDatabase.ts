@@ -26,7 +26,7 @@ afterEach(async () => {
   for (const end of open.splice(0)) await end()
 })
 
-/** Keeps a database beyond the test: it is to be destroyed by whoever asks for it, and goes then. */
+/** Keeps a database beyond the test: the caller destroys it, and then it is removed. */
 export async function keepOpen(opening: Promise<DataSource>): Promise<DataSource> {
   const before = open.length
   const dataSource = await opening
@@ -75,7 +75,7 @@ export async function openIn(
   return dataSource.initialize()
 }
 
-/** Serves a data source; `errors` is what the application is told of, and `before` comes before the routes. */
+/** Serves a data source; `errors` are the errors that the application gets, and `before` comes before the routes. */
 export async function serve(
   dataSource: DataSource,
   { before = [], ...options }: { readonly before?: readonly Koa.Middleware[] } & Partial<SyncRoutesOptions> = {},

@@ -391,7 +391,7 @@ describeMysql('values on MariaDB and MySQL', () => {
   })
 })
 
-/** 1 if the column takes the value, 0 if it rejects it. */
+/** 1 if the column stores the value, 0 if it rejects it. */
 async function storesAsAnnounced(db: MysqlDb, property: string, value: Json, held: Held): Promise<number> {
   const codec = db.codec(property)
   const id = randomUUID()

@@ -2,7 +2,7 @@ import type { Json } from '../../../src/protocol/messages.js'
 
 const day = '2026-01-31'
 const deep = (levels: number): Json => JSON.parse('['.repeat(levels) + ']'.repeat(levels))
-/** Values that some column rejects and another one takes. */
+/** Values that some column rejects and another one stores. */
 export const hostile: Json[] = [
   ...[
     '',

@@ -1,4 +1,4 @@
-// What a server may say no to: a unique value that another row has once the whole push is stored. What is valid as a whole is stored as a whole.
+// What a server may reject: a unique value that another row has once the whole push is stored. What is valid as a whole is stored as a whole.
 
 import type { TableSpec } from './schemas.js'
 
@@ -12,9 +12,9 @@ export const keysOf = ({ extras, together }: TableSpec): (readonly string[])[] =
 
 /**
  * The rows of a push that were rejected for a unique value which no other row would have had: `before` are the server's rows, `pushed` those of the
- * push, `rejected` what it said no to.
+ * push, `rejected` what it rejected.
  */
-export function refusedInVain(
+export function wronglyRejected(
   spec: TableSpec,
   before: readonly Row[],
   pushed: readonly Row[],
@@ -22,7 +22,7 @@ export function refusedInVain(
 ): string[] {
   const old = new Map(before.map(row => [String(row.id), row]))
   const posted = new Map(pushed.map(row => [String(row.id), row]))
-  // whoever is rejected stays as he was, and so keeps what others wanted
+  // a rejected row stays as it was, and so keeps what others wanted
   const out = new Set(rejected.filter(r => r.code !== 'not-unique').map(r => r.id))
   for (let size = -1; size !== out.size; ) {
     size = out.size
