@@ -83,7 +83,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'transaction-clock-does-not-move',
     hazard: 'the clock goes back, is frozen, or jumps: max(wall, last + 1)',
-    file: 'src/databases/sqlite/database.ts',
+    file: 'src/databases/sqlite/clock.ts',
     find: 'max(${wallClock}, now + 1) RETURNING now',
     replace: 'max(${wallClock}, now) RETURNING now',
     by: ['simulation'],
@@ -413,17 +413,9 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'triggers-stay-away',
     hazard: 'capture: no write may pass unseen after a transaction that stored many rows',
-    file: 'src/databases/sqlite/database.ts',
-    find: 'rows)\n      for (const { sql } of triggers) yield* query(String(sql))\n',
+    file: 'src/databases/sqlite/rows.ts',
+    find: 'rows)\n    for (const { sql } of triggers) yield* query(String(sql))\n',
     replace: 'rows)\n',
-    by: [steps],
-  },
-  {
-    name: 'numbered-parameters',
-    hazard: 'better-sqlite3 reads ?1 as a name',
-    file: 'src/databases/sqlite/connection.ts',
-    find: 'const { text, order } = withoutNumbers(sql)',
-    replace: 'const { text, order } = { ...withoutNumbers(sql), text: sql }',
     by: [steps],
   },
   {
@@ -828,7 +820,7 @@ const pushing: Mutant[] = [
   {
     name: 'savepoint-that-cannot-be-rolled-back',
     hazard: 'what a savepoint stored does not stay where its rollback fails; law 1',
-    file: 'src/databases/savepoint.ts',
+    file: 'src/databases/statement.ts',
     find: 'if (error instanceof Rollback || error instanceof ConstraintError || error instanceof ValueError) throw failed',
     replace: 'void failed',
     by: ['spec/stories/failure.spec.ts'],
@@ -1045,7 +1037,7 @@ const pushing: Mutant[] = [
   {
     name: 'schema-changes-are-seen',
     hazard: "TypeORM's SQLite schema builder recreates tables and the triggers are gone",
-    file: 'src/databases/sqlite/database.ts',
+    file: 'src/databases/sqlite/capture.ts',
     find: ' && seen.version === version) return true',
     replace: ') return true',
     by: [schema, rows],
@@ -1061,7 +1053,7 @@ const pushing: Mutant[] = [
   {
     name: 'insert-or-replace',
     hazard: 'an upsert on an id that the client chose overwrites a row through another unique key',
-    file: 'src/databases/sqlite/database.ts',
+    file: 'src/databases/sqlite/rows.ts',
     find: '  return `INSERT INTO ${quote(into)}',
     replace: '  return `INSERT OR REPLACE INTO ${quote(into)}',
     by: [attacks],
@@ -1189,7 +1181,7 @@ const pushing: Mutant[] = [
   {
     name: 'postgres-triggers-are-not-seen',
     hazard: "an application's trigger skips the write (PostgreSQL)",
-    file: 'src/databases/postgres/database.ts',
+    file: 'src/databases/postgres/rules.ts',
     find: 'return row?.may_skip === true',
     replace: "return row?.may_skip === 'true'",
     by: [triggers],
@@ -1426,7 +1418,7 @@ const applying: Mutant[] = [
   {
     name: 'collations-hide-what-a-migration-changed',
     hazard: 'a migration that changes only the case of a NOCASE column is not seen',
-    file: 'src/databases/sqlite/database.ts',
+    file: 'src/databases/sqlite/fragments.ts',
     find: 'IS NOT ${other} COLLATE BINARY OR',
     replace: 'IS NOT ${other} OR',
     by: [schema],
@@ -1442,7 +1434,7 @@ const applying: Mutant[] = [
   {
     name: 'failed-transaction-is-kept',
     hazard: 'a transaction is atomic; law 1',
-    file: 'src/databases/sqlite/database.ts',
+    file: 'src/databases/sqlite/transaction.ts',
     find: "connection.run('ROLLBACK', [])",
     replace: "connection.run('COMMIT', [])",
     by: [steps],
@@ -1450,7 +1442,7 @@ const applying: Mutant[] = [
   {
     name: 'failed-savepoint-is-kept',
     hazard: 'a savepoint that a constraint breaks leaves nothing behind: the savepoint',
-    file: 'src/databases/savepoint.ts',
+    file: 'src/databases/statement.ts',
     find: '      yield* query(`ROLLBACK TO SAVEPOINT ${name}`)\n',
     replace: '',
     by: [steps, 'simulation'],
@@ -1458,24 +1450,24 @@ const applying: Mutant[] = [
   {
     name: 'no-pause-for-the-application',
     hazard: "the application's save becomes part of our transaction; a server answers from inside the host's open transaction",
-    file: 'src/databases/sqlite/database.ts',
-    find: 'if (!isBusy(error)) throw failure(error)',
-    replace: 'if (isBusy(error) || error) throw failure(error)',
+    file: 'src/databases/retry.ts',
+    find: 'if (!kind.isTransient(error)) throw kind.failure(error)',
+    replace: 'if (kind.isTransient(error) || error) throw kind.failure(error)',
     by: [steps],
   },
   {
     name: 'inside-the-applications-transaction',
     hazard: "the application's save becomes part of our transaction and is rolled back with it",
-    file: 'src/databases/sqlite/database.ts',
-    find: "      if (mode === 'read') execute(connection, 'BEGIN')\n      else beginToWrite(connection)\n",
+    file: 'src/databases/sqlite/transaction.ts',
+    find: "    if (mode === 'read') execute(connection, 'BEGIN')\n    else beginToWrite(connection)\n",
     replace:
-      "      try {\n        if (mode === 'read') execute(connection, 'BEGIN')\n        else beginToWrite(connection)\n      } catch {\n        // whatever is open\n      }\n",
+      "    try {\n      if (mode === 'read') execute(connection, 'BEGIN')\n      else beginToWrite(connection)\n    } catch {\n      // whatever is open\n    }\n",
     by: [steps],
   },
   {
     name: 'triggers-act-in-our-transactions',
     hazard: 'a trigger acts always, except inside a transaction of the engine: the capture bypass',
-    file: 'src/databases/sqlite/database.ts',
+    file: 'src/databases/sqlite/transaction.ts',
     find: 'UPDATE sync_clock SET bypass = 1, stamping = NULL',
     replace: 'UPDATE sync_clock SET bypass = NULL, stamping = NULL',
     by: [capture, 'simulation'],
@@ -1987,9 +1979,9 @@ const applying: Mutant[] = [
   {
     name: 'first-base-version-is-overwritten',
     hazard: "the first base version of a row is the true one: an application's trigger may change it once more",
-    file: 'src/databases/sqlite/triggers.ts',
-    find: '      WHERE _sync_removed -- the first',
-    replace: '      WHERE 1 -- the first',
+    file: 'src/databases/sqlite/bases.ts',
+    find: '      WHERE _sync_removed`',
+    replace: '      WHERE 1`',
     by: [capture],
   },
   {
@@ -2192,7 +2184,7 @@ const ofValues: Mutant[] = [
   {
     name: 'a-lax-session-cuts-values',
     hazard: 'values on MySQL: what the sql_mode of the session would let pass in silence',
-    file: 'src/databases/mysql/database.ts',
+    file: 'src/databases/mysql/transaction.ts',
     find: "@@SESSION.sql_mode = 'STRICT_ALL_TABLES',",
     replace: '@@SESSION.sql_mode = @@sql_mode,',
     by: [spelledThereMysql],
@@ -2200,7 +2192,7 @@ const ofValues: Mutant[] = [
   {
     name: 'a-session-stays-strict',
     hazard: 'values on MySQL: the connection is the application’s, and gets its sql_mode back',
-    file: 'src/databases/mysql/database.ts',
+    file: 'src/databases/mysql/transaction.ts',
     find: '= coalesce(@sync_sql_mode, @@GLOBAL.sql_mode)',
     replace: '= @@sql_mode',
     by: [spelledThereMysql],
@@ -2208,7 +2200,7 @@ const ofValues: Mutant[] = [
   {
     name: 'mariadb-makes-null-of-it',
     hazard: 'values that MariaDB alone parses: it makes NULL of what it cannot read',
-    file: 'src/databases/mysql/database.ts',
+    file: 'src/databases/mysql/spell.ts',
     find: "cells.get(n) == null ? '22007' : null",
     replace: 'cells.get(n) == null ? null : null',
     by: [spelledThereMysql],
@@ -2349,7 +2341,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'partitions-have-no-triggers',
     hazard: 'what is written to a partition of PostgreSQL directly',
-    file: 'src/databases/postgres/database.ts',
+    file: 'src/databases/postgres/capture.ts',
     find: '[top, ...(isCloned ? [] : places)]',
     replace: '[top, ...(isCloned ? [] : places.slice(0, 0))]',
     by: [partitions],
@@ -2357,7 +2349,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'heirs-are-not-rejected',
     hazard: 'tables that inherit from a synced one: their rows are seen, their changes are not',
-    file: 'src/databases/postgres/database.ts',
+    file: 'src/databases/postgres/capture.ts',
     find: 'if (present.heirs.length)',
     replace: 'if (present.heirs.length > 99)',
     by: [partitions],
@@ -2365,7 +2357,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'schemas-share-our-tables',
     hazard: 'two schemas of one PostgreSQL database share our tables through the search path',
-    file: 'src/databases/postgres/tables.ts',
+    file: 'src/databases/postgres/catalog.ts',
     find: "`to_regclass(quote_ident(current_schema()) || '.' || quote_ident(${name}))`",
     replace: '`to_regclass(quote_ident(${name}))`',
     by: [schemas],

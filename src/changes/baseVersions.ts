@@ -91,17 +91,16 @@ export function* pruneBases(database: Database, collection: Collection, server: 
   const isRow = `x.${quote(table.key)} = ${database.key(table, 'i._sync_id')}`
   const rows = yield* query(
     `SELECT i._sync_id, i._sync_stamp FROM ${bases} i JOIN sync_server r ON r.id = i._sync_server
-      WHERE r.id = ?1 AND ${KNOWN_BASE} AND (
+      WHERE r.id = ? AND ${KNOWN_BASE} AND (
         EXISTS (SELECT 1 FROM ${bases} n
-                 WHERE n._sync_server = ?1 AND n._sync_id = i._sync_id AND n._sync_stamp > i._sync_stamp
+                 WHERE n._sync_server = ? AND n._sync_id = i._sync_id AND n._sync_stamp > i._sync_stamp
                    AND ${isKnownSql({ id: 'n._sync_id', stamp: 'n._sync_stamp' })})
         OR EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isRow} AND ${isKnownSql({ id: 'i._sync_id', stamp: 'x."_lastChange"' })})
         OR EXISTS (SELECT 1 FROM sync_tombstone t
-                    WHERE t.collection = ?2 AND t.id = i._sync_id AND ${isKnownSql({ id: 'i._sync_id', stamp: 't.stamp' })})
+                    WHERE t.collection = ? AND t.id = i._sync_id AND ${isKnownSql({ id: 'i._sync_id', stamp: 't.stamp' })})
         OR (NOT EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isRow})
-            AND NOT EXISTS (SELECT 1 FROM sync_tombstone t WHERE t.collection = ?2 AND t.id = i._sync_id)))`,
-    server.id,
-    collection.name,
+            AND NOT EXISTS (SELECT 1 FROM sync_tombstone t WHERE t.collection = ? AND t.id = i._sync_id)))`,
+    ...[server.id, server.id, collection.name, collection.name],
   )
   yield* deleteBases(database, collection, versionsOf(server, rows))
 }

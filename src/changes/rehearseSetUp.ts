@@ -1,6 +1,7 @@
 // The statements of a set-up, without making them.
 
-import { type Database, query, type Row, savepoint, type Transaction } from '../databases/database.js'
+import { type Database, query, type Row, savepoint, splitAtParameters, type Transaction } from '../databases/database.js'
+import { text } from '../databases/knows.js'
 import type { ChangeLog } from './changeLog.js'
 import { moveRenamed } from './renames.js'
 import { rejectMissing, setUp } from './setUp.js'
@@ -46,12 +47,12 @@ function* rehearse({ textOf = withLiterals }: Database, body: Transaction<void>)
   return statements
 }
 
-function withLiterals(sql: string, values: readonly unknown[]): string {
-  let next = 0
-  return sql.replace(/'(?:[^']|'')*'|\?(\d*)/g, (found, number) => {
-    if (found.startsWith("'")) return found
-    const value = values[number ? Number(number) - 1 : next++]
-    if (value === null || value === undefined) return 'NULL'
-    return typeof value === 'number' ? String(value) : `'${String(value).replaceAll("'", "''")}'`
-  })
+const withLiterals = (sql: string, values: readonly unknown[]) =>
+  splitAtParameters(sql)
+    .map((part, i) => (i ? literal(values[i - 1]) : '') + part)
+    .join('')
+
+function literal(value: unknown): string {
+  if (value === null || value === undefined) return 'NULL'
+  return typeof value === 'number' ? String(value) : text(String(value))
 }

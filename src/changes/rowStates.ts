@@ -153,11 +153,11 @@ export function* readKinds(
   { id }: ServerState,
 ): Transaction<Record<'unapplied' | 'rejected' | 'baseVersions' | 'ignored', boolean>> {
   const row = yield* first(
-    `SELECT EXISTS (SELECT 1 FROM sync_unapplied WHERE server = ?1) AS unapplied,
-            EXISTS (SELECT 1 FROM sync_rejection WHERE server = ?1) AS rejected,
-            EXISTS (SELECT 1 FROM ${quote(baseTableOf(table))} WHERE _sync_server = ?1) AS bases,
-            EXISTS (SELECT 1 FROM sync_ignored WHERE server = ?1) AS ignored`,
-    id,
+    `SELECT EXISTS (SELECT 1 FROM sync_unapplied WHERE server = ?) AS unapplied,
+            EXISTS (SELECT 1 FROM sync_rejection WHERE server = ?) AS rejected,
+            EXISTS (SELECT 1 FROM ${quote(baseTableOf(table))} WHERE _sync_server = ?) AS bases,
+            EXISTS (SELECT 1 FROM sync_ignored WHERE server = ?) AS ignored`,
+    ...[id, id, id, id],
   )
   return {
     ...{ unapplied: Boolean(row?.unapplied), rejected: Boolean(row?.rejected) },

@@ -41,3 +41,10 @@ export interface BaseStatements {
   /** Keeps that there is no row at these ids: a tombstone, or nothing (law 10). */
   keepAbsentBases(table: Table, ids: readonly string[], except: number | undefined): Transaction<void>
 }
+
+/** Says what of a table is missing among the columns that the database has of it; undefined where nothing is. */
+export function missingIn(table: Table, own: ReadonlyMap<string, unknown>): Exclude<TableState, { missing: undefined }> | undefined {
+  if (own.size === 0) return { missing: 'table' }
+  const column = ['_lastChange', table.key, ...table.columns].find(c => !own.has(c))
+  return column === undefined ? undefined : { missing: 'column', column }
+}

@@ -1,4 +1,4 @@
-// Steps wait while the application changes the schema, and one change waits for the other.
+// Transactions wait while the application changes the schema, and one change waits for the other.
 
 export class SchemaChanges {
   #running: Promise<unknown> | undefined

@@ -1,7 +1,7 @@
 // One connection of the pool of mysql2, and statements as text: whatever the pool's options are, values go and come the same way.
 
 import type { DataSource } from 'typeorm'
-import type { Cell, Row } from '../database.js'
+import type { Cell, Row } from '../statement.js'
 import { encodeBase64 } from '../values/base64.js'
 import { encodeHex } from '../values/hex.js'
 
@@ -84,23 +84,21 @@ function cellOf(field: Field, read: () => Cell): Cell {
 // ---------------------------------------------------------------- text
 
 const CACHED = 500
-const compiled = new Map<string, (string | number)[]>()
-const TOKEN = /'(?:[^'\\]|''|\\[\s\S])*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\/\*[\s\S]*?\*\/|--[^\n]*|\?(\d*)/g
+const compiled = new Map<string, readonly string[]>()
+const TOKEN = /'(?:[^'\\]|''|\\[\s\S])*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\/\*[\s\S]*?\*\/|--[^\n]*|\?/g
 
-/** The pieces of a statement, and between them the places of its parameters. */
-function compile(sql: string): (string | number)[] {
+/** A statement as MySQL reads it, "names" in backticks, cut at its parameters. */
+function compile(sql: string): readonly string[] {
   const known = compiled.get(sql)
   if (known) return known
-  const parts: (string | number)[] = []
+  const parts: string[] = []
   let text = ''
   let end = 0
-  let next = 0
-  for (const match of sql.matchAll(TOKEN)) {
-    const [token, number] = match
-    text += sql.slice(end, match.index)
-    end = match.index + token.length
-    if (token.startsWith('?')) {
-      parts.push(text, number ? Number(number) - 1 : next++)
+  for (const { 0: token, index } of sql.matchAll(TOKEN)) {
+    text += sql.slice(end, index)
+    end = index + token.length
+    if (token === '?') {
+      parts.push(text)
       text = ''
     } else text += token.startsWith('"') ? identifier(token.slice(1, -1).replaceAll('""', '"')) : token
   }
@@ -110,15 +108,11 @@ function compile(sql: string): (string | number)[] {
   return parts
 }
 
-/** The statement as MySQL reads it: "names" in backticks, parameters written in. */
+/** The statement as MySQL reads it, parameters written in. */
 export function textOf(sql: string, values: readonly unknown[]): string {
-  return compile(sql)
-    .map(part => {
-      if (typeof part === 'string') return part
-      if (part >= values.length) throw new TypeError(`A statement lacks its parameter ${part + 1}: ${sql}`)
-      return literal(values[part])
-    })
-    .join('')
+  const parts = compile(sql)
+  if (parts.length > values.length + 1) throw new TypeError(`A statement lacks its parameter ${values.length + 1}: ${sql}`)
+  return parts.map((part, i) => (i ? literal(values[i - 1]) : '') + part).join('')
 }
 
 export const identifier = (name: string) => `\`${name.replaceAll('`', '``')}\``

@@ -1,6 +1,7 @@
 // What MySQL, MariaDB and mysql2 throw, and what it means for a transaction.
 
 import { ConstraintError, type ConstraintKind, DatabaseFailedError, SyncError } from '../../errors.js'
+import { closed } from '../retry.js'
 
 const numberOf = (error: unknown) => (error instanceof Error ? Number((error as { errno?: unknown }).errno) || 0 : 0)
 const codeOf = (error: unknown) => (error instanceof Error ? String((error as { code?: unknown }).code ?? '') : '')
@@ -131,6 +132,3 @@ export function failure(thrown: unknown): unknown {
       })
     : error
 }
-
-export const closed = (cause?: unknown) =>
-  new DatabaseFailedError('The data source is closed; initialise it and sync again. Nothing was lost.', { cause })

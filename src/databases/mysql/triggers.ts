@@ -7,51 +7,15 @@
 // Foreign keys act without firing triggers. So a trigger does the same before, explicitly, and those of the other table fire. A trigger may not write
 // the table that it stands on: of rows that a table's own foreign key takes along, images and tombstones are written directly.
 
-import { baseTableOf, ownName, type Table } from '../database.js'
-import { isKnownOrInPushSql, TRIGGER_MARK } from '../knows.js'
-import { asId, type Catalog, type Column, differs, type ForeignKey, reaches } from './catalog.js'
+import { TRIGGER_MARK } from '../knows.js'
+import { ownName, type Table } from '../table.js'
+import { keepAbsentBase, keepBase } from './bases.js'
+import { asId, type Catalog, differs, type ForeignKey, pinned } from './catalog.js'
+import { NOW, tickSql } from './clock.js'
 import { identifier, literal } from './connection.js'
+import { reaches } from './foreignKeys.js'
 
-const NOW = '(SELECT `now` FROM sync_clock)'
 const RECURSIVE_KEY = 'd.k'
-
-export const tickSql = (wallClock: string) => `UPDATE sync_clock SET \`now\` = GREATEST(${wallClock}, \`now\` + 1)`
-
-/** Keeps the version that `source` names as a base version, for every server that knows it. */
-export function keepBase(
-  table: Table,
-  source: { id: string; stamp: string; cell: (column: string) => string; from?: string; where?: string; with?: string },
-): string {
-  const bases = identifier(baseTableOf(table))
-  const columns = table.columns.map(identifier)
-  // the first base version of a version is the true one
-  const first = columns.map(c => `${bases}.${c} = IF(${bases}._sync_removed, VALUES(${c}), ${bases}.${c}), `)
-  return `INSERT INTO ${bases} (_sync_server, _sync_id, _sync_stamp, _sync_removed${columns.map(c => `, ${c}`).join('')})
-      ${source.with ?? ''}SELECT r.id, ${source.id}, ${source.stamp}, 0${table.columns.map(c => `, ${source.cell(c)}`).join('')}
-        FROM sync_server r${source.from ?? ''}
-        WHERE r.collection = ${literal(table.name)} AND ${source.where ?? ''}
-      ${isKnownOrInPushSql(source)}
-        LOCK IN SHARE MODE
-      ON DUPLICATE KEY UPDATE ${first.join('')}${bases}._sync_removed = 0`
-}
-
-/** Keeps what stood at an id before a row was made there, a tombstone or nothing, for every server that knows it: born here (law 10). */
-export function keepAbsentBase(table: Table, id: string, { from = '', where = '' } = {}): string {
-  return `INSERT INTO ${identifier(baseTableOf(table))} (_sync_server, _sync_id, _sync_stamp, _sync_removed)
-      SELECT r.id, ${id}, coalesce(t.stamp, 0), 1
-        FROM ${from}sync_server r LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
-        WHERE r.collection = ${literal(table.name)} AND ${where}
-      ${isKnownOrInPushSql({ id, stamp: 'coalesce(t.stamp, 0)' })}
-        LOCK IN SHARE MODE
-      ON DUPLICATE KEY UPDATE _sync_removed = 1`
-}
-
-/** SQL for the assignments by which columns that move by themselves stay as they are. */
-export const pinned = (columns: Iterable<Column>, set: readonly string[] = []) =>
-  [...columns]
-    .filter(c => c.movesByItself && !set.includes(c.name))
-    .map(c => `, ${identifier(c.name)} = ${identifier(c.name)}`)
-    .join('')
 
 type Event = 'BEFORE INSERT' | 'AFTER INSERT' | 'BEFORE UPDATE' | 'AFTER UPDATE' | 'BEFORE DELETE' | 'AFTER DELETE'
 

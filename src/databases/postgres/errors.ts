@@ -65,7 +65,7 @@ export function isTransient(error: unknown): boolean {
   return !(error instanceof SyncError) && (['40P01', '40001', '55P03', '53300'].includes(codeOf(error)) || isConnectionLost(error))
 }
 
-export const unreachable = (error: Error) =>
+const unreachable = (error: Error) =>
   new DatabaseFailedError(`The database cannot be reached: ${error.message}. ${SAFE}; sync again when it is back.`, { cause: error })
 
 const FAILURES: [code: RegExp, what: string][] = [
@@ -82,6 +82,7 @@ const FAILURES: [code: RegExp, what: string][] = [
 export function failure(thrown: unknown): unknown {
   const error = thrown instanceof ConstraintError && thrown.kind === 'unknown' ? thrown.cause : thrown
   if (!(error instanceof Error) || error instanceof SyncError) return error
+  if (isConnectionLost(error)) return unreachable(error)
   const [, what] = FAILURES.find(([code]) => code.test(codeOf(error))) ?? []
   return what
     ? new DatabaseFailedError(`${what}: ${error.message}. Nothing of this transaction was stored; mend it and sync again.`, {

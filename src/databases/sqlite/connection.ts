@@ -1,7 +1,7 @@
 // The synchronous connections of TypeORM's SQLite family, behind one call.
 
 import type { DataSource } from 'typeorm'
-import type { Cell, Row, Rows } from '../database.js'
+import type { Cell, Row, Rows } from '../statement.js'
 import { endLockedStatements } from './libsql.js'
 
 /** Runs one statement, now, on the connection that the application uses too. */
@@ -90,16 +90,12 @@ function parameters(values: readonly unknown[]): unknown[] {
 
 function betterSqlite3Connection(database: BetterSqlite3): Connection {
   endLockedStatements(database)
-  const prepare = (sql: string) => {
-    const { text, order } = withoutNumbers(sql)
-    return { prepared: database.prepare(text), listOf: (values: readonly unknown[]) => parameters(order?.map(i => values[i]) ?? values) }
-  }
-  const statement = cached(prepare, () => {})
+  const statement = cached(
+    sql => database.prepare(sql),
+    () => {},
+  )
   const reading = cached(
-    sql => {
-      const { prepared, listOf } = prepare(sql)
-      return { prepared: prepared.raw(), listOf }
-    },
+    sql => database.prepare(sql).raw(),
     () => {},
   )
   return {
@@ -109,33 +105,20 @@ function betterSqlite3Connection(database: BetterSqlite3): Connection {
         database.exec(sql)
         return []
       }
-      const { prepared, listOf } = statement(sql)
-      const list = listOf(values)
+      const prepared = statement(sql)
+      const list = parameters(values)
       if (prepared.reader) return prepared.all(list)
       prepared.run(list)
       return []
     },
-    readCells(sql, values) {
-      const { prepared, listOf } = reading(sql)
-      return prepared.all(listOf(values))
-    },
+    readCells: (sql, values) => reading(sql).all(parameters(values)),
     runMany(sql, many) {
-      const { prepared } = statement(sql)
+      const prepared = statement(sql)
       const counts: number[] = []
       for (const values of many) counts.push(prepared.run(parameters(values)).changes)
       return counts
     },
   }
-}
-
-// better-sqlite3 takes ?1 for a name, and wants an object then
-function withoutNumbers(sql: string): { text: string; order: number[] | undefined } {
-  const order: number[] = []
-  const text = sql.replace(/\?(\d+)/g, (_, number) => {
-    order.push(Number(number) - 1)
-    return '?'
-  })
-  return { text, order: order.length ? order : undefined }
 }
 
 function sqlJsConnection(database: SqlJs): Connection {

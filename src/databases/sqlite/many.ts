@@ -1,7 +1,7 @@
 // Many rows with one statement: a statement for each costs several times as much.
 
-import { first, type Transaction } from '../database.js'
 import { TRIGGER_MARK } from '../knows.js'
+import { first, type Transaction } from '../statement.js'
 
 export const MANY = 400
 

@@ -4,42 +4,10 @@
 // and our own: TypeORM rebuilds tables, and a trigger elsewhere that names one makes the migration fail. They use no OR clause: the
 // application's own conflict clause would override it, where it does not override ON CONFLICT … DO UPDATE.
 
-import { baseTableOf, quote, type Table } from '../database.js'
-import { isKnownOrInPushSql, TRIGGER_MARK, text } from '../knows.js'
-
-export const baseTable = (table: Table) => quote(baseTableOf(table))
-
-/** Keeps the version that `source` names as a base version, for every server that knows it. */
-export function keepBase(
-  table: Table,
-  source: { id: string; stamp: string; cell: (column: string) => string; from?: string; where?: string },
-): string {
-  const columns = table.columns.map(quote)
-  return `INSERT INTO ${baseTable(table)} (_sync_server, _sync_id, _sync_stamp, _sync_removed${columns.map(c => `, ${c}`).join('')})
-    SELECT r.id, ${source.id}, ${source.stamp}, 0${table.columns.map(c => `, ${source.cell(c)}`).join('')}
-      FROM sync_server r${source.from ?? ''}
-      WHERE r.collection = ${text(table.name)} AND ${source.where ?? ''}
-      ${isKnownOrInPushSql(source)}
-    ON CONFLICT (_sync_server, _sync_id, _sync_stamp) DO UPDATE
-      SET _sync_removed = 0${columns.map(c => `, ${c} = excluded.${c}`).join('')}
-      WHERE _sync_removed -- the first base version of a row is the true one: an application's trigger may have changed the row once more since
-    `
-}
-
-/** Keeps what stood at an id before a row was made there, a tombstone or nothing, for every server that knows it: the row was created locally (law 10). */
-export function keepAbsentBase(table: Table, id: string, { from = '', where = '' } = {}): string {
-  return `INSERT INTO ${baseTable(table)} (_sync_server, _sync_id, _sync_stamp, _sync_removed)
-    SELECT r.id, ${id}, coalesce(t.stamp, 0), 1
-      FROM ${from}sync_server r LEFT JOIN sync_tombstone t ON t.collection = r.collection AND t.id = ${id}
-      WHERE r.collection = ${text(table.name)} AND ${where}
-      ${isKnownOrInPushSql({ id, stamp: 'coalesce(t.stamp, 0)' })}
-    ON CONFLICT (_sync_server, _sync_id, _sync_stamp) DO UPDATE SET _sync_removed = 1`
-}
-
-export interface IndexedColumn {
-  readonly name: string
-  readonly collation: string
-}
+import { TRIGGER_MARK, text } from '../knows.js'
+import { quote, type Table } from '../table.js'
+import { keepAbsentBase, keepBase } from './bases.js'
+import type { IndexedColumn } from './catalog.js'
 
 /** The triggers of one table, by name. `wallClock` is SQL for milliseconds since 1/1/1970. */
 export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: string): Map<string, string> {

@@ -53,13 +53,11 @@ export function* sweep(exchange: Exchange, after: string, limit: number): Transa
   const rows = yield* query(
     `SELECT k.id FROM (
        SELECT ${log.database.id(table, 'x')} AS id FROM ${quote(table.name)} x
-       UNION SELECT c.id FROM sync_unapplied c WHERE c.server = ?1
-       UNION SELECT i._sync_id FROM ${quote(baseTableOf(table))} i WHERE i._sync_server = ?1) k
-      WHERE k.id > ?2 AND NOT EXISTS (SELECT 1 FROM sync_seen s WHERE s.server = ?1 AND s.id = k.id)
-      ORDER BY k.id LIMIT ?3`,
-    server.id,
-    after,
-    limit,
+       UNION SELECT c.id FROM sync_unapplied c WHERE c.server = ?
+       UNION SELECT i._sync_id FROM ${quote(baseTableOf(table))} i WHERE i._sync_server = ?) k
+      WHERE k.id > ? AND NOT EXISTS (SELECT 1 FROM sync_seen s WHERE s.server = ? AND s.id = k.id)
+      ORDER BY k.id LIMIT ?`,
+    ...[server.id, server.id, after, server.id, limit],
   )
   const ids = rows.map(row => String(row.id))
   const gone: Update[] = []

@@ -46,11 +46,11 @@ function* readPushedRows(exchange: Exchange): Transaction<PushedOf[]> {
   const pushedRows = yield* query(
     `SELECT DISTINCT v.id FROM (
        SELECT ${log.database.id(collection.table, 'x')} AS id, x."_lastChange" AS stamp FROM ${quote(collection.name)} x
-       UNION SELECT t.id, t.stamp FROM sync_tombstone t WHERE t.collection = ?1
-       UNION SELECT i._sync_id, i._sync_stamp FROM ${quote(baseTableOf(collection.table))} i WHERE i._sync_server = ?2) v
-      WHERE (v.stamp, v.id) > (?3, ?4) AND (v.stamp, v.id) <= (?5, ?6)
-        AND NOT EXISTS (SELECT 1 FROM sync_stamp m WHERE m.server = ?2 AND m.stamp = v.stamp)`,
-    ...[collection.name, server.id, server.pushedTo.stamp, server.pushedTo.id, limit.stamp, limit.id],
+       UNION SELECT t.id, t.stamp FROM sync_tombstone t WHERE t.collection = ?
+       UNION SELECT i._sync_id, i._sync_stamp FROM ${quote(baseTableOf(collection.table))} i WHERE i._sync_server = ?) v
+      WHERE (v.stamp, v.id) > (?, ?) AND (v.stamp, v.id) <= (?, ?)
+        AND NOT EXISTS (SELECT 1 FROM sync_stamp m WHERE m.server = ? AND m.stamp = v.stamp)`,
+    ...[collection.name, server.id, server.pushedTo.stamp, server.pushedTo.id, limit.stamp, limit.id, server.id],
   )
   const ids = pushedRows.map(row => String(row.id))
   const states = [...(yield* readRowStates(exchange, ids)).values()]
