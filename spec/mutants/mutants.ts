@@ -21,6 +21,8 @@ export interface Mutant {
   readonly by: readonly Finder[]
 }
 
+const merges = 'spec/sync/apply/merge.spec.ts'
+const singleFlight = 'spec/sync/singleFlight.spec.ts'
 const cursors = 'spec/hazards/cursors.spec.ts'
 const gateways = 'spec/hazards/gateways.spec.ts'
 const pushes = 'spec/hazards/pushes.spec.ts'
@@ -1264,7 +1266,7 @@ const pushing: Mutant[] = [
     file: 'src/sync/singleFlight.ts',
     find: '    if (!this.#next) {\n',
     replace: '    if (this.#running.callers > 0) return this.#wait(this.#running, signal)\n    if (!this.#next) {\n',
-    by: [pushes],
+    by: [singleFlight, pushes],
   },
   {
     name: 'save-before-the-post',
@@ -1657,7 +1659,7 @@ const applying: Mutant[] = [
     file: 'src/sync/apply/merge.ts',
     find: 'return { value: local, properties: [], isContested: true }',
     replace: 'return { value: remote, properties: [], isContested: false }',
-    by: [rows, 'simulation'],
+    by: [merges, rows, 'simulation'],
   },
   {
     name: 'last-one-wins',
@@ -1665,7 +1667,7 @@ const applying: Mutant[] = [
     file: 'src/sync/apply/merge.ts',
     find: '      properties.push(p)\n',
     replace: '',
-    by: [twoDevices, 'simulation'],
+    by: [merges, twoDevices, 'simulation'],
   },
   {
     name: 'merge-without-base',
@@ -1673,7 +1675,7 @@ const applying: Mutant[] = [
     file: 'src/sync/apply/merge.ts',
     find: 'else if (known && Object.hasOwn(known, p) && equalValues(ours, known[p]))',
     replace: 'else if (known && Object.hasOwn(known, p) && equalValues(ours, other))',
-    by: [twoDevices],
+    by: [merges, twoDevices],
   },
   {
     name: 'unknown-base-is-nothing',
@@ -1681,7 +1683,7 @@ const applying: Mutant[] = [
     file: 'src/sync/apply/merge.ts',
     find: 'if (base !== undefined && isSameRow(local, base)) return',
     replace: 'if (isSameRow(local, base ?? null)) return',
-    by: [servers, 'simulation two'],
+    by: [merges, servers, 'simulation two'],
   },
   {
     name: 'no-false-absent-base',
@@ -2030,7 +2032,7 @@ const applying: Mutant[] = [
     file: 'src/sync/apply/merge.ts',
     find: '    else if (isAutomatic(p)) value[p] = later(ours, other) as never\n',
     replace: '',
-    by: [values],
+    by: [merges, values],
   },
   {
     name: 'stamps-are-collected',
