@@ -12,7 +12,7 @@ export const ofUsers: Mutant[] = [
     file: 'src/sync/pull/pull.ts',
     find: '    checkPrincipal(session.wire.url, principalOf(servers), answer)\n',
     replace: '',
-    by: [users],
+    by: [users, 'simulation'],
   },
   {
     name: 'pushes-name-no-user',
@@ -20,7 +20,7 @@ export const ofUsers: Mutant[] = [
     file: 'src/sync/owner.ts',
     find: '(principal === undefined ? {} : { principal })',
     replace: '(principal === undefined ? {} : {})',
-    by: [users],
+    by: [users, 'simulation'],
   },
   {
     name: 'pushes-for-another-user-are-stored',

@@ -236,7 +236,7 @@ export class SimulatedDatabase {
     if (!this.#app) {
       this.#app = new Koa()
       this.#app.on('error', error => this.onError(error))
-      this.#app.use(syncRoutes(this.dataSource, { public: true }).routes())
+      this.#app.use(syncRoutes(this.dataSource, { public: true, principal: ctx => ({ id: ctx.get('user') || 'owner' }) }).routes())
     }
     const callback = this.#app.callback()
     return async (method, path, headers, body) => {

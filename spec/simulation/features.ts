@@ -29,16 +29,22 @@ export interface Features {
   readonly late: ReadonlySet<string>
   /** Collection by collection, as with servers that have no feed. */
   readonly byCollection: boolean
+  /** How often a request of a device is sent as somebody else, who has signed in there meanwhile. */
+  readonly strangers: number
 }
 
 const OLD_SHARE = 0.4
 const BY_COLLECTION = 0.25
+const STRANGERS = 0.3
 
 export function drawFeatures(seed: number, topology: Topology, kind: ServerKind): Features {
   const random = new Random(Math.imul(seed, 0x9e3779b1) ^ (topology.length << 16))
   const { chance, pick } = random
   const byCollection = new Random(Math.imul(seed, 0x85ebca6b)).chance(BY_COLLECTION)
-  if (chance(OLD_SHARE)) return { schema: undefined, journal: 0, rest: false, valid: false, again: false, late: new Set(), byCollection }
+  const others = new Random(Math.imul(seed, 0xc2b2ae35))
+  const strangers = others.chance(STRANGERS) ? others.next() * 0.1 : 0
+  if (chance(OLD_SHARE))
+    return { schema: undefined, journal: 0, rest: false, valid: false, again: false, late: new Set(), byCollection, strangers }
   const schema = chance(0.8) ? pick(WIDE_SCHEMAS) : undefined
   const journal = chance(0.4) ? random.next() * 0.06 : 0
   const rest = chance(0.4)
@@ -59,6 +65,7 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
     again: IS_TOLD_AGAIN,
     late: new Set(isTried && schema?.gained ? names : []),
     byCollection,
+    strangers,
   }
 }
 

@@ -6,7 +6,7 @@ import { collectTombstones } from '../../server-koa/index.js'
 import { baseOf } from '../../src/changes/agreement.js'
 import type { Collection } from '../../src/changes/collection.js'
 import { openServers } from '../../src/changes/servers.js'
-import { DatabaseBusyError, DatabaseFailedError, SyncContentionError, TransportError } from '../../src/errors.js'
+import { DatabaseBusyError, DatabaseFailedError, OtherUserError, SyncContentionError, TransportError } from '../../src/errors.js'
 import type { Conflict, ConflictUpdate } from '../../src/sync/conflicts/handlers.js'
 import { isClean, openExchange, readRowStates } from '../../src/sync/exchange.js'
 import { createTransport } from '../../src/sync/http/transport.js'
@@ -78,6 +78,8 @@ export const STATES = [
   'reset while paging',
   'server reset',
   'device rolled back',
+  'another user in a pull',
+  'another user in a push',
   'crash',
   'death inside a step',
   'statement failed',
@@ -238,7 +240,7 @@ export async function history(
   }
   const relation = pick(RELATIONS)
   const schema = features.schema ?? OLD_SCHEMAS[relation]
-  const { byCollection } = features
+  const { byCollection, strangers } = features
   const IDS = schema.ids
   const pageSize = pick([1, 2, 3, 3, 50])
   const batchSize = pick([1, 2, 3, 3, 50])
@@ -832,6 +834,7 @@ export async function history(
                     error instanceof DatabaseBusyError ||
                     error instanceof DatabaseFailedError ||
                     error instanceof InjectedFault ||
+                    (error instanceof OtherUserError && this.metStranger) ||
                     (error as { cause?: unknown })?.cause instanceof InjectedFault
                   ? 'fault'
                   : 'error',
@@ -847,11 +850,12 @@ export async function history(
       const removed = new Map<string, string>()
       for (const row of postedRows(body))
         if (row._removed) removed.set(String(row.id), removalsOf(this.client).get(String(row.id)) ?? 'unknown')
+      const isStranger = this.#isStranger()
       const request: Request = {
         server: this.server,
         method: (init?.method ?? 'GET') as 'GET',
         path: pathname + search,
-        headers: Object.fromEntries(new Headers(init?.headers).entries()),
+        headers: { ...Object.fromEntries(new Headers(init?.headers).entries()), ...(isStranger && { user: 'stranger' }) },
         body,
         removals: removed,
         sees: snapshot(world.get(this.client) as SimulatedDatabase),
@@ -885,6 +889,7 @@ export async function history(
           status: answer.status === 304 ? 200 : answer.status,
         })
       }
+      if (isStranger) return this.#poison(request, answer)
       if (request.method === 'GET' && answer.status === 200) {
         const { full, next, reset, ...changes } = (await answer.clone().json()) as Groups & {
           full?: boolean
@@ -908,9 +913,31 @@ export async function history(
       }
       return answer
     }
+    /** Somebody else has signed in; not before the device has heard whose rows it holds. */
+    #isStranger(): boolean {
+      if (!faults || !strangers || !chance(strangers)) return false
+      const [known] = (world.get(this.client) as SimulatedDatabase).run(
+        'SELECT 1 FROM sync_server WHERE origin = ? AND principal IS NOT NULL',
+        `http://${this.server}`,
+      )
+      return known !== undefined
+    }
+
+    /** What another user is answered: rows of theirs. None of it may be stored. */
+    async #poison({ method }: Request, answer: Response): Promise<Response> {
+      this.metStranger = true
+      const isWrong = method === 'GET' ? answer.status === 304 : answer.status !== 409 && answer.status < 500
+      // the transport would take what is thrown here for the network's
+      if (isWrong) violation ??= new Error(`Another user's ${method} got ${answer.status}.`)
+      reached.add(method === 'GET' ? 'another user in a pull' : 'another user in a push')
+      const text = (await answer.text()).replace(/"a":"[^"]*"/g, '"a":"of another user"')
+      return new Response(text, { status: answer.status, headers: answer.headers })
+    }
+
     readsFull = false
     wasReset = false
     isGarbled = false
+    metStranger = false
     sweepToken = new Map<string, string>()
 
     async #handle(conflicts: Conflict[], updates: ConflictUpdate[]): Promise<void> {
