@@ -459,6 +459,12 @@ test('every file of ours that a page names is there', () => {
   expect(named.filter(path => !existsSync(join(root, path)))).toEqual([])
 })
 
+test('every page that the code cites is there', () => {
+  const cited = sources.flatMap(source => [...source.matchAll(/\b[\w./-]+\.md\b/g)].map(([path]) => path))
+  expect(cited).toEqual(expect.arrayContaining(['PROTOCOL.md', 'docs/how-it-works.md']))
+  expect(cited.filter(path => !existsSync(join(root, path)))).toEqual([])
+})
+
 test('docs/how-it-works.md describes every table of the change log', () => {
   const statements = [sqlite, postgres, mysql].flatMap(tables => [...tables.values()])
   const tables = new Set(statements.flatMap(sql => /^CREATE TABLE IF NOT EXISTS (sync_\w+) /.exec(sql)?.[1] ?? []))

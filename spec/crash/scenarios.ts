@@ -1,4 +1,4 @@
-// What is done while things go wrong: every arrow of the walk of one changed row and every law (ARCHITECTURE.md).
+// What is done while things go wrong: every arrow of the walk of one changed row and every law (docs/how-it-works.md).
 
 import { collectTombstones, forgetPushes, renewHistory } from '../../server-koa/maintenance.js'
 import { preferLocalConflictHandler, preferRemoteConflictHandler, resolveEach } from '../../src/sync/conflicts/handlers.js'

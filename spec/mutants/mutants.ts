@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
-// The remedies of HAZARDS.md and of the model, each as what stands in the source, and what would stand there without it.
+// The remedies of docs/how-it-works.md and of the model, each as what stands in the source, and what would stand there without it.
 //
 // A mutant whose text is not found exactly once stops the runner: where the source moves, the list moves along.
 
@@ -11,7 +11,7 @@ export type Finder = 'simulation' | `simulation ${'star' | 'relay' | 'two'}` | `
 
 export interface Mutant {
   readonly name: string
-  /** The row of HAZARDS.md, the law of ARCHITECTURE.md, or the remedy of the model that it removes. */
+  /** The hazard or the law of docs/how-it-works.md, or the remedy of the model that it removes. */
   readonly hazard: string
   readonly file: string
   /** What stands there now, exactly once. */

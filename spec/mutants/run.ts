@@ -1,4 +1,4 @@
-// Takes each remedy out of a copy of the source, one at a time, and shows who noticed (HAZARDS.md: the oracle is tested too).
+// Takes each remedy out of a copy of the source, one at a time, and shows who noticed (docs/how-it-works.md: the oracle is tested too).
 //   npm run mutants -- [--only name,name] [--by simulation|spec] [--schedules N] [--list] [--all]
 //   --by asks these finders alone, --all asks every finder of a mutant, not only until one has found it
 //

@@ -1,4 +1,4 @@
-// HAZARDS.md, «Attacks on the server»: each is answered with problem+json, nothing is stored, no answer has anything that is not the caller's, and the
+// docs/how-it-works.md, «Attacks on the server»: each is answered with problem+json, nothing is stored, no answer has anything that is not the caller's, and the
 // server goes on.
 
 import { once } from 'node:events'

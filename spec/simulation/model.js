@@ -1,4 +1,4 @@
-// The design as a program: what ARCHITECTURE.md says in prose, PROTOCOL.md on the wire, without SQL and HTTP.
+// The design as a program: what docs/how-it-works.md says in prose, PROTOCOL.md on the wire, without SQL and HTTP.
 // `sync` is a generator. What stands between two yields is one atomic step: a transaction that holds the clock, or one synchronous
 // turn on a driver with a single connection. At a yield anything may happen: the application writes, another sync runs, the process
 // dies. `yield request` asks a server; the answer comes back from it, or an error is thrown there.

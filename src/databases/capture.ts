@@ -10,7 +10,7 @@ export type TableState =
   | { missing: 'column'; column: string }
   | { missing: undefined; gained: readonly string[]; lostTriggers: boolean }
 
-/** Our own tables, and for each synced table its base versions and the triggers that capture every write (ARCHITECTURE.md, «Capture is in the database»). */
+/** Our own tables, and for each synced table its base versions and the triggers that capture every write (docs/how-it-works.md, «Capture is in the database»). */
 export interface CaptureStatements {
   createTables(): Transaction<void>
   /** The columns of a table of this database; none where it is not there. */

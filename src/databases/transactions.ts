@@ -20,7 +20,7 @@ export interface TransactionOptions {
 /** How transactions run on a database. */
 export interface Transactions {
   /**
-   * Runs a transaction: all of it is stored, or nothing (ARCHITECTURE.md, law 1). The body may run more than once, so what it changes in memory it
+   * Runs a transaction: all of it is stored, or nothing (docs/how-it-works.md, law 1). The body may run more than once, so what it changes in memory it
    * makes anew each time. Throws DatabaseBusyError, DatabaseFailedError, or what the body throws.
    */
   transaction<T>(body: () => Transaction<T>, options?: TransactionOptions): Promise<T>

@@ -1,4 +1,4 @@
-// The triggers by which MySQL and MariaDB capture every write, by whomever (ARCHITECTURE.md, «Capture is in the database»).
+// The triggers by which MySQL and MariaDB capture every write, by whomever (docs/how-it-works.md, «Capture is in the database»).
 //
 // They fire for each row. The clock is locked by its update, before anything is read, and until the application's transaction ends:
 // commit order is stamp order (law 1). What they read they read with locks (INSERT … SELECT takes them), for the application's snapshot may be

@@ -1,4 +1,4 @@
-// The triggers by which SQLite captures every write, by whomever (ARCHITECTURE.md, «Capture is in the database»).
+// The triggers by which SQLite captures every write, by whomever (docs/how-it-works.md, «Capture is in the database»).
 //
 // A trigger acts always, except inside a transaction of the engine, which marks the clock. Its bodies name only the table that they stand on
 // and our own: TypeORM rebuilds tables, and a trigger elsewhere that names one makes the migration fail. They use no OR clause: the

@@ -11,7 +11,7 @@ import { cursorsOf, etagOf, isSameQuestion, nextQuestion } from './question.js'
 /** Updates in the first page: there is something to store soon. Each further one is twice as large, up to the session's size. */
 export const FIRST_PAGE = 1_000
 
-/** A page that is asked for while the last one is stored. It counts where nothing else has moved the cursor since (ARCHITECTURE.md, law 3). */
+/** A page that is asked for while the last one is stored. It counts where nothing else has moved the cursor since (docs/how-it-works.md, law 3). */
 interface Ahead {
   readonly question: FeedQuery
   readonly pulled: Promise<Pulled>

@@ -38,7 +38,7 @@ export interface Stored {
 /** Another sync of this database has moved the cursors since the question. */
 class Moved extends Error {}
 
-/** An answer counts only if nothing moved since the question (ARCHITECTURE.md, law 3). */
+/** An answer counts only if nothing moved since the question (docs/how-it-works.md, law 3). */
 export async function storePage(session: Session, page: Page, size: TransactionSize): Promise<Stored> {
   try {
     return await new PageStore(session, page, size).store()

@@ -1,4 +1,4 @@
-// A full answer is mark and sweep: what it lacks, the server does not have any more (ARCHITECTURE.md, law 8).
+// A full answer is mark and sweep: what it lacks, the server does not have any more (docs/how-it-works.md, law 8).
 
 import { baseOf } from '../../changes/agreement.js'
 import type { Collection } from '../../changes/collection.js'

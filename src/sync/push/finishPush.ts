@@ -1,4 +1,4 @@
-// A push without an answer is ended before anything else (ARCHITECTURE.md, law 5).
+// A push without an answer is ended before anything else (docs/how-it-works.md, law 5).
 
 import { baseOf } from '../../changes/agreement.js'
 import { type OpenPush, type ServerState, UNDECIDED, writeServers } from '../../changes/serverState.js'

@@ -1,4 +1,4 @@
-// Rows that come along with a push because others need them (SCOPES.md, law 23).
+// Rows that come along with a push because others need them (docs/how-it-works.md, law 23).
 
 import { baseOf, isAgreed, isHeld } from '../../changes/agreement.js'
 import { keepBases } from '../../changes/baseVersions.js'

@@ -1,4 +1,4 @@
-// How far other collections of the server were read: a removal speaks for what the remover saw (ARCHITECTURE.md, law 9).
+// How far other collections of the server were read: a removal speaks for what the remover saw (docs/how-it-works.md, law 9).
 
 import type { Exchanges, Session } from '../session.js'
 import type { PushedOf } from './batchBuilder.js'
