@@ -2,7 +2,7 @@
 
 import { STATUS_CODES } from 'node:http'
 import type { Context } from 'koa'
-import { BadRequestError, DatabaseBusyError, DatabaseFailedError, KeyReusedError, LaggingReplicaError } from '../src/errors.js'
+import { BadRequestError, DatabaseBusyError, DatabaseFailedError, LaggingReplicaError } from '../src/errors.js'
 
 interface ProblemDetails {
   /** Names a problem that its status does not name. */
@@ -58,7 +58,6 @@ function problemOf(error: unknown): Problem {
   if (error instanceof LaggingReplicaError) return unavailable('This server has not come as far as you have; it will.', 1)
   if (error instanceof DatabaseBusyError) return unavailable('The database is busy; nothing was stored. Ask again.', 1)
   if (error instanceof DatabaseFailedError) return unavailable('The database cannot be used at the moment. Ask again later.', 10)
-  if (error instanceof KeyReusedError) return keyReused()
   return new Problem(500, 'The server failed to answer. Ask again later.')
 }
 

@@ -5,7 +5,7 @@ import type { Context, Middleware } from 'koa'
 import type { DataSource } from 'typeorm'
 import { type ChangeLog, collectionNamed } from '../src/changes/changeLog.js'
 import { ensureTriggersNowAndThen } from '../src/changes/setUp.js'
-import { changeLogOf, type SyncedEntity, setUpAgain, syncedEntities } from '../src/entity/registry.js'
+import { changeLogOf, type EnabledEntity, setUpAgain, syncedEntities } from '../src/entity/registry.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import { answerPull, type PullLimits } from './answerPull.js'
 import { answerPush, type PushLimits } from './answerPush.js'
@@ -90,7 +90,7 @@ function limitsOf(options: SyncRoutesOptions): Limits {
 const FEED = '/sync'
 
 /** What a path leads to: an entity, or the feed of all. */
-type Door = SyncedEntity | 'feed'
+type Door = EnabledEntity | 'feed'
 
 function find(dataSource: DataSource, path: string): { door?: Door | undefined; failure?: unknown } {
   if (!dataSource.isInitialized) return { failure: notReady() }

@@ -259,11 +259,3 @@ export class LaggingReplicaError extends SyncError {
   override readonly name = 'LaggingReplicaError'
   override readonly code = 'lagging'
 }
-
-/** An idempotency key came again with another body; answered with 422 (PROTOCOL.md, POST). */
-export class KeyReusedError extends SyncError {
-  override readonly name = 'KeyReusedError'
-  override readonly code = 'key-reused'
-}
-
-// (helper SERVER adds here)

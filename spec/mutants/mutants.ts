@@ -1804,7 +1804,7 @@ const applying: Mutant[] = [
   {
     name: 'grandparents-are-not-held-back',
     hazard: 'a row is unapplied, and the removal of its grandparent cascades to it on the server; law 9',
-    file: 'src/sync/push/held.ts',
+    file: 'src/sync/push/heldBack.ts',
     find: '        addParents(next, parent, id, baseOf(there.server, state) ?? null)\n',
     replace: '',
     by: ['spec/hazards/descendants.spec.ts'],

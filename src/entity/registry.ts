@@ -24,7 +24,7 @@ export interface EnableSyncOptions {
 // biome-ignore lint/suspicious/noExplicitAny: a schema of any entity
 export type SyncTarget = (abstract new (...parameters: any[]) => object) | EntitySchema<any>
 
-export interface SyncedEntity {
+export interface EnabledEntity {
   readonly metadata: EntityMetadata
   readonly urls: readonly string[]
   readonly options: EnableSyncOptions
@@ -32,7 +32,7 @@ export interface SyncedEntity {
 
 const registered = new Map<SyncTarget, { urls: readonly string[]; options: EnableSyncOptions }>()
 /** What was found so far, by the metadata of a data source, which are new ones each time that it is initialised. */
-let found = new WeakMap<readonly EntityMetadata[], readonly SyncedEntity[]>()
+let found = new WeakMap<readonly EntityMetadata[], readonly EnabledEntity[]>()
 
 /** Notes that an entity syncs with these urls. A second time it replaces them. */
 export function registerEntity(target: SyncTarget, urls: readonly string[], options: EnableSyncOptions = {}): void {
@@ -41,10 +41,10 @@ export function registerEntity(target: SyncTarget, urls: readonly string[], opti
 }
 
 /** The entities of an initialised data source that sync. Throws SyncConfigurationError for one that was enabled too late. */
-export function syncedEntities(dataSource: DataSource): readonly SyncedEntity[] {
+export function syncedEntities(dataSource: DataSource): readonly EnabledEntity[] {
   const known = found.get(dataSource.entityMetadatas)
   if (known) return known
-  const entities: SyncedEntity[] = []
+  const entities: EnabledEntity[] = []
   for (const [target, { urls, options }] of registered) {
     const metadata = metadataOf(dataSource, target)
     if (!metadata) continue

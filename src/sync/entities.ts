@@ -29,7 +29,7 @@ export function toEntity(collection: Collection, id: string, row: WireRow): Obje
   return entity
 }
 
-export function setId({ metadata }: Collection, entity: ObjectLiteral, id: string): void {
+function setId({ metadata }: Collection, entity: ObjectLiteral, id: string): void {
   metadata.primaryColumns[0]?.setEntityValue(entity, id)
 }
 
