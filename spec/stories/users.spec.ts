@@ -6,9 +6,11 @@ import { type DataSource, EntitySchema } from 'typeorm'
 import {
   AuthenticationError,
   adopt,
+  ConstraintError,
   enableSync,
   hasLocalChanges,
   journal,
+  NotInJournalError,
   OtherUserError,
   syncAll,
   UnpushedChangesError,
@@ -175,6 +177,58 @@ test.each(SERVERS)('a device is wiped for the next user, who is asked about what
   await syncAll(phone)
   expect(await notes(phone)).toEqual(['a pushed', 'd of Bob'])
   expect(await notes(there)).toEqual(['a pushed', 'd of Bob'])
+})
+
+test.each(each)('a sync that is under way while the device is wiped stores nothing (%s, feed %s)', async (kind, feed) => {
+  const { there, phone } = await world(kind, { feed })
+  await syncAll(phone)
+  await there.getRepository(Note).save({ id: 'a', text: 'of Alice' })
+  let wiped = 0
+  const late: typeof fetch = async (input, init) => {
+    const answer = await fetch(input, init)
+    if (init?.method === 'GET' && answer.status === 200) {
+      wiped++
+      await wipe(phone)
+    }
+    return answer
+  }
+  await expect(syncAll(phone, undefined, { fetch: late })).rejects.toThrow(NotInJournalError)
+  expect([wiped, await notes(phone)]).toEqual([1, []])
+  await syncAll(phone)
+  expect(await notes(phone)).toEqual(['a of Alice'])
+})
+
+const Team = new EntitySchema<{ id: string; captain: string | null }>({
+  ...{ name: 'Team', tableName: 'team' },
+  columns: { id: { type: 'varchar', primary: true }, captain: { type: 'varchar', nullable: true } },
+  foreignKeys: [{ target: 'Player', columnNames: ['captain'], referencedColumnNames: ['id'], onDelete: 'RESTRICT' }],
+})
+const Player = new EntitySchema<{ id: string; team: string }>({
+  ...{ name: 'Player', tableName: 'player' },
+  columns: { id: { type: 'varchar', primary: true }, team: { type: 'varchar' } },
+  foreignKeys: [{ target: 'Team', columnNames: ['team'], referencedColumnNames: ['id'], onDelete: 'RESTRICT' }],
+})
+enableSync(Team, '/teams')
+enableSync(Player, '/players')
+/** Of the device alone. */
+const Pin = new EntitySchema<{ id: string; player: string }>({
+  ...{ name: 'Pin', tableName: 'pin' },
+  columns: { id: { type: 'varchar', primary: true }, player: { type: 'varchar' } },
+  foreignKeys: [{ target: 'Player', columnNames: ['player'], referencedColumnNames: ['id'], onDelete: 'RESTRICT' }],
+})
+
+test.each(SERVERS)('rows that need each other are wiped; one that a row of the device alone needs stops it (%s)', async kind => {
+  const phone = await openOn(kind, [Team, Player, Pin], { server: 'http://127.0.0.1:9' })
+  const [teams, players, pins] = [phone.getRepository(Team), phone.getRepository(Player), phone.getRepository(Pin)]
+  await teams.insert({ id: 't', captain: null })
+  await players.insert({ id: 'p', team: 't' })
+  await teams.update('t', { captain: 'p' })
+  await pins.insert({ id: 'x', player: 'p' })
+  await expect(wipe(phone, () => true)).rejects.toThrow(ConstraintError)
+  expect([await teams.findOneBy({ captain: 'p' }), await players.count(), await pins.count()]).toEqual([{ id: 't', captain: 'p' }, 1, 1])
+  await pins.delete('x')
+  expect(await wipe(phone, () => true)).toBe(true)
+  expect([await teams.count(), await players.count()]).toEqual([0, 0])
 })
 
 test('a wiped device holds nothing of the user before in any table', async () => {

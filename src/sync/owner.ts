@@ -2,6 +2,7 @@
 
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection, Reference } from '../changes/collection.js'
+import { parentsFirst } from '../changes/parentsFirst.js'
 import type { ServerState } from '../changes/serverState.js'
 import { forgetServer, serversOf } from '../changes/servers.js'
 import { baseTableOf, type Database, query, quote, type Transaction } from '../databases/database.js'
@@ -57,8 +58,9 @@ const BOOKKEEPING = [
 export function* removeEverything({ database, collections }: ChangeLog): Transaction<void> {
   yield* database.deferConstraints(true)
   const removed = new Set<Collection>()
-  for (const collection of [...collections].reverse()) {
-    // what needs itself, or one that goes later, lets go of it first, where it can
+  // children first; in a ring a reference that may be null lets go of the row that it needs
+  const needs = (collection: Collection) => collection.parents.filter(r => !isNullable(r)).map(r => r.parent)
+  for (const collection of parentsFirst(collections, needs).reverse()) {
     const table = quote(collection.table.name)
     const kept = collection.children.filter(r => r.child && !removed.has(r.child) && isNullable(r))
     for (const { childTable, childColumn } of kept)
