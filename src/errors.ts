@@ -1,4 +1,4 @@
-// A minifier renames classes: what an error is called stands here as a text.
+// A minifier renames classes: the name of an error is a text here.
 
 /** What every error of typeorm-sync is: `code` names its kind for programs, `entity` the entity that it is about, the message says what to do. */
 export class SyncError extends Error {
@@ -67,7 +67,7 @@ export class ConstraintError extends SyncError {
     readonly isSchemaMismatch = false,
   ) {
     const why = REJECTION_TEXTS[kind] ?? `a ${kind} constraint${column ? ` on ${column}` : ''} would be broken`
-    super(`The database refuses it: ${why}.`, details)
+    super(`The database rejects it: ${why}.`, details)
   }
 
   /** The database's own class of the error (SQLSTATE, a name or number); its text may hold values, and stays in `cause`. */
@@ -80,7 +80,7 @@ export class ConstraintError extends SyncError {
 
 // ---------------------------------------------------------------- sync
 
-/** The server's rows kept changing while we told ours. All local changes are safe; sync again later. */
+/** The server's rows kept changing while the client pushed its own. All local changes are safe; sync again later. */
 export class SyncContentionError extends SyncError {
   override readonly name = 'SyncContentionError'
   override readonly code = 'contention'
@@ -92,7 +92,7 @@ export class SyncContentionError extends SyncError {
   }
 }
 
-/** The conflict handler threw, or did what a handler may not. The conflicts wait in the journal; the next sync brings them again. */
+/** The conflict handler threw, or did what a handler may not. The conflicts stay in the journal; the next sync brings them again. */
 export class ConflictHandlerError extends SyncError {
   override readonly name = 'ConflictHandlerError'
   override readonly code = 'conflict-handler'
@@ -128,8 +128,8 @@ export class NotInJournalError extends SyncError {
 }
 
 /**
- * A removal in the journal would take along rows that were changed here and that the server does not have like that, or, as a new row is
- * given up, rows that the server has: `children`. Nothing was stored. Sync or move them first, or say `{ children: 'journal' }`.
+ * A removal in the journal would remove rows as well that were changed here and that the server does not have like that, or, as a new row is
+ * discarded, rows that the server has: `children`. Nothing was stored. Sync or move them first, or say `{ children: 'journal' }`.
  */
 export class UnpushedChildrenError extends SyncError {
   override readonly name = 'UnpushedChildrenError'

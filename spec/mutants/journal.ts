@@ -24,7 +24,7 @@ export const inTheJournal: Mutant[] = [
     name: 'decided-one-by-one',
     hazard: 'two contested rows exchange their unique values: resolved one by one neither is stored, and they are asked about for ever',
     file: 'src/sync/conflicts/conflicts.ts',
-    find: '    yield* applyTogether(exchange, left, url, stamp)\n',
+    find: '    yield* applyInHalves(exchange, left, url, stamp)\n',
     replace: '',
     by: ['spec/simulation/foundUnique.spec.ts'],
   },
@@ -199,7 +199,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'own-parent-is-missing',
     hazard: 'walks remember: a row that is its own parent',
-    file: 'src/sync/conflicts/parents.ts',
+    file: 'src/sync/conflicts/restoreParents.ts',
     find: 'new Set([`${exchange.collection.name} ${id}`])',
     replace: 'new Set<string>()',
     by: [circles],

@@ -1641,7 +1641,7 @@ const applying: Mutant[] = [
     name: 'removal-over-unapplied-children',
     hazard: 'nor is a removal applied while a child is unapplied; law 9',
     file: 'src/sync/conflicts/decisions.ts',
-    find: '  if ((yield* readUnappliedChildren(exchange, id)).length) return // nor does a removal stand while a child waits\n',
+    find: '  if ((yield* readUnappliedChildren(exchange, id)).length) return // nor does a removal count while a child is not applied\n',
     replace: '',
     by: [rows],
   },
@@ -1795,7 +1795,7 @@ const applying: Mutant[] = [
   {
     name: 'parents-come-back-one-by-one',
     hazard: 'rows of two entities that need each other, both removed here: neither can come back before the other',
-    file: 'src/sync/conflicts/parents.ts',
+    file: 'src/sync/conflicts/restoreParents.ts',
     find: '    if (isInPush(there.server, state)) yield* restore(there, state, remote, stamp)\n    else',
     replace:
       '    if (there.collection !== exchange.collection || isInPush(there.server, state)) yield* restore(there, state, remote, stamp)\n    else',
@@ -1822,7 +1822,7 @@ const applying: Mutant[] = [
     name: 'child-without-its-parent',
     hazard: 'applying the child brings the parent back; law 9',
     file: 'src/sync/conflicts/decisions.ts',
-    find: '    const parents = yield* takeParents(exchange, id, value, stamp)\n',
+    find: '    const parents = yield* restoreParents(exchange, id, value, stamp)\n',
     replace: '    const parents: Resolved[] = []\n',
     by: [rows, 'simulation'],
   },

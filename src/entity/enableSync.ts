@@ -7,7 +7,7 @@ import { type EnableSyncOptions, registerEntity, type SyncTarget } from './regis
 
 const STAMP = '_lastChange'
 
-// The database writes it, by triggers; whoever wants to see it asks with addSelect.
+// The database writes it, by triggers; to see it use addSelect.
 const COLUMN = {
   type: 'bigint',
   // a naming strategy keeps a name that is given

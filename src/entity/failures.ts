@@ -3,7 +3,7 @@
 import { ConflictHandlerError, NetworkError, OtherUserError, RequestTimeoutError, SyncContentionError, TransportError } from '../errors.js'
 
 /**
- * What went wrong on the way. A server that is away, or forbids one collection, keeps nobody from the others; who called is told in the end.
+ * What went wrong on the way. A server that is away, or forbids one collection, does not keep the others from theirs; the caller gets the first error in the end.
  */
 export class Failures {
   #first: unknown

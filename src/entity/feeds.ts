@@ -38,7 +38,7 @@ export interface Feed {
 function placesOf(dataSource: DataSource, collection: Collection): Place[] {
   const server = clients.get(dataSource)?.server ?? (globalThis as { location?: { origin?: string } }).location?.origin
   return (entityOf(dataSource, collection)?.urls ?? []).map(url => {
-    // the feed is beside it, for whoever has the same parameters
+    // the feed is beside it, for requests with the same parameters
     if (!url.startsWith('/')) {
       const { pathname, search } = new URL(url)
       return { collection, url, path: pathname.slice(pathname.lastIndexOf('/')), feed: new URL(`sync${search}`, url).href }
@@ -61,7 +61,7 @@ export const urlsOf = (dataSource: DataSource, collection: Collection): string[]
 export function feedsOf(log: ChangeLog, only?: Collection, url?: string): Feed[] {
   const feeds = new Map<string, Place[]>()
   for (const collection of log.collections) {
-    // what has no server keeps nobody from the others
+    // what has no server does not keep the others from theirs
     const places = only && collection !== only && !hasServer(log.dataSource, collection) ? [] : placesOf(log.dataSource, collection)
     for (const place of places) {
       // two urls of one server are two feeds

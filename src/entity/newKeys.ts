@@ -1,5 +1,5 @@
 // A text key that is left out when a row is made gets a UUID, as a generated one does. TypeORM generates keys for a column of type `uuid` alone,
-// which takes no other ids on PostgreSQL and MariaDB: those of clients of 2012, or of people with curl.
+// which takes no other ids on PostgreSQL and MariaDB: those of clients of 2012, or of users of curl.
 
 import type { DataSource, EntityMetadata } from 'typeorm'
 

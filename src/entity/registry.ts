@@ -98,7 +98,7 @@ export function noteDataSource(dataSource: DataSource, setUp: () => Promise<void
 
 const PAUSE = 5_000
 
-/** Where a table or column was missing, looks now and then whether it is there: a replica replays a migration, or somebody else runs it. */
+/** Where a table or column was missing, looks now and then whether it is there: a replica replays a migration, or another program runs it. */
 export async function setUpAgain(dataSource: DataSource): Promise<void> {
   const state = states.get(dataSource)
   if (!state || !lacksSchema(dataSource) || !dataSource.isInitialized || Date.now() - state.triedAt < PAUSE) return

@@ -17,7 +17,7 @@ import { Failures } from './failures.js'
 import { entityOf, type Feed, type Place, serverIdsOf } from './feeds.js'
 import type { SyncOptions } from './options.js'
 
-/** How things stand; undefined where the triggers or the remotes have to be made first. */
+/** The sync status; undefined where the triggers or the servers' rows have to be made first. */
 function look(log: ChangeLog, members: readonly Place[]): Promise<SyncStatus | undefined> {
   return log.database.transaction(
     function* () {
@@ -71,7 +71,7 @@ async function wasNeverHeard(log: ChangeLog, { members }: Feed): Promise<boolean
   return status?.servers.every(server => server.serverHistory === null) ?? true
 }
 
-/** A server without a feed is synced collection by collection, parents first; what waited for rows of another one may find them afterwards. */
+/** A server without a feed is synced collection by collection, parents first; what needed rows of another one may find them afterwards. */
 async function runRoutes(log: ChangeLog, feed: Feed, signal: AbortSignal, options: CallOptions): Promise<SyncReport> {
   const failures = new Failures()
   const runAll = async () => {

@@ -14,7 +14,7 @@ import { syncFeeds } from './syncFeeds.js'
  * need each other arrive together. Calls at the same time join.
  *
  * `handler` decides the conflicts of that entity, or of every one; where it has none, `onConflict` of the entity or of the data source does.
- * Conflicts that a handler leaves alone, and all of them where there is none, wait in the journal and come again with the next sync.
+ * Conflicts that a handler leaves alone, and all of them where there is none, stay in the journal and come again with the next sync.
  * Rejects with a SyncError: nothing is lost, and the next call goes on from there. With an AbortSignal it rejects with its reason.
  */
 export async function syncAll<Entity extends ObjectLiteral>(
@@ -28,13 +28,13 @@ export async function syncAll<Entity extends ObjectLiteral>(
   return syncFeeds(log, feedsOf(log, collection, options.url), { collection, handler }, options)
 }
 
-/** The journal of an entity: what is pending, waits or was rejected, and what was decided; to look at, and to settle. */
+/** The journal of an entity: what is pending, in conflict, deferred or rejected, and what was resolved. */
 export function journal<Entity extends ObjectLiteral>(repository: Repository<Entity>): SyncJournal<Entity> {
   const { log, collection } = collectionOf(repository)
   return new SyncJournal<Entity>(log, collection, hasServer(log.dataSource, collection))
 }
 
-/** Is there anything that a server has not been told, or has rejected? */
+/** Is there any local change that was not pushed to a server, or that a server has rejected? */
 export async function hasLocalChanges(target: Repository<ObjectLiteral> | DataSource): Promise<boolean> {
   const journals =
     target instanceof DataSource

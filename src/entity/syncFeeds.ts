@@ -30,7 +30,7 @@ export async function syncFeeds(
     options: { ...clients.get(log.dataSource), ...call },
   }
   const reports = new Map<Feed, SyncReport>()
-  // What a later server told is a local change for those before it; two versions that chase each other around the servers come to rest this way.
+  // What a later server sent is a local change for those before it; two versions that chase each other around the servers come to rest this way.
   for (let more = 3, isLocalChange = true; more && isLocalChange && failures.isEmpty; more--) {
     isLocalChange = false
     for (const [i, feed] of feeds.entries()) {
@@ -60,7 +60,7 @@ function flightOf(log: ChangeLog, feed: Feed): SingleFlight<SyncReport, CallOpti
     joined.get(key) ??
     new SingleFlight(
       (ended: AbortSignal, options: CallOptions) => run(log, feed, ended, options),
-      // a caller without a handler does not take away another's
+      // a caller without a handler does not replace another's
       (earlier, later) => ({
         ...later,
         handlers: new Map([...earlier.handlers, ...later.handlers]),

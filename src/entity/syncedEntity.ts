@@ -28,12 +28,12 @@ export abstract class SyncedEntity extends BaseEntity {
     return syncAll(repositoryOf(this), handler, options)
   }
 
-  /** What is pending, waits or was rejected, and what was decided. See `journal`. */
+  /** What is pending, in conflict, deferred or rejected, and what was resolved. See `journal`. */
   static syncJournal<Entity extends SyncedEntity>(this: EntityClass<Entity>): SyncJournal<Entity> {
     return journal(repositoryOf(this))
   }
 
-  /** Is there anything that a server has not been told, or has rejected? */
+  /** Is there any local change that was not pushed to a server, or that a server has rejected? */
   static hasLocalChanges<Entity extends SyncedEntity>(this: EntityClass<Entity>): Promise<boolean> {
     return hasLocalChanges(repositoryOf(this) as Repository<ObjectLiteral>)
   }

@@ -18,8 +18,8 @@ import { lacksSchema, noteChangeLog, noteDataSource, syncedEntities } from './re
 
 export interface WithSyncOptions extends DatabaseOptions, ClientOptions {
   /**
-   * With false `initialize()` makes no tables and triggers, for somebody else does, with what `setUpStatements` says. Where something is
-   * missing, whoever wants to sync gets a SyncSchemaError. True by default.
+   * With false `initialize()` makes no tables and triggers: run what `setUpStatements` says. Where something is
+   * missing, a sync throws SyncSchemaError. True by default.
    */
   readonly setUp?: boolean
 }
@@ -45,7 +45,7 @@ export async function setUpStatements(dataSource: DataSource): Promise<string[]>
  *
  * Throws SyncConfigurationError where it was called before, the data source is initialised already, or `server` is no http(s) url.
  * `initialize()` throws it for an entity or driver that cannot be synced. Where a table or column is missing, because no migration has
- * brought it yet, whoever wants to sync gets a SyncSchemaError.
+ * brought it yet, a sync throws SyncSchemaError.
  */
 export function withSync<D extends DataSource>(dataSource: D, options: WithSyncOptions = {}): D {
   return withHooks(dataSource, options)
@@ -85,7 +85,7 @@ export function withHooks<D extends DataSource>(dataSource: D, options: HookedOp
     return current
   }
 
-  // A table or column that is missing may come with a migration that is run, or generated, next: until then whoever wants to sync is told.
+  // A table or column that is missing may come with a migration that is run, or generated, next: until then a sync throws.
   async function begin(log: ChangeLog): Promise<void> {
     try {
       if (options.setUp ?? true) await setUpChangeLog(log)

@@ -33,7 +33,7 @@ function setId({ metadata }: Collection, entity: ObjectLiteral, id: string): voi
   metadata.primaryColumns[0]?.setEntityValue(entity, id)
 }
 
-/** What stands in an entity, or in an object of its shape, as a row; properties that are undefined there are left out. Throws ValueError. */
+/** An entity, or an object of its shape, as a row; properties that are undefined there are left out. Throws ValueError. */
 export function fromEntity(collection: Collection, entity: ObjectLiteral): WireRow {
   const row: WireRow = {}
   for (const column of collection.columns) {

@@ -15,12 +15,12 @@ export interface Exchange {
   readonly server: ServerState
   /** The same server's remotes, by collection; this one's among them. */
   readonly siblings: ReadonlyMap<Collection, ServerState>
-  /** Those that this transaction asks and tells together; this one's among them. */
+  /** Those that this transaction pulls and pushes together; this one's among them. */
   readonly together: readonly ServerState[]
 }
 
 /**
- * Reads what is known of a server, for these of its remotes, which are asked and told together, in the order of their collections: parents
+ * Reads what is known of a server, for these of its collections, which are pulled and pushed together, in the order of their collections: parents
  * first. Those that were forgotten meanwhile are absent.
  */
 export function* openExchanges(log: ChangeLog, remoteIds: readonly number[]): Transaction<Exchange[]> {

@@ -10,7 +10,7 @@ export interface EntityReport {
   readonly merged: number
   /** Conflicts that the handler was called with. */
   readonly conflicts: number
-  /** Rows of the server's that wait here: for a decision, or for a row that they need. */
+  /** Rows of the server that are not applied here: conflicts, and deferred rows. */
   readonly unapplied: number
   /** Rows of ours that the server has rejected. */
   readonly rejected: number
@@ -25,7 +25,7 @@ export interface SyncReport extends EntityReport {
   readonly unknownThere: readonly string[]
   /** Properties that the server sent and for which there is no column here: they were passed over, and are read when there is one. */
   readonly unknownHere: readonly string[]
-  /** How often it was read and told; more than one where others changed the same rows meanwhile. */
+  /** How often it pulled and pushed; more than one where others changed the same rows meanwhile. */
   readonly rounds: number
   readonly requests: number
   /** Bodies of answers and requests, in characters. */

@@ -5,7 +5,7 @@ import { orAbort } from './waiting.js'
 
 interface Run<T> {
   readonly result: Promise<T>
-  /** Aborted when nobody waits for it any more. */
+  /** Aborted when its last caller has left. */
   readonly controller: AbortController
   callers: number
 }
@@ -23,7 +23,7 @@ export class SingleFlight<T, W> {
     private readonly combine: (earlier: W, later: W) => W = (_, later) => later,
   ) {}
 
-  /** Resolves after a pass that began after this call. `signal` gives up this call; a pass ends when all of its callers have given up. */
+  /** Resolves after a pass that began after this call. `signal` ends this call; a pass ends when all of its callers have left. */
   call(options: W, signal?: AbortSignal): Promise<T> {
     if (signal?.aborted) return Promise.reject(signal.reason)
     if (!this.#running) {
@@ -51,7 +51,7 @@ export class SingleFlight<T, W> {
     const controller = new AbortController()
     const result = before.then(async () => {
       const options = begin()
-      if (run.callers === 0) throw new DOMException('Nobody waits for this sync any more.', 'AbortError')
+      if (run.callers === 0) throw new DOMException('All callers of this sync have left.', 'AbortError')
       return await this.start(controller.signal, options)
     })
     const run: Run<T> = { result, controller, callers: 0 }

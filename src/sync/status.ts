@@ -1,4 +1,4 @@
-// How the collections of a sync and a server stand, at a look: what a sync has to do, and what it leaves behind.
+// The sync status of the collections of a server: what a sync has to do, and what it leaves behind.
 
 import { isAllPushed } from '../changes/agreement.js'
 import type { Collection } from '../changes/collection.js'
@@ -11,13 +11,13 @@ import { type Exchanges, type Session, transaction } from './session.js'
 
 export interface SyncStatus {
   readonly servers: readonly ServerState[]
-  /** There are rows that wait, of these collections or of another one of this server's. */
-  readonly waits: boolean
+  /** There are rows of the server that are not applied, of these collections or of another one of this server. */
+  readonly hasUnapplied: boolean
   /** Rows were rejected that are pushed again by the next sync. */
   readonly again: boolean
   /** Rows were rejected for a unique value that may be free now. */
   readonly freed: boolean
-  /** There is nothing to tell. */
+  /** There is nothing to push. */
   readonly isAllPushed: boolean
   readonly left: ReadonlyMap<Collection, Left>
   /** Properties of ours for which the server has no column, so that their values are not pushed. */
@@ -25,7 +25,7 @@ export interface SyncStatus {
 }
 
 interface Left {
-  /** Rows of the server's that wait here. */
+  /** Rows of the server that are not applied here. */
   readonly unapplied: number
   /** Rows of ours that the server has rejected. */
   readonly rejected: number
@@ -42,7 +42,7 @@ export function* statusOf(exchanges: Exchanges): Transaction<SyncStatus> {
   const servers = exchanges.map(exchange => exchange.server)
   const left = new Map<Collection, Left>(exchanges.map(({ collection }) => [collection, { unapplied: 0, rejected: 0, heldBack: 0 }]))
   const ignored = new Map<Collection, readonly string[]>()
-  const status = { servers, waits: false, again: false, freed: false, isAllPushed: true, left, ignored }
+  const status = { servers, hasUnapplied: false, again: false, freed: false, isAllPushed: true, left, ignored }
   if (!any) return status
   // usually there is nothing at all, and a statement about twenty collections costs more than it finds
   const there = yield* first(
@@ -64,7 +64,7 @@ export function* statusOf(exchanges: Exchanges): Transaction<SyncStatus> {
 const hasBasesSql = ({ collection, server }: Exchange, n: number) =>
   `EXISTS (SELECT 1 FROM ${quote(baseTableOf(collection.table))} WHERE _sync_server = ${server.id}) AS bases${n}`
 
-/** What waits, was rejected, or is ignored. */
+/** What is not applied, was rejected, or is ignored. */
 function* lookAtRows(exchanges: Exchanges, status: Writable<Omit<SyncStatus, 'left' | 'ignored'>> & Found): Transaction<void> {
   const { servers, left, ignored } = status
   const parts = exchanges.map(
@@ -80,13 +80,13 @@ function* lookAtRows(exchanges: Exchanges, status: Writable<Omit<SyncStatus, 'le
     const { log, collection, server } = exchanges[Number(row.n)] as Exchange
     const [unapplied, rejected, heldBack] = [Number(row.unapplied), Number(row.rejected), Number(row.held)]
     left.set(collection, { unapplied, rejected, heldBack })
-    status.waits ||= unapplied > 0
+    status.hasUnapplied ||= unapplied > 0
     status.again ||= Boolean(row.again)
     status.freed ||= Boolean(row.freed)
     if (row.ignored) ignored.set(collection, yield* readIgnoredProperties(collection, log.database, server.id))
   }
   for (const { id } of exchanges[0]?.siblings.values() ?? [])
-    status.waits ||=
+    status.hasUnapplied ||=
       !servers.some(server => server.id === id) && (yield* first('SELECT 1 FROM sync_unapplied WHERE server = ? LIMIT 1', id)) !== undefined
 }
 

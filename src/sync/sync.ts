@@ -24,7 +24,7 @@ export async function sync(session: Session, status?: SyncStatus): Promise<SyncR
       report.rounds++
       const outcome = await syncOnce(session, round === 0, known)
       if (outcome === 'done') break
-      if (outcome === 'further') round = -1 // it gets further: the others' changes are no reason to give up
+      if (outcome === 'further') round = -1 // it gets further: the others' changes are no reason to stop
       known = undefined
     }
   } finally {
@@ -47,7 +47,7 @@ async function syncOnce(session: Session, isFirst: boolean, status: SyncStatus |
   const pulled = await pull(session, before.ignored, isOpen || isRejected ? undefined : before)
   if (pulled.gained.size) await pushIgnored(session, pulled.gained)
   let after = (pulled.gained.size ? undefined : pulled.status) ?? (await readSyncStatus(session))
-  if (after.waits) {
+  if (after.hasUnapplied) {
     await resolveConflicts(session)
     after = await readSyncStatus(session)
   }

@@ -231,7 +231,7 @@ describe('pushing what changed', () => {
     const hidden = Object.defineProperties(Response.error(), { type: { value: 'opaqueredirect' } })
     const other = await errorOf(push({ fetch: async () => hidden }))
     expect(other).toBeInstanceOf(ServerError)
-    expect(other.message).toContain('redirects to an address that the browser does not tell')
+    expect(other.message).toContain('redirects to an address that the browser keeps to itself')
     expect(other).toMatchObject({ isDefinite: false })
     expect(other).not.toHaveProperty('status')
   })

@@ -6,9 +6,9 @@ export interface Applied {
   stored: number
   /** Rows in which changes of both sides were put together. */
   merged: number
-  /** What waits for a decision. */
+  /** What needs a decision. */
   readonly contested: Set<string>
-  /** What waits for something else. */
+  /** What is deferred. */
   readonly unapplied: Set<string>
 }
 

@@ -60,11 +60,11 @@ const copyOf = ({ contested, unapplied, ...applied }: Applied) => ({
   unapplied: new Set(unapplied),
 })
 
-/** Not all of those that let go of something went. */
+/** Not all of the rows that released their values went. */
 class StillHeld extends Rollback {}
 
 /**
- * Rows that take what others let go of as they are removed: these let go of it first, and go when nothing hangs on them any more. False where
+ * Rows that need unique values of rows which are removed: these release them first, and go when nothing hangs on them any more. False where
  * there are none, or where they cannot; nothing is stored then.
  */
 function* applyFreed(rows: readonly Candidate[], removals: readonly Candidate[], stamp: TransactionStamp): Transaction<boolean> {

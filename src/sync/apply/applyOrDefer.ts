@@ -9,7 +9,7 @@ import { defer, reasonOf } from './defer.js'
 import { isSameRow } from './merge.js'
 import { applyAllDecided } from './storeDecided.js'
 
-/** Stores candidates; those that the database does not take wait. */
+/** Stores candidates; those that the database does not accept are deferred. */
 export function* applyOrDefer(log: ChangeLog, candidates: readonly Candidate[], stamp: TransactionStamp): Transaction<void> {
   if (candidates.some(c => !isApplied(c.exchange, c))) yield* stamp.take()
   yield* storeAcceptable(log.database, candidates, {

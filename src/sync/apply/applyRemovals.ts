@@ -14,7 +14,7 @@ import { applyDecided } from './storeDecided.js'
 import type { ToDefer } from './unapplied.js'
 
 export function* applyRemovals(removals: readonly Candidate[], stamp: TransactionStamp): Transaction<void> {
-  // children first: what the server's cascade has taken along is gone before the removal of its parent is looked at
+  // children first: what the server's cascade has removed is gone before the removal of its parent is applied
   const order = ({ log, collection }: Exchange) => log.collections.indexOf(collection)
   const ordered = [...groupBy(removals, removal => removal.exchange)].sort(([x], [y]) => order(y) - order(x))
   for (const [exchange, some] of ordered) yield* removeReady(exchange, some, stamp)
@@ -37,7 +37,7 @@ function* removeReady(exchange: Exchange, removals: readonly Candidate[], stamp:
   yield* removeOrDefer(exchange, ready, stamp)
 }
 
-// Halves, for usually there is none that the database does not take, and seldom more than a few.
+// Halves, for usually the database accepts all, and seldom rejects more than a few.
 function* removeOrDefer(exchange: Exchange, removals: readonly Candidate[], stamp: TransactionStamp): Transaction<void> {
   const { log, collection } = exchange
   const [only] = removals

@@ -8,23 +8,23 @@ import { applyTogether } from './apply.js'
 import { readUnapplied } from './unapplied.js'
 
 /**
- * Tries again what waits, as long as that gets it further; what could be a matter of other rows of this server's is tried along: rows of several
+ * Tries again to apply what is not applied, as long as that gets it further, in all collections of this server: rows of several
  * collections may need each other. Gives what became of it, by collection; contested is what is in the end.
  */
 export function* applyUnapplied(exchange: Exchange, stamp: TransactionStamp): Transaction<Part[]> {
   const all = new Map<Collection, Part>()
   for (let before = -1; ; ) {
     const parts: Part[] = []
-    let waits = 0
+    let count = 0
     for (const [there, server] of exchange.siblings) {
       const other: Exchange = { ...exchange, collection: there, server }
       const unapplied = yield* readUnapplied(other)
-      waits += unapplied.size
+      count += unapplied.size
       const updates = [...unapplied].map(([id, { remote }]) => ({ id, value: remote }))
       if (updates.length) parts.push({ exchange: other, updates, applied: nothingApplied() })
     }
-    if (waits === before) return [...all.values()]
-    before = waits
+    if (count === before) return [...all.values()]
+    before = count
     yield* applyTogether(parts, stamp)
     for (const { applied } of all.values()) applied.contested.clear()
     for (const part of parts) {

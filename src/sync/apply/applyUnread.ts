@@ -15,8 +15,8 @@ import type { Exchange, TransactionStamp } from '../exchange.js'
 import type { Applied } from './applied.js'
 
 /**
- * Stores rows of which we know nothing that the server does not know, as most are, without reading them; what is left has to be looked at.
- * Not where somebody else has a word with them: another server, the journal, or a parent that may come along with them.
+ * Stores rows of which we know nothing that the server does not know, as most are, without reading them; what is left has to be read.
+ * Not where something else decides about them: another server, the journal, or a parent that may come along with them.
  */
 export function* applyUnread(exchange: Exchange, left: Map<string, Update>, applied: Applied, stamp: TransactionStamp): Transaction<void> {
   const { log, collection, server } = exchange
@@ -61,7 +61,7 @@ const isWhole = ({ columns, rejectKey }: Collection, id: string, value: WireRow)
 
 /**
  * Inserts rows of a full answer to a database that knows none of them, as it usually is. False, and nothing is stored, where the database
- * knows one, or does not take one as it is: then each has to be looked at.
+ * knows one, or does not accept one as it is: then each has to be read.
  */
 export function* applyUnknown(
   { log, collection, server }: Exchange,

@@ -10,7 +10,7 @@ import type { ToDefer } from './unapplied.js'
 export const isAutomatic = (collection: Collection) => (property: string) => collection.column.get(property)?.automatic !== undefined
 
 /**
- * What both sides know, with what follows from the removal of a parent: ON DELETE SET NULL is nobody's edit, so it contests none.
+ * What both sides know, with what follows from the removal of a parent: ON DELETE SET NULL is no edit, so it contests none.
  */
 export function* readCommonBases(
   exchange: Exchange,
@@ -34,7 +34,7 @@ export function* readCommonBases(
 }
 
 /**
- * A removal there takes along values that were pushed and ignored, but no edit, and none that is contested: then both sides know no version
+ * A removal there removes values that were pushed and ignored as well, but no edit, and none that is contested: then both sides know no version
  * that has all of the row.
  */
 const isEditOfIgnored = (exchange: Exchange, state: RowState) =>

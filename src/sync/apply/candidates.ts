@@ -26,7 +26,7 @@ export const changeOf =
     ...{ stamp, from: exchange.server },
   })
 
-/** Both sides are equal, and know it, but for the note that the row waits: nothing moves. */
+/** Both sides are equal, and know it, but for the note that the row is not applied: nothing moves. */
 export const isApplied = (exchange: Exchange, { state, remote, value }: Resolved) =>
   isSameRow(value, remote) && isSameRow(state.version.value, remote) && isClean(exchange, { ...state, unapplied: undefined })
 

@@ -21,7 +21,7 @@ export function* deferAll(exchange: Exchange, applied: Applied, rows: readonly T
 export const defer = (exchange: Exchange, applied: Applied, state: RowState, remote: WireRow | null, reason: UnappliedReason) =>
   deferAll(exchange, applied, [{ state, remote, reason }])
 
-/** Takes nothing: all of it waits for rows that it seems to need. */
+/** Applies nothing: all of it is deferred, for rows that it seems to need. */
 export function* leaveRows(parts: readonly Part[]): Transaction<void> {
   const reason = 'parent-missing'
   for (const { exchange, updates, applied } of parts) {
@@ -35,7 +35,7 @@ export function* leaveRows(parts: readonly Part[]): Transaction<void> {
   }
 }
 
-// A child of a parent that was removed here is contested: whoever takes it takes the parent back. Otherwise the parent has not come yet. Given so
+// A child of a parent that was removed here is contested: to apply it is to restore the parent. Otherwise the parent has not come yet. Given so
 // that rows come after those which they need.
 export function* deferForParents(unapplied: ReadonlyMap<Candidate, string>): Transaction<void> {
   const rows = [...unapplied].map(([candidate, property]) => {
@@ -66,7 +66,7 @@ export function* deferForParents(unapplied: ReadonlyMap<Candidate, string>): Tra
 
 function wasRemovedHere(exchange: Exchange, state: RowState): boolean {
   if (state.version.value !== null) return false
-  // or it hangs itself on one that was: nobody else would be asked about it
+  // or it needs itself one that was: no other conflict asks about it
   return state.unapplied?.reason === 'parent-removed' || (state.version.stamp > 0 && !isClean(exchange, state))
 }
 

@@ -1,4 +1,4 @@
-// The rows that the removals of others would take along, as they stand: of many removals with the statements of one.
+// The rows that the removals of others would remove with them, as they are: of many removals with the statements of one.
 
 import type { Reference } from '../../changes/collection.js'
 import { type Dependent, nameOf, readDependents } from '../../changes/dependents.js'
@@ -22,7 +22,7 @@ interface Child {
   readonly onDelete: Reference['onDelete']
 }
 
-/** Reads the families of rows that stand here, by id: of each as if it alone were removed. Those that have none are absent. */
+/** Reads the families of rows that are here, by id: of each as if it alone were removed. Those that have none are absent. */
 export function* readFamilies(exchange: Exchange, states: readonly RowState[]): Transaction<Map<string, Family>> {
   const { log, collection } = exchange
   const families = new Map<string, Family>()

@@ -11,7 +11,7 @@ export interface Merge {
   readonly isContested: boolean
 }
 
-/** Properties that the database or the ORM changes by itself: of two concurrent values the later one stands. */
+/** Properties that the database or the ORM changes by itself: of two concurrent values the later one counts. */
 export type IsAutomatic = (property: string) => boolean
 
 const never: IsAutomatic = () => false

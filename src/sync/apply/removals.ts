@@ -1,4 +1,4 @@
-// What removals take along on this side: whether they may, and how. Each reads and writes sets of rows, however many there are.
+// What a removal removes with it on this side: whether it may, and how. Each function reads and writes sets of rows, however many there are.
 
 import { baseOf, isInPush } from '../../changes/agreement.js'
 import type { Change } from '../../changes/change.js'
@@ -32,7 +32,7 @@ const parentOf = ({ parent }: Pick<Link, 'parent'>) => parent
 
 /** Law 9: a removal speaks for what the remover saw. Why the removals of these rows cannot be stored yet, by the names of the rows. */
 export function* whyNotYet(exchange: Exchange, ids: readonly string[]): Transaction<Map<string, Obstacle>> {
-  // what waits for a row waits, whatever hangs below that: a chain that is removed in many transactions is not walked to its end in each
+  // what is deferred for a row is deferred, whatever hangs below that: a chain that is removed in many transactions is not walked to its end in each
   const descend = function* (level: readonly Dependent[]) {
     const early = new Set((yield* readEarly(exchange, level)).map(nameOf))
     return level.filter(row => !early.has(nameOf(row)))
@@ -62,8 +62,8 @@ export function* whyNotYet(exchange: Exchange, ids: readonly string[]): Transact
 }
 
 /**
- * Our children may be older than the removal of their parent: one that had moved away there would go with all that hangs on it, which nobody
- * tells again. So the removal waits for those that the server's cascade made; a server of 2011 need not tell them. Gives those that it waits for.
+ * Our children may be older than the removal of their parent: one that had moved away there would go with all that hangs on it, which no
+ * answer brings again. So the removal waits for those that the server's cascade made; a server of 2011 need not send them. Gives those that it waits for.
  */
 export function* readEarly(exchange: Exchange, children: readonly Dependent[]): Transaction<Dependent[]> {
   if (exchange.server.serverHistory === null || !children.length) return []

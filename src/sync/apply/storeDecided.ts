@@ -19,8 +19,8 @@ import { isSameRow } from './merge.js'
 import { forgetUnapplied } from './unapplied.js'
 
 /**
- * Gives a row back the version that both sides last knew. While an open push carries another one, nobody knows which the server has: it is
- * stored as an edit, and told if the push counted.
+ * Gives a row back the version that both sides last knew. While an open push carries another one, it is not known which the server has: it is
+ * stored as an edit, and pushed if the push counted.
  */
 export function* restore(exchange: Exchange, state: RowState, remote: WireRow | null, stamp: TransactionStamp): Transaction<void> {
   const { log, collection, server } = exchange
@@ -28,7 +28,7 @@ export function* restore(exchange: Exchange, state: RowState, remote: WireRow | 
   else yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: remote }], yield* log.database.tick())
 }
 
-/** Stores decided rows together. What is the server's is no local change for it; what has something of its own to tell gets a fresh stamp (law 6). */
+/** Stores decided rows together. What is the server's is no local change for it; what differs from it gets a fresh stamp (ARCHITECTURE.md, law 6). */
 export function applyDecided(exchange: Exchange, resolved: readonly Resolved[], stamp: TransactionStamp): Transaction<void> {
   const applied = nothingApplied()
   return applyAllDecided(

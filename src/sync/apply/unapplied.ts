@@ -1,4 +1,4 @@
-// The journal of what waits: rows of the server's that this database has not taken yet, and why.
+// The journal of what is not applied: rows of the server that this database does not hold yet, and why.
 
 import { isAgreed } from '../../changes/agreement.js'
 import { keyOf } from '../../changes/collection.js'
@@ -7,14 +7,14 @@ import { query, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { type Exchange, siblingOf } from '../exchange.js'
 
-/** A server's version of a row, and why it waits. */
+/** A server's version of a row, and why it is not applied. */
 export interface ToDefer {
   readonly state: RowState
   readonly remote: WireRow | null
   readonly reason: UnappliedReason
 }
 
-/** Notes the server's versions of rows; our versions' stamps are noted along, if they are local changes, for they are not pushed while the rows wait. */
+/** Notes the server's versions of rows; our versions' stamps are noted along, if they are local changes, for they are not pushed until the rows are applied. */
 export function* writeUnapplied({ log, server }: Exchange, rows: readonly ToDefer[]): Transaction<void> {
   const notes = rows.flatMap(({ state, remote, reason }) => {
     const unpushed = isAgreed(server, state, state.version.stamp) ? null : state.version.stamp
@@ -40,7 +40,7 @@ export function* readUnapplied({ server }: Exchange): Transaction<Map<string, Un
   return new Map(rows.map(row => [String(row.id), unappliedFrom(row)]))
 }
 
-/** The rows that wait for a word about a row which they need. */
+/** The rows that are not applied because of a row which they need. */
 export function* readUnappliedChildren(exchange: Exchange, id: string): Transaction<string[]> {
   const children: string[] = []
   for (const reference of exchange.collection.children) {

@@ -36,10 +36,13 @@ export async function ask(
   } catch (error) {
     if (signal?.aborted || error instanceof ConflictHandlerError) throw error
     const why = error instanceof ValueError ? `decided a value that cannot be stored: ${error.message}` : `threw: ${String(error)}`
-    throw new ConflictHandlerError(`The conflict handler of ${entity} ${why}. The conflicts wait, and the next sync brings them again.`, {
-      entity,
-      cause: error,
-    })
+    throw new ConflictHandlerError(
+      `The conflict handler of ${entity} ${why}. The conflicts stay in the journal, and the next sync brings them again.`,
+      {
+        entity,
+        cause: error,
+      },
+    )
   }
 }
 
@@ -64,7 +67,7 @@ async function answered(
 ): Promise<void> {
   const answer = call(handler, conflicts, updates)
   if (timeout === undefined) return orAbort(answer, signal)
-  const message = `The conflict handler gave no answer in ${timeout} ms. The conflicts wait, and the next sync brings them again.`
+  const message = `The conflict handler gave no answer in ${timeout} ms. The conflicts stay in the journal, and the next sync brings them again.`
   const limit = deadline(timeout, () => new ConflictHandlerError(message), signal)
   try {
     await orAbort(answer, limit.signal)

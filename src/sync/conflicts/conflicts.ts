@@ -7,10 +7,10 @@ import { TransactionStamp } from '../exchange.js'
 import { type Session, transaction } from '../session.js'
 import { ask } from './ask.js'
 import { type Contested, describeContested } from './contested.js'
-import { applyDecisions, applyTogether, childrenFirst, type Decision } from './decisions.js'
+import { applyDecisions, applyInHalves, childrenFirst, type Decision } from './decisions.js'
 import type { ConflictHandler } from './handlers.js'
 
-/** Parents first: a removal that is decided takes children along. */
+/** Parents first: a removal that is decided removes children as well. */
 export async function resolveConflicts(session: Session): Promise<void> {
   let contested = await findContested(session)
   for (const { collection, handler } of session.members) {
@@ -59,7 +59,7 @@ async function resolveWith(
     const { url } = exchange.server
     for (const decision of childrenFirst(exchange, resolved))
       if (!(yield* applyDecisions(exchange, [decision], url, stamp))) left.push(decision)
-    yield* applyTogether(exchange, left, url, stamp)
+    yield* applyInHalves(exchange, left, url, stamp)
   })
   report.emit('conflicts')
 }

@@ -20,9 +20,9 @@ export interface Contested {
   readonly remote: WireRow | null
   readonly json: string | null
   readonly base: WireRow | null | undefined
-  /** The relation to a parent that was removed here, or that would close a circle here; contested whoever changed it. */
+  /** The relation to a parent that was removed here, or that would close a circle here; contested on whichever side it was changed. */
   readonly lost?: string
-  /** The rows that a removal would take along, as they were. */
+  /** The rows that a removal would remove with it, as they were. */
   readonly family: string
   readonly children: readonly { readonly entity: string; readonly id: string }[]
 }

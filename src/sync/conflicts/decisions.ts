@@ -14,8 +14,8 @@ import { type Exchange, readRowStates, type TransactionStamp } from '../exchange
 import { discardMoves } from '../push/moves.js'
 import { readUnpushed, writeUnpushed } from '../push/unpushed.js'
 import type { Contested } from './contested.js'
-import { takeParents } from './parents.js'
 import { writeResolution } from './resolutions.js'
+import { restoreParents } from './restoreParents.js'
 
 export interface Decision {
   readonly contested: Contested
@@ -44,7 +44,7 @@ export function childrenFirst({ collection }: Exchange, resolved: readonly Decis
   return [...ordered].reverse()
 }
 
-/** Stores decisions together, or none of them: false where the database does not take them as they are. */
+/** Stores decisions together, or none of them: false where the database does not accept them as they are. */
 export function* applyDecisions(
   exchange: Exchange,
   resolved: readonly Decision[],
@@ -84,12 +84,12 @@ export function* applyDecisions(
   }
 }
 
-/** Rows that exchange their unique values are taken together, or not at all; what is left waits, and is asked about again. */
-export function* applyTogether(exchange: Exchange, resolved: readonly Decision[], url: string, stamp: TransactionStamp): Transaction<void> {
+/** Rows that exchange their unique values are stored together, or not at all; what is left stays a conflict. */
+export function* applyInHalves(exchange: Exchange, resolved: readonly Decision[], url: string, stamp: TransactionStamp): Transaction<void> {
   if (resolved.length < 2 || (yield* applyDecisions(exchange, resolved, url, stamp))) return
   const middle = resolved.length >> 1
-  yield* applyTogether(exchange, resolved.slice(0, middle), url, stamp)
-  yield* applyTogether(exchange, resolved.slice(middle), url, stamp)
+  yield* applyInHalves(exchange, resolved.slice(0, middle), url, stamp)
+  yield* applyInHalves(exchange, resolved.slice(middle), url, stamp)
 }
 
 const nameOf = (exchange: Exchange, resolved: Resolved) => `${(resolved.exchange ?? exchange).collection.name} ${resolved.state.id}`
@@ -98,7 +98,7 @@ const isStillContested = ({ version, unapplied }: RowState, contested: Contested
   version.stamp === contested.stamp && unapplied !== undefined && unapplied.json === contested.json
 
 /**
- * Stores what a decision takes along. Gives the parents that are to be stored together with its row; undefined, and nothing is stored, where it
+ * Stores what goes with a decision. Gives the parents that are to be stored together with its row; undefined, and nothing is stored, where it
  * does not count any more, or not yet.
  */
 function* prepareDecision(
@@ -111,21 +111,21 @@ function* prepareDecision(
   const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
   if (!isStillContested(state, contested)) return // it moved: asked again later
   if (value !== null) {
-    const parents = yield* takeParents(exchange, id, value, stamp)
+    const parents = yield* restoreParents(exchange, id, value, stamp)
     if (parents) yield* discardMoves(exchange, id, value)
     return parents
   }
   const { family } = (yield* readFamilies(exchange, [state])).get(id) ?? NO_FAMILY
   if (family !== contested.family) return // or its children did
-  if ((yield* readUnappliedChildren(exchange, id)).length) return // nor does a removal stand while a child waits
-  return state.version.value === null || (yield* takeChildren(exchange, contested, url, stamp)) ? [] : undefined
+  if ((yield* readUnappliedChildren(exchange, id)).length) return // nor does a removal count while a child is not applied
+  return state.version.value === null || (yield* removeChildren(exchange, contested, url, stamp)) ? [] : undefined
 }
 
 /**
- * A removal that was decided takes its children along; those with news of their own can be read, and brought back, in the journal.
+ * A removal that was decided removes its children as well; those with local changes can be read, and brought back, in the journal.
  * False where it is too early for that.
  */
-function* takeChildren(exchange: Exchange, { id, remote }: Contested, url: string, stamp: TransactionStamp): Transaction<boolean> {
+function* removeChildren(exchange: Exchange, { id, remote }: Contested, url: string, stamp: TransactionStamp): Transaction<boolean> {
   // where ON DELETE forbids it the children that were shown go as well, or the decision could never be stored
   const dependents = yield* readDependents(exchange.log.database, exchange.collection, [id], { takesAll: true })
   if (dependents.blocked.length) throw new ConstraintError('foreign-key', undefined)

@@ -18,11 +18,11 @@ export interface RowSides<Entity extends ObjectLiteral = ObjectLiteral> {
   readonly properties: readonly string[]
 }
 
-/** A row that both sides changed, so that nobody but the application can say what it should be. What is assigned to `local` counts as decided. */
+/** A row that both sides changed, so that only the application can say what it should be. What is assigned to `local` counts as decided. */
 export interface Conflict<Entity extends ObjectLiteral = ObjectLiteral> extends RowSides<Entity> {
   /** `contested`, or `children-changed`, `parent-removed`, `cycle`: a matter of other rows. */
   readonly reason: UnappliedReason
-  /** Rows that were changed here and that the server's removal of this one takes along. */
+  /** Rows that were changed here and that the server's removal of this one removes with it. */
   readonly children: readonly { readonly entity: string; readonly id: string }[]
   /** Takes the server's side, whole; also where a side is null. */
   takeRemote(): void
@@ -34,7 +34,7 @@ export type ConflictUpdate = { id: string; _removed?: boolean } & ObjectLiteral
 /**
  * Decides conflicts, as in persistence.sync.js. To keep the local side push `{ id, ...values }` (or `{ id, _removed: true }`) onto
  * `updatesToPush`; to take the remote side assign `conflict.local[p] = conflict.remote[p]`, or call `conflict.takeRemote()`. Then call
- * `callback`, or return a promise, or just return where the function takes no callback. A conflict that is left alone waits, and comes again.
+ * `callback`, or return a promise, or just return where the function has no callback. A conflict that is left alone stays in the journal, and the next sync brings it again.
  */
 export type ConflictHandler<Entity extends ObjectLiteral = ObjectLiteral> = (
   conflicts: Conflict<Entity>[],
@@ -42,13 +42,13 @@ export type ConflictHandler<Entity extends ObjectLiteral = ObjectLiteral> = (
   callback: () => void,
 ) => unknown
 
-/** Our side of what is contested stands. */
+/** Our side of what is contested counts. */
 export const preferLocalConflictHandler: ConflictHandler = (conflicts, updatesToPush, callback) => {
   for (const conflict of conflicts) updatesToPush.push(localUpdate(conflict))
   callback()
 }
 
-/** The server's side stands. */
+/** The server's side counts. */
 export const preferRemoteConflictHandler: ConflictHandler = (conflicts, _updatesToPush, callback) => {
   for (const conflict of conflicts) {
     const { local, remote, properties } = conflict
@@ -59,8 +59,8 @@ export const preferRemoteConflictHandler: ConflictHandler = (conflicts, _updates
 }
 
 /**
- * The side that was written last stands, by a property that the application writes, for the server's stamps are times of arrival: the
- * one named, or the `@UpdateDateColumn`. A removal has no date: the row that was changed stays. Without such a date conflicts wait.
+ * The side that was written last counts, by a property that the application writes, for the server's stamps are times of arrival: the
+ * one named, or the `@UpdateDateColumn`. A removal has no date: the row that was changed stays. Without such a date conflicts stay in the journal.
  */
 export function preferNewest(property?: string): ConflictHandler {
   return (conflicts, updatesToPush, callback) => {
@@ -83,8 +83,8 @@ export function preferNewest(property?: string): ConflictHandler {
 export const preferNewestConflictHandler: ConflictHandler = preferNewest()
 
 /**
- * A handler for those who would rather return the row that is to stand: `conflict.local`, `conflict.remote`, a new object, null to remove
- * it, undefined to let it wait.
+ * A handler that returns what the row is to be: `conflict.local`, `conflict.remote`, a new object, null to remove
+ * it, undefined to leave it in the journal.
  */
 export function resolveEach<Entity extends ObjectLiteral>(
   resolve: (conflict: Conflict<Entity>) => Partial<Entity> | null | undefined | Promise<Partial<Entity> | null | undefined>,

@@ -12,7 +12,7 @@ interface Holder {
   readonly properties: readonly string[]
 }
 
-/** Rows in a statement; SQLite takes 500 parts of a compound one. */
+/** Rows in a statement; SQLite accepts 500 parts of a compound one. */
 const AT_ONCE = 100
 
 export function* readHolders(
@@ -52,7 +52,7 @@ export function* readHolders(
   return holders
 }
 
-/** NULL is never taken, nor is a value that the column cannot hold. */
+/** No row holds NULL, nor a value that the column cannot hold. */
 function cellsOf(columns: readonly ColumnCodec[], value: WireRow): unknown[] | undefined {
   if (columns.some(c => value[c.property] === null || value[c.property] === undefined)) return
   try {

@@ -1,4 +1,4 @@
-// What the application can see and settle itself: what is pending, waits, was rejected, and what was decided.
+// What the application can see and resolve itself: what is pending, in conflict, deferred or rejected, and what was resolved.
 
 import type { ObjectLiteral } from 'typeorm'
 import { baseOf, isInPush } from '../../changes/agreement.js'
@@ -41,7 +41,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     private readonly hasServer = true,
   ) {}
 
-  /** What was changed here and not pushed yet; what waits or was rejected is listed there. */
+  /** What was changed here and not pushed yet, but for conflicts, deferred and rejected rows, which have lists of their own. */
   async pending(url?: string): Promise<PendingChange<Entity>[]> {
     return this.#read(url, function* (exchange) {
       const states: RowState[] = []
@@ -60,7 +60,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     return counts.reduce((sum, { count }) => sum + count, 0)
   }
 
-  /** Is anything pending, rejected, or waiting with a change of ours? Costs as much as a look at the first of it. */
+  /** Is anything pending or rejected, or a conflict or deferred with a change of ours? Reads the first of it alone. */
   async hasLocalChanges(): Promise<boolean> {
     const { log, collection, hasServer } = this
     return log.database.transaction(
@@ -77,7 +77,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     )
   }
 
-  /** Conflicts that nobody has resolved yet: `resolve` or `discard` ends them, and so does a handler of the next sync. */
+  /** Conflicts that are not resolved yet: `resolve` or `discard` ends them, and so does a handler of the next sync. */
   async conflicts(url?: string): Promise<UnresolvedConflict<Entity>[]> {
     return (await this.#unapplied(url)).filter(isConflict)
   }
@@ -123,9 +123,9 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /**
-   * Decides what a waiting row is to be: an entity, or null to remove it. It is told by the next sync. Where a unique value is taken
+   * Resolves a conflict, or a deferred row: an entity, or null to remove it. The next sync pushes it. Where another row has the unique value
    * (`not-unique`), other values keep both rows, and `{ replaces: holder }` makes one of two that mean the same.
-   * Throws NotInJournalError where the row does not wait, ValueError and ConstraintError where it cannot be stored, UnpushedChildrenError
+   * Throws NotInJournalError where the row is neither, ValueError and ConstraintError where it cannot be stored, UnpushedChildrenError
    * where rows would go along that were not pushed.
    */
   async resolve(id: string, winner: Partial<Entity> | null, options?: string | ResolveOptions): Promise<void> {
@@ -144,8 +144,8 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /**
-   * Gives up our change of a row that is pending, waits or was rejected: it becomes what the server has. What a push without an answer
-   * carries may have arrived: then this is told by the next sync, as an edit that takes the change back.
+   * Discards our change of a row that is pending, in conflict, deferred or rejected: it becomes what the server has. What a push without an answer
+   * carries may have arrived: then the next sync pushes this, as an edit that reverts the change.
    * Throws NotInJournalError where there is none, or where it is not known what the server has; then sync first. Throws
    * UnpushedChildrenError where rows would go along that were not pushed.
    */
@@ -155,7 +155,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
       isMeant(exchange, state) {
         const remote = before(exchange, state)
         if (remote === undefined || (isClean(exchange, state) && !state.unapplied)) return false
-        return !isInPush(exchange.server, state) || !isSameRow(state.version.value, remote) // it was given up already
+        return !isInPush(exchange.server, state) || !isSameRow(state.version.value, remote) // it was discarded already
       },
       *apply(exchange, state, chosen) {
         const remote = before(exchange, state)
@@ -165,8 +165,8 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /**
-   * Brings back the side that a decision put aside, as a change of ours that the next sync tells: the local one where the remote one was
-   * taken, else the remote one; or the side that is named. Throws NotInJournalError where there is no such decision, or the row moved on
+   * Brings back the side that a decision put aside, as a change of ours that the next sync pushes: the local one where the remote one was
+   * chosen, else the remote one; or the side that is named. Throws NotInJournalError where there is no such decision, or the row moved on
    * since, ConstraintError where it needs a row that is not there, UnpushedChildrenError as `decide` does.
    */
   async undo(resolutionId: number, side?: 'local' | 'server' | 'base', { children }: Pick<JournalOptions, 'children'> = {}): Promise<void> {
@@ -225,7 +225,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     )
   }
 
-  /** Changes a row for each server that is meant; which that are is looked at first, for what the first one changes is a local change for the next. */
+  /** Changes a row for each server that is meant; which that are is read first, for what the first one changes is a local change for the next. */
   async #change(options: string | ResolveOptions = {}, id: string, otherwise: string, { isMeant, apply }: JournalCall): Promise<void> {
     const { log, collection } = this
     const chosen = typeof options === 'string' ? { url: options } : options

@@ -50,7 +50,7 @@ export interface UnappliedRow<Entity extends ObjectLiteral> extends RowSides<Ent
   readonly holder: string | undefined
 }
 
-/** A row that was changed on both sides, or whose unique value another row has here: somebody has to decide. */
+/** A row that was changed on both sides, or whose unique value another row has here: a user has to decide. */
 export interface UnresolvedConflict<Entity extends ObjectLiteral> extends UnappliedRow<Entity> {
   readonly reason: ConflictReason
 }
@@ -72,7 +72,7 @@ export interface RejectedRow<Entity> extends PendingChange<Entity> {
   readonly code: string
   readonly property: string | undefined
   readonly detail: string
-  /** The id of the server's row that has the value of `property`, where it waits here. */
+  /** The id of the server's row that has the value of `property`, where it is not applied here. */
   readonly holder: string | undefined
 }
 

@@ -11,7 +11,7 @@ import { type Exchange, isClean, readRowStates } from '../exchange.js'
 import { TransactionSize } from '../session.js'
 
 /**
- * Is it something else than what the server has? What waits or was rejected is listed there. A row that is as it was before a push without
+ * Is it something else than what the server has? What is not applied or was rejected is listed there. A row that is as it was before a push without
  * an answer is pending as well where that push carries another version of it.
  */
 function isPending(server: ServerState, state: RowState): boolean {
@@ -69,15 +69,15 @@ export function* hasChanges(exchange: Exchange): Transaction<boolean> {
   return found
 }
 
-/** Gives the ids of rows of ours that the server lacks, pending, rejected, or not applied yet, until `take` gives false; some come twice. */
-export function* readLocalChanges(exchange: Exchange, take: (id: string) => boolean): Transaction<void> {
+/** Gives the ids of rows of ours that the server lacks, pending, rejected, or not applied yet, until `visit` gives false; some come twice. */
+export function* readLocalChanges(exchange: Exchange, visit: (id: string) => boolean): Transaction<void> {
   const isRejected = ({ rejection, version }: RowState) => rejection?.stamp === version.stamp
   // a row that is not applied yet may have been edited since
   const isEdited = (state: RowState) => state.unapplied?.unpushed != null || (state.version.stamp > 0 && !isClean(exchange, state))
-  const visit = ({ id }: RowState) => take(id)
-  if (!(yield* readNoted(exchange, 'sync_rejection', isRejected, visit))) return
-  if (!(yield* readNoted(exchange, 'sync_unapplied', isEdited, visit))) return
-  yield* readPending(exchange, visit)
+  const visitRow = ({ id }: RowState) => visit(id)
+  if (!(yield* readNoted(exchange, 'sync_rejection', isRejected, visitRow))) return
+  if (!(yield* readNoted(exchange, 'sync_unapplied', isEdited, visitRow))) return
+  yield* readPending(exchange, visitRow)
 }
 
 /** False where `visit` gave false. */

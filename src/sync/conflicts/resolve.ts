@@ -16,14 +16,14 @@ import { applyDecided, restore } from '../apply/storeDecided.js'
 import { type Exchange, readRowStates, TransactionStamp } from '../exchange.js'
 import { discardMoves } from '../push/moves.js'
 import { readUnpushed, writeUnpushed } from '../push/unpushed.js'
-import { takeParents } from './parents.js'
 import { writeResolution } from './resolutions.js'
+import { restoreParents } from './restoreParents.js'
 
 export interface JournalOptions {
   /** With this server alone, where the entity has several. */
   readonly url?: string
   /**
-   * Rows that were not pushed and that would be removed along, because they need the row that goes; where a new row is given up that a push
+   * Rows that were not pushed and that would be removed along, because they need the row that goes; where a new row is discarded that a push
    * carries, those too that the server has: UnpushedChildrenError unless this says `journal`. Then they go, each as a decision in the journal of its entity, which `undo` takes back.
    */
   readonly children?: 'journal'
@@ -51,7 +51,7 @@ export function* storeDecision(
   const base = baseOf(server, state)
   let parents: readonly Resolved[] = []
   if (value !== null) {
-    parents = (yield* takeParents(exchange, id, value, stamp)) ?? []
+    parents = (yield* restoreParents(exchange, id, value, stamp)) ?? []
     yield* discardMoves(exchange, id, value)
   } else {
     // a new row of ours: what the server has below it says that it has one as well, which was not read yet
@@ -68,9 +68,9 @@ export function* storeDecision(
 }
 
 /**
- * Removes what the removal of a row takes along, those too that forbid one which waits for this word. `isOurs`: the server has not removed
+ * Removes what needs a removed row, those too that forbid the removal where it was decided. `isOurs`: the server has not removed
  * it, so that what goes along is a local change as well. What was not pushed goes where the caller says so, and is kept in the journal. `isGivenUp`:
- * nobody wants the row removed at the server, only our change taken back; so what the server has below it goes in that way too.
+ * the row is not to be removed at the server, only our change reverted; so what the server has below it goes in that way too.
  */
 export function* removeFamily(
   exchange: Exchange,

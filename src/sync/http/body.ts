@@ -26,7 +26,7 @@ export async function readBody(
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
       parser.add(read.value)
       if (parser.bytes <= largest) continue
-      reader.cancel().catch(() => {}) // nobody waits for the rest
+      reader.cancel().catch(() => {}) // the rest is of no use
       throw tooLarge()
     }
   if (parser.bytes > largest) throw tooLarge()

@@ -37,7 +37,7 @@ const ADVICE: Record<number, string> = {
   403: 'Whoever is signed in may not do this.',
   404: 'Is the url right, and does the server sync this entity?',
   405: 'Is this the url of a sync server?',
-  413: `The push is larger than the server, or a proxy before it, takes: push less at once, or raise that limit. ${SAFE}.`,
+  413: `The push is larger than the server, or a proxy before it, accepts: push less at once, or raise that limit. ${SAFE}.`,
 }
 
 export const isOk = ({ status }: Reply): boolean => status >= 200 && status < 300
@@ -93,7 +93,7 @@ export const isRedirect = ({ method, status, landedAt, headers }: Reply): boolea
   method === 'POST' && (status === 0 || landedAt !== undefined || (status >= 300 && status < 400 && headers.has('location')))
 
 function redirectMessage({ url, status, landedAt, headers }: Reply): string {
-  const location = landedAt ?? headers.get('location') ?? 'an address that the browser does not tell'
+  const location = landedAt ?? headers.get('location') ?? 'an address that the browser keeps to itself'
   return (
     `${nameOf(url)} redirects ${status ? `(${status}) ` : ''}to ${location}. ` +
     `A redirected push may arrive as a mere question, so it is not followed: sync with that url itself. ${SAFE}.`

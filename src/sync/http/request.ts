@@ -12,12 +12,13 @@ export interface TransportOptions {
   readonly fetch?: typeof globalThis.fetch
   /**
    * Sent with every request. A function is asked for each try, and once more with `renew: true` after a 401.
-   * It may take its time (somebody may have to sign in), so the time-out does not count it.
+
+   * The time-out does not count it: a user may have to sign in.
    */
   readonly headers?: HeadersValue | ((context: { renew: boolean; url: string }) => HeadersValue | Promise<HeadersValue>)
-  /** Milliseconds until a request whose whole answer is not there is given up; 60,000 by default. It is not retried. */
+  /** Milliseconds until a request without a whole answer is aborted; 60,000 by default. It is not retried. */
   readonly timeout?: number
-  /** Bytes of an answer, unzipped, at most; 64 MiB by default. A larger one is given up, and the next page is asked for smaller. */
+  /** Bytes of an answer, unzipped, at most; 64 MiB by default. A larger one is an error, and the next page is asked for smaller. */
   readonly largestAnswer?: number
   /** How often a request that may be retried is sent again; 3 by default. */
   readonly retries?: number

@@ -15,7 +15,7 @@ export function readRetryAfter(headers: Headers): number | undefined {
   const text = headers.get('retry-after')?.trim() ?? ''
   if (/^\d+$/.test(text)) return Number(text) * 1000
   const date = httpDate(text)
-  // by the server's own clock, where it tells the time: ours may be wrong
+  // by the server's own clock, where it states the time: ours may be wrong
   return date === undefined ? undefined : Math.max(0, date - (httpDate(headers.get('date') ?? '') ?? Date.now()))
 }
 

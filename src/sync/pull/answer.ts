@@ -66,7 +66,7 @@ export function turnPage(session: Session, exchanges: Exchanges, answer: Answer,
   }
 }
 
-// Rows before bookkeeping, bookkeeping before the cursors: they move with the last step of the last page alone.
+// Rows before bookkeeping, bookkeeping before the cursors: they move with the last transaction of the last page alone.
 export function* completeAnswer(exchanges: Exchanges, answer: Answer, etag: string | null): Transaction<void> {
   for (const exchange of exchanges) {
     const { log, collection, server } = exchange

@@ -13,7 +13,7 @@ import { noteIgnoredOf } from './ignored.js'
 import type { Prepared } from './preparePush.js'
 import { forgetOutdatedRejections, freeRejected } from './rejections.js'
 
-/** Acknowledging is one assignment; false where another sync has ended this push meanwhile, with the rows that it told. */
+/** Acknowledging is one assignment; false where another sync has ended this push meanwhile, with its rows. */
 export function* acknowledgePush(
   all: Exchanges,
   { batchSize, members }: Session,
@@ -29,7 +29,7 @@ export function* acknowledgePush(
     const own = rows.filter(each => each.collection === collection).map(each => each.row)
     if (own.length) yield* noteIgnoredOf(exchange, own, answer.ignored?.get(members.find(m => m.collection === collection)?.path ?? ''))
   }
-  // what was new took a value, and let go of none
+  // what was new got a value, and released none
   if (rows.some(({ row }) => row.value === null || row.partial)) yield* freeRejected(exchanges)
   yield* acknowledge(exchanges, ({ server }) => (server.push as OpenPush).limit, answer, more)
   return true
@@ -54,7 +54,7 @@ export function* acknowledge(
   const { log } = exchanges[0] as Exchange
   yield* writeServers(log.database, servers)
   if (yield* first('SELECT 1 FROM sync_rejection LIMIT 1')) for (const exchange of exchanges) yield* forgetOutdatedRejections(exchange)
-  if (more) return // it looks at all of them
+  if (more) return // it reads all of them
   for (const { collection, server } of yield* withBases(exchanges)) yield* pruneBases(log.database, collection, server)
 }
 

@@ -1,4 +1,4 @@
-// What a push tells: the local changes up to a place, as so many rows as a request has room for.
+// The rows of a push: the local changes up to a place, as many as a request has room for.
 
 import { isAgreed, isHeld } from '../../changes/agreement.js'
 import type { Collection } from '../../changes/collection.js'
@@ -15,7 +15,7 @@ import { nextChange, openLocalChanges } from './localChanges.js'
 import { addNeeded } from './needed.js'
 import { writeRejections } from './rejections.js'
 
-/** How far a batch with this limit tells one collection. */
+/** The limit of a batch in one collection. */
 export const limitIn = (limit: FeedPlace, { log, collection }: Exchange): Place => placeIn(log.collections, limit, collection)
 
 export interface Batch {
@@ -24,9 +24,9 @@ export interface Batch {
   readonly body: string
   /** Those among them that come along because others need them: their own changes lie behind the limit. */
   readonly needed: readonly PushedOf[]
-  /** The stamps of the versions that it tells, by collection and id. */
+  /** The stamps of its versions, by collection and id. */
   readonly stamps: ReadonlyMap<Collection, ReadonlyMap<string, number>>
-  /** It tells the local changes up to here; the clock's time where it tells all of them. */
+  /** It has the local changes up to here; the clock's time where it has all of them. */
   readonly limit: FeedPlace
   readonly more: boolean
   /** The clock's time at which it was read. */
@@ -52,7 +52,7 @@ function* read(session: Session, exchanges: Exchanges, size: TransactionSize, is
     const { collection, server } = exchange
     const { id, stamp } = next.change
     const state = next.state
-    // what waits or was rejected is not pushed
+    // what is not applied, rejected or held back is not pushed
     if (!isHeld(state) && !isAgreed(server, state, stamp)) {
       more = count === most
       if (more) break
@@ -71,7 +71,7 @@ function* read(session: Session, exchanges: Exchanges, size: TransactionSize, is
   }
   if (isReadOnly && rejected.size) return
   for (const [exchange, some] of rejected) yield* writeRejections(exchange, some)
-  // where a push has to be as small as that, each row is told by itself: so it is found which of them is too large
+  // where a push has to be as small as that, each row is pushed by itself: so it is found which of them is too large
   if (more && exchanges[0]?.server.batch !== 1) yield* addNeeded(batch, exchanges)
   const now = (yield* (exchanges[0] as Exchange).log.database.clock()).now
   const limit: FeedPlace = (more && last) || { stamp: now, id: LAST }
@@ -80,7 +80,7 @@ function* read(session: Session, exchanges: Exchanges, size: TransactionSize, is
 }
 
 /**
- * Reads what is to be pushed when the open push has counted, while its answer is under way; undefined where rows wait or were rejected, for then
+ * Reads what is to be pushed when the open push has counted, while its answer is under way; undefined where rows are not applied or were rejected, for then
  * more than the clock says whether it still holds.
  */
 export function* readAhead(session: Session, exchanges: Exchanges, size: TransactionSize): Transaction<Batch | undefined> {
@@ -92,7 +92,7 @@ export function* readAhead(session: Session, exchanges: Exchanges, size: Transac
   return yield* read(session, after, size, true)
 }
 
-/** Does a batch that was read ahead still tell what stands here? Whatever changed a row since has moved the clock. */
+/** Is a batch that was read ahead still what is to be pushed? Each change of a row has moved the clock. */
 export function* isStillSo(exchanges: Exchanges, batch: Batch): Transaction<boolean> {
   const clock = yield* (exchanges[0] as Exchange).log.database.clock()
   return clock.now === batch.now && !(yield* isAnyHeld(exchanges))

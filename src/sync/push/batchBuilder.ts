@@ -12,7 +12,7 @@ export interface PushedOf {
   readonly row: PushedRow
 }
 
-/** Bytes in a push, but for a row that is larger by itself: proxies and body parsers take a megabyte unless told otherwise. */
+/** Bytes in a push, but for a row that is larger by itself: proxies and body parsers accept a megabyte by default. */
 const LARGEST_BODY = 1_000_000
 
 export class BatchBuilder {

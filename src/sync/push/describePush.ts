@@ -9,13 +9,13 @@ import { dateToNumber, equalValues } from '../../databases/columns.js'
 import { deepProperty, TOO_DEEP } from '../../protocol/depth.js'
 import { type PushedRow, type Rejection, type WireRow, writePushedRow } from '../../protocol/messages.js'
 
-/** No server would take it, and JSON cannot be made of it. */
+/** No server would accept it, and JSON cannot be made of it. */
 export function reject({ id, value }: PushedRow): Rejection | undefined {
   const property = value && deepProperty(value)
   return property ? { id, property, code: 'not-valid', detail: TOO_DEEP } : undefined
 }
 
-/** What is told of a row: all of it, where the server has none; what changed, where it has; nothing, where it is as the server knows it. */
+/** What is pushed of a row: all of it, where the server has none; what changed, where it has; nothing, where it is as the server knows it. */
 export function describePush({ columns }: Collection, server: ServerState, state: RowState): PushedRow | undefined {
   const { id, version } = state
   const base = baseOf(server, state)

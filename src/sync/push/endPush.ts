@@ -4,7 +4,7 @@ import type { Transaction } from '../../databases/database.js'
 import { type Exchanges, type Session, transaction } from '../session.js'
 import type { Sent } from './preparePush.js'
 
-/** Those that are in a push. False of all of them: another sync has ended it meanwhile, with the rows that it told. */
+/** Those that are in a push. False of all of them: another sync has ended it meanwhile, with its rows. */
 export const partOf = (exchanges: Exchanges, { key }: Sent) => exchanges.filter(({ server }) => server.push?.key === key)
 
 export function endPush(session: Session, push: Sent, batch?: number): Promise<boolean> {

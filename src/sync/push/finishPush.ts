@@ -38,7 +38,7 @@ function leaveUndecided(session: Session, push: Sent): Promise<void> {
   })
 }
 
-/** The rows that an unanswered push tells, as they are now; what was changed since counts along, for its base version stands for it. */
+/** The rows of an unanswered push, as they are now; what was changed since is one of them, for its base version was pushed. */
 function* readPushedRows(exchange: Exchange): Transaction<PushedOf[]> {
   const { log, collection, server } = exchange
   if (!server.push) return []

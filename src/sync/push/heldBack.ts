@@ -1,4 +1,4 @@
-// What is not pushed yet, for a word about it, or about rows that hang on it, has to come first.
+// What is held back from pushes: rows that need it are pushed, or decided, first.
 
 import { baseOf, isAgreed, isHeld } from '../../changes/agreement.js'
 import { type Collection, keyOf } from '../../changes/collection.js'
@@ -11,7 +11,7 @@ import type { Exchanges } from '../session.js'
 import { writeHeldBack } from './rejections.js'
 
 /**
- * A removal waits with the rows that wait for a word about it, however far below it they hang on the server (law 9). `left`: so does one from
+ * A removal is held back while rows that need it are not applied, however far below it they hang on the server (ARCHITECTURE.md, law 9). `left`: so is one from
  * which rows were moved away that are pushed later; those of other collections, or all of them.
  */
 export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'all'): Transaction<void> {
@@ -51,11 +51,10 @@ export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'al
     }
     level = next
   }
-  for (const [exchange, states] of held)
-    yield* writeHeldBack(exchange, states, 'Rows that need it wait for a decision, or are pushed first.')
+  for (const [exchange, states] of held) yield* writeHeldBack(exchange, states, 'Rows that need it are decided or pushed first.')
 }
 
-/** Usually nothing waits. */
+/** Usually everything is applied. */
 export function* isAnyUnapplied(): Transaction<boolean> {
   return (yield* first('SELECT 1 FROM sync_unapplied LIMIT 1')) !== undefined
 }
@@ -73,7 +72,7 @@ function add(level: Map<Collection, Set<string>>, collection: Collection, id: st
   else level.set(collection, new Set([id]))
 }
 
-/** Removed rows that others were moved away from: told first, their removal would take those along on the server. */
+/** Removed rows that others were moved away from: pushed first, their removal would remove those as well on the server. */
 function* readLeft(exchange: Exchange, parent: Collection): Transaction<string[]> {
   const { log, collection, server } = exchange
   const left: string[] = []
@@ -100,7 +99,7 @@ function* readLeft(exchange: Exchange, parent: Collection): Transaction<string[]
   return left
 }
 
-/** What waits is not pushed, whatever `told` says: the stamp of our version is noted with every push. */
+/** What is not applied is not pushed, however far the rest is: the stamp of our version is noted with every push. */
 export function* noteUnpushed(exchange: Exchange): Transaction<void> {
   const { log, server } = exchange
   const ids = [...(yield* readUnapplied(exchange)).keys()]

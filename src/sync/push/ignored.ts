@@ -40,10 +40,10 @@ function* pushAbove(exchange: Exchange, properties: readonly string[], above: st
   const { log, collection, server } = exchange
   const ids = yield* readIgnoredIds(server.id, properties, above, ROWS)
   const states = [...(yield* readRowStates(exchange, ids)).values()]
-  // a reference that was given up meanwhile is null on both sides
+  // a reference that was cleared meanwhile is null on both sides
   const alike = states.map(({ id, putOff, version }) => ({ id, properties: putOff.filter(p => (version.value?.[p] ?? null) === null) }))
   yield* forgetIgnored(log.database, server.id, alike)
-  // what is pending takes them along
+  // what is pending is pushed with them
   const agreed = states.filter(s => s.version.value !== null && !s.unapplied && isAgreed(server, s, s.version.stamp))
   if (agreed.length) {
     const stamp = yield* new TransactionStamp(exchange).take()

@@ -1,4 +1,4 @@
-// What was changed here and is to be pushed: of all collections that are told together, in one order.
+// What was changed here and is to be pushed: of all collections that are pushed together, in one order.
 
 import { readChangePage } from '../../changes/changePage.js'
 import { readLastChanges } from '../../changes/lastChanges.js'
@@ -15,7 +15,7 @@ const LARGEST_READ = 8_000_000
 /** Rows that are read at a time of each of several collections. */
 const AT_ONCE = 250
 
-/** What is to be told of one collection. */
+/** What is to be pushed of one collection. */
 export interface LocalChanges {
   readonly exchange: Exchange
   above: Place

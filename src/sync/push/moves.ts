@@ -1,4 +1,4 @@
-// Moves in a tree, of ours and of the server's, that would close a circle together: one of the server's rows waits, and asks for all of it.
+// Moves in a tree, of ours and of the server's, that would close a circle together: one of the server's rows is a conflict, and decides about all of it.
 
 import { baseOf, isAllPushed, isHeld } from '../../changes/agreement.js'
 import type { Reference } from '../../changes/collection.js'
@@ -39,7 +39,7 @@ export function* findContestedMoves(exchange: Exchange, rows: readonly Moved[]):
   return contested
 }
 
-/** Usually there is nothing to tell, and nothing that was held back. */
+/** Usually there is nothing to push, and nothing that is held back. */
 function* isAnythingOurs({ log, collection, server }: Exchange): Transaction<boolean> {
   if (!isAllPushed(server, (yield* log.database.clock()).now)) return true
   const { unapplied, rejected } = yield* readKinds(collection, server)
@@ -76,7 +76,7 @@ export function* findCircle(
   }
 }
 
-/** Whoever takes the server's move gives up ours, which would close a circle with it; the journal can bring them back. */
+/** To apply the server's move is to discard ours, which would close a circle with it; the journal can bring them back. */
 export function* discardMoves(exchange: Exchange, id: string, value: WireRow): Transaction<void> {
   const { log, collection, server } = exchange
   // what they are moved back to may be part of another circle
@@ -96,7 +96,7 @@ export function* discardMoves(exchange: Exchange, id: string, value: WireRow): T
   }
 }
 
-/** A move of ours is not pushed while one of the server's waits that would close a circle with it. */
+/** A move of ours is held back while one of the server's is a conflict that would close a circle with it. */
 export function* holdMoves(exchange: Exchange): Transaction<void> {
   const { collection, server } = exchange
   if (!treesOf(collection).length) return

@@ -12,7 +12,7 @@ import { holdMoves } from './moves.js'
 import { keepNeeded } from './needed.js'
 import { seenBy } from './seen.js'
 
-/** `again`: the server has to be read first; `more`: another batch waits. Where all is pushed, how things stand then. */
+/** `again`: the server has to be read first; `more`: there is another batch. Where all is pushed, the sync status then. */
 export type PushOutcome = SyncStatus | 'more' | 'again'
 
 /** Of a push that was sent. */
@@ -28,7 +28,7 @@ export interface Prepared extends Batch {
 }
 
 /**
- * Writes down the next push and reads it in the same transaction, so that it tells what stood at its limit. From now on what stood there is kept
+ * Writes down the next push and reads it in the same transaction, so that it has what was there at its limit. From now on that version is kept
  * until the answer is here: it is what both know if the push turns out to have arrived.
  */
 export function* preparePush(

@@ -6,7 +6,7 @@ import { sendPush } from './sendPush.js'
 /** Rows in the first push; in the further ones as many as a transaction reads in its time. */
 const FIRST_BATCH = 1_000
 
-/** Tells everything that there is to be pushed, and gives how things stand then; `again` where the server has to be read first. */
+/** Pushes all local changes, and gives the sync status then; `again` where the server has to be read first. */
 export async function push(session: Session): Promise<SyncStatus | 'again'> {
   const size = new TransactionSize({ rows: FIRST_BATCH, largest: session.batchSize })
   for (let next: Prepared | PushOutcome = 'more'; ; ) {

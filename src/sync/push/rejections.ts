@@ -17,7 +17,7 @@ export function* writeRejections(
   { log, server }: Exchange,
   rejections: readonly (Rejection<string> & { readonly stamp: number })[],
 ): Transaction<void> {
-  // a matter of other rows: pushed again by the next sync; or when the row that has the value may have let go of it
+  // a matter of other rows: pushed again by the next sync; or when the row that has the value may have released it
   const again = (code: string) =>
     code === 'not-unique' ? 2 : ['parent-missing', 'children-exist', 'children-unseen', 'cycle'].includes(code) ? 1 : 0
   if (!rejections.length) return
@@ -58,7 +58,7 @@ export function* forgetOutdatedRejections(exchange: Exchange): Transaction<void>
   yield* forgetRejections(log.database, collection, server, outdated)
 }
 
-/** Rows of the server's have changed: one of them may have let go of a value that a rejected row needs, which is pushed again then. */
+/** Rows of the server's have changed: one of them may have released a value that a rejected row needs, which is pushed again then. */
 export function* freeRejected(exchanges: readonly Exchange[]): Transaction<void> {
   if (!(yield* first('SELECT 1 FROM sync_rejection WHERE again = 2 LIMIT 1'))) return
   for (const { server } of exchanges) yield* query('UPDATE sync_rejection SET again = 1 WHERE server = ? AND again = 2', server.id)
@@ -79,7 +79,7 @@ export async function pushAgain(session: Session): Promise<void> {
 }
 
 /**
- * Gives rejected rows fresh stamps, so that they are pushed again: one after the other where a row takes the unique value of another one, for they
+ * Gives rejected rows fresh stamps, so that they are pushed again: one after the other where a row gets the unique value of another one, for they
  * may not have room in one push.
  */
 export function* pushRowsAgain(exchange: Exchange, ids: readonly string[]): Transaction<void> {
@@ -101,7 +101,7 @@ export function* pushRowsAgain(exchange: Exchange, ids: readonly string[]): Tran
   )
 }
 
-/** The rows that let go of a value before those that take it, as the server will see them. */
+/** The rows that release a value before those that get it, as the server will see them. */
 function* inOrder({ log, collection, server }: Exchange, rejected: readonly RowState[]): Transaction<string[][]> {
   if (rejected.length < 2) return [rejected.map(s => s.id)]
   const changes = rejected.map(

@@ -1,6 +1,6 @@
 // Triggers of the application's on a device that change the very row which is being stored.
 //
-// What they make of it is a change of this device, and told. But two devices that touch a row each time that it is stored would tell each other
+// What they make of it is a change of this device, and pushed. But two devices that touch a row each time that it is stored would push to each other
 // so without end. So where a row comes that differs from ours only in what the triggers change anyway, it is stored as it came.
 
 import { keepBases } from '../../changes/baseVersions.js'
@@ -47,7 +47,7 @@ export function* pushWhatTriggersChanged(
   yield* keepBases(database, collection, server, bases, stamp)
 }
 
-/** The rows that do not stand as they were written, with the properties in which they differ. */
+/** The rows that are not as they were written, with the properties in which they differ. */
 function* readChanged(
   database: Database,
   collection: Collection,

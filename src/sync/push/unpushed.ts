@@ -1,4 +1,4 @@
-// Rows that a removal takes along though a server does not have them as they are here: in the journal they can be read, and brought back.
+// Rows that a removal removes with it though a server does not have them as they are here: in the journal they can be read, and brought back.
 
 import { baseOf } from '../../changes/agreement.js'
 import type { Collection } from '../../changes/collection.js'

@@ -10,10 +10,10 @@ import { restore } from '../apply/storeDecided.js'
 import { type Exchange, readRowStates, siblingOf, type TransactionStamp } from '../exchange.js'
 
 /**
- * Whoever takes the child takes its parents, which were removed here. They are to be stored together with it, for rows may need each other.
+ * To keep a child is to restore its parents, which were removed here. They are to be stored together with it, for rows may need each other.
  * Undefined, and nothing is stored, where there is one to be had nowhere.
  */
-export function* takeParents(
+export function* restoreParents(
   exchange: Exchange,
   id: string,
   value: WireRow,
