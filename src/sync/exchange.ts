@@ -59,8 +59,8 @@ export function* readRowStates({ log, collection, server }: Exchange, ids: reado
 export const isClean = ({ server }: Exchange, state: RowState) => isAgreed(server, state, state.version.stamp)
 
 /**
- * The stamp under which a transaction stores the server's rows: taken when first needed, and noted, for they are no local changes for that server. To be
- * taken outside of a savepoint: what a savepoint that fails has ticked and noted is undone.
+ * The stamp under which a transaction stores the server's rows: taken when first needed, and noted, for they are no local changes for that server
+ * (docs/how-it-works.md, law 1). To be taken outside of a savepoint: what a savepoint that fails has ticked and noted is undone.
  */
 export class TransactionStamp {
   #stamp: number | undefined

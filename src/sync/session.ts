@@ -41,7 +41,7 @@ export interface Session {
 /** The exchanges of the members, in their order, as they are at this moment. */
 export type Exchanges = readonly Exchange[]
 
-/** Runs a transaction of the sync with what is known of the server at this moment. */
+/** Runs a transaction of the sync with what is known of the server at this moment. No request and no handler inside (docs/how-it-works.md, law 2). */
 export function transaction<T>(session: Session, body: (exchanges: Exchanges) => Transaction<T>, options?: TransactionOptions): Promise<T> {
   session.signal?.throwIfAborted()
   return session.log.database.transaction(function* () {

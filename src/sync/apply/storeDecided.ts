@@ -28,7 +28,7 @@ export function* restore(exchange: Exchange, state: RowState, remote: WireRow | 
   else yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: remote }], yield* log.database.tick())
 }
 
-/** Stores decided rows together. What is the server's is no local change for it; what differs from it gets a fresh stamp (ARCHITECTURE.md, law 6). */
+/** Stores decided rows together. What is the server's is no local change for it; what differs from it gets a fresh stamp (docs/how-it-works.md, law 6). */
 export function applyDecided(exchange: Exchange, resolved: readonly Resolved[], stamp: TransactionStamp): Transaction<void> {
   const applied = nothingApplied()
   return applyAllDecided(

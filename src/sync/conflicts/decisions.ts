@@ -94,6 +94,7 @@ export function* applyInHalves(exchange: Exchange, resolved: readonly Decision[]
 
 const nameOf = (exchange: Exchange, resolved: Resolved) => `${(resolved.exchange ?? exchange).collection.name} ${resolved.state.id}`
 
+/** After a handler, compare (docs/how-it-works.md, law 3). */
 const isStillContested = ({ version, unapplied }: RowState, contested: Contested) =>
   version.stamp === contested.stamp && unapplied !== undefined && unapplied.json === contested.json
 

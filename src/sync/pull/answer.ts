@@ -59,6 +59,7 @@ function dateFormOf(collection: Collection, updates: readonly Update[]): ServerS
   return null
 }
 
+/** Notes where the next page begins (docs/how-it-works.md, law 12). */
 export function turnPage(session: Session, exchanges: Exchanges, answer: Answer, next: string): void {
   for (const { server } of exchanges) {
     server.page = markFor(session.wire, next)

@@ -5,6 +5,7 @@ import { type OpenPush, type ServerState, UNDECIDED, writeServers } from '../../
 import { baseTableOf, query, quote, type Transaction } from '../../databases/database.js'
 import { TransportError } from '../../errors.js'
 import { type Exchange, readRowStates } from '../exchange.js'
+import type { Pushed } from '../http/wire.js'
 import { isOfFeed, OpenAtRouteError } from '../http/wire.js'
 import { asPrincipal, checkPrincipal, principalOf } from '../owner.js'
 import { type Session, serversIn, transaction } from '../session.js'
@@ -86,26 +87,28 @@ export async function finishPush(session: Session): Promise<void> {
       )
       report.received += answer.bytes
       if (answer.kind !== 'rejected') checkPrincipal(there.url, principal, answer.answer)
-      if (answer.kind === 'stored' && answer.replayed && !answer.answer.empty) {
-        const rows = await transaction(
-          session,
-          function* (exchanges) {
-            const rows: PushedOf[] = []
-            for (const exchange of partOf(exchanges, push)) rows.push(...(yield* readPushedRows(exchange)))
-            return rows
-          },
-          { mode: 'read' },
-        )
-        if (
-          await transaction(session, exchanges =>
-            acknowledgePush(exchanges, session, { push, rows, more: false }, answer.answer, answer.isNearLimit),
-          )
-        )
-          for (const { collection } of rows) report.of(collection).pushed++
-      } else await endPush(session, push)
+      if (answer.kind === 'stored' && answer.replayed && !answer.answer.empty) await acknowledgeReplayed(session, push, answer)
+      else await endPush(session, push)
     } catch (error) {
       if (!(error instanceof TransportError && error.isDefinite)) throw error
       await endPush(session, push)
     }
   }
+}
+
+/** The push had arrived: its answer came again. */
+async function acknowledgeReplayed(session: Session, push: Sent, { answer, isNearLimit }: Pushed & { kind: 'stored' }): Promise<void> {
+  const rows = await transaction(
+    session,
+    function* (exchanges) {
+      const rows: PushedOf[] = []
+      for (const exchange of partOf(exchanges, push)) rows.push(...(yield* readPushedRows(exchange)))
+      return rows
+    },
+    { mode: 'read' },
+  )
+  const isOurs = await transaction(session, exchanges =>
+    acknowledgePush(exchanges, session, { push, rows, more: false }, answer, isNearLimit),
+  )
+  if (isOurs) for (const { collection } of rows) session.report.of(collection).pushed++
 }

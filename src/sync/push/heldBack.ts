@@ -10,31 +10,23 @@ import { type Exchange, readRowStates, siblingOf } from '../exchange.js'
 import type { Exchanges } from '../session.js'
 import { writeHeldBack } from './rejections.js'
 
+/** Rows by their collections. */
+type Ids = Map<Collection, Set<string>>
+
 /**
- * A removal is held back while rows that need it are not applied, however far below it they hang on the server (ARCHITECTURE.md, law 9). `left`: so is one from
- * which rows were moved away that are pushed later; those of other collections, or all of them.
+ * A removal is held back while rows that need it are not applied, however far below it they hang on the server (docs/how-it-works.md, law 9).
+ * `left`: so is one from which rows were moved away that are pushed later; those of other collections, or all of them.
  */
 export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'all'): Transaction<void> {
   const [any] = exchanges
   if (!any) return
-  let level = new Map<Collection, Set<string>>()
-  if (yield* isAnyUnapplied()) {
-    for (const collection of any.siblings.keys()) {
-      const there = siblingOf(any, collection) as Exchange
-      for (const [id, { remote }] of yield* readUnapplied(there)) addParents(level, collection, id, remote)
-    }
-  }
-  for (const { collection } of left === 'none' ? [] : exchanges) {
-    for (const child of new Set(collection.children.map(r => r.child))) {
-      const there = child && siblingOf(any, child)
-      if (!there || (child === collection && left === 'others')) continue
-      for (const id of yield* readLeft(there, collection)) add(level, collection, id)
-    }
-  }
-  const walked = new Set<string>()
+  const needed: Ids = new Map()
+  if (yield* isAnyUnapplied()) yield* addNeededByUnapplied(any, needed)
+  if (left !== 'none') yield* addLeft(exchanges, left, needed)
   const held = new Map<Exchange, RowState[]>()
-  while (level.size) {
-    const next = new Map<Collection, Set<string>>()
+  const walked = new Set<string>()
+  for (let level = needed; level.size; ) {
+    const next: Ids = new Map()
     for (const [parent, ids] of level) {
       const own = exchanges.find(exchange => exchange.collection === parent)
       const there = own ?? siblingOf(any, parent)
@@ -54,19 +46,37 @@ export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'al
   for (const [exchange, states] of held) yield* writeHeldBack(exchange, states, 'Rows that need it are decided or pushed first.')
 }
 
+function* addNeededByUnapplied(exchange: Exchange, needed: Ids): Transaction<void> {
+  for (const collection of exchange.siblings.keys()) {
+    const there = siblingOf(exchange, collection) as Exchange
+    for (const [id, { remote }] of yield* readUnapplied(there)) addParents(needed, collection, id, remote)
+  }
+}
+
+function* addLeft(exchanges: Exchanges, left: 'others' | 'all', needed: Ids): Transaction<void> {
+  for (const exchange of exchanges) {
+    const { collection } = exchange
+    for (const child of new Set(collection.children.map(r => r.child))) {
+      const there = child && siblingOf(exchange, child)
+      if (!there || (child === collection && left === 'others')) continue
+      for (const id of yield* readLeft(there, collection)) add(needed, collection, id)
+    }
+  }
+}
+
 /** Usually everything is applied. */
 export function* isAnyUnapplied(): Transaction<boolean> {
   return (yield* first('SELECT 1 FROM sync_unapplied LIMIT 1')) !== undefined
 }
 
-function addParents(level: Map<Collection, Set<string>>, collection: Collection, id: string, row: WireRow | null): void {
+function addParents(level: Ids, collection: Collection, id: string, row: WireRow | null): void {
   for (const reference of collection.parents) {
     const key = keyOf(reference, id, row)
     if (reference.parent && typeof key === 'string') add(level, reference.parent, key)
   }
 }
 
-function add(level: Map<Collection, Set<string>>, collection: Collection, id: string): void {
+function add(level: Ids, collection: Collection, id: string): void {
   const ids = level.get(collection)
   if (ids) ids.add(id)
   else level.set(collection, new Set([id]))

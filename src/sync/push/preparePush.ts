@@ -29,7 +29,7 @@ export interface Prepared extends Batch {
 
 /**
  * Writes down the next push and reads it in the same transaction, so that it has what was there at its limit. From now on that version is kept
- * until the answer is here: it is what both know if the push turns out to have arrived.
+ * until the answer is here: it is what both know if the push turns out to have arrived (docs/how-it-works.md, law 5).
  */
 export function* preparePush(
   session: Session,
