@@ -22,12 +22,12 @@ export interface ColumnCodec {
   readonly nullable: boolean
   /** Whether a collection for clients of 2012 writes the value as a number (`dateToNumber`). */
   readonly isDate: boolean
-  /** Only the database knows whether it takes a value, and how it spells it (held.ts): `fromWire` and `canonical` leave it as it is. */
+  /** Only the database knows whether it accepts a value, and how it spells it (held.ts): `fromWire` and `canonical` leave it as it is. */
   readonly isSpelledThere: boolean
   readonly metadata: ColumnMetadata
   /** SQL that reads the column, e.g. `t."due"`, so that the driver loses nothing. */
   read(expression: string): string
-  /** What stands for the value in a statement. */
+  /** The value's place in a statement. */
   readonly placeholder: string
   /** What the driver gave for `read`, as wire value. Never throws: what the column should not contain is read as well as possible. */
   toWire(cell: unknown): Json
@@ -35,7 +35,7 @@ export interface ColumnCodec {
   fromWire(value: Json): unknown
   /** What the application sees in its entity. Integers beyond 2^53 are strings, though TypeORM rounds them on SQLite. */
   toEntity(value: Json): unknown
-  /** The wire value of what stands in an entity. */
+  /** The wire value of what an entity holds. */
   fromEntity(value: unknown): Json
   /** The wire value as this database would give it back, for comparing values of different origin; itself if the column cannot hold it. */
   canonical(value: Json): Json
@@ -151,7 +151,7 @@ function declaredType(column: ColumnMetadata, { driver }: DataSource): string {
   )
 }
 
-// a driver that was told to gives bigint for every integer
+// a driver may be set to give bigint for every integer
 function plain(cell: unknown): unknown {
   if (typeof cell !== 'bigint') return cell
   const number = Number(cell)

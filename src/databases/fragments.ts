@@ -1,6 +1,6 @@
 import type { Table } from './table.js'
 
-/** SQL that stands inside statements which are otherwise the same on every database. */
+/** SQL inside of statements that are otherwise the same on every database. */
 export interface Fragments {
   /** The id of a row: a text that compares bytewise. `alias` is the table's in the statement. */
   id(table: Table, alias: string): string

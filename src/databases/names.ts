@@ -1,6 +1,6 @@
 // Names that a database does not cut off.
 
-// Bytes. PostgreSQL cuts off what is longer, without a word; MySQL takes 64 characters.
+// Bytes. PostgreSQL cuts off what is longer, silently; MySQL allows 64 characters.
 const LONGEST = 63
 
 /** The name as it is, or, where it is too long for a database, its beginning and a fingerprint of the whole. */
@@ -12,7 +12,7 @@ export function shortName(name: string, longest = LONGEST): string {
   return `${beginning}_${fingerprint(name)}`
 }
 
-/** 16 hexadecimal digits that differ for different texts, as far as nobody tries to make them equal (FNV-1a, 64 bits). */
+/** 16 hexadecimal digits that differ for different texts, unless they are made to be equal (FNV-1a, 64 bits). */
 export function fingerprint(text: string): string {
   let hash = 0xcbf29ce484222325n
   for (const byte of new TextEncoder().encode(text)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n)

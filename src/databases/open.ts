@@ -49,7 +49,7 @@ export async function loadKind({ options: { type } }: DataSource): Promise<void>
   if (load) return void kinds.set(type, await load())
   const why = ASYNCHRONOUS.has(type)
     ? 'its connection is asynchronous, so an application’s save could become part of a sync that is rolled back'
-    : 'its steps are not written yet'
+    : 'there is no code for it yet'
   throw new SyncConfigurationError(
     `typeorm-sync cannot work on a data source of type '${type}' yet: ${why}. ` +
       `Use 'sqljs' in browsers and apps, 'better-sqlite3' (also with \`driver: libsql\`) for SQLite files, 'postgres', 'mysql' or 'mariadb' on servers.`,

@@ -33,7 +33,7 @@ export const OWN_TABLES = {
       collection: 'name',
       url: 'id',
       origin: 'id', // which server it is: collections of one server share foreign keys there
-      server_history: 'text null', // the id of the server's history; null: it knows none, or was never heard
+      server_history: 'text null', // the id of the server's history; null: it knows none, or has never answered
       server_date: 'integer 0',
       highest: 'integer 0',
       reads: 'integer 0', // transactions in which its answers were stored

@@ -22,7 +22,7 @@ export const rowsOf = <T>(items: readonly T[], make: (item: T) => readonly unkno
 })
 
 export interface Statement {
-  /** A parameter is `?`, a name stands in double quotes. */
+  /** A parameter is `?`, a name is in double quotes. */
   readonly sql: string
   readonly values: readonly unknown[]
   /** Runs once for each of these lists instead, and gives no rows. */

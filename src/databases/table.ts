@@ -25,7 +25,7 @@ export interface Table {
   readonly was?: string
 }
 
-/** A column that a statement writes, and what stands for its value there, where that is not a mere parameter. */
+/** A column that a statement writes, and its placeholder, where that is not a mere parameter. */
 export type Target = string | { readonly column: string; readonly placeholder: string }
 
 export const nameOf = (target: Target) => (typeof target === 'string' ? target : target.column)

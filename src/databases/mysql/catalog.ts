@@ -76,7 +76,7 @@ export function* columnsOf(tables: readonly string[]): Transaction<Map<string, M
   return found
 }
 
-// MariaDB tells the default as SQL, MySQL its value, unless it is an expression
+// MariaDB gives the default as SQL, MySQL its value, unless it is an expression
 function fallbackOf(text: string | undefined, extra: string, version: string): string | undefined {
   if (text === undefined || /mariadb/i.test(version)) return text
   if (/DEFAULT_GENERATED/i.test(extra)) return /^(CURRENT_TIMESTAMP|NULL)/i.test(text) ? text : `(${text})`
@@ -154,7 +154,7 @@ export function asKey(column: Column | undefined, expression: string): string {
   return column.isText ? `CONVERT(${expression} USING ${column.charset}) COLLATE ${column.collation}` : expression
 }
 
-/** SQL for «these two differ», whatever the collation takes for equal. */
+/** SQL for «these two differ», whatever the collation counts as equal. */
 export function differs(column: Column | undefined, one: string, other: string): string {
   if (!column?.isText) return `NOT (${one} <=> ${other})`
   const bytes = (x: string) => `CAST(CONVERT(${x} USING utf8mb4) AS BINARY)`

@@ -13,7 +13,7 @@ export interface RawConnection {
 
 export interface Connection {
   run(sql: string): Promise<Row[]>
-  /** Gives it back to the pool, or ends it where nobody knows how it stands. */
+  /** Gives it back to the pool, or ends it where its state is not known. */
   release(isBroken: boolean): Promise<void>
 }
 
@@ -117,7 +117,7 @@ export function textOf(sql: string, values: readonly unknown[]): string {
 
 export const identifier = (name: string) => `\`${name.replaceAll('`', '``')}\``
 
-/** A value as it stands in a statement; a list as what stands between the parentheses of IN. */
+/** A value as it is written in a statement; a list as what is written between the parentheses of IN. */
 export function literal(value: unknown): string {
   if (value === null || value === undefined) return 'NULL'
   if (typeof value === 'string') return `'${value.replace(/['\\]/g, '$&$&')}'`
@@ -133,5 +133,5 @@ export function literal(value: unknown): string {
   throw new TypeError(`A ${typeof value} is no value that a statement can hold.`)
 }
 
-// Two digits for each byte are more than max_allowed_packet takes of a photo of 10 MB; base64 makes a third more of it.
+// Two digits for each byte of a photo of 10 MB are more than max_allowed_packet allows; base64 makes a third more of it.
 const binary = (bytes: Uint8Array) => (bytes.length < 10_000 ? `X'${encodeHex(bytes)}'` : `FROM_BASE64('${encodeBase64(bytes)}')`)

@@ -105,7 +105,7 @@ const SENTENCES: Record<number, string> = {
   1792: 'The transaction is read-only',
   1836: 'The server is read-only',
   1044: 'The user may not use the database',
-  1045: 'The user was not let in',
+  1045: 'The server rejects the login',
   1142: 'The user lacks a privilege (besides those for rows: CREATE, ALTER, INDEX, DROP, REFERENCES and TRIGGER)',
   1143: 'The user lacks a privilege',
   1227: 'The user lacks a privilege',

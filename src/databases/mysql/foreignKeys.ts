@@ -17,7 +17,7 @@ export function reaches(catalog: Catalog, table: string, path: readonly string[]
   )
 }
 
-/** Tables that are not synced, whose removals take along rows of this one. */
+/** Tables that are not synced, whose removals remove or change rows of this one. */
 export function unsyncedAncestors(catalog: Catalog, table: string, found = new Set<string>()): Set<string> {
   for (const { child, parent, onDelete, onUpdate } of catalog.foreignKeys) {
     if (child !== table || found.has(parent) || catalog.stamped.has(parent) || !(ACTS.has(onDelete) || ACTS.has(onUpdate))) continue
@@ -39,7 +39,7 @@ export function unseenCascade(catalog: Catalog, table: Table['name']): string | 
         if (key.onDelete === 'SET NULL' && catalog.stamped.has(parent))
           return (
             `${parent} references itself by ${key.childColumns.join(', ')} with ON DELETE SET NULL. MySQL and MariaDB fire no triggers for that, ` +
-            'and let no trigger change its own table, so nobody could be told; use ON DELETE RESTRICT or CASCADE.'
+            'and let no trigger change its own table, so that the change would be lost; use ON DELETE RESTRICT or CASCADE.'
           )
         continue
       }
@@ -47,7 +47,7 @@ export function unseenCascade(catalog: Catalog, table: Table['name']): string | 
       if (here.includes(key.child))
         return (
           `a removal would come back to where it began: ${[...here, key.child].join(' → ')}. MySQL and MariaDB fire no triggers for what foreign keys do, ` +
-          'and let no trigger change a table that is being changed, so nobody could be told; use ON DELETE RESTRICT in one of these places.'
+          'and let no trigger change a table that is being changed, so that the change would be lost; use ON DELETE RESTRICT in one of these places.'
         )
       const found = key.onDelete === 'CASCADE' ? visit(key.child, here) : undefined
       if (found !== undefined) return found

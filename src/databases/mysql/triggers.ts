@@ -1,11 +1,11 @@
-// The triggers by which MySQL and MariaDB capture every write, by whomever (docs/how-it-works.md, «Capture is in the database»).
+// The triggers by which MySQL and MariaDB capture every write, whatever makes it (docs/how-it-works.md, «Capture is in the database»).
 //
 // They fire for each row. The clock is locked by its update, before anything is read, and until the application's transaction ends:
-// commit order is stamp order (law 1). What they read they read with locks (INSERT … SELECT takes them), for the application's snapshot may be
+// commit order is stamp order (law 1). What they read they read with locks (INSERT … SELECT does so), for the application's snapshot may be
 // older than a push that was written down meanwhile (law 5).
 //
 // Foreign keys act without firing triggers. So a trigger does the same before, explicitly, and those of the other table fire. A trigger may not write
-// the table that it stands on: of rows that a table's own foreign key takes along, images and tombstones are written directly.
+// the table that it belongs to: of rows that a table's own foreign key removes, base versions and tombstones are written directly.
 
 import { TRIGGER_MARK } from '../knows.js'
 import { ownName, type Table } from '../table.js'
@@ -25,24 +25,30 @@ export interface Trigger {
   readonly sql: string
 }
 
-/** The triggers of one table; `synced` is undefined where it only takes along rows of others. `wallClock` is SQL for milliseconds since 1/1/1970. */
+type Bodies = readonly (readonly [event: Event, statements: readonly string[]])[]
+
+/** The triggers of a table: one that is synced, or one whose removals only reach rows of others. `wallClock` is SQL for milliseconds since 1/1/1970. */
 export function triggersOf(catalog: Catalog, table: string, tables: readonly Table[], wallClock: string): Trigger[] {
+  const tick = `${tickSql(wallClock)};`
   const synced = tables.find(t => t.name === table)
+  const reached = reachedRows(catalog, table, tables, synced, tick)
+  const bodies = [...reached.removals, ...(synced ? ownRows(catalog, synced, reached, tick) : reached.changes)]
+  return bodies.filter(([, statements]) => statements.length).map(([event, statements]) => triggerOf(table, event, statements))
+}
+
+/** What foreign keys do to rows of other tables, and of this one. */
+function reachedRows(catalog: Catalog, table: string, tables: readonly Table[], synced: Table | undefined, tick: string) {
   const own = catalog.foreignKeys.filter(k => k.parent === table)
   const others = own.filter(k => k.child !== table && (catalog.stamped.has(k.child) || reaches(catalog, k.child)))
   const ownTree = synced ? own.filter(k => k.child === table && k.onDelete === 'CASCADE') : []
-  const tick = `${tickSql(wallClock)};`
-  const bodies: [Event, string[]][] = []
-
   const removals = [
     ...(synced && ownTree.length ? removeTree(catalog, synced, ownTree, others, tick) : []),
     ...others.filter(k => k.onDelete === 'CASCADE').map(k => `DELETE FROM ${identifier(k.child)} WHERE ${refersTo(k, 'OLD')};`),
     ...others.filter(k => k.onDelete === 'SET NULL').map(k => clear(catalog, k)),
   ]
-  bodies.push(['BEFORE DELETE', removals.length ? ['IF @@foreign_key_checks THEN', ...removals, 'END IF;'] : []])
 
   const moved = others.filter(k => k.onUpdate === 'CASCADE' || k.onUpdate === 'SET NULL')
-  const changes = (k: ForeignKey, statements: string[]) => [
+  const ifMoved = (k: ForeignKey, statements: string[]) => [
     `IF @@foreign_key_checks AND (${k.parentColumns
       .map(c => differs(catalog.columns.get(table)?.get(c), `OLD.${identifier(c)}`, `NEW.${identifier(c)}`))
       .join(' OR ')}) THEN`,
@@ -50,48 +56,47 @@ export function triggersOf(catalog: Catalog, table: string, tables: readonly Tab
     'END IF;',
   ]
   const before = moved.flatMap(k => {
-    if (k.onUpdate === 'SET NULL') return changes(k, [clear(catalog, k)])
+    if (k.onUpdate === 'SET NULL') return ifMoved(k, [clear(catalog, k)])
     const child = tables.find(t => t.name === k.child)
-    return child ? changes(k, [tick, keepChildren(catalog, child, k)]) : []
+    return child ? ifMoved(k, [tick, keepChildren(catalog, child, k)]) : []
   })
-  const after = moved.filter(k => k.onUpdate === 'CASCADE' && catalog.stamped.has(k.child)).flatMap(k => changes(k, [touch(catalog, k)]))
+  const after = moved.filter(k => k.onUpdate === 'CASCADE' && catalog.stamped.has(k.child)).flatMap(k => ifMoved(k, [touch(catalog, k)]))
+  return {
+    ...{ before, after },
+    removals: [['BEFORE DELETE', removals.length ? ['IF @@foreign_key_checks THEN', ...removals, 'END IF;'] : []]] satisfies Bodies,
+    changes: [
+      ['BEFORE UPDATE', before],
+      ['AFTER UPDATE', after],
+    ] satisfies Bodies,
+  }
+}
 
-  if (synced) {
-    const column = catalog.columns.get(table)?.get(synced.key)
-    const key = identifier(synced.key)
-    const [oldId, newId] = [asId(column, `OLD.${key}`), asId(column, `NEW.${key}`)]
-    const collection = literal(table)
-    const stamp = 'SET NEW.`_lastChange` = (SELECT `now` FROM sync_clock);'
-    const baseVersion = keepBase(synced, { id: oldId, stamp: 'OLD.`_lastChange`', cell: c => `OLD.${identifier(c)}` })
-    const writeTombstone = (at: string) => `INSERT INTO sync_tombstone (collection, id, stamp) VALUES (${collection}, ${oldId}, ${at})
+/** Stamps the table's own rows, and keeps what they were. */
+function ownRows(catalog: Catalog, table: Table, { before, after }: { before: string[]; after: string[] }, tick: string): Bodies {
+  const column = catalog.columns.get(table.name)?.get(table.key)
+  const key = identifier(table.key)
+  const [oldId, newId] = [asId(column, `OLD.${key}`), asId(column, `NEW.${key}`)]
+  const collection = literal(table.name)
+  const stamp = 'SET NEW.`_lastChange` = (SELECT `now` FROM sync_clock);'
+  const baseVersion = keepBase(table, { id: oldId, stamp: 'OLD.`_lastChange`', cell: c => `OLD.${identifier(c)}` })
+  const writeTombstone = (at: string) => `INSERT INTO sync_tombstone (collection, id, stamp) VALUES (${collection}, ${oldId}, ${at})
         ON DUPLICATE KEY UPDATE stamp = VALUES(stamp);`
-    // with a lock, or an old snapshot would hide a server that was opened since
-    const hasServer = `EXISTS (SELECT 1 FROM sync_server WHERE collection = ${collection} LOCK IN SHARE MODE)`
-    const keepOld = `IF ${hasServer} THEN ${baseVersion}; END IF;`
-    const createdLocally = [
-      `IF ${hasServer} THEN ${keepAbsentBase(synced, newId)}; END IF;`,
-      `DELETE FROM sync_tombstone WHERE collection = ${collection} AND id = ${newId};`,
-    ]
-    bodies.push(
-      ['BEFORE INSERT', [tick, stamp]],
-      ['AFTER INSERT', createdLocally],
-      ['BEFORE UPDATE', [...before, tick, stamp]],
-      [
-        'AFTER UPDATE',
-        [
-          keepOld,
-          `IF ${differs(column, `OLD.${key}`, `NEW.${key}`)} THEN`,
-          writeTombstone('NEW.`_lastChange`'),
-          ...createdLocally,
-          'END IF;',
-          ...after,
-        ],
-      ],
-      ['AFTER DELETE', [tick, keepOld, writeTombstone(NOW)]],
-    )
-  } else bodies.push(['BEFORE UPDATE', before], ['AFTER UPDATE', after])
-
-  return bodies.filter(([, statements]) => statements.length).map(([event, statements]) => triggerOf(table, event, statements))
+  // with a lock, or an old snapshot would hide a server that was opened since
+  const hasServer = `EXISTS (SELECT 1 FROM sync_server WHERE collection = ${collection} LOCK IN SHARE MODE)`
+  const keepOld = `IF ${hasServer} THEN ${baseVersion}; END IF;`
+  const createdLocally = [
+    `IF ${hasServer} THEN ${keepAbsentBase(table, newId)}; END IF;`,
+    `DELETE FROM sync_tombstone WHERE collection = ${collection} AND id = ${newId};`,
+  ]
+  const isMoved = differs(column, `OLD.${key}`, `NEW.${key}`)
+  const moved = [`IF ${isMoved} THEN`, writeTombstone('NEW.`_lastChange`'), ...createdLocally, 'END IF;']
+  return [
+    ['BEFORE INSERT', [tick, stamp]],
+    ['AFTER INSERT', createdLocally],
+    ['BEFORE UPDATE', [...before, tick, stamp]],
+    ['AFTER UPDATE', [keepOld, ...moved, ...after]],
+    ['AFTER DELETE', [tick, keepOld, writeTombstone(NOW)]],
+  ]
 }
 
 function triggerOf(table: string, event: Event, statements: readonly string[]): Trigger {
@@ -122,7 +127,7 @@ function keepChildren(catalog: Catalog, child: Table, key: ForeignKey): string {
 const touch = (catalog: Catalog, key: ForeignKey) =>
   `UPDATE ${identifier(key.child)} SET \`_lastChange\` = NULL${pinned(columnsOf(catalog, key.child))} WHERE ${refersTo(key, 'NEW')};`
 
-// A table whose own foreign key takes along rows: all that hang below, each with its base version and tombstone, and what hangs on those elsewhere.
+// A table whose own foreign key removes rows: all that hang below, each with its base version and tombstone, and what hangs on those elsewhere.
 function removeTree(catalog: Catalog, table: Table, keys: readonly ForeignKey[], others: readonly ForeignKey[], tick: string): string[] {
   const name = identifier(table.name)
   const key = identifier(table.key)

@@ -40,7 +40,7 @@ export function clockStatements(wallClock: string): ClockStatements {
   }
 }
 
-// Where the server does not say its timeline, the name that is stored stands alone, always.
+// Where the server does not say its timeline, the name is the stored one alone, always.
 function* readTimeline(): Transaction<string> {
   try {
     yield* savepoint(() => query(`SELECT ${TIMELINE}`))

@@ -18,7 +18,7 @@ const KINDS: [code: RegExp, kind: ConstraintKind][] = [
   [/^23505/, 'unique'],
   [/^23503/, 'foreign-key'],
   [/^23502/, 'not-null'],
-  // a value that the column does not take counts as a rule of its own: one bad row must not block the others
+  // a value that the column cannot hold counts as a rule of its own: one bad row must not block the others
   [/^(22|23|44|40002)/, 'check'],
   // an index row that does not fit its page, a value that is nested too deep
   [/^(54000|54001)/, 'too-large'],
@@ -73,7 +73,7 @@ const FAILURES: [code: RegExp, what: string][] = [
   [/^53100/, 'The disk is full'],
   [/^53/, 'The database is out of resources'],
   [/^57014/, 'A statement was cancelled, as by statement_timeout'],
-  [/^28/, 'The database refuses the login'],
+  [/^28/, 'The database rejects the login'],
   [/^(42501)/, 'The database user lacks a privilege'],
   [/^(58|XX00[12])/, 'The files of the database cannot be read or written'],
 ]

@@ -1,4 +1,4 @@
-// The triggers of ours that tables have, with what tells of their partitions.
+// The triggers of ours that tables have, and their partitions.
 
 import { query, type Transaction } from '../statement.js'
 import type { Table } from '../table.js'

@@ -151,7 +151,7 @@ async function rollBack(client: Client, error: unknown): Promise<Error | undefin
   }
 }
 
-// TypeORM keeps to itself the method that tells the pool of a broken connection; its own listener calls it as well
+// TypeORM keeps to itself the method that reports a broken connection to the pool; its own listener calls it as well
 function release(runner: QueryRunner, broken: Error | undefined): Promise<void> {
   return (runner as unknown as { releasePostgresConnection(error?: Error): Promise<void> }).releasePostgresConnection(broken)
 }

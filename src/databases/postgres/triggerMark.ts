@@ -1,2 +1,2 @@
-/** What a function begins with that is ours; behind it stands its version. */
+/** What a function of ours begins with; its version follows. */
 export const TRIGGER_MARK = '/* typeorm-sync '

@@ -82,7 +82,7 @@ function cached<S>(prepare: (sql: string) => S, dispose: (statement: S) => void)
 
 const parameter = (value: unknown) => (value === undefined ? null : value === true ? 1 : value === false ? 0 : value)
 
-/** What a driver takes; usually the list as it is. */
+/** Values as a driver accepts them; usually the list as it is. */
 function parameters(values: readonly unknown[]): unknown[] {
   for (const value of values) if (value === undefined || typeof value === 'boolean') return values.map(parameter)
   return values as unknown[]

@@ -1,4 +1,4 @@
-// What SQLite throws, and what it means for a transaction. sql.js tells texts alone, the others codes as well.
+// What SQLite throws, and what it means for a transaction. sql.js gives texts alone, the others codes as well.
 
 import { ConstraintError, type ConstraintKind, DatabaseFailedError, SyncError } from '../../errors.js'
 
@@ -32,7 +32,7 @@ const KINDS: [pattern: RegExp, kind: ConstraintKind][] = [
   [/SQLITE_TOOBIG|string or blob too big/, 'too-large'],
 ]
 
-// The beginnings of what SQLite itself says of a statement; any other text is what somebody has written into a RAISE.
+// The beginnings of what SQLite itself says of a statement; any other text was written into a RAISE.
 const OWN =
   /^(no (such|query)|near |table |trigger |view |index |unrecognized|incomplete|ambiguous|wrong number|misuse|parser|too many|circular|unsupported|unable|cannot|can't|foreign key mismatch|database |attempt to write|authoriz|access|not authorized|unknown|SQL logic|bad |malformed|integer overflow|abs\(|abort|callback|large file|not an error|column |row value|locking|constraint failed|unsafe|hex literal|LIKE or GLOB|ESCAPE|JSON|json|stack|recurs|sub-select|default value|expected|library|the |zeroblob|second argument|argument|user-defined|Wrong API|Statement|Database|Nothing|Tried)/
 

@@ -2,7 +2,7 @@
 //
 // Until then the connection's COMMIT is rejected («SQL statements in progress»), and what ends a transaction, such as ROLLBACK, leaves a read
 // behind: other processes cannot commit for it, and with WAL this one sees an old snapshot on which it can write no more. TypeORM keeps its
-// statements, so it lasts. There is no call that ends one: a further step has to fail, in a way that touches nothing.
+// statements, so it lasts. There is no call that ends one: running it further has to fail, in a way that touches nothing.
 
 export interface Libsql {
   exec(sql: string): unknown
@@ -13,14 +13,14 @@ export interface Libsql {
 type Act = (...values: unknown[]) => unknown
 type Statement = Record<'run' | 'all' | 'get', Act>
 
-/** Ends each statement of this connection that finds the database locked; whoever ran it gets the error as before. Leaves better-sqlite3 alone. */
+/** Ends each statement of this connection that finds the database locked; its caller gets the error as before. Leaves better-sqlite3 alone. */
 export function endLockedStatements(database: Libsql): void {
   if (!database.interrupt) return
   const { prepare } = database
   database.prepare = sql => {
     const statement = prepare.call(database, sql) as Statement
     const { run, all, get } = statement
-    // of the three only `get` goes on where the statement stands, the others begin it anew
+    // of the three only `get` goes on where the statement was, the others begin it anew
     const goOn = () => get.call(statement, [])
     const ending =
       (act: Act): Act =>
@@ -43,7 +43,7 @@ const CHANGES_NO_ROW = /^\s*(?:\/\*.*?\*\/\s*)*(SELECT|WITH(?!.*\b(INSERT|UPDATE
 
 function end(database: Libsql, sql: string, goOn: () => unknown): void {
   const isWrite = !CHANGES_NO_ROW.test(sql)
-  // an interrupted write would take its whole transaction back, and a COMMIT that goes on may succeed
+  // an interrupted write would roll its whole transaction back, and a COMMIT that goes on may succeed
   if (isWrite) database.exec('PRAGMA query_only = ON')
   else database.interrupt?.()
   try {

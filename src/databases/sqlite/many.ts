@@ -16,7 +16,7 @@ interface Texts {
 /** What one statement needs to do for all of these lists what one for each does in a table; undefined where it may come to something else. */
 export function* textsFor(table: string, lists: Lists): Transaction<Texts | undefined> {
   const texts = lists.length < MANY ? undefined : textsOf(lists)
-  // it takes the rows in an order of its own: triggers would see that, and so would rows that need each other
+  // it goes through the rows in an order of its own: triggers would see that, and so would rows that need each other
   return texts && !(yield* maySkip(table)) && !(yield* needsItself(table)) ? texts : undefined
 }
 

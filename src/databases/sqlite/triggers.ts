@@ -1,6 +1,6 @@
-// The triggers by which SQLite captures every write, by whomever (docs/how-it-works.md, «Capture is in the database»).
+// The triggers by which SQLite captures every write, whatever makes it (docs/how-it-works.md, «Capture is in the database»).
 //
-// A trigger acts always, except inside a transaction of the engine, which marks the clock. Its bodies name only the table that they stand on
+// A trigger acts always, except inside a transaction of the engine, which sets a bypass in the clock. Its bodies name only the table that they belong to
 // and our own: TypeORM rebuilds tables, and a trigger elsewhere that names one makes the migration fail. They use no OR clause: the
 // application's own conflict clause would override it, where it does not override ON CONFLICT … DO UPDATE.
 
@@ -8,28 +8,17 @@ import { TRIGGER_MARK, text } from '../knows.js'
 import { quote, type Table } from '../table.js'
 import { keepAbsentBase, keepBase } from './bases.js'
 import type { IndexedColumn } from './catalog.js'
+import { NOW } from './clock.js'
 
-/** The triggers of one table, by name. `wallClock` is SQL for milliseconds since 1/1/1970. */
-export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: string): Map<string, string> {
-  const name = quote(table.name)
-  const key = quote(table.key)
-  const collection = text(table.name)
-  const [oldKey, newKey] = [`OLD.${key}`, `NEW.${key}`]
-  const now = '(SELECT now FROM sync_clock)'
-  const notOurs = '(SELECT bypass FROM sync_clock) IS NULL'
-  const tick = (stamping: string) => `UPDATE sync_clock SET now = max(${wallClock}, now + 1), stamping = ${stamping};`
-  const stampRow = `UPDATE ${name} SET "_lastChange" = ${now} WHERE ${key} = ${newKey};`
-  const keepOld = `${keepBase(table, { id: oldKey, stamp: 'OLD."_lastChange"', cell: c => `OLD.${quote(c)}` })};`
-  const writeTombstone = (from: string) => `INSERT INTO sync_tombstone (collection, id, stamp) SELECT ${collection}, ${from}
-      ON CONFLICT (collection, id) DO UPDATE SET stamp = excluded.stamp;`
-  const dropTombstone = `DELETE FROM sync_tombstone WHERE collection = ${collection} AND id = ${newKey};`
-  // An OR REPLACE removes rows without firing a delete trigger: those whose unique values are about to be taken are noted before,
-  // and those of them that are gone afterwards were replaced. Where the statement does not replace them the note says nothing.
-  const writeReplacedTombstones = (except = '') => `${writeTombstone(`p.id, ${now} FROM sync_replaced p
+/**
+ * An OR REPLACE removes rows without firing a delete trigger: those whose unique values the statement is about to use are noted before, and those of
+ * them that are gone afterwards were replaced. Where the statement does not replace them the note says nothing.
+ */
+function replacedRows(table: Table, unique: IndexedColumn[][], writeTombstone: (from: string) => string) {
+  const [name, key, collection] = [quote(table.name), quote(table.key), text(table.name)]
+  const writeReplacedTombstones = (except = '') => `${writeTombstone(`p.id, ${NOW} FROM sync_replaced p
       WHERE p.collection = ${collection} AND NOT EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = p.id)`)}
     DELETE FROM sync_replaced WHERE collection = ${collection}${except};`
-  const isReplaced = `SELECT 1 FROM sync_replaced p WHERE p.collection = ${collection} AND p.id = ${newKey}`
-  const keepAbsentBaseOfNew = `${keepAbsentBase(table, newKey, { where: `NOT EXISTS (${isReplaced}) AND` })};`
   const same = ({ name, collation }: IndexedColumn) => `x.${quote(name)} = NEW.${quote(name)} COLLATE ${quote(collation)}`
   const sameUnique = (columns: IndexedColumn[]) => `(${columns.map(same).join(' AND ')})`
   const keyIndex = [{ name: table.key, collation: 'BINARY' }]
@@ -39,10 +28,30 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
       ON CONFLICT (collection, id) DO NOTHING;
     ${keepBase(table, { id: `x.${key}`, stamp: 'x."_lastChange"', cell: c => `x.${quote(c)}`, from: `, ${name} x`, where: `(${taken}) AND` })};`
   const takenByInsert = [keyIndex, ...unique].map(sameUnique).join(' OR ')
-  const takenByUpdate = `(${[keyIndex, ...unique].map(sameUnique).join(' OR ')}) AND x.${key} IS NOT ${oldKey}`
+  const takenByUpdate = `(${[keyIndex, ...unique].map(sameUnique).join(' OR ')}) AND x.${key} IS NOT OLD.${key}`
   const uniqueColumns = [...new Set([table.key, ...unique.flat().map(c => c.name)])].map(quote).join(', ')
+  return { takenByInsert, takenByUpdate, uniqueColumns, noteReplaced, writeReplacedTombstones }
+}
+
+/** The triggers of one table, by name. `wallClock` is SQL for milliseconds since 1/1/1970. */
+export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: string): Map<string, string> {
+  const name = quote(table.name)
+  const key = quote(table.key)
+  const collection = text(table.name)
+  const [oldKey, newKey] = [`OLD.${key}`, `NEW.${key}`]
+  const now = NOW
+  const notOurs = '(SELECT bypass FROM sync_clock) IS NULL'
+  const tick = (stamping: string) => `UPDATE sync_clock SET now = max(${wallClock}, now + 1), stamping = ${stamping};`
+  const stampRow = `UPDATE ${name} SET "_lastChange" = ${now} WHERE ${key} = ${newKey};`
+  const keepOld = `${keepBase(table, { id: oldKey, stamp: 'OLD."_lastChange"', cell: c => `OLD.${quote(c)}` })};`
+  const writeTombstone = (from: string) => `INSERT INTO sync_tombstone (collection, id, stamp) SELECT ${collection}, ${from}
+      ON CONFLICT (collection, id) DO UPDATE SET stamp = excluded.stamp;`
+  const dropTombstone = `DELETE FROM sync_tombstone WHERE collection = ${collection} AND id = ${newKey};`
+  const isReplaced = `SELECT 1 FROM sync_replaced p WHERE p.collection = ${collection} AND p.id = ${newKey}`
+  const keepAbsentBaseOfNew = `${keepAbsentBase(table, newKey, { where: `NOT EXISTS (${isReplaced}) AND` })};`
+  const { takenByInsert, takenByUpdate, uniqueColumns, noteReplaced, writeReplacedTombstones } = replacedRows(table, unique, writeTombstone)
   const all = [table.key, ...table.columns].map(quote).join(', ')
-  // A stamp that somebody wrote is overridden, unless it is the one that a trigger has just given to this very row.
+  // A stamp that a statement wrote is overridden, unless it is the one that a trigger has just given to this very row.
   const isChange = `(OLD."_lastChange" IS NEW."_lastChange" OR NEW."_lastChange" IS NOT ${now} OR ${newKey} IS NOT (SELECT stamping FROM sync_clock))`
   const triggers: Record<string, string> = {
     replace_insert: `BEFORE INSERT ON ${name}

@@ -10,14 +10,14 @@ export interface ColumnType {
   /** The statement's parameter; calls `reject` with what is wrong, as the end of a sentence that begins with "it". */
   fromWire(value: NonNullable<Json>, reject: Reject): unknown
   isDate?: boolean
-  /** Only the database knows whether it takes a value, and how it spells it: `toWire(fromWire(value))` is not what it holds (held.ts). */
+  /** Only the database knows whether it accepts a value, and how it spells it: `toWire(fromWire(value))` is not what it holds (held.ts). */
   isSpelledThere?: boolean
   /** The parameter, or null, as TypeORM's driver hands it out before it hydrates an entity, where that is something else. */
   asDriverReads?(parameter: unknown): unknown
 }
 
 /**
- * Texts of a limited length alone: before anything is done with one that takes longer the longer it is. A longer cell is read as it is.
+ * Texts of a limited length alone: before anything slow is done with one. A longer cell is read as it is.
  */
 export function bounded(type: ColumnType, longest: number): ColumnType {
   return {

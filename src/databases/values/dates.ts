@@ -53,7 +53,7 @@ function timeOfText(value: string): number | undefined {
 
 function timeOfDay(year: number, month: number, day: number): number | undefined {
   const date = new Date(0)
-  // not Date.UTC, which takes the years 0 to 99 for 1900 to 1999
+  // not Date.UTC, which reads the years 0 to 99 as 1900 to 1999
   date.setUTCFullYear(year, month - 1, day)
   return date.getUTCMonth() === month - 1 && date.getUTCDate() === day ? date.getTime() : undefined
 }

@@ -17,7 +17,7 @@ export function shortestSingle(number: number): number {
   return Number(single.toPrecision(9))
 }
 
-// toPrecision takes the larger one of two that are as near
+// toPrecision chooses the larger one of two that are as near
 function roundToEven(single: number, digits: number): string {
   const longer = single.toPrecision(digits + 1)
   const isBetween = /[02468]\.?5(?:e|$)/.test(longer) && Number(longer) === single
@@ -44,7 +44,7 @@ function roundDecimals(integer: string, decimals: string, scale: number): [strin
   return [raised.slice(0, raised.length - scale), raised.slice(raised.length - scale)]
 }
 
-// not as a BigInt, for which it takes the square of its length
+// not as a BigInt, whose time grows with the square of its length
 function increment(digits: string): string {
   let place = digits.length
   while (place > 0 && digits[place - 1] === '9') place--

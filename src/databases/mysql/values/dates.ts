@@ -3,7 +3,7 @@ import { LONGEST_DATE, toIsoDateTime, toPlainDate } from '../../values/dates.js'
 import type { MysqlSettings } from './settings.js'
 
 // DATETIME has no zone: mysql2 writes and reads the time that a clock shows in the zone of its option `timezone`, the process's own
-// unless it is set. TIMESTAMP has one, but the server converts it to the session's zone and mysql2 takes that for its own again. The
+// unless it is set. TIMESTAMP has one, but the server converts it to the session's zone and mysql2 reads that as its own again. The
 // wire has the moment that TypeORM reads: the cell's text, understood as mysql2 understands it.
 //
 // Of the hour that a clock shows twice in autumn, a column holds the first; `canonical` knows, since it reads what was written.
@@ -113,7 +113,7 @@ export const yearType: ColumnType = {
 function offsetOf(timezone: string | undefined): number | undefined {
   if (!timezone || timezone === 'local') return undefined
   const [, sign, hours, minutes] = /^([ +-])(\d\d):(\d\d)$/.exec(timezone) ?? []
-  // mysql2 takes what it does not know for UTC
+  // mysql2 reads what it does not know as UTC
   return sign ? (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) : 0
 }
 

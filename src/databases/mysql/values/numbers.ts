@@ -39,7 +39,7 @@ export function integerType(bits: number, isUnsigned: boolean, settings: MysqlSe
   return bounded(type, LONGEST)
 }
 
-/** `bit(n)`: the number that its bits are. A text would be taken for bytes. */
+/** `bit(n)`: the number that its bits are. A text would be read as bytes. */
 export function bitType(bits: number, toBuffer: (bytes: Uint8Array) => unknown, settings: MysqlSettings): ColumnType {
   const integer = integerType(bits, true, settings)
   return {

@@ -1,6 +1,6 @@
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 
-/** What TypeORM was told about its connection, as far as it decides how values come out of the driver. */
+/** What TypeORM's options say about its connection, as far as it decides how values come out of the driver. */
 export interface MysqlSettings {
   readonly timezone?: string
   readonly dateStrings?: boolean | readonly string[]

@@ -212,7 +212,7 @@ function setType(list: readonly string[]): ColumnType {
   }
 }
 
-// Levels of JSON: MariaDB's and MySQL's own limits. A server of version 10 or later is a MariaDB, whatever TypeORM was told.
+// Levels of JSON: MariaDB's and MySQL's own limits. A server of version 10 or later is a MariaDB, whatever TypeORM's options say.
 function deepestJson({ entityMetadata: { dataSource } }: ColumnMetadata): number {
   const { options, driver } = dataSource
   return options.type === 'mariadb' || Number.parseInt(driver.version ?? '0', 10) >= 10 ? 31 : 100

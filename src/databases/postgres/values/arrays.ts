@@ -34,7 +34,7 @@ export function arrayOf({ type, isReadOneByOne, delimiter = ',', isJson = false 
     toWire(cell) {
       if (Array.isArray(cell)) return listToWire(cell)
       const text = textOf(cell)
-      // TypeORM makes JSON of an array of JSON, which PostgreSQL does not take for an array
+      // TypeORM makes JSON of an array of JSON, which PostgreSQL does not read as an array
       const json = isJson ? parseJson(text) : undefined
       if (Array.isArray(json)) return json
       const items = readItems(text, delimiter)

@@ -2,7 +2,7 @@ import { bounded, type ColumnType, textOf } from '../../values/columnType.js'
 import { LONGEST_DATE, toIsoDateTime, toPlainDate } from '../../values/dates.js'
 import { readAsText } from './texts.js'
 
-/** What the pg driver is told about dates, by the application. */
+/** How the application has set the pg driver for dates. */
 export interface DriverDates {
   /** Its parser for `timestamp`. */
   parse(text: string): unknown
@@ -83,9 +83,9 @@ function timeOf(value: unknown, precision: number | null | undefined): number | 
   const iso = typeof value === 'string' || typeof value === 'number' ? toIsoDateTime(value) : undefined
   if (iso === undefined) return undefined
   // rounded here, since the server would do it and another value be stored
-  const step = 10 ** Math.max(3 - (precision ?? 6), 0)
-  const rounded = Math.round(Date.parse(iso) / step) * step
-  return rounded > latest ? rounded - step : rounded
+  const unit = 10 ** Math.max(3 - (precision ?? 6), 0)
+  const rounded = Math.round(Date.parse(iso) / unit) * unit
+  return rounded > latest ? rounded - unit : rounded
 }
 
 function dateTimeOf(cell: unknown, read: (text: string) => string | undefined): string {

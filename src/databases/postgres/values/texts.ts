@@ -7,10 +7,10 @@ import { jsonType, textType } from '../../values/texts.js'
 export const readAsText = (expression: string) => `CAST(${expression} AS text)`
 
 const anyText = textType(undefined)
-// the server takes its time for what is longer
+// the server is slow with what is longer
 const LONGEST = 1_000_000
 
-/** A type that travels as the text that the server writes, in the settings of a step (PINNED). The server alone parses and spells it. */
+/** A type that travels as the text that the server writes, in the settings of a transaction (PINNED). The server alone parses and spells it. */
 export const spelledThere: ColumnType = bounded(
   {
     // as an item of an array or a client sees it: a cast of an address, or of XML, gives another text
@@ -61,7 +61,7 @@ const inUtc = (range: string) =>
   `CASE WHEN isempty(${range}) THEN tsrange 'empty' ELSE tsrange(lower(${range}) AT TIME ZONE 'UTC', upper(${range}) AT TIME ZONE 'UTC', ` +
   `CASE WHEN lower_inc(${range}) THEN '[' ELSE '(' END || CASE WHEN upper_inc(${range}) THEN ']' ELSE ')' END) END`
 
-/** Ranges of moments, in UTC, where the server would take and write them in the session's zone. */
+/** Ranges of moments, in UTC, where the server would read and write them in the session's zone. */
 export function momentsType(isMulti: boolean): ColumnType {
   const withZone = (text: string) =>
     text
