@@ -1,0 +1,96 @@
+// What becomes of a data source when it is initialised: its change log, as soon as the tables and columns are there.
+
+import type { DataSource, EntityMetadata } from 'typeorm'
+import type { ChangeLog } from '../changes/changeLog.js'
+import { describeCollections } from '../changes/describeCollections.js'
+import { isSetUp } from '../changes/rehearseSetUp.js'
+import { setUpChangeLog } from '../changes/setUp.js'
+import type { DatabaseHooks, DatabaseOptions } from '../databases/database.js'
+import { loadKind, openDatabase } from '../databases/open.js'
+import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
+import { openServers } from './feeds.js'
+import { makeNewKeys } from './newKeys.js'
+import { lacksSchema, noteChangeLog, syncedEntities } from './registry.js'
+
+export interface SetUpOptions extends DatabaseOptions, DatabaseHooks {
+  /** With false tables and triggers are made elsewhere. */
+  readonly setUp?: boolean
+}
+
+export class SyncSetUp {
+  #changeLog: ChangeLog | undefined
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly options: SetUpOptions,
+  ) {}
+
+  /** Described when it is first needed: synchronize and migrations run inside of initialize, before that is done. */
+  get changeLog(): ChangeLog {
+    if (this.#changeLog) return this.#changeLog
+    const { dataSource, options } = this
+    const synced = syncedEntities(dataSource).map(({ metadata, urls, options: { omit = [], cyclic = [] } }) => ({
+      metadata,
+      urls,
+      omit,
+      cyclic,
+    }))
+    for (const { metadata } of synced) rejectAttached(dataSource, metadata)
+    this.#changeLog = { dataSource, database: openDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
+    return this.#changeLog
+  }
+
+  /** To be called before the data source is initialised. Throws SyncConfigurationError for a driver that cannot be synced. */
+  async prepare(): Promise<void> {
+    const { dataSource, options } = this
+    await loadKind(dataSource)
+    openDatabase(dataSource, options)
+    // metadata is built anew each time; where the data source is open already, TypeORM rejects
+    if (!dataSource.isInitialized) this.#changeLog = undefined
+  }
+
+  /** To be called when the data source is initialised. */
+  async begin(): Promise<void> {
+    const { collections } = this.changeLog
+    makeNewKeys(
+      this.dataSource,
+      collections.map(c => c.metadata),
+    )
+    await this.setUp()
+  }
+
+  /** A table or column that is missing may come with a migration that is run, or generated, next: until then a sync throws. */
+  async setUp(): Promise<void> {
+    const { dataSource, options, changeLog } = this
+    try {
+      if (options.setUp ?? true) await setUpChangeLog(changeLog)
+      else if (!(await isSetUp(changeLog))) throw new SyncSchemaError(NOT_SET_UP)
+    } catch (error) {
+      if (!(error instanceof SyncSchemaError)) throw error
+      noteChangeLog(dataSource, error)
+      return
+    }
+    noteChangeLog(dataSource, changeLog)
+    await openServers(changeLog)
+  }
+
+  /** Sets up what was put off, where that is possible now. */
+  async setUpLate(): Promise<void> {
+    if (lacksSchema(this.dataSource)) await this.setUp()
+  }
+}
+
+const NOT_SET_UP =
+  'The tables and triggers of the change log are missing or outdated, and this data source has { setUp: false }: run what setUpStatements(dataSource) says.'
+
+// Our tables are beside those of the entities: triggers of one database cannot write into another, and a schema has a clock of its own.
+function rejectAttached({ driver }: DataSource, { name, tablePath, database, schema }: EntityMetadata): void {
+  const own = driver as { database?: string | undefined; schema?: string | undefined }
+  const isElsewhere = (schema !== undefined && schema !== own.schema) || (database !== undefined && database !== own.database)
+  if (!isElsewhere) return
+  throw new SyncConfigurationError(
+    `${name} cannot be synced: its table ${tablePath} is in a database or schema of its own. Keep it in the data source's, or give it a data source ` +
+      `with that schema (new DataSource({ schema: '…' })); each schema keeps account of its own changes.`,
+    { entity: name },
+  )
+}

@@ -1,0 +1,49 @@
+// The methods of a data source that change its schema, wrapped: of this one instance, no prototype is touched.
+
+import { type DataSource, MigrationExecutor } from 'typeorm'
+import { changeSchema } from '../changes/changeSchema.js'
+import type { SyncSetUp } from './syncSetUp.js'
+
+export function wrapMethods(dataSource: DataSource, setUp: SyncSetUp): void {
+  const { initialize, synchronize, runMigrations, undoLastMigration, dropDatabase } = dataSource
+
+  const wrapped: Pick<DataSource, 'initialize' | 'synchronize' | 'runMigrations' | 'undoLastMigration' | 'dropDatabase'> = {
+    async initialize(this: DataSource) {
+      await setUp.prepare()
+      const initialised = await initialize.call(this)
+      try {
+        await setUp.begin()
+      } catch (error) {
+        await this.destroy()
+        throw error
+      }
+      return initialised
+    },
+
+    async synchronize(this: DataSource, dropBeforeSync = false) {
+      if (!dataSource.isInitialized) return synchronize.call(this, dropBeforeSync)
+      await changeSchema(setUp.changeLog, () => synchronize.call(this, dropBeforeSync))
+      if (this.isInitialized) await setUp.setUpLate()
+    },
+
+    async runMigrations(this: DataSource, given) {
+      if (!dataSource.isInitialized || (await new MigrationExecutor(dataSource).getPendingMigrations()).length === 0)
+        return runMigrations.call(this, given)
+      const migrations = await changeSchema(setUp.changeLog, () => runMigrations.call(this, given), { changesRows: true })
+      if (this.isInitialized) await setUp.setUpLate()
+      return migrations
+    },
+
+    async undoLastMigration(this: DataSource, given) {
+      if (!dataSource.isInitialized) return undoLastMigration.call(this, given)
+      await changeSchema(setUp.changeLog, () => undoLastMigration.call(this, given), { changesRows: true })
+    },
+
+    async dropDatabase(this: DataSource) {
+      if (!dataSource.isInitialized) return dropDatabase.call(this)
+      await changeSchema(setUp.changeLog, () => dropDatabase.call(this))
+    },
+  }
+  for (const [name, value] of Object.entries(wrapped))
+    Object.defineProperty(dataSource, name, { value, writable: true, configurable: true })
+}
