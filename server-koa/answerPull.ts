@@ -3,7 +3,7 @@
 import type { Readable } from 'node:stream'
 import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Collection } from '../src/changes/collection.js'
+import type { Collection } from '../src/changes/collections/collection.js'
 import type { PullAnswer } from '../src/protocol/messages.js'
 import { readPullQuery } from '../src/protocol/queries.js'
 import { breakOff } from './connection.js'

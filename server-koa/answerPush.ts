@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Collection } from '../src/changes/collection.js'
+import type { Collection } from '../src/changes/collections/collection.js'
 import type { Transaction } from '../src/databases/database.js'
 import { syncedEntities } from '../src/entity/registry.js'
 import { ConstraintError } from '../src/errors.js'

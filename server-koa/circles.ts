@@ -1,10 +1,10 @@
 // A posted move that closes a circle with rows which its sender has not seen, as when two devices move two folders into each other.
 
-import type { Write } from '../src/changes/change.js'
-import type { Collection } from '../src/changes/collection.js'
-import { findCycles, treesOf } from '../src/changes/cycles.js'
-import { readLastChange } from '../src/changes/lastChanges.js'
-import { readVersions, type Version } from '../src/changes/rows.js'
+import type { Collection } from '../src/changes/collections/collection.js'
+import { findCycles, treesOf } from '../src/changes/rows/cycles.js'
+import { readLastChange } from '../src/changes/rows/lastChanges.js'
+import { readVersions, type Version } from '../src/changes/rows/rows.js'
+import type { Write } from '../src/changes/store/change.js'
 import type { Database, Transaction } from '../src/databases/database.js'
 
 /** The rows of such circles that changed after `since`: the move is contested, as it would be had the sender seen them. */

@@ -1,9 +1,9 @@
 // What each row of a POST would become.
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import { nameOf } from '../src/changes/dependents.js'
-import { byCollection } from '../src/changes/groupBy.js'
-import { type Held, readHeld } from '../src/changes/held.js'
+import { byCollection } from '../src/changes/collections/groupBy.js'
+import { nameOf } from '../src/changes/rows/dependents.js'
+import { type Held, readHeld } from '../src/changes/rows/held.js'
 import type { Transaction } from '../src/databases/database.js'
 import type { WireRow } from '../src/protocol/messages.js'
 import type { PostedRow, PostedWrite, Rejected, VersionOf } from './posted.js'

@@ -1,7 +1,7 @@
 // The collections of the feed by their paths.
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Collection } from '../src/changes/collection.js'
+import type { Collection } from '../src/changes/collections/collection.js'
 import { BadRequestError } from '../src/errors.js'
 
 export interface FeedPaths {

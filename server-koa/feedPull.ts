@@ -2,8 +2,8 @@
 
 import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Collection } from '../src/changes/collection.js'
-import { LAST } from '../src/changes/place.js'
+import type { Collection } from '../src/changes/collections/collection.js'
+import { LAST } from '../src/changes/rows/place.js'
 import type { ByPath } from '../src/protocol/messages.js'
 import { writeUpdate } from '../src/protocol/messages.js'
 import { readFeedQuery } from '../src/protocol/queries.js'

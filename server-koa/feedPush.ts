@@ -2,8 +2,8 @@
 
 import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Collection } from '../src/changes/collection.js'
-import { groupBy } from '../src/changes/groupBy.js'
+import type { Collection } from '../src/changes/collections/collection.js'
+import { groupBy } from '../src/changes/collections/groupBy.js'
 import { BadRequestError } from '../src/errors.js'
 import { writeUpdate } from '../src/protocol/messages.js'
 import { readFeedGroups } from '../src/protocol/pushedRows.js'

@@ -1,7 +1,7 @@
 // What a server does now and then: forgets what no client asks for any more, and begins its history anew after a restore.
 
 import type { DataSource } from 'typeorm'
-import type { Collection } from '../src/changes/collection.js'
+import type { Collection } from '../src/changes/collections/collection.js'
 import { baseTableOf, type Database, first, query, quote, type Transaction } from '../src/databases/database.js'
 import { changeLogOf } from '../src/entity/registry.js'
 

@@ -1,11 +1,11 @@
 // Stores rows that are all new, as in the first push of a client.
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Collection } from '../src/changes/collection.js'
-import { byCollection } from '../src/changes/groupBy.js'
-import { isAnyRemoved } from '../src/changes/rows.js'
-import { hasServers } from '../src/changes/servers.js'
-import { insertNew } from '../src/changes/store.js'
+import type { Collection } from '../src/changes/collections/collection.js'
+import { byCollection } from '../src/changes/collections/groupBy.js'
+import { isAnyRemoved } from '../src/changes/rows/rows.js'
+import { hasServers } from '../src/changes/servers/servers.js'
+import { insertNew } from '../src/changes/store/store.js'
 import { Rollback, savepoint, type Transaction } from '../src/databases/database.js'
 import type { PostedRow } from './posted.js'
 

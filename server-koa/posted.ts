@@ -1,11 +1,11 @@
 // Rows of a POST, of one collection or of several, and the versions that they replace.
 
-import type { Write } from '../src/changes/change.js'
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Collection } from '../src/changes/collection.js'
-import type { Dependent } from '../src/changes/dependents.js'
-import { byCollection } from '../src/changes/groupBy.js'
-import { NEVER, readVersions, type Version } from '../src/changes/rows.js'
+import type { Collection } from '../src/changes/collections/collection.js'
+import { byCollection } from '../src/changes/collections/groupBy.js'
+import type { Dependent } from '../src/changes/rows/dependents.js'
+import { NEVER, readVersions, type Version } from '../src/changes/rows/rows.js'
+import type { Write } from '../src/changes/store/change.js'
 import type { Transaction } from '../src/databases/database.js'
 import type { PushedRow, Rejection } from '../src/protocol/messages.js'
 

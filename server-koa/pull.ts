@@ -1,10 +1,10 @@
 // Answers a GET: what changed since (PROTOCOL.md, GET).
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Collection } from '../src/changes/collection.js'
-import { readLastChanges } from '../src/changes/lastChanges.js'
-import { changedAbove, type FeedPlace, readFeedPage } from '../src/changes/pages.js'
-import { LAST } from '../src/changes/place.js'
+import type { Collection } from '../src/changes/collections/collection.js'
+import { readLastChanges } from '../src/changes/rows/lastChanges.js'
+import { changedAbove, type FeedPlace, readFeedPage } from '../src/changes/rows/pages.js'
+import { LAST } from '../src/changes/rows/place.js'
 import type { Clock, Transaction } from '../src/databases/database.js'
 import { LaggingReplicaError } from '../src/errors.js'
 import type { PullQuery, Reset, Update } from '../src/protocol/messages.js'

@@ -1,9 +1,9 @@
 // Stores a POST: all of it, or nothing (PROTOCOL.md, POST).
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Collection } from '../src/changes/collection.js'
-import type { Dependent } from '../src/changes/dependents.js'
-import type { Version } from '../src/changes/rows.js'
+import type { Collection } from '../src/changes/collections/collection.js'
+import type { Dependent } from '../src/changes/rows/dependents.js'
+import type { Version } from '../src/changes/rows/rows.js'
 import { type Clock, first, type Transaction } from '../src/databases/database.js'
 import type { PushAnswer, Reset } from '../src/protocol/messages.js'
 import { ignoredProperties } from './ignored.js'

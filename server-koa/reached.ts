@@ -1,11 +1,11 @@
 // What the removals of a POST reach by foreign keys, and whose rows may not be stored or removed for them.
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import { keyOf, type Reference } from '../src/changes/collection.js'
-import { type Dependent, type Link, nameOf, reaching, readDependentsOf } from '../src/changes/dependents.js'
-import { byCollection } from '../src/changes/groupBy.js'
-import { findOrphansAmong } from '../src/changes/orphans.js'
-import type { Version } from '../src/changes/rows.js'
+import { keyOf, type Reference } from '../src/changes/collections/collection.js'
+import { byCollection } from '../src/changes/collections/groupBy.js'
+import { type Dependent, type Link, nameOf, reaching, readDependentsOf } from '../src/changes/rows/dependents.js'
+import { findOrphansAmong } from '../src/changes/rows/orphans.js'
+import type { Version } from '../src/changes/rows/rows.js'
 import type { Transaction } from '../src/databases/database.js'
 import type { WireRow } from '../src/protocol/messages.js'
 import { type PostedRow, type PostedWrite, type Rejected, readVersionsOf, type VersionOf } from './posted.js'

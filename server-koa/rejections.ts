@@ -1,6 +1,6 @@
 // Why the database rejects a row, as the answer says it.
 
-import { type Dependent, nameOf } from '../src/changes/dependents.js'
+import { type Dependent, nameOf } from '../src/changes/rows/dependents.js'
 import type { ConstraintError } from '../src/errors.js'
 import type { Rejected } from './posted.js'
 

@@ -1,9 +1,9 @@
 // Stores all writes of a POST, or none.
 
-import type { Change } from '../src/changes/change.js'
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import { storeAcceptable } from '../src/changes/storeAcceptable.js'
-import { storeChanges } from '../src/changes/storeChanges.js'
+import type { Change } from '../src/changes/store/change.js'
+import { storeAcceptable } from '../src/changes/store/storeAcceptable.js'
+import { storeChanges } from '../src/changes/store/storeChanges.js'
 import { Rollback, savepoint, type Transaction } from '../src/databases/database.js'
 import { ConstraintError } from '../src/errors.js'
 import type { PostedWrite, Rejected } from './posted.js'

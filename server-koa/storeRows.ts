@@ -1,11 +1,11 @@
 // Stores the rows of a POST, or says which are contested or rejected.
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Dependent } from '../src/changes/dependents.js'
-import { byCollection } from '../src/changes/groupBy.js'
-import { keepReplaced } from '../src/changes/keepReplaced.js'
-import { NEVER, type Version } from '../src/changes/rows.js'
-import { deleteStaying } from '../src/changes/skipped.js'
+import { byCollection } from '../src/changes/collections/groupBy.js'
+import type { Dependent } from '../src/changes/rows/dependents.js'
+import { NEVER, type Version } from '../src/changes/rows/rows.js'
+import { deleteStaying } from '../src/changes/rows/skipped.js'
+import { keepReplaced } from '../src/changes/store/keepReplaced.js'
 import { equalValues } from '../src/databases/columns.js'
 import type { Clock, Transaction } from '../src/databases/database.js'
 import type { WireRow } from '../src/protocol/messages.js'

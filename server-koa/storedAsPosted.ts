@@ -1,9 +1,9 @@
 // Whether the stored rows are those that were posted.
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Collection } from '../src/changes/collection.js'
-import { byCollection } from '../src/changes/groupBy.js'
-import { readVersions } from '../src/changes/rows.js'
+import type { Collection } from '../src/changes/collections/collection.js'
+import { byCollection } from '../src/changes/collections/groupBy.js'
+import { readVersions } from '../src/changes/rows/rows.js'
 import { equalValues } from '../src/databases/columns.js'
 import type { Database, Transaction } from '../src/databases/database.js'
 import type { WireRow } from '../src/protocol/messages.js'

@@ -1,8 +1,8 @@
 // Tokens of pages: the place up to which changes were sent.
 
 import { createHash } from 'node:crypto'
-import type { Collection } from '../src/changes/collection.js'
-import type { FeedPlace } from '../src/changes/pages.js'
+import type { Collection } from '../src/changes/collections/collection.js'
+import type { FeedPlace } from '../src/changes/rows/pages.js'
 import { BadRequestError } from '../src/errors.js'
 
 /** The last place that was sent, and of a full answer the stamp at which it began. */

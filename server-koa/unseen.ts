@@ -1,8 +1,8 @@
 // What of a POST changes more than its sender could know.
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import { byCollection } from '../src/changes/groupBy.js'
-import { readStaying } from '../src/changes/skipped.js'
+import { byCollection } from '../src/changes/collections/groupBy.js'
+import { readStaying } from '../src/changes/rows/skipped.js'
 import type { Transaction } from '../src/databases/database.js'
 import { readUnseenCircle } from './circles.js'
 import type { PostedRow, PostedWrite, VersionOf } from './posted.js'

@@ -1,6 +1,6 @@
 // Writes updates the way that a collection's clients read them.
 
-import type { Collection } from '../src/changes/collection.js'
+import type { Collection } from '../src/changes/collections/collection.js'
 import { dateToNumber } from '../src/databases/columns.js'
 import { type Update, type WireRow, writeUpdate } from '../src/protocol/messages.js'
 

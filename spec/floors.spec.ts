@@ -48,7 +48,7 @@ describe('the check sees', () => {
     ['src/protocol/messages.ts', 'typeorm', "import type { DataSource } from 'typeorm'"],
     ['src/sync/apply/merge.ts', 'typeorm/browser', "export * from 'typeorm/browser'"],
     ['src/sync/pull/pull.ts', 'src/entity/enableSync.ts', "import { enableSync } from '../../entity/enableSync.js'"],
-    ['src/databases/sqlite/database.ts', 'src/changes/rows.ts', "import { rows } from '../../changes/rows.js'"],
+    ['src/databases/sqlite/database.ts', 'src/changes/rows/rows.ts', "import { rows } from '../../changes/rows/rows.js'"],
     ['src/errors.ts', 'server-koa/index.ts', "await import('typeorm-sync/server-koa')"],
     ['server-koa/live.ts', 'src/entity/syncedEntity.ts', "import {\n  a,\n} from '../src/entity/syncedEntity.js'"],
     ['server-koa/pull.ts', 'server-koa/push.ts', "import './push.js'"],

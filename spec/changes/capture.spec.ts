@@ -12,7 +12,7 @@ import {
   type Relation,
   UpdateDateColumn,
 } from 'typeorm'
-import { ensureTriggers } from '../../src/changes/setUp.js'
+import { ensureTriggers } from '../../src/changes/setUp/setUp.js'
 import { query } from '../../src/databases/database.js'
 import { EnableSync, enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'

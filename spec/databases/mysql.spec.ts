@@ -18,8 +18,8 @@ import {
   type Relation,
   UpdateDateColumn,
 } from 'typeorm'
-import { readChanges } from '../../src/changes/changePage.js'
-import { ensureTriggers } from '../../src/changes/setUp.js'
+import { readChanges } from '../../src/changes/rows/changePage.js'
+import { ensureTriggers } from '../../src/changes/setUp/setUp.js'
 import { query, savepoint, type Transaction } from '../../src/databases/database.js'
 import { EnableSync, enableSync } from '../../src/entity/enableSync.js'
 import { changeLogOf } from '../../src/entity/registry.js'

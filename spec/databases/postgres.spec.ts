@@ -12,7 +12,7 @@ import {
   type Relation,
   UpdateDateColumn,
 } from 'typeorm'
-import { ensureTriggers } from '../../src/changes/setUp.js'
+import { ensureTriggers } from '../../src/changes/setUp/setUp.js'
 import { type Database, first, query, savepoint, type Transaction } from '../../src/databases/database.js'
 import { openDatabase } from '../../src/databases/open.js'
 import { EnableSync, enableSync } from '../../src/entity/enableSync.js'

@@ -207,7 +207,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'friends-are-folders',
     hazard: 'a self-reference that may run in circles is never contested for it',
-    file: 'src/changes/cycles.ts',
+    file: 'src/changes/rows/cycles.ts',
     find: ' && !r.isCyclic',
     replace: '',
     by: [circles],
@@ -271,10 +271,10 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'walks-forget',
     hazard: 'walks up a tree are linear, and end where a circle begins',
-    file: 'src/changes/cycles.ts',
+    file: 'src/changes/rows/cycles.ts',
     find: '    for (const id of ids) done.add(id)\n',
     replace: '',
-    by: ['spec/changes/cycles.spec.ts'],
+    by: ['spec/changes/rows/cycles.spec.ts'],
   },
   {
     name: 'elsewhere-is-nowhere',

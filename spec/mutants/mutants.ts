@@ -26,7 +26,7 @@ const singleFlight = 'spec/sync/singleFlight.spec.ts'
 const cursors = 'spec/hazards/cursors.spec.ts'
 const gateways = 'spec/hazards/gateways.spec.ts'
 const pushes = 'spec/hazards/pushes.spec.ts'
-const order = 'spec/changes/order.spec.ts'
+const order = 'spec/changes/store/order.spec.ts'
 const rows = 'spec/hazards/rows.spec.ts'
 const uniqueValues = 'spec/hazards/uniqueValues.spec.ts'
 const servers = 'spec/hazards/servers.spec.ts'
@@ -43,9 +43,9 @@ const maintenance = 'spec/server-koa/maintenance.spec.ts'
 const checks = 'spec/protocol/checks.spec.ts'
 const transport = 'spec/sync/http/transport.spec.ts'
 const capture = 'spec/changes/capture.spec.ts'
-const schema = 'spec/changes/schema.spec.ts'
+const schema = 'spec/changes/setUp/schema.spec.ts'
 const steps = 'spec/databases/transaction.spec.ts'
-const bytewise = 'spec/changes/rows.spec.ts'
+const bytewise = 'spec/changes/rows/rows.spec.ts'
 const schemas = 'spec/databases/postgresSchemas.spec.ts'
 const ownKeys = 'spec/stories/ownKeys.spec.ts'
 const renames = 'spec/stories/renames.spec.ts'
@@ -109,7 +109,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'removals-behind-a-page-cut-by-bytes',
     hazard: 'pages and batches are counted in rows, and rows are megabytes',
-    file: 'src/changes/changePage.ts',
+    file: 'src/changes/rows/changePage.ts',
     find: 'last ? changes.indexOf(last) + 1 : limit)',
     replace: 'last ? changes.length : limit)',
     by: [largeRows],
@@ -278,7 +278,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'reset-pushes-nothing-again',
     hazard: 'a reset forgets everything that was agreed: every local row is pushed again; law 11',
-    file: 'src/changes/servers.ts',
+    file: 'src/changes/servers/servers.ts',
     find: "  server.pushedTo = { stamp: -1, id: '' }\n",
     replace: '',
     by: [cursors, 'simulation'],
@@ -286,7 +286,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'reset-keeps-stamps',
     hazard: 'a reset forgets everything that was agreed; law 11',
-    file: 'src/changes/servers.ts',
+    file: 'src/changes/servers/servers.ts',
     find: "for (const table of ['sync_stamp', 'sync_unapplied', 'sync_rejection', 'sync_ignored', 'sync_seen'])",
     replace: "for (const table of ['sync_unapplied', 'sync_rejection', 'sync_ignored', 'sync_seen'])",
     by: [cursors, 'simulation'],
@@ -294,7 +294,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'reset-keeps-conflicts',
     hazard: 'a reset forgets everything that was agreed; law 11',
-    file: 'src/changes/servers.ts',
+    file: 'src/changes/servers/servers.ts',
     find: "for (const table of ['sync_stamp', 'sync_unapplied', 'sync_rejection', 'sync_ignored', 'sync_seen'])",
     replace: "for (const table of ['sync_stamp', 'sync_rejection', 'sync_ignored', 'sync_seen'])",
     by: [cursors, 'simulation'],
@@ -383,7 +383,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'note-stamp-as-pushed',
     hazard: "a stamp under which this server's rows are stored counts as pushed only where all before it is; law 5",
-    file: 'src/changes/storedStamps.ts',
+    file: 'src/changes/servers/storedStamps.ts',
     find: 'if (together.includes(server) && isAllPushed(server, before)) allPushed.push(server)',
     replace: 'if (together.includes(server) && before >= 0) allPushed.push(server)',
     by: [pushes, twoDevices, 'simulation'],
@@ -471,7 +471,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'unstamped-rows-count',
     hazard: 'rows without a stamp count as changed',
-    file: 'src/changes/setUp.ts',
+    file: 'src/changes/setUp/setUp.ts',
     find: '  yield* database.stampUnstamped(tablesOf(present))\n',
     replace: '',
     by: [schema],
@@ -479,7 +479,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'gained-column-is-read',
     hazard: 'schema differs: a client that gains a column reads the collection again',
-    file: 'src/changes/setUp.ts',
+    file: 'src/changes/setUp/setUp.ts',
     find: '  for (const collection of gained) yield* readAgain(collection)\n',
     replace: '',
     by: [schema, values],
@@ -524,7 +524,7 @@ const pushing: Mutant[] = [
   {
     name: 'put-off-reference-is-unknown-there',
     hazard: 'a reference that is put off is null on the server: a conflict with oneself, where others change the row',
-    file: 'src/changes/ignored.ts',
+    file: 'src/changes/servers/ignored.ts',
     find: '  for (const property of putOff) known[property] = null\n',
     replace: '',
     by: [mutual],
@@ -580,7 +580,7 @@ const pushing: Mutant[] = [
   {
     name: 'cursor-without-push',
     hazard: 'an answer counts only if no push is under way; law 3',
-    file: 'src/changes/serverState.ts',
+    file: 'src/changes/servers/serverState.ts',
     find: 'reads, pushedTo, push?.key])',
     replace: "reads, pushedTo, push?.key === ''])",
     by: [pushes, 'simulation'],
@@ -693,7 +693,7 @@ const pushing: Mutant[] = [
   {
     name: 'noted-stamp-is-pushed',
     hazard: 'a noted stamp is not pushed, however far the rest is; law 7',
-    file: 'src/changes/agreement.ts',
+    file: 'src/changes/servers/agreement.ts',
     find: '|| server.stored.has(stamp)) && !isNoted(state, stamp)',
     replace: '|| server.stored.has(stamp)) && (stamp >= 0 || !isNoted(state, stamp))',
     by: [pushes, 'simulation'],
@@ -774,7 +774,7 @@ const pushing: Mutant[] = [
   {
     name: 'unread-rows-may-be-ours',
     hazard: 'a row that was changed here is not overwritten without a look; law 7',
-    file: 'src/changes/agreement.ts',
+    file: 'src/changes/servers/agreement.ts',
     find: '  sql: `"_lastChange" < ? OR',
     replace: '  sql: `1 OR "_lastChange" < ? OR',
     by: [twoDevices, 'simulation'],
@@ -870,7 +870,7 @@ const pushing: Mutant[] = [
   {
     name: 'held-rows-are-pushed',
     hazard: 'what is unapplied, or was rejected, is held back from pushes; law 7',
-    file: 'src/changes/agreement.ts',
+    file: 'src/changes/servers/agreement.ts',
     find: 'unapplied !== undefined || rejection?.stamp === version.stamp',
     replace: 'rejection?.stamp === version.stamp && unapplied !== undefined',
     by: [twoDevices, 'simulation'],
@@ -1015,7 +1015,7 @@ const pushing: Mutant[] = [
   {
     name: 'ids-in-bytewise-order',
     hazard: 'a page ends inside a stamp: ids are compared as the database does',
-    file: 'src/changes/place.ts',
+    file: 'src/changes/rows/place.ts',
     find: 'unit <= 0xdfff ? unit + 0x10000 : unit',
     replace: 'unit <= 0xdfff ? unit : unit',
     by: [bytewise],
@@ -1031,7 +1031,7 @@ const pushing: Mutant[] = [
   {
     name: 'base-versions-of-held-rows',
     hazard: 'base versions that are still a base stay',
-    file: 'src/changes/baseVersions.ts',
+    file: 'src/changes/servers/baseVersions.ts',
     find: 'if (isAllPushed(server, now) && !there.unapplied && !there.rejected)',
     replace: 'if (isAllPushed(server, now))',
     by: [pushes, 'simulation'],
@@ -1135,7 +1135,7 @@ const pushing: Mutant[] = [
   {
     name: 'skipped-write-counts-as-stored',
     hazard: "an application's trigger skips the write: what is acknowledged is what is stored",
-    file: 'src/changes/storeChanges.ts',
+    file: 'src/changes/store/storeChanges.ts',
     find: '      yield* rejectSkipped(\n        log.database,',
     replace: '      if (stamp < 0) yield* rejectSkipped(\n        log.database,',
     by: [triggers],
@@ -1143,7 +1143,7 @@ const pushing: Mutant[] = [
   {
     name: 'skipped-new-row-counts-as-stored',
     hazard: "an application's trigger skips the write of a row that is new: what is acknowledged is what is stored",
-    file: 'src/changes/store.ts',
+    file: 'src/changes/store/store.ts',
     find: '      yield* rejectSkipped(database, collection, newRows, stamp)\n',
     replace: '',
     by: [triggers],
@@ -1159,7 +1159,7 @@ const pushing: Mutant[] = [
   {
     name: 'kept-row-is-not-sent',
     hazard: "an application's trigger keeps the row that is removed: every client gets what became of it",
-    file: 'src/changes/skipped.ts',
+    file: 'src/changes/rows/skipped.ts',
     find: "  yield* database.updateRows(table.name, ['_lastChange'], [table.key], rows)\n",
     replace: '  void rows\n',
     by: [triggers],
@@ -1380,7 +1380,7 @@ const applying: Mutant[] = [
   {
     name: 'a-renamed-table-is-a-new-one',
     hazard: 'a table is renamed by a migration: pending removals and base versions are looked up under the new name',
-    file: 'src/changes/renames.ts',
+    file: 'src/changes/setUp/renames.ts',
     find: 'before.paths.some(path => paths.includes(path)))?.[0]',
     replace: 'before.paths.some(path => paths.includes(path)) && false)?.[0]',
     by: [renames],
@@ -1388,7 +1388,7 @@ const applying: Mutant[] = [
   {
     name: 'a-renamed-column-is-a-new-one',
     hazard: 'a column is renamed: a pending edit is a conflict with oneself',
-    file: 'src/changes/renames.ts',
+    file: 'src/changes/setUp/renames.ts',
     find: 'if (isGone(columns[property]) && own.includes(column)) renamed.set(columns[property], column)',
     replace: '{}',
     by: [renames],
@@ -1396,7 +1396,7 @@ const applying: Mutant[] = [
   {
     name: 'a-renamed-property-is-a-new-one',
     hazard: 'a property is renamed on both sides: base versions survive where the migration is seen',
-    file: 'src/changes/renames.ts',
+    file: 'src/changes/setUp/renames.ts',
     find: '        renamed.set(gone, column)\n        break',
     replace: '        break',
     by: [renames],
@@ -1404,7 +1404,7 @@ const applying: Mutant[] = [
   {
     name: 'no-copy-of-a-table-that-is-about-to-be-renamed',
     hazard: 'a migration renames a table and writes to it as well',
-    file: 'src/changes/renames.ts',
+    file: 'src/changes/setUp/renames.ts',
     find: 'tables.push(isYetToCome ? { ...collection.table, was } : collection.table)',
     replace: 'tables.push(collection.table)',
     by: [renames],
@@ -1412,7 +1412,7 @@ const applying: Mutant[] = [
   {
     name: 'a-copy-of-another-table-is-compared',
     hazard: 'a table that is made beside the old one: no removal of the old one is pushed',
-    file: 'src/changes/renames.ts',
+    file: 'src/changes/setUp/renames.ts',
     find: 'if ((yield* database.columnNames(copiesOf(name))).length) yield* query(`DROP TABLE',
     replace: 'if (name === null) yield* query(`DROP TABLE',
     by: [renames],
@@ -1428,7 +1428,7 @@ const applying: Mutant[] = [
   {
     name: 'no-parent-by-the-own-key',
     hazard: 'an entity whose primary key is a foreign key',
-    file: 'src/changes/collection.ts',
+    file: 'src/changes/collections/collection.ts',
     find: 'isOwnKey ? (value ? id : undefined) :',
     replace: 'isOwnKey && !value ? id :',
     by: [ownKeys],
@@ -1477,7 +1477,7 @@ const applying: Mutant[] = [
   {
     name: 'children-before-parents',
     hazard: 'parents after children, cycles, self-references: a row is there before others need it',
-    file: 'src/changes/referenceEdges.ts',
+    file: 'src/changes/store/referenceEdges.ts',
     find: "edges.push({ kind: 'needs', property, from, to: i })",
     replace: 'void 0',
     by: [order],
@@ -1485,7 +1485,7 @@ const applying: Mutant[] = [
   {
     name: 'parents-go-before-children',
     hazard: 'a row goes when none needs it any more',
-    file: 'src/changes/referenceEdges.ts',
+    file: 'src/changes/store/referenceEdges.ts',
     find: "edges.push({ kind: 'leaves', property, from: i, to })",
     replace: 'void 0',
     by: [order],
@@ -1534,7 +1534,7 @@ const applying: Mutant[] = [
   {
     name: 'groups-are-copied',
     hazard: 'a removal that cascades to tens of thousands of rows needs the square of their number',
-    file: 'src/changes/groupBy.ts',
+    file: 'src/changes/collections/groupBy.ts',
     find: '    if (group) group.push(item)\n    else groups.set(key, [item])\n',
     replace: '    groups.set(key, [...(group ?? []), item])\n',
     by: [growth],
@@ -1550,7 +1550,7 @@ const applying: Mutant[] = [
   {
     name: 'tombstones-of-all-together',
     hazard: 'a removal that cascades to 10,000 rows locks the database for a statement of each',
-    file: 'src/changes/storeChanges.ts',
+    file: 'src/changes/store/storeChanges.ts',
     find: "for (const [{ name }, some] of byCollection(changes.filter(c => c.value === null)))\n    yield* database.upsertRows(\n      'sync_tombstone',\n      ['collection', 'id', 'stamp'],\n      ['collection', 'id'],\n      some.map(c => [name, c.id, c.stamp]),",
     replace:
       "yield* database.upsertRows(\n      'sync_tombstone',\n      ['collection', 'id', 'stamp'],\n      ['collection', 'id'],\n      changes.filter(c => c.value === null).map(c => [c.collection.name, c.id, c.stamp]),",
@@ -1689,7 +1689,7 @@ const applying: Mutant[] = [
     name: 'no-false-absent-base',
     hazard:
       "a row that came from one server is removed here, and the other server's copy brings it back; law 10; no-false-birth in the model",
-    file: 'src/changes/keepReplaced.ts',
+    file: 'src/changes/store/keepReplaced.ts',
     find: '&& (c.old.stamp > 0 || from === undefined)',
     replace: '',
     by: [servers, 'simulation two'],
@@ -1697,7 +1697,7 @@ const applying: Mutant[] = [
   {
     name: 'replaced-versions-are-lost',
     hazard: 'what replaces a version keeps it, for every server that knows it; law 4',
-    file: 'src/changes/storeChanges.ts',
+    file: 'src/changes/store/storeChanges.ts',
     find: '  yield* keepReplaced(log, changes)\n  const plan',
     replace: '  const plan',
     by: [servers, 'simulation relay'],
@@ -1754,7 +1754,7 @@ const applying: Mutant[] = [
   {
     name: 'orphans-are-looked-for-again-and-again',
     hazard: 'quadratic work on request: a chain of rows without its end, backwards',
-    file: 'src/changes/orphans.ts',
+    file: 'src/changes/rows/orphans.ts',
     find: '  for (const row of orphans.keys())\n    for (const { child, property } of needing.get(row) ?? [])',
     replace:
       '  for (let moved = true; moved; ) {\n    moved = false\n    for (const [row, children] of needing)\n      for (const { child, property } of orphans.has(row) ? children : []) {\n        moved ||= !orphans.has(child)\n        orphans.set(child, property)\n      }\n  }\n  for (const row of orphans.keys())\n    for (const { child, property } of needing.get(row) ?? [])',
@@ -1829,7 +1829,7 @@ const applying: Mutant[] = [
   {
     name: 'exchanged-values-are-deferred',
     hazard: 'a unique value is released and acquired in one push or page: stored in an order in which that is possible',
-    file: 'src/changes/storeChanges.ts',
+    file: 'src/changes/store/storeChanges.ts',
     find: '      if (!isNotUnique(error)) throw error\n      yield* storeReleased',
     replace: '      if (changes.length) throw error\n      yield* storeReleased',
     by: [order, rows],
@@ -1837,7 +1837,7 @@ const applying: Mutant[] = [
   {
     name: 'released-values-pass-for-known',
     hazard: 'a unique value is released before its row is removed: what stood there is kept first; law 4',
-    file: 'src/changes/release.ts',
+    file: 'src/changes/store/release.ts',
     find: '  yield* keepReplaced(\n    log,\n    releases.map(r => r.change),\n  )\n',
     replace: '',
     by: [uniqueValues],
@@ -1853,7 +1853,7 @@ const applying: Mutant[] = [
   {
     name: 'releases-touch-what-does-not-change',
     hazard: 'letting go of a unique value touches no other column',
-    file: 'src/changes/order.ts',
+    file: 'src/changes/store/order.ts',
     find: 'indexes: [...indexes],\n      cleared',
     replace: 'indexes: indexes.size ? (uniques.get((changes[i] as Change).collection) ?? []) : [],\n      cleared',
     by: [order],
@@ -1861,7 +1861,7 @@ const applying: Mutant[] = [
   {
     name: 'no-value-near',
     hazard: 'a rule of the database forbids the value that a row is to hold meanwhile: another one is tried',
-    file: 'src/changes/storeChanges.ts',
+    file: 'src/changes/store/storeChanges.ts',
     find: 'for (let kind = 0; kind <= KINDS_OF_VALUES; kind++) {',
     replace: 'for (let kind = 0; kind <= 0; kind++) {',
     by: [uniqueValues],
@@ -1869,7 +1869,7 @@ const applying: Mutant[] = [
   {
     name: 'removed-to-let-go-and-not-put-back',
     hazard: 'a row that can hold no other value goes and comes back whole',
-    file: 'src/changes/release.ts',
+    file: 'src/changes/store/release.ts',
     find: "return { kind: 'insert', change, value: { ...change.old.value, ...value } }",
     replace: 'return operation',
     by: [uniqueValues],
@@ -1877,7 +1877,7 @@ const applying: Mutant[] = [
   {
     name: 'ring-fails-as-a-whole',
     hazard: 'a row that fails alone is named, the others of its ring are stored without it',
-    file: 'src/changes/storeAcceptable.ts',
+    file: 'src/changes/store/storeAcceptable.ts',
     find: '    if (own && !isNotUnique(own)) bad.set(item, own)\n',
     replace: '',
     by: [order],
@@ -1885,7 +1885,7 @@ const applying: Mutant[] = [
   {
     name: 'deep-chains-one-by-one',
     hazard: 'a chain of 1,500 unique values that move by one: a few statements',
-    file: 'src/changes/storeChanges.ts',
+    file: 'src/changes/store/storeChanges.ts',
     find: 'const plans = isDeep(plan) ? [planChanges(changes, uniques, true), plan] : [plan]',
     replace: 'const plans = [plan]',
     by: [order],
@@ -1893,7 +1893,7 @@ const applying: Mutant[] = [
   {
     name: 'late-constraints-fail-at-commit',
     hazard: 'a constraint fails at COMMIT, outside of every savepoint: checked before',
-    file: 'src/changes/storeChanges.ts',
+    file: 'src/changes/store/storeChanges.ts',
     find: '  yield* checkConstraints(log, changes, isDeferred)\n',
     replace: '',
     by: [uniqueValues],
@@ -1917,7 +1917,7 @@ const applying: Mutant[] = [
   {
     name: 'collections-block-each-other',
     hazard: 'two collections whose rows need each other: deferred rows are tried together',
-    file: 'src/changes/orphans.ts',
+    file: 'src/changes/rows/orphans.ts',
     find: '        if (!along) orphans.set(child, property)\n',
     replace: '        if (along?.collection !== collection) orphans.set(child, property)\n',
     by: [uniqueValues],
@@ -2210,7 +2210,7 @@ const ofValues: Mutant[] = [
   {
     name: 'another-spelling-is-a-change',
     hazard: 'values that PostgreSQL alone spells: an equal one in another spelling',
-    file: 'src/changes/held.ts',
+    file: 'src/changes/rows/held.ts',
     find: 'if (state === null) value[property] = toWire(cell)',
     replace: 'if (state === null) value[property] = toWire(parameters.size ? column.fromWire(value[property] as never) : cell)',
     by: [spelledThere],
@@ -2218,7 +2218,7 @@ const ofValues: Mutant[] = [
   {
     name: 'what-the-database-rejects-has-no-name',
     hazard: 'values that PostgreSQL alone parses: the rejection names the property',
-    file: 'src/changes/held.ts',
+    file: 'src/changes/rows/held.ts',
     find: 'if (collection.columns.some(c => c.isSpelledThere)) yield* spellValues(database, collection, held)',
     replace: '',
     by: [spelledThere],
@@ -2295,7 +2295,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-skips-within-a-stamp',
     hazard: 'many rows share a stamp; a page of the feed ends inside it',
-    file: 'src/changes/pages.ts',
+    file: 'src/changes/rows/pages.ts',
     find: "collections.indexOf(own) < collections.indexOf(collection) ? LAST : ''",
     replace: 'LAST',
     by: [feed],
@@ -2303,7 +2303,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-sends-past-a-cut',
     hazard: 'pages and batches are counted in rows, and rows are megabytes',
-    file: 'src/changes/pages.ts',
+    file: 'src/changes/rows/pages.ts',
     find: 'compare(placeOf(c, change), cut) <= 0',
     replace: 'compare(placeOf(c, change), cut) !== undefined',
     by: [feed],
@@ -2327,7 +2327,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'uncaptured-writes-are-not-read-again',
     hazard: 'a table is swapped for another one: no trigger saw what was written meanwhile',
-    file: 'src/changes/setUp.ts',
+    file: 'src/changes/setUp/setUp.ts',
     find: 'if (isMissed) yield* query(',
     replace: 'if (isMissed && !present.length) yield* query(',
     by: [partitions],
@@ -2729,7 +2729,7 @@ const withOtherVersions: Mutant[] = [
   {
     name: 'ignored-is-base',
     hazard: 'no version that a server knows has a property which it ignored',
-    file: 'src/changes/agreement.ts',
+    file: 'src/changes/servers/agreement.ts',
     find: 'return base && state.ignored.length ? withoutIgnored(base, state) : base',
     replace: 'return base && state.ignored.length < 0 ? withoutIgnored(base, state) : base',
     by: [versions],

@@ -3,9 +3,9 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { collectTombstones } from '../../server-koa/index.js'
-import { baseOf } from '../../src/changes/agreement.js'
-import type { Collection } from '../../src/changes/collection.js'
-import { openServers } from '../../src/changes/servers.js'
+import type { Collection } from '../../src/changes/collections/collection.js'
+import { baseOf } from '../../src/changes/servers/agreement.js'
+import { openServers } from '../../src/changes/servers/servers.js'
 import { DatabaseBusyError, DatabaseFailedError, OtherUserError, SyncContentionError, TransportError } from '../../src/errors.js'
 import type { Conflict, ConflictUpdate } from '../../src/sync/conflicts/handlers.js'
 import { isClean, openExchange, readRowStates } from '../../src/sync/exchange.js'

@@ -3,7 +3,7 @@
 import type { DataSource } from 'typeorm'
 import type { Database } from '../databases/database.js'
 import { SyncConfigurationError } from '../errors.js'
-import type { Collection } from './collection.js'
+import type { Collection } from './collections/collection.js'
 
 export interface ChangeLog {
   readonly dataSource: DataSource

@@ -1,4 +1,4 @@
-// SQL for «the server knows this version», of a server `r`, a row of sync_server. In JavaScript it is `isAgreed` of changes/agreement.ts;
+// SQL for «the server knows this version», of a server `r`, a row of sync_server. In JavaScript it is `isAgreed` of changes/servers/agreement.ts;
 // spec/databases/knows.spec.ts holds the two together.
 
 /** Which version of a row: SQL for its id and its stamp. */

@@ -2,8 +2,8 @@
 
 import type { DataSource, ObjectLiteral, Repository } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
-import type { Collection } from '../changes/collection.js'
-import { type Address, openServers as openServersOf } from '../changes/servers.js'
+import type { Collection } from '../changes/collections/collection.js'
+import { type Address, openServers as openServersOf } from '../changes/servers/servers.js'
 import { SyncConfigurationError } from '../errors.js'
 import { clients } from './options.js'
 import { changeLogOf, syncedEntities } from './registry.js'

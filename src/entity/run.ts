@@ -1,9 +1,9 @@
 // One sync with one server: with its feed, or with the routes of its entities.
 
 import type { ChangeLog } from '../changes/changeLog.js'
-import type { Collection } from '../changes/collection.js'
-import { findServers } from '../changes/servers.js'
-import { ensureTriggers, isCapturing } from '../changes/setUp.js'
+import type { Collection } from '../changes/collections/collection.js'
+import { findServers } from '../changes/servers/servers.js'
+import { ensureTriggers, isCapturing } from '../changes/setUp/setUp.js'
 import { InvalidAnswerError } from '../errors.js'
 import type { ConflictHandler } from '../sync/conflicts/handlers.js'
 import { openExchanges } from '../sync/exchange.js'

@@ -1,7 +1,7 @@
 // Syncs with feeds, one after the other; calls at the same time share a run.
 
 import type { ChangeLog } from '../changes/changeLog.js'
-import type { Collection } from '../changes/collection.js'
+import type { Collection } from '../changes/collections/collection.js'
 import type { ConflictHandler } from '../sync/conflicts/handlers.js'
 import { addLater, addReports, type SyncReport } from '../sync/report.js'
 import { SingleFlight } from '../sync/singleFlight.js'

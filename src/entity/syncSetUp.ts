@@ -2,9 +2,9 @@
 
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
-import { describeCollections } from '../changes/describeCollections.js'
-import { isSetUp } from '../changes/rehearseSetUp.js'
-import { setUpChangeLog } from '../changes/setUp.js'
+import { describeCollections } from '../changes/collections/describeCollections.js'
+import { isSetUp } from '../changes/setUp/rehearseSetUp.js'
+import { setUpChangeLog } from '../changes/setUp/setUp.js'
 import type { DatabaseHooks, DatabaseOptions } from '../databases/database.js'
 import { loadKind, openDatabase } from '../databases/open.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'

@@ -1,7 +1,7 @@
 // A data source says that it keeps a change log.
 
 import type { DataSource } from 'typeorm'
-import { setUpStatements as statementsOf } from '../changes/rehearseSetUp.js'
+import { setUpStatements as statementsOf } from '../changes/setUp/rehearseSetUp.js'
 import type { DatabaseHooks, DatabaseOptions } from '../databases/database.js'
 import { teachBinary } from '../databases/values/binary.js'
 import { SyncConfigurationError } from '../errors.js'

@@ -1,7 +1,7 @@
 // The methods of a data source that change its schema, wrapped: of this one instance, no prototype is touched.
 
 import { type DataSource, MigrationExecutor } from 'typeorm'
-import { changeSchema } from '../changes/changeSchema.js'
+import { changeSchema } from '../changes/setUp/changeSchema.js'
 import type { SyncSetUp } from './syncSetUp.js'
 
 export function wrapMethods(dataSource: DataSource, setUp: SyncSetUp): void {

@@ -1,7 +1,7 @@
 // Rows as the application knows them: entities.
 
 import type { ObjectLiteral } from 'typeorm'
-import type { Collection } from '../changes/collection.js'
+import type { Collection } from '../changes/collections/collection.js'
 import { equalValues, getEntityValue, setEntityValue } from '../databases/columns.js'
 import type { WireRow } from '../protocol/messages.js'
 

@@ -1,12 +1,12 @@
 // What a transaction of a sync works with: one collection of one server, and that server's other collections, for foreign keys know no borders.
 
-import { isAgreed } from '../changes/agreement.js'
 import type { ChangeLog } from '../changes/changeLog.js'
-import type { Collection } from '../changes/collection.js'
-import { type RowState, readStates } from '../changes/rowStates.js'
-import { readVersions } from '../changes/rows.js'
-import { readServer, type ServerState } from '../changes/serverState.js'
-import { noteStored } from '../changes/storedStamps.js'
+import type { Collection } from '../changes/collections/collection.js'
+import { readVersions } from '../changes/rows/rows.js'
+import { isAgreed } from '../changes/servers/agreement.js'
+import { type RowState, readStates } from '../changes/servers/rowStates.js'
+import { readServer, type ServerState } from '../changes/servers/serverState.js'
+import { noteStored } from '../changes/servers/storedStamps.js'
 import { savepoint, type Transaction } from '../databases/database.js'
 
 export interface Exchange {

@@ -1,10 +1,10 @@
 // Whose rows these are. A device holds the rows of one user: their name, which the server gives, is remembered with the first answer.
 
 import type { ChangeLog } from '../changes/changeLog.js'
-import type { Collection, Reference } from '../changes/collection.js'
-import { parentsFirst } from '../changes/parentsFirst.js'
-import type { ServerState } from '../changes/serverState.js'
-import { forgetServer, serversOf } from '../changes/servers.js'
+import type { Collection, Reference } from '../changes/collections/collection.js'
+import { parentsFirst } from '../changes/collections/parentsFirst.js'
+import type { ServerState } from '../changes/servers/serverState.js'
+import { forgetServer, serversOf } from '../changes/servers/servers.js'
 import { baseTableOf, type Database, query, quote, type Transaction } from '../databases/database.js'
 import { OtherUserError } from '../errors.js'
 import { readLocalChanges } from './conflicts/pending.js'

@@ -1,8 +1,8 @@
 // One sync with one server, while it runs: of all collections of its feed, or of one by itself.
 
 import type { ChangeLog } from '../changes/changeLog.js'
-import type { Collection } from '../changes/collection.js'
-import type { ServerState } from '../changes/serverState.js'
+import type { Collection } from '../changes/collections/collection.js'
+import type { ServerState } from '../changes/servers/serverState.js'
 import type { Transaction, TransactionOptions } from '../databases/database.js'
 import { NotInJournalError } from '../errors.js'
 import type { ConflictHandler } from './conflicts/handlers.js'

@@ -1,10 +1,10 @@
 // The sync status of the collections of a server: what a sync has to do, and what it leaves behind.
 
-import { isAllPushed } from '../changes/agreement.js'
-import type { Collection } from '../changes/collection.js'
-import { readIgnoredProperties } from '../changes/ignored.js'
-import { HELD_BACK } from '../changes/rowStates.js'
-import type { ServerState } from '../changes/serverState.js'
+import type { Collection } from '../changes/collections/collection.js'
+import { isAllPushed } from '../changes/servers/agreement.js'
+import { readIgnoredProperties } from '../changes/servers/ignored.js'
+import { HELD_BACK } from '../changes/servers/rowStates.js'
+import type { ServerState } from '../changes/servers/serverState.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../databases/database.js'
 import type { Exchange } from './exchange.js'
 import { type Exchanges, type Session, transaction } from './session.js'

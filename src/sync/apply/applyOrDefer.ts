@@ -1,7 +1,7 @@
 // Stores rows one by one where the database does not accept them together; those that it rejects are deferred.
 
 import type { ChangeLog } from '../../changes/changeLog.js'
-import { storeAcceptable } from '../../changes/storeAcceptable.js'
+import { storeAcceptable } from '../../changes/store/storeAcceptable.js'
 import type { Transaction } from '../../databases/database.js'
 import type { TransactionStamp } from '../exchange.js'
 import { type Candidate, changeOf, isApplied } from './candidates.js'

@@ -1,8 +1,8 @@
 // Applies removals of the server, with what hangs on the removed rows.
 
-import { nameOf, readDependents } from '../../changes/dependents.js'
-import { groupBy } from '../../changes/groupBy.js'
-import type { RowState } from '../../changes/rowStates.js'
+import { groupBy } from '../../changes/collections/groupBy.js'
+import { nameOf, readDependents } from '../../changes/rows/dependents.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
 import { savepoint, type Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'
 import { type Exchange, readRowStates, type TransactionStamp } from '../exchange.js'

@@ -1,6 +1,6 @@
 // Tries again to apply rows that are not applied yet.
 
-import type { Collection } from '../../changes/collection.js'
+import type { Collection } from '../../changes/collections/collection.js'
 import type { Transaction } from '../../databases/database.js'
 import type { Exchange, TransactionStamp } from '../exchange.js'
 import { nothingApplied, type Part } from './applied.js'

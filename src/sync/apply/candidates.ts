@@ -1,5 +1,5 @@
-import type { Change } from '../../changes/change.js'
-import type { RowState } from '../../changes/rowStates.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
+import type { Change } from '../../changes/store/change.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { type Exchange, isClean } from '../exchange.js'
 import type { Applied } from './applied.js'

@@ -1,10 +1,10 @@
 // Decides about each row of the server: store it, merge it, remove it, or ask.
 
-import { baseOf, isHeld } from '../../changes/agreement.js'
-import { keepBases } from '../../changes/baseVersions.js'
-import type { Collection } from '../../changes/collection.js'
-import { type Held, readHeld } from '../../changes/held.js'
-import type { RowState } from '../../changes/rowStates.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { type Held, readHeld } from '../../changes/rows/held.js'
+import { baseOf, isHeld } from '../../changes/servers/agreement.js'
+import { keepBases } from '../../changes/servers/baseVersions.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import type { Update, WireRow } from '../../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type TransactionStamp } from '../exchange.js'

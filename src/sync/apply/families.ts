@@ -1,8 +1,8 @@
 // The rows that the removals of others would remove with them, as they are: of many removals with the statements of one.
 
-import type { Reference } from '../../changes/collection.js'
-import { type Dependent, nameOf, readDependents } from '../../changes/dependents.js'
-import type { RowState } from '../../changes/rowStates.js'
+import type { Reference } from '../../changes/collections/collection.js'
+import { type Dependent, nameOf, readDependents } from '../../changes/rows/dependents.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import { type Exchange, isClean, siblingOf } from '../exchange.js'
 import { readUnpushedElsewhere } from '../push/unpushed.js'

@@ -1,11 +1,11 @@
 // What a removal removes with it on this side: whether it may, and how. Each function reads and writes sets of rows, however many there are.
 
-import { baseOf, isInPush } from '../../changes/agreement.js'
-import type { Change } from '../../changes/change.js'
-import type { Collection } from '../../changes/collection.js'
-import { type Dependent, type Dependents, type Link, nameOf, reaching, readDependents } from '../../changes/dependents.js'
-import type { RowState } from '../../changes/rowStates.js'
-import { storeChanges } from '../../changes/storeChanges.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { type Dependent, type Dependents, type Link, nameOf, reaching, readDependents } from '../../changes/rows/dependents.js'
+import { baseOf, isInPush } from '../../changes/servers/agreement.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
+import type { Change } from '../../changes/store/change.js'
+import { storeChanges } from '../../changes/store/storeChanges.js'
 import type { Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, siblingOf, type TransactionStamp } from '../exchange.js'

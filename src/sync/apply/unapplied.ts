@@ -1,8 +1,8 @@
 // The journal of what is not applied: rows of the server that this database does not hold yet, and why.
 
-import { isAgreed } from '../../changes/agreement.js'
-import { keyOf } from '../../changes/collection.js'
-import { type RowState, type Unapplied, type UnappliedReason, unappliedFrom } from '../../changes/rowStates.js'
+import { keyOf } from '../../changes/collections/collection.js'
+import { isAgreed } from '../../changes/servers/agreement.js'
+import { type RowState, type Unapplied, type UnappliedReason, unappliedFrom } from '../../changes/servers/rowStates.js'
 import { query, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { type Exchange, siblingOf } from '../exchange.js'

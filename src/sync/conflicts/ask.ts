@@ -1,7 +1,7 @@
 // Asks the conflict handler of an application, and reads its answer.
 
-import type { Collection } from '../../changes/collection.js'
-import { holdOne } from '../../changes/held.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { holdOne } from '../../changes/rows/held.js'
 import { ConflictHandlerError, ValueError } from '../../errors.js'
 import { type Session, transaction } from '../session.js'
 import { deadline, orAbort } from '../waiting.js'

@@ -1,6 +1,6 @@
 // Asks the application about what is contested, outside any transaction, and stores what it decides.
 
-import type { Collection } from '../../changes/collection.js'
+import type { Collection } from '../../changes/collections/collection.js'
 import type { Applied } from '../apply/applied.js'
 import { applyUnapplied } from '../apply/applyUnapplied.js'
 import { TransactionStamp } from '../exchange.js'

@@ -1,8 +1,8 @@
 // What is contested of a row, as a handler is asked about it and as the journal lists it.
 
-import type { Collection, Reference } from '../../changes/collection.js'
-import { findOrphans } from '../../changes/orphans.js'
-import type { RowState, UnappliedReason } from '../../changes/rowStates.js'
+import type { Collection, Reference } from '../../changes/collections/collection.js'
+import { findOrphans } from '../../changes/rows/orphans.js'
+import type { RowState, UnappliedReason } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { isAutomatic, readCommonBases } from '../apply/bases.js'

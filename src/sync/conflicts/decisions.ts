@@ -1,7 +1,7 @@
 // Stores what a conflict handler has decided.
 
-import { readDependents } from '../../changes/dependents.js'
-import type { RowState } from '../../changes/rowStates.js'
+import { readDependents } from '../../changes/rows/dependents.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
 import { savepoint, type Transaction } from '../../databases/database.js'
 import { ConstraintError, ValueError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'

@@ -1,7 +1,7 @@
 // Conflict handlers: what an application is asked with, and the usual answers.
 
 import type { ObjectLiteral } from 'typeorm'
-import type { UnappliedReason } from '../../changes/rowStates.js'
+import type { UnappliedReason } from '../../changes/servers/rowStates.js'
 
 /** A row with both its sides, as a handler is asked about it and as the journal lists it. */
 export interface RowSides<Entity extends ObjectLiteral = ObjectLiteral> {

@@ -1,8 +1,8 @@
 // The rows of the journal, as it lists them.
 
 import type { ObjectLiteral } from 'typeorm'
-import { baseOf } from '../../changes/agreement.js'
-import type { Collection } from '../../changes/collection.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { baseOf } from '../../changes/servers/agreement.js'
 import {
   CONFLICT_REASONS,
   type ConflictReason,
@@ -11,7 +11,7 @@ import {
   isHeldBack,
   type RowState,
   type UnappliedReason,
-} from '../../changes/rowStates.js'
+} from '../../changes/servers/rowStates.js'
 import { equalValues } from '../../databases/columns.js'
 import { query, type Row, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'

@@ -1,10 +1,10 @@
 // What was changed here and not pushed yet.
 
-import { baseOf, isAgreed, isHeld } from '../../changes/agreement.js'
-import { readChanges } from '../../changes/changePage.js'
-import { readIgnoredIds, readIgnoredProperties } from '../../changes/ignored.js'
-import { isHeldBack, type RowState, readStates } from '../../changes/rowStates.js'
-import type { ServerState } from '../../changes/serverState.js'
+import { readChanges } from '../../changes/rows/changePage.js'
+import { baseOf, isAgreed, isHeld } from '../../changes/servers/agreement.js'
+import { readIgnoredIds, readIgnoredProperties } from '../../changes/servers/ignored.js'
+import { isHeldBack, type RowState, readStates } from '../../changes/servers/rowStates.js'
+import type { ServerState } from '../../changes/servers/serverState.js'
 import { query, type Transaction } from '../../databases/database.js'
 import { isSameRow } from '../apply/merge.js'
 import { type Exchange, isClean, readRowStates } from '../exchange.js'

@@ -1,6 +1,6 @@
 // A conflict as its handler is shown it, and what the handler made of it.
 
-import type { Collection } from '../../changes/collection.js'
+import type { Collection } from '../../changes/collections/collection.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { differences, fromEntity, toEntity } from '../entities.js'
 import { type Contested, mergeOf } from './contested.js'

@@ -1,8 +1,8 @@
 // The parents of a row that is to stay here, where they were removed here.
 
-import { baseOf, isInPush } from '../../changes/agreement.js'
-import { keyOf } from '../../changes/collection.js'
-import type { RowState } from '../../changes/rowStates.js'
+import { keyOf } from '../../changes/collections/collection.js'
+import { baseOf, isInPush } from '../../changes/servers/agreement.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import type { Resolved } from '../apply/candidates.js'

@@ -1,10 +1,10 @@
 // An answer of several pages, while it is read: its beginning, its pages, its end.
 
-import { isUndecided } from '../../changes/agreement.js'
-import { dropTentativeBases } from '../../changes/baseVersions.js'
-import type { Collection } from '../../changes/collection.js'
-import type { ServerState } from '../../changes/serverState.js'
-import { resetServer } from '../../changes/servers.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { isUndecided } from '../../changes/servers/agreement.js'
+import { dropTentativeBases } from '../../changes/servers/baseVersions.js'
+import type { ServerState } from '../../changes/servers/serverState.js'
+import { resetServer } from '../../changes/servers/servers.js'
 import type { Transaction } from '../../databases/database.js'
 import { InvalidAnswerError } from '../../errors.js'
 import type { Update } from '../../protocol/messages.js'

@@ -1,6 +1,6 @@
 // Asks a server for pages: for the next one while the last one is stored.
 
-import { type ServerState, writeServers } from '../../changes/serverState.js'
+import { type ServerState, writeServers } from '../../changes/servers/serverState.js'
 import { AnswerTooLargeError, RequestTimeoutError } from '../../errors.js'
 import type { FeedQuery } from '../../protocol/messages.js'
 import type { Answer, Pulled } from '../http/wire.js'

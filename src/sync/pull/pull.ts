@@ -1,8 +1,8 @@
 // Reads what changed on the server, page by page, from where the last pull ended. Stopping anywhere is safe.
 
-import { isUndecided } from '../../changes/agreement.js'
-import type { Collection } from '../../changes/collection.js'
-import type { ServerState } from '../../changes/serverState.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { isUndecided } from '../../changes/servers/agreement.js'
+import type { ServerState } from '../../changes/servers/serverState.js'
 import { checkPrincipal, principalOf } from '../owner.js'
 import { type Session, serversIn, TransactionSize, transaction } from '../session.js'
 import type { SyncStatus } from '../status.js'

@@ -1,7 +1,7 @@
 // What a pull asks next, and whether an answer may be one to that.
 
-import type { Collection } from '../../changes/collection.js'
-import { cursorOf, type ServerState } from '../../changes/serverState.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { cursorOf, type ServerState } from '../../changes/servers/serverState.js'
 import type { FeedQuery } from '../../protocol/messages.js'
 import { type Answer, isOfFeed, unmark } from '../http/wire.js'
 import type { Session } from '../session.js'

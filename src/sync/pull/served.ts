@@ -1,6 +1,6 @@
 // What a server has, and lacks, of the collections and properties of this database.
 
-import type { Collection } from '../../changes/collection.js'
+import type { Collection } from '../../changes/collections/collection.js'
 import type { FeedQuery, Update } from '../../protocol/messages.js'
 import type { Answer } from '../http/wire.js'
 import type { Member, Session } from '../session.js'

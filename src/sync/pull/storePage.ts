@@ -1,6 +1,6 @@
 // Stores a page of an answer, in as many transactions as it needs.
 
-import { type ServerState, writeServers } from '../../changes/serverState.js'
+import { type ServerState, writeServers } from '../../changes/servers/serverState.js'
 import type { Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'
 import type { FeedQuery } from '../../protocol/messages.js'

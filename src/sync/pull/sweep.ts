@@ -1,7 +1,7 @@
 // A full answer is mark and sweep: what it lacks, the server does not have any more (docs/how-it-works.md, law 8).
 
-import { baseOf } from '../../changes/agreement.js'
-import type { Collection } from '../../changes/collection.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { baseOf } from '../../changes/servers/agreement.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../../databases/database.js'
 import { isUpToSql } from '../../databases/knows.js'
 import type { Update } from '../../protocol/messages.js'

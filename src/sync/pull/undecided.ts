@@ -1,7 +1,7 @@
 // A push to a server that knows no keys, whose answer never came: perhaps it was stored. What a pull brings as it was sent is ours.
 
-import { baseOf, isHeld, sentVersion } from '../../changes/agreement.js'
-import type { RowState } from '../../changes/rowStates.js'
+import { baseOf, isHeld, sentVersion } from '../../changes/servers/agreement.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
 import { dateToNumber, equalValues } from '../../databases/columns.js'
 import { baseTableOf, query, quote, type Transaction } from '../../databases/database.js'
 import type { Json, WireRow } from '../../protocol/messages.js'

@@ -1,7 +1,7 @@
 // The updates of a page, in the order in which they are stored.
 
-import type { Collection } from '../../changes/collection.js'
-import type { ServerState } from '../../changes/serverState.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import type { ServerState } from '../../changes/servers/serverState.js'
 import type { Transaction } from '../../databases/database.js'
 import type { ByPath, Update } from '../../protocol/messages.js'
 import { nothingApplied, type Part } from '../apply/applied.js'

@@ -1,9 +1,9 @@
 // Acknowledges a push: its rows are known to the server.
 
-import { pruneBases } from '../../changes/baseVersions.js'
-import { laterOf, type Place } from '../../changes/place.js'
-import { type OpenPush, writeServers } from '../../changes/serverState.js'
-import { forgetStored } from '../../changes/storedStamps.js'
+import { laterOf, type Place } from '../../changes/rows/place.js'
+import { pruneBases } from '../../changes/servers/baseVersions.js'
+import { type OpenPush, writeServers } from '../../changes/servers/serverState.js'
+import { forgetStored } from '../../changes/servers/storedStamps.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../../databases/database.js'
 import type { FeedPushAnswer } from '../../protocol/messages.js'
 import type { Exchange } from '../exchange.js'

@@ -1,10 +1,10 @@
 // The rows of a push: the local changes up to a place, as many as a request has room for.
 
-import { isAgreed, isHeld } from '../../changes/agreement.js'
-import type { Collection } from '../../changes/collection.js'
-import { type FeedPlace, placeIn } from '../../changes/pages.js'
-import { LAST, laterOf, type Place } from '../../changes/place.js'
-import type { ServerState } from '../../changes/serverState.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { type FeedPlace, placeIn } from '../../changes/rows/pages.js'
+import { LAST, laterOf, type Place } from '../../changes/rows/place.js'
+import { isAgreed, isHeld } from '../../changes/servers/agreement.js'
+import type { ServerState } from '../../changes/servers/serverState.js'
 import { first, type Transaction } from '../../databases/database.js'
 import type { Rejection } from '../../protocol/messages.js'
 import type { Exchange } from '../exchange.js'

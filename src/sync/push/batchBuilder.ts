@@ -1,6 +1,6 @@
 // Collects the rows of a push, as long as there is room for them.
 
-import type { Collection } from '../../changes/collection.js'
+import type { Collection } from '../../changes/collections/collection.js'
 import type { ByPath, PushedRow } from '../../protocol/messages.js'
 import type { Exchange } from '../exchange.js'
 import type { Session } from '../session.js'

@@ -1,10 +1,10 @@
 // What is pushed of a row.
 
-import { baseOf } from '../../changes/agreement.js'
-import type { Collection } from '../../changes/collection.js'
-import { withoutIgnored } from '../../changes/ignored.js'
-import type { RowState } from '../../changes/rowStates.js'
-import type { ServerState } from '../../changes/serverState.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { baseOf } from '../../changes/servers/agreement.js'
+import { withoutIgnored } from '../../changes/servers/ignored.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
+import type { ServerState } from '../../changes/servers/serverState.js'
 import { dateToNumber, equalValues } from '../../databases/columns.js'
 import { deepProperty, TOO_DEEP } from '../../protocol/depth.js'
 import { type PushedRow, type Rejection, type WireRow, writePushedRow } from '../../protocol/messages.js'

@@ -1,5 +1,5 @@
-import { dropTentativeBases } from '../../changes/baseVersions.js'
-import { writeServers } from '../../changes/serverState.js'
+import { dropTentativeBases } from '../../changes/servers/baseVersions.js'
+import { writeServers } from '../../changes/servers/serverState.js'
 import type { Transaction } from '../../databases/database.js'
 import { type Exchanges, type Session, transaction } from '../session.js'
 import type { Sent } from './preparePush.js'

@@ -1,7 +1,7 @@
 // A push without an answer is ended before anything else (docs/how-it-works.md, law 5).
 
-import { baseOf } from '../../changes/agreement.js'
-import { type OpenPush, type ServerState, UNDECIDED, writeServers } from '../../changes/serverState.js'
+import { baseOf } from '../../changes/servers/agreement.js'
+import { type OpenPush, type ServerState, UNDECIDED, writeServers } from '../../changes/servers/serverState.js'
 import { baseTableOf, query, quote, type Transaction } from '../../databases/database.js'
 import { TransportError } from '../../errors.js'
 import { type Exchange, readRowStates } from '../exchange.js'

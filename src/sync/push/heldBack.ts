@@ -1,8 +1,8 @@
 // What is held back from pushes: rows that need it are pushed, or decided, first.
 
-import { baseOf, isAgreed, isHeld } from '../../changes/agreement.js'
-import { type Collection, keyOf } from '../../changes/collection.js'
-import type { RowState } from '../../changes/rowStates.js'
+import { type Collection, keyOf } from '../../changes/collections/collection.js'
+import { baseOf, isAgreed, isHeld } from '../../changes/servers/agreement.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { readUnapplied } from '../apply/unapplied.js'

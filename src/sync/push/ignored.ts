@@ -1,10 +1,10 @@
 // Pushes values that a server has ignored, once it says that it has a column for them.
 
-import { baseOf, isAgreed } from '../../changes/agreement.js'
-import { keepBases } from '../../changes/baseVersions.js'
-import type { Collection } from '../../changes/collection.js'
-import { forgetIgnored, noteIgnored, readIgnoredIds } from '../../changes/ignored.js'
-import { storeVersions } from '../../changes/store.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { baseOf, isAgreed } from '../../changes/servers/agreement.js'
+import { keepBases } from '../../changes/servers/baseVersions.js'
+import { forgetIgnored, noteIgnored, readIgnoredIds } from '../../changes/servers/ignored.js'
+import { storeVersions } from '../../changes/store/store.js'
 import type { Transaction } from '../../databases/database.js'
 import type { PushedRow } from '../../protocol/messages.js'
 import { type Exchange, readRowStates, TransactionStamp } from '../exchange.js'

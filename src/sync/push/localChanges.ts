@@ -1,9 +1,9 @@
 // What was changed here and is to be pushed: of all collections that are pushed together, in one order.
 
-import { readChangePage } from '../../changes/changePage.js'
-import { readLastChanges } from '../../changes/lastChanges.js'
-import { LAST, type Place } from '../../changes/place.js'
-import { type RowState, readStates } from '../../changes/rowStates.js'
+import { readChangePage } from '../../changes/rows/changePage.js'
+import { readLastChanges } from '../../changes/rows/lastChanges.js'
+import { LAST, type Place } from '../../changes/rows/place.js'
+import { type RowState, readStates } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import type { Update } from '../../protocol/messages.js'
 import type { Exchange } from '../exchange.js'

@@ -1,10 +1,10 @@
 // Moves in a tree, of ours and of the server's, that would close a circle together: one of the server's rows is a conflict, and decides about all of it.
 
-import { baseOf, isAllPushed, isHeld } from '../../changes/agreement.js'
-import type { Reference } from '../../changes/collection.js'
-import { findCycles, treesOf } from '../../changes/cycles.js'
-import { type RowState, readKinds } from '../../changes/rowStates.js'
-import { storeVersions } from '../../changes/store.js'
+import type { Reference } from '../../changes/collections/collection.js'
+import { findCycles, treesOf } from '../../changes/rows/cycles.js'
+import { baseOf, isAllPushed, isHeld } from '../../changes/servers/agreement.js'
+import { type RowState, readKinds } from '../../changes/servers/rowStates.js'
+import { storeVersions } from '../../changes/store/store.js'
 import { query, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { writeResolution } from '../conflicts/resolutions.js'

@@ -1,9 +1,9 @@
 // Rows that come along with a push because others need them (docs/how-it-works.md, law 23).
 
-import { baseOf, isAgreed, isHeld } from '../../changes/agreement.js'
-import { keepBases } from '../../changes/baseVersions.js'
-import { keyOf } from '../../changes/collection.js'
-import { isUpTo } from '../../changes/place.js'
+import { keyOf } from '../../changes/collections/collection.js'
+import { isUpTo } from '../../changes/rows/place.js'
+import { baseOf, isAgreed, isHeld } from '../../changes/servers/agreement.js'
+import { keepBases } from '../../changes/servers/baseVersions.js'
 import type { Transaction } from '../../databases/database.js'
 import { type Exchange, readRowStates } from '../exchange.js'
 import type { Exchanges } from '../session.js'

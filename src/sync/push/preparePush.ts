@@ -1,4 +1,4 @@
-import { type OpenPush, type ServerState, writeServers } from '../../changes/serverState.js'
+import { type OpenPush, type ServerState, writeServers } from '../../changes/servers/serverState.js'
 import type { Transaction } from '../../databases/database.js'
 import type { ByPath } from '../../protocol/messages.js'
 import { markFor } from '../http/wire.js'

@@ -1,10 +1,10 @@
 // References that are pushed later: rows of several collections that need each other, and that the server has none of yet, cannot be pushed one
 // collection at a time. One of them goes without its reference, which follows when the server has the other row.
 
-import { baseOf } from '../../changes/agreement.js'
-import type { Collection } from '../../changes/collection.js'
-import { addIgnored } from '../../changes/ignored.js'
-import type { RowState } from '../../changes/rowStates.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { baseOf } from '../../changes/servers/agreement.js'
+import { addIgnored } from '../../changes/servers/ignored.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import type { Rejection } from '../../protocol/messages.js'
 import { type Exchange, readRowStates, siblingOf } from '../exchange.js'

@@ -1,6 +1,6 @@
 // Sends a push, and does what its answer says.
 
-import { writeServers } from '../../changes/serverState.js'
+import { writeServers } from '../../changes/servers/serverState.js'
 import type { Transaction } from '../../databases/database.js'
 import { RequestTimeoutError, TooLargeError, TransportError } from '../../errors.js'
 import { asPrincipal, checkPrincipal } from '../owner.js'

@@ -1,6 +1,6 @@
 // Rows of a push that the server rejected.
 
-import type { Collection } from '../../changes/collection.js'
+import type { Collection } from '../../changes/collections/collection.js'
 import { ServerError } from '../../errors.js'
 import type { Rejection } from '../../protocol/messages.js'
 import { type Session, transaction } from '../session.js'

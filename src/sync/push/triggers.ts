@@ -3,10 +3,10 @@
 // What they make of it is a change of this device, and pushed. But two devices that touch a row each time that it is stored would push to each other
 // so without end. So where a row comes that differs from ours only in what the triggers change anyway, it is stored as it came.
 
-import { keepBases } from '../../changes/baseVersions.js'
-import type { Write } from '../../changes/change.js'
-import type { Collection } from '../../changes/collection.js'
-import { readVersions } from '../../changes/rows.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { readVersions } from '../../changes/rows/rows.js'
+import { keepBases } from '../../changes/servers/baseVersions.js'
+import type { Write } from '../../changes/store/change.js'
 import { equalValues } from '../../databases/columns.js'
 import type { Database, Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'

@@ -1,10 +1,10 @@
 // Rows that a removal removes with it though a server does not have them as they are here: in the journal they can be read, and brought back.
 
-import { baseOf } from '../../changes/agreement.js'
-import type { Collection } from '../../changes/collection.js'
-import { type Dependent, nameOf } from '../../changes/dependents.js'
-import type { RowState } from '../../changes/rowStates.js'
-import { serversOf } from '../../changes/servers.js'
+import type { Collection } from '../../changes/collections/collection.js'
+import { type Dependent, nameOf } from '../../changes/rows/dependents.js'
+import { baseOf } from '../../changes/servers/agreement.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
+import { serversOf } from '../../changes/servers/servers.js'
 import type { Transaction } from '../../databases/database.js'
 import { writeResolution } from '../conflicts/resolutions.js'
 import { type Exchange, isClean, openExchange, readRowStates, siblingOf } from '../exchange.js'

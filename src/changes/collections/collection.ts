@@ -1,0 +1,53 @@
+// A collection: the synced rows of one entity, as the change log sees them.
+
+import type { EntityMetadata } from 'typeorm'
+import type { ColumnCodec } from '../../databases/columns.js'
+import type { Table } from '../../databases/database.js'
+import type { WireRow } from '../../protocol/messages.js'
+
+export type OnDelete = 'CASCADE' | 'SET NULL' | 'RESTRICT'
+
+/** A foreign key from one table to another, seen from either side. */
+export interface Reference {
+  /** The collection that holds the key; undefined where that entity is not synced. */
+  readonly child: Collection | undefined
+  readonly childTable: string
+  readonly childColumn: string
+  /** Wire name of the key in the child; `id` where that is its own key. */
+  readonly property: string
+  /** The child's own key is the foreign key: its row has the id of the one that it needs. */
+  readonly isOwnKey: boolean
+  readonly parent: Collection | undefined
+  readonly parentTable: string
+  readonly parentColumn: string
+  readonly onDelete: OnDelete
+  /** A self-reference that may run in circles. */
+  readonly isCyclic: boolean
+  /** The database looks at it when a transaction ends. */
+  readonly isDeferred: boolean
+}
+
+export interface Collection {
+  /** What it is called in the bookkeeping: the table's name, for class names do not survive a minifier. */
+  readonly name: string
+  /** What it is called on the wire: the paths of its urls. They survive where a migration renames the table. */
+  readonly paths: readonly string[]
+  /** What people call it. */
+  readonly entity: string
+  readonly metadata: EntityMetadata
+  readonly table: Table
+  /** The property that holds the key in the entity; it is `id` on the wire. */
+  readonly keyProperty: string
+  /** Says why the key column cannot hold an id as it is, as the end of a sentence that begins with "it". */
+  readonly rejectKey: (id: string) => string | undefined
+  readonly columns: readonly ColumnCodec[]
+  readonly column: ReadonlyMap<string, ColumnCodec>
+  /** The rows that its rows need. */
+  readonly parents: Reference[]
+  /** The rows that need its rows. */
+  readonly children: Reference[]
+}
+
+/** The key of the row that a row needs by this reference; null where it needs none, undefined where the value does not say. */
+export const keyOf = ({ isOwnKey, property }: Reference, id: string, value: WireRow | null | undefined) =>
+  isOwnKey ? (value ? id : undefined) : value?.[property]
