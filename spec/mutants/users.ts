@@ -17,7 +17,7 @@ export const ofUsers: Mutant[] = [
   {
     name: 'pushes-name-no-user',
     hazard: "the user changes between pull and push: the push is stored as the other one's (law 22)",
-    file: 'src/sync/owner.ts',
+    file: 'src/sync/principal.ts',
     find: '(principal === undefined ? {} : { principal })',
     replace: '(principal === undefined ? {} : {})',
     by: [users, 'simulation'],
@@ -73,7 +73,7 @@ export const ofUsers: Mutant[] = [
   {
     name: 'each-collection-has-its-own-user',
     hazard: "the user changes while the collections of a server are read one after the other: both users' rows are mixed",
-    file: 'src/sync/owner.ts',
+    file: 'src/sync/principal.ts',
     find: "  yield* query('UPDATE sync_server SET principal = ? WHERE origin = ?', principal, any.origin)\n",
     replace: '',
     by: [users],
@@ -89,7 +89,7 @@ export const ofUsers: Mutant[] = [
   {
     name: 'wiped-but-for-base-versions',
     hazard: 'base versions keep what a wiped device held',
-    file: 'src/sync/owner.ts',
+    file: 'src/sync/handOver.ts',
     find: '    yield* query(`DELETE FROM ${quote(baseTableOf(collection.table))}`)\n',
     replace: '',
     by: [users],
@@ -97,7 +97,7 @@ export const ofUsers: Mutant[] = [
   {
     name: 'removals-are-adopted',
     hazard: 'what the former user removed is removed for the one who adopts the rows',
-    file: 'src/sync/owner.ts',
+    file: 'src/sync/handOver.ts',
     find: "  yield* query('DELETE FROM sync_tombstone')\n",
     replace: '',
     by: [users],

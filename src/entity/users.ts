@@ -2,7 +2,7 @@
 
 import type { DataSource } from 'typeorm'
 import { UnpushedChangesError } from '../errors.js'
-import { countUnpushed, forgetServers, removeEverything } from '../sync/owner.js'
+import { countUnpushed, forgetServers, removeEverything } from '../sync/handOver.js'
 import { hasServer, openServers } from './feeds.js'
 import { changeLogOf } from './registry.js'
 

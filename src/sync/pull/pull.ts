@@ -3,7 +3,7 @@
 import type { Collection } from '../../changes/collections/collection.js'
 import { isUndecided } from '../../changes/servers/agreement.js'
 import type { ServerState } from '../../changes/servers/serverState.js'
-import { checkPrincipal, principalOf } from '../owner.js'
+import { checkPrincipal, principalOf } from '../principal.js'
 import { type Session, serversIn, TransactionSize, transaction } from '../session.js'
 import type { SyncStatus } from '../status.js'
 import { AnswerCheck } from './answerCheck.js'

@@ -2,7 +2,7 @@ import { type OpenPush, type ServerState, writeServers } from '../../changes/ser
 import type { Transaction } from '../../databases/database.js'
 import type { ByPath } from '../../protocol/messages.js'
 import { markFor } from '../http/wire.js'
-import { principalOf } from '../owner.js'
+import { principalOf } from '../principal.js'
 import type { Exchanges, Session, TransactionSize } from '../session.js'
 import { type SyncStatus, statusOf } from '../status.js'
 import { acknowledge } from './acknowledge.js'
