@@ -1,6 +1,6 @@
 // What a server may reject: a unique value that another row has once the whole push is stored. What is valid as a whole is stored as a whole.
 
-import type { TableSpec } from './schemas.js'
+import { referencesOf, type TableSpec } from './schemas.js'
 
 type Row = Readonly<Record<string, unknown>>
 
@@ -12,7 +12,7 @@ export const keysOf = ({ extras, together }: TableSpec): (readonly string[])[] =
 
 /**
  * The rows of a push that were rejected for a unique value which no other row would have had: `before` are the server's rows, `pushed` those of the
- * push, `rejected` what it rejected.
+ * push, `rejected` what it rejected, of all tables: a row that needs one of those cannot be stored either, whatever its own values are.
  */
 export function wronglyRejected(
   spec: TableSpec,
@@ -22,8 +22,13 @@ export function wronglyRejected(
 ): string[] {
   const old = new Map(before.map(row => [String(row.id), row]))
   const posted = new Map(pushed.map(row => [String(row.id), row]))
+  const notThere = new Set<unknown>(rejected.filter(({ id }) => !posted.has(id)).map(({ id }) => id))
+  const needsOne = (row: Row) => referencesOf(spec).some(({ column }) => notThere.has(row[column]))
   // a rejected row stays as it was, and so keeps what others wanted
-  const out = new Set(rejected.filter(r => r.code !== 'not-unique').map(r => r.id))
+  const out = new Set([
+    ...rejected.filter(r => r.code !== 'not-unique').map(r => r.id),
+    ...pushed.filter(needsOne).map(row => String(row.id)),
+  ])
   for (let size = -1; size !== out.size; ) {
     size = out.size
     const rows = new Map(old)
@@ -43,5 +48,5 @@ export function wronglyRejected(
       for (const ids of holders.values()) if (ids.length > 1) for (const id of ids) if (posted.has(id)) out.add(id)
     }
   }
-  return rejected.filter(r => r.code === 'not-unique' && !out.has(r.id)).map(r => r.id)
+  return rejected.filter(r => r.code === 'not-unique' && posted.has(r.id) && !out.has(r.id)).map(r => r.id)
 }
