@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals'
 import { wronglyRejected } from './rejections.js'
 import { WIDE_SCHEMAS } from './schemas.js'
 
-const players = WIDE_SCHEMAS.find(s => s.name === 'mutual')?.tables.find(t => t.name === 'players')
+const players = WIDE_SCHEMAS.find(s => s.name === 'mutual, loose')?.tables.find(t => t.name === 'player')
 const before = [
   { id: 'w', teamId: null, shirt: 3 },
   { id: 'z', teamId: null, shirt: 6 },
@@ -14,7 +14,7 @@ test.each([
   ['one of them needs a team that is rejected as well', 'y', notUnique('y', 'w', 'z'), []],
   ['one of them needs a team, and another one is rejected', 'x', notUnique('y', 'w', 'z'), ['w', 'z']],
 ])('%s', (_, teamId, rejected, wrongly) => {
-  if (!players) throw new Error('The schema has no players.')
+  if (!players) throw new Error('The schema has no player.')
   const pushed = [
     { id: 'w', teamId, shirt: 6 },
     { id: 'z', shirt: 3 },
