@@ -11,7 +11,7 @@ export interface Principal {
 }
 
 /**
- * Says who asks; nobody: the request is answered with 401. What it throws with a `status` from 400 to 499, as `ctx.throw(403)` does, is
+ * Says who asks; without a principal the request is answered with 401. What it throws with a `status` from 400 to 499, as `ctx.throw(403)` does, is
  * the answer; any other error is answered with 500.
  */
 export type FindPrincipal = (ctx: Context) => Principal | null | undefined | Promise<Principal | null | undefined>
@@ -35,7 +35,7 @@ async function findOrReject(ctx: Context, find: FindPrincipal): Promise<Principa
   }
 }
 
-/** Throws a Problem where a push was made on behalf of somebody else than who sends it. */
+/** Throws a Problem where the push was made for another principal. */
 export function checkPrincipal(meant: string | undefined, principal: string | undefined): void {
   if (meant === undefined || meant === principal) return
   throw new Problem(409, 'Nothing was stored: this push was made for another user.', {

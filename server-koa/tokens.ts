@@ -13,7 +13,7 @@ export interface Token extends FeedPlace {
 export const writeToken = ({ stamp, id, start }: Token, principal: string | undefined) =>
   toText([stamp, id, start ?? null, principal ?? null])
 
-/** Undefined where its page was another user's: whoever asks begins again. Throws BadRequestError for a token that is none. */
+/** Undefined where its page was another user's: the client begins again. Throws BadRequestError for a token that is none. */
 export function readToken(text: string, principal: string | undefined): Token | undefined {
   const list = toList(text, 4)
   const token = tokenOf(list)

@@ -74,7 +74,7 @@ export interface PushAnswer extends Named {
 export interface StaleAnswer extends Named {
   readonly now: number
   readonly updates: readonly Update[]
-  /** `other-user`: the push was made on behalf of another principal than who sent it. */
+  /** `other-user`: the push was made for another principal. */
   readonly reset?: Reset | 'other-user'
 }
 
