@@ -251,7 +251,7 @@ export async function history(
   const clients = new Set(links.map(([c]) => c))
   const world = new Map<string, SimulatedDatabase>()
   const removals = new Map<string, Map<string, string>>() // database → id → token of the removal that stands there
-  const saved = new Map<string, { dump: Dump; removals: Map<string, string> }>()
+  const saved = new Map<string, { dump: Dump; removals: Map<string, string>; readonly writes: number }>()
   const openTransactions = new Set<string>()
   const late: Request[] = []
   let pushedTo = 0
@@ -511,7 +511,7 @@ export async function history(
 
   function save(db: SimulatedDatabase): void {
     if (odds.crash > 0 && db.dataSource.options.type === 'sqljs' && !openTransactions.has(db.name))
-      saved.set(db.name, { dump: remembered(db, 'dump', () => db.dump()), removals: new Map(removalsOf(db.name)) })
+      saved.set(db.name, { dump: remembered(db, 'dump', () => db.dump()), removals: new Map(removalsOf(db.name)), writes: db.writes })
   }
 
   // ------------------------------------------------------------ the network
@@ -1070,6 +1070,9 @@ export async function history(
         if (base === 'gone' && v && isGone(v)) oracle.neverTold.add(v.removed)
       }
     }
+    // saved by the sync itself, before it was looked at here
+    const disk = saved.get(db.name)
+    if (disk?.writes === db.writes) disk.removals = new Map(removalsOf(db.name))
     tellEnd(p)
   }
   /** What the removal of a row is called by which others went along; whichever of them is looked at first. */
