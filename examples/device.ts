@@ -22,15 +22,17 @@ export interface DeviceOptions {
   readonly file: string
   readonly server: string
   readonly onRequest: (seen: Seen) => void
+  /** Who is signed in. */
+  readonly user: () => string
   /** The network, for those who want to see it fail. */
   readonly send?: typeof fetch
 }
 
 /** Opens the database in the file, or a new one. With `autoSave` each write is in the file when its promise resolves. */
-export function openDevice({ file, server, onRequest, send = fetch }: DeviceOptions): Promise<DataSource> {
+export function openDevice({ file, server, onRequest, user, send = fetch }: DeviceOptions): Promise<DataSource> {
   const dataSource = new DataSource({ type: 'sqljs', location: file, autoSave: true, entities: [Project, Task], synchronize: true })
   // no retries, so that what is printed is what one try did
-  return withSync(dataSource, { server, retries: 0, fetch: watched(send, onRequest) }).initialize()
+  return withSync(dataSource, { server, retries: 0, headers: () => ({ user: user() }), fetch: watched(send, onRequest) }).initialize()
 }
 
 function watched(send: typeof fetch, onRequest: (seen: Seen) => void): typeof fetch {

@@ -14,7 +14,7 @@ import logger from 'koa-logger'
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions } from 'typeorm'
 import { withSync } from 'typeorm-sync'
-import { health, maintain, syncRoutes } from 'typeorm-sync/server-koa'
+import { type FindPrincipal, health, maintain, syncRoutes } from 'typeorm-sync/server-koa'
 import { Project, Task } from './model.js'
 
 export interface ServerOptions {
@@ -23,6 +23,8 @@ export interface ServerOptions {
   readonly port?: number
   /** A file, `:memory:`, or the url of a database: `postgres://…`, `mysql://…`, `mariadb://…`. */
   readonly database?: string
+  /** Says who asks; without it the server knows no users. */
+  readonly principal?: FindPrincipal
   /** Writes a line for each request. */
   readonly log?: boolean
 }
@@ -37,7 +39,7 @@ export interface Server {
 
 /** Starts the server; resolves when it listens. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
-  const { host = '127.0.0.1', port = 3000, database = 'data/server.sqlite', log = false } = options
+  const { host = '127.0.0.1', port = 3000, database = 'data/server.sqlite', principal, log = false } = options
   const dataSource = withSync(new DataSource({ ...connectionTo(database), entities: [Project, Task], synchronize: true }))
   await dataSource.initialize()
 
@@ -48,7 +50,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   app.use(compress())
   app.use(health(dataSource))
   // Who may do what is decided here, before the routes: this server lets everybody read and write everything.
-  app.use(syncRoutes(dataSource, { public: true }).routes())
+  app.use(syncRoutes(dataSource, { public: true, ...(principal && { principal }) }).routes())
   app.use(ctx => {
     ctx.status = 404
     ctx.type = 'application/problem+json'

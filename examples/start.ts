@@ -5,8 +5,9 @@
 import { mkdirSync, realpathSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { Context } from 'koa'
 import type { DataSource } from 'typeorm'
-import { type ConflictHandler, journal, resolveEach, SyncError, type SyncReport, syncAll } from 'typeorm-sync'
+import { type ConflictHandler, journal, resolveEach, SyncError, type SyncReport, syncAll, wipe } from 'typeorm-sync'
 import { openDevice, type Seen } from './device.js'
 import { Project, Task } from './model.js'
 import { startServer } from './server.js'
@@ -15,7 +16,9 @@ import { chapter, count, type Print, paint, paragraph, table, useColours } from 
 /** Runs the story with databases in an empty folder. Resolves to whether all three are equal at the end. */
 export async function runStory(folder: string, print: Print): Promise<boolean> {
   const fileOf = (name: string) => join(folder, `${name.toLowerCase()}.sqlite`)
-  const start = (port: number) => startServer({ port, database: fileOf('server') })
+  // a header instead of a password: this server believes everybody
+  const principal = (ctx: Context) => ({ id: ctx.get('user') })
+  const start = (port: number) => startServer({ port, database: fileOf('server'), principal })
 
   // ---------------------------------------------------------------- the cast
 
@@ -23,6 +26,10 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   const { url } = server
   const requests: Seen[] = []
   let losesAnswers = false
+  const users = new Map([
+    ['Alice', 'Alice'],
+    ['Bob', 'Bob'],
+  ])
 
   const send: typeof fetch = async (input, init) => {
     const response = await fetch(input, init)
@@ -36,6 +43,7 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
       file: fileOf(name),
       server: url,
       send,
+      user: () => users.get(name) ?? '',
       onRequest(seen) {
         requests.push(seen)
         print(requestLine(name, seen))
@@ -145,6 +153,25 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   await showUnpushed(bob)
   await sync(alice)
 
+  chapter(print, 8, "Carol signs in on Bob's device, which holds what Bob never pushed")
+  await tasks(bob).save({ name: 'Call Dora' })
+  users.set('Bob', 'Carol')
+  await failingSync(bob)
+  const ask = (rows: number) => {
+    print(`   wipe asks: ${count(rows, 'row')} of Bob's would be lost. The answer is no.`)
+    return false
+  }
+  await wipe(bob, ask)
+  print('   Bob signs in again and syncs. Then the device is wiped for Carol.')
+  users.set('Bob', 'Bob')
+  await sync(bob)
+  await wipe(bob, ask)
+  print(`   The device has ${count(await tasks(bob).count(), 'task')}.`)
+  print('   Carol signs in and syncs.')
+  users.set('Bob', 'Carol')
+  await sync(bob)
+  await sync(alice)
+
   async function failingSync(device: DataSource): Promise<void> {
     try {
       await sync(device)
@@ -159,7 +186,7 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
 
   // ---------------------------------------------------------------- the end
 
-  chapter(print, 8, 'The three databases, row by row')
+  chapter(print, 9, 'The three databases, row by row')
   const databases: [string, DataSource][] = [
     ['server', server.dataSource],
     ['Alice', alice],

@@ -49,6 +49,9 @@ test('the story shows what it promises', () => {
   expect(text).toMatch(/conflict \(name\): here "Buy two milk", on the server "Buy oat milk"/)
   expect(text).toMatch(/NetworkError, code 'network'/)
   expect(text).toMatch(/POST .* 200 \(replayed\)/)
+  expect(text).toMatch(/OtherUserError, code 'other-user'/)
+  expect(text).toMatch(/wipe asks: 1 row of Bob's would be lost/)
+  expect(text).toMatch(/The device has 0 tasks/)
   expect(text).toMatch(/All three databases are equal/)
 })
 
