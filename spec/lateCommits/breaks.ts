@@ -23,11 +23,11 @@ export async function breakDatabase(session: Session, kind: Kind, how: string): 
   const stamp = how === 'lock' ? `nextval('broken_stamp')` : '(extract(epoch FROM transaction_timestamp()) * 1000)::bigint'
   const [tick] = await session.query(`SELECT pg_get_functiondef(to_regproc('sync_tick')) AS sql`)
   const sql = String(tick?.sql)
-  const update = /UPDATE sync_clock SET [^;]* RETURNING now INTO taken;/
+  const update = /UPDATE sync_clock SET [^;]* RETURNING now INTO ticked;/
   if (!update.test(sql)) throw new Error(`the tick is not what it was: ${sql}`)
   await session.query(
     sql.replace(update, found =>
-      how === 'lock' ? `taken := ${stamp};` : `${found.replace(' RETURNING now INTO taken', '')} taken := ${stamp};`,
+      how === 'lock' ? `ticked := ${stamp};` : `${found.replace(' RETURNING now INTO ticked', '')} ticked := ${stamp};`,
     ),
   )
 }
