@@ -82,8 +82,8 @@ export const ofUsers: Mutant[] = [
     name: 'wiped-unasked',
     hazard: 'what is changed while the user is asked whether to wipe is lost unasked',
     file: 'src/entity/users.ts',
-    find: 'if (count <= confirmed) yield* removeEverything(log)',
-    replace: 'if (count <= confirmed || confirmed > 0) yield* removeEverything(log)',
+    find: 'now === confirmed ? 0',
+    replace: 'confirmed !== undefined ? 0',
     by: [users],
   },
   {

@@ -179,6 +179,35 @@ test.each(SERVERS)('a device is wiped for the next user, who is asked about what
   expect(await notes(there)).toEqual(['a pushed', 'd of Bob'])
 })
 
+test.each(SERVERS)(
+  'a change that is made while the user is asked is asked about, also where as many rows are pending (%s)',
+  async device => {
+    const { there, phone } = await world('libsql', { device })
+    const texts = phone.getRepository(Note)
+    await texts.save({ id: 'a', text: 'one' })
+    const asked: number[] = []
+    const edit = async (n: number) => {
+      asked.push(n)
+      if (asked.length > 1) return false
+      await texts.save({ id: 'a', text: 'two' })
+      return true
+    }
+    expect(await wipe(phone, edit)).toBe(false)
+    expect(await notes(phone)).toEqual(['a two'])
+    // one that a sync has pushed meanwhile, and another one in its place
+    const syncAndEdit = async (n: number) => {
+      asked.push(n)
+      if (asked.length > 3) return false
+      await syncAll(phone)
+      await texts.save({ id: 'b', text: 'new' })
+      return true
+    }
+    expect(await wipe(phone, syncAndEdit)).toBe(false)
+    expect(asked).toEqual([1, 1, 1, 1])
+    expect([await notes(phone), await notes(there)]).toEqual([['a two', 'b new'], ['a two']])
+  },
+)
+
 test.each(each)('a sync that is under way while the device is wiped stores nothing (%s, feed %s)', async (kind, feed) => {
   const { there, phone } = await world(kind, { feed })
   await syncAll(phone)

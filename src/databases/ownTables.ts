@@ -60,7 +60,8 @@ export const OWN_TABLES = {
     columns: { server: 'integer', id: 'id', remote: 'text null', unpushed: 'integer null', reason: 'name' },
     key: ['server', 'id'],
   },
-  // stamp: of the version that was rejected. again: pushed again by the next sync; 2: when rows there have changed
+  // stamp: of the version that was rejected, or that is held back, which has a code of its own (HELD_BACK in rowStates.ts). again: pushed again by the
+  // next sync; 2: when rows there have changed
   sync_rejection: {
     columns: { server: 'integer', id: 'id', stamp: 'integer', code: 'text', property: 'text null', detail: 'text null', again: 'flag' },
     key: ['server', 'id'],

@@ -14,21 +14,23 @@ import { changeLogOf } from './registry.js'
  */
 export async function wipe(dataSource: DataSource, confirm?: (unpushed: number) => boolean | Promise<boolean>): Promise<boolean> {
   const log = changeLogOf(dataSource)
-  const syncs = (collection: Parameters<typeof hasServer>[1]) => hasServer(dataSource, collection)
-  for (let confirmed = 0; ; ) {
-    const unpushed: number = await log.database.transaction(
+  /** The stamp of the last change that the user was asked about. */
+  let confirmed: number | undefined
+  for (;;) {
+    const { unpushed, now } = await log.database.transaction(
       function* () {
-        const count = yield* countUnpushed(log, syncs)
+        const { now } = yield* log.database.clock()
         // what was changed while the user was asked is asked about as well
-        if (count <= confirmed) yield* removeEverything(log)
-        return count
+        const unpushed = now === confirmed ? 0 : yield* countUnpushed(log, collection => hasServer(dataSource, collection))
+        if (!unpushed) yield* removeEverything(log)
+        return { unpushed, now }
       },
       { durable: true },
     )
-    if (unpushed <= confirmed) break
+    if (!unpushed) break
     if (!confirm) throw new UnpushedChangesError(unpushed)
     if (!(await confirm(unpushed))) return false
-    confirmed = unpushed
+    confirmed = now
   }
   await openServers(log)
   await log.database.save()
