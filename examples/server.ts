@@ -71,9 +71,9 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     const closed = once(server, 'close')
     server.close()
     server.closeIdleConnections()
-    const busyTimeout = setTimeout(() => server.closeAllConnections(), 10_000)
+    const timer = setTimeout(() => server.closeAllConnections(), 10_000)
     await closed
-    clearTimeout(busyTimeout)
+    clearTimeout(timer)
     await dataSource.destroy()
   }
 

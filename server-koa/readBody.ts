@@ -30,7 +30,7 @@ export function readBody(ctx: Context, encoding: string, limits: BodyLimits): Pr
     const end = (problem?: Problem) => {
       clearTimeout(timer)
       req.off('data', count).off('close', cut).off('error', cut).unpipe()
-      req.on('error', () => {}) // a connection that breaks later is no local change
+      req.on('error', () => {}) // a connection that breaks later changes nothing any more
       source.off('data', collect)
       decoder?.destroy()
       if (problem) reject(problem)

@@ -270,8 +270,8 @@ export class World {
       if (Object.values(moved).some(n => n > 0)) this.problems.push(`${each.name} is not at rest: ${JSON.stringify(moved)}`)
       if (await hasLocalChanges(each.dataSource)) this.problems.push(`${each.name} has local changes left`)
     }
-    const pushedTo = this.requests.filter(r => r.startsWith('POST'))
-    if (pushedTo.length) this.problems.push(`told at rest: ${pushedTo}`)
+    const pushes = this.requests.filter(r => r.startsWith('POST'))
+    if (pushes.length) this.problems.push(`pushed at rest: ${pushes}`)
     for (const each of this.processes.values()) this.#checkBookkeeping(each)
   }
 

@@ -62,7 +62,7 @@ test('the story fits into 100 columns, and has no colours where none are asked f
 
 test('databases that differ are reported, and the story fails', async () => {
   const { compare } = await import('../../examples/start.js')
-  const pushedTo: string[] = []
+  const printed: string[] = []
   const holding = (...rows: object[]) => ({ query: async () => rows }) as never
   const milk = { id: 'milk', name: 'Buy milk', _lastChange: 1 }
   const databases: [string, never][] = [
@@ -70,7 +70,7 @@ test('databases that differ are reported, and the story fails', async () => {
     ['Alice', holding({ ...milk, _lastChange: 2 })],
     ['Bob', holding({ ...milk, name: 'Buy oat milk' }, { id: 'tea', name: 'Buy tea' })],
   ]
-  expect(await compare(['task'], databases, line => pushedTo.push(line))).toBe(2)
-  expect(pushedTo.join('\n')).toMatch(/Bob: .*Buy oat milk/)
-  expect(pushedTo.join('\n')).toMatch(/Alice: no such row/)
+  expect(await compare(['task'], databases, line => printed.push(line))).toBe(2)
+  expect(printed.join('\n')).toMatch(/Bob: .*Buy oat milk/)
+  expect(printed.join('\n')).toMatch(/Alice: no such row/)
 })

@@ -564,10 +564,10 @@ testOnSqlite('a database in memory is saved before a push leaves, and when the s
   const alice = await client(url, { save: () => void story.push('saved') })
   await put(alice.dataSource, 'a')
   story.length = 0
-  alice.wire.before = request => void (isPush(request) && story.push('pushedTo'))
+  alice.wire.before = request => void (isPush(request) && story.push('pushed'))
   await syncAll(alice.notes)
   // to ask for a feed in vain, and to sync the folders, is a sync each
-  expect(story).toEqual([...(hasFeed ? [] : ['saved', 'saved']), 'saved', 'pushedTo', 'saved'])
+  expect(story).toEqual([...(hasFeed ? [] : ['saved', 'saved']), 'saved', 'pushed', 'saved'])
 })
 
 test('nothing is pushed twice, no handler is called again, and nothing is kept, when nothing has changed', async () => {

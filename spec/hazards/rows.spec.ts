@@ -56,8 +56,8 @@ test('a note whose unique slug another one has is in conflict, the others arrive
   // the transactions that were tried in vain have left no stamp that would count as a change of ours
   await edit(alice.dataSource, 'a', 'edited')
   await syncAll(alice.notes)
-  const pushedTo = alice.wire.requests.filter(r => r.method === 'POST').flatMap(r => rowsIn(r.body).map(row => row.id))
-  expect(new Set(pushedTo)).toEqual(new Set(['x', 'a']))
+  const pushedIds = alice.wire.requests.filter(r => r.method === 'POST').flatMap(r => rowsIn(r.body).map(row => row.id))
+  expect(new Set(pushedIds)).toEqual(new Set(['x', 'a']))
   await alice.dataSource.query(`UPDATE note SET slug = 'x' WHERE id = 'x'`)
   await syncAll(alice.notes)
   await syncAll(alice.notes)
@@ -367,12 +367,12 @@ testOnSqlite('nor what goes beside a folder that a rule of the application’s k
   for (const id of ['f', 'g']) await dropFolder(there, id)
   expect(await syncAll(alice.folders)).toMatchObject({ unapplied: 1 })
   expect(await alice.dataSource.query('SELECT id FROM folder')).toEqual([{ id: 'f' }])
-  const pushedTo = () => alice.wire.requests.filter(r => r.method === 'POST').map(r => r.body)
-  expect(pushedTo()).toEqual([])
+  const pushes = () => alice.wire.requests.filter(r => r.method === 'POST').map(r => r.body)
+  expect(pushes()).toEqual([])
   // nor later: the stamp of the removal that was undone is not forgotten with it
   await putFolder(alice.dataSource, 'h')
   await syncAll(alice.folders)
-  expect(pushedTo()).toEqual([hasFeed ? '{"changes":{"/folders":[{"id":"h","name":"h"}]}}' : '[{"id":"h","name":"h"}]'])
+  expect(pushes()).toEqual([hasFeed ? '{"changes":{"/folders":[{"id":"h","name":"h"}]}}' : '[{"id":"h","name":"h"}]'])
 })
 
 test('a folder that Alice removed stays on the server while a note that came into it waits for a word', async () => {

@@ -20,22 +20,22 @@ async function relay({ isOld = false } = {}) {
     }
   const started = await startServer(entities, { options: { server: above.url, retries: 0, fetch: wire.fetch } })
   closing(() => started.stop())
-  const pushedTo = async (body: unknown) => {
+  const post = async (body: unknown) => {
     const headers = { 'content-type': 'application/json' }
     const response = await fetch(`${started.url}/notes`, { method: 'POST', headers, body: JSON.stringify(body) })
     expect(response.status).toBe(200)
   }
-  return { above: above.dataSource, here: started.dataSource, url: started.url, notes: started.dataSource.getRepository(Note), pushedTo }
+  return { above: above.dataSource, here: started.dataSource, url: started.url, notes: started.dataSource.getRepository(Note), post }
 }
 
 test('what a device pushes to a relay merges with what the server above changed', async () => {
-  const { above, here, notes, pushedTo } = await relay()
+  const { above, here, notes, post } = await relay()
   await put(above, 'a', 'zero')
   await syncAll(here)
-  await pushedTo([{ id: 'a', title: 'pushedTo', _partial: true }])
+  await post([{ id: 'a', title: 'posted', _partial: true }])
   await above.query(`UPDATE note SET body = 'above'`)
   expect(await syncAll(notes)).toMatchObject({ merged: 1, unapplied: 0 })
-  expect(await above.query('SELECT title, body FROM note')).toEqual([{ title: 'pushedTo', body: 'above' }])
+  expect(await above.query('SELECT title, body FROM note')).toEqual([{ title: 'posted', body: 'above' }])
 })
 
 test('a removal that waits for a decision is not forgotten with those that everybody has heard of', async () => {

@@ -128,9 +128,9 @@ test.each([
   ['a date in milliseconds', { at: 1279888110370 }, { at: '2010-07-23T12:28:30.370Z' }],
   ['bytes', { bytes: 'AAECgP8=' }, { bytes: 'AAECgP8=' }],
   ['binary JSON', { data: { x: [1, null, 'é'] } }, { data: { x: [1, null, 'é'] } }],
-])('%s comes back as it was sent', async (_, pushedTo, expected) => {
+])('%s comes back as it was sent', async (_, sent, expected) => {
   const { tell, read } = await samples()
-  expect(await tell(pushedTo)).toMatchObject({ code: 200 })
+  expect(await tell(sent)).toMatchObject({ code: 200 })
   expect(await read()).toMatchObject(expected)
 })
 
@@ -139,8 +139,8 @@ test.each([
   ['a NUL character', { words: 'x\0y' }, 'words'],
   ['bytes that are no base64', { bytes: 'A*=' }, 'bytes'],
   ['a number that 64 bits do not hold', { count: '9223372036854775808' }, 'count'],
-])('%s is rejected', async (_, pushedTo, property) => {
-  expect(await (await samples()).tell(pushedTo)).toMatchObject({ code: 422, errors: [{ property }] })
+])('%s is rejected', async (_, sent, property) => {
+  expect(await (await samples()).tell(sent)).toMatchObject({ code: 422, errors: [{ property }] })
 })
 
 test('a text that has a NUL character already is read to its end', async () => {

@@ -38,10 +38,10 @@ export function writtenOf(rows: readonly Row[]): Written[] {
 }
 
 /** Deadlocks are the writer's own business: it does the same transaction again. Gives how often, or undefined where a parent was gone. */
-export async function again(savepoint: () => Promise<void>): Promise<number | undefined> {
+export async function again(work: () => Promise<void>): Promise<number | undefined> {
   for (let retries = 0; ; retries++) {
     try {
-      await savepoint()
+      await work()
       return retries
     } catch (error) {
       const why = mayPass(error)

@@ -7,7 +7,7 @@ import type { Account } from './account.js'
 import { watchingHandler } from './watch.js'
 
 /** Syncs until nothing moves. `before`: what has to be waited for before each sync. */
-export async function applyDecided(
+export async function syncUntilQuiet(
   clients: readonly DataSource[],
   account: Account,
   random: Random,

@@ -5,7 +5,7 @@ import type { DataSource } from 'typeorm'
 import type { Random } from '../simulation/random.js'
 import { freePort } from '../support/freePort.js'
 import { Account } from './account.js'
-import { applyDecided, check } from './check.js'
+import { check, syncUntilQuiet } from './check.js'
 import { keepFolder, removeFolder, temporaryFolder } from './folder.js'
 import { type ClientOrders, type FilePlace, type Habits, open, type ServerOrders } from './open.js'
 import { Program } from './program.js'
@@ -53,7 +53,7 @@ export async function fileRound(number: number, milliseconds: number, seed: numb
     await server.ready()
     const clients = await Promise.all([places.one, places.two, places.shared].map(p => open(p, { server: url, retries: 2 })))
     opened.push(...clients)
-    await applyDecided(clients, account, random)
+    await syncUntilQuiet(clients, account, random)
     await server.kill()
     opened.push(await open(places.server))
     await check(opened, account)

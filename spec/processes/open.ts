@@ -31,7 +31,7 @@ function optionsOf(place: Place): DataSourceOptions {
 }
 
 /** The options with which a process was started. */
-export const pushedTo = <T>(): T => {
+export const orders = <T>(): T => {
   process.stdin.resume().on('end', () => process.exit(1))
   return JSON.parse(process.argv[2] ?? '{}')
 }

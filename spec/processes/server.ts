@@ -6,10 +6,10 @@ import Koa from 'koa'
 import type { DataSource } from 'typeorm'
 import { health, syncRoutes } from '../../server-koa/index.js'
 import { DatabaseFailedError } from '../../src/errors.js'
-import { open, pushedTo, type Said, type ServerOrders } from './open.js'
+import { open, orders, type Said, type ServerOrders } from './open.js'
 
 const say = (said: Said) => writeSync(1, `${JSON.stringify(said)}\n`)
-const { place, port } = pushedTo<ServerOrders>()
+const { place, port } = orders<ServerOrders>()
 
 async function opened(): Promise<DataSource> {
   for (;;) {

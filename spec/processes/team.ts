@@ -6,7 +6,7 @@ import type { DataSource } from 'typeorm'
 import type { Random } from '../simulation/random.js'
 import { freePort } from '../support/freePort.js'
 import { Account } from './account.js'
-import { applyDecided, check } from './check.js'
+import { check, syncUntilQuiet } from './check.js'
 import { keepFolder, removeFolder, temporaryFolder } from './folder.js'
 import { LoadBalancer, type Target } from './loadBalancer.js'
 import { type ClientOrders, type FilePlace, type Habits, open, type ServerOrders, type SharedPlace } from './open.js'
@@ -69,7 +69,7 @@ export async function teamRound(shared: Shared, team: Team, random: Random): Pro
     for (const each of servers) await each.ready()
     const sources = await Promise.all(places.map(({ place }) => open(place, { server: url, retries: 5 })))
     opened.push(...sources)
-    await applyDecided(sources, account, random, shared.catchUp)
+    await syncUntilQuiet(sources, account, random, shared.catchUp)
     await balancer.quiet()
     await wait(2_100)
     if (await shared.hasOpenTransaction()) account.problems.push('a server left a transaction open')

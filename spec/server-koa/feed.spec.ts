@@ -77,7 +77,7 @@ async function pagesOf(server: Todo, query: string, between: () => unknown = () 
   return pages
 }
 
-const pushedTo = (pages: readonly Answer[]) =>
+const updatesOf = (pages: readonly Answer[]) =>
   pages.map(({ json }) => Object.keys(json.changes).flatMap(path => json.changes[path].map((row: any) => ({ path, row }))))
 
 /** A page has the rows of a stretch of the whole, those of each collection in their order. */
@@ -256,16 +256,16 @@ describe('pages of a GET', () => {
         const expected = await whole(todo, since)
         expect(pages.every(({ json }) => Boolean(json.full) === isFull)).toBe(true)
         expect(
-          pushedTo(pages)
+          updatesOf(pages)
             .flatMap(page => page.sort(byPlace))
             .sort(byPlace),
         ).toEqual(expected.sort(byPlace))
         // every page but the last is full, and each is a stretch of the whole
-        const counts = pushedTo(pages).map(page => page.length)
+        const counts = updatesOf(pages).map(page => page.length)
         expect(counts.slice(0, -1).every(count => count === limit)).toBe(true)
         const stretches = await whole(todo, since)
         let at = 0
-        for (const page of pushedTo(pages)) {
+        for (const page of updatesOf(pages)) {
           expectStretch(page, stretches.slice(at, at + page.length))
           at += page.length
         }
@@ -294,7 +294,7 @@ describe('pages of a GET', () => {
         const pages = await pagesOf(todo, `since=${since}&limit=100`)
         const stretches = await whole(todo, since)
         let at = 0
-        for (const page of pushedTo(pages)) {
+        for (const page of updatesOf(pages)) {
           const notes = page.filter(({ path, row }) => path === '/noteChanges' && !row._removed).map(({ row }) => row.text?.length ?? 0)
           expect(notes.length === 1 || notes.reduce((sum, size) => sum + size, 0) <= 5_000).toBe(true)
           expectStretch(page, stretches.slice(at, at + page.length))
@@ -314,11 +314,11 @@ describe('pages of a GET', () => {
       if (!isRemoved) await store(todo, [gone(removed.path.slice(1, -'Changes'.length) as Table, removed.row.id)])
       isRemoved = true
     })
-    const last = pushedTo(pages)
+    const last = updatesOf(pages)
       .flat()
       .filter(({ path, row }) => path === removed.path && row.id === removed.row.id)
     expect(last).toMatchObject([{ row: { _removed: true } }])
-    expect(pushedTo(pages).flat().length).toBe(before.length)
+    expect(updatesOf(pages).flat().length).toBe(before.length)
   })
 
   test('begin again where tombstones went meanwhile', async () => {
@@ -392,8 +392,8 @@ describe('the whole', () => {
 
   test('in pages too', async () => {
     const pages = await pagesOf(many, 'limit=500')
-    expect(pushedTo(pages).map(page => page.length)).toEqual([500, 500, 500, 300])
-    expect(pushedTo(pages).flat().sort(byPlace)).toEqual((await whole(many, 0)).sort(byPlace))
+    expect(updatesOf(pages).map(page => page.length)).toEqual([500, 500, 500, 300])
+    expect(updatesOf(pages).flat().sort(byPlace)).toEqual((await whole(many, 0)).sort(byPlace))
   })
 
   test('has the first now, and what is written meanwhile comes with the next since', async () => {

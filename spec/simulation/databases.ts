@@ -245,7 +245,7 @@ export class SimulatedDatabase {
     }
   }
 
-  // ------------------------------------------------------------ base versions of a whole database
+  // ------------------------------------------------------------ copies of a whole database
 
   get #allTables(): string[] {
     return [...this.tables, ...OUR_TABLES, ...this.tables.map(t => `sync_base_${t}`)]

@@ -254,7 +254,7 @@ export async function history(
   const saved = new Map<string, { dump: Dump; removals: Map<string, string>; readonly writes: number }>()
   const openTransactions = new Set<string>()
   const late: Request[] = []
-  let pushedTo = 0
+  let pushedRows = 0
   let faults = true
   let collections = 0
   // ------------------------------------------------------------ what stands where
@@ -486,14 +486,14 @@ export async function history(
     reached.add(state)
     trace(`  TRANSACTION on ${db.name}`)
     let isWaiting = false
-    const unapplied = new Promise<void>(resolve => {
+    const waiting = new Promise<void>(resolve => {
       db.onLock = () => {
         isWaiting = true
         resolve()
       }
     })
     const working = work()
-    await Promise.race([unapplied, working.catch(() => {})])
+    await Promise.race([waiting, working.catch(() => {})])
     db.onLock = () => {}
     if (isWaiting) {
       reached.add('step waits for a transaction')
@@ -669,10 +669,10 @@ export async function history(
     parked: Parked | undefined
     isDone: boolean
     /** What its answer has. */
-    pushedTo: Told | undefined
+    heard: Heard | undefined
   }
 
-  interface Told {
+  interface Heard {
     readonly page: Map<string, Value>
     /** What a removal that a full answer shows by leaving the row out is called. */
     readonly sweepToken: Map<string, string>
@@ -706,17 +706,17 @@ export async function history(
     park(kind: string): Promise<void> {
       return new Promise(release => {
         this.#sync = { kind, release }
-        this.#applyDecided()
+        this.#wakeWhenIdle()
       })
     }
 
     /** Who waits for a turn of this process: the sync, or a question. */
     next(): Parked | undefined {
-      const unapplied = [...this.#flights].flatMap(f => f.parked ?? [])
-      if (this.#sync) unapplied.push(this.#sync)
+      const parked = [...this.#flights].flatMap(f => f.parked ?? [])
+      if (this.#sync) parked.push(this.#sync)
       if (this.#sync)
         for (const { parked } of this.#flights) if (parked) reached.add(parked.kind === 'GET' ? 'question asked ahead' : 'batch read ahead')
-      return unapplied.length > 1 ? pick(unapplied) : unapplied[0]
+      return parked.length > 1 ? pick(parked) : parked[0]
     }
 
     get isAlive(): boolean {
@@ -741,25 +741,25 @@ export async function history(
       await moved
     }
 
-    #applyDecided(): void {
+    #wakeWhenIdle(): void {
       if ([...this.#flights].some(f => !f.parked)) return
       if (this.#sync || this.#state !== 'runs') this.#wake()
     }
 
     /** A question in flight, whose answer is taken when the sync asks for it. */
     #ask<T>(ask: () => Promise<T>): Promise<T> {
-      const flight: Flight = { parked: undefined, isDone: false, pushedTo: undefined }
+      const flight: Flight = { parked: undefined, isDone: false, heard: undefined }
       this.#flights.add(flight)
       const answer = flights.run(flight, ask)
       const end = () => {
         flight.isDone = true
         this.#flights.delete(flight)
         if (this.#awaited === flight) this.#state = 'runs'
-        this.#applyDecided()
+        this.#wakeWhenIdle()
       }
       answer.then(end, end)
-      const take = () => {
-        if (flight.pushedTo) this.#take(flight.pushedTo)
+      const note = () => {
+        if (flight.heard) this.#note(flight.heard)
       }
       // the sync is no promise's: whether it waits for one is seen by its asking for it
       return {
@@ -769,17 +769,17 @@ export async function history(
           if (!flight.isDone) {
             this.#state = 'waits for an answer'
             this.#awaited = flight
-            this.#applyDecided()
+            this.#wakeWhenIdle()
           }
           return answer.then((value: T) => {
-            take()
+            note()
             return done(value)
           }, failed)
         },
       } as unknown as Promise<T>
     }
 
-    #take({ page, sweepToken, readsFull, isReset }: Told): void {
+    #note({ page, sweepToken, readsFull, isReset }: Heard): void {
       this.page = page
       this.sweepToken = sweepToken
       this.readsFull = readsFull
@@ -863,9 +863,9 @@ export async function history(
       const flight = flights.getStore() as Flight
       await new Promise<void>(release => {
         flight.parked = { kind: request.method, release }
-        this.#applyDecided()
+        this.#wakeWhenIdle()
       })
-      pushedTo += postedRows(body).length
+      pushedRows += postedRows(body).length
       if (faults && request.method === 'POST' && chance(odds.late)) {
         late.push(request)
         reached.add('late request')
@@ -908,7 +908,7 @@ export async function history(
           for (const id of IDS)
             if (!page.has(id) && this.collections.some(c => c.name === schema.tables.find(t => t.ids.includes(id))?.name))
               sweepToken.set(id, oracle.lastRemoval.get(this.server + id) ?? remote.get(id) ?? oracle.token('lost'))
-        flight.pushedTo = { page, sweepToken, readsFull: full === true && next !== undefined, isReset: reset !== undefined }
+        flight.heard = { page, sweepToken, readsFull: full === true && next !== undefined, isReset: reset !== undefined }
       }
       return answer
     }
@@ -991,7 +991,7 @@ export async function history(
       before = snapshot(db)
       writes = db.writes
     }
-    const toldBy = () =>
+    const pushedPlaces = () =>
       JSON.stringify(db.run(`SELECT pushed_stamp, pushed_id FROM sync_server WHERE id IN (${p.remoteIds.join()}) ORDER BY id`))
     const parents = schema.isWide ? parentsIn(db) : undefined
     const known = remembered(db, p.server, () => lookAt(db, p.server))
@@ -1004,7 +1004,7 @@ export async function history(
         ] as const
       }),
     )
-    const pushedTo = toldBy()
+    const acknowledged = pushedPlaces()
     const resolved = p.resolved
     await beside(db, 'transaction beside a step', look, () => p.go(parked))
     if (db.writes === writes) return tellEnd(p)
@@ -1063,7 +1063,7 @@ export async function history(
         base: state?.base,
       })
     }
-    if (toldBy() !== pushedTo) {
+    if (pushedPlaces() !== acknowledged) {
       p.page = new Map()
       for (const [id, { base }] of states) {
         const v = before.get(id)
@@ -1390,18 +1390,18 @@ export async function history(
       for (const name of clients) mend(world.get(name) as SimulatedDatabase)
       tries = rounds
       results = []
-      pushedTo = 0
+      pushedRows = 0
       // what one server has is pushed to the other in the same round, as syncAll does
       for (const client of clients)
         for (const pair of topology === 'two' ? [...pairs, ...pairs] : pairs) if (pair.client === client) results.push(await finish(pair))
-      const isQuiet = pushedTo === 0 && isEqual() && results.every(r => r === 'ok')
+      const isQuiet = pushedRows === 0 && isEqual() && results.every(r => r === 'ok')
       // at rest: nothing is pushed again. A parent that its child's sync brought back is done with when its own collection has been synced once more.
       if (isQuiet && wasQuiet) break
       wasQuiet = isQuiet
     }
     if (!isEqual()) problems.push(`diverged: ${all.map(db => db.name + rowsOf(db)).join(' ')}`)
     if (results.some(r => r !== 'ok')) problems.push(`ends with ${results}`)
-    if (pushedTo) problems.push(`after ${rounds} rounds ${pushedTo} rows are told again`)
+    if (pushedRows) problems.push(`after ${rounds} rounds ${pushedRows} rows are pushed again`)
     for (const name of clients) {
       const db = world.get(name) as SimulatedDatabase
       if (db.run('SELECT 1 FROM sync_unapplied').length) problems.push(`a conflict is left on ${name}`)
@@ -1433,11 +1433,11 @@ export async function history(
     const problems: string[] = []
     for (let round = 0; round < 12 && !isStill; round++) {
       const before = [...world.values()].map(rowsOf)
-      const was = pushedTo
+      const was = pushedRows
       for (const client of clients)
         for (const pair of topology === 'two' ? [...pairs, ...pairs] : pairs) if (pair.client === client) await finish(pair)
       // what is rejected for other rows' sake is pushed again by every sync; the first syncs may have begun before the last edit, and push the next time
-      isStill = round > 0 && [...world.values()].every((db, i) => rowsOf(db) === before[i]) && (pushedTo === was || round > 8)
+      isStill = round > 0 && [...world.values()].every((db, i) => rowsOf(db) === before[i]) && (pushedRows === was || round > 8)
     }
     if (!isStill) problems.push('never comes to rest while nobody decides')
     for (const [client, server] of links) {

@@ -51,7 +51,7 @@ interface Fault {
 }
 
 /** What one side did in an operation: its requests with their answers, what its handler was asked, and how it ended. */
-interface Told {
+interface Seen {
   readonly requests: string[]
   readonly asked: Set<string>
   end: string
@@ -498,11 +498,11 @@ export async function sameHistory(
   // ------------------------------------------------------------ syncs
 
   /** The model's, step by step. */
-  function syncModel(client: string, server: string, fault: Fault | undefined, toldLater: (post: Post) => void): Told {
-    const pushedTo: Told = { requests: [], asked: new Set(), end: '' }
+  function syncModel(client: string, server: string, fault: Fault | undefined, toldLater: (post: Post) => void): Seen {
+    const seen: Seen = { requests: [], asked: new Set(), end: '' }
     const known = remoteOf(at(client).model, server)
     const it = model.sync(at(client).model, known, {
-      handler: contested => decideAll(contested, pushedTo.asked),
+      handler: contested => decideAll(contested, seen.asked),
       newKey: () => `k${++keys}`,
       rounds: 12,
     })
@@ -515,8 +515,8 @@ export async function sameHistory(
         const transaction = it.next(answer)
         answer = undefined
         if (transaction.done) {
-          pushedTo.end = transaction.value
-          return pushedTo
+          seen.end = transaction.value
+          return seen
         }
         const request = transaction.value
         if (!request) continue
@@ -524,26 +524,26 @@ export async function sameHistory(
           wasRefused = false
           answer = page(client, server, request.get)
           const told422 = describeModelPage(answer as Page)
-          if (told422 !== ' []') pushedTo.requests.push(`after a refusal ${told422}`)
+          if (told422 !== ' []') seen.requests.push(`after a refusal ${told422}`)
           continue
         }
         const isStruck = ++count === fault?.at
         const asks = request.get ? 'GET' : `POST ${describeBody(request.post.body)}`
         if (isStruck && fault.kind !== 'answer lost') {
           if (request.post && fault.kind === 'later') toldLater(request.post)
-          pushedTo.requests.push(`${asks} ⇒ never arrived`)
+          seen.requests.push(`${asks} ⇒ never arrived`)
           throw new Lost()
         }
         answer = request.get ? page(client, server, request.get) : model.post(at(server).model, request.post, refuses)
-        pushedTo.requests.push(`${asks} ⇒ ${request.get ? describeModelPage(answer as Page) : describeModelPosted(answer as Posted)}`)
+        seen.requests.push(`${asks} ⇒ ${request.get ? describeModelPage(answer as Page) : describeModelPosted(answer as Posted)}`)
         if (isStruck) throw new Lost()
         wasRefused = answer.status === 422
       }
     } catch (error) {
       if (!(error instanceof Lost)) throw error
       it.return('')
-      pushedTo.end = 'lost'
-      return pushedTo
+      seen.end = 'lost'
+      return seen
     }
   }
 
@@ -585,8 +585,8 @@ export async function sameHistory(
       })
   }
 
-  async function syncCode(client: string, server: string, fault: Fault | undefined, toldLater: (http: HttpRequest) => void): Promise<Told> {
-    const pushedTo: Told = { requests: [], asked: new Set(), end: '' }
+  async function syncCode(client: string, server: string, fault: Fault | undefined, toldLater: (http: HttpRequest) => void): Promise<Seen> {
+    const seen: Seen = { requests: [], asked: new Set(), end: '' }
     const { code } = at(client)
     let count = 0
     async function fetch(url: string, init: RequestInit | undefined): Promise<Response> {
@@ -601,11 +601,11 @@ export async function sameHistory(
       const asks = http.method === 'GET' ? 'GET' : `POST ${describeBody(rowsIn(JSON.parse(http.body as string)) as never)}`
       if (isStruck && fault.kind !== 'answer lost') {
         if (http.method === 'POST' && fault.kind === 'later') toldLater(http)
-        pushedTo.requests.push(`${asks} ⇒ never arrived`)
+        seen.requests.push(`${asks} ⇒ never arrived`)
         throw new Lost('fetch failed')
       }
       const answer = await at(server).code.handler(http.method, http.path, http.headers, http.body)
-      pushedTo.requests.push(`${asks} ⇒ ${describeAnswer(http.method, answer)}`)
+      seen.requests.push(`${asks} ⇒ ${describeAnswer(http.method, answer)}`)
       if (isStruck) throw new Lost('fetch failed')
       return new Response(answer.status === 304 ? null : answer.body, { status: answer.status, headers: answer.headers })
     }
@@ -613,7 +613,7 @@ export async function sameHistory(
       for (const conflict of conflicts) {
         const { id, properties } = conflict
         const [mine, theirs, base] = [conflict.local as Value, conflict.remote as Value, conflict.base as Value | undefined]
-        pushedTo.asked.add(question(id, mine, theirs, base, properties))
+        seen.asked.add(question(id, mine, theirs, base, properties))
         const decision = resolve(id, mine, theirs, properties)
         if (decision === 'leave') continue
         if (decision === 'remote') conflict.takeRemote()
@@ -638,23 +638,23 @@ export async function sameHistory(
         signal: undefined,
         report: new ReportBuilder({ entities: [], url: '' }, () => {}),
       })
-      pushedTo.end = 'ok'
+      seen.end = 'ok'
     } catch (error) {
-      if (error instanceof SyncContentionError) pushedTo.end = 'contention'
-      else if (error instanceof TransportError && (error.cause as Error)?.message === 'fetch failed') pushedTo.end = 'lost'
+      if (error instanceof SyncContentionError) seen.end = 'contention'
+      else if (error instanceof TransportError && (error.cause as Error)?.message === 'fetch failed') seen.end = 'lost'
       else throw error
     }
-    return pushedTo
+    return seen
   }
 
-  function compareTold(inModel: Told, inCode: Told): string[] {
+  function compareTold(inModel: Seen, inCode: Seen): string[] {
     const differences: string[] = []
     for (let i = 0; i < Math.max(inModel.requests.length, inCode.requests.length); i++) {
       const [m, c] = [inModel.requests[i] ?? 'none', inCode.requests[i] ?? 'none']
       trace(`    ${c}`)
       if (m !== c) differences.push(`request ${i + 1}: model ${m}, code ${c}`)
     }
-    const [m, c] = [inModel, inCode].map(pushedTo => [...pushedTo.asked].sort().join(' | '))
+    const [m, c] = [inModel, inCode].map(seen => [...seen.asked].sort().join(' | '))
     if (m !== c) differences.push(`asked: model ${m}, code ${c}`)
     if (inModel.end !== inCode.end) differences.push(`ends: model ${inModel.end}, code ${inCode.end}`)
     return differences
@@ -675,8 +675,8 @@ export async function sameHistory(
     const [{ server, post, http }] = late.splice(Math.floor(random.next() * late.length), 1) as [(typeof late)[number]]
     const inModel = describeModelPosted(model.post(at(server).model, post, refuses))
     const inCode = describeAnswer('POST', await at(server).code.handler(http.method, http.path, http.headers, http.body))
-    const pushedTo = `a late push arrives at ${server}: ${describeBody(post.body)}`
-    return [pushedTo, inModel === inCode ? [] : [`answer: model ${inModel}, code ${inCode}`]]
+    const line = `a late push arrives at ${server}: ${describeBody(post.body)}`
+    return [line, inModel === inCode ? [] : [`answer: model ${inModel}, code ${inCode}`]]
   }
 
   // ------------------------------------------------------------ the schedule

@@ -34,7 +34,7 @@ const wanted: Partial<Features> = {
 }
 if (!['sqlite', 'postgres', 'mysql'].includes(database)) throw new Error(`There is no database ${database}.`)
 
-interface Told {
+interface Result {
   readonly seed: number
   readonly topology: Topology
   readonly problems: string[]
@@ -42,7 +42,7 @@ interface Told {
   readonly rounds: number
 }
 
-async function runOne(seed: number, topology: Topology, trace?: (line: string) => void): Promise<Told> {
+async function runOne(seed: number, topology: Topology, trace?: (line: string) => void): Promise<Result> {
   try {
     const { problems, reached, rounds } = await history(seed, topology, trace, steps, database, wanted)
     return { seed, topology, problems, reached: [...reached], rounds }
@@ -82,7 +82,7 @@ async function lead(): Promise<void> {
         execArgv: ['--enable-source-maps'],
       })
       child.on('message', message => {
-        const { seed, topology, problems, reached: states, rounds } = message as Told
+        const { seed, topology, problems, reached: states, rounds } = message as Result
         done++
         most = Math.max(most, rounds)
         for (const state of states) reached.set(state, (reached.get(state) ?? 0) + 1)

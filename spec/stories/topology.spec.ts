@@ -184,12 +184,12 @@ describe('an entity with two servers', () => {
     await put(here, 'h', 'here')
     await quiet(world)
     const [first = '', second = ''] = (await journal(of(alice)).servers()).map(s => s.url)
-    for (const pushedTo of [first, second]) {
+    for (const url of [first, second]) {
       await of(alice).update('h', { text: 'edited' })
-      await syncAll(of(alice), undefined, { url: pushedTo })
+      await syncAll(of(alice), undefined, { url: url })
       await journal(of(alice)).discard('h')
       expect(await texts(alice)).toEqual({ h: 'here' })
-      expect((await journal(of(alice)).pending()).map(p => p.url)).toEqual([pushedTo])
+      expect((await journal(of(alice)).pending()).map(p => p.url)).toEqual([url])
       await quiet(world)
       await expectEqual(databases, ['note'])
       expect(await texts(alice)).toEqual({ h: 'here' })

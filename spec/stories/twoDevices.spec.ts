@@ -98,15 +98,15 @@ test('a conflict that no handler resolves stays, and comes again', async () => {
 
 test('a sync reports its progress, and what it has done', async () => {
   for (let i = 0; i < 7; i++) await tasks(alice).save({ name: `task ${i}` })
-  const pushedTo: string[] = []
+  const lines: string[] = []
   const report = await syncAll(tasks(alice), undefined, {
     batchSize: 3,
     onProgress: ({ entities, url, phase, report: { pushed, requests } }) => {
       expect([entities, url]).toEqual([['Project', 'Task'], `${server.url}/sync`])
-      pushedTo.push(`${phase} ${pushed} ${requests}`)
+      lines.push(`${phase} ${pushed} ${requests}`)
     },
   })
-  expect(pushedTo).toEqual(['pull 0 1', 'push 3 2', 'push 6 3', 'push 7 4'])
+  expect(lines).toEqual(['pull 0 1', 'push 3 2', 'push 6 3', 'push 7 4'])
   expect(report).toMatchObject({ pushed: 7, requests: 4, rounds: 1 })
   expect(report.bytes.sent).toBeGreaterThan(7 * 50)
   const pages: number[] = []
@@ -119,14 +119,14 @@ test('a sync with a server without a feed reports each entity by itself', async 
   const old = await startServer(entities, { before: [withoutFeed] })
   const carol = await device(entities, old.url)
   for (let i = 0; i < 7; i++) await tasks(carol).save({ name: `task ${i}` })
-  const pushedTo: string[] = []
+  const lines: string[] = []
   const report = await syncAll(tasks(carol), undefined, {
     batchSize: 3,
     onProgress: ({ entities, url, phase, report: { pushed, requests } }) => {
-      pushedTo.push(`${entities} ${url.slice(old.url.length)}: ${phase} ${pushed} ${requests}`)
+      lines.push(`${entities} ${url.slice(old.url.length)}: ${phase} ${pushed} ${requests}`)
     },
   })
-  expect(pushedTo).toEqual([
+  expect(lines).toEqual([
     'Project /projectChanges: pull 0 1',
     ...['pull 0 1', 'push 3 2', 'push 6 3', 'push 7 4'].map(each => `Task /taskChanges: ${each}`),
   ])

@@ -238,7 +238,7 @@ describe('pushing what changed', () => {
 })
 
 describe('the feed', () => {
-  const pushedTo = (body = '{"changes":{}}') =>
+  const push = (body = '{"changes":{}}') =>
     make().pushFeed(url, body, { since: 7, collection: 'c', key: 'k', collections: ['/a,b', '/c'], retry: true })
   const asked = () => new URL(seen.at(-1)!.url, base).searchParams
 
@@ -252,25 +252,25 @@ describe('the feed', () => {
 
   test('has the text as it is, with the collections', async () => {
     answerWith([200, { ...STORED, ignored: { '/c': ['color'] } }])
-    expect(await pushedTo('{"changes":{"/c":[]}}')).toMatchObject({ kind: 'stored', answer: { ignored: new Map([['/c', ['color']]]) } })
+    expect(await push('{"changes":{"/c":[]}}')).toMatchObject({ kind: 'stored', answer: { ignored: new Map([['/c', ['color']]]) } })
     expect(seen[0]).toMatchObject({ method: 'POST', body: '{"changes":{"/c":[]}}', headers: { 'idempotency-key': 'k' } })
     expect(Object.fromEntries(asked())).toEqual({ since: '7', collection: 'c', collections: '/a%2Cb,/c', 'idempotency-key': 'k' })
   })
 
   test('too late: 409 brings the contested rows of all collections, or the reset', async () => {
     answerWith([409, { title: 'Contested', now: 8, collection: 'c', changes: { '/c': [{ id: 'A', _removed: true }] } }])
-    expect(await pushedTo()).toMatchObject({
+    expect(await push()).toMatchObject({
       kind: 'stale',
       answer: { now: 8, changes: new Map([['/c', [{ id: 'A', value: null }]]]) },
       isDefinite: true,
     })
     answerWith([409, { reset: 'since-too-old' }])
-    expect(await pushedTo()).toMatchObject({ kind: 'stale', answer: { reset: 'since-too-old' } })
+    expect(await push()).toMatchObject({ kind: 'stale', answer: { reset: 'since-too-old' } })
   })
 
   test('what answers in the words of a route is no feed', async () => {
     answerWith([409, { now: 8, updates: [] }])
-    expect(await errorOf(pushedTo())).toMatchObject({ status: 409, name: 'ServerError', isDefinite: true })
+    expect(await errorOf(push())).toMatchObject({ status: 409, name: 'ServerError', isDefinite: true })
     answerWith([200, PULLED])
     expect(await errorOf(make().pullFeed(url, { since: 0, collections: [] }, null))).toBeInstanceOf(InvalidAnswerError)
   })
@@ -278,7 +278,7 @@ describe('the feed', () => {
   test('rejected: 422 names the rows and their collections', async () => {
     answerWith([422, { title: 'No', errors: [{ collection: '/c', id: 'A', code: 'not-unique', detail: 'is taken' }] }])
     const rejections = [{ collection: '/c', id: 'A', code: 'not-unique', detail: 'is taken' }]
-    expect(await pushedTo()).toMatchObject({ kind: 'rejected', rejections, isDefinite: true })
+    expect(await push()).toMatchObject({ kind: 'rejected', rejections, isDefinite: true })
   })
 })
 
