@@ -2812,6 +2812,14 @@ const withOldServers: Mutant[] = [
     by: [oldServers],
   },
   {
+    name: 'as-it-was-is-not-pushed',
+    hazard: 'an unanswered push to a server of 2011: a row that is as it was again may be another one there',
+    file: 'src/sync/push/describePush.ts',
+    find: '  if (server.serverHistory === null) return { id, value, partial: false }\n',
+    replace: '',
+    by: [oldServers],
+  },
+  {
     name: 'shown-in-part',
     hazard: 'an unanswered push to a server of 2011, and others changed other properties of the row since',
     file: 'src/sync/pull/undecided.ts',

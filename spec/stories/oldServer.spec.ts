@@ -265,6 +265,40 @@ test('a row that was removed and made anew while the push of the removal is unde
   expect(await of(bob).find()).toMatchObject([{ name: 'Breakfast again' }])
 })
 
+test('a row that is made anew as it was, while nothing is known of its pushes, arrives', async () => {
+  const event = { id: 'e1', name: 'Breakfast', done: false, at: null }
+  lose('before')
+  await of(alice).save(event)
+  await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
+  await of(alice).delete('e1')
+  await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
+  await of(alice).save(event)
+  wire.mend()
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0, pushed: 1 })
+  await expectDone()
+  expect(await of(bob).find()).toMatchObject([{ id: 'e1', name: 'Breakfast' }])
+})
+
+test('a row that is changed back stays so, though the push of the change arrives after the next pull', async () => {
+  await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
+  await applyDecided([alice, bob])
+  let late: string | undefined
+  wire.before = async ({ method, body }) => {
+    if (method === 'POST' && late === undefined) {
+      late = body
+      throw new TypeError('fetch failed')
+    }
+    if (method === 'POST') await old.answer('POST', new URLSearchParams(), late as string)
+  }
+  await of(alice).update('e1', { name: 'Brunch' })
+  await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
+  await of(alice).update('e1', { name: 'Breakfast' })
+  expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0, pushed: 1 })
+  wire.mend()
+  await expectDone()
+  expect(await of(bob).find()).toMatchObject([{ name: 'Breakfast' }])
+})
+
 test('what others changed of an undecided row is merged, and the same property is a conflict', async () => {
   await of(alice).save([
     { id: 'e1', name: 'Breakfast', done: false, at: null },

@@ -22,13 +22,14 @@ export function describePush({ columns }: Collection, server: ServerState, state
   const { value } = version
   if (value === null) return base === null ? undefined : { id, value: null, partial: false } // made and removed here: never mind
   if (!base) return { id, value: withoutPutOff(value, state), partial: false }
+  // A server of 2011 would make a row of the part where it has none. And what it has is not known for sure: a push without an answer may have
+  // changed the row there since, or may yet, so a row that is again as it was is pushed as well.
+  if (server.serverHistory === null) return { id, value, partial: false }
   const changed: WireRow = {}
   for (const { property } of columns)
     if (Object.hasOwn(value, property) && !(Object.hasOwn(base, property) && equalValues(value[property], base[property])))
       changed[property] = value[property] as never
   if (!Object.keys(changed).length) return
-  // a server of 2011 would make a row of the part where it has none
-  if (server.serverHistory === null) return { id, value, partial: false }
   return { id, value: changed, partial: true }
 }
 
