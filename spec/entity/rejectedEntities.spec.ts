@@ -108,6 +108,34 @@ describe('rejected, when the data source is initialised, is', () => {
   })
 })
 
+describe('a scope is', () => {
+  const columns: Options['columns'] = {
+    id: { type: 'uuid', primary: true },
+    ...{ due: { type: 'datetime', nullable: true }, tags: { type: 'simple-array' }, done: { type: Boolean } },
+    upper: { type: 'text', transformer: { to: x => x, from: x => x } },
+  }
+
+  test.each([
+    ['project', /Task cannot be synced: its scope project cannot be one: it has no such column or to-one relation/],
+    ['place.room', /its scope place.room cannot be one: it has no such column/],
+    ['children', /its scope children cannot be one: it has no such column or to-one relation/],
+    ['due', /its scope due cannot be one: it is of type datetime; .* use a text, uuid or integer column/],
+    ['tags', /it is of type simple-array/],
+    ['done', /it is of type Boolean/],
+    ['id', /its scope id cannot be one: it is the key, which is always one; leave it out/],
+    ['upper', /it has a transformer/],
+  ])('rejected: %s', async (scope, says) => {
+    const relations = { ...tree() }
+    const Task = schema({ columns: { ...columns }, relations } as Partial<Options>)
+    enableSync(Task, '/tasks', { scopes: [scope] })
+    const error = await open(Task)
+      .initialize()
+      .catch(e => e)
+    expect(error).toBeInstanceOf(SyncConfigurationError)
+    expect(error).toMatchObject({ entity: 'Task', message: expect.stringMatching(says) })
+  })
+})
+
 describe('a url is', () => {
   test.each([
     '/tasks',

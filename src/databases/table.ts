@@ -21,6 +21,8 @@ export interface Table {
   readonly key: string
   /** Database names of the columns that are synced, key and `_lastChange` left out. */
   readonly columns: readonly string[]
+  /** Database names of those of them whose values name the scopes of a row. */
+  readonly scopes: readonly string[]
   /** The table that holds its rows yet, before a migration renames it. */
   readonly was?: string
 }

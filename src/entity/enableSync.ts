@@ -4,6 +4,7 @@ import { type EntitySchema, getMetadataArgsStorage } from 'typeorm'
 import type { IndexMetadataArgs } from 'typeorm/metadata-args/IndexMetadataArgs.js'
 import { SyncConfigurationError } from '../errors.js'
 import { type EnableSyncOptions, registerEntity, type SyncTarget } from './registry.js'
+import { indexScopesOfClass, indexScopesOfSchema } from './scopeIndexes.js'
 
 const STAMP = '_lastChange'
 
@@ -33,8 +34,9 @@ export function enableSync(target: SyncTarget, url: string | readonly string[], 
   const name = typeof target === 'function' ? target.name : target.options.name
   if (urls.length === 0) throw new SyncConfigurationError(`${name} has no url to sync with.`, { entity: name })
   for (const each of urls) checkUrl(each, name)
-  if (typeof target === 'function') addToClass(target)
-  else addToSchema(target)
+  const { scopes = [] } = options
+  if (typeof target === 'function') addToClass(target, scopes)
+  else addToSchema(target, scopes)
   registerEntity(target, urls, options)
 }
 
@@ -63,10 +65,11 @@ export function isHttpUrl(url: string): boolean {
 
 const ours = new WeakSet<IndexMetadataArgs>()
 
-function addToClass(target: Exclude<SyncTarget, EntitySchema>): void {
+function addToClass(target: Exclude<SyncTarget, EntitySchema>, scopes: readonly string[]): void {
   const storage = getMetadataArgsStorage()
   // a class has the columns and indexes of the classes that it extends
   const family = familyOf(target)
+  indexScopesOfClass(target, scopes, () => keysOf(family))
   if (!storage.columns.some(c => c.propertyName === STAMP && family.includes(c.target)))
     storage.columns.push({ target, propertyName: STAMP, mode: 'regular', options: { ...COLUMN } })
   if (storage.indices.some(index => ours.has(index) && family.includes(index.target))) return
@@ -90,10 +93,12 @@ function keysOf(family: readonly unknown[], path: readonly string[] = []): strin
   return [...new Set([...own, ...embedded.flatMap(e => keysOf(familyOf(e.type()), [...path, e.propertyName]))])]
 }
 
-function addToSchema({ options }: EntitySchema): void {
+function addToSchema(schema: EntitySchema, scopes: readonly string[]): void {
+  const { options } = schema
   const columns = options.columns as Record<string, { primary?: boolean }>
   columns[STAMP] ??= { ...COLUMN } as object
   const indices = (options.indices ?? []).filter(index => !(Array.isArray(index.columns) && index.columns[0] === STAMP))
   const keys = Object.keys(columns).filter(property => columns[property]?.primary)
   options.indices = [...indices, { columns: [STAMP, ...keys] }]
+  indexScopesOfSchema(schema, scopes, keys)
 }

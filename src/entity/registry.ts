@@ -13,6 +13,12 @@ export interface EnableSyncOptions {
    * circle only together are a conflict.
    */
   cyclic?: string[]
+  /**
+   * Properties whose values name the scopes of a row, as `['owner', 'project']`: columns of texts, uuids or integers, or to-one relations; an embedded
+   * one by its path. A server's rules restrict by them who sees and writes a row, and a row that leaves a scope leaves a trace there. The entity's own
+   * key is always a scope, and is not named. Each gets an index with `_lastChange`, which synchronize or a migration makes.
+   */
+  scopes?: string[]
   /** Decides conflicts of this entity where the call of `syncAll` gives no handler for it. */
   // biome-ignore lint/suspicious/noExplicitAny: of whatever entity it is
   onConflict?: ConflictHandler<any>

@@ -29,11 +29,12 @@ export class SyncSetUp {
   get changeLog(): ChangeLog {
     if (this.#changeLog) return this.#changeLog
     const { dataSource, options } = this
-    const synced = syncedEntities(dataSource).map(({ metadata, urls, options: { omit = [], cyclic = [] } }) => ({
+    const synced = syncedEntities(dataSource).map(({ metadata, urls, options: { omit = [], cyclic = [], scopes = [] } }) => ({
       metadata,
       urls,
       omit,
       cyclic,
+      scopes,
     }))
     for (const { metadata } of synced) rejectAttached(dataSource, metadata)
     this.#changeLog = { dataSource, database: openDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }

@@ -41,6 +41,8 @@ export interface Collection {
   /** Says why the key column cannot hold an id as it is, as the end of a sentence that begins with "it". */
   readonly rejectKey: (id: string) => string | undefined
   readonly columns: readonly ColumnCodec[]
+  /** The columns whose values name the scopes of a row, in the order in which they were declared; the key, always a scope, is not among them. */
+  readonly scopes: readonly ColumnCodec[]
   readonly column: ReadonlyMap<string, ColumnCodec>
   /** The rows that its rows need. */
   readonly parents: Reference[]

@@ -6,6 +6,7 @@ import { type ColumnCodec, describeColumns } from '../../databases/columns.js'
 import { keyCheck } from '../../databases/values/keys.js'
 import { SyncConfigurationError } from '../../errors.js'
 import type { Collection } from './collection.js'
+import { describeScopes } from './scopes.js'
 
 const TEXT = /^(varchar|text|uuid|char|nchar|nvarchar|character|varying character|native character|clob|character varying)$/i
 
@@ -14,26 +15,31 @@ const RESERVED = new Set(['_lastChange', '_removed', '_partial'])
 const OUR_TABLES =
   /^sync_(clock|tombstone|server|stamp|unapplied|rejection|seen|ignored|resolution|push|replaced|collection|outdated|copying|(base|copy|guard)_.*)$/i
 
+/** What was said of an entity that syncs. */
+export interface Declared {
+  readonly metadata: EntityMetadata
+  readonly urls: readonly string[]
+  readonly omit: readonly string[]
+  readonly scopes: readonly string[]
+}
+
 /** Describes an entity, without its references. Throws SyncConfigurationError. */
-export function describeCollection(
-  dataSource: DataSource,
-  metadata: EntityMetadata,
-  omit: readonly string[],
-  urls: readonly string[],
-): Collection {
+export function describeCollection(dataSource: DataSource, { metadata, urls, omit, scopes: declared }: Declared): Collection {
   checkEntity(metadata, omit)
   const key = checkKey(dataSource, metadata)
   const columns = describeColumns(metadata, dataSource)
   checkColumns(metadata, key, columns)
+  const scopes = describeScopes(dataSource, metadata, columns, declared)
   return {
     name: metadata.tableName,
     paths: urls.map(url => new URL(url, 'http://server').pathname),
     entity: metadata.name,
     metadata,
-    table: { name: metadata.tableName, key: key.databaseName, columns: columns.map(c => c.column) },
+    table: { name: metadata.tableName, key: key.databaseName, columns: columns.map(c => c.column), scopes: scopes.map(c => c.column) },
     keyProperty: key.propertyPath,
     rejectKey: keyCheck(key, dataSource),
     columns,
+    scopes,
     column: new Map(columns.map(c => [c.property, c])),
     parents: [],
     children: [],

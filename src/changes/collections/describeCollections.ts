@@ -1,17 +1,17 @@
 // Describes the synced entities of a data source, and rejects those that cannot be synced as they are.
 
-import type { DataSource, EntityMetadata } from 'typeorm'
+import type { DataSource } from 'typeorm'
 import type { Collection } from './collection.js'
-import { describeCollection } from './describeCollection.js'
+import { type Declared, describeCollection } from './describeCollection.js'
 import { parentsFirst } from './parentsFirst.js'
 import { describeReference, rejectUnseenCascade, same } from './references.js'
 
 /** Describes the synced entities of a data source. Throws SyncConfigurationError for one that cannot be synced as it is. */
 export function describeCollections(
   dataSource: DataSource,
-  synced: readonly { metadata: EntityMetadata; omit: readonly string[]; cyclic: readonly string[]; urls: readonly string[] }[],
+  synced: readonly (Declared & { readonly cyclic: readonly string[] })[],
 ): Collection[] {
-  const collections = synced.map(({ metadata, omit, urls }) => describeCollection(dataSource, metadata, omit, urls))
+  const collections = synced.map(declared => describeCollection(dataSource, declared))
   const byTable = new Map(collections.map(c => [c.name, c]))
   const cyclic = new Map(synced.map(s => [s.metadata, s.cyclic]))
   for (const metadata of dataSource.entityMetadatas) {

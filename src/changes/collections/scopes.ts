@@ -1,0 +1,58 @@
+// The scopes of an entity: columns whose values say who sees a row.
+
+import type { DataSource, EntityMetadata } from 'typeorm'
+import type { ColumnCodec } from '../../databases/columns.js'
+import { SyncConfigurationError } from '../../errors.js'
+
+const SCOPE =
+  /^(varchar2?|text|tinytext|mediumtext|longtext|uuid|char|nchar|nvarchar|character|varying character|native character|clob|character varying|(tiny|small|medium|big|unsigned big )?int(eger)?[248]?)$/i
+
+/**
+ * The columns of the declared scopes, in their order. Throws SyncConfigurationError for a property
+ * that cannot be one.
+ */
+export function describeScopes(
+  dataSource: DataSource,
+  metadata: EntityMetadata,
+  columns: readonly ColumnCodec[],
+  scopes: readonly string[],
+): ColumnCodec[] {
+  const found = new Set<ColumnCodec>()
+  for (const path of scopes) {
+    const column = columnOf(metadata, path)
+    if (column?.isPrimary) rejectScope(metadata.name, path, KEY)
+    const codec = columns.find(c => c.column === column?.databaseName)
+    if (!codec)
+      return rejectScope(metadata.name, path, 'it has no such column or to-one relation that is synced; name a property of the entity')
+    checkType(dataSource, metadata, path, codec)
+    found.add(codec)
+  }
+  return [...found]
+}
+
+export const KEY = 'it is the key, which is always one; leave it out'
+
+const columnOf = ({ columns, relations }: EntityMetadata, path: string) =>
+  columns.find(c => c.propertyPath === path) ?? relations.find(r => r.isWithJoinColumn && r.propertyPath === path)?.joinColumns[0]
+
+function checkType({ driver, options }: DataSource, { name }: EntityMetadata, path: string, { metadata: column }: ColumnCodec): void {
+  const type = driver.normalizeType(column)
+  const isOther = column.isArray || column.type === Boolean || /^(simple-|bool)/.test(String(column.type))
+  if (isOther || !SCOPE.test(type))
+    rejectScope(
+      name,
+      path,
+      `it is of type ${isOther ? typeName(column.type) : type}; values of scopes are compared as keys, use a text, uuid or integer column`,
+    )
+  if (column.transformer)
+    rejectScope(name, path, 'it has a transformer; values of scopes are compared as they are in the database, leave it out')
+  if (/^(mysql|mariadb)$/.test(options.type) && /text$/i.test(type))
+    rejectScope(name, path, `it is of type ${type}, which MySQL and MariaDB index in part only; use varchar, with a length`)
+}
+
+const typeName = (type: unknown) => (typeof type === 'function' ? type.name : String(type)) || 'array'
+
+/** Throws SyncConfigurationError for a scope that an entity cannot have; `why` ends with what to do. */
+export function rejectScope(entity: string, path: string, why: string): never {
+  throw new SyncConfigurationError(`${entity} cannot be synced: its scope ${path} cannot be one: ${why}.`, { entity })
+}
