@@ -7,7 +7,7 @@ import { changedAbove, type FeedPlace, readFeedPage } from '../src/changes/rows/
 import { LAST } from '../src/changes/rows/place.js'
 import type { Clock, Transaction } from '../src/databases/database.js'
 import { LaggingReplicaError } from '../src/errors.js'
-import type { PullQuery, Reset, Update } from '../src/protocol/messages.js'
+import type { PullQuery, Reset, StampedUpdate } from '../src/protocol/messages.js'
 import type { Token } from './tokens.js'
 
 export interface PullPage {
@@ -20,7 +20,7 @@ export interface Page {
   readonly now: number
   /** The id of the history. */
   readonly collection: string
-  readonly changes: ReadonlyMap<Collection, readonly Required<Update>[]>
+  readonly changes: ReadonlyMap<Collection, readonly StampedUpdate[]>
   /** All collections that have changes, on this page or a later one. */
   readonly changed: readonly Collection[]
   readonly full?: true

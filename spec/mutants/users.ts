@@ -4,6 +4,7 @@
 import type { Mutant } from './mutants.js'
 
 const users = 'spec/stories/users.spec.ts'
+const scopes = 'spec/stories/scopesClient.spec.ts'
 
 export const ofUsers: Mutant[] = [
   {
@@ -101,5 +102,45 @@ export const ofUsers: Mutant[] = [
     find: "  yield* query('DELETE FROM sync_tombstone')\n",
     replace: '',
     by: [users],
+  },
+  {
+    name: 'half-a-set-counts',
+    hazard: 'a pull for another set of keys breaks off, the old set comes back: rows of the other one stay, and lost ones are missing',
+    file: 'src/sync/scope.ts',
+    find: "Object.assign(server, { scope: '', etag: null })",
+    replace: 'Object.assign(server, { etag: null })',
+    by: [scopes],
+  },
+  {
+    name: 'answers-for-another-set-count',
+    hazard: 'an answer for a set of keys that another window has replaced meanwhile is stored',
+    file: 'src/changes/servers/serverState.ts',
+    find: 'JSON.stringify([serverHistory, principal, scope, serverDate,',
+    replace: 'JSON.stringify([serverHistory, principal, serverDate,',
+    by: [scopes],
+  },
+  {
+    name: 'pushes-name-no-set',
+    hazard: 'a push is stored though the user holds other keys than the rows were read by',
+    file: 'src/sync/push/preparePush.ts',
+    find: 'scope: heldScope(servers), seen',
+    replace: 'scope: {}, seen',
+    by: [scopes],
+  },
+  {
+    name: 'sets-of-a-former-server',
+    hazard: 'a server that shows everything to everybody now is asked for the difference alone: what was hidden before never comes',
+    file: 'src/sync/pull/pull.ts',
+    find: 'if (isScopeGone(asked, question, answer)) {',
+    replace: 'if (isScopeGone([], question, answer)) {',
+    by: [scopes],
+  },
+  {
+    name: 'never-allowed-again',
+    hazard: 'what was not allowed stays rejected though the user may change it now',
+    file: 'src/sync/scope.ts',
+    find: '  if (others.length) yield* freeNotAllowed(others)\n',
+    replace: '',
+    by: [scopes],
   },
 ]

@@ -48,6 +48,7 @@ export const OWN_TABLES = {
       push_since: 'integer null',
       etag: 'text null',
       principal: 'text null', // the name that the server gave the user whose rows are here
+      scope: 'text null', // its name for the set of keys by which these are seen; empty: no whole set is held; null: it never named one
       date_form: 'text null', // how the server writes dates, where not as ISO 8601
       batch: 'integer null', // rows in a push, once it had to be made smaller
       page_size: 'integer null', // updates in a page, once it had to be made smaller
@@ -61,7 +62,7 @@ export const OWN_TABLES = {
     key: ['server', 'id'],
   },
   // stamp: of the version that was rejected, or that is held back, which has a code of its own (HELD_BACK in rowStates.ts). again: pushed again by the
-  // next sync; 2: when rows there have changed
+  // next sync; 2: when rows there have changed; 3: when the user holds other keys
   sync_rejection: {
     columns: { server: 'integer', id: 'id', stamp: 'integer', code: 'text', property: 'text null', detail: 'text null', again: 'flag' },
     key: ['server', 'id'],

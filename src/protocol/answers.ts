@@ -1,7 +1,7 @@
 // What a server answers becomes a message, or an error (PROTOCOL.md). Inside, types are trusted.
 
 import { MalformedAnswerError } from '../errors.js'
-import { asAnswer, optional, principalOf, stampOf } from './members.js'
+import { asAnswer, namesOf, optional, stampOf } from './members.js'
 import type { PullAnswer, PushAnswer, StaleAnswer } from './messages.js'
 import { readUpdates } from './updates.js'
 import { isBoolean, isObject, isReset, isStaleReset, isStamp, isText, isTexts, own } from './words.js'
@@ -13,10 +13,11 @@ export function readPullAnswer(body: unknown): PullAnswer {
     now: stampOf(answer, 'now'),
     updates: readUpdates(own(answer, 'updates'), 'updates'),
     ...optional(answer, 'collection', isText, 'a text'),
-    ...principalOf(answer),
+    ...namesOf(answer),
     ...optional(answer, 'next', isText, 'a text'),
     ...optional(answer, 'full', isBoolean, 'true or false'),
     ...optional(answer, 'reset', isReset, 'a known reason'),
+    ...optional(answer, 'scoped', isTexts, 'a list of paths'),
     ...optional(answer, 'properties', isTexts, 'a list of properties'),
   }
 }
@@ -37,7 +38,7 @@ export function readStored(body: unknown): Omit<PushAnswer, 'ignored'> {
     status: 'ok',
     now,
     ...since,
-    ...principalOf(answer),
+    ...namesOf(answer),
     ...(own(answer, 'replayed') === true && { replayed: true }),
     ...(own(answer, 'empty') === true && { empty: true }),
   }
@@ -54,7 +55,7 @@ export function readStaleAnswer(body: unknown): StaleAnswer {
   return {
     now: isNeeded('now') ? stampOf(answer, 'now') : 0,
     updates: isNeeded('updates') ? readUpdates(own(answer, 'updates'), 'updates') : [],
-    ...principalOf(answer),
+    ...namesOf(answer),
     ...reset,
   }
 }

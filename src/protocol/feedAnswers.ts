@@ -2,7 +2,7 @@
 
 import { MalformedAnswerError } from '../errors.js'
 import { readStored } from './answers.js'
-import { asAnswer, isThere, optional, principalOf, stampOf } from './members.js'
+import { asAnswer, isThere, namesOf, optional, stampOf } from './members.js'
 import type { FeedAnswer, FeedPushAnswer, FeedStaleAnswer, WireRow } from './messages.js'
 import { readUpdates } from './updates.js'
 import { isBoolean, isObject, isReset, isStaleReset, isText, isTexts, own } from './words.js'
@@ -15,11 +15,12 @@ export function readFeedAnswer(body: unknown): FeedAnswer {
   return {
     now: stampOf(answer, 'now'),
     collection,
-    ...principalOf(answer),
+    ...namesOf(answer),
     changes: readByPath(answer, 'changes', readUpdates),
     ...optional(answer, 'next', isText, 'a text'),
     ...optional(answer, 'full', isBoolean, 'true or false'),
     ...optional(answer, 'reset', isReset, 'a known reason'),
+    ...optional(answer, 'scoped', isTexts, 'a list of paths'),
     ...optional(answer, 'unknown', isTexts, 'a list of paths'),
     ...(isThere(answer, 'properties') && { properties: readByPath(answer, 'properties', readTexts) }),
   }
@@ -43,7 +44,7 @@ export function readFeedStaleAnswer(body: unknown): FeedStaleAnswer {
   return {
     now: isNeeded('now') ? stampOf(answer, 'now') : 0,
     changes: isNeeded('changes') ? readByPath(answer, 'changes', readUpdates) : new Map(),
-    ...principalOf(answer),
+    ...namesOf(answer),
     ...reset,
   }
 }

@@ -1,8 +1,8 @@
 // The members of an answer.
 
 import { MalformedAnswerError } from '../errors.js'
-import type { WireRow } from './messages.js'
-import { isObject, isStamp, isText, own } from './words.js'
+import type { Named, WireRow } from './messages.js'
+import { isObject, isScope, isStamp, isText, own } from './words.js'
 
 export function asAnswer(body: unknown): WireRow {
   if (isObject(body)) return body
@@ -32,5 +32,8 @@ export function optional<Name extends string, T>(
   return { [name]: value } as { [N in Name]?: T }
 }
 
-/** Who asked, as the server calls them; nothing where it knows no users. */
-export const principalOf = (answer: WireRow) => optional(answer, 'principal', isText, 'a text')
+/** Who asked, and by which keys they see rows, as the server calls both; nothing where it knows no users. */
+export const namesOf = (answer: WireRow): Named => ({
+  ...optional(answer, 'principal', isText, 'a text'),
+  ...optional(answer, 'scope', isScope, 'the name of a set of keys'),
+})

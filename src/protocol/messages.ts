@@ -12,13 +12,33 @@ export interface Update {
   readonly value: WireRow | null
   /** A server of 2011 need not send it. */
   readonly stamp?: number
+  /** It was not removed, but this caller does not see it any more. */
+  readonly left?: true
 }
 
-export type Reset = 'collection-changed' | 'since-too-old'
+/** An update of ours. */
+export interface StampedUpdate extends Update {
+  readonly stamp: number
+}
 
-/** Who asked, by a name that the server gives them and that says nothing about them; absent where it knows no users. */
+/**
+ * Why an answer begins anew. `scope-unknown`: the server does not know the set of keys that the client holds; `scope-changed`: a page, or a push, was
+ * one for another set than the caller's present one.
+ */
+export type Reset = 'collection-changed' | 'since-too-old' | 'scope-unknown' | 'scope-changed'
+
+/** Whom an answer is for. */
 export interface Named {
+  /** Who asked, by a name that the server gives them and that says nothing about them; absent where it knows no users. */
   readonly principal?: string
+  /** The set of keys by which they see rows, by the server's name for it; absent where everybody sees everything. */
+  readonly scope?: string
+}
+
+/** What of the rows an answer is about. */
+export interface Scoped {
+  /** Of a full answer: the paths of the collections of which the caller sees a part. What it lacks of these may be there. */
+  readonly scoped?: readonly string[]
 }
 
 /** What a GET asks for. Stamps are milliseconds since 1/1/1970, the server's own. */
@@ -32,11 +52,13 @@ export interface PullQuery {
   readonly min?: number
   /** The history id that the client knows. */
   readonly collection?: string
+  /** The set of keys that the client holds; empty where it holds no whole one. Absent where the server never named one. */
+  readonly scope?: string
   /** Properties that a server has ignored: has it a column for them now? */
   readonly properties?: readonly string[]
 }
 
-export interface PullAnswer extends Named {
+export interface PullAnswer extends Named, Scoped {
   readonly now: number
   readonly updates: readonly Update[]
   /** Absent where the server is of 2011. */
@@ -70,7 +92,7 @@ export interface PushAnswer extends Named {
   readonly empty?: true
 }
 
-/** A push that was not stored because others were faster, or because the collection was reset. */
+/** A push that was not stored because others were faster, because the collection was reset, or because the caller has other keys. */
 export interface StaleAnswer extends Named {
   readonly now: number
   readonly updates: readonly Update[]
@@ -92,7 +114,7 @@ export interface FeedQuery extends Omit<PullQuery, 'properties'> {
 }
 
 /** What changed in all collections together. */
-export interface FeedAnswer extends Named {
+export interface FeedAnswer extends Named, Scoped {
   readonly now: number
   /** The id of the history. */
   readonly collection: string
@@ -112,7 +134,7 @@ export interface FeedPushAnswer extends Omit<PushAnswer, 'ignored'> {
   readonly ignored?: ByPath<readonly string[]>
 }
 
-/** A push to the feed was not stored because others were faster, or because the history was reset. */
+/** A push to the feed was not stored because others were faster, because the history was reset, or because the caller has other keys. */
 export interface FeedStaleAnswer extends Omit<StaleAnswer, 'updates'> {
   readonly changes: ByPath<readonly Update[]>
 }
@@ -145,8 +167,8 @@ export interface Rejection<Code extends string = RejectionCode> {
 // ---------------------------------------------------------------- rows
 
 /** An update as JSON wants it. */
-export function writeUpdate({ id, value, stamp }: Update): WireRow {
-  const row: WireRow = value === null ? { id, _removed: true } : { id, ...value }
+export function writeUpdate({ id, value, stamp, left }: Update): WireRow {
+  const row: WireRow = value === null ? { id, _removed: true, ...(left && { _left: true }) } : { id, ...value }
   if (stamp !== undefined) row._lastChange = stamp
   return row
 }

@@ -2,11 +2,11 @@
 
 import { BadRequestError } from '../errors.js'
 import type { FeedQuery, PullQuery } from './messages.js'
-import { own } from './words.js'
+import { isHeldScope, own } from './words.js'
 
 type Query = Record<string, string | string[] | undefined>
 
-const PARAMETERS = ['since', 'limit', 'after', 'min', 'collection', 'seen', 'properties', 'principal', 'idempotency-key']
+const PARAMETERS = ['since', 'limit', 'after', 'min', 'collection', 'scope', 'seen', 'properties', 'principal', 'idempotency-key']
 
 const FEED_PARAMETERS = [...PARAMETERS.filter(name => name !== 'seen'), 'collections']
 
@@ -44,6 +44,7 @@ function pageOf(query: Query): Omit<PullQuery, 'properties'> {
     ...given('after', textOf(query, 'after')),
     ...given('min', numberOf(query, 'min')),
     ...given('collection', textOf(query, 'collection')),
+    ...given('scope', scopeOf(query)),
   }
 }
 
@@ -51,6 +52,7 @@ function pageOf(query: Query): Omit<PullQuery, 'properties'> {
 export function readPushQuery(query: Query): {
   since?: number
   collection?: string
+  scope?: string
   seen?: ReadonlyMap<string, number>
   principal?: string
   key?: string
@@ -59,6 +61,7 @@ export function readPushQuery(query: Query): {
   return {
     ...given('since', sinceOf(query)),
     ...given('collection', textOf(query, 'collection')),
+    ...given('scope', scopeOf(query)),
     ...given('seen', seenOf(query)),
     ...given('principal', textOf(query, 'principal')),
     ...given('key', textOf(query, 'idempotency-key')),
@@ -69,6 +72,7 @@ export function readPushQuery(query: Query): {
 export function readFeedPushQuery(query: Query): {
   since?: number
   collection?: string
+  scope?: string
   collections?: readonly string[]
   principal?: string
   key?: string
@@ -77,10 +81,17 @@ export function readFeedPushQuery(query: Query): {
   return {
     ...given('since', sinceOf(query)),
     ...given('collection', textOf(query, 'collection')),
+    ...given('scope', scopeOf(query)),
     ...given('collections', collectionsOf(query)),
     ...given('principal', textOf(query, 'principal')),
     ...given('key', textOf(query, 'idempotency-key')),
   }
+}
+
+function scopeOf(query: Query): string | undefined {
+  const scope = textOf(query, 'scope')
+  if (scope === undefined || isHeldScope(scope)) return scope
+  throw new BadRequestError('scope is no name of a set of keys: it is too long.')
 }
 
 function listOf(query: Query, name: string): string[] | undefined {

@@ -17,17 +17,20 @@ function readUpdate(row: unknown, name: string, index: number): Update {
   if (id.includes('\0') || /\p{Surrogate}/u.test(id))
     throw new MalformedAnswerError(`the id of ${name}[${index}] has a NUL or half a character in it`)
   if (row.id !== id) row.id = id
-  const value = isRemoved(own(row, '_removed'), name, index) ? null : row
+  const value = isMarked(row, '_removed', name, index) ? null : row
   const stamp = own(row, '_lastChange')
+  // of a row that is there it is a property of the application's, or means nothing
+  const left = value === null && isMarked(row, '_left', name, index)
   // what is no stamp counts as unpushed: no cursor comes from here
-  return isStamp(stamp) ? { id, value, stamp } : { id, value }
+  return { id, value, ...(isStamp(stamp) && { stamp }), ...(left && { left }) }
 }
 
 // servers on SQLite or MySQL keep booleans as 0 and 1
-function isRemoved(mark: unknown, name: string, index: number): boolean {
+function isMarked(row: WireRow, property: string, name: string, index: number): boolean {
+  const mark = own(row, property)
   if (mark === true || mark === 1) return true
   if (mark === undefined || mark === null || mark === false || mark === 0) return false
-  throw new MalformedAnswerError(`${name}[${index}]._removed is not true or false`)
+  throw new MalformedAnswerError(`${name}[${index}].${property} is not true or false`)
 }
 
 export function idOf(row: WireRow): string | undefined {

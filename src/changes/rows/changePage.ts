@@ -1,7 +1,7 @@
 // Reads what changed in one collection since a place, page by page.
 
 import { type Database, first, query, queryCells, quote, type Transaction } from '../../databases/database.js'
-import type { Update, WireRow } from '../../protocol/messages.js'
+import type { StampedUpdate, WireRow } from '../../protocol/messages.js'
 import type { Collection } from '../collections/collection.js'
 import { countFitting } from './pageRoom.js'
 import { compareIds, type Place } from './place.js'
@@ -17,13 +17,13 @@ export interface Changes {
 }
 
 /** What changed, in the order of changes. Keyset: a page may end inside a stamp. */
-export function* readChanges(database: Database, collection: Collection, changes: Changes): Transaction<Required<Update>[]> {
+export function* readChanges(database: Database, collection: Collection, changes: Changes): Transaction<StampedUpdate[]> {
   return (yield* readChangePage(database, collection, changes)).changes
 }
 
 /** A part of what changed, and whether more comes behind it. */
 export interface ChangePage {
-  readonly changes: Required<Update>[]
+  readonly changes: StampedUpdate[]
   readonly more: boolean
   /** Of those values that may be large, where a limit of bytes was given. */
   readonly bytes: number

@@ -2,7 +2,7 @@
 // for is found out by indexes, so that no more rows are read than it has.
 
 import { type Database, query, quote, type Transaction } from '../../databases/database.js'
-import type { Update } from '../../protocol/messages.js'
+import type { StampedUpdate } from '../../protocol/messages.js'
 import type { Collection } from '../collections/collection.js'
 import { readChangePage } from './changePage.js'
 import { compareIds, LAST, type Place } from './place.js'
@@ -15,7 +15,7 @@ export interface FeedPlace extends Place {
 
 export interface FeedPage {
   /** Of each collection that has some, in the order of changes. */
-  readonly changes: ReadonlyMap<Collection, readonly Required<Update>[]>
+  readonly changes: ReadonlyMap<Collection, readonly StampedUpdate[]>
   /** The place of the last one, where more come behind it. */
   readonly next: FeedPlace | undefined
 }
@@ -60,7 +60,7 @@ export function* readFeedPage(
   }
   if (!only) return { changes: new Map(), next: undefined }
   const { counts, isMore } = yield* countNext(database, parts, limit, removalsAbove)
-  const read = new Map<Collection, readonly Required<Update>[]>()
+  const read = new Map<Collection, readonly StampedUpdate[]>()
   const cuts: FeedPlace[] = []
   let [left, others] = [bytes, counts.size]
   // those with few changes first: what they leave of their share is for the others
@@ -74,7 +74,7 @@ export function* readFeedPage(
   const compare = (x: FeedPlace, y: FeedPlace) => comparePlaces(collections, x, y)
   // where one ends by its bytes nothing of the others may come behind it
   const cut = cuts.sort(compare)[0]
-  const groups = changed.map((c): [Collection, readonly Required<Update>[]] => {
+  const groups = changed.map((c): [Collection, readonly StampedUpdate[]] => {
     const changes = read.get(c) ?? []
     return [c, cut ? changes.filter(change => compare(placeOf(c, change), cut) <= 0) : changes]
   })
@@ -82,9 +82,9 @@ export function* readFeedPage(
   return { changes: toMap(groups), next: cut ?? (isMore ? lasts.sort(compare).at(-1) : undefined) }
 }
 
-const toMap = (groups: readonly [Collection, readonly Required<Update>[]][]) => new Map(groups.filter(([, changes]) => changes.length > 0))
+const toMap = (groups: readonly [Collection, readonly StampedUpdate[]][]) => new Map(groups.filter(([, changes]) => changes.length > 0))
 
-const placeOf = (collection: Collection, { stamp, id }: Required<Update>): FeedPlace => ({ stamp, id, collection })
+const placeOf = (collection: Collection, { stamp, id }: StampedUpdate): FeedPlace => ({ stamp, id, collection })
 
 function comparePlaces(collections: readonly Collection[], x: FeedPlace, y: FeedPlace): number {
   const at = ({ collection }: FeedPlace) => collections.indexOf(collection as Collection)

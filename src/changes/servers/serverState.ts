@@ -25,6 +25,11 @@ export interface ServerState {
   serverHistory: string | null
   /** The name that it gave the user whose rows are here; null where it named none. */
   principal: string | null
+  /**
+   * Its name for the set of keys by which the user sees the rows that are here; empty where no whole set is held: an answer that brings another one is
+   * being read. Null where the server never named one, and everybody sees everything.
+   */
+  scope: string | null
   /** Read up to: the server's stamp. */
   serverDate: number
   /** The highest stamp that the server ever sent. */
@@ -59,6 +64,7 @@ function serverFrom(row: Row, stored: ReadonlySet<number>): ServerState {
     origin: String(row.origin),
     serverHistory: optional(row.server_history),
     principal: optional(row.principal),
+    scope: optional(row.scope),
     serverDate: Number(row.server_date),
     highest: Number(row.highest),
     reads: Number(row.reads),
@@ -80,7 +86,19 @@ function serverFrom(row: Row, stored: ReadonlySet<number>): ServerState {
 
 /** What `writeServers` writes down. */
 const COLUMNS = [
-  ...['server_history', 'principal', 'server_date', 'highest', 'reads', 'pulling', 'page', 'sweeping', 'pushed_stamp', 'pushed_id'],
+  ...[
+    'server_history',
+    'principal',
+    'scope',
+    'server_date',
+    'highest',
+    'reads',
+    'pulling',
+    'page',
+    'sweeping',
+    'pushed_stamp',
+    'pushed_id',
+  ],
   ...['push_key', 'push_stamp', 'push_id', 'push_since', 'etag', 'date_form', 'batch', 'page_size'],
 ]
 
@@ -115,8 +133,8 @@ export function writeServers(database: Database, servers: readonly ServerState[]
     COLUMNS,
     ['id'],
     servers.map(({ push, pushedTo, ...server }) => [
-      ...[server.serverHistory, server.principal, server.serverDate, server.highest, server.reads, server.pulling ? 1 : 0, server.page],
-      ...[server.sweeping ? 1 : 0, pushedTo.stamp, pushedTo.id],
+      ...[server.serverHistory, server.principal, server.scope, server.serverDate, server.highest, server.reads],
+      ...[server.pulling ? 1 : 0, server.page, server.sweeping ? 1 : 0, pushedTo.stamp, pushedTo.id],
       ...[push?.key ?? null, push?.limit.stamp ?? null, push?.limit.id ?? null, push?.since ?? null],
       ...[server.etag, server.dateForm, server.batch, server.pageSize, server.id],
     ]),
@@ -124,6 +142,6 @@ export function writeServers(database: Database, servers: readonly ServerState[]
 }
 
 /** Everything after which an answer to an older question does not count any more (law 3). */
-export function cursorOf({ serverHistory, principal, serverDate, page, highest, reads, pushedTo, push }: ServerState): string {
-  return JSON.stringify([serverHistory, principal, serverDate, page, highest, reads, pushedTo, push?.key])
+export function cursorOf({ serverHistory, principal, scope, serverDate, page, highest, reads, pushedTo, push }: ServerState): string {
+  return JSON.stringify([serverHistory, principal, scope, serverDate, page, highest, reads, pushedTo, push?.key])
 }

@@ -72,6 +72,8 @@ export function* resetServer(
     sweeping: false,
     push: null,
     etag: null,
+    // what it has of the caller's rows is read anew
+    scope: server.scope === null ? null : '',
   })
   server.pushedTo = { stamp: -1, id: '' }
   ;(server.stored as Set<number>).clear()

@@ -41,6 +41,8 @@ export interface Push {
   /** «I have seen everything up to here.» */
   readonly since?: number
   readonly collection?: string | undefined
+  /** The set of keys that the client holds. */
+  readonly scope?: string
   /** On whose behalf the push is made. */
   readonly principal?: string
   readonly key?: string
@@ -92,7 +94,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
   async function push<Answer extends { replayed?: true }, Stale>(
     url: string,
     body: string,
-    { since, collection, principal, key, seen, collections, retry }: Push,
+    { since, collection, scope, principal, key, seen, collections, retry }: Push,
     { read, isStale, readStale }: Reading<Answer, Stale>,
     signal: AbortSignal | undefined,
   ): Promise<Pushed<Answer, Stale>> {
@@ -105,6 +107,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
     const address = withQuery(url, {
       since,
       collection,
+      scope,
       principal,
       seen: seen && writeSeen(seen),
       collections: collections && listOf(collections),
@@ -142,7 +145,9 @@ export function createTransport(options: TransportOptions = {}): Transport {
   }
 }
 
-const pageOf = ({ since, limit, after, min, collection }: Omit<PullQuery, 'properties'>) => ({ since, limit, after, min, collection })
+const pageOf = ({ since, limit, after, min, collection, scope }: Omit<PullQuery, 'properties'>) => ({
+  ...{ since, limit, after, min, collection, scope },
+})
 
 const listOf = (names: readonly string[]) => names.map(name => name.replaceAll(',', '%2C')).join(',')
 

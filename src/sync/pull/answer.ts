@@ -12,6 +12,7 @@ import { applyDecided } from '../apply/storeDecided.js'
 import { TransactionStamp } from '../exchange.js'
 import { type Answer, markFor } from '../http/wire.js'
 import { notePrincipal } from '../principal.js'
+import { beginScope } from '../scope.js'
 import type { Exchanges, Session } from '../session.js'
 import { forgetSeen, wasAnythingAgreed } from './sweep.js'
 import { readSentAndRemoved } from './undecided.js'
@@ -33,6 +34,7 @@ export function* beginAnswer({ wire, members }: Session, exchanges: Exchanges, o
     yield* resetServer(log.database, collection, server, answer.collection)
   }
   yield* notePrincipal([...exchanges, ...others], answer.principal)
+  yield* beginScope(exchanges, answer.scope)
   for (const exchange of exchanges) {
     const { collection, server } = exchange
     server.serverHistory ??= answer.collection ?? null
@@ -80,6 +82,7 @@ export function* completeAnswer(exchanges: Exchanges, answer: Answer, etag: stri
   if (exchanges.some(({ server }) => server.sweeping)) yield* forgetSeen(exchanges)
   for (const { server } of exchanges)
     Object.assign(server, {
+      scope: answer.scope ?? null,
       serverDate: Math.max(server.serverDate, answer.now),
       highest: Math.max(server.highest, answer.now),
       pulling: false,

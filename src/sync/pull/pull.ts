@@ -2,13 +2,15 @@
 
 import type { Collection } from '../../changes/collections/collection.js'
 import { isUndecided } from '../../changes/servers/agreement.js'
-import type { ServerState } from '../../changes/servers/serverState.js'
+import { type ServerState, writeServers } from '../../changes/servers/serverState.js'
+import type { Transaction } from '../../databases/database.js'
 import { checkPrincipal, principalOf } from '../principal.js'
-import { type Session, serversIn, TransactionSize, transaction } from '../session.js'
+import { forgetScope, isScopeGone } from '../scope.js'
+import { type Exchanges, type Session, serversIn, TransactionSize, transaction } from '../session.js'
 import type { SyncStatus } from '../status.js'
 import { AnswerCheck } from './answerCheck.js'
 import { PageReader } from './pageReader.js'
-import { type ByCollection, nextAsked, questionOf } from './question.js'
+import { type ByCollection, cursorsOf, nextAsked, questionOf } from './question.js'
 import { isServedOtherwise, noteProperties } from './served.js'
 import { storePage } from './storePage.js'
 
@@ -52,6 +54,11 @@ async function readPages(
     if (!answer) return { gained, status: latest } // what was changed meanwhile is the next sync's
     checkPrincipal(session.wire.url, principalOf(servers), answer)
     check.check(question, answer)
+    if (isScopeGone(asked, question, answer)) {
+      await transaction(session, exchanges => beginAgain(session, exchanges, asked))
+      pages.forgetAhead()
+      continue
+    }
     if (isServedOtherwise(session, question, answer)) {
       if (!session.members.length) return { gained, status: undefined }
       pages.forgetAhead()
@@ -65,4 +72,11 @@ async function readPages(
     session.report.emit('pull')
     if (stored.complete && asked.length === servers.length) return { gained, status: stored.status }
   }
+}
+
+function* beginAgain({ log }: Session, exchanges: Exchanges, asked: readonly ServerState[]): Transaction<void> {
+  const servers = exchanges.map(({ server }) => server).filter(server => asked.some(({ id }) => id === server.id))
+  if (cursorsOf(servers) !== cursorsOf(asked)) return // another sync of this database was faster
+  forgetScope(servers)
+  yield* writeServers(log.database, servers)
 }

@@ -4,6 +4,7 @@ import type { Collection } from '../../changes/collections/collection.js'
 import { cursorOf, type ServerState } from '../../changes/servers/serverState.js'
 import type { FeedQuery } from '../../protocol/messages.js'
 import { type Answer, isOfFeed, unmark } from '../http/wire.js'
+import { heldScope } from '../scope.js'
 import type { Session } from '../session.js'
 
 /** Properties by the collections that have them. */
@@ -25,7 +26,8 @@ export function nextAsked(servers: readonly ServerState[]): readonly ServerState
 /** The one that all of them have; only where nothing else is to be heard. */
 export function etagOf(asked: readonly ServerState[]): string | null {
   const [first, ...others] = asked
-  const isQuiet = first && !asked.some(({ pulling, push }) => pulling || push) && others.every(({ etag }) => etag === first.etag)
+  const isQuiet =
+    first && !asked.some(({ pulling, push, scope }) => pulling || push || scope === '') && others.every(({ etag }) => etag === first.etag)
   return isQuiet ? first.etag : null
 }
 
@@ -48,6 +50,7 @@ export function questionOf(session: Session, asked: readonly ServerState[], igno
     ...(after !== undefined && { after }),
     ...(serverHistory !== null && { collection: serverHistory }),
     ...(highest > 0 && { min: highest }),
+    ...heldScope(asked),
     // what is read from its beginning is asked for by itself
     collections: [...members, ...(members.length === session.members.length ? session.lacking : [])].map(m => m.path),
     ...(properties.length && { properties: new Map(properties) }),
@@ -59,14 +62,20 @@ export const isSameQuestion = (x: FeedQuery, y: FeedQuery) =>
   x.after === y.after &&
   x.collection === y.collection &&
   x.min === y.min &&
+  x.scope === y.scope &&
   x.collections.join() === y.collections.join()
 
 /** What will be asked when the page is stored; undefined where there is no more, or where a reset changes everything first. */
 export function nextQuestion(
-  { since, collection, min = 0, collections }: FeedQuery,
+  { since, collection, min = 0, scope, collections }: FeedQuery,
   { next: after, reset, ...answer }: Answer,
 ): FeedQuery | undefined {
   if (after === undefined || reset) return
   const id = collection ?? answer.collection
-  return { since, after, ...(id !== undefined && { collection: id }), min: Math.max(min, answer.now), collections }
+  const held = answer.scope === undefined ? undefined : answer.scope === scope ? scope : ''
+  return {
+    ...{ since, after, ...(id !== undefined && { collection: id }), min: Math.max(min, answer.now) },
+    ...(held !== undefined && { scope: held }),
+    collections,
+  }
 }

@@ -8,6 +8,7 @@ import { type Exchange, readRowStates } from '../exchange.js'
 import type { Pushed } from '../http/wire.js'
 import { isOfFeed, OpenAtRouteError } from '../http/wire.js'
 import { asPrincipal, checkPrincipal, principalOf } from '../principal.js'
+import { heldScope } from '../scope.js'
 import { type Session, serversIn, transaction } from '../session.js'
 import { acknowledgePush } from './acknowledge.js'
 import type { PushedOf } from './batchBuilder.js'
@@ -19,6 +20,7 @@ interface OpenAt {
   readonly push: Sent
   readonly serverHistory: string | null
   readonly principal: string | undefined
+  readonly scope: { readonly scope?: string }
 }
 
 /** The pushes without an answer; several where the collections were pushed by themselves. */
@@ -27,7 +29,7 @@ async function readOpen(session: Session): Promise<OpenAt[]> {
   const keys = new Set(servers.flatMap(({ push }) => (push && push.key !== UNDECIDED ? push.key : [])))
   return [...keys].map(key => {
     const { push, serverHistory } = servers.find(server => server.push?.key === key) as ServerState
-    return { push: push as OpenPush, serverHistory, principal: principalOf(servers) }
+    return { push: push as OpenPush, serverHistory, principal: principalOf(servers), scope: heldScope(servers) }
   })
 }
 
@@ -70,7 +72,7 @@ function* readPushedRows(exchange: Exchange): Transaction<PushedOf[]> {
 export async function finishPush(session: Session): Promise<void> {
   const { wire, report, signal } = session
   const open = await readOpen(session)
-  for (const { push, serverHistory, principal } of open) {
+  for (const { push, serverHistory, principal, scope } of open) {
     if (serverHistory === null) {
       await leaveUndecided(session, push)
       continue
@@ -82,7 +84,7 @@ export async function finishPush(session: Session): Promise<void> {
       report.requests++
       const answer = await there.push(
         there.body(new Map()),
-        { since: push.since, collection: serverHistory, ...asPrincipal(principal), key: push.key, retry: true },
+        { since: push.since, collection: serverHistory, ...asPrincipal(principal), ...scope, key: push.key, retry: true },
         signal,
       )
       report.received += answer.bytes

@@ -5,7 +5,7 @@ import { readLastChanges } from '../../changes/rows/lastChanges.js'
 import { LAST, type Place } from '../../changes/rows/place.js'
 import { type RowState, readStates } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
-import type { Update } from '../../protocol/messages.js'
+import type { StampedUpdate } from '../../protocol/messages.js'
 import type { Exchange } from '../exchange.js'
 import type { Exchanges } from '../session.js'
 
@@ -20,7 +20,7 @@ export interface LocalChanges {
   readonly exchange: Exchange
   above: Place
   /** Changes that were read, those to come first at the end. */
-  changes: Required<Update>[]
+  changes: StampedUpdate[]
   states: ReadonlyMap<string, RowState>
   more: boolean
 }
@@ -40,7 +40,7 @@ export function* openLocalChanges(exchanges: Exchanges): Transaction<LocalChange
 
 interface NextChange {
   readonly exchange: Exchange
-  readonly change: Required<Update>
+  readonly change: StampedUpdate
   readonly state: RowState
   /** It was pushed, or is none. */
   done(): void

@@ -3,6 +3,7 @@ import type { Transaction } from '../../databases/database.js'
 import type { ByPath } from '../../protocol/messages.js'
 import { markFor } from '../http/wire.js'
 import { principalOf } from '../principal.js'
+import { heldScope } from '../scope.js'
 import type { Exchanges, Session, TransactionSize } from '../session.js'
 import { type SyncStatus, statusOf } from '../status.js'
 import { acknowledge } from './acknowledge.js'
@@ -23,6 +24,8 @@ export interface Prepared extends Batch {
   readonly serverHistory: string | null
   /** On whose behalf it is made. */
   readonly principal: string | undefined
+  /** What it says of the keys that are held. */
+  readonly scope: { readonly scope?: string }
   /** How far the collections were read that its removals may reach, and that are synced by themselves, by their paths. */
   readonly seen: ByPath<number>
 }
@@ -64,5 +67,5 @@ export function* preparePush(
   yield* writeServers(log.database, servers)
   yield* keepNeeded(exchanges, batch)
   const [{ serverHistory }, seen] = [servers[0] as ServerState, seenBy(session, exchanges, rows)]
-  return { ...batch, push: { key, since }, serverHistory, principal: principalOf(servers), seen }
+  return { ...batch, push: { key, since }, serverHistory, principal: principalOf(servers), scope: heldScope(servers), seen }
 }

@@ -12,20 +12,34 @@ import type { Rejection } from '../../protocol/messages.js'
 import { type Exchange, readRowStates } from '../exchange.js'
 import { type Session, transaction } from '../session.js'
 
+/** When a rejected row is pushed again without having moved on. */
+const AGAIN = {
+  never: 0,
+  nextSync: 1,
+  /** The row that has the value may have released it. */
+  rowsChanged: 2,
+  /** The user may change other rows than before. */
+  scopeChanged: 3,
+} as const
+
+const OF_OTHER_ROWS = new Set(['parent-missing', 'children-exist', 'children-unseen', 'cycle'])
+
+function againOf(code: string): number {
+  if (OF_OTHER_ROWS.has(code)) return AGAIN.nextSync
+  return code === 'not-unique' ? AGAIN.rowsChanged : code === 'not-allowed' ? AGAIN.scopeChanged : AGAIN.never
+}
+
 /** Notes rejected rows, each with the stamp of the version that was rejected. */
 export function* writeRejections(
   { log, server }: Exchange,
   rejections: readonly (Rejection<string> & { readonly stamp: number })[],
 ): Transaction<void> {
-  // a matter of other rows: pushed again by the next sync; or when the row that has the value may have released it
-  const again = (code: string) =>
-    code === 'not-unique' ? 2 : ['parent-missing', 'children-exist', 'children-unseen', 'cycle'].includes(code) ? 1 : 0
   if (!rejections.length) return
   yield* log.database.upsertRows(
     'sync_rejection',
     ['server', 'id', 'stamp', 'code', 'property', 'detail', 'again'],
     ['server', 'id'],
-    rejections.map(({ id, stamp, code, property, detail }) => [server.id, id, stamp, code, property ?? null, detail, again(code)]),
+    rejections.map(({ id, stamp, code, property, detail }) => [server.id, id, stamp, code, property ?? null, detail, againOf(code)]),
   )
 }
 
@@ -36,7 +50,7 @@ export function* writeHeldBack({ log, server }: Exchange, states: readonly RowSt
     'sync_rejection',
     ['server', 'id', 'stamp', 'code', 'property', 'detail', 'again'],
     ['server', 'id'],
-    states.map(({ id, version }) => [server.id, id, version.stamp, HELD_BACK, null, detail, 1]),
+    states.map(({ id, version }) => [server.id, id, version.stamp, HELD_BACK, null, detail, AGAIN.nextSync]),
   )
 }
 
@@ -59,9 +73,19 @@ export function* forgetOutdatedRejections(exchange: Exchange): Transaction<void>
 }
 
 /** Rows of the server's have changed: one of them may have released a value that a rejected row needs, which is pushed again then. */
-export function* freeRejected(exchanges: readonly Exchange[]): Transaction<void> {
-  if (!(yield* first('SELECT 1 FROM sync_rejection WHERE again = 2 LIMIT 1'))) return
-  for (const { server } of exchanges) yield* query('UPDATE sync_rejection SET again = 1 WHERE server = ? AND again = 2', server.id)
+export function freeRejected(exchanges: readonly Exchange[]): Transaction<void> {
+  return free(exchanges, AGAIN.rowsChanged)
+}
+
+/** The user holds other keys than before: what was not allowed may be. */
+export function freeNotAllowed(exchanges: readonly Exchange[]): Transaction<void> {
+  return free(exchanges, AGAIN.scopeChanged)
+}
+
+function* free(exchanges: readonly Exchange[], again: number): Transaction<void> {
+  if (!(yield* first('SELECT 1 FROM sync_rejection WHERE again = ? LIMIT 1', again))) return
+  for (const { server } of exchanges)
+    yield* query('UPDATE sync_rejection SET again = ? WHERE server = ? AND again = ?', AGAIN.nextSync, server.id, again)
 }
 
 /** What was rejected for a missing parent, or for children that were still there, is pushed again. */

@@ -15,7 +15,7 @@ import { setAside } from './setAside.js'
 /** Sends a push, and reads the next one while the answer is under way. */
 export async function sendPush(session: Session, prepared: Prepared, size: TransactionSize): Promise<Prepared | PushOutcome> {
   const { wire, report, signal } = session
-  const { push, rows, body, serverHistory, principal, more, stamps, seen } = prepared
+  const { push, rows, body, serverHistory, principal, scope, more, stamps, seen } = prepared
   const isOurs = serverHistory !== null
   report.requests++
   report.sent += body.length
@@ -23,7 +23,7 @@ export async function sendPush(session: Session, prepared: Prepared, size: Trans
     const pushed = wire.push(
       body,
       isOurs
-        ? { since: push.since, collection: serverHistory, ...asPrincipal(principal), key: push.key, seen, retry: true }
+        ? { since: push.since, collection: serverHistory, ...asPrincipal(principal), ...scope, key: push.key, seen, retry: true }
         : { retry: false },
       signal,
     )
