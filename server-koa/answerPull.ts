@@ -7,8 +7,9 @@ import type { Collection } from '../src/changes/collections/collection.js'
 import type { PullAnswer } from '../src/protocol/messages.js'
 import { readPullQuery } from '../src/protocol/queries.js'
 import { breakOff } from './connection.js'
+import type { Caller } from './principal.js'
 import { report } from './problem.js'
-import { type PageQuery, readPage } from './pull.js'
+import { type PageQuery, readAt } from './pull.js'
 import { streamAnswer, type UpdatesPage } from './stream.js'
 import { readToken, writeToken } from './tokens.js'
 import type { WriteUpdate } from './updates.js'
@@ -33,13 +34,12 @@ export async function answerPull(
   collection: Collection,
   write: WriteUpdate,
   limits: PullLimits,
-  principal: string | undefined,
+  caller: Caller,
 ) {
+  const { principal } = caller
   const { properties, after, ...query } = readPullQuery(ctx.query)
   const read = async (q: PageQuery, limit: number) => {
-    const { answer, etag } = await log.database.transaction(() => readPage(log, [collection], q, limit, limits.pageBytes), {
-      mode: 'read',
-    })
+    const { answer, etag } = await readAt(log, caller, [collection], q, limit, limits.pageBytes)
     return { etag, page: answer && { ...answer, updates: answer.changes.get(collection) ?? [] } }
   }
   const limit = query.limit === undefined ? Number.POSITIVE_INFINITY : Math.min(query.limit, limits.maxPageSize)
@@ -57,7 +57,9 @@ export async function answerPull(
     now: page.now,
     collection: page.collection,
     ...(principal !== undefined && { principal }),
+    ...(page.scope !== undefined && { scope: page.scope }),
     ...(page.full && { full: true }),
+    ...(page.scoped && { scoped: page.scoped.flatMap(c => c.paths.slice(0, 1)) }),
     ...(page.reset && { reset: page.reset }),
     ...(properties && { properties: properties.filter(p => collection.column.has(p)) }),
   }

@@ -13,7 +13,7 @@ import { readPushQuery } from '../src/protocol/queries.js'
 import { type BodyLimits, readJson } from './body.js'
 import { rejectRounded } from './numbers.js'
 import type { PostedRow, Rejected } from './posted.js'
-import { checkPrincipal } from './principal.js'
+import { type Caller, checkPrincipal } from './principal.js'
 import { keyReused, Problem } from './problem.js'
 import { type Contested, type Push, type PushOutcome, storePush } from './push.js'
 import { rejectTogether } from './rejections.js'
@@ -30,8 +30,9 @@ export async function answerPush(
   collection: Collection,
   write: WriteUpdate,
   limits: PushLimits,
-  principal: string | undefined,
+  caller: Caller,
 ) {
+  const { principal } = caller
   const { seen, key: keyInQuery, principal: meant, ...query } = readPushQuery(ctx.query)
   checkPrincipal(meant, principal)
   const key = readKey(ctx, keyInQuery)
@@ -45,6 +46,7 @@ export async function answerPush(
     ...(seen && { seen: seenCollections(log, seen) }),
     ...(key !== undefined && { key: keyOf(principal, `${collection.name} ${key}`) }),
     hash: hashOf(bytes),
+    caller,
     writeIgnored: ignored => ignored.get(collection),
   }
   await storeAndAnswer(ctx, log, push, rejections, principal, {

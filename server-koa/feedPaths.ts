@@ -1,6 +1,5 @@
 // The collections of the feed by their paths.
 
-import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import { BadRequestError } from '../src/errors.js'
 
@@ -15,8 +14,8 @@ export interface FeedPaths {
   pathOf(collection: Collection): string
 }
 
-/** Finds the collections of these paths, of all where none are given. Throws BadRequestError where two paths are those of one collection. */
-export function pathsOf({ collections: all }: ChangeLog, asked: readonly string[] | undefined): FeedPaths {
+/** Finds those of the served collections that have these paths, all where none are given. Throws BadRequestError where two paths are those of one collection. */
+export function pathsOf(all: readonly Collection[], asked: readonly string[] | undefined): FeedPaths {
   const find = (path: string) => all.find(c => c.paths.includes(path))
   const paths = new Map<Collection, string>()
   const unknown: string[] = []

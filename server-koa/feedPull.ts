@@ -3,22 +3,23 @@
 import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
-import { LAST } from '../src/changes/rows/place.js'
 import type { ByPath } from '../src/protocol/messages.js'
 import { writeUpdate } from '../src/protocol/messages.js'
 import { readFeedQuery } from '../src/protocol/queries.js'
+import { servedTo } from './access.js'
 import { type PullLimits, SMALL, sayWhetherNew, sendStream } from './answerPull.js'
 import { type FeedPaths, pathsOf } from './feedPaths.js'
-import { type Page, type PageQuery, readPage } from './pull.js'
+import type { Caller } from './principal.js'
+import { type Page, type PageQuery, readAt } from './pull.js'
 import { type FeedGroup, streamFeed } from './stream.js'
 import { nameSet, readFeedToken, type Token, writeFeedToken } from './tokens.js'
 
-export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullLimits, principal: string | undefined) {
+export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullLimits, caller: Caller) {
+  const { principal } = caller
   const { collections: asked, properties, after, limit, ...query } = readFeedQuery(ctx.query)
-  const paths = pathsOf(log, asked)
+  const paths = pathsOf(servedTo(log, caller), asked)
   const { collections } = paths
-  const read = (q: PageQuery, most: number, some = collections) =>
-    log.database.transaction(() => readPage(log, some, q, most, limits.pageBytes), { mode: 'read' })
+  const read = (q: PageQuery, most: number, some = collections) => readAt(log, caller, some, q, most, limits.pageBytes)
 
   const most = limit === undefined ? SMALL : Math.min(limit, limits.maxPageSize)
   const { answer: page, etag } = await read(
@@ -35,7 +36,9 @@ export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullL
   const head = {
     collection: page.collection,
     ...(principal !== undefined && { principal }),
+    ...(page.scope !== undefined && { scope: page.scope }),
     ...(page.full && { full: true }),
+    ...(page.scoped && { scoped: page.scoped.map(paths.pathOf) }),
     ...(page.reset && { reset: page.reset }),
     ...(paths.unknown.length && { unknown: paths.unknown }),
     ...(properties && { properties: knownProperties(paths, properties) }),
@@ -55,7 +58,7 @@ export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullL
 
 /** Reads all that there is, page by page. What changes meanwhile may be in the answer or not: it has a stamp above the answer's `now`. */
 async function* readOn(
-  { changed, collection: history, now, full, reset }: Page,
+  { changed, collection: history, now, begin, reset }: Page,
   query: Pick<PageQuery, 'since' | 'min'>,
   { pathOf }: FeedPaths,
   read: (query: PageQuery, collection: Collection) => Promise<Page | undefined>,
@@ -63,7 +66,7 @@ async function* readOn(
   const since = reset ? 0 : query.since
   let min = Math.max(now, reset ? 0 : (query.min ?? 0))
   for (const collection of changed) {
-    for (let after: Token | undefined = { stamp: since, id: LAST, start: full && now }; after; ) {
+    for (let after: Token | undefined = begin; after; ) {
       const page: Page | undefined = await read({ since, min, collection: history, after }, collection)
       if (!page || page.reset) throw new Error('The history was reset while it was being read.')
       yield { path: pathOf(collection), updates: page.changes.get(collection) ?? [] }

@@ -8,15 +8,18 @@ import { BadRequestError } from '../src/errors.js'
 import { writeUpdate } from '../src/protocol/messages.js'
 import { readFeedGroups } from '../src/protocol/pushedRows.js'
 import { readFeedPushQuery } from '../src/protocol/queries.js'
+import { servedTo } from './access.js'
 import { hashOf, keyOf, type PushLimits, readKey, readRows, storeAndAnswer, tooManyRows } from './answerPush.js'
 import { readJson } from './body.js'
 import { pathsOf } from './feedPaths.js'
 import { saysTwice } from './jsonBytes.js'
 import type { PostedRow, Rejected } from './posted.js'
-import { checkPrincipal } from './principal.js'
+import { type Caller, checkPrincipal } from './principal.js'
 import { Problem } from './problem.js'
 
-export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushLimits, principal: string | undefined) {
+export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushLimits, caller: Caller) {
+  const { principal } = caller
+  const served = servedTo(log, caller)
   const { key: keyInQuery, collections: asked, principal: meant, ...query } = readFeedPushQuery(ctx.query)
   checkPrincipal(meant, principal)
   const key = readKey(ctx, keyInQuery)
@@ -24,8 +27,8 @@ export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushL
   const groups = readFeedGroups(json)
   if (saysTwice(bytes)) throw new BadRequestError('The body has a name twice.')
   if ([...groups.values()].reduce((sum, group) => sum + group.length, 0) > limits.maxRows) throw tooManyRows(limits)
-  const known = pathsOf(log, asked)
-  const posted = pathsOf(log, [...groups.keys()])
+  const known = pathsOf(served, asked)
+  const posted = pathsOf(served, [...groups.keys()])
   if (posted.unknown.length) throw unknownCollections(posted.unknown)
 
   const rows: PostedRow[] = []
@@ -45,6 +48,7 @@ export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushL
     // no table has such a name
     ...(key !== undefined && { key: keyOf(principal, `/sync ${key}`) }),
     hash: hashOf(bytes),
+    caller,
     writeIgnored: byPath,
   }
   await storeAndAnswer(ctx, log, push, rejections, principal, {

@@ -4,6 +4,7 @@ import type { DataSource } from 'typeorm'
 import type { Collection } from '../src/changes/collections/collection.js'
 import { baseTableOf, type Database, first, query, quote, type Transaction } from '../src/databases/database.js'
 import { changeLogOf } from '../src/entity/registry.js'
+import { forgetSets } from './keySets.js'
 
 const DAY = 24 * 60 * 60 * 1000
 // in a transaction, so that requests are answered in between
@@ -30,6 +31,7 @@ export async function collectTombstones(dataSource: DataSource, { olderThan = 18
       count += collected
     } while (collected === BATCH)
   }
+  await database.transaction(() => forgetSets(horizon))
   return count
 }
 

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { Context } from 'koa'
 import { Problem } from './problem.js'
+import type { Rule } from './rules.js'
 
 /** The user, or whatever else signs in, on whose behalf a request comes. */
 export interface Principal {
@@ -16,13 +17,24 @@ export interface Principal {
  */
 export type FindPrincipal = (ctx: Context) => Principal | null | undefined | Promise<Principal | null | undefined>
 
-/** What answers call the principal of a request; undefined where the application names none to these routes. Throws a Problem. */
-export async function principalOf(ctx: Context, find: FindPrincipal | undefined): Promise<string | undefined> {
-  if (!find) return
+/** On whose behalf a request comes. */
+export interface Caller {
+  /** What answers call them; undefined where the application names nobody to these routes. */
+  readonly principal: string | undefined
+  /** As the application has named them. */
+  readonly caller: Principal | undefined
+  /** What they may see and change; undefined where that is everything. */
+  readonly rules: readonly Rule[] | undefined
+}
+
+/** Throws a Problem. */
+export async function callerOf(ctx: Context, find: FindPrincipal | undefined, rules: readonly Rule[] | undefined): Promise<Caller> {
+  if (!find) return { principal: undefined, caller: undefined, rules }
   const principal = await findOrReject(ctx, find)
   if (!principal) throw new Problem(401, 'Sign in first.', { headers: { 'WWW-Authenticate': 'Bearer' } })
   if (typeof principal.id !== 'string' || principal.id === '') throw new TypeError('syncRoutes: `principal` gave an id that is not a text.')
-  return createHash('sha256').update(`typeorm-sync principal ${principal.id}`).digest('base64url').slice(0, 22)
+  const name = createHash('sha256').update(`typeorm-sync principal ${principal.id}`).digest('base64url').slice(0, 22)
+  return { principal: name, caller: principal, rules }
 }
 
 async function findOrReject(ctx: Context, find: FindPrincipal): Promise<Principal | null | undefined> {

@@ -6,8 +6,10 @@ import type { Dependent } from '../src/changes/rows/dependents.js'
 import type { Version } from '../src/changes/rows/rows.js'
 import { type Clock, first, type Transaction } from '../src/databases/database.js'
 import type { PushAnswer, Reset } from '../src/protocol/messages.js'
+import { readAccess } from './access.js'
 import { ignoredProperties } from './ignored.js'
 import type { PostedRow, Rejected } from './posted.js'
+import type { Caller } from './principal.js'
 import { storeRows } from './storeRows.js'
 
 /** The version at an id that is contested. */
@@ -31,6 +33,9 @@ export interface Push {
   readonly seen?: ReadonlyMap<Collection, number>
   /** With what it belongs to: a key has nothing to do with a push to another route. */
   readonly key?: string
+  /** The set of keys that the sender holds. */
+  readonly scope?: string
+  readonly caller: Caller
   /** Writes the properties that are not known, for the answer. */
   readonly writeIgnored: (ignored: ReadonlyMap<Collection, readonly string[]>) => unknown
   /** Of the body as it came: a repeated request has the same, another one under the same key has not. */
@@ -53,7 +58,15 @@ export function* storePush(log: ChangeLog, push: Push): Transaction<PushOutcome>
   const clock = yield* log.database.clock()
   const reset = resetOf(clock, push)
   if (reset) return { kind: 'stale', clock, contested: [], reset }
-  const outcome = push.rows.length ? yield* storeRows(log, push, clock) : nothing(clock, push)
+  if (!push.rows.length) return yield* finish(log, push, nothing(clock, push))
+  const access = yield* readAccess(log, push.caller)
+  // what came in sight by a grant has an old stamp: the sender has to read it first
+  if (access && push.scope !== undefined && push.scope !== access.scope)
+    return { kind: 'stale', clock, contested: [], reset: 'scope-changed' }
+  return yield* finish(log, push, yield* storeRows(log, push, clock, access))
+}
+
+function* finish(log: ChangeLog, push: Push, outcome: PushOutcome): Transaction<PushOutcome> {
   if (outcome.kind !== 'stored') return outcome
   const ignored = ignoredProperties(push.rows)
   const answer = ignored.size ? { ...outcome.answer, ignored: push.writeIgnored(ignored) } : outcome.answer

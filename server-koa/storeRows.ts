@@ -2,19 +2,21 @@
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import { byCollection } from '../src/changes/collections/groupBy.js'
-import type { Dependent } from '../src/changes/rows/dependents.js'
+import { type Dependent, nameOf } from '../src/changes/rows/dependents.js'
 import { NEVER, type Version } from '../src/changes/rows/rows.js'
 import { deleteStaying } from '../src/changes/rows/skipped.js'
 import { keepReplaced } from '../src/changes/store/keepReplaced.js'
 import { equalValues } from '../src/databases/columns.js'
 import type { Clock, Transaction } from '../src/databases/database.js'
 import type { WireRow } from '../src/protocol/messages.js'
+import type { Access } from './access.js'
 import { decideWrites } from './decideWrites.js'
 import { storeNewRows } from './newRows.js'
-import { readVersionsOf } from './posted.js'
+import { type PostedRow, type PostedWrite, readVersionsOf } from './posted.js'
 import type { Contested, Push, PushOutcome } from './push.js'
+import { notAllowed, PushAccess } from './pushAccess.js'
 import { readReached, rejectByRelation } from './reached.js'
-import { unique } from './rejections.js'
+import { rejectTogether, unique } from './rejections.js'
 import { storeAll } from './storeAll.js'
 import { isStoredAsPosted } from './storedAsPosted.js'
 import { readStayingOf, readUnseenCircles } from './unseen.js'
@@ -25,20 +27,40 @@ const stored = (now: number, before: Clock, isExact: boolean): PushOutcome => ({
   answer: { status: 'ok', now, ...(isExact && { since: before.now }) },
 })
 
-export function* storeRows(log: ChangeLog, push: Push, clock: Clock): Transaction<PushOutcome> {
-  const { rows, since, seen, compared } = push
-  const inserted = yield* storeNewRows(log, rows)
-  if (inserted !== undefined) return stored(inserted, clock, yield* isStoredAsPosted(log, rows, () => NEVER))
-  const versionOf = yield* readVersionsOf(log, rows)
+export function* storeRows(log: ChangeLog, push: Push, clock: Clock, access: Access | undefined): Transaction<PushOutcome> {
+  const judge = access && new PushAccess(log, access)
+  if (judge) yield* judge.begin(push.rows)
+  const inserted = yield* storeNewRows(log, push.rows)
+  if (inserted === undefined) return yield* storeOverRows(log, push, clock, judge)
+  const created = push.rows.map((row): PostedWrite => ({ ...row, old: NEVER }))
+  const rejections = judge ? yield* judge.rejectAfter(created, () => NEVER) : []
+  if (rejections.length) return { kind: 'rejected', rejections: unique(rejections) }
+  return stored(inserted, clock, (yield* isSeen(judge, created)) && (yield* isStoredAsPosted(log, push.rows, () => NEVER)))
+}
+
+/** Does the sender see all that was stored? Else they have to read what has left them. */
+function* isSeen(judge: PushAccess | undefined, stored: readonly PostedWrite[]): Transaction<boolean> {
+  const rows = stored.filter(w => w.value !== null)
+  return !judge || (yield* judge.seen(rows)).length === rows.length
+}
+
+function* storeOverRows(log: ChangeLog, push: Push, clock: Clock, judge: PushAccess | undefined): Transaction<PushOutcome> {
+  const { since, seen, compared } = push
+  const versionOf = yield* readVersionsOf(log, push.rows)
+  const view = judge ? yield* judge.see(push.rows, versionOf) : { versionOf, hidden: new Set<PostedRow>() }
+  // the removal of a row that is not seen says nothing, not even to a cascade
+  const rows = push.rows.filter(r => r.value !== null || !view.hidden.has(r))
   const staying = yield* readStayingOf(log, rows, versionOf)
   const going = rows.filter(r => !staying.has(r))
   const reached = yield* readReached(log, going, versionOf)
 
   // what the sender has not seen, of the posted rows and of those to which a removal cascades (law 9)
-  const stale = since === undefined ? [] : rows.filter(row => versionOf(row).stamp > since)
-  const halves = rows.filter(r => r.partial && versionOf(r).value === null)
-  const unread = since === undefined ? [] : reached.changes.filter(c => compared.has(c.collection) && c.old.stamp > since)
-  const contested = [...new Set([...stale, ...halves])].map(row => contestedBy(row, versionOf(row)))
+  const stale = since === undefined ? [] : rows.filter(row => view.versionOf(row).stamp > since)
+  const halves = rows.filter(r => r.partial && view.versionOf(r).value === null)
+  const reachedSeen = new Set<Dependent>(judge ? yield* judge.seen(reached.changes) : reached.changes)
+  const unread =
+    since === undefined ? [] : reached.changes.filter(c => reachedSeen.has(c) && compared.has(c.collection) && c.old.stamp > since)
+  const contested = [...new Set([...stale, ...halves])].map(row => contestedBy(row, view.versionOf(row)))
   if (stale.length || unread.length || halves.length) {
     const along = push.answersReached ? unread.map(change => contestedBy(change, change.old)) : []
     return { kind: 'stale', clock, contested: [...contested, ...along] }
@@ -46,18 +68,33 @@ export function* storeRows(log: ChangeLog, push: Push, clock: Clock): Transactio
 
   const { writes, rejections } = yield* decideWrites(log, going, versionOf, reached)
   const circles = since === undefined ? [] : yield* readUnseenCircles(log, writes, since)
-  if (circles.length) return { kind: 'stale', clock, contested: circles }
+  const shownCircles = judge ? yield* judge.seen(circles) : circles
+  if (shownCircles.length) return { kind: 'stale', clock, contested: shownCircles }
+  for (const { collection } of circles) rejections.push(...writes.filter(w => w.collection === collection).map(rejectTogether))
   rejections.push(...(yield* rejectByRelation(log, writes, reached)))
   const unseen = reached.changes.filter(({ collection: there, old }) => old.stamp > (seen?.get(there) ?? old.stamp))
   for (const row of reached.removalsOf(unseen.flatMap(change => change.parents)))
     rejections.push({ ...row, code: 'children-unseen', detail: 'It would remove or change rows that the sender has not seen.' })
-  if (rejections.length) return { kind: 'rejected', rejections: unique(rejections) }
 
   const changing = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))
+  if (judge) {
+    const forbidden = new Set([...view.hidden].filter(r => r.value !== null).map(nameOf))
+    const removed = [...staying].map((row): PostedWrite => ({ ...row, old: versionOf(row) }))
+    for (const row of yield* judge.forbiddenBefore([...changing, ...removed])) forbidden.add(nameOf(row))
+    rejections.push(...rows.filter(r => forbidden.has(nameOf(r))).map(notAllowed))
+    const others = new Set<Dependent>(yield* judge.forbiddenBefore(reached.changes))
+    const untouchable = reached.changes.filter(c => !reachedSeen.has(c) || others.has(c))
+    for (const row of reached.removalsOf(untouchable))
+      rejections.push({ ...row, code: 'children-exist', detail: 'There are rows that need it.' })
+  }
+  if (rejections.length) return { kind: 'rejected', rejections: unique(rejections) }
+
   if (!changing.length && !staying.size) return stored(clock.now, clock, true)
   const stamp = yield* log.database.tick()
   const failed = changing.length ? yield* storeAll(log, reached, changing, stamp) : []
   if (failed.length) return { kind: 'rejected', rejections: failed }
+  const forbidden = judge ? yield* judge.rejectAfter(changing, versionOf) : []
+  if (forbidden.length) return { kind: 'rejected', rejections: unique(forbidden) }
   yield* keepReplaced(
     log,
     [...staying].map(row => ({ ...row, old: versionOf(row), value: {}, stamp })),
@@ -69,7 +106,12 @@ export function* storeRows(log: ChangeLog, push: Push, clock: Clock): Transactio
       some.map(r => r.id),
       stamp,
     )
-  const isExact = !reached.changes.length && !reached.cleared.size && !staying.size && (yield* isStoredAsPosted(log, rows, versionOf))
+  const isExact =
+    !reached.changes.length &&
+    !reached.cleared.size &&
+    !staying.size &&
+    (yield* isSeen(judge, changing)) &&
+    (yield* isStoredAsPosted(log, rows, versionOf))
   return stored(stamp, clock, isExact)
 }
 

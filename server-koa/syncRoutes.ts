@@ -7,18 +7,22 @@ import { type ChangeLog, collectionNamed } from '../src/changes/changeLog.js'
 import { ensureTriggersNowAndThen } from '../src/changes/setUp/setUp.js'
 import { changeLogOf, type EnabledEntity, setUpAgain, syncedEntities } from '../src/entity/registry.js'
 import { SyncConfigurationError } from '../src/errors.js'
+import { servedTo } from './access.js'
 import { answerPull, type PullLimits } from './answerPull.js'
 import { answerPush, type PushLimits } from './answerPush.js'
 import { discardRest } from './connection.js'
 import { answerFeedPull } from './feedPull.js'
 import { answerFeedPush } from './feedPush.js'
-import { type FindPrincipal, principalOf } from './principal.js'
+import { callerOf, type FindPrincipal } from './principal.js'
 import { Problem, report, unavailable, writeProblem } from './problem.js'
+import type { Rule } from './rules.js'
 import { updateWriter } from './updates.js'
 
 export interface SyncRoutesOptions extends Partial<PullLimits>, Partial<PushLimits> {
-  /** Says that everybody who reaches these routes may read and write every row. */
-  readonly public: true
+  /** Says that everybody who reaches these routes may read and write every row; or `rules` say who may. */
+  readonly public?: true
+  /** Who may see and change which rows. An entity without a rule is not served. They need a `principal`. */
+  readonly rules?: readonly Rule[]
   /**
    * Says who asks. With it, a device is bound to the user whose rows it holds: answers name them, and what a push, an idempotency key, a page
    * or an ETag of another user says does not count.
@@ -49,20 +53,17 @@ const EXPOSED = ['ETag', 'Retry-After', 'Idempotency-Replayed']
 
 /**
  * A middleware that answers PROTOCOL.md for the synced entities of a data source, which may be initialised later: `app.use(syncRoutes(dataSource,
- * { public: true }))`. Authentication, CORS, compression and rate limits are the application's, before these routes; body parsers
- * belong behind them. Throws SyncConfigurationError where the options do not say that the rows are public.
+ * { principal, rules }))`. Authentication, CORS, compression and rate limits are the application's, before these routes; body parsers
+ * belong behind them. Throws SyncConfigurationError where the options do not say who may see the rows.
  */
 export function syncRoutes(dataSource: DataSource, options: SyncRoutesOptions): SyncRoutes {
-  if (options?.public !== true)
-    throw new SyncConfigurationError(
-      'syncRoutes serves every row to everybody who reaches it, there are no scopes yet. If that is what you want, or your own middleware before it lets nobody else in, say so: syncRoutes(dataSource, { public: true }).',
-    )
+  checkOptions(options)
   const limits = limitsOf(options)
   const router = new Router(options.prefix ? { prefix: options.prefix } : {})
   // One route for all, for a data source that is not initialised does not know its entities yet.
   router.all('{/*path}', async (ctx, next) => {
     const { door, failure } = find(dataSource, `/${ctx.params.path ?? ''}`)
-    if (door && ctx.method !== 'OPTIONS') return answering(ctx, () => answer(ctx, dataSource, door, limits, options.principal))
+    if (door && ctx.method !== 'OPTIONS') return answering(ctx, () => answer(ctx, dataSource, door, limits, options))
     await next()
     if (ctx.status !== 404 || (ctx.body !== undefined && ctx.body !== null) || ctx.respond === false) return
     // what no other middleware answers might be ours
@@ -74,6 +75,18 @@ export function syncRoutes(dataSource: DataSource, options: SyncRoutesOptions): 
   })
   const routes = router.routes()
   return Object.assign(routes as unknown as Middleware, { routes: () => routes })
+}
+
+function checkOptions(options: SyncRoutesOptions | undefined): void {
+  const reject = (why: string): never => {
+    throw new SyncConfigurationError(`syncRoutes: ${why}`)
+  }
+  if (!options?.rules && options?.public !== true)
+    reject(
+      'it is not said who may see and change which rows. Say it: syncRoutes(dataSource, { principal, rules: [rule(Task, …)] }). Or, if everybody who reaches these routes may see and change all of them: syncRoutes(dataSource, { public: true }).',
+    )
+  if (options?.rules && options.public) reject('there are rules, and `public: true`, which says that there are none.')
+  if (options?.rules && !options.principal) reject('rules are about somebody: say who asks, { principal: ctx => ({ id: … }) }.')
 }
 
 function limitsOf(options: SyncRoutesOptions): Limits {
@@ -137,19 +150,20 @@ function expose(ctx: Context): void {
   ctx.set('Access-Control-Expose-Headers', [...names, ...missing].join(', '))
 }
 
-async function answer(ctx: Context, dataSource: DataSource, door: Door, limits: Limits, find: FindPrincipal | undefined): Promise<void> {
+async function answer(ctx: Context, dataSource: DataSource, door: Door, limits: Limits, options: SyncRoutesOptions): Promise<void> {
   if (!METHODS.split(', ').includes(ctx.method)) throw new Problem(405, `Here is ${METHODS}.`, { headers: { Allow: METHODS } })
   if (!ctx.accepts('application/json')) throw new Problem(406, 'There is application/json here, and nothing else.')
-  if (find) ctx.vary('Cookie')
-  const principal = await principalOf(ctx, find)
+  if (options.principal) ctx.vary('Cookie')
+  const caller = await callerOf(ctx, options.principal, options.rules)
   const log = await openLog(ctx, dataSource)
   const isPost = ctx.method === 'POST'
   if (door === 'feed') {
-    await (isPost ? answerFeedPush : answerFeedPull)(ctx, log, limits, principal)
+    await (isPost ? answerFeedPush : answerFeedPull)(ctx, log, limits, caller)
   } else {
     const collection = collectionNamed(log, door.metadata.tableName)
+    if (!servedTo(log, caller).includes(collection)) throw new Problem(404, 'There is no such collection.')
     const write = updateWriter(collection, door.options.dates)
-    await (isPost ? answerPush : answerPull)(ctx, log, collection, write, limits, principal)
+    await (isPost ? answerPush : answerPull)(ctx, log, collection, write, limits, caller)
   }
   ensureTriggersNowAndThen(log).catch(error => report(ctx, error))
 }

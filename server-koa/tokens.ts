@@ -8,14 +8,17 @@ import { BadRequestError } from '../src/errors.js'
 /** The last place that was sent, and of a full answer the stamp at which it began. */
 export interface Token extends FeedPlace {
   readonly start: number | undefined
+  /** Where there are rules: the set of keys that the client held, empty for none, and the one that it is given. */
+  readonly from?: string
+  readonly to?: string
 }
 
-export const writeToken = ({ stamp, id, start }: Token, principal: string | undefined) =>
-  toText([stamp, id, start ?? null, principal ?? null])
+export const writeToken = ({ stamp, id, start, from, to }: Token, principal: string | undefined) =>
+  toText([stamp, id, start ?? null, principal ?? null, from ?? null, to ?? null])
 
 /** Undefined where its page was another user's: the client begins again. Throws BadRequestError for a token that is none. */
 export function readToken(text: string, principal: string | undefined): Token | undefined {
-  const list = toList(text, 4)
+  const list = toList(text, 6)
   const token = tokenOf(list)
   if (!token) throw new BadRequestError('`after` is no token of this server.')
   return list[3] === (principal ?? null) ? token : undefined
@@ -23,7 +26,10 @@ export function readToken(text: string, principal: string | undefined): Token | 
 
 /** A token of the feed names the collection too, and of which collections its page was one. */
 export const writeFeedToken = (token: Token, collections: readonly Collection[], principal: string | undefined) =>
-  toText([token.stamp, token.id, token.start ?? null, token.collection?.name, nameSet(collections, principal)])
+  toText([
+    ...[token.stamp, token.id, token.start ?? null, token.collection?.name, nameSet(collections, principal)],
+    ...[token.from ?? null, token.to ?? null],
+  ])
 
 /**
  * Undefined where its page was one of other collections, or another user's: the client begins again, for what joins them now would miss what
@@ -31,7 +37,7 @@ export const writeFeedToken = (token: Token, collections: readonly Collection[],
  * Throws BadRequestError for a token that is none.
  */
 export function readFeedToken(text: string, collections: readonly Collection[], principal: string | undefined): Token | undefined {
-  const list = toList(text, 5)
+  const list = toList(text, 7)
   const token = tokenOf(list)
   if (!token || typeof list[3] !== 'string' || typeof list[4] !== 'string')
     throw new BadRequestError('`after` is no token of the feed of this server.')
@@ -58,10 +64,12 @@ function toList(text: string, length: number): unknown[] {
   return []
 }
 
-function tokenOf([stamp, id, start]: readonly unknown[]): Token | undefined {
+function tokenOf([stamp, id, start, ...more]: readonly unknown[]): Token | undefined {
+  const [from, to] = more.slice(-2)
   const isStamp = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0
   // no database has an id with a NUL or half a character, and some fail where they are asked for one
   const isId = typeof id === 'string' && !/\0|\p{Surrogate}/u.test(id)
-  if (isStamp(stamp) && isId && (start === null || isStamp(start))) return { stamp, id, start: start ?? undefined }
-  return
+  if (!isStamp(stamp) || !isId || (start !== null && !isStamp(start))) return
+  if (![from, to].every(name => name === null || typeof name === 'string')) return
+  return { stamp, id, start: start ?? undefined, ...(typeof from === 'string' && { from }), ...(typeof to === 'string' && { to }) }
 }

@@ -83,6 +83,12 @@ export const OWN_TABLES = {
     key: ['key'],
     indexes: { sync_push_age: ['answered_at'] },
   },
+  // the keys that a caller held when a server answered, as JSON, by the name that the answer gave them; stamp: when they were noted last
+  sync_scope: {
+    columns: { principal: 'name', name: 'name', stamp: 'integer', held: 'text' },
+    key: ['principal', 'name'],
+    indexes: { sync_scope_stamp: ['principal', 'stamp'] },
+  },
   // paths: JSON, what it is called on the wire. properties: JSON, columns by property
   sync_collection: { columns: { collection: 'name', paths: 'text', properties: 'text' }, key: ['collection'] },
 } as const satisfies Readonly<Record<string, OwnTable>>

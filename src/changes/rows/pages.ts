@@ -4,6 +4,7 @@
 import { type Database, query, quote, type Transaction } from '../../databases/database.js'
 import type { StampedUpdate } from '../../protocol/messages.js'
 import type { Collection } from '../collections/collection.js'
+import type { Shown } from '../scopes/shown.js'
 import { readChangePage } from './changePage.js'
 import { compareIds, LAST, type Place } from './place.js'
 
@@ -27,6 +28,8 @@ interface Asked {
   readonly removalsAbove?: number | undefined
   /** Of values; one row comes in any case. */
   readonly bytes: number
+  /** What is told of collections of which that is not everything. */
+  readonly shown: ReadonlyMap<Collection, Shown>
 }
 
 /** The place in one collection of this order, whose changes up to there are those up to the place in all of them. */
@@ -49,12 +52,14 @@ export function* readFeedPage(
   database: Database,
   collections: readonly Collection[],
   changed: readonly Collection[],
-  { above, limit, removalsAbove, bytes }: Asked,
+  { above, limit, removalsAbove, bytes, shown }: Asked,
 ): Transaction<FeedPage> {
-  const parts = changed.map((collection): Part => ({ collection, above: placeIn(collections, above, collection) }))
+  const parts = changed.map(
+    (collection): Part => ({ collection, above: placeIn(collections, above, collection), shown: shown.get(collection) }),
+  )
   const [only] = parts
   if (only && parts.length === 1) {
-    const page = yield* readChangePage(database, only.collection, { above: only.above, limit, removalsAbove, bytes })
+    const page = yield* readChangePage(database, only.collection, { above: only.above, limit, removalsAbove, bytes, shown: only.shown })
     const last = page.changes.at(-1)
     return { changes: toMap([[only.collection, page.changes]]), next: page.more && last ? placeOf(only.collection, last) : undefined }
   }
@@ -64,8 +69,11 @@ export function* readFeedPage(
   const cuts: FeedPlace[] = []
   let [left, others] = [bytes, counts.size]
   // those with few changes first: what they leave of their share is for the others
-  for (const [{ collection, above }, count] of [...counts].sort(([, x], [, y]) => x - y)) {
-    const page = yield* readChangePage(database, collection, { above, limit: count, removalsAbove, bytes: Math.max(left, 0) / others-- })
+  for (const [{ collection, above, shown: some }, count] of [...counts].sort(([, x], [, y]) => x - y)) {
+    const page = yield* readChangePage(database, collection, {
+      ...{ above, limit: count, removalsAbove, shown: some },
+      bytes: Math.max(left, 0) / others--,
+    })
     left -= page.bytes
     read.set(collection, page.changes)
     const last = page.changes.at(-1)
@@ -94,6 +102,7 @@ function comparePlaces(collections: readonly Collection[], x: FeedPlace, y: Feed
 interface Part {
   readonly collection: Collection
   readonly above: Place
+  readonly shown: Shown | undefined
 }
 
 /** How many of the next changes belong to each, with one statement that reads indexes only; and whether there are others behind these. */
@@ -104,17 +113,24 @@ function* countNext(
   removalsAbove = 0,
 ): Transaction<{ counts: Map<Part, number>; isMore: boolean }> {
   const values: unknown[] = []
-  const lists = parts.flatMap(({ collection: { name, table }, above: { stamp, id } }, i) => {
+  const lists = parts.flatMap(({ collection: { name, table }, above: { stamp, id }, shown }, i) => {
     const key = database.id(table, 'x')
     // where no index has the order of (stamp, id) one has that of stamps
     const from = database.cutsPages ? 'x."_lastChange" >= ? AND' : ''
-    values.push(...(from ? [stamp] : []), stamp, id, limit + 1, name, stamp, id, Math.max(removalsAbove, stamp - 1), limit + 1)
-    return [
-      `SELECT ${i} AS place, x."_lastChange" AS stamp FROM ${quote(table.name)} x
-        WHERE ${from} (x."_lastChange", ${key}) > (?, ?) ORDER BY x."_lastChange" LIMIT ?`,
-      `SELECT ${i} AS place, t.stamp AS stamp FROM sync_tombstone t
-        WHERE t.collection = ? AND (t.stamp, t.id) > (?, ?) AND t.stamp > ? ORDER BY t.stamp LIMIT ?`,
-    ]
+    values.push(...(from ? [stamp] : []), stamp, id, ...(shown?.rows.values ?? []), limit + 1)
+    const rows = `SELECT ${i} AS place, x."_lastChange" AS stamp FROM ${quote(table.name)} x
+        WHERE ${from} (x."_lastChange", ${key}) > (?, ?) ${shown ? `AND ${shown.rows.sql}` : ''} ORDER BY x."_lastChange" LIMIT ?`
+    if (shown) {
+      values.push(...shown.removals.values, stamp, id, limit + 1)
+      return [
+        rows,
+        `SELECT ${i} AS place, v.stamp AS stamp FROM (${shown.removals.sql}) v WHERE (v.stamp, v.id) > (?, ?) ORDER BY v.stamp LIMIT ?`,
+      ]
+    }
+    values.push(name, stamp, id, Math.max(removalsAbove, stamp - 1), limit + 1)
+    const tombstones = `SELECT ${i} AS place, t.stamp AS stamp FROM sync_tombstone t
+        WHERE t.collection = ? AND (t.stamp, t.id) > (?, ?) AND t.stamp > ? ORDER BY t.stamp LIMIT ?`
+    return [rows, tombstones]
   })
   const all = lists.map((sql, i) => `SELECT * FROM (${sql}) l${i}`).join(' UNION ALL ')
   const rows = yield* query(

@@ -1,0 +1,47 @@
+// The key sets that answers have named: what a caller saw then is told from what they see now.
+
+import type { ChangeLog } from '../src/changes/changeLog.js'
+import type { KeySet } from '../src/changes/scopes/keySet.js'
+import { first, query, type Transaction } from '../src/databases/database.js'
+import type { Access } from './access.js'
+
+/** Is this set noted, as the caller's last one? */
+export function* isNoted({ principal, scope }: Access): Transaction<boolean> {
+  const last = yield* first('SELECT name FROM sync_scope WHERE principal = ? ORDER BY stamp DESC LIMIT 1', principal)
+  return last?.name === scope
+}
+
+/**
+ * Notes the set as the caller's last one, under a stamp of its own: so the set that was in force at a stamp is the last one noted up to there, which
+ * is all that a client of 2012 says.
+ */
+export function* noteSet({ database }: ChangeLog, access: Access): Transaction<void> {
+  if (yield* isNoted(access)) return
+  const { principal, scope, keys } = access
+  const stamp = yield* database.tick()
+  yield* database.upsertRows(
+    'sync_scope',
+    ['principal', 'name', 'stamp', 'held'],
+    ['principal', 'name'],
+    [[principal, scope, stamp, JSON.stringify(keys)]],
+  )
+}
+
+/** Undefined where the set is forgotten, was never noted, or is another caller's. */
+export function* readSet({ principal }: Access, name: string): Transaction<KeySet | undefined> {
+  const row = yield* first('SELECT held FROM sync_scope WHERE principal = ? AND name = ?', principal, name)
+  return row && (JSON.parse(String(row.held)) as KeySet)
+}
+
+/** The name of the set that was in force at a stamp. */
+export function* readNameAt({ principal }: Access, stamp: number): Transaction<string | undefined> {
+  const row = yield* first('SELECT name FROM sync_scope WHERE principal = ? AND stamp <= ? ORDER BY stamp DESC LIMIT 1', principal, stamp)
+  return row && String(row.name)
+}
+
+/** Forgets sets that were replaced up to the horizon: no client with a later cursor holds them. */
+export function* forgetSets(horizon: number): Transaction<void> {
+  const last = yield* query('SELECT principal, max(stamp) AS stamp FROM sync_scope WHERE stamp <= ? GROUP BY principal', horizon)
+  for (const { principal, stamp } of last)
+    yield* query('DELETE FROM sync_scope WHERE principal = ? AND stamp < ?', principal as string, Number(stamp))
+}

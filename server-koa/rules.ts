@@ -1,0 +1,105 @@
+// Rules: who may see and change which rows of an entity, as data (docs/users.md). They are compiled to SQL in access.ts and conditions of src.
+
+import type { DataSource, EntityMetadata } from 'typeorm'
+import type { ChangeLog } from '../src/changes/changeLog.js'
+import type { Collection } from '../src/changes/collections/collection.js'
+import type { OWN_KEY } from '../src/changes/scopes/keySet.js'
+import type { SyncTarget } from '../src/entity/registry.js'
+import { SyncConfigurationError } from '../src/errors.js'
+import type { Principal } from './principal.js'
+
+/** A value as TypeORM takes it; of a relation the key of the row that it leads to. */
+export type RuleValue = string | number | bigint | boolean | null | Date
+
+/** The values of a property of the rows of an entity that a filter fits, read by the database in the transaction that needs them. */
+export interface KeysOf {
+  readonly entity: SyncTarget
+  readonly property: string
+  readonly where: Readonly<Record<string, RuleValue | readonly RuleValue[]>>
+}
+
+/** AND: each property has this value, one of these, or one of those that are read. */
+export type RuleFilter<E = object> = {
+  readonly [P in (keyof E & string) | typeof OWN_KEY]?: RuleValue | readonly RuleValue[] | KeysOf
+}
+
+/** `true`: all rows, `false`: none; of several filters one has to fit. */
+export type RuleAnswer<E = object> = boolean | RuleFilter<E> | readonly RuleFilter<E>[]
+
+export type RuleFor<E, P> = (principal: P) => RuleAnswer<E>
+
+export interface RuleOptions<E, P> {
+  /** Which rows the caller sees: by scopes of the entity and by its own key (`id`) alone. */
+  readonly read: RuleFor<E, P>
+  /**
+   * Which rows the caller may change, by whatever columns; by default those that they see. A row has to fit as it was and as it will be. An
+   * object says apart which may be made, changed and removed; what it lacks is as `read`.
+   */
+  readonly write?: RuleFor<E, P> | { readonly create?: RuleFor<E, P>; readonly update?: RuleFor<E, P>; readonly remove?: RuleFor<E, P> }
+}
+
+export interface Rule {
+  readonly target: SyncTarget
+  // biome-ignore lint/suspicious/noExplicitAny: of any entity, for any principal
+  readonly options: RuleOptions<any, any>
+}
+
+/** A rule for the rows of an entity: `rule(Task, { read: p => ({ owner: p.id }) })`. An entity without a rule is not served. */
+export function rule<E extends object, P extends Principal = Principal>(
+  target: (abstract new () => E) | (SyncTarget & { readonly options?: { readonly target?: unknown } }),
+  options: RuleOptions<E, P>,
+): Rule {
+  if (typeof options?.read !== 'function')
+    throw new SyncConfigurationError('A rule says who reads: rule(Task, { read: principal => ({ owner: principal.id }) }).')
+  return { target: target as SyncTarget, options }
+}
+
+/** The values of `property` in the rows of `entity` where `where` fits, synced or not: `keys(Member, 'project', { user: p.id })`. */
+export function keys<E extends object>(
+  entity: (abstract new () => E) | SyncTarget,
+  property: keyof E & string,
+  where: { readonly [P in keyof E & string]?: RuleValue | readonly RuleValue[] } = {},
+): KeysOf {
+  return { entity: entity as SyncTarget, property, where: where as KeysOf['where'] }
+}
+
+export const isKeysOf = (value: unknown): value is KeysOf =>
+  typeof value === 'object' && value !== null && 'entity' in value && 'where' in value
+
+/** The rules of the collections of a data source. */
+export type Rules = ReadonlyMap<Collection, Rule>
+
+const known = new WeakMap<ChangeLog, Map<readonly Rule[], Rules>>()
+
+/** Throws SyncConfigurationError where the rules do not go with the entities. */
+export function rulesOf(log: ChangeLog, list: readonly Rule[]): Rules {
+  const before = known.get(log)?.get(list)
+  if (before) return before
+  const rules = new Map<Collection, Rule>()
+  for (const each of list) {
+    const metadata = metadataOf(log.dataSource, each.target)
+    const collection = log.collections.find(c => c.metadata === metadata)
+    if (!collection)
+      throw new SyncConfigurationError(`There is a rule for ${metadata.name}, which is not synced: enableSync(${metadata.name}, '/…').`)
+    if (rules.has(collection))
+      throw new SyncConfigurationError(`There are two rules for ${collection.entity}; one has room for several filters.`)
+    rules.set(collection, each)
+  }
+  for (const { entity, parents } of rules.keys())
+    for (const { parent, property } of parents)
+      if (parent && !rules.has(parent))
+        throw new SyncConfigurationError(
+          `${entity} needs rows of ${parent.entity} (${property}), for which there is no rule: nobody could store what they get. Add a rule for ${parent.entity}, at least { read: () => true, write: () => false }.`,
+        )
+  known.set(log, (known.get(log) ?? new Map()).set(list, rules))
+  return rules
+}
+
+/** Throws SyncConfigurationError. */
+export function metadataOf(dataSource: DataSource, target: SyncTarget): EntityMetadata {
+  if (!dataSource.hasMetadata(target as never))
+    throw new SyncConfigurationError(`A rule is about ${nameOf(target)}, which is not one of the data source’s entities.`)
+  return dataSource.getMetadata(target as never)
+}
+
+const nameOf = (target: SyncTarget) => (typeof target === 'function' ? target.name : target?.options?.name)

@@ -1,0 +1,321 @@
+// Who may see and change which rows: the attacks of a caller who speaks HTTP, on each kind of database.
+
+import { expect, test } from '@jest/globals'
+import type { Context } from 'koa'
+import { type DataSource, EntitySchema } from 'typeorm'
+import { enableSync } from 'typeorm-sync'
+import { collectTombstones, keys, rule } from 'typeorm-sync/server-koa'
+import { openOn, SERVERS, serve } from '../support/eachDatabase.js'
+
+interface Project {
+  id: string
+  name: string
+}
+const Project = new EntitySchema<Project>({
+  ...{ name: 'Project', tableName: 'project' },
+  columns: { id: { type: 'varchar', length: 64, primary: true }, name: { type: 'varchar', length: 64, unique: true } },
+})
+enableSync(Project, '/projects')
+
+interface Member {
+  id: string
+  user: string
+  role: string
+  project: string
+}
+const Member = new EntitySchema<Member>({
+  ...{ name: 'Member', tableName: 'member' },
+  columns: {
+    id: { type: 'varchar', length: 64, primary: true },
+    user: { type: 'varchar', length: 64 },
+    role: { type: 'varchar', length: 64 },
+  },
+  relations: { project: { type: 'many-to-one', target: 'Project', joinColumn: { name: 'project' }, nullable: false, onDelete: 'CASCADE' } },
+})
+enableSync(Member, '/members', { scopes: ['project'] })
+
+interface Task {
+  id: string
+  title: string
+  owner: string | null
+  project: { id: string } | string | null
+}
+const Task = new EntitySchema<Task>({
+  ...{ name: 'Task', tableName: 'task' },
+  columns: {
+    id: { type: 'varchar', length: 64, primary: true },
+    title: { type: 'varchar', length: 64 },
+    owner: { type: 'varchar', length: 64, nullable: true },
+  },
+  relations: { project: { type: 'many-to-one', target: 'Project', joinColumn: { name: 'project' }, nullable: true, onDelete: 'CASCADE' } },
+})
+enableSync(Task, '/tasks', { scopes: ['owner', 'project'] })
+
+interface Country {
+  id: string
+}
+const Country = new EntitySchema<Country>({
+  ...{ name: 'Country', tableName: 'country' },
+  columns: { id: { type: 'varchar', length: 64, primary: true } },
+})
+enableSync(Country, '/countries')
+
+const Secret = new EntitySchema<Country>({
+  ...{ name: 'Secret', tableName: 'secret' },
+  columns: { id: { type: 'varchar', length: 64, primary: true } },
+})
+enableSync(Secret, '/secrets')
+
+const ENTITIES = [Project, Member, Task, Country, Secret]
+const mine = (p: { id: string }) => keys<Member>(Member, 'project', { user: p.id })
+const owned = (p: { id: string }) => keys<Member>(Member, 'project', { user: p.id, role: 'owner' })
+const rules = [
+  rule<Project>(Project, { read: p => ({ id: mine(p) }), write: p => ({ id: owned(p) }) }),
+  rule<Member>(Member, { read: p => ({ project: mine(p) }), write: p => ({ project: owned(p) }) }),
+  rule<Task>(Task, { read: p => [{ owner: p.id }, { project: mine(p) }] }),
+  rule<Country>(Country, { read: () => true, write: () => false }),
+]
+
+const principal = (ctx: Context) => {
+  const [, id] = /^Bearer (\w+)$/.exec(ctx.get('Authorization')) ?? []
+  return id ? { id } : undefined
+}
+
+interface Answer {
+  readonly status: number
+  readonly json: any
+  readonly etag: string | null
+}
+
+async function world(kind: (typeof SERVERS)[number]) {
+  const there = await openOn(kind, ENTITIES)
+  const { url, errors } = await serve(there, { principal, rules })
+  const ask = async (user: string, path: string, init: RequestInit = {}): Promise<Answer> => {
+    const response = await fetch(url + path, { ...init, headers: { authorization: `Bearer ${user}`, ...init.headers } })
+    const text = await response.text()
+    return { status: response.status, json: text ? JSON.parse(text) : undefined, etag: response.headers.get('etag') }
+  }
+  const get = (user: string, query = 'since=0', headers: Record<string, string> = {}) => ask(user, `/sync?${query}`, { headers })
+  const push = (user: string, changes: Record<string, object[]>, query = '') =>
+    ask(user, `/sync?${query}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ changes }) })
+  await there.getRepository(Project).save([
+    { id: 'p1', name: 'one' },
+    { id: 'p2', name: 'two' },
+  ])
+  await there.getRepository<any>(Member).save([
+    { id: 'm1', user: 'alice', role: 'owner', project: 'p1' },
+    { id: 'm2', user: 'bob', role: 'member', project: 'p1' },
+    { id: 'm3', user: 'bob', role: 'owner', project: 'p2' },
+  ])
+  await there.getRepository<any>(Task).save([
+    { id: 't1', title: 'in p1', owner: null, project: 'p1' },
+    { id: 't2', title: 'in p2', owner: null, project: 'p2' },
+    { id: 'ta', title: 'of alice', owner: 'alice', project: null },
+    { id: 'tb', title: 'of bob', owner: 'bob', project: null },
+  ])
+  await there.getRepository(Country).save({ id: 'de' })
+  await there.getRepository(Secret).save({ id: 's' })
+  return { there, errors, ask, get, push }
+}
+
+const idsIn = ({ json }: Answer) =>
+  Object.fromEntries(
+    Object.entries(json.changes as Record<string, any[]>).map(([path, rows]) => [
+      path,
+      rows.map(r => (r._left ? `${r.id} left` : r._removed ? `${r.id} removed` : r.id)).sort(),
+    ]),
+  )
+
+/** Everything that is stored of the entities. */
+const contents = async (there: DataSource) =>
+  JSON.stringify(await Promise.all(ENTITIES.map(e => there.getRepository<any>(e).find({ order: { id: 'ASC' }, loadRelationIds: true }))))
+
+test.each(SERVERS)('each sees what their keys open, and nothing else (%s)', async kind => {
+  const { get, ask, errors } = await world(kind)
+  const alice = await get('alice')
+  expect(idsIn(alice)).toEqual({ '/projects': ['p1'], '/members': ['m1', 'm2'], '/tasks': ['t1', 'ta'], '/countries': ['de'] })
+  expect(alice.json).toMatchObject({ full: true, scoped: ['/projects', '/members', '/tasks'], scope: expect.any(String) })
+  expect(idsIn(await get('bob'))).toEqual({
+    ...{ '/projects': ['p1', 'p2'], '/members': ['m1', 'm2', 'm3'], '/tasks': ['t1', 't2', 'tb'], '/countries': ['de'] },
+  })
+  expect(idsIn(await get('carol'))).toEqual({ '/countries': ['de'] })
+  expect((await ask('alice', '/secrets?since=0')).status).toBe(404)
+  expect((await ask('alice', '/tasks?since=0')).json.updates.map((r: any) => r.id)).toEqual(['t1', 'ta'])
+  expect((await get('', 'since=0')).status).toBe(401)
+  expect(errors).toEqual([])
+})
+
+test.each(SERVERS)('a set that the server does not know is answered with everything (%s)', async kind => {
+  const { get } = await world(kind)
+  const { now, scope } = (await get('alice')).json
+  const bob = (await get('bob')).json
+  for (const other of ['nonsense', bob.scope, '']) {
+    const answer = (await get('alice', `since=${now}&scope=${other}`)).json
+    expect(answer).toMatchObject({ full: true, reset: 'scope-unknown', scope })
+    expect(Object.keys(answer.changes)).toHaveLength(4)
+  }
+})
+
+test.each(SERVERS)('a client of 2012 gets what its set gained, and removals for what it lost (%s)', async kind => {
+  const { there, ask } = await world(kind)
+  const tasks = (since: number) => ask('alice', `/tasks?since=${since}`)
+  const first = (await tasks(0)).json
+  await there.getRepository<any>(Member).save({ id: 'm4', user: 'alice', role: 'member', project: 'p2' })
+  const granted = (await tasks(first.now)).json
+  expect(granted.updates.map((r: any) => r.id)).toEqual(['t2'])
+  await there.getRepository<any>(Member).delete('m4')
+  const revoked = (await tasks(granted.now)).json
+  expect(revoked.updates).toMatchObject([{ id: 't2', _removed: true }])
+  expect((await tasks(revoked.now)).json.updates).toEqual([])
+})
+
+const POISON: [string, string, (now: number) => Record<string, object[]>, object][] = [
+  [
+    'a part of a row that is not seen',
+    'alice',
+    () => ({ '/tasks': [{ id: 'tb', _partial: true, title: 'x' }] }),
+    { status: 409, changes: { '/tasks': [{ id: 'tb', _removed: true, _lastChange: 0 }] } },
+  ],
+  [
+    'a part of an unknown row',
+    'alice',
+    () => ({ '/tasks': [{ id: 'nix', _partial: true, title: 'x' }] }),
+    { status: 409, changes: { '/tasks': [{ id: 'nix', _removed: true, _lastChange: 0 }] } },
+  ],
+  ['the removal of a row that is not seen', 'alice', () => ({ '/tasks': [{ id: 'tb', _removed: true }] }), { status: 200 }],
+  ['the removal of a parent that is not seen', 'alice', () => ({ '/projects': [{ id: 'p2', _removed: true }] }), { status: 200 }],
+  [
+    'a whole row under the id of one that is not seen',
+    'alice',
+    () => ({ '/tasks': [{ id: 'tb', title: 'x', owner: 'alice' }] }),
+    { status: 422, errors: [{ id: 'tb', code: 'not-allowed' }] },
+  ],
+  [
+    'a row that is seen and not to be changed',
+    'bob',
+    () => ({ '/projects': [{ id: 'p1', _partial: true, name: 'x' }] }),
+    { status: 422, errors: [{ id: 'p1', code: 'not-allowed' }] },
+  ],
+  [
+    'the removal of a row that is seen and not to be changed',
+    'bob',
+    () => ({ '/members': [{ id: 'm1', _removed: true }] }),
+    { status: 422, errors: [{ id: 'm1', code: 'not-allowed' }] },
+  ],
+  [
+    'a right that one gives oneself',
+    'alice',
+    () => ({ '/members': [{ id: 'mx', user: 'alice', role: 'owner', project: 'p2' }] }),
+    { status: 422 },
+  ],
+  [
+    'a right that a row with a borrowed id brings',
+    'alice',
+    () => ({
+      '/tasks': [{ id: 'p2', title: 'x', owner: 'alice', project: null }],
+      '/members': [{ id: 'mx', user: 'alice', role: 'owner', project: 'p2' }],
+    }),
+    { status: 422 },
+  ],
+  [
+    'a role that one takes',
+    'bob',
+    () => ({ '/members': [{ id: 'm2', _partial: true, role: 'owner' }] }),
+    { status: 422, errors: [{ id: 'm2', code: 'not-allowed' }] },
+  ],
+  [
+    'a row that one pushes on others by a second key',
+    'alice',
+    () => ({ '/tasks': [{ id: 'ta', _partial: true, project: 'p2' }] }),
+    { status: 422 },
+  ],
+  [
+    'a new row in a project that is not seen',
+    'alice',
+    () => ({ '/tasks': [{ id: 'tn', title: 'x', owner: 'alice', project: 'p2' }] }),
+    { status: 422 },
+  ],
+  [
+    'a row that is for everybody to read',
+    'alice',
+    () => ({ '/countries': [{ id: 'fr' }] }),
+    { status: 422, errors: [{ id: 'fr', code: 'not-allowed' }] },
+  ],
+  ['a row of an entity without a rule', 'alice', () => ({ '/secrets': [{ id: 'x' }] }), { status: 422, unknown: ['/secrets'] }],
+  [
+    'an owner that one makes of another',
+    'alice',
+    () => ({ '/tasks': [{ id: 'tn', title: 'x', owner: 'bob', project: null }] }),
+    { status: 422, errors: [{ id: 'tn', code: 'not-allowed' }] },
+  ],
+  [
+    'a unique value of a row that is not seen',
+    'alice',
+    () => ({ '/projects': [{ id: 'p1', _partial: true, name: 'two' }] }),
+    { status: 422, errors: [{ id: 'p1', code: 'not-unique' }] },
+  ],
+]
+
+test.each(SERVERS.flatMap(kind => POISON.map(([what, user, changes, wanted]) => [what, kind, user, changes, wanted] as const)))(
+  '%s stores nothing (%s)',
+  async (_what, kind, user, changes, wanted) => {
+    const { there, get, push, errors } = await world(kind)
+    const { now, scope } = (await get(user)).json
+    const before = await contents(there)
+    const answer = await push(user, changes(now), `since=${now}&scope=${scope}`)
+    const { status, ...json } = wanted as { status: number }
+    expect(answer.status).toBe(status)
+    expect(answer.json).toMatchObject(json)
+    expect(await contents(there)).toBe(before)
+    expect(errors).toEqual([])
+  },
+)
+
+test.each(SERVERS)('a list and its membership are made in one push, and its tasks with them (%s)', async kind => {
+  const { there, get, push } = await world(kind)
+  const { now, scope } = (await get('alice')).json
+  const answer = await push(
+    'alice',
+    {
+      '/tasks': [{ id: 'tn', title: 'first', owner: null, project: 'pn' }],
+      '/members': [{ id: 'mn', user: 'alice', role: 'owner', project: 'pn' }],
+      '/projects': [{ id: 'pn', name: 'new' }],
+    },
+    `since=${now}&scope=${scope}`,
+  )
+  expect(answer).toMatchObject({ status: 200 })
+  expect(await there.getRepository(Task).countBy({ id: 'tn' })).toBe(1)
+  expect(idsIn(await get('alice', `since=${now}&scope=${scope}`))).toEqual({ '/projects': ['pn'], '/members': ['mn'], '/tasks': ['tn'] })
+})
+
+test.each(SERVERS)('a push that was made under other keys is read for first (%s)', async kind => {
+  const { there, get, push } = await world(kind)
+  const { now, scope } = (await get('bob')).json
+  await there.getRepository<any>(Member).delete('m2')
+  const answer = await push('bob', { '/tasks': [{ id: 't1', _partial: true, title: 'x' }] }, `since=${now}&scope=${scope}`)
+  expect(answer).toMatchObject({ status: 409, json: { reset: 'scope-changed' } })
+  expect(await push('bob', {}, `since=${now}&scope=${scope}`)).toMatchObject({ status: 200 })
+})
+
+test.each(SERVERS)('a row that one moves out of sight is read as one that left (%s)', async kind => {
+  const { get, push } = await world(kind)
+  const { now, scope } = (await get('bob')).json
+  const moved = await push('bob', { '/tasks': [{ id: 't1', _partial: true, project: 'p2' }] }, `since=${now}&scope=${scope}`)
+  expect(moved).toMatchObject({ status: 200, json: { since: expect.any(Number) } })
+  const alice = (await get('alice')).json
+  const given = await push(
+    'alice',
+    { '/tasks': [{ id: 'ta', _partial: true, owner: 'alice', title: 'y' }] },
+    `since=${alice.now}&scope=${alice.scope}`,
+  )
+  expect(given.status).toBe(200)
+})
+
+test.each(SERVERS)('exits are collected with tombstones, and who lacks them reads everything (%s)', async kind => {
+  const { there, get } = await world(kind)
+  const { now, scope } = (await get('alice')).json
+  await there.getRepository<any>(Task).save({ id: 't1', project: 'p2' })
+  await there.getRepository<any>(Task).save({ id: 'ta', title: 'later' })
+  await collectTombstones(there, { olderThan: 0 })
+  expect((await get('alice', `since=${now}&scope=${scope}`)).json).toMatchObject({ full: true, reset: 'since-too-old' })
+})
