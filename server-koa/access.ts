@@ -11,12 +11,13 @@ import { query, quote, type Transaction } from '../src/databases/database.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import type { Caller, Principal } from './principal.js'
 import {
+  filtersOf,
   isKeysOf,
   type KeysOf,
+  listOf,
   metadataOf,
   type Rule,
   type RuleAnswer,
-  type RuleFilter,
   type Rules,
   type RuleValue,
   rulesOf,
@@ -115,7 +116,7 @@ export class KeyReader {
   *resolve(collection: Collection, answer: RuleAnswer): Transaction<'all' | readonly (readonly Resolved[])[]> {
     if (answer === true) return 'all'
     const filters: Resolved[][] = []
-    for (const filter of filtersOf(answer)) {
+    for (const filter of filtersOf(answer, collection.entity)) {
       const resolved: Resolved[] = []
       for (const [name, value] of Object.entries(filter))
         resolved.push(
@@ -153,16 +154,6 @@ function holderOf(metadata: EntityMetadata, property: string): string {
   const column = columnOf(metadata, property)
   if (column.referencedColumn?.isPrimary) return column.referencedColumn.entityMetadata.tableName
   return column.isPrimary ? metadata.tableName : ''
-}
-
-const filtersOf = (answer: Exclude<RuleAnswer, true>): readonly RuleFilter[] =>
-  answer === false ? [] : Array.isArray(answer) ? (answer as readonly RuleFilter[]) : [answer as RuleFilter]
-
-/** A missing value would fit nothing or, in other libraries, everything: it is a mistake. */
-function listOf(value: unknown, entity: string, property: string): readonly RuleValue[] {
-  const list = (Array.isArray(value) ? value : [value]) as readonly RuleValue[]
-  if (list.some(v => v === undefined)) throw new SyncConfigurationError(`The rule of ${entity} gives no value for ${property}.`, { entity })
-  return list
 }
 
 /** Throws SyncConfigurationError. */

@@ -15,7 +15,7 @@ export interface Principal {
  * Says who asks; without a principal the request is answered with 401. What it throws with a `status` from 400 to 499, as `ctx.throw(403)` does, is
  * the answer; any other error is answered with 500.
  */
-export type FindPrincipal = (ctx: Context) => Principal | null | undefined | Promise<Principal | null | undefined>
+export type FindPrincipal<P extends Principal = Principal> = (ctx: Context) => P | null | undefined | Promise<P | null | undefined>
 
 /** On whose behalf a request comes. */
 export interface Caller {

@@ -1,6 +1,6 @@
 // Rules: who may see and change which rows of an entity, as data (docs/users.md). They are compiled to SQL in access.ts and conditions of src.
 
-import type { DataSource, EntityMetadata } from 'typeorm'
+import type { DataSource, EntityMetadata, EntitySchema } from 'typeorm'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import type { OWN_KEY } from '../src/changes/scopes/keySet.js'
@@ -11,6 +11,16 @@ import type { Principal } from './principal.js'
 /** A value as TypeORM takes it; of a relation the key of the row that it leads to. */
 export type RuleValue = string | number | bigint | boolean | null | Date
 
+/** An entity class, or the schema of an entity without decorators. */
+export type RuleTarget<E extends object> = (abstract new (...parameters: never[]) => E) | EntitySchema<E>
+
+/** The properties of an entity, without its methods. */
+export type RuleProperty<E> = { [P in keyof E & string]: E[P] extends (...parameters: never[]) => unknown ? never : P }[keyof E & string]
+
+/** What a property is compared with: its own values; those of a relation, or of a type of yours, as the database has them. */
+type Compared<T> = Plain<NonNullable<T>> | null
+type Plain<T> = T extends string | number | bigint | boolean | Date ? T : Exclude<RuleValue, null>
+
 /** The values of a property of the rows of an entity that a filter fits, read by the database in the transaction that needs them. */
 export interface KeysOf {
   readonly entity: SyncTarget
@@ -20,7 +30,9 @@ export interface KeysOf {
 
 /** AND: each property has this value, one of these, or one of those that are read. */
 export type RuleFilter<E = object> = {
-  readonly [P in (keyof E & string) | typeof OWN_KEY]?: RuleValue | readonly RuleValue[] | KeysOf
+  readonly [P in RuleProperty<E> | typeof OWN_KEY]?: P extends keyof E
+    ? Compared<E[P]> | readonly Compared<E[P]>[] | KeysOf
+    : RuleValue | readonly RuleValue[] | KeysOf
 }
 
 /** `true`: all rows, `false`: none; of several filters one has to fit. */
@@ -38,17 +50,15 @@ export interface RuleOptions<E, P> {
   readonly write?: RuleFor<E, P> | { readonly create?: RuleFor<E, P>; readonly update?: RuleFor<E, P>; readonly remove?: RuleFor<E, P> }
 }
 
-export interface Rule {
+/** For callers who are a `P`. */
+export interface Rule<P extends Principal = Principal> {
   readonly target: SyncTarget
-  // biome-ignore lint/suspicious/noExplicitAny: of any entity, for any principal
-  readonly options: RuleOptions<any, any>
+  // biome-ignore lint/suspicious/noExplicitAny: of any entity
+  readonly options: RuleOptions<any, P>
 }
 
 /** A rule for the rows of an entity: `rule(Task, { read: p => ({ owner: p.id }) })`. An entity without a rule is not served. */
-export function rule<E extends object, P extends Principal = Principal>(
-  target: (abstract new () => E) | (SyncTarget & { readonly options?: { readonly target?: unknown } }),
-  options: RuleOptions<E, P>,
-): Rule {
+export function rule<E extends object, P extends Principal = Principal>(target: RuleTarget<E>, options: RuleOptions<E, P>): Rule<P> {
   if (typeof options?.read !== 'function')
     throw new SyncConfigurationError('A rule says who reads: rule(Task, { read: principal => ({ owner: principal.id }) }).')
   return { target: target as SyncTarget, options }
@@ -56,15 +66,34 @@ export function rule<E extends object, P extends Principal = Principal>(
 
 /** The values of `property` in the rows of `entity` where `where` fits, synced or not: `keys(Member, 'project', { user: p.id })`. */
 export function keys<E extends object>(
-  entity: (abstract new () => E) | SyncTarget,
-  property: keyof E & string,
-  where: { readonly [P in keyof E & string]?: RuleValue | readonly RuleValue[] } = {},
+  entity: RuleTarget<E>,
+  property: RuleProperty<E>,
+  where: { readonly [P in RuleProperty<E>]?: Compared<E[P]> | readonly Compared<E[P]>[] } = {},
 ): KeysOf {
   return { entity: entity as SyncTarget, property, where: where as KeysOf['where'] }
 }
 
 export const isKeysOf = (value: unknown): value is KeysOf =>
   typeof value === 'object' && value !== null && 'entity' in value && 'where' in value
+
+/** Throws SyncConfigurationError for what says nothing: an empty filter, or a promise, would fit every row. */
+export function filtersOf(answer: Exclude<RuleAnswer, true>, entity: string): readonly RuleFilter[] {
+  if (answer === false) return []
+  const filters = (Array.isArray(answer) ? answer : [answer]) as readonly RuleFilter[]
+  const isFilter = (x: unknown) => typeof x === 'object' && x !== null && !isKeysOf(x) && Object.keys(x).length > 0
+  if (filters.every(isFilter)) return filters
+  throw new SyncConfigurationError(
+    `The rule of ${entity} has to give filters, { property: value } or a list of them, or true for all rows, or false for none; it is no async function.`,
+    { entity },
+  )
+}
+
+/** A missing value would fit nothing or, in other libraries, everything: it is a mistake. */
+export function listOf(value: unknown, entity: string, property: string): readonly RuleValue[] {
+  const list = (Array.isArray(value) ? value : [value]) as readonly RuleValue[]
+  if (list.some(v => v === undefined)) throw new SyncConfigurationError(`The rule of ${entity} gives no value for ${property}.`, { entity })
+  return list
+}
 
 /** The rules of the collections of a data source. */
 export type Rules = ReadonlyMap<Collection, Rule>

@@ -13,21 +13,21 @@ import { answerPush, type PushLimits } from './answerPush.js'
 import { discardRest } from './connection.js'
 import { answerFeedPull } from './feedPull.js'
 import { answerFeedPush } from './feedPush.js'
-import { callerOf, type FindPrincipal } from './principal.js'
+import { callerOf, type FindPrincipal, type Principal } from './principal.js'
 import { Problem, report, unavailable, writeProblem } from './problem.js'
 import type { Rule } from './rules.js'
 import { updateWriter } from './updates.js'
 
-export interface SyncRoutesOptions extends Partial<PullLimits>, Partial<PushLimits> {
+export interface SyncRoutesOptions<P extends Principal = Principal> extends Partial<PullLimits>, Partial<PushLimits> {
   /** Says that everybody who reaches these routes may read and write every row; or `rules` say who may. */
   readonly public?: true
   /** Who may see and change which rows. An entity without a rule is not served. They need a `principal`. */
-  readonly rules?: readonly Rule[]
+  readonly rules?: readonly Rule<P>[]
   /**
    * Says who asks. With it, a device is bound to the user whose rows it holds: answers name them, and what a push, an idempotency key, a page
    * or an ETag of another user says does not count.
    */
-  readonly principal?: FindPrincipal
+  readonly principal?: FindPrincipal<P>
   /** A path before those of the entities. */
   readonly prefix?: string
 }
@@ -56,7 +56,12 @@ const EXPOSED = ['ETag', 'Retry-After', 'Idempotency-Replayed']
  * { principal, rules }))`. Authentication, CORS, compression and rate limits are the application's, before these routes; body parsers
  * belong behind them. Throws SyncConfigurationError where the options do not say who may see the rows.
  */
-export function syncRoutes(dataSource: DataSource, options: SyncRoutesOptions): SyncRoutes {
+export function syncRoutes<P extends Principal = Principal>(dataSource: DataSource, options: SyncRoutesOptions<P>): SyncRoutes {
+  // the rules are asked about those alone whom `principal` finds
+  return routesOf(dataSource, options as unknown as SyncRoutesOptions)
+}
+
+function routesOf(dataSource: DataSource, options: SyncRoutesOptions): SyncRoutes {
   checkOptions(options)
   const limits = limitsOf(options)
   const router = new Router(options.prefix ? { prefix: options.prefix } : {})

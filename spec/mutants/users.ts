@@ -143,4 +143,12 @@ export const ofUsers: Mutant[] = [
     replace: '',
     by: [scopes],
   },
+  {
+    name: 'filters-that-say-nothing',
+    hazard: 'a rule whose filter is empty, or that is an async function, opens every row',
+    file: 'server-koa/rules.ts',
+    find: ' && !isKeysOf(x) && Object.keys(x).length > 0',
+    replace: '',
+    by: ['spec/server-koa/rules.spec.ts'],
+  },
 ]

@@ -1,0 +1,73 @@
+// What a rule may answer, and what it must not: what says nothing must not open every row.
+
+import { expect, test } from '@jest/globals'
+import { EntitySchema } from 'typeorm'
+import { enableSync } from 'typeorm-sync'
+import { keys, rule } from 'typeorm-sync/server-koa'
+import { openOn, serve } from '../support/eachDatabase.js'
+
+interface Page {
+  id: string
+  owner: string | null
+}
+const Page = new EntitySchema<Page>({
+  ...{ name: 'RulePage', tableName: 'rule_page' },
+  columns: { id: { type: 'varchar', primary: true }, owner: { type: 'varchar', nullable: true } },
+})
+enableSync(Page, '/rulePages', { scopes: ['owner'] })
+
+async function answerOf(read: () => any, write?: () => any) {
+  const database = await openOn('libsql', [Page])
+  await database.getRepository(Page).save([
+    { id: 'a', owner: 'alice' },
+    { id: 'n', owner: null },
+  ])
+  const rules = [rule(Page, { read, ...(write && { write }) })]
+  const { url, errors, post } = await serve(database, { principal: () => ({ id: 'alice' }), rules })
+  const response = await fetch(`${url}/rulePages`)
+  const { updates, ...problem } = (await response.json()) as any
+  return { status: response.status, ids: updates?.map((u: Page) => u.id), problem, errors, post }
+}
+
+test.each([
+  ['true', true, ['a', 'n']],
+  ['false', false, []],
+  ['no filter', [], []],
+  ['an empty list', { owner: [] }, []],
+  ['a value', { owner: 'alice' }, ['a']],
+  ['one that reads', { id: keys(Page, 'id', { owner: null }) }, ['n']],
+  ['null, by which nobody reads', { owner: null }, []],
+  ['one of two', [{ owner: 'alice' }, { id: ['n'] }], ['a', 'n']],
+  ['both of two', { owner: 'alice', id: ['n'] }, []],
+])('a rule may give %s', async (_, given, wanted) => {
+  expect(await answerOf(() => given)).toMatchObject({ status: 200, ids: wanted, errors: [] })
+})
+
+const BAD: [string, unknown, RegExp][] = [
+  ['an empty filter', {}, /has to give filters/],
+  ['an empty filter among others', [{ owner: 'alice' }, {}], /has to give filters/],
+  ['true among filters', [{ owner: 'alice' }, true], /has to give filters/],
+  ['a promise', Promise.resolve({ owner: 'alice' }), /is no async function/],
+  ['nothing', undefined, /has to give filters/],
+  ['null', null, /has to give filters/],
+  ['a number', 1, /has to give filters/],
+  ['keys of no property', keys(Page, 'id', { owner: 'alice' }), /has to give filters/],
+  ['a value that is missing', { owner: undefined }, /gives no value for owner/],
+  ['a value that is missing in what is read', { id: keys(Page, 'id', { owner: undefined as never }) }, /gives no value for owner/],
+]
+
+test.each(BAD)('a rule that gives %s opens nothing, and the application is told', async (_, given, message) => {
+  const { status, problem, ids, errors } = await answerOf(() => given)
+  expect({ status, ids }).toEqual({ status: 500, ids: undefined })
+  expect(JSON.stringify(problem)).not.toMatch(/owner|RulePage/)
+  expect(errors).toMatchObject([{ code: 'configuration', message: expect.stringMatching(message) }])
+})
+
+test.each(BAD)('a rule for changing rows that gives %s stores nothing', async (_, given, message) => {
+  const { post, errors } = await answerOf(
+    () => true,
+    () => given,
+  )
+  expect((await post('/rulePages', [{ id: 'new', owner: 'bob' }])).status).toBe(500)
+  expect(errors).toMatchObject([{ message: expect.stringMatching(message) }])
+})
