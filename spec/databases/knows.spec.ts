@@ -27,6 +27,7 @@ const stateOfServer = fc.record({
   stored: fc.uniqueArray(fc.constantFrom(...STAMPS)),
   unpushed: stampsById,
   rejected: stampsById,
+  unseen: fc.uniqueArray(fc.constantFrom(...IDS)),
 })
 
 const Thing = new EntitySchema<{ id: string }>({ name: 'Thing', tableName: 'thing', columns: { id: { type: 'varchar', primary: true } } })
@@ -42,9 +43,9 @@ test.each(SERVERS)(
     const [{ id: serverId }] = await dataSource.query('SELECT id FROM sync_server')
 
     await fc.assert(
-      fc.asyncProperty(stateOfServer, async ({ pushedTo, limit, stored, unpushed, rejected }) => {
+      fc.asyncProperty(stateOfServer, async ({ pushedTo, limit, stored, unpushed, rejected, unseen }) => {
         const answers = await log.database.transaction(function* () {
-          for (const table of ['sync_stamp', 'sync_unapplied', 'sync_rejection']) yield* query(`DELETE FROM ${table}`)
+          for (const table of ['sync_stamp', 'sync_unapplied', 'sync_rejection', 'sync_no_access']) yield* query(`DELETE FROM ${table}`)
           yield* log.database.updateRows(
             'sync_server',
             ['pushed_stamp', 'pushed_id', 'push_key', 'push_stamp', 'push_id'],
@@ -66,6 +67,11 @@ test.each(SERVERS)(
             ['server', 'id', 'stamp', 'code', 'again'],
             rejected.map(({ id, stamp }) => [serverId, id, stamp, 'not-valid', 0]),
           )
+          yield* log.database.insertRows(
+            'sync_no_access',
+            ['server', 'id'],
+            unseen.map(id => [serverId, id]),
+          )
           const asked = versions.map(({ id, stamp }, n) => {
             const version = { id: text(id), stamp: String(stamp) }
             const cases = [isUpToSql, isKnownSql, isKnownOrInPushSql].map(
@@ -86,6 +92,7 @@ test.each(SERVERS)(
           ({
             id,
             unapplied: unpushed.filter(v => v.id === id).map(v => ({ unpushed: v.stamp }))[0],
+            noAccess: unseen.includes(id) ? {} : undefined,
             rejection: rejected.filter(v => v.id === id).map(v => ({ stamp: v.stamp }))[0],
           }) as unknown as RowState
         const { server } = answers

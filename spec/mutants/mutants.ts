@@ -5,6 +5,7 @@
 
 import { onTheFeed } from './feed.js'
 import { inTheJournal } from './journal.js'
+import { ofLeaving } from './leaving.js'
 import { ofUsers } from './users.js'
 
 export type Finder = 'simulation' | `simulation ${'star' | 'relay' | 'two'}` | `spec/${string}.spec.ts`
@@ -182,17 +183,17 @@ const orderAndCursors: Mutant[] = [
     name: 'sweep',
     hazard: 'tombstones collected while a client was away: what is not in a full answer goes away; law 8',
     file: 'src/sync/pull/sweep.ts',
-    find: '    if (before) gone.push({ id: state.id, value: null })\n',
-    replace: '    if (!before) continue\n',
+    find: '    if (before) gone.push(',
+    replace: '    if (!before) gone.slice(0, 0).push(',
     by: [cursors, 'simulation'],
   },
   {
     name: 'cursor-before-sweep',
     hazard: 'the cursor moves before the sweep: what a process that dies inside of it has not swept stays for good',
     file: 'src/sync/pull/storePage.ts',
-    find: '    this.#sweeps = exchanges.some(({ server }) => server.sweeping)\n',
+    find: '    this.#sweeps = exchanges.some(({ server }) => server.sweeping !== null)\n',
     replace:
-      '    this.#sweeps = exchanges.some(({ server }) => server.sweeping)\n    if (this.#sweeps) for (const { server } of exchanges) Object.assign(server, { serverDate: answer.now, pulling: false, page: null })\n',
+      '    this.#sweeps = exchanges.some(({ server }) => server.sweeping !== null)\n    if (this.#sweeps) for (const { server } of exchanges) Object.assign(server, { serverDate: answer.now, pulling: false, page: null })\n',
     by: [cursors],
   },
   {
@@ -2889,4 +2890,5 @@ export const mutants: readonly Mutant[] = [
   ...inTheJournal,
   ...onTheFeed,
   ...ofUsers,
+  ...ofLeaving,
 ]

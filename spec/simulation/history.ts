@@ -821,6 +821,7 @@ export async function history(
           batchSize,
           maxRounds: 12,
           handlerTimeout: undefined,
+          noAccess: 'keep',
           signal: undefined,
           report: new ReportBuilder({ entities: [], url: '' }, () => {}),
         }).then(

@@ -635,6 +635,7 @@ export async function sameHistory(
         batchSize: ROWS,
         maxRounds: 12,
         handlerTimeout: undefined,
+        noAccess: 'keep',
         signal: undefined,
         report: new ReportBuilder({ entities: [], url: '' }, () => {}),
       })

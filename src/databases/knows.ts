@@ -29,4 +29,5 @@ const known = (version: VersionSql, orInPush: string) => `(
         OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.server = r.id AND m.stamp = ${version.stamp})
       )
       AND NOT EXISTS (SELECT 1 FROM sync_unapplied c WHERE c.server = r.id AND c.id = ${version.id} AND c.unpushed = ${version.stamp})
-      AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = r.id AND j.id = ${version.id} AND j.stamp = ${version.stamp})`
+      AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = r.id AND j.id = ${version.id} AND j.stamp = ${version.stamp})
+      AND NOT EXISTS (SELECT 1 FROM sync_no_access unseen WHERE unseen.server = r.id AND unseen.id = ${version.id})`

@@ -39,7 +39,7 @@ export const OWN_TABLES = {
       reads: 'integer 0', // transactions in which its answers were stored
       pulling: 'flag 0', // an answer of several pages is being read
       page: 'text null', // the token of its next page
-      sweeping: 'flag 0', // it is a full answer, and what it lacks is to go
+      sweeping: 'flag 0', // it is a full answer, and what it lacks is to go: 1: it was removed; 2: it is not seen any more
       pushed_stamp: 'integer 0',
       pushed_id: 'id',
       push_key: 'id null', // an unanswered push
@@ -67,6 +67,9 @@ export const OWN_TABLES = {
     columns: { server: 'integer', id: 'id', stamp: 'integer', code: 'text', property: 'text null', detail: 'text null', again: 'flag' },
     key: ['server', 'id'],
   },
+  // the server does not show the row any more. local: our unpushed version as JSON, which left the table; the text null: removed here; null: the row
+  // is here for another server's sake. base: as JSON what the server had; the text null: nothing; null: not known
+  sync_no_access: { columns: { server: 'integer', id: 'id', local: 'text null', base: 'text null' }, key: ['server', 'id'] },
   // the server has no column for the property: its value is not pushed
   sync_ignored: { columns: { server: 'integer', id: 'id', property: 'property' }, key: ['server', 'id', 'property'] },
   sync_seen: { columns: { server: 'integer', id: 'id' }, key: ['server', 'id'] },

@@ -15,6 +15,11 @@ export interface SyncOptions extends TransportOptions {
   readonly maxRounds?: number
   /** Milliseconds that a conflict handler may take; as long as it likes by default. */
   readonly handlerTimeout?: number
+  /**
+   * What becomes of local changes that were never pushed, in rows that the user does not see any more: by default they are kept in the journal, where
+   * `rejected()` lists them as `no-access`, and come back when the row is seen again; `drop` discards them.
+   */
+  readonly noAccess?: 'keep' | 'drop'
   /** Decides the conflicts of entities for which neither a call nor the entity itself has a handler. */
   readonly onConflict?: ConflictHandler
   /** Called as the sync goes on. */

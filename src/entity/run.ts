@@ -101,7 +101,15 @@ async function runSession(
   signal: AbortSignal,
   { handlers, handler, options }: CallOptions,
 ): Promise<SyncReport> {
-  const { pageSize = 4_000, batchSize = 4_000, maxRounds = 8, handlerTimeout, onConflict, onProgress = () => {} } = options
+  const {
+    pageSize = 4_000,
+    batchSize = 4_000,
+    maxRounds = 8,
+    noAccess = 'keep',
+    handlerTimeout,
+    onConflict,
+    onProgress = () => {},
+  } = options
   const places = route ? [route] : feed.members
   const status = await look(log, places)
   if (!status) await ensureTriggers(log)
@@ -124,7 +132,7 @@ async function runSession(
   const isLacked = ({ path }: Member) => !route && known.get(feed.url)?.includes(path) === true
   const served = members.filter(m => !isLacked(m))
   const session: Session = {
-    ...{ log, wire, feed: whole, pageSize, batchSize, maxRounds, handlerTimeout, signal },
+    ...{ log, wire, feed: whole, pageSize, batchSize, maxRounds, noAccess, handlerTimeout, signal },
     // where it lacked all of them, they are asked for anew
     ...(served.length ? { members: served, lacking: members.filter(isLacked) } : { members, lacking: [] }),
     report: new ReportBuilder({ entities: members.map(m => m.collection.entity), url: wire.url }, onProgress),

@@ -27,7 +27,7 @@ export function* countUnpushed(log: ChangeLog, syncs: (collection: Collection) =
 }
 
 const BOOKKEEPING = [
-  ...['sync_stamp', 'sync_unapplied', 'sync_rejection', 'sync_ignored', 'sync_seen'],
+  ...['sync_stamp', 'sync_unapplied', 'sync_rejection', 'sync_ignored', 'sync_no_access', 'sync_seen'],
   ...['sync_resolution', 'sync_tombstone', 'sync_push', 'sync_server'],
 ]
 

@@ -12,7 +12,7 @@ export interface EntityReport {
   readonly conflicts: number
   /** Rows of the server that are not applied here: conflicts, and deferred rows. */
   readonly unapplied: number
-  /** Rows of ours that the server has rejected. */
+  /** Rows of ours that the server has rejected, or that were changed here and are not seen any more. */
   readonly rejected: number
   /** Rows of ours that are pushed later, for others have to be pushed or decided first. */
   readonly heldBack: number

@@ -33,5 +33,5 @@ export const isScopeGone = (
 /** Everything is read once more, from the beginning. */
 export function forgetScope(servers: readonly ServerState[]): void {
   for (const server of servers)
-    Object.assign(server, { scope: null, serverDate: 0, pulling: false, page: null, sweeping: false, etag: null })
+    Object.assign(server, { scope: null, serverDate: 0, pulling: false, page: null, sweeping: null, etag: null })
 }

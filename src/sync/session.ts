@@ -32,6 +32,8 @@ export interface Session {
   /** Rows in one push, at most. */
   readonly batchSize: number
   readonly maxRounds: number
+  /** What becomes of unpushed changes of rows that the user does not see any more. */
+  readonly noAccess: 'keep' | 'drop'
   /** Milliseconds that a conflict handler may take; unlimited where undefined. */
   readonly handlerTimeout: number | undefined
   readonly signal: AbortSignal | undefined

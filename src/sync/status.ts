@@ -3,6 +3,7 @@
 import type { Collection } from '../changes/collections/collection.js'
 import { isAllPushed } from '../changes/servers/agreement.js'
 import { readIgnoredProperties } from '../changes/servers/ignored.js'
+import { keptApartSql } from '../changes/servers/noAccess.js'
 import { HELD_BACK } from '../changes/servers/rowStates.js'
 import type { ServerState } from '../changes/servers/serverState.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../databases/database.js'
@@ -27,7 +28,7 @@ export interface SyncStatus {
 interface Left {
   /** Rows of the server that are not applied here. */
   readonly unapplied: number
-  /** Rows of ours that the server has rejected. */
+  /** Rows of ours that the server has rejected, or that it does not show any more. */
   readonly rejected: number
   /** Rows of ours that are pushed later, for others have to be pushed or decided first. */
   readonly heldBack: number
@@ -47,9 +48,9 @@ export function* statusOf(exchanges: Exchanges): Transaction<SyncStatus> {
   // usually there is nothing at all, and a statement about twenty collections costs more than it finds
   const there = yield* first(
     `SELECT EXISTS (SELECT 1 FROM sync_unapplied) AS unapplied, EXISTS (SELECT 1 FROM sync_rejection) AS rejected,
-            EXISTS (SELECT 1 FROM sync_ignored) AS ignored`,
+            EXISTS (SELECT 1 FROM sync_ignored) AS ignored, EXISTS (SELECT 1 FROM sync_no_access) AS apart`,
   )
-  if (there?.unapplied || there?.rejected || there?.ignored) yield* lookAtRows(exchanges, status)
+  if (there?.unapplied || there?.rejected || there?.ignored || there?.apart) yield* lookAtRows(exchanges, status)
   const { now } = yield* any.log.database.clock()
   const baseVersions = yield* first(`SELECT ${exchanges.map(hasBasesSql).join(', ')}`)
   for (const [n, { collection, server }] of exchanges.entries()) {
@@ -71,6 +72,7 @@ function* lookAtRows(exchanges: Exchanges, status: Writable<Omit<SyncStatus, 'le
     ({ server: { id } }, n) =>
       `SELECT ${n} AS n, (SELECT count(*) FROM sync_unapplied WHERE server = ${id}) AS unapplied,
               (SELECT count(*) FROM sync_rejection WHERE server = ${id} AND code <> '${HELD_BACK}') AS rejected,
+              (SELECT count(*) ${keptApartSql(String(id))}) AS apart,
               (SELECT count(*) FROM sync_rejection WHERE server = ${id} AND code = '${HELD_BACK}') AS held,
               EXISTS (SELECT 1 FROM sync_rejection WHERE server = ${id} AND again = 1) AS again,
               EXISTS (SELECT 1 FROM sync_rejection WHERE server = ${id} AND again = 1 AND code IN ('not-unique', 'not-allowed')) AS freed,
@@ -78,7 +80,7 @@ function* lookAtRows(exchanges: Exchanges, status: Writable<Omit<SyncStatus, 'le
   )
   for (const row of yield* query(parts.join(' UNION ALL '))) {
     const { log, collection, server } = exchanges[Number(row.n)] as Exchange
-    const [unapplied, rejected, heldBack] = [Number(row.unapplied), Number(row.rejected), Number(row.held)]
+    const [unapplied, rejected, heldBack] = [Number(row.unapplied), Number(row.rejected) + Number(row.apart), Number(row.held)]
     left.set(collection, { unapplied, rejected, heldBack })
     status.hasUnapplied ||= unapplied > 0
     status.again ||= Boolean(row.again)

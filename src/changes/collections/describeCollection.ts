@@ -13,7 +13,7 @@ const TEXT = /^(varchar|text|uuid|char|nchar|nvarchar|character|varying characte
 const RESERVED = new Set(['_lastChange', '_removed', '_partial'])
 
 const OUR_TABLES =
-  /^sync_(clock|tombstone|server|stamp|unapplied|rejection|seen|ignored|resolution|push|scope|replaced|collection|outdated|copying|(base|copy|guard)_.*)$/i
+  /^sync_(clock|tombstone|server|stamp|unapplied|rejection|no_access|seen|ignored|resolution|push|scope|replaced|collection|outdated|copying|(base|copy|guard)_.*)$/i
 
 /** What was said of an entity that syncs. */
 export interface Declared {

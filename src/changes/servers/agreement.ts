@@ -7,9 +7,11 @@ import { withoutIgnored } from './ignored.js'
 import type { RowState } from './rowStates.js'
 import { type ServerState, UNDECIDED } from './serverState.js'
 
-const isNoted = ({ unapplied, rejection }: RowState, stamp: number) => unapplied?.unpushed === stamp || rejection?.stamp === stamp
+// of a row that the server does not show it knows no version that is here
+const isNoted = ({ unapplied, rejection, noAccess }: RowState, stamp: number) =>
+  unapplied?.unpushed === stamp || rejection?.stamp === stamp || (noAccess !== undefined && stamp > 0)
 
-/** Does the server know this version of the row? An unapplied or rejected row is not pushed, however far the rest is. */
+/** Does the server know this version of the row? An unapplied, rejected or unseen row is not pushed, however far the rest is. */
 export function isAgreed(server: ServerState, state: RowState, stamp: number): boolean {
   return (isUpTo(server.pushedTo, state.id, stamp) || server.stored.has(stamp)) && !isNoted(state, stamp)
 }
@@ -52,5 +54,13 @@ export function sentVersion(server: ServerState, state: RowState): Version | und
 /** Is everything pushed up to this stamp, the clock's, but for unapplied and rejected rows? */
 export const isAllPushed = ({ push, pushedTo }: ServerState, now: number) => !push && pushedTo.stamp === now && pushedTo.id === LAST
 
-/** Is the row kept out of pushes, because it is unapplied, or was rejected as it is? */
-export const isHeld = ({ unapplied, rejection, version }: RowState) => unapplied !== undefined || rejection?.stamp === version.stamp
+/** Is the row kept out of pushes, because it is unapplied, was rejected as it is, or is not seen by this server's user? */
+export const isHeld = ({ unapplied, rejection, version, noAccess }: RowState) =>
+  unapplied !== undefined || rejection?.stamp === version.stamp || noAccess !== undefined
+
+/** The server's version of a row as it was heard last; null where it has none, undefined where that is not known. */
+export const lastHeardOf = (server: ServerState, state: RowState) => (state.unapplied ? state.unapplied.remote : baseOf(server, state))
+
+/** Our side of a row: what is in the table, or what is kept apart from it. */
+export const localOf = ({ version, setAside }: RowState): WireRow | null =>
+  version.stamp === 0 && setAside !== undefined ? setAside : version.value

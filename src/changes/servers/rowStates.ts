@@ -16,6 +16,7 @@ import type { Collection } from '../collections/collection.js'
 import { groupBy } from '../collections/groupBy.js'
 import { columnsSql, isAnyRemoved, NEVER, readRow, type Version } from '../rows/rows.js'
 import { readIgnored } from './ignored.js'
+import { type NoAccess, readNoAccess } from './noAccess.js'
 import type { ServerState } from './serverState.js'
 
 /** Why a row needs a decision, by a conflict handler or in the journal. */
@@ -72,6 +73,10 @@ export interface RowState {
   readonly ignored: readonly string[]
   /** Those of them that are references: they are null there. */
   readonly putOff: readonly string[]
+  /** This server does not show the row to its user. */
+  readonly noAccess: NoAccess | undefined
+  /** Our version that is kept apart from the table, for this server or another one. Where a later one is in the table, that counts. */
+  readonly setAside: WireRow | null | undefined
 }
 
 /** Reads the state of rows; `versions` are those of the same transaction. */
@@ -83,11 +88,12 @@ export function* readStates(
   versions: ReadonlyMap<string, Version>,
 ): Transaction<Map<string, RowState>> {
   const there = yield* readKinds(collection, server)
-  const list = there.unapplied || there.rejected || there.baseVersions || there.ignored ? database.list(ids) : undefined
+  const list = Object.values(there).some(Boolean) ? database.list(ids) : undefined
   const unapplied = there.unapplied ? yield* readUnapplied(database, server, list) : undefined
   const rejections = there.rejected ? yield* readRejections(database, server, list) : undefined
   const baseVersions = there.baseVersions ? yield* readBaseVersions(database, collection, server, list) : undefined
   const ignored = there.ignored ? yield* readIgnored(database, server.id, list) : undefined
+  const apart = there.noAccess ? yield* readNoAccess(database, server, list) : undefined
   return new Map(
     ids.map(id => [
       id,
@@ -99,6 +105,8 @@ export function* readStates(
         baseVersions: baseVersions?.get(id) ?? [],
         ignored: ignored?.get(id) ?? [],
         putOff: ignored?.get(id)?.filter(property => collection.parents.some(r => r.property === property)) ?? [],
+        noAccess: apart?.own.get(id),
+        setAside: apart?.local.get(id),
       },
     ]),
   )
@@ -143,24 +151,25 @@ function* readBaseVersions(
 
 /** Is anything known of rows that are not there? */
 export function* isAnythingKnown(collection: Collection, server: ServerState): Transaction<boolean> {
-  const { unapplied, rejected, baseVersions } = yield* readKinds(collection, server)
-  return unapplied || rejected || baseVersions || (yield* isAnyRemoved(collection))
+  const { unapplied, rejected, baseVersions, noAccess } = yield* readKinds(collection, server)
+  return unapplied || rejected || baseVersions || noAccess || (yield* isAnyRemoved(collection))
 }
 
 /** What the database keeps for a server: usually there is none of it. */
 export function* readKinds(
   { table }: Collection,
   { id }: ServerState,
-): Transaction<Record<'unapplied' | 'rejected' | 'baseVersions' | 'ignored', boolean>> {
+): Transaction<Record<'unapplied' | 'rejected' | 'baseVersions' | 'ignored' | 'noAccess', boolean>> {
   const row = yield* first(
     `SELECT EXISTS (SELECT 1 FROM sync_unapplied WHERE server = ?) AS unapplied,
             EXISTS (SELECT 1 FROM sync_rejection WHERE server = ?) AS rejected,
             EXISTS (SELECT 1 FROM ${quote(baseTableOf(table))} WHERE _sync_server = ?) AS bases,
-            EXISTS (SELECT 1 FROM sync_ignored WHERE server = ?) AS ignored`,
+            EXISTS (SELECT 1 FROM sync_ignored WHERE server = ?) AS ignored,
+            EXISTS (SELECT 1 FROM sync_no_access) AS apart`,
     ...[id, id, id, id],
   )
   return {
     ...{ unapplied: Boolean(row?.unapplied), rejected: Boolean(row?.rejected) },
-    ...{ baseVersions: Boolean(row?.bases), ignored: Boolean(row?.ignored) },
+    ...{ baseVersions: Boolean(row?.bases), ignored: Boolean(row?.ignored), noAccess: Boolean(row?.apart) },
   }
 }

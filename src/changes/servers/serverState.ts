@@ -39,8 +39,8 @@ export interface ServerState {
   /** An answer of several pages is being read; `page` is the token of the next. */
   pulling: boolean
   page: string | null
-  /** That answer is a full one and sweeps away what it lacks. */
-  sweeping: boolean
+  /** That answer is a full one and sweeps away what it lacks: that was removed, or, where the user sees a part of the rows, is not seen any more. */
+  sweeping: 'removed' | 'left' | null
   /** Pushed up to: our own stamps. */
   pushedTo: Place
   push: OpenPush | null
@@ -54,6 +54,9 @@ export interface ServerState {
   /** Our stamps under which this server's rows were stored. */
   readonly stored: ReadonlySet<number>
 }
+
+/** As the column says it. */
+const SWEEPING: readonly ServerState['sweeping'][] = [null, 'removed', 'left']
 
 function serverFrom(row: Row, stored: ReadonlySet<number>): ServerState {
   const optional = (cell: unknown) => (cell === null || cell === undefined ? null : String(cell))
@@ -70,7 +73,7 @@ function serverFrom(row: Row, stored: ReadonlySet<number>): ServerState {
     reads: Number(row.reads),
     pulling: Boolean(row.pulling),
     page: optional(row.page),
-    sweeping: Boolean(row.sweeping),
+    sweeping: SWEEPING[Number(row.sweeping)] ?? null,
     pushedTo: { stamp: Number(row.pushed_stamp), id: String(row.pushed_id) },
     push:
       row.push_key === null
@@ -134,7 +137,7 @@ export function writeServers(database: Database, servers: readonly ServerState[]
     ['id'],
     servers.map(({ push, pushedTo, ...server }) => [
       ...[server.serverHistory, server.principal, server.scope, server.serverDate, server.highest, server.reads],
-      ...[server.pulling ? 1 : 0, server.page, server.sweeping ? 1 : 0, pushedTo.stamp, pushedTo.id],
+      ...[server.pulling ? 1 : 0, server.page, SWEEPING.indexOf(server.sweeping), pushedTo.stamp, pushedTo.id],
       ...[push?.key ?? null, push?.limit.stamp ?? null, push?.limit.id ?? null, push?.since ?? null],
       ...[server.etag, server.dateForm, server.batch, server.pageSize, server.id],
     ]),

@@ -3,6 +3,7 @@
 import { baseTableOf, type Database, first, query, quote, type Transaction } from '../../databases/database.js'
 import type { Collection } from '../collections/collection.js'
 import { LAST } from '../rows/place.js'
+import { resetNoAccess } from './noAccess.js'
 import { readServerState, type ServerState, writeServers } from './serverState.js'
 
 /** A collection and its url at a server. */
@@ -69,7 +70,7 @@ export function* resetServer(
     highest: 0,
     pulling: false,
     page: null,
-    sweeping: false,
+    sweeping: null,
     push: null,
     etag: null,
     // what it has of the caller's rows is read anew
@@ -80,11 +81,13 @@ export function* resetServer(
   for (const table of ['sync_stamp', 'sync_unapplied', 'sync_rejection', 'sync_ignored', 'sync_seen'])
     yield* query(`DELETE FROM ${table} WHERE server = ?`, server.id)
   yield* query(`DELETE FROM ${quote(baseTableOf(collection.table))} WHERE _sync_server = ?`, server.id)
+  yield* resetNoAccess(server)
   yield* writeServers(database, [server])
 }
 
 /** Forgets a server that is no longer wanted; the rows stay. */
 export function* forgetServer(database: Database, collection: Collection, server: ServerState): Transaction<void> {
   yield* resetServer(database, collection, server, null)
+  for (const table of ['sync_no_access', 'sync_unapplied']) yield* query(`DELETE FROM ${table} WHERE server = ?`, server.id)
   yield* query('DELETE FROM sync_server WHERE id = ?', server.id)
 }

@@ -46,6 +46,17 @@ export function* storeChanges(log: ChangeLog, changes: readonly Change[]): Trans
   }
 }
 
+/**
+ * Takes rows out of their tables without a trace: no tombstone, no base version, and no stamp says that they were there. Throws ConstraintError where the
+ * database keeps one of them; then some are gone, so that a caller who goes on uses a savepoint.
+ */
+export function* purgeRows(log: ChangeLog, rows: readonly Pick<Change, 'collection' | 'id' | 'old'>[]): Transaction<void> {
+  const changes = rows.filter(({ old }) => old.value !== null).map(row => ({ ...row, value: null, stamp: 0 }))
+  if (!changes.length) return
+  yield* store(log, planChanges(changes, NO_INDEXES), changes)
+  for (const [collection, some] of byCollection(changes)) yield* rejectSkipped(log.database, collection, some, 0)
+}
+
 /** Another row has a unique value, perhaps one of them that releases it. */
 function* storeReleased(log: ChangeLog, changes: readonly Change[], error: unknown): Transaction<void> {
   const uniques = yield* readUniques(log.database, changes)

@@ -12,6 +12,7 @@ import { applyRemovals } from './applyRemovals.js'
 import { type Candidate, changeOf } from './candidates.js'
 import { decideRows } from './decideRows.js'
 import { defer, deferForParents } from './defer.js'
+import { applyLeft, partLeft } from './leave.js'
 
 /** Takes updates of one collection. */
 export function* applyRemoteRows(exchange: Exchange, updates: readonly Update[], stamp: TransactionStamp): Transaction<Applied> {
@@ -20,11 +21,18 @@ export function* applyRemoteRows(exchange: Exchange, updates: readonly Update[],
   return applied
 }
 
+/** Takes updates of several collections of one server. Those first that are seen: a row that moved away does not hang on one that leaves. */
+export function* applyTogether(parts: readonly Part[], stamp: TransactionStamp): Transaction<void> {
+  const { staying, left } = partLeft(parts)
+  yield* applySeen(staying, stamp)
+  yield* applyLeft(left, stamp)
+}
+
 /**
  * Takes updates of several collections of one server, whose rows may need each other. Every decision of law 7 and 9 is made here. Rows before
  * removals: a child that moved to another parent does not go with the old one.
  */
-export function* applyTogether(parts: readonly Part[], stamp: TransactionStamp): Transaction<void> {
+function* applySeen(parts: readonly Part[], stamp: TransactionStamp): Transaction<void> {
   const rows: (Candidate & { value: WireRow })[] = []
   const removals: Candidate[] = []
   for (const part of parts) yield* decideRows(part, stamp, rows, removals)

@@ -23,8 +23,9 @@ export function* applyUnread(exchange: Exchange, left: Map<string, Update>, appl
   const { columns, table, parents } = collection
   const { database } = log
   if (!database.updateRowsWhere || parents.some(r => r.parent === collection) || !columns.length || !left.size) return
-  const { unapplied, rejected, ignored, baseVersions } = yield* readKinds(collection, server)
-  if (unapplied || rejected || ignored || (yield* database.mayChange(table)) || (yield* hasOtherServers(collection, server.id))) return
+  const { unapplied, rejected, ignored, baseVersions, noAccess } = yield* readKinds(collection, server)
+  if (unapplied || rejected || ignored || noAccess || (yield* database.mayChange(table)) || (yield* hasOtherServers(collection, server.id)))
+    return
   // of a row that was changed here the server's version is kept
   const changed = baseVersions ? yield* readIdsOfBases(database, collection, server, [...left.keys()]) : new Set()
   const whole = [...left.values()].filter(

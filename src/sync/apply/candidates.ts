@@ -31,5 +31,5 @@ export const isApplied = (exchange: Exchange, { state, remote, value }: Resolved
   isSameRow(value, remote) && isSameRow(state.version.value, remote) && isClean(exchange, { ...state, unapplied: undefined })
 
 /** It was made there, and never heard of here. */
-export const isUnknown = ({ version, unapplied, rejection, baseVersions }: RowState) =>
-  version.stamp === 0 && !unapplied && !rejection && baseVersions.length === 0
+export const isUnknown = ({ version, unapplied, rejection, baseVersions, noAccess, setAside }: RowState) =>
+  version.stamp === 0 && !unapplied && !rejection && baseVersions.length === 0 && !noAccess && setAside === undefined

@@ -13,6 +13,7 @@ import type { Part } from './applied.js'
 import { applyUnread } from './applyUnread.js'
 import { isAutomatic, readCommonBases } from './bases.js'
 import { type Candidate, isUnknown } from './candidates.js'
+import { returnContested, returningOf } from './comeBack.js'
 import { deferAll } from './defer.js'
 import { isSameRow, merge } from './merge.js'
 import type { ToDefer } from './unapplied.js'
@@ -42,6 +43,7 @@ export function* decideRows(
     received.map(({ state, given }) => ({ state, remote: given })),
   )
   const contested: ToDefer[] = []
+  const waiting: ToDefer[] = []
   const invalid: ToDefer[] = []
   for (const { state, given, held } of received) {
     const { id } = state
@@ -49,8 +51,20 @@ export function* decideRows(
       invalid.push({ state, remote: given, reason: 'not-valid' })
       continue
     }
-    const base = baseOf(server, state)
+    // it does not show the row anyway, which is here for another one's sake
+    if (given === null && state.noAccess && state.noAccess.local === undefined) continue
+    const returning = returningOf(state, given)
+    const base = returning ? returning.base : baseOf(server, state)
     const remote = held ? withBase(collection, held.value, base) : null
+    if (returning) {
+      const { value, isContested } = merge(base, returning.local, remote, isAutomatic(collection))
+      if (isContested) {
+        const back = yield* returnContested(exchange, { state, remote, value, base }, stamp)
+        ;(back.reason === 'contested' ? contested : waiting).push(back)
+      } else if (value !== null) rows.push({ exchange, applied, state, remote, value })
+      else removals.push({ exchange, applied, state, remote, value })
+      continue
+    }
     if (remote !== null && (isUnknown(state) || isUnchanged(exchange, state))) {
       rows.push({ exchange, applied, state, remote, value: remote })
       continue
@@ -68,6 +82,7 @@ export function* decideRows(
   }
   yield* deferAll(exchange, applied, invalid)
   yield* deferAll(exchange, applied, contested)
+  yield* deferAll(exchange, applied, waiting)
 }
 
 /** Reads the states of rows, and how the database holds what the server sent of them. */

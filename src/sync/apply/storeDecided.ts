@@ -6,6 +6,7 @@ import { groupBy } from '../../changes/collections/groupBy.js'
 import { isInPush } from '../../changes/servers/agreement.js'
 import { forgetBases, forgetRejections, keepBases } from '../../changes/servers/baseVersions.js'
 import { addIgnored, forgetIgnored } from '../../changes/servers/ignored.js'
+import { forgetNoAccess } from '../../changes/servers/noAccess.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { storeVersions } from '../../changes/store/store.js'
 import { storeChanges } from '../../changes/store/storeChanges.js'
@@ -81,6 +82,10 @@ function* forgetWhatWasKnown(exchange: Exchange, some: readonly Candidate[]): Tr
   yield* addIgnored(database, server.id, unknown)
   const deferred = some.filter(c => c.state.unapplied).map(c => c.state.id)
   yield* forgetUnapplied(exchange, deferred)
+  const apart = some
+    .filter(({ state }) => state.noAccess || (state.setAside !== undefined && state.version.stamp === 0))
+    .map(c => c.state.id)
+  yield* forgetNoAccess(database, server, apart)
   const rejections = some.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : []))
   yield* forgetRejections(database, collection, server, rejections)
 }

@@ -2,6 +2,7 @@
 
 import type { Collection, Reference } from '../../changes/collections/collection.js'
 import { findOrphans } from '../../changes/rows/orphans.js'
+import { localOf } from '../../changes/servers/agreement.js'
 import type { RowState, UnappliedReason } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
@@ -40,12 +41,12 @@ export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>,
     const { id, version, unapplied } = state
     if (!unapplied) continue
     const { family, children } = families.get(id) ?? NO_FAMILY
-    const base = basesOf(id)
+    const base = state.noAccess ? state.noAccess.base : basesOf(id)
     const { reason, remote } = unapplied
     const orphan = reason === 'parent-removed' && remote ? yield* findLostParent(exchange, state, remote) : undefined
     const circle = reason === 'cycle' && remote ? yield* findCircle(exchange, id, remote) : undefined
     contested.push({
-      ...sidesOf(version.value, base, unapplied.remote, orphan),
+      ...sidesOf(localOf(state), base, unapplied.remote, orphan),
       ...(circle && { lost: circle.tree.property }),
       id,
       reason,

@@ -4,7 +4,7 @@ import type { ObjectLiteral } from 'typeorm'
 import type { ChangeLog } from '../../changes/changeLog.js'
 import type { Collection } from '../../changes/collections/collection.js'
 import { holdOne } from '../../changes/rows/held.js'
-import { baseOf, isInPush } from '../../changes/servers/agreement.js'
+import { isInPush, lastHeardOf, localOf } from '../../changes/servers/agreement.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { forgetServer, serversOf } from '../../changes/servers/servers.js'
 import { storeVersions } from '../../changes/store/store.js'
@@ -18,6 +18,7 @@ import {
   type DeferredRow,
   isConflict,
   isDeferred,
+  listNoAccess,
   listRejected,
   listUnapplied,
   type PendingChange,
@@ -29,6 +30,7 @@ import {
   type UnappliedRow,
   type UnresolvedConflict,
 } from './listed.js'
+import { discardApart, isKeptApart } from './noAccess.js'
 import { hasChanges, readPending } from './pending.js'
 import { type JournalOptions, type ResolveOptions, removeFamily, storeDecision } from './resolve.js'
 
@@ -91,9 +93,11 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     return this.#read(url, exchange => listUnapplied<Entity>(exchange))
   }
 
-  /** Rows that servers rejected, and why. */
+  /** Rows that servers rejected, and why; and changes of rows that they do not show any more (`no-access`). */
   async rejected(url?: string): Promise<RejectedRow<Entity>[]> {
-    return this.#read(url, exchange => listRejected<Entity>(exchange))
+    return this.#read(url, function* (exchange) {
+      return [...(yield* listRejected<Entity>(exchange)), ...(yield* listNoAccess<Entity>(exchange))]
+    })
   }
 
   /** Decided conflicts, the newest first. */
@@ -135,7 +139,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
       *apply(exchange, state, chosen) {
         const remote = state.unapplied?.remote ?? null
         const value = winner && {
-          ...(state.version.value ?? remote),
+          ...(localOf(state) ?? remote),
           ...(yield* holdOne(exchange.log.database, collection, fromEntity(collection, winner))),
         }
         yield* storeDecision(exchange, state, remote, value, chosen)
@@ -144,21 +148,22 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /**
-   * Discards our change of a row that is pending, in conflict, deferred or rejected: it becomes what the server has. What a push without an answer
-   * carries may have arrived: then the next sync pushes this, as an edit that reverts the change.
+   * Discards our change of a row that is pending, in conflict, deferred or rejected: it becomes what the server has; of a row that is not seen any more
+   * nothing remains. What a push without an answer carries may have arrived: then the next sync pushes this, as an edit that reverts the change.
    * Throws NotInJournalError where there is none, or where it is not known what the server has; then sync first. Throws
    * UnpushedChildrenError where rows would go along that were not pushed.
    */
   async discard(id: string, options?: string | JournalOptions): Promise<void> {
-    const before = ({ server }: Exchange, state: RowState) => (state.unapplied ? state.unapplied.remote : baseOf(server, state))
     await this.#change(options, id, 'has no local change to discard', {
       isMeant(exchange, state) {
-        const remote = before(exchange, state)
+        if (isKeptApart(state)) return true
+        const remote = lastHeardOf(exchange.server, state)
         if (remote === undefined || (isClean(exchange, state) && !state.unapplied)) return false
         return !isInPush(exchange.server, state) || !isSameRow(state.version.value, remote) // it was discarded already
       },
       *apply(exchange, state, chosen) {
-        const remote = before(exchange, state)
+        if (isKeptApart(state)) return yield* discardApart(exchange, state)
+        const remote = lastHeardOf(exchange.server, state)
         if (remote !== undefined) yield* storeDecision(exchange, state, remote, remote, chosen)
       },
     })

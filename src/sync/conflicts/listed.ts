@@ -2,7 +2,8 @@
 
 import type { ObjectLiteral } from 'typeorm'
 import type { Collection } from '../../changes/collections/collection.js'
-import { baseOf } from '../../changes/servers/agreement.js'
+import { baseOf, localOf } from '../../changes/servers/agreement.js'
+import { keptApartSql } from '../../changes/servers/noAccess.js'
 import {
   CONFLICT_REASONS,
   type ConflictReason,
@@ -60,6 +61,9 @@ export interface DeferredRow<Entity extends ObjectLiteral> extends UnappliedRow<
   readonly reason: DeferredReason
 }
 
+/** The code of a change of a row that is not seen any more, which no server says. */
+const NO_ACCESS = 'no-access'
+
 const isConflictReason = (reason: UnappliedReason): reason is ConflictReason => (CONFLICT_REASONS as readonly string[]).includes(reason)
 
 export const isConflict = <Entity extends ObjectLiteral>(row: UnappliedRow<Entity>): row is UnresolvedConflict<Entity> =>
@@ -67,7 +71,10 @@ export const isConflict = <Entity extends ObjectLiteral>(row: UnappliedRow<Entit
 export const isDeferred = <Entity extends ObjectLiteral>(row: UnappliedRow<Entity>): row is DeferredRow<Entity> =>
   !isConflictReason(row.reason)
 
-/** A row of ours that a server rejected; it is pushed again when it was changed, or by `retry`. */
+/**
+ * A row of ours that a server rejected; it is pushed again when it was changed, or by `retry`. With the code `no-access` a change of a row that the server does
+ * not show any more: it is in no table, and comes back when the row is seen again.
+ */
 export interface RejectedRow<Entity> extends PendingChange<Entity> {
   readonly code: string
   readonly property: string | undefined
@@ -141,6 +148,31 @@ export function* listRejected<Entity>(exchange: Exchange): Transaction<RejectedR
       code === 'not-unique' && property !== undefined && remote !== null && equalValues(remote[property], version.value?.[property])
     const holder = unapplied.find(([id, { remote }]) => id !== state.id && has(remote))?.[0]
     return [{ ...pendingChange<Entity>(exchange, state), code, property, detail: String(row.detail ?? ''), holder }]
+  })
+}
+
+const NOT_SEEN = 'The server does not show this row any more; the change comes back when it does.'
+
+/** Local changes of rows that the server does not show any more. */
+export function* listNoAccess<Entity>(exchange: Exchange): Transaction<RejectedRow<Entity>[]> {
+  const { collection, server } = exchange
+  const rows = yield* query(`SELECT n.id AS id ${keptApartSql('?')} ORDER BY n.id`, server.id)
+  const states = yield* readRowStates(
+    exchange,
+    rows.map(row => String(row.id)),
+  )
+  return [...states.values()].map(state => {
+    const { id, noAccess } = state
+    return {
+      ...{ entity: collection.entity, id, url: server.url, local: entityOf<Entity>(collection, id, localOf(state)) },
+      ...{
+        base: baseEntity<Entity>(collection, id, noAccess?.base),
+        code: NO_ACCESS,
+        property: undefined,
+        detail: NOT_SEEN,
+        holder: undefined,
+      },
+    }
   })
 }
 

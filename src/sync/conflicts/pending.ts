@@ -9,6 +9,7 @@ import { query, type Transaction } from '../../databases/database.js'
 import { isSameRow } from '../apply/merge.js'
 import { type Exchange, isClean, readRowStates } from '../exchange.js'
 import { TransactionSize } from '../session.js'
+import { isKeptApart } from './noAccess.js'
 
 /**
  * Is it something else than what the server has? What is not applied or was rejected is listed there. A row that is as it was before a push without
@@ -77,13 +78,14 @@ export function* readLocalChanges(exchange: Exchange, visit: (id: string) => boo
   const visitRow = ({ id }: RowState) => visit(id)
   if (!(yield* readNoted(exchange, 'sync_rejection', isRejected, visitRow))) return
   if (!(yield* readNoted(exchange, 'sync_unapplied', isEdited, visitRow))) return
+  if (!(yield* readNoted(exchange, 'sync_no_access', isKeptApart, visitRow))) return
   yield* readPending(exchange, visitRow)
 }
 
 /** False where `visit` gave false. */
 function* readNoted(
   exchange: Exchange,
-  table: 'sync_unapplied' | 'sync_rejection',
+  table: 'sync_unapplied' | 'sync_rejection' | 'sync_no_access',
   is: (state: RowState) => boolean,
   visit: (state: RowState) => boolean,
 ): Transaction<boolean> {

@@ -3,7 +3,7 @@
 import type { Collection } from '../../changes/collections/collection.js'
 import { readDependents } from '../../changes/rows/dependents.js'
 import { readVersions } from '../../changes/rows/rows.js'
-import { baseOf, isInPush } from '../../changes/servers/agreement.js'
+import { baseOf, isInPush, localOf } from '../../changes/servers/agreement.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { releaseFirst } from '../../changes/store/release.js'
 import { storeVersions } from '../../changes/store/store.js'
@@ -46,7 +46,7 @@ export function* storeDecision(
   { children, replaces }: ResolveOptions = {},
 ): Transaction<void> {
   const { server } = exchange
-  const { id, version } = state
+  const { id } = state
   const stamp = new TransactionStamp(exchange)
   const base = baseOf(server, state)
   let parents: readonly Resolved[] = []
@@ -64,7 +64,8 @@ export function* storeDecision(
     yield* restore(exchange, state, remote, stamp)
   } else yield* applyDecided(exchange, [...parents, { state, remote, value }], stamp)
   if (replaced) yield* replace(exchange, replaced, id, children, stamp)
-  yield* writeResolution(exchange, server.url, { id, base, local: version.value, remote, decision: value })
+  const sides = { base: state.noAccess ? state.noAccess.base : base, local: localOf(state) }
+  yield* writeResolution(exchange, server.url, { id, ...sides, remote, decision: value })
 }
 
 /**

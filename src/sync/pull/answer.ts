@@ -38,14 +38,17 @@ export function* beginAnswer({ wire, members }: Session, exchanges: Exchanges, o
   for (const exchange of exchanges) {
     const { collection, server } = exchange
     server.serverHistory ??= answer.collection ?? null
-    server.dateForm ??= dateFormOf(collection, answer.changes.get(members.find(m => m.collection === collection)?.path ?? '') ?? [])
+    const path = members.find(m => m.collection === collection)?.path ?? ''
+    server.dateForm ??= dateFormOf(collection, answer.changes.get(path) ?? [])
     server.pulling = true
     server.page = null
-    server.sweeping = answer.full === true && (yield* wasAnythingAgreed(exchange))
+    server.sweeping = answer.full === true && (yield* wasAnythingAgreed(exchange)) ? sweepingOf(path, answer) : null
   }
   // begun anew, a full answer forgets what an earlier one has shown; where nothing was agreed before, it has nothing to sweep
   yield* forgetSeen(exchanges)
 }
+
+const sweepingOf = (path: string, { scoped = [] }: Answer) => (scoped.includes(path) ? 'left' : 'removed')
 
 // Servers of 2012 and before write dates as numbers; they get dates in the form that they use.
 function dateFormOf(collection: Collection, updates: readonly Update[]): ServerState['dateForm'] {
@@ -87,7 +90,7 @@ export function* completeAnswer(exchanges: Exchanges, answer: Answer, etag: stri
       highest: Math.max(server.highest, answer.now),
       pulling: false,
       page: null,
-      sweeping: false,
+      sweeping: null,
       etag,
     })
 }

@@ -1,5 +1,6 @@
 // Stores a page of an answer, in as many transactions as it needs.
 
+import { dropNoAccess } from '../../changes/servers/noAccess.js'
 import { type ServerState, writeServers } from '../../changes/servers/serverState.js'
 import type { Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'
@@ -107,7 +108,7 @@ class PageStore {
     const parts = yield* storeUpdates(exchanges, some, apply)
     if (some.length) yield* freeRejected(exchanges)
     if (!isLast) return parts
-    this.#sweeps = exchanges.some(({ server }) => server.sweeping)
+    this.#sweeps = exchanges.some(({ server }) => server.sweeping !== null)
     for (const { server } of exchanges)
       if (server.pageSize !== null) server.pageSize = limit < Math.min(FIRST_PAGE, session.pageSize) ? limit : null
     if (answer.next !== undefined) turnPage(session, exchanges, answer, answer.next)
@@ -151,6 +152,7 @@ class PageStore {
     this.#start = performance.now()
     const others = all.filter(exchange => !exchanges.includes(exchange))
     const result = yield* body(exchanges, others)
+    if (this.session.noAccess === 'drop') yield* dropNoAccess([...(all[0]?.siblings.values() ?? [])])
     for (const server of servers) server.reads++
     yield* writeServers(this.session.log.database, servers)
     // to read it in a transaction of its own would cost as much again

@@ -1,4 +1,4 @@
-// A full answer is mark and sweep: what it lacks, the server does not have any more (docs/how-it-works.md, law 8).
+// A full answer is mark and sweep: what it lacks, the server does not have any more (docs/how-it-works.md, law 8), or does not show any more.
 
 import type { Collection } from '../../changes/collections/collection.js'
 import { baseOf } from '../../changes/servers/agreement.js'
@@ -46,7 +46,7 @@ export interface Swept {
 
 export const NOTHING_SWEPT: Swept = { stored: 0, after: undefined }
 
-/** What a full answer lacks, the server does not have any more (law 8). */
+/** What a full answer lacks, the server does not have any more (law 8); or it is there, where the user sees a part of the rows. */
 export function* sweep(exchange: Exchange, after: string, limit: number): Transaction<Swept> {
   const { log, collection, server } = exchange
   const { table } = collection
@@ -63,7 +63,7 @@ export function* sweep(exchange: Exchange, after: string, limit: number): Transa
   const gone: Update[] = []
   for (const state of (yield* readRowStates(exchange, ids)).values()) {
     const before = state.unapplied ? state.unapplied.remote : baseOf(server, state)
-    if (before) gone.push({ id: state.id, value: null })
+    if (before) gone.push({ id: state.id, value: null, ...(server.sweeping === 'left' && { left: true }) })
   }
   const { stored } = gone.length ? yield* applyRemoteRows(exchange, gone, new TransactionStamp(exchange)) : nothingApplied()
   return { collection, stored, after: ids.length < limit ? undefined : ids.at(-1) }

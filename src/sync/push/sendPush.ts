@@ -11,6 +11,7 @@ import { type Batch, readAhead } from './batch.js'
 import { endPush } from './endPush.js'
 import { type Prepared, type PushOutcome, preparePush } from './preparePush.js'
 import { setAside } from './setAside.js'
+import { endStale } from './unseen.js'
 
 /** Sends a push, and reads the next one while the answer is under way. */
 export async function sendPush(session: Session, prepared: Prepared, size: TransactionSize): Promise<Prepared | PushOutcome> {
@@ -52,7 +53,8 @@ export async function sendPush(session: Session, prepared: Prepared, size: Trans
       report.emit('push')
       return 'more'
     }
-    await endPush(session, push)
+    if (answer.kind === 'stale') await endStale(session, push, answer.answer)
+    else await endPush(session, push)
     return 'again'
   } catch (error) {
     return await failPush(session, prepared, error)

@@ -48,7 +48,7 @@ export function* readUnpushedElsewhere(exchange: Exchange, dependents: readonly 
 }
 
 /** With all servers of an entity: what this one has, or does not sync, another may lack. This one comes first, for the decision is about its rows. */
-function* readExchanges(from: Exchange, collection: Collection): Transaction<Exchange[]> {
+export function* readExchanges(from: Exchange, collection: Collection): Transaction<Exchange[]> {
   const own = siblingOf(from, collection)
   const exchanges = own ? [own] : []
   for (const server of yield* serversOf(collection)) {

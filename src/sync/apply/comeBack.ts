@@ -1,0 +1,56 @@
+// Rows that are seen again, and of which our version was kept apart, or is here for another server's sake: it is our side of a merge.
+
+import { findOrphans } from '../../changes/rows/orphans.js'
+import { localOf } from '../../changes/servers/agreement.js'
+import { keepBases } from '../../changes/servers/baseVersions.js'
+import { forgetNoAccess } from '../../changes/servers/noAccess.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
+import { isRowError } from '../../changes/store/rowErrors.js'
+import { storeVersions } from '../../changes/store/store.js'
+import type { Transaction } from '../../databases/database.js'
+import type { WireRow } from '../../protocol/messages.js'
+import { type Exchange, readRowStates, type TransactionStamp } from '../exchange.js'
+import { reasonOf } from './defer.js'
+import type { ToDefer } from './unapplied.js'
+
+/** Both sides of a row that is seen again. */
+export interface Returning {
+  readonly local: WireRow | null
+  readonly base: WireRow | null | undefined
+}
+
+/** Undefined where nothing was kept apart. A removal that a server tells of a row that it never showed says nothing to the version of another one. */
+export function returningOf(state: RowState, remote: WireRow | null): Returning | undefined {
+  const { noAccess, setAside, version } = state
+  if (noAccess) return { local: localOf(state), base: noAccess.base }
+  return setAside !== undefined && version.stamp === 0 && remote !== null ? { local: setAside, base: undefined } : undefined
+}
+
+/**
+ * A contested row goes back into its table, for that is where a decision finds our side; where the database does not accept it, it stays where it is, and
+ * waits for what it needs. `value`: our side, with what is not contested.
+ */
+export function* returnContested(
+  exchange: Exchange,
+  { state, remote, value, base }: { state: RowState; remote: WireRow | null; value: WireRow | null; base: Returning['base'] },
+  stamp: TransactionStamp,
+): Transaction<ToDefer> {
+  const { log, collection, server } = exchange
+  const { id, version } = state
+  const isHere = version.stamp > 0
+  if (!isHere && value && (yield* findOrphans(log.database, collection, [{ id, value, old: version }])).size)
+    return { state, remote, reason: 'parent-missing' }
+  try {
+    yield* stamp.savepoint(function* () {
+      const agreed = yield* stamp.take()
+      if (!isHere) yield* storeVersions(log, collection, [{ id, old: version, value }], yield* log.database.tick(), server)
+      if (base !== undefined) yield* keepBases(log.database, collection, server, [{ id, value: base }], agreed)
+      yield* forgetNoAccess(log.database, server, [id])
+    })
+  } catch (error) {
+    if (!isRowError(error)) throw error
+    return { state, remote, reason: reasonOf(error) }
+  }
+  // of a version that stayed the note says that it was never pushed
+  return { state: isHere ? state : ((yield* readRowStates(exchange, [id])).get(id) as RowState), remote, reason: 'contested' }
+}

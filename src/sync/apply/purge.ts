@@ -1,0 +1,139 @@
+// Takes rows out of the database. What was changed in them here and never pushed is kept apart; what needs them waits in the journal for them.
+
+import type { Collection } from '../../changes/collections/collection.js'
+import { type Dependent, nameOf, readDependentsOf } from '../../changes/rows/dependents.js'
+import { baseOf, lastHeardOf } from '../../changes/servers/agreement.js'
+import { type NoAccessRow, writeNoAccess } from '../../changes/servers/noAccess.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
+import { serversOf } from '../../changes/servers/servers.js'
+import type { Change } from '../../changes/store/change.js'
+import { purgeRows } from '../../changes/store/storeChanges.js'
+import type { Database, Transaction } from '../../databases/database.js'
+import { ConstraintError } from '../../errors.js'
+import { type Exchange, isClean, readRowStates } from '../exchange.js'
+import { readExchanges } from '../push/unpushed.js'
+import { forgetRows } from './forgetRows.js'
+import type { Leaving } from './leave.js'
+import { isSameRow } from './merge.js'
+import { type ToDefer, writeUnapplied } from './unapplied.js'
+
+/** What becomes of rows. */
+class Purge {
+  readonly rows: Pick<Change, 'collection' | 'id' | 'old'>[] = []
+  readonly apart: NoAccessRow[] = []
+  readonly waiting = new Map<Exchange, ToDefer[]>()
+  readonly ids = new Map<Collection, string[]>()
+
+  add(collection: Collection, { id, version }: RowState): void {
+    this.rows.push({ collection, id, old: version })
+    const ids = this.ids.get(collection)
+    if (ids) ids.push(id)
+    else this.ids.set(collection, [id])
+  }
+
+  keepApart({ server }: Exchange, { id, version, noAccess }: RowState, base: NoAccessRow['base']): void {
+    // what is kept apart already counts, unless a later version came into the table
+    if (version.stamp > 0) this.apart.push({ server: server.id, id, local: version.value, base: noAccess ? noAccess.base : base })
+  }
+
+  wait(exchange: Exchange, { id }: RowState, remote: ToDefer['remote']): void {
+    const rows = this.waiting.get(exchange) ?? []
+    this.waiting.set(exchange, rows)
+    rows.push({ state: { ...GONE, id }, remote, reason: 'parent-missing' })
+  }
+}
+
+const GONE: Omit<RowState, 'id'> = {
+  ...{ version: { value: null, stamp: 0 }, unapplied: undefined, rejection: undefined, baseVersions: [], ignored: [], putOff: [] },
+  ...{ noAccess: undefined, setAside: undefined },
+}
+
+/** Throws ConstraintError where a row that cannot wait for them needs one of these. Gives those that were in their tables. */
+export function* purge(leaving: ReadonlyMap<Exchange, readonly Leaving[]>): Transaction<Set<RowState>> {
+  const [any] = leaving.keys()
+  const purged = new Set<RowState>()
+  if (!any) return purged
+  const { log } = any
+  const found = new Purge()
+  const roots: Dependent[] = []
+  for (const [exchange, some] of leaving) {
+    const { collection } = exchange
+    // a row that it needs may have left before, and it waits for that
+    const states = yield* readRowStates(
+      exchange,
+      some.map(({ state }) => state.id),
+    )
+    for (const { state: before } of some) {
+      const state = states.get(before.id) as RowState
+      found.add(collection, state)
+      if (isUnpushed(exchange, state)) found.keepApart(exchange, state, baseOf(exchange.server, state))
+      if (state.version.value !== null) purged.add(before)
+      roots.push({ collection, id: state.id })
+    }
+  }
+  for (const [collection, ids] of yield* readNeedy(log.database, roots)) yield* park(found, any, collection, ids)
+  yield* store(log, found)
+  return purged
+}
+
+/** Does a row hold something that the server lacks? */
+function isUnpushed(exchange: Exchange, state: RowState): boolean {
+  const { version, ignored } = state
+  if (version.stamp === 0) return false
+  if (ignored.some(property => (version.value?.[property] ?? null) !== null)) return true
+  if (isClean(exchange, state)) return false
+  const base = baseOf(exchange.server, state)
+  return base === undefined || !isSameRow(version.value, base)
+}
+
+/** The rows that need one of these, by whatever way, and are none of them; whatever would become of them where that one were removed. */
+function* readNeedy(database: Database, roots: readonly Dependent[]): Transaction<Map<Collection, string[]>> {
+  const known = new Set(roots.map(nameOf))
+  const needy = new Map<Collection, string[]>()
+  const isNew = (row: Dependent) => !known.has(nameOf(row)) && known.add(nameOf(row)).size > 0
+  for (let level: readonly Dependent[] = roots; level.length; ) {
+    const { removed, cleared, blocked } = yield* readDependentsOf(database, level, { takesAll: true })
+    if (blocked.length) throw new ConstraintError('foreign-key', undefined)
+    const next = cleared.filter(isNew) // what hangs on the others was read with them
+    for (const { collection, id } of [...removed.filter(isNew), ...next]) {
+      const ids = needy.get(collection)
+      if (ids) ids.push(id)
+      else needy.set(collection, [id])
+    }
+    level = next
+  }
+  return needy
+}
+
+/** They wait in the journal, each with what was changed here, for every server that shows it or lacks it as it is here. */
+function* park(found: Purge, from: Exchange, collection: Collection, ids: readonly string[]): Transaction<void> {
+  const exchanges = yield* readExchanges(from, collection)
+  if (!exchanges.length) throw new ConstraintError('foreign-key', undefined)
+  for (const [i, exchange] of exchanges.entries()) {
+    for (const state of (yield* readRowStates(exchange, ids)).values()) {
+      if (i === 0) found.add(collection, state)
+      const base = baseOf(exchange.server, state)
+      const theirs = lastHeardOf(exchange.server, state)
+      const isApart = isUnpushed(exchange, state)
+      if (isApart) found.keepApart(exchange, state, base)
+      // what was made here is the server's no row: it comes back by itself
+      if (theirs || (isApart && base === null)) found.wait(exchange, state, theirs ?? null)
+    }
+  }
+}
+
+function* store(log: Exchange['log'], { rows, apart, waiting, ids }: Purge): Transaction<void> {
+  const { database } = log
+  for (const [collection, some] of ids) {
+    const servers = yield* serversOf(collection)
+    yield* forgetRows(database, collection, servers, some)
+    yield* database.deleteRows(
+      'sync_tombstone',
+      ['collection', 'id'],
+      some.map(id => [collection.name, id]),
+    )
+  }
+  yield* purgeRows(log, rows)
+  yield* writeNoAccess(database, apart)
+  for (const [exchange, some] of waiting) yield* writeUnapplied(exchange, some)
+}
