@@ -1,5 +1,5 @@
 // This project's rows in the harness beside it, against the limits measured in the same run; then what capture costs an application's own writes.
-//   npm run bench -- [--work W1,W2,W3,W4,W5,W6,local] [--n 1000] [--rows typeorm-sync:libsql,limit,hand] [--rounds 5] [--out results] …
+//   npm run bench -- [--work W1,W2,W3,W4,W5,W6,W7,local] [--n 1000] [--rows typeorm-sync:libsql,limit,hand] [--rounds 5] [--out results] …
 // README.md beside this file says more.
 
 import { spawnSync } from 'node:child_process'
@@ -35,7 +35,7 @@ const text = otherwise => ({ type: 'string', default: otherwise })
 const ours = ['libsql', 'sqljs', ...(native ? ['bsq'] : [])].map(row => `typeorm-sync:${row}`)
 const { values } = parseArgs({
   options: {
-    work: text('W1,W2,W3,W4,W5,W6,local'),
+    work: text('W1,W2,W3,W4,W5,W6,W7,local'),
     rows: text([...ours, 'hand:bsq-mem', 'hand:sqljs', 'limit:l2-bsq-mem', 'limit:l2-sqljs'].join()),
     rounds: text('5'),
     out: text('results'),
@@ -84,7 +84,7 @@ console.log(
 )
 
 const works = work.split(',')
-const synced = works.filter(name => name !== 'local' && name !== 'W6')
+const synced = works.filter(name => !['local', 'W6', 'W7'].includes(name))
 if (synced.length || values.list) {
   const start = Date.now()
   run('harness/bench.mjs', { ...others, work: synced.join(), rows, rounds, out, tag })
@@ -98,4 +98,5 @@ const names = rows.split(',')
 const stores = ['libsql', 'sqljs', 'bsq'].filter(store => names.includes(`typeorm-sync:${store}`))
 if (works.includes('W6') && stores.length)
   run('feed.mjs', { stores: stores.filter(store => store !== 'bsq').join() || 'libsql', rounds, out, tag }, ['--expose-gc'])
+if (works.includes('W7')) run('scopes.mjs', { rounds, out, tag }, ['--expose-gc'])
 if (works.includes('local') && stores.length) run('local.mjs', { stores: stores.join(), rounds, out, tag }, ['--expose-gc'])

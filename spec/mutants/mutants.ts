@@ -6,6 +6,7 @@
 import { onTheFeed } from './feed.js'
 import { inTheJournal } from './journal.js'
 import { ofLeaving } from './leaving.js'
+import { scopes } from './scopes.js'
 import { ofUsers } from './users.js'
 
 export type Finder = 'simulation' | `simulation ${'star' | 'relay' | 'two'}` | `spec/${string}.spec.ts`
@@ -2891,4 +2892,5 @@ export const mutants: readonly Mutant[] = [
   ...onTheFeed,
   ...ofUsers,
   ...ofLeaving,
+  ...scopes,
 ]

@@ -51,6 +51,18 @@ const Task = new EntitySchema<Task>({
 })
 enableSync(Task, '/tasks', { scopes: ['owner', 'project'] })
 
+interface Note {
+  id: string
+  owner: string
+  project: string | null
+}
+const Note = new EntitySchema<Note>({
+  ...{ name: 'Note', tableName: 'note' },
+  columns: { id: { type: 'varchar', length: 64, primary: true }, owner: { type: 'varchar', length: 64 } },
+  relations: { project: { type: 'many-to-one', target: 'Project', joinColumn: { name: 'project' }, nullable: true, onDelete: 'CASCADE' } },
+})
+enableSync(Note, '/notes', { scopes: ['owner'] })
+
 interface Country {
   id: string
 }
@@ -66,13 +78,14 @@ const Secret = new EntitySchema<Country>({
 })
 enableSync(Secret, '/secrets')
 
-const ENTITIES = [Project, Member, Task, Country, Secret]
+const ENTITIES = [Project, Member, Task, Note, Country, Secret]
 const mine = (p: { id: string }) => keys<Member>(Member, 'project', { user: p.id })
 const owned = (p: { id: string }) => keys<Member>(Member, 'project', { user: p.id, role: 'owner' })
 const rules = [
   rule<Project>(Project, { read: p => ({ id: mine(p) }), write: p => ({ id: owned(p) }) }),
   rule<Member>(Member, { read: p => ({ project: mine(p) }), write: p => ({ project: owned(p) }) }),
   rule<Task>(Task, { read: p => [{ owner: p.id }, { project: mine(p) }] }),
+  rule<Note>(Note, { read: p => ({ owner: p.id }) }),
   rule<Country>(Country, { read: () => true, write: () => false }),
 ]
 
@@ -113,6 +126,7 @@ async function world(kind: (typeof SERVERS)[number]) {
     { id: 'ta', title: 'of alice', owner: 'alice', project: null },
     { id: 'tb', title: 'of bob', owner: 'bob', project: null },
   ])
+  await there.getRepository<any>(Note).save({ id: 'nb', owner: 'bob', project: 'p1' })
   await there.getRepository(Country).save({ id: 'de' })
   await there.getRepository(Secret).save({ id: 's' })
   return { there, errors, ask, get, push }
@@ -134,9 +148,9 @@ test.each(SERVERS)('each sees what their keys open, and nothing else (%s)', asyn
   const { get, ask, errors } = await world(kind)
   const alice = await get('alice')
   expect(idsIn(alice)).toEqual({ '/projects': ['p1'], '/members': ['m1', 'm2'], '/tasks': ['t1', 'ta'], '/countries': ['de'] })
-  expect(alice.json).toMatchObject({ full: true, scoped: ['/projects', '/members', '/tasks'], scope: expect.any(String) })
+  expect(alice.json).toMatchObject({ full: true, scoped: ['/projects', '/members', '/tasks', '/notes'], scope: expect.any(String) })
   expect(idsIn(await get('bob'))).toEqual({
-    ...{ '/projects': ['p1', 'p2'], '/members': ['m1', 'm2', 'm3'], '/tasks': ['t1', 't2', 'tb'], '/countries': ['de'] },
+    ...{ '/projects': ['p1', 'p2'], '/members': ['m1', 'm2', 'm3'], '/tasks': ['t1', 't2', 'tb'], '/notes': ['nb'], '/countries': ['de'] },
   })
   expect(idsIn(await get('carol'))).toEqual({ '/countries': ['de'] })
   expect((await ask('alice', '/secrets?since=0')).status).toBe(404)
@@ -233,6 +247,39 @@ const POISON: [string, string, (now: number) => Record<string, object[]>, object
     'a new row in a project that is not seen',
     'alice',
     () => ({ '/tasks': [{ id: 'tn', title: 'x', owner: 'alice', project: 'p2' }] }),
+    { status: 422 },
+  ],
+  [
+    'a row that hangs on one that is not seen',
+    'alice',
+    () => ({ '/notes': [{ id: 'nn', owner: 'alice', project: 'p2' }] }),
+    { status: 422, errors: [{ id: 'nn', property: 'project', code: 'parent-missing' }] },
+  ],
+  [
+    'a row that hangs on one that is not there',
+    'alice',
+    () => ({ '/notes': [{ id: 'nn', owner: 'alice', project: 'nix' }] }),
+    { status: 422, errors: [{ id: 'nn', property: 'project', code: 'parent-missing' }] },
+  ],
+  [
+    'a removal that takes along rows that are not seen',
+    'alice',
+    () => ({ '/projects': [{ id: 'p1', _removed: true }] }),
+    { status: 422, errors: [{ id: 'p1', code: 'children-exist' }] },
+  ],
+  [
+    'a row that one gives to another, and that is not one’s own',
+    'alice',
+    () => ({ '/notes': [{ id: 'nb', owner: 'alice', project: 'p1' }] }),
+    { status: 422, errors: [{ id: 'nb', code: 'not-allowed' }] },
+  ],
+  [
+    'a row that one makes one’s own before one changes it',
+    'bob',
+    () => ({
+      '/projects': [{ id: 'p1', _partial: true, name: 'x' }],
+      '/members': [{ id: 'm9', user: 'bob', role: 'owner', project: 'p1' }],
+    }),
     { status: 422 },
   ],
   [
