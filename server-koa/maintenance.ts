@@ -2,7 +2,7 @@
 
 import type { DataSource } from 'typeorm'
 import type { Collection } from '../src/changes/collections/collection.js'
-import { baseTableOf, type Database, first, query, quote, type Transaction } from '../src/databases/database.js'
+import { baseTableOf, type Database, EXIT, first, query, quote, type Transaction } from '../src/databases/database.js'
 import { changeLogOf } from '../src/entity/registry.js'
 import { forgetSets } from './keySets.js'
 
@@ -30,6 +30,11 @@ export async function collectTombstones(dataSource: DataSource, { olderThan = 18
       collected = await database.transaction(() => collectSome(database, collection, horizon))
       count += collected
     } while (collected === BATCH)
+    // in the order of their key, from where the last batch ended: what is newer stays, and is passed by once
+    for (let from: Exit | undefined = { id: '', stamp: 0 }; from && collection.scopes.length; ) {
+      const after: Exit = from
+      from = await database.transaction(() => collectExits(database, collection, horizon, after))
+    }
   }
   await database.transaction(() => forgetSets(horizon))
   return count
@@ -72,6 +77,29 @@ function* collectSome(database: Database, { name, table }: Collection, horizon: 
     ids.map(id => [name, id]),
   )
   return rows.length
+}
+
+interface Exit {
+  readonly id: string
+  readonly stamp: number
+}
+
+/** Forgets some of what left a scope up to the horizon, in the order of their key. Gives the last one; undefined where there are no more. */
+function* collectExits(database: Database, { table }: Collection, horizon: number, after: Exit): Transaction<Exit | undefined> {
+  const bases = baseTableOf(table)
+  const rows = yield* query(
+    `SELECT i._sync_id AS id, i._sync_stamp AS stamp FROM ${quote(bases)} i
+      WHERE i._sync_server = ${EXIT} AND i._sync_stamp <= ? AND i._sync_id >= ? AND (i._sync_id > ? OR i._sync_stamp > ?)
+      ORDER BY i._sync_id, i._sync_stamp LIMIT ?`,
+    ...[horizon, after.id, after.id, after.stamp, BATCH],
+  )
+  const exits = rows.map(row => ({ id: String(row.id), stamp: Number(row.stamp) }))
+  yield* database.deleteRows(
+    bases,
+    ['_sync_server', '_sync_id', '_sync_stamp'],
+    exits.map(({ id, stamp }) => [EXIT, id, stamp]),
+  )
+  return exits.length < BATCH ? undefined : exits.at(-1)
 }
 
 /** Forgets the idempotency keys of POSTs that were answered more than 30 days ago, or `olderThan`. Resolves to how many were forgotten. */

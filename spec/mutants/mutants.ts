@@ -3,6 +3,7 @@
 //
 // A mutant whose text is not found exactly once stops the runner: where the source moves, the list moves along.
 
+import { ofExits } from './exits.js'
 import { onTheFeed } from './feed.js'
 import { inTheJournal } from './journal.js'
 import { ofLeaving } from './leaving.js'
@@ -1700,8 +1701,8 @@ const applying: Mutant[] = [
     name: 'replaced-versions-are-lost',
     hazard: 'what replaces a version keeps it, for every server that knows it; law 4',
     file: 'src/changes/store/storeChanges.ts',
-    find: '  yield* keepReplaced(log, changes)\n  const plan',
-    replace: '  const plan',
+    find: '  yield* keepReplaced(log, changes)\n  const exits',
+    replace: '  const exits',
     by: [servers, 'simulation relay'],
   },
   {
@@ -1944,16 +1945,16 @@ const applying: Mutant[] = [
     name: 'inserts-are-not-stamped',
     hazard: 'capture is in the database: every insert is stamped',
     file: 'src/databases/sqlite/triggers.ts',
-    find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
-    replace: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}\n    ${dropTombstone}`,\n    // before',
+    find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
+    replace: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}`,\n    // before',
     by: [capture],
   },
   {
     name: 'new-rows-keep-no-absent-base',
     hazard: 'created locally or not known: only what the application made has "nothing" as its base; law 10',
     file: 'src/databases/sqlite/triggers.ts',
-    find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
-    replace: '    ${writeReplacedTombstones()}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
+    find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
+    replace: '    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
     by: [capture, 'simulation'],
   },
   {
@@ -1992,16 +1993,16 @@ const applying: Mutant[] = [
     name: 'tombstone-stays-under-a-row',
     hazard: 'a row that is made anew has no tombstone',
     file: 'src/databases/sqlite/triggers.ts',
-    find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
-    replace: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}\n    ${stampRow}`,\n    // before',
+    find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
+    replace: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${stampRow}`,\n    // before',
     by: [capture],
   },
   {
     name: 'removals-leave-no-tombstone',
     hazard: 'capture is in the database: every removal leaves a tombstone',
     file: 'src/databases/sqlite/triggers.ts',
-    find: '    ${keepOld}\n    ${writeTombstone(`${oldKey}, ${now} WHERE true`)}\n    DELETE FROM sync_replaced',
-    replace: '    ${keepOld}\n    DELETE FROM sync_replaced',
+    find: '    ${keepOld}\n    ${writeTombstone(`${oldKey}, ${now} WHERE true`)}${exits.removed}\n    DELETE FROM sync_replaced',
+    replace: '    ${keepOld}${exits.removed}\n    DELETE FROM sync_replaced',
     by: [capture],
   },
   {
@@ -2378,8 +2379,8 @@ const onTheServer: Mutant[] = [
     name: 'a-bypass-silences-other-schemas',
     hazard: 'two data sources on two schemas do not see each other',
     file: 'src/databases/postgres/triggers.ts',
-    find: 'IS DISTINCT FROM ${text(place.suffix)})`',
-    replace: "IS NOT DISTINCT FROM '')`",
+    find: 'IS DISTINCT FROM ${text(place.suffix)}`',
+    replace: "IS NOT DISTINCT FROM ''`",
     by: [schemas],
   },
   {
@@ -2890,6 +2891,7 @@ export const mutants: readonly Mutant[] = [
   ...onTheServer,
   ...inTheJournal,
   ...onTheFeed,
+  ...ofExits,
   ...ofUsers,
   ...ofLeaving,
   ...scopes,

@@ -2,6 +2,7 @@
 
 import type { BaseStatements, CaptureStatements, MigrationStatements } from './capture.js'
 import type { ClockStatements } from './clock.js'
+import type { ExitStatements } from './exits.js'
 import type { Fragments } from './fragments.js'
 import type { RowStatements } from './rowStatements.js'
 import type { RuleStatements } from './rules.js'
@@ -9,6 +10,7 @@ import type { Transactions } from './transactions.js'
 
 export type { TableState } from './capture.js'
 export type { Clock } from './clock.js'
+export { EXIT } from './exits.js'
 export type { UniqueIndex } from './rules.js'
 export * from './statement.js'
 export * from './table.js'
@@ -22,6 +24,7 @@ export interface Database
     CaptureStatements,
     MigrationStatements,
     BaseStatements,
+    ExitStatements,
     RuleStatements {}
 
 export interface DatabaseOptions {

@@ -4,7 +4,7 @@ import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection, Reference } from '../changes/collections/collection.js'
 import { parentsFirst } from '../changes/collections/parentsFirst.js'
 import { forgetServer, serversOf } from '../changes/servers/servers.js'
-import { baseTableOf, type Database, query, quote, type Transaction } from '../databases/database.js'
+import { baseTableOf, type Database, EXIT, query, quote, type Transaction } from '../databases/database.js'
 import { readLocalChanges } from './conflicts/pending.js'
 import { openExchange } from './exchange.js'
 
@@ -55,7 +55,10 @@ const isNullable = ({ child, childColumn }: Reference) =>
 
 /** Forgets every server and every removal: the next sync pushes all rows as new ones. */
 export function* forgetServers({ database, collections }: ChangeLog): Transaction<void> {
-  for (const collection of collections) for (const server of yield* serversOf(collection)) yield* forgetServer(database, collection, server)
+  for (const collection of collections) {
+    for (const server of yield* serversOf(collection)) yield* forgetServer(database, collection, server)
+    if (collection.scopes.length) yield* query(`DELETE FROM ${quote(baseTableOf(collection.table))} WHERE _sync_server = ${EXIT}`)
+  }
   yield* query('DELETE FROM sync_tombstone')
   yield* raiseHorizon(database)
 }

@@ -4,6 +4,7 @@ import { type Database, query, quote, Rollback, savepoint, type Transaction } fr
 import { ConstraintError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'
 import type { Collection } from '../collections/collection.js'
+import { noteAnyExits, settleExits } from '../store/exits.js'
 
 interface Written {
   readonly id: string
@@ -51,9 +52,11 @@ function* tryToDelete(database: Database, collection: Collection, ids: readonly 
 export function* deleteStaying(database: Database, collection: Collection, ids: readonly string[], stamp: number): Transaction<void> {
   if (!ids.length) return
   const { table } = collection
+  yield* noteAnyExits(database, collection, ids, stamp)
   yield* deleteRows(database, collection, ids)
   const rows = ids.map(id => [stamp, id])
   yield* database.updateRows(table.name, ['_lastChange'], [table.key], rows)
+  yield* settleExits(database, collection, ids, stamp)
   yield* rejectSkipped(
     database,
     collection,

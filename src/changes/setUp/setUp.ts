@@ -42,6 +42,7 @@ export function* setUp(
   const present: Collection[] = []
   const gained: Collection[] = []
   let isMissed = false
+  let gainsScope = false
   for (const collection of collections) {
     const state = yield* database.prepareTable(collection.table, tablesOf(collections))
     if (state.missing !== undefined) {
@@ -50,6 +51,7 @@ export function* setUp(
     }
     present.push(collection)
     if (isUnawaited && state.lostTriggers && !(yield* database.columnNames(copiesOf(collection.name))).length) isMissed = true
+    if (state.gainsScope) gainsScope = true
     if (state.gained.length) gained.push(collection)
   }
   // a database that was dropped stays empty until there is something to keep account of
@@ -61,6 +63,11 @@ export function* setUp(
   yield* database.bypassCapture(true)
   // no trigger saw what was written meanwhile: clients read everything again
   if (isMissed) yield* query('UPDATE sync_clock SET horizon = ?', yield* database.tick())
+  // what left a scope before it was one left no exit
+  if (gainsScope) {
+    yield* database.tick()
+    yield* query('UPDATE sync_clock SET horizon = "now"')
+  }
   yield* database.stampDifferences(tablesOf(present))
   yield* database.stampUnstamped(tablesOf(present))
   for (const collection of gained) yield* readAgain(collection)

@@ -6,6 +6,7 @@ import { byCollection } from '../collections/groupBy.js'
 import { rejectSkipped } from '../rows/skipped.js'
 import type { Change } from './change.js'
 import { checkConstraints } from './constraints.js'
+import { noteExits } from './exits.js'
 import { KINDS_OF_VALUES } from './freeValues.js'
 import { keepReplaced } from './keepReplaced.js'
 import { isDeep, type Plan, planChanges } from './order.js'
@@ -23,6 +24,7 @@ const NO_INDEXES: Uniques = new Map()
 export function* storeChanges(log: ChangeLog, changes: readonly Change[]): Transaction<void> {
   if (!changes.length) return
   yield* keepReplaced(log, changes)
+  const exits = yield* noteExits(log.database, changes)
   const plan = planChanges(changes, NO_INDEXES)
   if (changes.length === 1) yield* store(log, plan, changes)
   else {
@@ -33,6 +35,7 @@ export function* storeChanges(log: ChangeLog, changes: readonly Change[]): Trans
       yield* storeReleased(log, changes, error)
     }
   }
+  yield* exits.settle()
   yield* writeTombstones(log.database, changes)
   for (const [collection, some] of byCollection(changes)) {
     const stamps = new Set(some.map(c => c.stamp))

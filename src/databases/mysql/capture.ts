@@ -2,10 +2,13 @@
 
 import { SyncConfigurationError } from '../../errors.js'
 import { type CaptureStatements, missingIn } from '../capture.js'
+import { gainsScope } from '../exits.js'
 import { first, query, type Transaction } from '../statement.js'
 import { baseTableOf, quote, type Table } from '../table.js'
 import { alignBaseTable } from './bases.js'
 import { type Catalog, type Columns, columnsOf, guardOf, readCatalog, readTriggers } from './catalog.js'
+import { tickSql } from './clock.js'
+import { alignExitIndexes, exitIndexes } from './exits.js'
 import { unseenCascade, unsyncedAncestors } from './foreignKeys.js'
 import type { KnownTables } from './knownTables.js'
 import { TABLE_OPTIONS, TABLES } from './tables.js'
@@ -40,12 +43,17 @@ export function captureStatements(known: KnownTables, wallClock: string): Captur
       if (unseen !== undefined) throw new SyncConfigurationError(`The table ${table.name} cannot be synced on MySQL or MariaDB: ${unseen}`)
       yield* createTables()
       const kept = catalog.columns.get(baseTableOf(table))
+      const before = yield* exitIndexes(table)
       const gained = yield* alignBaseTable(table, own, kept)
       if (!catalog.guarded.has(table.name)) yield* makeGuard(table, own)
       let lostTriggers = false
       for (const name of [table.name, ...unsyncedAncestors(catalog, table.name)])
         if (yield* alignTriggers(catalog, name, tables)) lostTriggers = kept !== undefined
-      return { missing: undefined, gained, lostTriggers }
+      const gains = kept !== undefined && gainsScope(table, before)
+      // the index says that it was done, and DDL commits by itself
+      if (gains) for (const sql of [tickSql(wallClock), 'UPDATE sync_clock SET horizon = `now`']) yield* query(sql)
+      yield* alignExitIndexes(table, before)
+      return { missing: undefined, gained, lostTriggers, gainsScope: gains }
     },
 
     *hasTriggers(tables) {

@@ -7,6 +7,7 @@ import type { Database, OpenOptions } from '../database.js'
 import { baseStatements } from './bases.js'
 import { captureStatements } from './capture.js'
 import { clockStatements, WALL_CLOCK } from './clock.js'
+import { exitStatements } from './exits.js'
 import { fragmentsOf } from './fragments.js'
 import { KnownTables } from './knownTables.js'
 import { migrationStatements } from './migration.js'
@@ -30,6 +31,7 @@ export function mysqlDatabase(dataSource: DataSource, options: OpenOptions = {})
     ...captureStatements(tables, wallClock),
     ...migrationStatements(tables, clock, rows, bases),
     ...bases,
+    ...exitStatements(tables),
     ...rules,
   }
 }

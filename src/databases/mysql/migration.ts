@@ -9,6 +9,7 @@ import { keepBase } from './bases.js'
 import { asId, asKey, type Columns, columnsOf, differs, pinned } from './catalog.js'
 import { BATCH, chunks } from './chunks.js'
 import { lockClock, NOW } from './clock.js'
+import { hasMoved, writeExits } from './exits.js'
 import { idOf } from './fragments.js'
 import type { KnownTables } from './knownTables.js'
 
@@ -36,6 +37,7 @@ export function migrationStatements(
     const now = yield* tick()
     const tombstones = removed.map(id => [table.name, id, now])
     yield* upsertRows('sync_tombstone', ['collection', 'id', 'stamp'], ['collection', 'id'], tombstones)
+    yield* leave(table, copied, own, comparison, [...changed, ...removed])
   }
 
   return {
@@ -116,6 +118,19 @@ function* keepCopied(table: Table, copied: Columns, { copyId, isRow }: Compariso
     where: `c.${quote(table.key)} IN (?) AND`,
   })
   for (const some of chunks(ids)) yield* query(sql, some)
+}
+
+/** The exits of rows that were moved or removed. */
+function* leave(table: Table, copied: Columns, own: Columns, { copyId, isRow }: Comparison, ids: readonly string[]): Transaction<void> {
+  const scopes = table.scopes.filter(c => copied.has(c))
+  if (!scopes.length) return
+  const isGone = `x.${quote(table.key)} IS NULL`
+  const source = {
+    ...{ id: copyId, stamp: `coalesce(x.\`_lastChange\`, ${NOW})`, removed: isGone, cell: (c: string) => `c.${quote(c)}` },
+    from: ` FROM ${quote(copiesOf(table.name))} c LEFT JOIN ${quote(table.name)} x ON ${isRow}
+      WHERE c.${quote(table.key)} IN (?) AND (${isGone} OR ${hasMoved(scopes, own, 'x', 'c')})`,
+  }
+  for (const some of chunks(ids)) yield* query(writeExits(table, source, scopes), some)
 }
 
 function* idsOf(sql: string): Transaction<string[]> {

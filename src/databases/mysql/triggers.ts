@@ -13,6 +13,7 @@ import { keepAbsentBase, keepBase } from './bases.js'
 import { asId, type Catalog, differs, type ForeignKey, pinned } from './catalog.js'
 import { NOW, tickSql } from './clock.js'
 import { identifier, literal } from './connection.js'
+import { hasMoved, liftExits, writeExits } from './exits.js'
 import { reaches } from './foreignKeys.js'
 
 const RECURSIVE_KEY = 'd.k'
@@ -58,7 +59,7 @@ function reachedRows(catalog: Catalog, table: string, tables: readonly Table[], 
   const before = moved.flatMap(k => {
     if (k.onUpdate === 'SET NULL') return ifMoved(k, [clear(catalog, k)])
     const child = tables.find(t => t.name === k.child)
-    return child ? ifMoved(k, [tick, keepChildren(catalog, child, k)]) : []
+    return child ? ifMoved(k, [tick, keepChildren(catalog, child, k), ...childrenLeave(catalog, child, k)]) : []
   })
   const after = moved.filter(k => k.onUpdate === 'CASCADE' && catalog.stamped.has(k.child)).flatMap(k => ifMoved(k, [touch(catalog, k)]))
   return {
@@ -84,18 +85,28 @@ function ownRows(catalog: Catalog, table: Table, { before, after }: { before: st
   // with a lock, or an old snapshot would hide a server that was opened since
   const hasServer = `EXISTS (SELECT 1 FROM sync_server WHERE collection = ${collection} LOCK IN SHARE MODE)`
   const keepOld = `IF ${hasServer} THEN ${baseVersion}; END IF;`
+  const own = catalog.columns.get(table.name)
+  const ofOld = { id: oldId, cell: (c: string) => `OLD.${identifier(c)}` }
+  const inScopes = (...statements: string[]) => (table.scopes.length ? statements : [])
   const createdLocally = [
     `IF ${hasServer} THEN ${keepAbsentBase(table, newId)}; END IF;`,
+    ...liftExits(table, own, newId),
     `DELETE FROM sync_tombstone WHERE collection = ${collection} AND id = ${newId};`,
   ]
   const isMoved = differs(column, `OLD.${key}`, `NEW.${key}`)
+  const left = inScopes(
+    `IF ${isMoved} OR ${hasMoved(table.scopes, own, 'OLD', 'NEW')} THEN`,
+    `${writeExits(table, { ...ofOld, stamp: 'NEW.`_lastChange`', removed: `IF(${isMoved}, 1, 0)` })};`,
+    'END IF;',
+  )
+  const removed = inScopes(`${writeExits(table, { ...ofOld, stamp: NOW, removed: '1' })};`)
   const moved = [`IF ${isMoved} THEN`, writeTombstone('NEW.`_lastChange`'), ...createdLocally, 'END IF;']
   return [
     ['BEFORE INSERT', [tick, stamp]],
     ['AFTER INSERT', createdLocally],
     ['BEFORE UPDATE', [...before, tick, stamp]],
-    ['AFTER UPDATE', [keepOld, ...moved, ...after]],
-    ['AFTER DELETE', [tick, keepOld, writeTombstone(NOW)]],
+    ['AFTER UPDATE', [keepOld, ...left, ...moved, ...after]],
+    ['AFTER DELETE', [tick, keepOld, writeTombstone(NOW), ...removed]],
   ]
 }
 
@@ -122,6 +133,15 @@ function keepChildren(catalog: Catalog, child: Table, key: ForeignKey): string {
   const id = asId(catalog.columns.get(child.name)?.get(child.key), `${name}.${identifier(child.key)}`)
   const source = { id, stamp: `${name}.\`_lastChange\``, cell: (c: string) => `${name}.${identifier(c)}` }
   return `${keepBase(child, { ...source, from: `, ${name}`, where: `${refersTo(key, 'OLD')} AND` })};`
+}
+
+// A child whose scope is what it refers to by: it leaves with its parent's old key.
+function childrenLeave(catalog: Catalog, child: Table, key: ForeignKey): string[] {
+  if (!key.childColumns.some(c => child.scopes.includes(c))) return []
+  const name = identifier(child.name)
+  const id = asId(catalog.columns.get(child.name)?.get(child.key), `${name}.${identifier(child.key)}`)
+  const cell = (c: string) => `${name}.${identifier(c)}`
+  return [`${writeExits(child, { id, stamp: NOW, removed: '0', cell, from: ` FROM ${name} WHERE ${refersTo(key, 'OLD')}` })};`]
 }
 
 const touch = (catalog: Catalog, key: ForeignKey) =>
@@ -158,6 +178,14 @@ function removeTree(catalog: Catalog, table: Table, keys: readonly ForeignKey[],
       from: `, d JOIN ${name} z ON z.${key} = d.k`,
       where: '',
     })};`,
+    ...(table.scopes.length
+      ? [
+          `${writeExits(table, {
+            ...{ with: below, id, stamp: NOW, removed: '1', cell: (c: string) => `z.${identifier(c)}` },
+            from: ` FROM d JOIN ${name} z ON z.${key} = d.k`,
+          })};`,
+        ]
+      : []),
     `INSERT INTO sync_tombstone (collection, id, stamp)
       ${below}SELECT ${literal(table.name)}, ${id}, ${NOW} FROM d
       ON DUPLICATE KEY UPDATE stamp = VALUES(stamp);`,

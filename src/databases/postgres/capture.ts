@@ -3,10 +3,12 @@
 import { SyncConfigurationError } from '../../errors.js'
 import { type CaptureStatements, missingIn } from '../capture.js'
 import type { ClockStatements } from '../clock.js'
+import { gainsScope } from '../exits.js'
 import { query, type Transaction } from '../statement.js'
 import { quote, type Table } from '../table.js'
 import { alignBaseTable } from './bases.js'
 import { type Catalog, classOf } from './catalog.js'
+import { alignExitIndexes, exitIndexes } from './exits.js'
 import { type Present, placed, presentTriggers } from './present.js'
 import { TABLES } from './tables.js'
 import { TRIGGER_MARK } from './triggerMark.js'
@@ -80,16 +82,19 @@ export function captureStatements(catalog: Catalog, { isReplica }: ClockStatemen
       const missing = missingIn(table, own)
       if (missing) return missing
       // what a replica has comes from its primary
-      if (yield* isReplica()) return { missing: undefined, gained: [], lostTriggers: false }
+      if (yield* isReplica()) return { missing: undefined, gained: [], lostTriggers: false, gainsScope: false }
       const present = (yield* presentTriggers([table])).get(table.name) as Present
       if (present.heirs.length)
         throw new SyncConfigurationError(
           `The table ${table.name} cannot be synced: ${present.heirs.join(', ')} inherits from it, so that its rows are seen there, but their changes are not; use partitions instead.`,
         )
+      const before = yield* exitIndexes(table)
       const { gained, isNew } = yield* alignBaseTable(catalog, table, own)
-      if (isIntact(table, present)) return { missing: undefined, gained, lostTriggers: false }
+      yield* alignExitIndexes(table, before)
+      const gains = !isNew && gainsScope(table, before)
+      if (isIntact(table, present)) return { missing: undefined, gained, lostTriggers: false, gainsScope: gains }
       yield* makeTriggers(table, present)
-      return { missing: undefined, gained, lostTriggers: !isNew && present.triggers.size === 0 }
+      return { missing: undefined, gained, lostTriggers: !isNew && present.triggers.size === 0, gainsScope: gains }
     },
 
     *hasTriggers(tables) {

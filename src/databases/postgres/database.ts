@@ -9,6 +9,7 @@ import { baseStatements } from './bases.js'
 import { captureStatements } from './capture.js'
 import { Catalog } from './catalog.js'
 import { clockStatements, WALL_CLOCK } from './clock.js'
+import { exits } from './exits.js'
 import { fragmentsOf } from './fragments.js'
 import { migrationStatements } from './migration.js'
 import { rowStatements } from './rows.js'
@@ -27,6 +28,7 @@ export function postgresDatabase(dataSource: DataSource, options: OpenOptions = 
     ...captureStatements(catalog, clock, wallClock),
     ...migrationStatements(catalog, clock),
     ...baseStatements,
+    ...exits,
     ...rules,
   }
 }

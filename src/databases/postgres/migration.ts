@@ -9,6 +9,7 @@ import { baseStatements, isOfTypes, keepBase } from './bases.js'
 import { dropAllTriggers } from './capture.js'
 import { type Catalog, type ColumnInfo, type Columns, typeWithCollation } from './catalog.js'
 import { NOW } from './clock.js'
+import { exitsOfMigration } from './exits.js'
 import { idOf } from './fragments.js'
 
 const copyOf = (table: Table) => copiesOf(table.name)
@@ -78,30 +79,36 @@ function* stampDifferencesOf(table: Table, own: Columns, copied: Columns, tick: 
     table.name,
     removed,
   )
+  const scopes = table.scopes.filter(c => copied.has(c))
+  yield* withCopied(own, copied, cell => exitsOfMigration(table, { copy, scopes, cell }, [...changed, ...removed]))
 }
 
-/** Keeps as base versions what the copy has at these ids, in the types of today, or, where a value cannot be of one, what the row has now. */
-function* keepCopied(table: Table, own: Columns, copied: Columns, ids: readonly string[]): Transaction<void> {
-  const [id, copiedId] = [idOf(table, 'x'), idOf(table, 'was')]
+/** Keeps what the copy has at these ids, in the types of today, or, where a value cannot be of one, what the row has now. */
+function* withCopied(own: Columns, copied: Columns, keep: (cell: (column: string) => string) => Transaction<unknown>): Transaction<void> {
   const typeOf = (columns: Columns, column: string) => typeWithCollation(columns.get(column) as ColumnInfo)
   const isSame = (column: string) => typeOf(copied, column) === typeOf(own, column)
-  const keep = (cellOfOther: (column: string) => string) =>
+  const cellOr = (cellOfOther: (column: string) => string) => (c: string) =>
+    !copied.has(c) ? `x.${quote(c)}` : isSame(c) ? `was.${quote(c)}` : cellOfOther(c)
+  try {
+    yield* savepoint(() => keep(cellOr(c => `CAST(CAST(was.${quote(c)} AS text) AS ${(own.get(c) as ColumnInfo).baseType})`)))
+  } catch (error) {
+    if (!isOfTypes(error)) throw error
+    yield* keep(cellOr(c => `x.${quote(c)}`))
+  }
+}
+
+function keepCopied(table: Table, own: Columns, copied: Columns, ids: readonly string[]): Transaction<void> {
+  const [id, copiedId] = [idOf(table, 'x'), idOf(table, 'was')]
+  return withCopied(own, copied, cell =>
     query(
       keepBase(table, {
-        id: copiedId,
-        stamp: 'was."_lastChange"',
-        cell: c => (!copied.has(c) ? `x.${quote(c)}` : isSame(c) ? `was.${quote(c)}` : cellOfOther(c)),
+        ...{ id: copiedId, stamp: 'was."_lastChange"', cell },
         from: `${quote(copyOf(table))} was LEFT JOIN ${quote(table.name)} x ON ${id} = ${copiedId}`,
         where: `${copiedId} = ANY(CAST(? AS text[])) AND`,
       }),
       ids,
-    )
-  try {
-    yield* savepoint(() => keep(c => `CAST(CAST(was.${quote(c)} AS text) AS ${(own.get(c) as ColumnInfo).baseType})`))
-  } catch (error) {
-    if (!isOfTypes(error)) throw error
-    yield* keep(c => `x.${quote(c)}`)
-  }
+    ),
+  )
 }
 
 function* idsOf(sql: string): Transaction<string[]> {

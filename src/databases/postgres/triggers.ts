@@ -11,6 +11,7 @@ import { text } from '../knows.js'
 import { fingerprint, shortName } from '../names.js'
 import { quote, type Table } from '../table.js'
 import { keepAbsentBase, keepBase } from './bases.js'
+import { exitStatements } from './exits.js'
 import { idOf } from './fragments.js'
 import { TRIGGER_MARK } from './triggerMark.js'
 
@@ -47,6 +48,7 @@ function bodiesOf(table: Table, place: Place, wallClock: string) {
       ON CONFLICT (collection, id) DO UPDATE SET stamp = excluded.stamp`
   const dropTombstone = (from: string) => `DELETE FROM sync_tombstone t USING ${from} n
       WHERE t.collection = ${collection} AND t.id = ${idOf(table, 'n')} AND ${isThere('n')}`
+  const exits = exitStatements(table, name, stamp)
   const keysIn = (one: string, notIn: string) => `(SELECT ${key} FROM ${one} EXCEPT SELECT ${key} FROM ${notIn})`
 
   return {
@@ -63,9 +65,13 @@ function bodiesOf(table: Table, place: Place, wallClock: string) {
     NEW."_lastChange" := ${stamp};
     RETURN NEW;
   END`,
+    exit: `BEGIN
+    ${exits.moved};
+    RETURN NEW;
+  END`,
     // an application's trigger for the same rows may have removed one meanwhile, or made it again: what is there in the end counts
     insert: `BEGIN
-    IF ${hasServer} THEN ${keepAbsent('sync_new')}; END IF;
+    IF ${hasServer} THEN ${keepAbsent('sync_new')}; END IF;${exits.back('sync_new')}
     ${dropTombstone('sync_new')};
     RETURN NULL;
   END`,
@@ -74,21 +80,21 @@ function bodiesOf(table: Table, place: Place, wallClock: string) {
     IF ${hasServer} THEN ${keepOld('sync_old')}; END IF;
     IF EXISTS ${keysIn('sync_old', 'sync_new')} THEN
       ${writeTombstone(keysIn('sync_old', 'sync_new'), `NOT ${isThere('o')}`)};
-      IF ${hasServer} THEN ${keepAbsent(keysIn('sync_new', 'sync_old'))}; END IF;
+      IF ${hasServer} THEN ${keepAbsent(keysIn('sync_new', 'sync_old'))}; END IF;${exits.back(`(SELECT * FROM sync_new WHERE ${key} IN ${keysIn('sync_new', 'sync_old')})`)}
       ${dropTombstone(keysIn('sync_new', 'sync_old'))};
     END IF;
     RETURN NULL;
   END`,
     delete: `BEGIN
     IF ${hasServer} THEN ${keepOld('sync_old')}; END IF;
-    ${writeTombstone('sync_old', `NOT ${isThere('o')}`)};
+    ${writeTombstone('sync_old', `NOT ${isThere('o')}`)};${exits.removed}
     RETURN NULL;
   END`,
     // of a partition alone, perhaps
     truncate: `DECLARE emptied text := format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
   BEGIN
     IF ${hasServer} THEN EXECUTE ${withTable('emptied', keepOld)}; END IF;
-    EXECUTE ${withTable('emptied', from => writeTombstone(from, 'true'))};
+    EXECUTE ${withTable('emptied', from => writeTombstone(from, 'true'))};${table.scopes.length ? `\n    EXECUTE ${withTable('emptied', exits.emptied)};` : ''}
     RETURN NULL;
   END`,
   }
@@ -103,10 +109,11 @@ function withTable(variable: string, statement: (from: string) => string): strin
 type Event = keyof ReturnType<typeof bodiesOf>
 
 // PostgreSQL fires them in the order of their names: the stamp comes after the triggers of the application, which may bring a row with an old stamp.
-// `isShared`: one function serves all tables.
-const EVENTS: Record<Event, { trigger: string; on: string; rows?: string; isShared?: boolean }> = {
+// `isShared`: one function serves all tables. `isCloned`: for each row; PostgreSQL makes those of partitions itself.
+const EVENTS: Record<Event, { trigger: string; on: string; rows?: string; isShared?: boolean; isCloned?: boolean }> = {
   tick: { trigger: 'sync_tick', on: 'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE', isShared: true },
-  stamp: { trigger: '~sync_stamp', on: 'BEFORE INSERT OR UPDATE', isShared: true },
+  exit: { trigger: '~sync_exit', on: 'BEFORE UPDATE', isCloned: true },
+  stamp: { trigger: '~sync_stamp', on: 'BEFORE INSERT OR UPDATE', isShared: true, isCloned: true },
   insert: { trigger: 'sync_insert', on: 'AFTER INSERT', rows: 'REFERENCING NEW TABLE AS sync_new' },
   update: { trigger: 'sync_update', on: 'AFTER UPDATE', rows: 'REFERENCING OLD TABLE AS sync_old NEW TABLE AS sync_new' },
   delete: { trigger: 'sync_delete', on: 'AFTER DELETE', rows: 'REFERENCING OLD TABLE AS sync_old' },
@@ -117,29 +124,35 @@ function optionsOf(event: Event, schema: string): string {
   if (event === 'stamp') return ''
   const owned = `SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp`
   // The plan is kept for the session: made for one row, it must do for a million, and the other way round.
-  return event === 'tick' ? owned : `${owned} SET enable_hashjoin = off SET enable_mergejoin = off`
+  return event === 'tick' || event === 'exit' ? owned : `${owned} SET enable_hashjoin = off SET enable_mergejoin = off`
 }
 
 /** What captures the writes to one table. `wallClock` is SQL for milliseconds since 1/1/1970. */
 export function captureOf(table: Table, place: Place, wallClock: string): Capture {
   const schema = quote(place.schema)
   // a transaction of another schema may write here, by a trigger of the application
-  const isNotBypassed = `WHEN (current_setting('typeorm_sync.bypass', true) IS DISTINCT FROM ${text(place.suffix)})`
+  const isNotBypassed = `current_setting('typeorm_sync.bypass', true) IS DISTINCT FROM ${text(place.suffix)}`
+  const { hasMoved } = exitStatements(table, '', '')
   const bodies = bodiesOf(table, place, wallClock)
   const functions: string[] = []
   const triggers: [string, { sql: (table: string) => string; version: string; isCloned: boolean }][] = []
-  for (const [event, { trigger, on, rows = '', isShared }] of Object.entries(EVENTS) as [Event, (typeof EVENTS)[Event]][]) {
-    const [options, body, isCloned] = [optionsOf(event, schema), bodies[event], event === 'stamp']
+  for (const [event, { trigger, on, rows = '', isShared, isCloned = false }] of Object.entries(EVENTS) as [
+    Event,
+    (typeof EVENTS)[Event],
+  ][]) {
+    if (event === 'exit' && !table.scopes.length) continue
+    const [options, body] = [optionsOf(event, schema), bodies[event]]
+    const when = `WHEN (${isNotBypassed}${event === 'exit' ? ` AND ${hasMoved}` : ''})`
     const procedure = `${schema}.${quote(shortName(isShared ? `sync_${event}` : `sync_${event}_${table.name}`))}()`
     // the same for every table, where the function is
-    const version = fingerprint(JSON.stringify([on, isNotBypassed, options, body]))
+    const version = fingerprint(JSON.stringify([on, when, options, body]))
     functions.push(
       `CREATE OR REPLACE FUNCTION ${procedure} RETURNS trigger LANGUAGE plpgsql ${options} AS ${text(`${TRIGGER_MARK}${version} */ ${body}`)}`,
       // a role that may call it could make a trigger of it on a table of its own
       `REVOKE ALL ON FUNCTION ${procedure} FROM PUBLIC`,
     )
     const sql = (place: string) => `CREATE OR REPLACE TRIGGER ${quote(trigger)} ${on} ON ${place} ${rows}
-      FOR EACH ${isCloned ? 'ROW' : 'STATEMENT'} ${isNotBypassed} EXECUTE FUNCTION ${procedure}`
+      FOR EACH ${isCloned ? 'ROW' : 'STATEMENT'} ${when} EXECUTE FUNCTION ${procedure}`
     triggers.push([trigger, { sql, version, isCloned }])
   }
   return { functions, triggers: new Map(triggers) }

@@ -2,11 +2,13 @@
 
 import type { DataSource } from 'typeorm'
 import { type CaptureStatements, missingIn } from '../capture.js'
+import { gainsScope, planExitIndexes } from '../exits.js'
 import { first, query, type Transaction } from '../statement.js'
 import { baseTableOf, type Table } from '../table.js'
 import { alignBaseTable, isBaseTableAligned } from './bases.js'
 import { columnsOf, dropTrigger, indexedColumns, presentTriggers } from './catalog.js'
 import { type Connection, connectionOf } from './connection.js'
+import { alignExitIndexes, exitIndexes } from './exits.js'
 import { TABLES } from './tables.js'
 import { triggersOf } from './triggers.js'
 
@@ -35,13 +37,18 @@ export function captureStatements(dataSource: DataSource, wallClock: string): Ca
       const expected = yield* expectedTriggers(table)
       const present = yield* presentTriggers(table)
       const isAligned = yield* isBaseTableAligned(table)
-      if (isAligned && areSame(expected, present)) return { missing: undefined, gained: [], lostTriggers: false }
+      const before = yield* exitIndexes(table)
+      const { drop, create } = planExitIndexes(table, before)
+      if (isAligned && areSame(expected, present) && drop.length + create.length === 0)
+        return { missing: undefined, gained: [], lostTriggers: false, gainsScope: false }
       const isNew = (yield* columnsOf(baseTableOf(table))).size === 0
+      const gains = !isNew && gainsScope(table, before)
       // SQLite would rewrite triggers that name a table which is renamed
       for (const name of present.keys()) yield* dropTrigger(name)
       const gained = isAligned ? [] : yield* alignBaseTable(table)
+      yield* alignExitIndexes(table, before)
       for (const sql of expected.values()) yield* query(sql)
-      return { missing: undefined, gained, lostTriggers: !isNew && present.size < expected.size }
+      return { missing: undefined, gained, lostTriggers: !isNew && present.size < expected.size, gainsScope: gains }
     },
 
     *hasTriggers(tables) {

@@ -5,6 +5,7 @@ import type { Database, OpenOptions } from '../database.js'
 import { bases } from './bases.js'
 import { captureStatements } from './capture.js'
 import { clockStatements, WALL_CLOCK } from './clock.js'
+import { exits } from './exits.js'
 import { fragments } from './fragments.js'
 import { migrationStatements } from './migration.js'
 import { rowStatements } from './rows.js'
@@ -22,6 +23,7 @@ export function sqliteDatabase(dataSource: DataSource, options: OpenOptions = {}
     ...captureStatements(dataSource, wallClock),
     ...migrationStatements(clock),
     ...bases,
+    ...exits,
     ...rules,
   }
 }

@@ -7,6 +7,7 @@ import { copiesOf, quote, type Table } from '../table.js'
 import { bases, keepBase } from './bases.js'
 import { columnsOf } from './catalog.js'
 import { NOW } from './clock.js'
+import { exitsOfMigration } from './exits.js'
 import { fragments } from './fragments.js'
 
 const copyTable = (table: Table) => quote(copiesOf(table.name))
@@ -72,6 +73,7 @@ function* stampDifferencesOf(table: Table, copied: ReadonlyMap<string, unknown>,
     table.name,
     JSON.stringify(removed),
   )
+  yield* exitsOfMigration(table, copy, copied, [...changed, ...removed])
 }
 
 /** Keeps as base versions what the copy has at these ids. A column that it lacks has the value that the migration gave it. */

@@ -9,15 +9,16 @@ import { quote, type Table } from '../table.js'
 import { keepAbsentBase, keepBase } from './bases.js'
 import type { IndexedColumn } from './catalog.js'
 import { NOW } from './clock.js'
+import { exitStatements } from './exits.js'
 
 /**
  * An OR REPLACE removes rows without firing a delete trigger: those whose unique values the statement is about to use are noted before, and those of
  * them that are gone afterwards were replaced. Where the statement does not replace them the note says nothing.
  */
 function replacedRows(table: Table, unique: IndexedColumn[][], writeTombstone: (from: string) => string) {
-  const [name, key, collection] = [quote(table.name), quote(table.key), text(table.name)]
-  const writeReplacedTombstones = (except = '') => `${writeTombstone(`p.id, ${NOW} FROM sync_replaced p
-      WHERE p.collection = ${collection} AND NOT EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = p.id)`)}
+  const [name, key, collection, exits] = [quote(table.name), quote(table.key), text(table.name), exitStatements(table)]
+  const writeReplacedTombstones = (except = '', told?: string) => `${writeTombstone(`p.id, ${NOW} FROM sync_replaced p
+      WHERE p.collection = ${collection} AND NOT EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = p.id)`)}${exits.replaced({ isNew: !except, ...(told && { except: told }) })}
     DELETE FROM sync_replaced WHERE collection = ${collection}${except};`
   const same = ({ name, collation }: IndexedColumn) => `x.${quote(name)} = NEW.${quote(name)} COLLATE ${quote(collation)}`
   const sameUnique = (columns: IndexedColumn[]) => `(${columns.map(same).join(' AND ')})`
@@ -26,7 +27,7 @@ function replacedRows(table: Table, unique: IndexedColumn[][], writeTombstone: (
     taken: string,
   ) => `INSERT INTO sync_replaced (collection, id) SELECT ${collection}, x.${key} FROM ${name} x WHERE ${taken}
       ON CONFLICT (collection, id) DO NOTHING;
-    ${keepBase(table, { id: `x.${key}`, stamp: 'x."_lastChange"', cell: c => `x.${quote(c)}`, from: `, ${name} x`, where: `(${taken}) AND` })};`
+    ${keepBase(table, { id: `x.${key}`, stamp: 'x."_lastChange"', cell: c => `x.${quote(c)}`, from: `, ${name} x`, where: `(${taken}) AND` })};${exits.note(taken)}`
   const takenByInsert = [keyIndex, ...unique].map(sameUnique).join(' OR ')
   const takenByUpdate = `(${[keyIndex, ...unique].map(sameUnique).join(' OR ')}) AND x.${key} IS NOT OLD.${key}`
   const uniqueColumns = [...new Set([table.key, ...unique.flat().map(c => c.name)])].map(quote).join(', ')
@@ -40,8 +41,9 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
   const collection = text(table.name)
   const [oldKey, newKey] = [`OLD.${key}`, `NEW.${key}`]
   const now = NOW
+  const exits = exitStatements(table)
   const notOurs = '(SELECT bypass FROM sync_clock) IS NULL'
-  const tick = (stamping: string) => `UPDATE sync_clock SET now = max(${wallClock}, now + 1), stamping = ${stamping};`
+  const tick = (stamping: string, where = '') => `UPDATE sync_clock SET now = max(${wallClock}, now + 1), stamping = ${stamping}${where};`
   const stampRow = `UPDATE ${name} SET "_lastChange" = ${now} WHERE ${key} = ${newKey};`
   const keepOld = `${keepBase(table, { id: oldKey, stamp: 'OLD."_lastChange"', cell: c => `OLD.${quote(c)}` })};`
   const writeTombstone = (from: string) => `INSERT INTO sync_tombstone (collection, id, stamp) SELECT ${collection}, ${from}
@@ -64,7 +66,7 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
   WHEN ${notOurs} BEGIN
     ${tick(newKey)}
     ${keepAbsentBaseOfNew}
-    ${writeReplacedTombstones()}
+    ${writeReplacedTombstones()}${exits.back}
     ${dropTombstone}
     ${stampRow}`,
     // before all others, and apart from the stamping: an application's trigger may change the row, or others of the table, once more while
@@ -72,6 +74,13 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
     keep: `BEFORE UPDATE OF ${all}, "_lastChange" ON ${name}
   WHEN ${notOurs} AND ${isChange} BEGIN
     ${keepOld}`,
+    // apart from the stamping for the same reason. Under the stamp that the row has just got, or is about to get.
+    ...(table.scopes.length && {
+      exit: `AFTER UPDATE OF ${[table.key, ...table.scopes].map(quote).join(', ')} ON ${name}
+  WHEN ${notOurs} AND ${exits.hasMoved} BEGIN
+    ${tick('stamping', ` WHERE NOT EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = ${newKey} AND x."_lastChange" = sync_clock.now AND x."_lastChange" IS NOT NEW."_lastChange")`)}
+    ${exits.moved}`,
+    }),
     update: `AFTER UPDATE OF ${all}, "_lastChange" ON ${name}
   WHEN ${notOurs} AND ${isChange} AND ${oldKey} IS ${newKey} BEGIN
     ${tick(newKey)}
@@ -86,14 +95,14 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
     ${tick(newKey)}
     ${writeTombstone(`${oldKey}, ${now} WHERE true`)}
     ${keepAbsentBaseOfNew}
-    ${writeReplacedTombstones()}
+    ${writeReplacedTombstones('', oldKey)}${exits.back}
     ${dropTombstone}
     ${stampRow}`,
     delete: `AFTER DELETE ON ${name}
   WHEN ${notOurs} BEGIN
     ${tick('NULL')}
     ${keepOld}
-    ${writeTombstone(`${oldKey}, ${now} WHERE true`)}
+    ${writeTombstone(`${oldKey}, ${now} WHERE true`)}${exits.removed}
     DELETE FROM sync_replaced WHERE collection = ${collection} AND id = ${oldKey};`,
   }
   return new Map(

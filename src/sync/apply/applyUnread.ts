@@ -7,6 +7,7 @@ import { agreedSql } from '../../changes/servers/agreement.js'
 import { readIdsOfBases } from '../../changes/servers/baseVersions.js'
 import { isAnythingKnown, readKinds } from '../../changes/servers/rowStates.js'
 import { hasOtherServers } from '../../changes/servers/servers.js'
+import { noteAnyExits, readMoves, settleExits } from '../../changes/store/exits.js'
 import { insertNew } from '../../changes/store/store.js'
 import { quote, Rollback, type Transaction } from '../../databases/database.js'
 import { ConstraintError, ValueError } from '../../errors.js'
@@ -38,12 +39,15 @@ export function* applyUnread(exchange: Exchange, left: Map<string, Update>, appl
   )
   const updates = whole.filter(({ id }) => !orphans.has(id))
   if (!updates.length) return
+  const moves = yield* readMoves(database, collection, updates)
   try {
     const counts = yield* stamp.savepoint(function* () {
       const now = yield* stamp.take()
       const rows = updates.map(({ id, value }) => [now, ...columns.map(c => c.fromWire(value[c.property] as never)), id])
       const agreed = agreedSql(server, quote(table.key))
+      yield* noteAnyExits(database, collection, moves, now)
       const changed = yield* database.updateRowsWhere!(table.name, ['_lastChange', ...columns], table.key, agreed, rows)
+      yield* settleExits(database, collection, moves, now)
       if (changed.every(count => count === 0)) throw new NothingChanged()
       return changed
     })
