@@ -104,6 +104,14 @@ export const ofExits: Mutant[] = [
     by: [more],
   },
   {
+    name: 'wiped-for-those-behind-alone',
+    hazard: 'who has read all of a device keeps what is wiped there',
+    file: 'src/sync/handOver.ts',
+    find: "'UPDATE sync_clock SET horizon = ?', yield* database.tick())",
+    replace: "'UPDATE sync_clock SET horizon = ?', (yield* database.clock()).now)",
+    by: ['spec/stories/users.spec.ts'],
+  },
+  {
     name: 'exits-are-never-collected',
     hazard: 'exits pile up for ever',
     file: 'server-koa/maintenance.ts',

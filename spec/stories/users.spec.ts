@@ -260,6 +260,17 @@ test.each(SERVERS)('rows that need each other are wiped; one that a row of the d
   expect([await teams.count(), await players.count()]).toEqual([0, 0])
 })
 
+test.each(['wipe', 'adopt'] as const)('%s: who reads from the device reads everything anew, even who has read all of it', async how => {
+  const device = await openOn('libsql', [Folder, Note])
+  await device.getRepository(Note).insert({ id: 'a', text: 'one' })
+  const { url } = await serve(device)
+  const read = async (query = '') => (await fetch(`${url}/notes${query}`)).json() as Promise<any>
+  const { now } = await read()
+  if (how === 'wipe') await wipe(device, () => true)
+  else await adopt(device)
+  expect(await read(`?since=${now}`)).toMatchObject({ full: true, reset: 'since-too-old' })
+})
+
 test('a wiped device holds nothing of the user before in any table', async () => {
   const { there, phone } = await world('libsql')
   const texts = phone.getRepository(Note)

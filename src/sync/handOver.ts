@@ -63,7 +63,7 @@ export function* forgetServers({ database, collections }: ChangeLog): Transactio
   yield* raiseHorizon(database)
 }
 
-/** Clients of this database read everything anew: no tombstone says what went. */
+/** Clients of this database read everything anew, also who has read all of it: no tombstone says what went. */
 function* raiseHorizon(database: Database): Transaction<void> {
-  yield* query('UPDATE sync_clock SET horizon = ?', (yield* database.clock()).now)
+  yield* query('UPDATE sync_clock SET horizon = ?', yield* database.tick())
 }
