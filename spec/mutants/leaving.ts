@@ -4,6 +4,7 @@
 import type { Mutant } from './mutants.js'
 
 const leaving = 'spec/stories/scopesLeaving.spec.ts'
+const twoServers = 'spec/stories/scopesTwoServers.spec.ts'
 
 export const ofLeaving: Mutant[] = [
   {
@@ -19,7 +20,7 @@ export const ofLeaving: Mutant[] = [
     hazard: 'what a full answer lacks of a collection of which the user sees a part passes for removed',
     file: 'src/sync/pull/answer.ts',
     find: "(scoped.includes(path) ? 'left' : 'removed')",
-    replace: "(scoped.includes(path) ? 'removed' : 'removed')",
+    replace: "(scoped.includes(`no ${path}`) ? 'left' : 'removed')",
     by: [leaving],
   },
   {
@@ -149,5 +150,77 @@ export const ofLeaving: Mutant[] = [
     find: "'DELETE FROM sync_no_access WHERE server = ? AND local IS NULL'",
     replace: "'DELETE FROM sync_no_access WHERE server = ?'",
     by: [leaving],
+  },
+  {
+    name: 'relays-keep-what-left',
+    hazard: 'the clients of a relay keep rows that its user does not see any more',
+    file: 'src/sync/apply/purge.ts',
+    find: 'if (rows.some(({ old }) => old.value !== null)) yield*',
+    replace: 'if (rows.some(({ old }) => old.value === undefined)) yield*',
+    by: [leaving],
+  },
+  {
+    name: 'exits-of-rows-that-left',
+    hazard: 'an exit on the device says in which scopes a row was that is not seen any more',
+    file: 'src/sync/apply/purge.ts',
+    find: '    yield* forgetExits(database, collection, some)\n',
+    replace: '',
+    by: ['spec/stories/scopesRandom.spec.ts'],
+  },
+  {
+    name: 'left-at-one-server-is-gone',
+    hazard: 'a row that one server does not show any more goes though another one shows it',
+    file: 'src/sync/apply/leave.ts',
+    find: 'if (lastHeardOf(other.server, state) || isInPush(other.server, state)) shown',
+    replace: 'if (isInPush(other.server, state)) shown',
+    by: [twoServers],
+  },
+  {
+    name: 'left-while-it-is-pushed',
+    hazard: 'a row goes while a push to another server carries it',
+    file: 'src/sync/apply/leave.ts',
+    find: '|| isInPush(other.server, state)) shown',
+    replace: '|| isInPush(server, state)) shown',
+    by: [twoServers],
+  },
+  {
+    name: 'unseen-versions-are-known',
+    hazard: 'what another server made of a row passes for what both know where it is shown again',
+    file: 'src/changes/servers/agreement.ts',
+    find: '|| (noAccess !== undefined && stamp > 0)',
+    replace: '|| (noAccess !== undefined && stamp < 0)',
+    by: [twoServers],
+  },
+  {
+    name: 'removals-of-unseen-rows',
+    hazard: 'a removal that a server tells of a row that it did not show is a conflict',
+    file: 'src/sync/apply/decideRows.ts',
+    find: '    if (given === null && state.noAccess && state.noAccess.local === undefined) continue\n',
+    replace: '',
+    by: [twoServers],
+  },
+  {
+    name: 'kept-for-one-server',
+    hazard: 'a change that is kept for one server is lost where another one brings the row',
+    file: 'src/changes/servers/noAccess.ts',
+    find: 'if (found.local !== undefined && (isOwn || !local.has(id)))',
+    replace: 'if (found.local !== undefined && isOwn)',
+    by: [twoServers],
+  },
+  {
+    name: 'kept-is-told-everywhere',
+    hazard: 'a change that comes back with another server is pushed to the one that does not show the row',
+    file: 'src/changes/servers/noAccess.ts',
+    find: 'pairs(others.filter(isMade))',
+    replace: 'pairs(others)',
+    by: [twoServers],
+  },
+  {
+    name: 'stays-for-nobody',
+    hazard: 'a note that a row is here for another server stays when it is gone, and keeps it from being pushed when it is made anew',
+    file: 'src/sync/apply/purge.ts',
+    find: '      some.map(({ state }) => state.id),\n    )\n  }\n',
+    replace: '      [],\n    )\n  }\n',
+    by: [twoServers],
   },
 ]

@@ -3,7 +3,7 @@
 import { expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, hasLocalChanges, journal, syncAll, UnpushedChangesError, wipe } from 'typeorm-sync'
-import { databaseOn, openIn, SERVERS, sql } from '../support/eachDatabase.js'
+import { databaseOn, openIn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 import { deviceOf, HandMade } from './handMade.js'
 
 interface Folder {
@@ -408,4 +408,16 @@ test('a full answer of everything shows again what was kept', async () => {
   server.scope = 'two'
   expect(await read({ '/notes': [note('a', 'base')] }, { full: true, reset: 'scope-unknown' })).toMatchObject({ pushed: 1 })
   expect(await texts()).toEqual(['a ours'])
+})
+
+test('the clients of a relay lose what its user does not see any more', async () => {
+  const { server, note, folder, phone: relay, read } = await world()
+  await read({ '/folders': [folder('f')], '/notes': [note('a', 'a', { folderId: 'f' }), note('b')] })
+  const { url } = await serve(relay)
+  const client = await openOn('libsql', [Folder, Note], { server: url })
+  await syncAll(client)
+  await read({ '/folders': [server.left('f')], '/notes': [server.left('a')] })
+  await syncAll(client)
+  expect((await client.getRepository(Note).find()).map(n => n.id)).toEqual(['b'])
+  expect(await client.getRepository(Folder).find()).toEqual([])
 })

@@ -78,6 +78,16 @@ export function* forgetNoAccess(database: Database, { id: server, collection }: 
   )
 }
 
+/** Rows are in no table any more, and so here for no other server's sake. */
+export function* forgetStaying(database: Database, servers: readonly ServerState[], ids: readonly string[]): Transaction<void> {
+  for (const { id } of servers)
+    yield* query(
+      `DELETE FROM sync_no_access WHERE server = ? AND local IS NULL AND ${database.among('sync_no_access', 'sync_no_access', 'id')}`,
+      id,
+      database.list(ids),
+    )
+}
+
 /** After a reset nothing is agreed: what was kept apart has no base any more; what was made here waits for the rows that it needs. */
 export function* resetNoAccess({ id }: ServerState): Transaction<void> {
   yield* query('DELETE FROM sync_no_access WHERE server = ? AND local IS NULL', id)

@@ -2,7 +2,7 @@
 
 import type { Collection } from '../../changes/collections/collection.js'
 import type { ServerState } from '../../changes/servers/serverState.js'
-import { baseTableOf, type Database, first, type Transaction } from '../../databases/database.js'
+import { baseTableOf, type Database, EXIT, first, type Transaction } from '../../databases/database.js'
 
 /** Of these servers: base versions, conflicts, rejections, what was ignored, and decisions. */
 export function* forgetRows(
@@ -20,3 +20,11 @@ export function* forgetRows(
   const decisions = servers.flatMap(({ url }) => ids.map(id => [name, id, url]))
   yield* database.deleteRows('sync_resolution', ['collection', 'row_id', 'url'], decisions)
 }
+
+/** What says which scopes they were in. */
+export const forgetExits = (database: Database, { table }: Collection, ids: readonly string[]): Transaction<void> =>
+  database.deleteRows(
+    baseTableOf(table),
+    ['_sync_server', '_sync_id'],
+    ids.map(id => [EXIT, id]),
+  )

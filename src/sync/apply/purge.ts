@@ -3,16 +3,16 @@
 import type { Collection } from '../../changes/collections/collection.js'
 import { type Dependent, nameOf, readDependentsOf } from '../../changes/rows/dependents.js'
 import { baseOf, lastHeardOf } from '../../changes/servers/agreement.js'
-import { type NoAccessRow, writeNoAccess } from '../../changes/servers/noAccess.js'
+import { forgetStaying, type NoAccessRow, writeNoAccess } from '../../changes/servers/noAccess.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { serversOf } from '../../changes/servers/servers.js'
 import type { Change } from '../../changes/store/change.js'
 import { purgeRows } from '../../changes/store/storeChanges.js'
-import type { Database, Transaction } from '../../databases/database.js'
+import { type Database, query, type Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'
 import { type Exchange, isClean, readRowStates } from '../exchange.js'
 import { readExchanges } from '../push/unpushed.js'
-import { forgetRows } from './forgetRows.js'
+import { forgetExits, forgetRows } from './forgetRows.js'
 import type { Leaving } from './leave.js'
 import { isSameRow } from './merge.js'
 import { type ToDefer, writeUnapplied } from './unapplied.js'
@@ -70,6 +70,11 @@ export function* purge(leaving: ReadonlyMap<Exchange, readonly Leaving[]>): Tran
       if (state.version.value !== null) purged.add(before)
       roots.push({ collection, id: state.id })
     }
+    yield* forgetStaying(
+      log.database,
+      yield* serversOf(collection),
+      some.map(({ state }) => state.id),
+    )
   }
   for (const [collection, ids] of yield* readNeedy(log.database, roots)) yield* park(found, any, collection, ids)
   yield* store(log, found)
@@ -127,6 +132,7 @@ function* store(log: Exchange['log'], { rows, apart, waiting, ids }: Purge): Tra
   for (const [collection, some] of ids) {
     const servers = yield* serversOf(collection)
     yield* forgetRows(database, collection, servers, some)
+    yield* forgetExits(database, collection, some)
     yield* database.deleteRows(
       'sync_tombstone',
       ['collection', 'id'],
@@ -134,6 +140,8 @@ function* store(log: Exchange['log'], { rows, apart, waiting, ids }: Purge): Tra
     )
   }
   yield* purgeRows(log, rows)
+  // those whose server this database is read everything anew: nothing says what went
+  if (rows.some(({ old }) => old.value !== null)) yield* query('UPDATE sync_clock SET horizon = ?', (yield* database.clock()).now)
   yield* writeNoAccess(database, apart)
   for (const [exchange, some] of waiting) yield* writeUnapplied(exchange, some)
 }

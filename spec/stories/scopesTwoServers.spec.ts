@@ -1,0 +1,162 @@
+// A row that one of two servers does not show any more: what the other one shows stays, and is not told to the first.
+
+import { expect, test } from '@jest/globals'
+import { EntitySchema } from 'typeorm'
+import { enableSync, hasLocalChanges, journal, syncAll } from 'typeorm-sync'
+import { openOn, sql } from '../support/eachDatabase.js'
+import { HandMade } from './handMade.js'
+
+interface Page {
+  id: string
+  text: string
+  mark?: string | null
+}
+const Page = new EntitySchema<Page>({
+  ...{ name: 'TwicePage', tableName: 'twice_page' },
+  columns: { id: { type: 'varchar', primary: true }, text: { type: 'varchar' }, mark: { type: 'varchar', nullable: true } },
+})
+enableSync(Page, ['http://one.made/pages', 'http://two.made/pages'])
+
+async function world() {
+  const [one, two] = [new HandMade(), new HandMade()]
+  const phone = await openOn('libsql', [Page], {
+    fetch: (input, init) => (new URL(String(input)).hostname === 'one.made' ? one : two).fetch(input, init),
+  })
+  const pages = phone.getRepository(Page)
+  return {
+    ...{ one, two, phone, pages, journal: journal(pages), sync: () => syncAll(phone) },
+    texts: async () => (await pages.find({ order: { id: 'ASC' } })).map(p => `${p.id} ${p.text}`),
+    /** What a server says next. */
+    say: (server: HandMade, ...rows: object[]) => server.answers.push({ changes: { '/pages': rows as never } }),
+    row: (server: HandMade, id: string, text: string, mark: string | null = null) => server.row(id, { text, mark }),
+    kept: async () => (await sql(phone, 'SELECT local, base FROM sync_no_access')).map((n: object) => Object.values(n)),
+  }
+}
+type World = Awaited<ReturnType<typeof world>>
+
+/** The pushes to a server, each as the texts of its rows. */
+const pushed = (server: HandMade) =>
+  server.posts.map(({ changes }) =>
+    Object.values(changes)
+      .flat()
+      .map(row => row.text ?? row._removed),
+  )
+
+/** Both show the row. */
+async function shownByBoth() {
+  const all = await world()
+  const { one, two, say, row, sync } = all
+  say(one, row(one, 'a', 'base'))
+  say(two, row(two, 'a', 'base'))
+  await sync()
+  for (const server of [one, two]) server.posts.length = 0
+  return all
+}
+
+test('it stays while another server shows it, and nothing of it is pushed to the first', async () => {
+  const { one, two, say, pages, texts, sync, phone, kept } = await shownByBoth()
+  say(one, one.left('a'))
+  await sync()
+  expect(await texts()).toEqual(['a base'])
+  await pages.update('a', { text: 'ours' })
+  await sync()
+  expect([pushed(one), pushed(two)]).toEqual([[], [['ours']]])
+  await pages.delete('a')
+  await sync()
+  expect([pushed(one), pushed(two)]).toEqual([[], [['ours'], [true]]])
+  expect([await hasLocalChanges(phone), await kept()]).toEqual([false, [[null, null]]])
+})
+
+test('it goes when the other one shows it no more either', async () => {
+  const { one, two, say, texts, sync, kept } = await shownByBoth()
+  say(one, one.left('a'))
+  await sync()
+  say(two, two.left('a'))
+  await sync()
+  expect([await texts(), await kept()]).toEqual([[], []])
+  expect([pushed(one), pushed(two)]).toEqual([[], []])
+})
+
+test('where it is shown again, both versions are merged, or are a conflict', async () => {
+  const { one, two, say, row, texts, sync, journal, pages } = await shownByBoth()
+  say(one, one.left('a'))
+  await sync()
+  say(two, row(two, 'a', 'of two'))
+  await sync()
+  expect([await texts(), pushed(one)]).toEqual([['a of two'], []])
+  say(one, row(one, 'a', 'of one'))
+  await sync()
+  expect(await journal.conflicts()).toMatchObject([{ local: { text: 'of two' }, remote: { text: 'of one' }, properties: ['text'] }])
+  await journal.resolve('a', { text: 'both' })
+  await sync()
+  expect([await texts(), pushed(one), pushed(two)]).toEqual([['a both'], [['both']], [['both']]])
+  await pages.update('a', { text: 'later' })
+  await sync()
+  expect([pushed(one).at(-1), pushed(two).at(-1)]).toEqual([['later'], ['later']])
+})
+
+test('what was never pushed to the first is pushed to the other one', async () => {
+  const { one, two, say, pages, texts, sync, journal } = await shownByBoth()
+  await pages.update('a', { text: 'ours' })
+  say(one, one.left('a'))
+  await sync()
+  expect([pushed(one), pushed(two), await texts(), await journal.rejected()]).toEqual([[], [['ours']], ['a ours'], []])
+})
+
+test('a removal that the first one tells of a row that it does not show says nothing', async () => {
+  const { one, say, texts, sync, journal } = await shownByBoth()
+  say(one, one.left('a'))
+  await sync()
+  say(one, one.removed('a'))
+  await sync()
+  expect([await texts(), await journal.conflicts()]).toEqual([['a base'], []])
+})
+
+test('a row that is being pushed to another server stays', async () => {
+  const { one, two, say, row, texts, sync, phone } = await world()
+  await sync()
+  say(one, row(one, 'a', 'of one'))
+  two.before = method => {
+    if (method === 'POST') throw new TypeError('fetch failed')
+  }
+  await expect(sync()).rejects.toThrow()
+  say(one, one.left('a'))
+  await expect(sync()).rejects.toThrow()
+  expect(await texts()).toEqual(['a of one'])
+  two.before = undefined
+  await sync()
+  expect(pushed(two).flat()).toContain('of one')
+  expect(pushed(one)).toEqual([])
+  expect(await hasLocalChanges(phone)).toBe(false)
+})
+
+async function keptOfOne(): Promise<World> {
+  const all = await world()
+  const { one, two, say, row, pages, sync, texts } = all
+  two.scope = 'hidden'
+  say(one, row(one, 'a', 'base'))
+  await sync()
+  say(two, two.left('a'))
+  await sync()
+  // of two it was a row of ours, which it has and does not show
+  await pages.update('a', { text: 'ours' })
+  say(one, one.left('a'))
+  await sync()
+  expect(await texts()).toEqual([])
+  return all
+}
+
+test('what is kept of a row comes back with another server that shows it, and is not told to the first', async () => {
+  const { one, two, say, row, texts, sync, journal } = await keptOfOne()
+  expect((await journal.rejected()).map(r => r.local?.text)).toContain('ours')
+  for (const server of [one, two]) server.posts.length = 0
+  say(two, row(two, 'a', 'of two'))
+  await sync()
+  expect(await journal.conflicts()).toMatchObject([{ local: { text: 'ours' }, remote: { text: 'of two' } }])
+  await journal.resolve('a', { text: 'both' })
+  await sync()
+  expect([await texts(), pushed(one), pushed(two)]).toEqual([['a both'], [], [['both']]])
+  say(one, row(one, 'a', 'base'))
+  await sync()
+  expect(await journal.conflicts()).toMatchObject([{ local: { text: 'both' }, remote: { text: 'base' } }])
+})
