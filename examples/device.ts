@@ -2,7 +2,8 @@
 
 import { DataSource } from 'typeorm'
 import { withSync } from 'typeorm-sync'
-import { Project, Task } from './model.js'
+import { ENTITIES } from './model.js'
+import type { User } from './signIn.js'
 
 /** A request as it went over the wire. Sizes are those of the bodies, unzipped. */
 export interface Seen {
@@ -22,17 +23,29 @@ export interface DeviceOptions {
   readonly file: string
   readonly server: string
   readonly onRequest: (seen: Seen) => void
-  /** Who is signed in. */
-  readonly user: () => string
+  /** Who is signed in: their name and password, for as long as the app runs. */
+  readonly user: () => User
   /** The network, for those who want to see it fail. */
   readonly send?: typeof fetch
 }
 
 /** Opens the database in the file, or a new one. With `autoSave` each write is in the file when its promise resolves. */
 export function openDevice({ file, server, onRequest, user, send = fetch }: DeviceOptions): Promise<DataSource> {
-  const dataSource = new DataSource({ type: 'sqljs', location: file, autoSave: true, entities: [Project, Task], synchronize: true })
+  const dataSource = new DataSource({ type: 'sqljs', location: file, autoSave: true, entities: ENTITIES, synchronize: true })
+  let signedIn: { user: User; token: string } | undefined
+  // asked before each request, and once more, with `renew`, after a 401: the token has expired
+  const headers = async ({ renew }: { renew: boolean }) => {
+    if (renew || signedIn?.user !== user()) signedIn = { user: user(), token: await signIn(server, user()) }
+    return { Authorization: `Bearer ${signedIn.token}` }
+  }
   // no retries, so that what is printed is what one try did
-  return withSync(dataSource, { server, retries: 0, headers: () => ({ user: user() }), fetch: watched(send, onRequest) }).initialize()
+  return withSync(dataSource, { server, retries: 0, headers, fetch: watched(send, onRequest) }).initialize()
+}
+
+async function signIn(server: string, { name, password }: User): Promise<string> {
+  const response = await fetch(`${server}/signIn`, { method: 'POST', body: JSON.stringify({ name, password }) })
+  if (!response.ok) throw new Error(`${name} cannot sign in: ${await response.text()}`)
+  return response.text()
 }
 
 function watched(send: typeof fetch, onRequest: (seen: Seen) => void): typeof fetch {

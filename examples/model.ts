@@ -1,7 +1,7 @@
 // A to-do list. The same classes serve the client and the server.
 
 import 'reflect-metadata'
-import { Column, Entity, ManyToOne, OneToMany, PrimaryColumn, type Relation } from 'typeorm'
+import { Column, Entity, Index, ManyToOne, OneToMany, PrimaryColumn, type Relation } from 'typeorm'
 import { EnableSync, SyncedEntity } from 'typeorm-sync'
 
 // Tables are named here because a minifier may rename classes. A key is a text, so that any id may come, those of clients of 2012 and of curl as
@@ -22,8 +22,31 @@ export class Project extends SyncedEntity {
   tasks!: Relation<Task>[]
 }
 
+/** Lets a user into a list. */
+@Entity('member')
+@EnableSync('/memberChanges', { scopes: ['project'] })
+export class Member extends SyncedEntity {
+  /** Made of both, by `memberId`: two devices that let the same user in make one row. */
+  @PrimaryColumn('varchar', { length: 255 })
+  id!: string
+
+  /** The name by which they sign in. */
+  @Column('varchar')
+  user!: string
+
+  /** A reader sees the list and its tasks, a writer changes tasks, an owner changes the list and its members too. */
+  @Column('varchar')
+  role!: 'owner' | 'writer' | 'reader'
+
+  @Index()
+  @ManyToOne(() => Project, { nullable: false, onDelete: 'CASCADE' })
+  project!: Relation<Project>
+}
+
+export const memberId = (project: Project, user: string) => `${project.id}/${user}`
+
 @Entity('task')
-@EnableSync('/taskChanges')
+@EnableSync('/taskChanges', { scopes: ['project'] })
 export class Task extends SyncedEntity {
   @PrimaryColumn('varchar', { length: 255 })
   id!: string
@@ -37,6 +60,7 @@ export class Task extends SyncedEntity {
   @Column({ type: Date, nullable: true }) // what each database has for it
   dueDate!: Date | null
 
+  @Index()
   @ManyToOne(
     () => Project,
     project => project.tasks,
@@ -44,3 +68,17 @@ export class Task extends SyncedEntity {
   )
   project!: Relation<Project> | null
 }
+
+/** The same for everybody; only the server writes it. */
+@Entity('holiday')
+@EnableSync('/holidayChanges')
+export class Holiday extends SyncedEntity {
+  /** Its date. */
+  @PrimaryColumn('varchar', { length: 10 })
+  id!: string
+
+  @Column('varchar')
+  name!: string
+}
+
+export const ENTITIES = [Project, Member, Task, Holiday]

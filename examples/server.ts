@@ -1,4 +1,4 @@
-// The server of the to-do list: `npm run server`. HOST, PORT and DATABASE may be set in the environment.
+// The server of the to-do list: `npm run server`. HOST, PORT and DATABASE may be set in the environment; with PUBLIC=1 nobody needs to sign in.
 
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
@@ -14,8 +14,10 @@ import logger from 'koa-logger'
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions } from 'typeorm'
 import { withSync } from 'typeorm-sync'
-import { type FindPrincipal, health, maintain, syncRoutes } from 'typeorm-sync/server-koa'
-import { Project, Task } from './model.js'
+import { health, maintain, syncRoutes } from 'typeorm-sync/server-koa'
+import { ENTITIES, Holiday } from './model.js'
+import { rules } from './rules.js'
+import { signIn, USERS, type User } from './signIn.js'
 
 export interface ServerOptions {
   readonly host?: string
@@ -23,8 +25,8 @@ export interface ServerOptions {
   readonly port?: number
   /** A file, `:memory:`, or the url of a database: `postgres://…`, `mysql://…`, `mariadb://…`. */
   readonly database?: string
-  /** Says who asks; without it the server knows no users. */
-  readonly principal?: FindPrincipal
+  /** Who may sign in, and see what `rules.ts` says. Without users everybody sees and changes everything. */
+  readonly users?: readonly User[]
   /** Writes a line for each request. */
   readonly log?: boolean
 }
@@ -37,11 +39,19 @@ export interface Server {
   stop(): Promise<void>
 }
 
+const HOLIDAYS = [
+  { id: '2027-01-01', name: "New Year's Day" },
+  { id: '2027-05-01', name: 'Labour Day' },
+  { id: '2027-12-25', name: 'Christmas Day' },
+]
+
 /** Starts the server; resolves when it listens. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
-  const { host = '127.0.0.1', port = 3000, database = 'data/server.sqlite', principal, log = false } = options
-  const dataSource = withSync(new DataSource({ ...connectionTo(database), entities: [Project, Task], synchronize: true }))
+  const { host = '127.0.0.1', port = 3000, database = 'data/server.sqlite', users, log = false } = options
+  const dataSource = withSync(new DataSource({ ...connectionTo(database), entities: ENTITIES, synchronize: true }))
   await dataSource.initialize()
+  const holidays = dataSource.getRepository(Holiday)
+  if (!(await holidays.count())) await holidays.save(HOLIDAYS)
 
   const app = new Koa()
   if (log) app.use(logger())
@@ -49,8 +59,11 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   app.use(cors({ exposeHeaders: ['ETag', 'Retry-After', 'Idempotency-Replayed'], keepHeadersOnError: true, maxAge: 600 }))
   app.use(compress())
   app.use(health(dataSource))
-  // Who may do what is decided here, before the routes: this server lets everybody read and write everything.
-  app.use(syncRoutes(dataSource, { public: true, ...(principal && { principal }) }).routes())
+  if (users) {
+    const { route, principal } = signIn(users)
+    app.use(route)
+    app.use(syncRoutes(dataSource, { principal, rules }))
+  } else app.use(syncRoutes(dataSource, { public: true }))
   app.use(ctx => {
     ctx.status = 404
     ctx.type = 'application/problem+json'
@@ -84,30 +97,47 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
 
 function connectionTo(database: string): DataSourceOptions {
   if (/^postgres(ql)?:/.test(database)) return { type: 'postgres', url: database }
-  // MariaDB is reached by the same driver
-  if (/^(mysql|mariadb):/.test(database)) return { type: 'mysql', url: database.replace(/^mariadb:/, 'mysql:') }
+  if (/^mysql:/.test(database)) return { type: 'mysql', url: database }
+  // the same driver; TypeORM reads MariaDB's schema in another way
+  if (/^mariadb:/.test(database)) return { type: 'mariadb', url: database.replace(/^mariadb:/, 'mysql:') }
   if (database !== ':memory:') mkdirSync(dirname(database), { recursive: true })
   return { type: 'better-sqlite3', driver: libsql, database, enableWAL: true }
 }
 
 async function main(): Promise<void> {
-  const { HOST, PORT, DATABASE } = process.env
+  const { HOST, PORT, DATABASE, PUBLIC } = process.env
   const server = await startServer({
     ...(HOST ? { host: HOST } : {}),
     ...(PORT ? { port: Number(PORT) } : {}),
     ...(DATABASE ? { database: DATABASE } : {}),
+    ...(PUBLIC ? {} : { users: USERS }),
     log: true,
   })
-  console.log(`The to-do server listens at ${server.url}. Ask it what changed:
+  console.log(PUBLIC ? forEverybody(server.url) : forUsers(server.url))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.stop())
+}
 
-  curl '${server.url}/taskChanges?since=0'
+const forEverybody = (url: string) => `The to-do server listens at ${url}, for everybody. Ask it what changed:
+
+  curl '${url}/taskChanges?since=0'
 
 or push something to it:
 
-  curl -H 'Content-Type: application/json' -d '[{"id": "${randomUUID()}", "name": "Buy milk"}]' '${server.url}/taskChanges'
-`)
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.stop())
-}
+  curl -H 'Content-Type: application/json' -d '[{"id": "${randomUUID()}", "name": "Buy milk"}]' '${url}/taskChanges'
+`
+
+const forUsers = (url: string) => `The to-do server listens at ${url}. Sign in:
+
+  token=$(curl -s -d '{"name": "alice", "password": "apple"}' '${url}/signIn')
+
+(bob's password is banana, carol's is cherry). Make a list and a task, and ask what you see:
+
+  curl -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -d '{"changes": {
+    "/projectChanges": [{"id": "home", "name": "Home"}],
+    "/memberChanges": [{"id": "home/alice", "project": "home", "user": "alice", "role": "owner"}],
+    "/taskChanges": [{"id": "milk", "name": "Buy milk", "project": "home"}]}}' '${url}/sync'
+  curl -H "Authorization: Bearer $token" '${url}/sync?since=0'
+`
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
   main().catch(error => {

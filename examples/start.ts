@@ -1,24 +1,27 @@
-// `npm start`: two devices and a server, each with a database of its own. They edit offline, disagree, and agree again.
+// `npm start`: two devices and a server, each with a database of its own. They edit offline, disagree, and agree again; and each user sees the lists
+// that they are let into (rules.ts).
 //
 // Nothing is acted: what is printed is read from databases, reports and requests as they are at that moment.
 
 import { mkdirSync, realpathSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Context } from 'koa'
 import type { DataSource } from 'typeorm'
-import { type ConflictHandler, journal, resolveEach, SyncError, type SyncReport, syncAll, wipe } from 'typeorm-sync'
+import { type ConflictHandler, journal, resolveEach, SyncError, syncAll, wipe } from 'typeorm-sync'
+import { compare } from './compare.js'
 import { openDevice, type Seen } from './device.js'
-import { Project, Task } from './model.js'
+import { reportLine, requestLine, taskText } from './lines.js'
+import { ENTITIES, Holiday, Member, memberId, Project, Task } from './model.js'
 import { startServer } from './server.js'
+import { USERS, type User } from './signIn.js'
 import { chapter, count, type Print, paint, paragraph, table, useColours } from './terminal.js'
+
+export { compare }
 
 /** Runs the story with databases in an empty folder. Resolves to whether all three are equal at the end. */
 export async function runStory(folder: string, print: Print): Promise<boolean> {
   const fileOf = (name: string) => join(folder, `${name.toLowerCase()}.sqlite`)
-  // a header instead of a password: this server believes everybody
-  const principal = (ctx: Context) => ({ id: ctx.get('user') })
-  const start = (port: number) => startServer({ port, database: fileOf('server'), principal })
+  const start = (port: number) => startServer({ port, database: fileOf('server'), users: USERS })
 
   // ---------------------------------------------------------------- the cast
 
@@ -26,10 +29,12 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   const { url } = server
   const requests: Seen[] = []
   let losesAnswers = false
+  /** Who is signed in on whose device. */
   const users = new Map([
     ['Alice', 'Alice'],
     ['Bob', 'Bob'],
   ])
+  const userOf = (name: string) => users.get(name) ?? ''
 
   const send: typeof fetch = async (input, init) => {
     const response = await fetch(input, init)
@@ -43,17 +48,24 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
       file: fileOf(name),
       server: url,
       send,
-      user: () => users.get(name) ?? '',
+      user: () => USERS.find(user => user.name === userOf(name).toLowerCase()) as User,
       onRequest(seen) {
         requests.push(seen)
-        print(requestLine(name, seen))
+        print(requestLine(userOf(name), seen))
       },
     })
 
   let alice = await open('Alice')
   const bob = await open('Bob')
-  const nameOf = (device: DataSource) => (device === alice ? 'Alice' : 'Bob')
+  const nameOf = (device: DataSource) => userOf(device === alice ? 'Alice' : 'Bob')
   const tasks = (device: DataSource) => device.getRepository(Task)
+
+  /** What Alice does in her own lists. */
+  async function letIn(project: Project, user: string, role: Member['role']): Promise<void> {
+    await alice.getRepository(Member).save({ id: memberId(project, user), user, role, project })
+  }
+
+  const shutOut = (project: Project, user: string) => alice.getRepository(Member).delete(memberId(project, user))
 
   async function sync(device: DataSource, handler?: ConflictHandler<Task>): Promise<void> {
     print(reportLine(nameOf(device), await syncAll(device, handler)))
@@ -73,8 +85,8 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   }
 
   async function showUnpushed(device: DataSource): Promise<void> {
-    const unpushed = [...(await journal(device.getRepository(Project)).pending()), ...(await journal(tasks(device)).pending())]
-    print(`   ${nameOf(device)} has ${count(unpushed.length, 'unpushed row')}.`)
+    const unpushed = await Promise.all(ENTITIES.map(entity => journal(device.getRepository<Task>(entity as typeof Task)).pending()))
+    print(`   ${nameOf(device)} has ${count(unpushed.flat().length, 'unpushed row')}.`)
   }
 
   print(paint('bold', 'typeorm-sync: two devices and a server'))
@@ -87,11 +99,14 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
 
   // ---------------------------------------------------------------- the story
 
-  chapter(print, 1, 'Alice writes a list, offline')
+  chapter(print, 1, 'Alice writes a list, offline, and lets Bob and Carol in')
   const weekend = await alice.getRepository(Project).save({ name: 'Weekend' })
+  await letIn(weekend, 'alice', 'owner')
+  await letIn(weekend, 'bob', 'writer')
+  await letIn(weekend, 'carol', 'writer')
   const milk = await tasks(alice).save({ name: 'Buy milk', project: weekend })
   const train = await tasks(alice).save({ name: 'Book a train', project: weekend })
-  const plants = await tasks(alice).save({ name: 'Water the plants' })
+  const plants = await tasks(alice).save({ name: 'Water the plants', project: weekend })
   await show(alice)
   await showUnpushed(alice)
 
@@ -99,6 +114,9 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   await sync(alice)
   await sync(bob)
   await show(bob)
+  print(
+    `   Both have ${count(await bob.getRepository(Holiday).count(), 'holiday')}, too, which everybody reads and the server alone writes.`,
+  )
 
   chapter(print, 3, 'Both edit the same three tasks, offline')
   await tasks(alice).update(milk.id, { name: 'Buy oat milk' })
@@ -133,28 +151,55 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
 
   chapter(print, 6, 'The server is away, and the app is killed')
   await server.stop()
-  await tasks(alice).save({ name: 'Buy a map' })
+  await tasks(alice).save({ name: 'Buy a map', project: weekend })
   await failingSync(alice)
+  await showUnpushed(alice)
   alice = await open('Alice') // the old one is not closed, and nothing of it is used any more: what is not in the file is gone
   print(`   Alice's app starts again from ${relative('.', fileOf('Alice'))}.`)
   await showUnpushed(alice)
   server = await start(Number(new URL(url).port))
-  print('   The server is back.')
+  print('   The server is back, and knows no tokens any more: whoever asks next signs in again.')
   await sync(alice)
 
   chapter(print, 7, 'An answer is lost: the server has stored what Bob pushed, and Bob does not know')
   await sync(bob)
-  await tasks(bob).save({ name: 'Feed the cat' })
+  await tasks(bob).save({ name: 'Feed the cat', project: weekend })
   losesAnswers = true
   await failingSync(bob)
   losesAnswers = false
+  await showUnpushed(bob)
   print('   Bob syncs again. Before anything else he asks under the same key what became of that push.')
   await sync(bob)
   await showUnpushed(bob)
   await sync(alice)
 
-  chapter(print, 8, "Carol signs in on Bob's device, which holds what Bob never pushed")
-  await tasks(bob).save({ name: 'Call Dora' })
+  chapter(print, 8, 'A list of Alice alone, until she lets Bob in, who is offline')
+  const birthday = await alice.getRepository(Project).save({ name: 'Birthday' })
+  await letIn(birthday, 'alice', 'owner')
+  const cake = await tasks(alice).save({ name: 'Bake a cake', project: birthday })
+  await tasks(alice).save({ name: 'Buy candles', project: birthday })
+  await sync(alice)
+  await sync(bob)
+  print('   Bob goes offline, and Alice lets him in.')
+  await letIn(birthday, 'bob', 'writer')
+  await letIn(birthday, 'carol', 'reader')
+  await sync(alice)
+  print('   Bob comes back. He gets the whole list, though its tasks are older than what he has read.')
+  await sync(bob)
+  await show(bob)
+
+  chapter(print, 9, 'Alice shuts Bob out, who has edited a task offline')
+  await tasks(bob).update(cake.id, { dueDate: new Date('2027-04-01T12:00:00Z') })
+  await showUnpushed(bob)
+  await shutOut(birthday, 'bob')
+  await sync(alice)
+  await sync(bob)
+  await show(bob)
+  print(paint('yellow', '   The list is gone. What Bob never pushed is in the journal:'))
+  for (const { code, local } of await journal(tasks(bob)).rejected())
+    print(paint('yellow', `   ${code}: ${taskText(local)}, due ${local?.dueDate?.toISOString().slice(0, 10)}`))
+
+  chapter(print, 10, "Carol signs in on Bob's device, which holds what Bob never pushed")
   users.set('Bob', 'Carol')
   await failingSync(bob)
   const ask = (rows: number) => {
@@ -162,13 +207,17 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
     return false
   }
   await wipe(bob, ask)
-  print('   Bob signs in again and syncs. Then the device is wiped for Carol.')
+  print('   Alice lets Bob in again. He signs in and syncs: the list is back, and his edit in it.')
+  await letIn(birthday, 'bob', 'writer')
+  await sync(alice)
   users.set('Bob', 'Bob')
   await sync(bob)
+  await show(bob)
+  print('   Then the device is wiped for Carol.')
   await wipe(bob, ask)
   print(`   The device has ${count(await tasks(bob).count(), 'task')}.`)
-  print('   Carol signs in and syncs.')
   users.set('Bob', 'Carol')
+  print('   Carol signs in and syncs.')
   await sync(bob)
   await sync(alice)
 
@@ -181,18 +230,17 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
       print(paint('red', `   ${error.name}, code '${error.code}':`))
       paragraph(print, error.message, '      ')
     }
-    await showUnpushed(device)
   }
 
   // ---------------------------------------------------------------- the end
 
-  chapter(print, 9, 'The three databases, row by row')
+  chapter(print, 11, 'The three databases, row by row')
   const databases: [string, DataSource][] = [
     ['server', server.dataSource],
     ['Alice', alice],
     ['Bob', bob],
   ]
-  const differing = await compare(['project', 'task'], databases, print)
+  const differing = await compare(['project', 'member', 'task', 'holiday'], databases, print)
   const sum = (of: (seen: Seen) => number) => requests.reduce((total, seen) => total + of(seen), 0)
   print('')
   print(
@@ -208,61 +256,6 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
   await Promise.all([alice.destroy(), bob.destroy(), server.stop()])
   return differing === 0
 }
-
-// ---------------------------------------------------------------- lines
-
-function requestLine(name: string, { method, url, rowsUp, rowsDown, status, bytesUp, bytesDown, replayed }: Seen): string {
-  const since = url.searchParams.get('since')
-  const path = `${url.pathname}${since === null ? '' : `?since=${since}`}${url.searchParams.size > 1 ? '&…' : ''}`
-  const up = rowsUp ? `${count(rowsUp, 'row')} up` : ''
-  const down = rowsDown ? `${count(rowsDown, 'row')} down` : ''
-  const rows = [up, down].filter(Boolean).join(', ')
-  const answer = status === 0 ? 'no answer' : `${status}${replayed ? ' (replayed)' : ''}`
-  return paint(
-    'dim',
-    `   ${name.padEnd(6)}${method.padEnd(5)}${path.padEnd(38)}${answer.padEnd(15)}${rows.padEnd(12)}${`${bytesUp} B up, ${bytesDown} B down`.padStart(20)}`.trimEnd(),
-  )
-}
-
-function reportLine(name: string, { pulled, pushed, merged, conflicts, unapplied, rejected, heldBack }: SyncReport): string {
-  const done = Object.entries({ pulled, pushed, merged, conflicts, unapplied, rejected, heldBack }).filter(([, n]) => n > 0)
-  return `   ${name.padEnd(6)}${done.map(([what, n]) => `${what} ${n}`).join(', ') || 'nothing to pull or push'}`
-}
-
-const taskText = (task: { name?: string } | null) => (task ? `"${task.name}"` : 'removed')
-
-// ---------------------------------------------------------------- the proof
-
-/** Compares tables as each database has stored them, stamps aside, for those are its own. Gives back how many rows differ. */
-export async function compare(names: readonly string[], databases: readonly [string, DataSource][], print: Print): Promise<number> {
-  const rows: { cells: string[]; isEqual: boolean }[] = []
-  for (const name of names) {
-    const contents = await Promise.all(databases.map(([, dataSource]) => readRows(dataSource, name)))
-    for (const id of [...new Set(contents.flatMap(content => [...content.keys()]))].sort()) {
-      const texts = contents.map(content => content.get(id))
-      const isEqual = texts.every(text => text === texts[0])
-      const label = JSON.parse(texts.find(text => text !== undefined)!).name
-      rows.push({
-        cells: [name, id.slice(0, 8), label, isEqual ? `equal in ${texts.length} databases` : differenceText(databases, texts)],
-        isEqual,
-      })
-    }
-  }
-  table(
-    print,
-    rows.map(row => row.cells),
-    r => (rows[r]?.isEqual ? undefined : 'red'),
-  )
-  return rows.filter(row => !row.isEqual).length
-}
-
-async function readRows(dataSource: DataSource, name: string): Promise<Map<string, string>> {
-  const rows: Record<string, unknown>[] = await dataSource.query(`SELECT * FROM "${name}" ORDER BY id`)
-  return new Map(rows.map(({ _lastChange, ...row }) => [String(row.id), JSON.stringify(row)]))
-}
-
-const differenceText = (databases: readonly [string, DataSource][], texts: readonly (string | undefined)[]) =>
-  databases.map(([name], d) => `${name}: ${texts[d] ?? 'no such row'}`).join('  ')
 
 // ---------------------------------------------------------------- npm start
 

@@ -16,7 +16,9 @@ export const paint = (colour: Colour, text: string) => (coloured ? `\u001b[${COL
 
 export function chapter(print: Print, number: number, title: string): void {
   print('')
-  print(`${paint('dim', '──')} ${paint('bold', `${number}  ${title}`)} ${paint('dim', '─'.repeat(Math.max(0, WIDTH - title.length - 7)))}`)
+  print(
+    `${paint('dim', '──')} ${paint('bold', `${number}  ${title}`)} ${paint('dim', '─'.repeat(Math.max(0, WIDTH - title.length - String(number).length - 6)))}`,
+  )
 }
 
 /** Lines up columns; numbers stand on the right. Only texts without colours have a width. */

@@ -27,7 +27,7 @@ function rowsOf(name: string, table: string): Record<string, unknown>[] {
 
 test('at the end of the story the files of server and devices hold the same rows', () => {
   expect(isEqual).toBe(true)
-  for (const table of ['project', 'task']) {
+  for (const table of ['project', 'member', 'task', 'holiday']) {
     const rows = rowsOf('server', table)
     expect(rows.length).toBeGreaterThan(0)
     expect(rowsOf('alice', table)).toEqual(rows)
@@ -42,6 +42,10 @@ test('at the end of the story the files of server and devices hold the same rows
       ['Feed the cat', 0],
     ]),
   )
+  // what was edited in a list that was lost for a while
+  expect(rowsOf('server', 'task')).toContainEqual(
+    expect.objectContaining({ name: 'Bake a cake', dueDate: expect.stringContaining('2027-04-01') }),
+  )
 })
 
 test('the story shows what it promises', () => {
@@ -50,6 +54,8 @@ test('the story shows what it promises', () => {
   expect(text).toMatch(/NetworkError, code 'network'/)
   expect(text).toMatch(/POST .* 200 \(replayed\)/)
   expect(text).toMatch(/OtherUserError, code 'other-user'/)
+  expect(text).toMatch(/Bob comes back.*\n.*GET .*6 rows down/)
+  expect(text).toMatch(/no-access: "Bake a cake", due 2027-04-01/)
   expect(text).toMatch(/wipe asks: 1 row of Bob's would be lost/)
   expect(text).toMatch(/The device has 0 tasks/)
   expect(text).toMatch(/All three databases are equal/)

@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { type Server, startServer } from '../../examples/server.js'
+import { USERS } from '../../examples/signIn.js'
+import { commandsIn, curl } from '../support/curl.js'
 import { SERVERS } from '../support/eachDatabase.js'
 import * as mysql from '../support/mysqlDatabase.js'
 import * as postgres from '../support/postgresDatabase.js'
+import { snippets } from '../support/readme.js'
 
 let folder: string
 let server: Server
@@ -103,3 +106,85 @@ async function expectShown(): Promise<void> {
     new Map(rows.map(({ _partial, ...row }) => [row.id, expect.objectContaining(row)])),
   )
 }
+
+// ---------------------------------------------------------------- with users
+
+async function startWithUsers() {
+  await server.stop()
+  server = await startServer({ port: 0, database: join(folder, 'data', 'users.sqlite'), users: USERS })
+  const signIn = (name: string, password: string) =>
+    fetch(`${server.url}/signIn`, { method: 'POST', body: JSON.stringify({ name, password }) })
+  const tokens = new Map<string, string>()
+  for (const { name, password } of USERS) tokens.set(name, await (await signIn(name, password)).text())
+  const ask = async (user: string, changes?: Record<string, object[]>) => {
+    const post = changes && { method: 'POST', body: JSON.stringify({ changes }) }
+    const headers = { Authorization: `Bearer ${tokens.get(user)}`, 'Content-Type': 'application/json' }
+    const response = await fetch(`${server.url}/sync`, { headers, ...post })
+    return { status: response.status, json: (await response.json()) as any }
+  }
+  const idsOf = async (user: string, path: string) => ((await ask(user)).json.changes[path] ?? []).map(({ id }: { id: string }) => id)
+  return { signIn, ask, idsOf }
+}
+
+const HOME = {
+  '/projectChanges': [{ id: 'home', name: 'Home' }],
+  '/memberChanges': [
+    { id: 'home/alice', project: 'home', user: 'alice', role: 'owner' },
+    { id: 'home/bob', project: 'home', user: 'bob', role: 'reader' },
+  ],
+  '/taskChanges': [{ id: 'milk', name: 'Buy milk', project: 'home' }],
+}
+
+test('users of the example server sign in by their passwords, and by nothing else', async () => {
+  const { signIn, ask } = await startWithUsers()
+  expect((await signIn('alice', 'banana')).status).toBe(401)
+  expect((await signIn('mallory', '')).status).toBe(401)
+  for (const body of ['', 'null', '[]', '{"name":', `{"name": "${'x'.repeat(5_000)}"}`])
+    expect((await fetch(`${server.url}/signIn`, { method: 'POST', body })).status).toBe(401)
+  expect((await fetch(`${server.url}/signIn`)).status).toBe(404)
+  expect((await ask('alice')).status).toBe(200)
+  expect((await ask('mallory')).status).toBe(401)
+  expect((await post([{ id: 'milk', name: 'Buy milk' }])).status).toBe(401)
+  await server.stop()
+})
+
+test('users of the example server see the lists that they are let into, and do what their role allows', async () => {
+  const { ask, idsOf } = await startWithUsers()
+  expect((await ask('alice', HOME)).status).toBe(200)
+  expect(await idsOf('alice', '/taskChanges')).toEqual(['milk'])
+  expect(await idsOf('bob', '/taskChanges')).toEqual(['milk'])
+  expect(await idsOf('carol', '/taskChanges')).toEqual([])
+  expect(await idsOf('carol', '/holidayChanges')).toHaveLength(3)
+  const codes = async (user: string, changes: Record<string, object[]>) => (await ask(user, changes)).json.errors?.map((e: any) => e.code)
+  expect(await codes('bob', { '/taskChanges': [{ id: 'milk', name: 'x' }] })).toEqual(['not-allowed'])
+  expect(await codes('bob', { '/memberChanges': [{ id: 'home/bob', _partial: true, role: 'owner' }] })).toEqual(['not-allowed'])
+  expect(await codes('alice', { '/holidayChanges': [{ id: '2027-02-30', name: 'x' }] })).toEqual(['not-allowed'])
+  expect(await codes('carol', { '/memberChanges': [{ id: 'home/carol', project: 'home', user: 'carol', role: 'owner' }] })).toBeDefined()
+  expect(await codes('alice', { '/memberChanges': [{ id: 'home/bob', _partial: true, role: 'writer' }] })).toBeUndefined()
+  expect(await codes('bob', { '/taskChanges': [{ id: 'milk', name: 'Buy oat milk', project: 'home' }] })).toBeUndefined()
+  // everybody may leave, and an owner ends the list for all
+  expect(await codes('bob', { '/memberChanges': [{ id: 'home/bob', _removed: true }] })).toBeUndefined()
+  expect(await idsOf('bob', '/taskChanges')).toEqual([])
+  expect(await codes('alice', { '/projectChanges': [{ id: 'home', _removed: true }] })).toBeUndefined()
+  expect(await idsOf('alice', '/taskChanges')).toEqual([])
+  await server.stop()
+})
+
+test('what docs/server.md asks the example server works', async () => {
+  await startWithUsers()
+  const script = snippets.find(({ page, code }) => page === 'docs/server.md' && code.includes('$auth'))!.code
+  const variables: Record<string, string> = {}
+  const answers: string[] = []
+  for (const { variable, command, value } of commandsIn(script.replaceAll('http://localhost:3000', server.url))) {
+    if (command === undefined) variables[variable!] = value!.replace('$token', variables.token!)
+    else {
+      const { status, text } = await curl(command, variables)
+      expect(status).toBe(200)
+      if (variable) variables[variable] = text
+      else answers.push(text)
+    }
+  }
+  expect(answers).toHaveLength(2)
+  expect(JSON.parse(answers[1]!).changes['/taskChanges']).toMatchObject([{ id: 'milk', name: 'Buy milk', project: 'home' }])
+  await server.stop()
+})
