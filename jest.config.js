@@ -16,7 +16,9 @@ export default {
   testMatch: ['<rootDir>/spec/**/*.spec.ts'],
   testTimeout: 20_000,
   maxWorkers: 2,
-  transform: { '^.+\\.ts$': ['@swc/jest', swc] },
+  // jose, which the docs use, is an ES module alone
+  transform: { '^.+\\.ts$': ['@swc/jest', swc], '/node_modules/jose/.+\\.js$': ['@swc/jest', swc] },
+  transformIgnorePatterns: ['/node_modules/(?!jose/)'],
   moduleNameMapper: {
     '^typeorm-sync$': '<rootDir>/src/index.ts',
     '^typeorm-sync/server-koa$': '<rootDir>/server-koa/index.ts',
