@@ -5,7 +5,7 @@ import type { EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
-import { ALWAYS, all, any, type Condition } from '../src/changes/scopes/conditions.js'
+import { ALWAYS, all, among, any, type Condition, holdsTexts } from '../src/changes/scopes/conditions.js'
 import { countKeys, type Filter, type KeySet, type Keys, normalizeKeys, OWN_KEY } from '../src/changes/scopes/keySet.js'
 import { query, quote, type Transaction } from '../src/databases/database.js'
 import { SyncConfigurationError } from '../src/errors.js'
@@ -164,15 +164,23 @@ function columnOf(metadata: EntityMetadata, name: string): ColumnMetadata {
   throw new SyncConfigurationError(`A rule is about ${metadata.name}.${name}, which is no column of it.`, { entity: metadata.name })
 }
 
-/** «The column has one of these values», as the application’s own queries would say it. */
-function isOneOf({ dataSource }: ChangeLog, metadata: EntityMetadata, alias: string, name: string, list: readonly RuleValue[]): Condition {
+/** «The column has one of these values», as the application’s own queries would say it; texts bytewise. */
+function isOneOf(
+  { dataSource, database }: ChangeLog,
+  metadata: EntityMetadata,
+  alias: string,
+  name: string,
+  list: readonly RuleValue[],
+): Condition {
   const column = columnOf(metadata, name)
   const expression = `${alias}.${quote(column.databaseName)}`
   const parts = list.map((value): Condition => {
     if (value === null) return { sql: `${expression} IS NULL`, values: [] }
     // of a relation the value is the key of the other row
     const prepared = column.relationMetadata ? value : dataSource.driver.preparePersistentValue(value, column)
-    return { sql: `${expression} = ?`, values: [prepared] }
+    const isSame: Condition = { sql: `${expression} = ?`, values: [prepared] }
+    const isText = typeof prepared === 'string' && holdsTexts(dataSource.driver.normalizeType(column))
+    return isText ? all(isSame, { sql: database.amongTexts(expression), values: [database.list([prepared])] }) : isSame
   })
   return any(...parts)
 }
@@ -200,7 +208,8 @@ export function* readWriteFilters(
     const parts = filter.map(({ name, list, isRead }): Condition => {
       const { databaseName } = columnOf(metadata, name)
       if (!isRead) return isOneOf(log, metadata, 'x', name, list)
-      return list.length ? { sql: log.database.among(table.name, 'x', databaseName), values: [log.database.list(list as string[])] } : any()
+      const isText = holdsTexts(log.dataSource.driver.normalizeType(columnOf(metadata, name)))
+      return among(log.database, table.name, 'x', databaseName, list as string[], isText) ?? any()
     })
     return { condition: parts.length ? all(...parts) : ALWAYS, columns: filter.map(({ name }) => columnOf(metadata, name).databaseName) }
   })

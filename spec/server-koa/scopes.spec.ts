@@ -183,6 +183,13 @@ test.each(SERVERS)('a client of 2012 gets what its set gained, and removals for 
   expect((await tasks(revoked.now)).json.updates).toEqual([])
 })
 
+test.each(SERVERS)('a user whose name a collation takes for another’s is somebody else (%s)', async kind => {
+  const { get, push } = await world(kind)
+  expect(idsIn(await get('ALICE'))).toEqual({ '/countries': ['de'] })
+  const task = { id: 'tn', title: 'x', owner: 'alice', project: null }
+  expect(await push('ALICE', { '/tasks': [task] })).toMatchObject({ status: 422, json: { errors: [{ code: 'not-allowed' }] } })
+})
+
 const POISON: [string, string, (now: number) => Record<string, object[]>, object][] = [
   [
     'a part of a row that is not seen',

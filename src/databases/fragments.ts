@@ -9,6 +9,8 @@ export interface Fragments {
   /** «The column is one of these», with one parameter, which `list` makes. The table is one of ours, or one that is synced or referenced. */
   among(table: string, alias: string, column: string): string
   list(ids: Iterable<string>): unknown
+  /** «The text is one of these», bytewise, whatever the collation of its column counts as equal; with one parameter, which `list` makes. */
+  amongTexts(expression: string): string
   /** «The expression, as text». */
   text(expression: string): string
   /** The bytes that a value of a column has, found without reading it where that can be had. `declared` is the column's type. */

@@ -30,7 +30,9 @@ export function fitsRow(database: Database, collection: Collection, keys: Keys):
   const { table } = collection
   return fits(keys, (property, values) => {
     const column = property === OWN_KEY ? table.key : columnOf(collection, property)
-    return column === undefined ? undefined : among(database, table.name, 'x', column, possible(collection, property, values))
+    return column === undefined
+      ? undefined
+      : among(database, table.name, 'x', column, possible(collection, property, values), isText(collection, property))
   })
 }
 
@@ -39,13 +41,15 @@ export function fitsExit(database: Database, collection: Collection, keys: Keys)
   const bases = baseTableOf(collection.table)
   return fits(keys, (property, values) => {
     const column = property === OWN_KEY ? '_sync_id' : columnOf(collection, property)
-    return column === undefined ? undefined : among(database, bases, 'i', column, possible(collection, property, values))
+    return column === undefined
+      ? undefined
+      : among(database, bases, 'i', column, possible(collection, property, values), isText(collection, property))
   })
 }
 
 /** «One of the keys fits the tombstone t», where the own key is the only scope. */
 export function fitsTombstone(database: Database, keys: Keys): Condition {
-  return fits(keys, (property, values) => (property === OWN_KEY ? among(database, 'sync_tombstone', 't', 'id', values) : undefined))
+  return fits(keys, (property, values) => (property === OWN_KEY ? among(database, 'sync_tombstone', 't', 'id', values, true) : undefined))
 }
 
 /** `toSql` gives undefined where no row has the property. */
@@ -58,9 +62,26 @@ function fits(keys: Keys, toSql: (property: string, values: readonly string[]) =
   return any(...conditions)
 }
 
-function among(database: Database, table: string, alias: string, column: string, values: readonly string[]): Condition | undefined {
-  return values.length ? { sql: database.among(table, alias, column), values: [database.list(values)] } : undefined
+/** «The column has one of these values»; undefined for none. Where the column holds texts its collation may take others for equal: users’ names, too. */
+export function among(
+  database: Database,
+  table: string,
+  alias: string,
+  column: string,
+  values: readonly string[],
+  isText: boolean,
+): Condition | undefined {
+  if (!values.length) return
+  const list = database.list(values)
+  const byIndex: Condition = { sql: database.among(table, alias, column), values: [list] }
+  return isText ? all(byIndex, { sql: database.amongTexts(`${alias}.${quote(column)}`), values: [list] }) : byIndex
 }
+
+/** Does a column of this type hold texts? */
+export const holdsTexts = (type: string) => /char|text|clob/i.test(type)
+
+const isText = (collection: Collection, property: string) =>
+  property !== OWN_KEY && holdsTexts(collection.scopes.find(c => c.property === property)?.declared ?? '')
 
 const columnOf = ({ scopes }: Collection, property: string) => scopes.find(c => c.property === property)?.column
 

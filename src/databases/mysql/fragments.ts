@@ -13,6 +13,7 @@ export const fragmentsOf = (tables: KnownTables): Fragments => ({
   id: (table, alias) => idOf(tables, table, alias),
   key: (table, expression) => asKey(keyOf(tables, table), expression),
   among: (_table, alias, column) => `${alias}.${quote(column)} IN (?)`,
+  amongTexts: expression => `${asText(expression)} IN (?)`,
   list: ids => [...ids],
   text: asText,
   size: expression => `LENGTH(${expression})`,

@@ -27,6 +27,7 @@ export const fragmentsOf = (catalog: Catalog): Fragments => ({
       : `CAST(${alias}.${quote(column)} AS text) = ANY(CAST(? AS text[]))`
   },
 
+  amongTexts: expression => `${asText(expression)} = ANY(CAST(? AS text[]))`,
   list: ids => [...ids],
   text: asText,
   size: sizeOf,

@@ -5,6 +5,7 @@ export const fragments: Fragments = {
   id: (table, alias) => `${alias}.${quote(table.key)}`,
   key: (_table, expression) => expression,
   among: (_table, alias, column) => `${alias}.${quote(column)} IN (SELECT value FROM json_each(?))`,
+  amongTexts: expression => `${expression} COLLATE BINARY IN (SELECT value FROM json_each(?))`,
   list: ids => JSON.stringify([...ids]),
   text: expression => `CAST(${expression} AS TEXT)`,
   size: expression => `octet_length(${expression})`,
