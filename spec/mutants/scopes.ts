@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
 // Remedies of scopes: who sees and changes which rows.
 
 import type { Mutant } from './mutants.js'
@@ -139,6 +140,22 @@ export const scopes: Mutant[] = [
     file: 'server-koa/pull.ts',
     find: "(scope ?? (yield* readNameAt(access, since)) ?? '')",
     replace: '(scope ?? access.scope)',
+    by: [server],
+  },
+  {
+    name: 'collations-open-rows',
+    hazard: 'a collation takes the name of a user for that of another one, who sees their rows (MariaDB)',
+    file: 'src/changes/scopes/conditions.ts',
+    find: 'return isText ? all(byIndex, ',
+    replace: 'return isText && column === alias ? all(byIndex, ',
+    by: [server],
+  },
+  {
+    name: 'exits-of-rows-that-are-seen',
+    hazard: 'a row that left one key and is seen by another one goes from the device',
+    file: 'src/changes/scopes/shown.ts',
+    find: "WHERE i._sync_server = 0 AND ${gone.sql} AND NOT ${row('i._sync_id')}`",
+    replace: "WHERE i._sync_server = 0 AND ${gone.sql} AND (1 = 1 OR NOT ${row('i._sync_id')})`",
     by: [server],
   },
 ]

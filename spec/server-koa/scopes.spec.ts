@@ -159,6 +159,56 @@ test.each(SERVERS)('each sees what their keys open, and nothing else (%s)', asyn
   expect(errors).toEqual([])
 })
 
+test.each(SERVERS)('what is new within the keys is told, and nothing is where nothing is (%s)', async kind => {
+  const { there, get } = await world(kind)
+  const { now, scope } = (await get('alice')).json
+  const query = `since=${now}&scope=${scope}`
+  const idle = await get('alice', query)
+  expect(idle.json.changes).toEqual({})
+  await there.getRepository<any>(Task).save({ id: 'tb', title: 'others' })
+  expect((await get('alice', query, { 'if-none-match': String(idle.etag) })).status).toBe(304)
+  await there.getRepository<any>(Task).save({ id: 't1', title: 'changed' })
+  expect(idsIn(await get('alice', query, { 'if-none-match': String(idle.etag) }))).toEqual({ '/tasks': ['t1'] })
+  await there.getRepository<any>(Task).delete(['tb', 'ta'])
+  expect(idsIn(await get('alice', query))).toEqual({ '/tasks': ['t1', 'ta removed'] })
+})
+
+test.each(SERVERS)('what leaves a key goes from those who saw it there alone (%s)', async kind => {
+  const { there, get } = await world(kind)
+  const [alice, bob] = [await get('alice'), await get('bob')]
+  const after = ({ json }: Answer) => `since=${json.now}&scope=${json.scope}`
+  await there.getRepository<any>(Task).save({ id: 't1', project: 'p2' })
+  expect(idsIn(await get('alice', after(alice)))).toEqual({ '/tasks': ['t1 left'] })
+  expect(idsIn(await get('bob', after(bob)))).toEqual({ '/tasks': ['t1'] })
+  await there.getRepository<any>(Task).save({ id: 't1', project: 'p1' })
+  expect(idsIn(await get('alice', after(alice)))).toEqual({ '/tasks': ['t1'] })
+  await there.getRepository<any>(Task).delete('t1')
+  // one line for each time that it left: the last one counts
+  expect(idsIn(await get('alice', after(alice)))).toEqual({ '/tasks': ['t1 left', 't1 removed'] })
+  expect(idsIn(await get('bob', after(bob)))['/tasks']).toContain('t1 removed')
+})
+
+test.each(SERVERS)('a grant brings its rows whatever their age, a revocation takes them, pages or not (%s)', async kind => {
+  const { there, get } = await world(kind)
+  const first = (await get('alice')).json
+  await there.getRepository<any>(Member).save({ id: 'm4', user: 'alice', role: 'member', project: 'p2' })
+  const granted = await get('alice', `since=${first.now}&scope=${first.scope}`)
+  expect(idsIn(granted)).toEqual({ '/projects': ['p2'], '/members': ['m3', 'm4'], '/tasks': ['t2'] })
+  expect(granted.json.full).toBeUndefined()
+  expect(granted.json.scope).not.toBe(first.scope)
+  const paged: Record<string, any[]> = {}
+  for (let [next, scope] = ['' as string | undefined, first.scope]; next !== undefined; scope = '') {
+    const page: Answer = await get('alice', `since=${first.now}&scope=${scope}&limit=1${next && `&after=${encodeURIComponent(next)}`}`)
+    for (const [path, rows] of Object.entries(idsIn(page))) paged[path] = [...(paged[path] ?? []), ...rows]
+    next = page.json.next
+  }
+  expect(paged).toEqual(idsIn(granted))
+  await there.getRepository<any>(Member).delete('m4')
+  const revoked = await get('alice', `since=${granted.json.now}&scope=${granted.json.scope}`)
+  expect(idsIn(revoked)).toEqual({ '/projects': ['p2 left'], '/members': ['m3 left', 'm4 removed'], '/tasks': ['t2 left'] })
+  expect(revoked.json.scope).toBe(first.scope)
+})
+
 test.each(SERVERS)('a set that the server does not know is answered with everything (%s)', async kind => {
   const { get } = await world(kind)
   const { now, scope } = (await get('alice')).json
