@@ -355,11 +355,12 @@ test('a sync at rest moves nothing, whatever is kept or waits', async () => {
   const { server, note, folder, notes, phone, read } = await world()
   await read({ '/folders': [folder('f')], '/notes': [note('a'), note('b', 'b', { folderId: 'f' })] })
   for (const id of ['a', 'b']) await notes.update(id, { text: 'ours' })
+  await notes.save({ id: 'c', text: 'made here', folderId: 'f' })
   await read({ '/folders': [server.left('f')], '/notes': [server.left('a')] })
   await read({ '/notes': [note('b', 'theirs', { folderId: 'f' })] })
   const now = async () => Number((await sql(phone, 'SELECT now FROM sync_clock'))[0].now)
   const before = await now()
-  for (let i = 0; i < 2; i++) expect(await read({})).toMatchObject({ pulled: 0, pushed: 0, rejected: 1, unapplied: 1, requests: 1 })
+  for (let i = 0; i < 2; i++) expect(await read({})).toMatchObject({ pulled: 0, pushed: 0, rejected: 1, unapplied: 2, requests: 1 })
   expect(await now()).toBe(before)
 })
 
@@ -420,4 +421,35 @@ test('the clients of a relay lose what its user does not see any more', async ()
   await syncAll(client)
   expect((await client.getRepository(Note).find()).map(n => n.id)).toEqual(['b'])
   expect(await client.getRepository(Folder).find()).toEqual([])
+})
+
+test('a row that comes in the same answer gets the unique value of one that leaves', async () => {
+  const { server, phone, folder, note, read, notes, journal } = await world()
+  await sql(phone, 'CREATE UNIQUE INDEX only_once ON note (mark)')
+  await read({ '/folders': [folder('f')], '/notes': [note('a', 'a', { mark: 'x' })] })
+  expect(await read({ '/notes': [server.left('a'), note('b', 'b', { mark: 'x' })] })).toMatchObject({ unapplied: 0, conflicts: 0 })
+  expect([(await notes.find()).map(n => n.id), await journal.conflicts()]).toEqual([['b'], []])
+})
+
+test.each(each)('a row that a table of the application needs goes when that lets it (%s)', async kind => {
+  const Pin = new EntitySchema<{ id: string; note: string }>({
+    ...{ name: 'Pin', tableName: 'pin' },
+    columns: { id: { type: 'varchar', primary: true }, note: { type: 'varchar' } },
+    foreignKeys: [{ target: 'Note', columnNames: ['note'], referencedColumnNames: ['id'], onDelete: 'RESTRICT' }],
+  })
+  const server = new HandMade()
+  const phone = await deviceOf(server, [Folder, Note, Pin], kind)
+  const row = (id: string) => server.row(id, { text: id, mark: null, folderId: null, place: null })
+  server.answers.push({ changes: { '/notes': [row('a'), row('b')] } })
+  await syncAll(phone)
+  await phone.getRepository(Pin).save({ id: 'p', note: 'a' })
+  server.answers.push({ changes: { '/notes': [server.left('a'), server.left('b')] } })
+  expect(await syncAll(phone)).toMatchObject({ unapplied: 1, pulled: 1 })
+  const notes = phone.getRepository(Note)
+  expect((await notes.find()).map(n => n.id)).toEqual(['a'])
+  expect((await journal(notes).deferred()).map(waiting => [waiting.id, waiting.reason])).toEqual([['a', 'children-exist']])
+  await phone.getRepository(Pin).delete('p')
+  await syncAll(phone)
+  expect(await notes.find()).toEqual([])
+  expect(server.posts).toEqual([])
 })

@@ -5,7 +5,7 @@ import 'reflect-metadata'
 import { expect, test } from '@jest/globals'
 import type { Context } from 'koa'
 import { type DataSource, EntitySchema } from 'typeorm'
-import { enableSync, journal, preferLocalConflictHandler, syncAll } from 'typeorm-sync'
+import { type ConflictHandler, enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { keys, rule } from 'typeorm-sync/server-koa'
 import { openOn, serve, sql } from '../support/eachDatabase.js'
 import { Wire } from './devices.js'
@@ -175,6 +175,17 @@ test.each(Array.from({ length: seeds }, (_, i) => i + from))('each device ends w
     await data.getRepository(entity).update(row.id, { [property]: token } as never)
     write(user, row.id, property, token)
   }
+  /** One side or the other; what the user gives up is not lost. */
+  const decide =
+    (user: string): ConflictHandler =>
+    (conflicts, updates) => {
+      for (const conflict of conflicts) {
+        const isOurs = next(3) > 0
+        say(`${user} decides ${conflict.id} (${conflict.reason}) ${isOurs ? 'ours' : 'theirs'}`)
+        if (!isOurs) for (const { id } of [conflict, ...conflict.children]) forget(user, id)
+        ;(isOurs ? preferLocalConflictHandler : preferRemoteConflictHandler)([conflict], updates, () => {})
+      }
+    }
   async function syncSome({ data, user, wire }: Device) {
     const fault = next(5)
     let requests = 0
@@ -189,8 +200,7 @@ test.each(Array.from({ length: seeds }, (_, i) => i + from))('each device ends w
         if (request.method === 'GET' && ++requests === at) await pick([grant, hostWrites])()
       }
     let outcome = 'synced'
-    // a removal there of what was edited here is taken back; else our side counts
-    await syncAll(data, preferLocalConflictHandler).catch(error => {
+    await syncAll(data, decide(user)).catch(error => {
       outcome = String(error).slice(0, 100)
     })
     wire.mend()
@@ -214,8 +224,8 @@ test.each(Array.from({ length: seeds }, (_, i) => i + from))('each device ends w
       ])()
     }
     for (let round = 0; round < 8; round++)
-      for (const { data } of devices) {
-        await syncAll(data, preferLocalConflictHandler)
+      for (const { data, user } of devices) {
+        await syncAll(data, decide(user))
         await note()
       }
     for (const { data, user } of devices) {
