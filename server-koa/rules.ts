@@ -1,6 +1,7 @@
 // Rules: who may see and change which rows of an entity, as data (docs/users.md). They are compiled to SQL in access.ts and conditions of src.
 
 import type { DataSource, EntityMetadata, EntitySchema } from 'typeorm'
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import type { OWN_KEY } from '../src/changes/scopes/keySet.js'
@@ -120,8 +121,23 @@ export function rulesOf(log: ChangeLog, list: readonly Rule[]): Rules {
         throw new SyncConfigurationError(
           `${entity} needs rows of ${parent.entity} (${property}), for which there is no rule: nobody could store what they get. Add a rule for ${parent.entity}, at least { read: () => true, write: () => false }.`,
         )
+  for (const collection of rules.keys()) warnOfUniques(collection)
   known.set(log, (known.get(log) ?? new Map()).set(list, rules))
   return rules
+}
+
+/** A value that is unique for all users tells who tries it that somebody has it. */
+function warnOfUniques({ entity, metadata, scopes }: Collection): void {
+  const isScope = (column: ColumnMetadata) => column.isPrimary || scopes.some(s => s.column === column.databaseName)
+  const lists = [...metadata.uniques.map(u => u.columns), ...metadata.indices.filter(i => i.isUnique).map(i => i.columns)]
+  for (const columns of lists) {
+    if (!scopes.length || !columns.length || columns.some(isScope)) continue
+    const names = columns.map(c => c.propertyPath).join(', ')
+    process.emitWarning(
+      `${names} of ${entity} is unique among the rows of all users: who tries a value learns whether somebody has it. Put a scope into the index: (${scopes[0]?.property}, ${names}).`,
+      { type: 'SyncWarning', code: 'unique-without-scope' },
+    )
+  }
 }
 
 /** Throws SyncConfigurationError. */

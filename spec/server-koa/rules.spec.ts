@@ -71,3 +71,28 @@ test.each(BAD)('a rule for changing rows that gives %s stores nothing', async (_
   expect((await post('/rulePages', [{ id: 'new', owner: 'bob' }])).status).toBe(500)
   expect(errors).toMatchObject([{ message: expect.stringMatching(message) }])
 })
+
+const Card = new EntitySchema<Page & { number: string; mark: string }>({
+  ...{ name: 'RuleCard', tableName: 'rule_card' },
+  columns: {
+    id: { type: 'varchar', primary: true },
+    owner: { type: 'varchar' },
+    number: { type: 'varchar', unique: true },
+    mark: { type: 'varchar' },
+  },
+  uniques: [{ columns: ['owner', 'mark'] }],
+})
+enableSync(Card, '/ruleCards', { scopes: ['owner'] })
+
+test('a unique value of which the scope is no part is warned of, once', async () => {
+  const warnings: (Error & { code?: string })[] = []
+  const listen = (warning: Error) => void (warning.name === 'SyncWarning' && warnings.push(warning))
+  process.on('warning', listen)
+  const database = await openOn('libsql', [Card])
+  const { url } = await serve(database, { principal: () => ({ id: 'alice' }), rules: [rule(Card, { read: p => ({ owner: p.id }) })] })
+  for (let i = 0; i < 2; i++) expect((await fetch(`${url}/ruleCards`)).status).toBe(200)
+  process.off('warning', listen)
+  expect(warnings).toMatchObject([
+    { code: 'unique-without-scope', message: expect.stringMatching(/^number of RuleCard .* \(owner, number\)/) },
+  ])
+})

@@ -5,7 +5,7 @@ import type { Context } from 'koa'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync } from 'typeorm-sync'
 import { collectTombstones, keys, rule } from 'typeorm-sync/server-koa'
-import { openOn, SERVERS, serve } from '../support/eachDatabase.js'
+import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 
 interface Project {
   id: string
@@ -101,7 +101,8 @@ interface Answer {
 }
 
 async function world(kind: (typeof SERVERS)[number]) {
-  const there = await openOn(kind, ENTITIES)
+  const statements: string[] = []
+  const there = await openOn(kind, ENTITIES, { beforeStatement: sql => void statements.push(sql) })
   const { url, errors } = await serve(there, { principal, rules })
   const ask = async (user: string, path: string, init: RequestInit = {}): Promise<Answer> => {
     const response = await fetch(url + path, { ...init, headers: { authorization: `Bearer ${user}`, ...init.headers } })
@@ -129,7 +130,7 @@ async function world(kind: (typeof SERVERS)[number]) {
   await there.getRepository<any>(Note).save({ id: 'nb', owner: 'bob', project: 'p1' })
   await there.getRepository(Country).save({ id: 'de' })
   await there.getRepository(Secret).save({ id: 's' })
-  return { there, errors, ask, get, push }
+  return { there, statements, errors, ask, get, push }
 }
 
 const idsIn = ({ json }: Answer) =>
@@ -141,8 +142,16 @@ const idsIn = ({ json }: Answer) =>
   )
 
 /** Everything that is stored of the entities. */
-const contents = async (there: DataSource) =>
-  JSON.stringify(await Promise.all(ENTITIES.map(e => there.getRepository<any>(e).find({ order: { id: 'ASC' }, loadRelationIds: true }))))
+const contents = async (there: DataSource) => {
+  const tables = [
+    ...ENTITIES.map(e => e.options.tableName as string),
+    ...OWN_TABLES,
+    ...ENTITIES.map(e => `sync_base_${e.options.tableName}`),
+  ]
+  const rows = await Promise.all(tables.map(table => sql(there, `SELECT * FROM "${table}"`)))
+  return rows.map((some, i) => [tables[i], ...some.map((row: object) => JSON.stringify(row)).sort()].join('\n')).join('\n')
+}
+const OWN_TABLES = ['sync_clock', 'sync_tombstone', 'sync_scope', 'sync_push', 'sync_server', 'sync_stamp']
 
 test.each(SERVERS)('each sees what their keys open, and nothing else (%s)', async kind => {
   const { get, ask, errors } = await world(kind)
@@ -374,6 +383,68 @@ test.each(SERVERS.flatMap(kind => POISON.map(([what, user, changes, wanted]) => 
     expect(errors).toEqual([])
   },
 )
+
+/** What is not seen, and what is not there. */
+const ALIKE: [string, Record<string, object[]>, Record<string, object[]>][] = [
+  ['a part of a row', { '/tasks': [{ id: 'tb', _partial: true, title: 'x' }] }, { '/tasks': [{ id: 'nix', _partial: true, title: 'x' }] }],
+  ['a removal', { '/tasks': [{ id: 'tb', _removed: true }] }, { '/tasks': [{ id: 'nix', _removed: true }] }],
+  ['the removal of a parent', { '/projects': [{ id: 'p2', _removed: true }] }, { '/projects': [{ id: 'nix', _removed: true }] }],
+]
+
+test.each(SERVERS.flatMap(kind => ALIKE.map(([what, one, other]) => [what, kind, one, other] as const)))(
+  '%s that is not seen is answered like one that is not there, word for word, by as many statements (%s)',
+  async (_what, kind, unseen, unknown) => {
+    const { get, push, statements } = await world(kind)
+    const { now, scope } = (await get('alice')).json
+    const ask = async (changes: Record<string, object[]>) => {
+      statements.length = 0
+      const { status, json } = await push('alice', changes, `since=${now}&scope=${scope}`)
+      return { status, text: JSON.stringify(json).replaceAll(/"(tb|p2)"/g, '"nix"'), count: statements.length }
+    }
+    await ask(unknown)
+    expect(await ask(unseen)).toEqual(await ask(unknown))
+  },
+)
+
+test.each(SERVERS)('a push is judged by as many statements, however many rows it has (%s)', async kind => {
+  const { there, get, push, statements } = await world(kind)
+  const counts: number[] = []
+  for (const rows of [5, 50]) {
+    const tasks = Array.from({ length: rows }, (_, i) => ({ id: `${rows}-${i}`, title: 'x', owner: 'alice', project: { id: 'p1' } }))
+    await there.getRepository<any>(Task).save(tasks)
+    const { now, scope } = (await get('alice')).json
+    statements.length = 0
+    const changes = { '/tasks': tasks.map(({ id }) => ({ id, _partial: true, title: 'y' })) }
+    expect(await push('alice', changes, `since=${now}&scope=${scope}`)).toMatchObject({ status: 200 })
+    counts.push(statements.length)
+  }
+  expect(counts[1]).toBe(counts[0])
+})
+
+test.each(SERVERS)('a client of 2012 writes within the rules (%s)', async kind => {
+  const { there, ask } = await world(kind)
+  const post = (rows: object[]) =>
+    ask('alice', '/tasks', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(rows) })
+  await ask('alice', '/tasks?since=0')
+  const before = await contents(there)
+  const whole = { title: 'x', owner: 'alice', project: null }
+  expect(await post([{ id: 'tb', ...whole }])).toMatchObject({ status: 422, json: { errors: [{ id: 'tb', code: 'not-allowed' }] } })
+  expect(await post([{ id: 'tb', _removed: true }])).toMatchObject({ status: 200 })
+  expect(await contents(there)).toBe(before)
+  expect(await post([{ id: 'tn', ...whole }])).toMatchObject({ status: 200, json: { status: 'ok' } })
+})
+
+test.each(SERVERS)('a caller with too many keys is told how many, by the entity (%s)', async kind => {
+  const { there, get, errors } = await world(kind)
+  // and one of Task, by its owner
+  const some = Array.from({ length: 999 }, (_, i) => i)
+  await there.getRepository(Project).insert(some.map(i => ({ id: `many${i}`, name: `many ${i}` })))
+  await there.getRepository<any>(Member).insert(some.map(i => ({ id: `many${i}`, user: 'dora', role: 'member', project: `many${i}` })))
+  expect((await get('dora')).json.changes['/projects']).toHaveLength(999)
+  await there.getRepository<any>(Member).insert(['p1', 'p2'].map(project => ({ id: project, user: 'dora', role: 'member', project })))
+  expect((await get('dora')).status).toBe(500)
+  expect(String(errors[0])).toMatch(/1001 keys of Project; 1000 are possible/)
+})
 
 test.each(SERVERS)('a list and its membership are made in one push, and its tasks with them (%s)', async kind => {
   const { there, get, push } = await world(kind)
