@@ -5,6 +5,7 @@ import type { EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
+import { pathColumnOf } from '../src/changes/collections/scopes.js'
 import { ALWAYS, all, among, any, type Condition, holdsTexts } from '../src/changes/scopes/conditions.js'
 import { countKeys, type Filter, type KeySet, type Keys, normalizeKeys, OWN_KEY } from '../src/changes/scopes/keySet.js'
 import { query, quote, type Transaction } from '../src/databases/database.js'
@@ -159,7 +160,9 @@ function holderOf(metadata: EntityMetadata, property: string): string {
 /** Throws SyncConfigurationError. */
 function columnOf(metadata: EntityMetadata, name: string): ColumnMetadata {
   const own = name === OWN_KEY && metadata.primaryColumns.length === 1 ? metadata.primaryColumns[0] : undefined
-  const column = metadata.findColumnWithPropertyPathStrict(name) ?? metadata.findRelationWithPropertyPath(name)?.joinColumns[0] ?? own
+  const hidden = metadata.columns.find(c => c.propertyName === pathColumnOf(name))
+  const column =
+    metadata.findColumnWithPropertyPathStrict(name) ?? metadata.findRelationWithPropertyPath(name)?.joinColumns[0] ?? own ?? hidden
   if (column) return column
   throw new SyncConfigurationError(`A rule is about ${metadata.name}.${name}, which is no column of it.`, { entity: metadata.name })
 }

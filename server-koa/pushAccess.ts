@@ -122,7 +122,9 @@ export class PushAccess {
   *#addedTo<D extends Done>(done: readonly D[], reader: KeyReader): Transaction<D[]> {
     const forbidden: D[] = []
     for (const [collection, some] of byCollection(done)) {
-      for (const { property, column } of collection.scopes) {
+      for (const { property: own, column, path } of collection.scopes) {
+        // a path leads elsewhere where the row refers to another one
+        const property = path?.by ?? own
         const moved = some.filter(({ old, value }) => {
           const scope = value?.[property] ?? null
           return scope !== null && !equalValues(old.value?.[property] ?? null, scope)

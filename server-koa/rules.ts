@@ -29,9 +29,19 @@ export interface KeysOf {
   readonly where: Readonly<Record<string, RuleValue | readonly RuleValue[]>>
 }
 
-/** AND: each property has this value, one of these, or one of those that are read. */
+/** What a path leads through, and to, in an object that a relation holds. */
+type Related<T> = T extends string | number | bigint | boolean | Date | readonly unknown[] ? never : T extends object ? T : never
+type PathOf<E, Deeper extends 0 | 1 | 2 = 2> = {
+  [P in RuleProperty<E>]: Related<E[P]> extends infer R
+    ? [R] extends [never]
+      ? never
+      : `${P}.${RuleProperty<R> | (Deeper extends 2 ? PathOf<R, 1> : Deeper extends 1 ? PathOf<R, 0> : never)}`
+    : never
+}[RuleProperty<E>]
+
+/** AND: each property, or path that is a scope, has this value, one of these, or one of those that are read. */
 export type RuleFilter<E = object> = {
-  readonly [P in RuleProperty<E> | typeof OWN_KEY]?: P extends keyof E
+  readonly [P in RuleProperty<E> | PathOf<E> | typeof OWN_KEY]?: P extends keyof E
     ? Compared<E[P]> | readonly Compared<E[P]>[] | KeysOf
     : RuleValue | readonly RuleValue[] | KeysOf
 }

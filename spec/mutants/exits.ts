@@ -4,6 +4,7 @@
 import type { Mutant } from './mutants.js'
 
 const exits = 'spec/databases/exits.spec.ts'
+const paths = 'spec/databases/paths.spec.ts'
 const more = 'spec/changes/exits.spec.ts'
 
 export const ofExits: Mutant[] = [
@@ -102,6 +103,46 @@ export const ofExits: Mutant[] = [
     find: '      yield* noteAnyExits(database, collection, moves, now)\n',
     replace: '',
     by: [more],
+  },
+  {
+    name: 'parents-move-alone',
+    hazard: 'rows that are seen by what their parent is seen by stay where they were when it moves',
+    file: 'src/databases/sqlite/paths.ts',
+    find: '  WHEN (SELECT bypass FROM sync_clock) IS NULL AND ${isThere}',
+    replace: '  WHEN 1 = 0 AND ${isThere}',
+    by: [paths],
+  },
+  {
+    name: 'posted-parents-move-alone',
+    hazard: 'rows below one that the engine moves are corrected without a stamp and an exit: nobody hears of them',
+    file: 'src/databases/sqlite/paths.ts',
+    find: 'CASE WHEN ${isUpstream} THEN 1 END',
+    replace: '1',
+    by: [paths],
+  },
+  {
+    name: 'devices-push-corrections',
+    hazard: 'a device pushes rows whose parent moved on the server',
+    file: 'src/databases/sqlite/paths.ts',
+    find: 'CASE WHEN ${isUpstream} THEN 1 END',
+    replace: 'NULL',
+    by: [paths],
+  },
+  {
+    name: 'paths-stay-empty',
+    hazard: 'a path that is declared later opens no row that was there before',
+    file: 'src/changes/setUp/setUp.ts',
+    find: '  if (unfilled) yield* fillPaths(database, present)\n',
+    replace: '',
+    by: [paths],
+  },
+  {
+    name: 'comments-moved-to-others',
+    hazard: 'a row is put below a parent that its writer does not see, where others see it',
+    file: 'server-koa/pushAccess.ts',
+    find: 'const property = path?.by ?? own',
+    replace: 'const property = own',
+    by: ['spec/server-koa/scopePaths.spec.ts'],
   },
   {
     name: 'wiped-for-those-behind-alone',

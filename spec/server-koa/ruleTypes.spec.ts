@@ -62,6 +62,8 @@ test('a word that an entity does not know is an error of the compiler', () => {
     rule(Member, { read: () => ({ role: 'ower' }) }),
     // @ts-expect-error a method
     rule(Member, { read: () => ({ save: 'x' }) }),
+    // @ts-expect-error a path that leads nowhere
+    rule(Member, { read: () => ({ 'list.nothing': 'x' }) }),
     // @ts-expect-error a promise: a rule is data
     rule(Member, { read: async p => ({ user: p.id }) }),
     // @ts-expect-error a property of memberships that is none

@@ -4,11 +4,12 @@ import type { Table } from './table.js'
 /**
  * How a table was found. `gained`: columns that it has and its base versions had not. `lostTriggers`: it was captured once, and its triggers were
  * gone, so that writes may have been missed. `gainsScope`: it was captured once, and what left one of its scopes left no exit.
+ * `isNew`: it was not captured before.
  */
 export type TableState =
   | { missing: 'table' }
   | { missing: 'column'; column: string }
-  | { missing: undefined; gained: readonly string[]; lostTriggers: boolean; gainsScope: boolean }
+  | { missing: undefined; gained: readonly string[]; lostTriggers: boolean; gainsScope: boolean; isNew: boolean }
 
 /** Our own tables, and for each synced table its base versions and the triggers that capture every write (docs/how-it-works.md, «Capture is in the database»). */
 export interface CaptureStatements {

@@ -41,6 +41,9 @@ export interface ColumnCodec {
   canonical(value: Json): Json
 }
 
+/** Columns that we have added to keep what a path leads to: they do not travel. */
+export const hiddenColumns = new WeakSet<ColumnMetadata>()
+
 /** Every stored column of an entity (its own, its children's, its relations' keys) except key, `_lastChange` and generated ones. */
 export function describeColumns(metadata: EntityMetadata, dataSource: DataSource): ColumnCodec[] {
   const codecs = new Map<string, ColumnCodec>()
@@ -56,12 +59,18 @@ function tableMetadata(metadata: EntityMetadata): EntityMetadata {
 }
 
 function isSynced(column: ColumnMetadata): boolean {
-  return !column.isPrimary && !column.isVirtualProperty && !column.generatedType && column.propertyName !== '_lastChange'
+  return (
+    !column.isPrimary &&
+    !column.isVirtualProperty &&
+    !column.generatedType &&
+    column.propertyName !== '_lastChange' &&
+    !hiddenColumns.has(column)
+  )
 }
 
-function describeColumn(column: ColumnMetadata, dataSource: DataSource): ColumnCodec {
+/** `property`: its name on the wire. */
+export function describeColumn(column: ColumnMetadata, dataSource: DataSource, property = wireName(column)): ColumnCodec {
   const type = isKeyOfAnother(column) ? keyType(typeOf(column)) : typeOf(column)
-  const property = wireName(column)
   const nullable = column.isNullable
   const driver = dataSource.driver
   const isJson = ['json', 'jsonb', 'simple-json'].includes(String(column.type))

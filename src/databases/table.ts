@@ -1,6 +1,7 @@
 // Tables as statements name them, and the names of what belongs to one.
 
 import { shortName } from './names.js'
+import type { PathScope } from './paths.js'
 
 export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
 
@@ -23,6 +24,8 @@ export interface Table {
   readonly columns: readonly string[]
   /** Database names of those of them whose values name the scopes of a row. */
   readonly scopes: readonly string[]
+  /** Of those scopes that are paths: what is kept in the column. */
+  readonly paths?: readonly PathScope[]
   /** The table that holds its rows yet, before a migration renames it. */
   readonly was?: string
 }

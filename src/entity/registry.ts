@@ -15,7 +15,8 @@ export interface EnableSyncOptions {
   cyclic?: string[]
   /**
    * Properties whose values name the scopes of a row, as `['owner', 'project']`: columns of texts, uuids or integers, or to-one relations; an embedded
-   * one by its path. A server's rules restrict by them who sees and writes a row, and a row that leaves a scope leaves a trace there. The entity's own
+   * one by its path. A path through to-one relations, as `task.project`, is the value that the row has in its parent: the database keeps it in a hidden
+   * column. A server's rules restrict by them who sees and writes a row, and a row that leaves a scope leaves a trace there. The entity's own
    * key is always a scope, and is not named. Each gets an index with `_lastChange`, which synchronize or a migration makes.
    */
   scopes?: string[]

@@ -17,7 +17,8 @@ export function indexScopesOfClass(target: Exclude<SyncTarget, EntitySchema>, sc
   const others = indices.filter(index => !isReplaced(index))
   const isInherited = (path: string) => others.some(index => ours.get(index) === path && extendsClass(target, index.target))
   const isThere = (path: string) => isInClass(target, path.split('.'))
-  const paths = [...new Set(scopes)].filter(path => !isInherited(path))
+  // a path has its index with its column
+  const paths = [...new Set(scopes)].filter(path => !isInherited(path) && !isPath(path, isThere))
   const added = paths.map((path): IndexMetadataArgs => ({ target, columns: () => columnsOf(target.name, path, isThere, keys()) }))
   for (const [i, index] of added.entries()) ours.set(index, paths[i] as string)
   indices.splice(0, indices.length, ...others, ...added)
@@ -27,11 +28,14 @@ export function indexScopesOfClass(target: Exclude<SyncTarget, EntitySchema>, sc
 export function indexScopesOfSchema({ options }: EntitySchema, scopes: readonly string[], keys: readonly string[]): void {
   const others = (options.indices ?? []).filter(index => !ours.has(index))
   const isThere = (path: string) => isInSchema(options, path.split('.'))
-  const paths = [...new Set(scopes)]
+  const paths = [...new Set(scopes)].filter(path => !isPath(path, isThere))
   const added = paths.map(path => ({ columns: () => columnsOf(options.name, path, isThere, keys) }))
   for (const [i, index] of added.entries()) ours.set(index, paths[i] as string)
   options.indices = [...others, ...added]
 }
+
+/** Does it lead through a to-one relation? That of an embedded entity does not. */
+const isPath = (path: string, isThere: (path: string) => boolean) => path.includes('.') && isThere(path.slice(0, path.indexOf('.')))
 
 const extendsClass = (one: unknown, other: unknown) =>
   typeof one === 'function' && typeof other === 'function' && Object.prototype.isPrototypeOf.call(other, one)

@@ -2,10 +2,12 @@
 
 import { type DataSource, MigrationExecutor } from 'typeorm'
 import { changeSchema } from '../changes/setUp/changeSchema.js'
+import { addPathColumns } from './pathColumns.js'
 import type { SyncSetUp } from './syncSetUp.js'
 
 export function wrapMethods(dataSource: DataSource, setUp: SyncSetUp): void {
   const { initialize, synchronize, runMigrations, undoLastMigration, dropDatabase } = dataSource
+  const { buildMetadatas } = dataSource as unknown as { buildMetadatas(): Promise<void> }
 
   const wrapped: Pick<DataSource, 'initialize' | 'synchronize' | 'runMigrations' | 'undoLastMigration' | 'dropDatabase'> = {
     async initialize(this: DataSource) {
@@ -44,6 +46,12 @@ export function wrapMethods(dataSource: DataSource, setUp: SyncSetUp): void {
       await changeSchema(setUp.changeLog, () => dropDatabase.call(this))
     },
   }
-  for (const [name, value] of Object.entries(wrapped))
+  const building = {
+    async buildMetadatas(this: DataSource) {
+      await buildMetadatas.call(this)
+      addPathColumns(this)
+    },
+  }
+  for (const [name, value] of Object.entries({ ...wrapped, ...building }))
     Object.defineProperty(dataSource, name, { value, writable: true, configurable: true })
 }

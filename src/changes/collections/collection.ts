@@ -4,6 +4,7 @@ import type { EntityMetadata } from 'typeorm'
 import type { ColumnCodec } from '../../databases/columns.js'
 import type { Table } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
+import type { ScopeColumn } from './scopes.js'
 
 export type OnDelete = 'CASCADE' | 'SET NULL' | 'RESTRICT'
 
@@ -41,8 +42,8 @@ export interface Collection {
   /** Says why the key column cannot hold an id as it is, as the end of a sentence that begins with "it". */
   readonly rejectKey: (id: string) => string | undefined
   readonly columns: readonly ColumnCodec[]
-  /** The columns whose values name the scopes of a row, in the order in which they were declared; the key, always a scope, is not among them. */
-  readonly scopes: readonly ColumnCodec[]
+  /** The columns whose values name the scopes of a row, in the order in which they were declared; the key, always a scope, is not among them. The column of a path is hidden, and not among `columns`. */
+  readonly scopes: readonly ScopeColumn[]
   readonly column: ReadonlyMap<string, ColumnCodec>
   /** The rows that its rows need. */
   readonly parents: Reference[]

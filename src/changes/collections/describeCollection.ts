@@ -35,7 +35,14 @@ export function describeCollection(dataSource: DataSource, { metadata, urls, omi
     paths: urls.map(url => new URL(url, 'http://server').pathname),
     entity: metadata.name,
     metadata,
-    table: { name: metadata.tableName, key: key.databaseName, columns: columns.map(c => c.column), scopes: scopes.map(c => c.column) },
+    // what is hidden is kept with base versions as well
+    table: {
+      name: metadata.tableName,
+      key: key.databaseName,
+      columns: [...columns, ...scopes.filter(c => c.path)].map(c => c.column),
+      scopes: scopes.map(c => c.column),
+      paths: scopes.flatMap(c => c.path ?? []),
+    },
     keyProperty: key.propertyPath,
     rejectKey: keyCheck(key, dataSource),
     columns,

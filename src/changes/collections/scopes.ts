@@ -1,11 +1,21 @@
 // The scopes of an entity: columns whose values say who sees a row.
 
 import type { DataSource, EntityMetadata } from 'typeorm'
-import type { ColumnCodec } from '../../databases/columns.js'
+import { type ColumnCodec, describeColumn } from '../../databases/columns.js'
+import { ownName, type PathScope } from '../../databases/database.js'
 import { SyncConfigurationError } from '../../errors.js'
 
 const SCOPE =
   /^(varchar2?|text|tinytext|mediumtext|longtext|uuid|char|nchar|nvarchar|character|varying character|native character|clob|character varying|(tiny|small|medium|big|unsigned big )?int(eger)?[248]?)$/i
+
+/** The column of a scope. */
+export interface ScopeColumn extends ColumnCodec {
+  /** Of a path: what is kept in the column, and the property, on the wire, of the reference by which it follows. */
+  readonly path?: PathScope & { readonly by: string }
+}
+
+/** The name of the hidden column, and of its property, that keeps what a path leads to. */
+export const pathColumnOf = (path: string) => ownName('_sync_scope_', path.replace(/\W/g, '_'))
 
 /**
  * The columns of the declared scopes, in their order. Throws SyncConfigurationError for a property
@@ -16,18 +26,52 @@ export function describeScopes(
   metadata: EntityMetadata,
   columns: readonly ColumnCodec[],
   scopes: readonly string[],
-): ColumnCodec[] {
-  const found = new Set<ColumnCodec>()
+): ScopeColumn[] {
+  const found = new Map<string, ScopeColumn>()
   for (const path of scopes) {
+    const hidden = describePath(dataSource, metadata, columns, path)
+    if (hidden) {
+      checkType(dataSource, metadata, path, hidden)
+      found.set(hidden.column, hidden)
+      continue
+    }
     const column = columnOf(metadata, path)
     if (column?.isPrimary) rejectScope(metadata.name, path, KEY)
     const codec = columns.find(c => c.column === column?.databaseName)
     if (!codec)
       return rejectScope(metadata.name, path, 'it has no such column or to-one relation that is synced; name a property of the entity')
     checkType(dataSource, metadata, path, codec)
-    found.add(codec)
+    found.set(codec.column, codec)
   }
-  return [...found]
+  return [...found.values()]
+}
+
+/** A path through a to-one relation; undefined where it is none. */
+function describePath(
+  dataSource: DataSource,
+  metadata: EntityMetadata,
+  columns: readonly ColumnCodec[],
+  path: string,
+): ScopeColumn | undefined {
+  const column = metadata.columns.find(c => c.propertyName === pathColumnOf(path))
+  const at = path.indexOf('.')
+  const relation = metadata.relations.find(r => r.isWithJoinColumn && r.propertyPath === path.slice(0, Math.max(at, 0)))
+  const [reference, referenced] = [relation?.joinColumns[0], relation?.joinColumns[0]?.referencedColumn]
+  if (!column || !relation || !reference || !referenced) return
+  const rest = path.slice(at + 1)
+  const parent = relation.inverseEntityMetadata
+  const parentColumn = parent.columns.find(c => c.propertyName === pathColumnOf(rest)) ?? columnOf(parent, rest)
+  return {
+    ...describeColumn(column, dataSource, path),
+    path: {
+      column: column.databaseName,
+      reference: reference.databaseName,
+      parent: parent.tableName,
+      parentKey: referenced.databaseName,
+      parentColumn: parentColumn?.databaseName as string,
+      by: columns.find(c => c.column === reference.databaseName)?.property ?? 'id',
+    },
+  }
 }
 
 export const KEY = 'it is the key, which is always one; leave it out'

@@ -4,6 +4,7 @@ import { copiesOf, type Database, query, type TableState, type Transaction } fro
 import { SyncSchemaError } from '../../errors.js'
 import type { ChangeLog } from '../changeLog.js'
 import type { Collection } from '../collections/collection.js'
+import { fillPaths } from './paths.js'
 import { moveRenamed, noteNames } from './renames.js'
 
 /** Brings the database in line with the synced entities. Throws SyncSchemaError where a table or column is missing. */
@@ -43,6 +44,7 @@ export function* setUp(
   const gained: Collection[] = []
   let isMissed = false
   let gainsScope = false
+  let unfilled = false
   for (const collection of collections) {
     const state = yield* database.prepareTable(collection.table, tablesOf(collections))
     if (state.missing !== undefined) {
@@ -52,7 +54,8 @@ export function* setUp(
     present.push(collection)
     if (isUnawaited && state.lostTriggers && !(yield* database.columnNames(copiesOf(collection.name))).length) isMissed = true
     if (state.gainsScope) gainsScope = true
-    if (state.gained.length) gained.push(collection)
+    if (state.gainsScope || state.lostTriggers || state.isNew) unfilled = true
+    if (state.gained.some(column => collection.columns.some(c => c.column === column))) gained.push(collection)
   }
   // a database that was dropped stays empty until there is something to keep account of
   if (collections.length > 0 && present.length === 0) return
@@ -68,6 +71,7 @@ export function* setUp(
     yield* database.tick()
     yield* query('UPDATE sync_clock SET horizon = "now"')
   }
+  if (unfilled) yield* fillPaths(database, present)
   yield* database.stampDifferences(tablesOf(present))
   yield* database.stampUnstamped(tablesOf(present))
   for (const collection of gained) yield* readAgain(collection)

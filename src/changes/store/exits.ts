@@ -22,7 +22,7 @@ export function* noteExits(database: Database, changes: readonly Change[]): Tran
       yield* database.keepExits(table, moved, stamp, false)
       yield* database.keepExits(table, idsOf(some.filter(c => c.value === null)), stamp, true)
       // what a trigger makes of a row, or how the database spells a value, is seen afterwards
-      if (mayChange || scopes.some(c => c.isSpelledThere)) uncertain.push([collection, moved, stamp])
+      if (mayChange || scopes.some(c => c.isSpelledThere || c.path)) uncertain.push([collection, moved, stamp])
     }
   }
   return {
@@ -60,6 +60,7 @@ export function* readMoves(
 ): Transaction<string[]> {
   const { table, scopes } = collection
   if (!scopes.length || !rows.length) return []
+  if (scopes.some(c => c.path)) return idsOf(rows)
   const cells = yield* queryCells(
     `SELECT ${database.id(table, 'x')} AS id${scopes.map((c, i) => `, ${c.read(`x.${quote(c.column)}`)} AS c${i}`).join('')}
        FROM ${quote(table.name)} x WHERE ${database.among(table.name, 'x', table.key)}`,
@@ -72,9 +73,11 @@ export function* readMoves(
 }
 
 const isMove = ({ scopes }: Collection, old: WireRow | null, value: WireRow | null) =>
-  scopes.some(
-    c => value !== null && Object.hasOwn(value, c.property) && c.canonical(value[c.property] as Json) !== (old?.[c.property] ?? null),
-  )
+  scopes.some(c => {
+    // by a path a row moves with its parent: where to is seen afterwards
+    if (c.path) return value !== null && Object.hasOwn(value, c.path.by) && value[c.path.by] !== (old?.[c.path.by] ?? null)
+    return value !== null && Object.hasOwn(value, c.property) && c.canonical(value[c.property] as Json) !== (old?.[c.property] ?? null)
+  })
 
 /** A row that was removed is there again: elsewhere, perhaps, but it was not removed. */
 function* liftExits(database: Database, { table }: Collection, changes: readonly Change[]): Transaction<void> {

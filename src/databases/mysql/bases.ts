@@ -78,7 +78,9 @@ export function* alignBaseTable(table: Table, own: Columns, kept: Columns | unde
   const changes = [
     ...gained.map(c => `ADD COLUMN ${definition(c, defaultOf(c))}`),
     ...table.columns.filter(c => kept.has(c) && hasOtherType(c)).map(c => `MODIFY COLUMN ${definition(c)}`),
-    ...[...kept.keys()].filter(c => !c.startsWith('_sync_') && !table.columns.includes(c)).map(c => `DROP COLUMN ${quote(c)}`),
+    ...[...kept.keys()]
+      .filter(c => !/^_sync_(server|id|stamp|removed)$/.test(c) && !table.columns.includes(c))
+      .map(c => `DROP COLUMN ${quote(c)}`),
   ]
   // a base version may hold what the column held before, and is cut where that does not fit any more
   yield* query("SET @sync_mode = @@sql_mode, @@SESSION.sql_mode = ''")

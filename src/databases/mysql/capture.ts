@@ -53,7 +53,7 @@ export function captureStatements(known: KnownTables, wallClock: string): Captur
       // the index says that it was done, and DDL commits by itself
       if (gains) for (const sql of [tickSql(wallClock), 'UPDATE sync_clock SET horizon = `now`']) yield* query(sql)
       yield* alignExitIndexes(table, before)
-      return { missing: undefined, gained, lostTriggers, gainsScope: gains }
+      return { missing: undefined, gained, lostTriggers, gainsScope: gains, isNew: kept === undefined }
     },
 
     *hasTriggers(tables) {

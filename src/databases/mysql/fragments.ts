@@ -1,6 +1,6 @@
 import type { Fragments } from '../fragments.js'
 import { quote, type Table } from '../table.js'
-import { asId, asKey, asText } from './catalog.js'
+import { asId, asKey, asText, pinned } from './catalog.js'
 import { textOf } from './connection.js'
 import type { KnownTables } from './knownTables.js'
 
@@ -18,6 +18,7 @@ export const fragmentsOf = (tables: KnownTables): Fragments => ({
   text: asText,
   size: expression => `LENGTH(${expression})`,
   differs: (one, other) => `NOT (CAST(${one} AS BINARY) <=> CAST(${other} AS BINARY))`,
+  pins: table => pinned(tables.known(table.name)?.values() ?? []),
   cutsPages: true,
   textOf,
 })

@@ -15,10 +15,12 @@ import { NOW, tickSql } from './clock.js'
 import { identifier, literal } from './connection.js'
 import { hasMoved, liftExits, writeExits } from './exits.js'
 import { reaches } from './foreignKeys.js'
+import { pathStatements } from './paths.js'
 
 const RECURSIVE_KEY = 'd.k'
 
-type Event = 'BEFORE INSERT' | 'AFTER INSERT' | 'BEFORE UPDATE' | 'AFTER UPDATE' | 'BEFORE DELETE' | 'AFTER DELETE'
+const EVENTS = ['BEFORE INSERT', 'AFTER INSERT', 'BEFORE UPDATE', 'AFTER UPDATE', 'BEFORE DELETE', 'AFTER DELETE'] as const
+type Event = (typeof EVENTS)[number]
 
 export interface Trigger {
   readonly name: string
@@ -34,7 +36,12 @@ export function triggersOf(catalog: Catalog, table: string, tables: readonly Tab
   const synced = tables.find(t => t.name === table)
   const reached = reachedRows(catalog, table, tables, synced, tick)
   const bodies = [...reached.removals, ...(synced ? ownRows(catalog, synced, reached, tick) : reached.changes)]
-  return bodies.filter(([, statements]) => statements.length).map(([event, statements]) => triggerOf(table, event, statements))
+  const always = new Map<Event, readonly string[]>(pathStatements(catalog, table, tables))
+  return EVENTS.flatMap(event => {
+    const statements = bodies.find(([each]) => each === event)?.[1] ?? []
+    const more = always.get(event) ?? []
+    return statements.length + more.length ? triggerOf(table, event, statements, more) : []
+  })
 }
 
 /** What foreign keys do to rows of other tables, and of this one. */
@@ -110,9 +117,18 @@ function ownRows(catalog: Catalog, table: Table, { before, after }: { before: st
   ]
 }
 
-function triggerOf(table: string, event: Event, statements: readonly string[]): Trigger {
+// where a correction fails, the engine goes on perhaps, and a variable is not rolled back
+const DECLARED = `DECLARE sync_bypassed INTEGER DEFAULT @sync_bypass;
+  DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN SET @sync_bypass = sync_bypassed; RESIGNAL; END;`
+
+/** `always`: statements that are not bypassed; those of paths come first where a row is about to be written, and last where it was. */
+function triggerOf(table: string, event: Event, statements: readonly string[], always: readonly string[]): Trigger {
   const name = ownName(`sync_${event.toLowerCase().replace(' ', '_')}_`, table)
-  const body = `BEGIN ${TRIGGER_MARK}\n  IF @sync_bypass IS NULL THEN\n    ${statements.join('\n    ')}\n  END IF;\nEND`
+  const own = statements.length ? [`IF @sync_bypass IS NULL THEN\n    ${statements.join('\n    ')}\n  END IF;`] : []
+  const isLast = event.startsWith('AFTER')
+  const declared = isLast && always.length ? [DECLARED] : []
+  const all = [...declared, ...(isLast ? [...own, ...always] : [...always, ...own])]
+  const body = `BEGIN ${TRIGGER_MARK}\n  ${all.join('\n  ')}\nEND`
   return { name, body, sql: `CREATE TRIGGER ${identifier(name)} ${event} ON ${identifier(table)} FOR EACH ROW ${body}` }
 }
 

@@ -4,6 +4,7 @@ import { SyncConfigurationError } from '../../errors.js'
 import { type CaptureStatements, missingIn } from '../capture.js'
 import type { ClockStatements } from '../clock.js'
 import { gainsScope } from '../exits.js'
+import { pathsTo } from '../paths.js'
 import { query, type Transaction } from '../statement.js'
 import { quote, type Table } from '../table.js'
 import { alignBaseTable } from './bases.js'
@@ -17,20 +18,20 @@ import { type Capture, captureOf, type Place } from './triggers.js'
 export function captureStatements(catalog: Catalog, { isReplica }: ClockStatements, wallClock: string): CaptureStatements {
   const captures = new Map<string, Capture>()
 
-  function expectedCapture(table: Table, place: Place): Capture {
-    const name = JSON.stringify([table, place])
+  function expectedCapture(table: Table, place: Place, tables: readonly Table[]): Capture {
+    const name = JSON.stringify([table, place, pathsTo(table.name, tables)])
     let capture = captures.get(name)
     if (!capture) {
-      capture = captureOf(table, place, wallClock)
+      capture = captureOf(table, place, wallClock, tables)
       captures.set(name, capture)
     }
     return capture
   }
 
   /** The triggers of a table and its partitions; those for each row PostgreSQL clones itself. */
-  function expectedTriggers(table: Table, { place, places }: Present) {
+  function expectedTriggers(table: Table, { place, places }: Present, tables: readonly Table[]) {
     const top = `${quote(place.tableSchema)}.${quote(table.name)}`
-    const { triggers } = expectedCapture(table, place)
+    const { triggers } = expectedCapture(table, place, tables)
     return new Map(
       [...triggers].flatMap(([trigger, { sql, version, isCloned }]) =>
         [top, ...(isCloned ? [] : places)].map(
@@ -40,15 +41,15 @@ export function captureStatements(catalog: Catalog, { isReplica }: ClockStatemen
     )
   }
 
-  function isIntact(table: Table, present: Present | undefined): boolean {
+  function isIntact(table: Table, present: Present | undefined, tables: readonly Table[]): boolean {
     if (!present) return false
-    const expected = expectedTriggers(table, present)
+    const expected = expectedTriggers(table, present, tables)
     return expected.size === present.triggers.size && [...expected].every(([name, t]) => present.triggers.get(name) === t.version)
   }
 
-  function* makeTriggers(table: Table, present: Present): Transaction<void> {
-    const { functions } = expectedCapture(table, present.place)
-    const expected = expectedTriggers(table, present)
+  function* makeTriggers(table: Table, present: Present, tables: readonly Table[]): Transaction<void> {
+    const { functions } = expectedCapture(table, present.place, tables)
+    const expected = expectedTriggers(table, present, tables)
     const name = `${quote(present.place.tableSchema)}.${quote(table.name)}`
     for (const each of present.triggers.keys()) {
       const [trigger = '', on = name] = each.split(' ON ')
@@ -77,12 +78,12 @@ export function captureStatements(catalog: Catalog, { isReplica }: ClockStatemen
       return [...(yield* catalog.columnsNow(table)).keys()]
     },
 
-    *prepareTable(table) {
+    *prepareTable(table, tables) {
       const own = yield* catalog.columnsNow(table.name)
       const missing = missingIn(table, own)
       if (missing) return missing
       // what a replica has comes from its primary
-      if (yield* isReplica()) return { missing: undefined, gained: [], lostTriggers: false, gainsScope: false }
+      if (yield* isReplica()) return { missing: undefined, gained: [], lostTriggers: false, gainsScope: false, isNew: false }
       const present = (yield* presentTriggers([table])).get(table.name) as Present
       if (present.heirs.length)
         throw new SyncConfigurationError(
@@ -92,15 +93,15 @@ export function captureStatements(catalog: Catalog, { isReplica }: ClockStatemen
       const { gained, isNew } = yield* alignBaseTable(catalog, table, own)
       yield* alignExitIndexes(table, before)
       const gains = !isNew && gainsScope(table, before)
-      if (isIntact(table, present)) return { missing: undefined, gained, lostTriggers: false, gainsScope: gains }
-      yield* makeTriggers(table, present)
-      return { missing: undefined, gained, lostTriggers: !isNew && present.triggers.size === 0, gainsScope: gains }
+      if (isIntact(table, present, tables)) return { missing: undefined, gained, lostTriggers: false, gainsScope: gains, isNew }
+      yield* makeTriggers(table, present, tables)
+      return { missing: undefined, gained, lostTriggers: !isNew && present.triggers.size === 0, gainsScope: gains, isNew }
     },
 
     *hasTriggers(tables) {
       if (!tables.length) return true
       const present = yield* presentTriggers(tables)
-      return tables.every(table => isIntact(table, present.get(table.name)))
+      return tables.every(table => isIntact(table, present.get(table.name), tables))
     },
 
     // Nothing here rebuilds a table, so they stay, and other processes may go on writing.

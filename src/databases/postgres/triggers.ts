@@ -13,6 +13,7 @@ import { quote, type Table } from '../table.js'
 import { keepAbsentBase, keepBase } from './bases.js'
 import { exitStatements } from './exits.js'
 import { idOf } from './fragments.js'
+import { pathBodies } from './paths.js'
 import { TRIGGER_MARK } from './triggerMark.js'
 
 /** Where the tables live. */
@@ -31,7 +32,7 @@ export interface Capture {
 }
 
 /** The bodies of the functions that the triggers of a table run, by event. `wallClock` is SQL for milliseconds since 1/1/1970. */
-function bodiesOf(table: Table, place: Place, wallClock: string) {
+function bodiesOf(table: Table, place: Place, wallClock: string, tables: readonly Table[]) {
   const name = `${quote(place.tableSchema)}.${quote(table.name)}`
   const key = quote(table.key)
   const collection = text(table.name)
@@ -52,6 +53,7 @@ function bodiesOf(table: Table, place: Place, wallClock: string) {
   const keysIn = (one: string, notIn: string) => `(SELECT ${key} FROM ${one} EXCEPT SELECT ${key} FROM ${notIn})`
 
   return {
+    ...pathBodies(table, tables, place.tableSchema, place.suffix),
     tick: `DECLARE ticked bigint;
   BEGIN
     -- the setting is empty where an earlier transaction of the session had one; a savepoint that is rolled back resets it with the tick
@@ -109,14 +111,25 @@ function withTable(variable: string, statement: (from: string) => string): strin
 type Event = keyof ReturnType<typeof bodiesOf>
 
 // PostgreSQL fires them in the order of their names: the stamp comes after the triggers of the application, which may bring a row with an old stamp.
-// `isShared`: one function serves all tables. `isCloned`: for each row; PostgreSQL makes those of partitions itself.
-const EVENTS: Record<Event, { trigger: string; on: string; rows?: string; isShared?: boolean; isCloned?: boolean }> = {
+// `isUnconditional`: also inside of a transaction of the engine. `isShared`: one function serves all tables. `isCloned`: for each row; PostgreSQL makes those of partitions itself.
+const EVENTS: Record<
+  Event,
+  { trigger: string; on: string; rows?: string; isShared?: boolean; isCloned?: boolean; isUnconditional?: boolean }
+> = {
   tick: { trigger: 'sync_tick', on: 'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE', isShared: true },
+  above: { trigger: '~sync_above', on: 'BEFORE INSERT OR UPDATE', isCloned: true, isUnconditional: true },
   exit: { trigger: '~sync_exit', on: 'BEFORE UPDATE', isCloned: true },
   stamp: { trigger: '~sync_stamp', on: 'BEFORE INSERT OR UPDATE', isShared: true, isCloned: true },
   insert: { trigger: 'sync_insert', on: 'AFTER INSERT', rows: 'REFERENCING NEW TABLE AS sync_new' },
   update: { trigger: 'sync_update', on: 'AFTER UPDATE', rows: 'REFERENCING OLD TABLE AS sync_old NEW TABLE AS sync_new' },
   delete: { trigger: 'sync_delete', on: 'AFTER DELETE', rows: 'REFERENCING OLD TABLE AS sync_old' },
+  belowNew: { trigger: 'sync_below_new', on: 'AFTER INSERT', rows: 'REFERENCING NEW TABLE AS sync_new', isUnconditional: true },
+  below: {
+    trigger: 'sync_below',
+    on: 'AFTER UPDATE',
+    rows: 'REFERENCING OLD TABLE AS sync_old NEW TABLE AS sync_new',
+    isUnconditional: true,
+  },
   truncate: { trigger: 'sync_truncate', on: 'BEFORE TRUNCATE' },
 }
 
@@ -124,25 +137,25 @@ function optionsOf(event: Event, schema: string): string {
   if (event === 'stamp') return ''
   const owned = `SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp`
   // The plan is kept for the session: made for one row, it must do for a million, and the other way round.
-  return event === 'tick' || event === 'exit' ? owned : `${owned} SET enable_hashjoin = off SET enable_mergejoin = off`
+  return event === 'tick' || event === 'exit' || event === 'above' ? owned : `${owned} SET enable_hashjoin = off SET enable_mergejoin = off`
 }
 
 /** What captures the writes to one table. `wallClock` is SQL for milliseconds since 1/1/1970. */
-export function captureOf(table: Table, place: Place, wallClock: string): Capture {
+export function captureOf(table: Table, place: Place, wallClock: string, tables: readonly Table[]): Capture {
   const schema = quote(place.schema)
   // a transaction of another schema may write here, by a trigger of the application
   const isNotBypassed = `current_setting('typeorm_sync.bypass', true) IS DISTINCT FROM ${text(place.suffix)}`
   const { hasMoved } = exitStatements(table, '', '')
-  const bodies = bodiesOf(table, place, wallClock)
+  const bodies = bodiesOf(table, place, wallClock, tables)
   const functions: string[] = []
   const triggers: [string, { sql: (table: string) => string; version: string; isCloned: boolean }][] = []
-  for (const [event, { trigger, on, rows = '', isShared, isCloned = false }] of Object.entries(EVENTS) as [
+  for (const [event, { trigger, on, rows = '', isShared, isCloned = false, isUnconditional }] of Object.entries(EVENTS) as [
     Event,
     (typeof EVENTS)[Event],
   ][]) {
-    if (event === 'exit' && !table.scopes.length) continue
     const [options, body] = [optionsOf(event, schema), bodies[event]]
-    const when = `WHEN (${isNotBypassed}${event === 'exit' ? ` AND ${hasMoved}` : ''})`
+    if (body === undefined || (event === 'exit' && !table.scopes.length)) continue
+    const when = isUnconditional ? '' : `WHEN (${isNotBypassed}${event === 'exit' ? ` AND ${hasMoved}` : ''})`
     const procedure = `${schema}.${quote(shortName(isShared ? `sync_${event}` : `sync_${event}_${table.name}`))}()`
     // the same for every table, where the function is
     const version = fingerprint(JSON.stringify([on, when, options, body]))

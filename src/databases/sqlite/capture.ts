@@ -16,8 +16,8 @@ export function captureStatements(dataSource: DataSource, wallClock: string): Ca
   /** The schema in which all triggers were seen. */
   let seen: { connection: Connection; version: unknown } | undefined
 
-  function* expectedTriggers(table: Table): Transaction<Map<string, string>> {
-    return triggersOf(table, yield* indexedColumns(table), wallClock)
+  function* expectedTriggers(table: Table, tables: readonly Table[]): Transaction<Map<string, string>> {
+    return triggersOf(table, yield* indexedColumns(table), wallClock, tables)
   }
 
   return {
@@ -31,16 +31,16 @@ export function captureStatements(dataSource: DataSource, wallClock: string): Ca
       return [...(yield* columnsOf(table)).keys()]
     },
 
-    *prepareTable(table) {
+    *prepareTable(table, tables) {
       const missing = missingIn(table, yield* columnsOf(table.name))
       if (missing) return missing
-      const expected = yield* expectedTriggers(table)
+      const expected = yield* expectedTriggers(table, tables)
       const present = yield* presentTriggers(table)
       const isAligned = yield* isBaseTableAligned(table)
       const before = yield* exitIndexes(table)
       const { drop, create } = planExitIndexes(table, before)
       if (isAligned && areSame(expected, present) && drop.length + create.length === 0)
-        return { missing: undefined, gained: [], lostTriggers: false, gainsScope: false }
+        return { missing: undefined, gained: [], lostTriggers: false, gainsScope: false, isNew: false }
       const isNew = (yield* columnsOf(baseTableOf(table))).size === 0
       const gains = !isNew && gainsScope(table, before)
       // SQLite would rewrite triggers that name a table which is renamed
@@ -48,7 +48,7 @@ export function captureStatements(dataSource: DataSource, wallClock: string): Ca
       const gained = isAligned ? [] : yield* alignBaseTable(table)
       yield* alignExitIndexes(table, before)
       for (const sql of expected.values()) yield* query(sql)
-      return { missing: undefined, gained, lostTriggers: !isNew && present.size < expected.size, gainsScope: gains }
+      return { missing: undefined, gained, lostTriggers: !isNew && present.size < expected.size, gainsScope: gains, isNew }
     },
 
     *hasTriggers(tables) {
@@ -56,7 +56,7 @@ export function captureStatements(dataSource: DataSource, wallClock: string): Ca
       const version = (yield* first('PRAGMA schema_version'))?.schema_version
       const connection = connectionOf(dataSource)
       if (seen?.connection === connection && seen.version === version) return true
-      for (const table of tables) if (!areSame(yield* expectedTriggers(table), yield* presentTriggers(table))) return false
+      for (const table of tables) if (!areSame(yield* expectedTriggers(table, tables), yield* presentTriggers(table))) return false
       seen = { connection, version }
       return true
     },

@@ -7,6 +7,7 @@ import { baseTableOf, quote, type Table } from '../table.js'
 import { baseTable } from './bases.js'
 import { NOW } from './clock.js'
 import { fragments } from './fragments.js'
+import { ofNew } from './paths.js'
 
 interface Source {
   readonly id: string
@@ -36,12 +37,15 @@ export const hasMoved = (columns: readonly string[], one: string, other: string)
 export function exitStatements(table: Table) {
   const [name, key, bases, collection] = [quote(table.name), quote(table.key), baseTable(table), text(table.name)]
   const inScopes = (statements: string) => (table.scopes.length ? `\n    ${statements}` : '')
+  // a new row has no value there until a trigger fills it
+  const isFilled = (column: string) => (table.paths?.some(p => p.column === column) ? `OLD.${quote(column)} IS NOT NULL AND ` : '')
+  const isMoved = (one: string) => table.scopes.map(c => fragments.differs(`${one}.${quote(c)}`, ofNew(table, c))).join(' OR ')
   const isGone = `NOT EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = p.id)`
   const ofOld = (removed: string) => ({ id: `OLD.${key}`, stamp: NOW, removed, cell: (c: string) => `OLD.${quote(c)}`, where: 'true' })
   return {
     removed: inScopes(`${writeExits(table, ofOld('1'))};`),
     moved: `${writeExits(table, ofOld(`OLD.${key} IS NOT NEW.${key}`))};`,
-    hasMoved: `(OLD.${key} IS NOT NEW.${key} OR ${hasMoved(table.scopes, 'OLD', 'NEW')})`,
+    hasMoved: `(OLD.${key} IS NOT NEW.${key} OR ${table.scopes.map(c => `(${isFilled(c)}${fragments.differs(`OLD.${quote(c)}`, `NEW.${quote(c)}`)})`).join(' OR ')})`,
 
     /** What a row is that the statement may be about to replace. */
     note: (taken: string) =>
@@ -51,7 +55,7 @@ export function exitStatements(table: Table) {
 
     /** What was replaced: rows that are gone, and, where `isNew`, the one whose place the new row has taken. `except` is an id that is told elsewhere. */
     replaced: ({ isNew, except }: { isNew: boolean; except?: string }) => {
-      const isTaken = isNew ? `(${isGone} OR (p.id = NEW.${key} AND (${hasMoved(table.scopes, 'i', 'NEW')})))` : isGone
+      const isTaken = isNew ? `(${isGone} OR (p.id = NEW.${key} AND (${isMoved('i')})))` : isGone
       const source = { id: 'p.id', stamp: NOW, removed: isGone, cell: (c: string) => `i.${quote(c)}` }
       const from = `FROM sync_replaced p JOIN ${bases} i ON i._sync_server = ${NOTE} AND i._sync_id = p.id AND i._sync_stamp = 0`
       const where = `p.collection = ${collection} AND ${isTaken}${except ? ` AND p.id IS NOT ${except}` : ''}`
@@ -61,7 +65,7 @@ export function exitStatements(table: Table) {
 
     /** A row that was removed is there again: where it was it has not left, and elsewhere it was not removed. */
     back: inScopes(`DELETE FROM ${bases} WHERE _sync_server = ${EXIT} AND _sync_id = NEW.${key} AND _sync_removed = 1
-      AND EXISTS (SELECT 1 FROM sync_tombstone WHERE collection = ${collection} AND id = NEW.${key}) AND NOT (${hasMoved(table.scopes, bases, 'NEW')});
+      AND EXISTS (SELECT 1 FROM sync_tombstone WHERE collection = ${collection} AND id = NEW.${key}) AND NOT (${isMoved(bases)});
     UPDATE ${bases} SET _sync_removed = 0 WHERE _sync_server = ${EXIT} AND _sync_id = NEW.${key} AND _sync_removed = 1
       AND EXISTS (SELECT 1 FROM sync_tombstone WHERE collection = ${collection} AND id = NEW.${key});`),
   }

@@ -10,6 +10,7 @@ import { keepAbsentBase, keepBase } from './bases.js'
 import type { IndexedColumn } from './catalog.js'
 import { NOW } from './clock.js'
 import { exitStatements } from './exits.js'
+import { pathTriggers } from './paths.js'
 
 /**
  * An OR REPLACE removes rows without firing a delete trigger: those whose unique values the statement is about to use are noted before, and those of
@@ -35,7 +36,7 @@ function replacedRows(table: Table, unique: IndexedColumn[][], writeTombstone: (
 }
 
 /** The triggers of one table, by name. `wallClock` is SQL for milliseconds since 1/1/1970. */
-export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: string): Map<string, string> {
+export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: string, tables: readonly Table[] = []): Map<string, string> {
   const name = quote(table.name)
   const key = quote(table.key)
   const collection = text(table.name)
@@ -106,7 +107,7 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
     DELETE FROM sync_replaced WHERE collection = ${collection} AND id = ${oldKey};`,
   }
   return new Map(
-    Object.entries(triggers).map(([event, body]) => {
+    Object.entries({ ...triggers, ...pathTriggers(table, tables) }).map(([event, body]) => {
       const trigger = `sync_${event}_${table.name}` // this way round no two tables have one name in common
       return [trigger, `CREATE TRIGGER ${quote(trigger)} ${TRIGGER_MARK} ${body}\n  END`]
     }),

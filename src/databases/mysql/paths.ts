@@ -1,0 +1,48 @@
+// Scopes by paths (../paths.ts). These statements run inside of the engine's transactions as well.
+//
+// A trigger may not write to a table that the statement reads: one that moves parents by a condition on the rows below fails (error 1442).
+
+import { type PathScope, pathsTo } from '../paths.js'
+import type { Table } from '../table.js'
+import { type Catalog, differs, pinned } from './catalog.js'
+import { identifier, literal } from './connection.js'
+
+type Bodies = readonly (readonly [
+  event: 'BEFORE INSERT' | 'BEFORE UPDATE' | 'AFTER INSERT' | 'AFTER UPDATE',
+  statements: readonly string[],
+])[]
+
+/** What a table's triggers do, bypassed or not, about its own paths and those that lead to it. */
+export function pathStatements(catalog: Catalog, table: string, tables: readonly Table[]): Bodies {
+  const own = tables.find(t => t.name === table)?.paths ?? []
+  const columns = catalog.columns.get(table)
+  const fill = ({ column, reference, parent, parentKey, parentColumn }: PathScope) =>
+    `SET NEW.${identifier(column)} = (SELECT p.${identifier(parentColumn)} FROM ${identifier(parent)} p WHERE p.${identifier(parentKey)} = NEW.${identifier(reference)});`
+  const refill = (path: PathScope) => {
+    const reference = identifier(path.reference)
+    return [`IF ${differs(columns?.get(path.reference), `OLD.${reference}`, `NEW.${reference}`)} THEN`, fill(path), 'END IF;']
+  }
+  const below = pathsTo(table, tables)
+  const correct = ({ child, path }: (typeof below)[number]) => {
+    const own = catalog.columns.get(child.name)
+    const [column, value] = [identifier(path.column), `NEW.${identifier(path.parentColumn)}`]
+    return [
+      `IF @sync_bypass IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sync_server WHERE collection = ${literal(child.name)} LOCK IN SHARE MODE) THEN`,
+      'SET @sync_bypass = NULL;',
+      'END IF;',
+      `UPDATE ${identifier(child.name)} SET ${column} = ${value}${pinned(own?.values() ?? [])}
+        WHERE ${identifier(path.reference)} = NEW.${identifier(path.parentKey)} AND ${differs(own?.get(path.column), column, value)};`,
+      'SET @sync_bypass = sync_bypassed;',
+    ]
+  }
+  const ifMoved = (each: (typeof below)[number]) => {
+    const column = identifier(each.path.parentColumn)
+    return [`IF ${differs(columns?.get(each.path.parentColumn), `OLD.${column}`, `NEW.${column}`)} THEN`, ...correct(each), 'END IF;']
+  }
+  return [
+    ['BEFORE INSERT', own.map(fill)],
+    ['BEFORE UPDATE', own.flatMap(refill)],
+    ['AFTER INSERT', below.flatMap(correct)],
+    ['AFTER UPDATE', below.flatMap(ifMoved)],
+  ]
+}

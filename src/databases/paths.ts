@@ -1,0 +1,22 @@
+// A scope by a path: what the parent of a row has there is kept in a hidden column of the row. Triggers fill it when the row comes, or gets another
+// parent, and correct it when the parent moves, whoever writes, also inside of a transaction of the engine.
+//
+// A row that is corrected has changed for those who read from here: its own triggers stamp it and let it leave an exit, also where the engine has moved
+// the parent. Not where this database syncs the rows with a server itself, whose own correction comes from there.
+
+import type { Table } from './table.js'
+
+export interface PathScope {
+  /** The hidden column. */
+  readonly column: string
+  /** The foreign key to the parent. */
+  readonly reference: string
+  /** The parent's table, the column that is referenced there, and the one that is kept; a hidden one, perhaps. */
+  readonly parent: string
+  readonly parentKey: string
+  readonly parentColumn: string
+}
+
+/** The paths that lead to a table, with the tables of the rows that they are kept in. */
+export const pathsTo = (table: string, tables: readonly Table[]) =>
+  tables.flatMap(child => (child.paths ?? []).filter(path => path.parent === table).map(path => ({ child, path })))

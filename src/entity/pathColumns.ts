@@ -1,0 +1,83 @@
+// A path through a to-one relation, as a scope: the value that the parent has is kept in a hidden column of the row, by triggers.
+//
+// The columns are added when the metadata of all entities is built, for only then the types of the parents' columns are known.
+
+import type { DataSource, EntityMetadata } from 'typeorm'
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
+import type { IndexMetadata } from 'typeorm/metadata/IndexMetadata.js'
+import type { RelationMetadata } from 'typeorm/metadata/RelationMetadata.js'
+import { pathColumnOf, rejectScope } from '../changes/collections/scopes.js'
+import { hiddenColumns } from '../databases/columns.js'
+import { syncedEntities } from './registry.js'
+
+/** Adds the columns, and their indexes. Throws SyncConfigurationError for a path that leads to no column. */
+export function addPathColumns(dataSource: DataSource): void {
+  const entities = syncedEntities(dataSource)
+  const scopes = new Map(entities.map(({ metadata, options }) => [metadata, options.scopes ?? []]))
+  for (const [metadata, paths] of scopes) for (const path of paths) addPath(metadata, path)
+
+  function addPath(metadata: EntityMetadata, path: string): ColumnMetadata | undefined {
+    const [first, rest] = split(path)
+    const relation = rest === undefined ? undefined : relationOf(metadata, first)
+    if (!relation || rest === undefined) return
+    const known = metadata.columns.find(c => c.databaseName === pathColumnOf(path))
+    if (known) return known
+    const parent = relation.inverseEntityMetadata
+    if (!scopes.has(parent)) rejectScope(metadata.name, path, `${parent.name}, to which it leads, is not synced; enable sync on it too`)
+    if (parent === metadata) rejectScope(metadata.name, path, 'it leads from the entity to itself; name a relation to another entity')
+    const isDeclared = scopes.get(parent)?.includes(rest)
+    const target = (isDeclared ? addPath(parent, rest) : undefined) ?? columnOf(parent, rest)
+    if (!target)
+      return rejectScope(
+        metadata.name,
+        path,
+        `${parent.name} has no such column or to-one relation; a longer path is declared as a scope of ${parent.name} as well`,
+      )
+    const column = addColumn(dataSource, metadata, pathColumnOf(path), target)
+    addIndex(dataSource, metadata, [column, ...metadata.columns.filter(c => c.propertyName === '_lastChange'), ...metadata.primaryColumns])
+    const references = relation.joinColumns
+    if (!metadata.indices.some(index => index.columns[0] === references[0])) addIndex(dataSource, metadata, references)
+    return column
+  }
+}
+
+function split(path: string): [first: string, rest: string | undefined] {
+  const at = path.indexOf('.')
+  return at < 0 ? [path, undefined] : [path.slice(0, at), path.slice(at + 1)]
+}
+
+const relationOf = ({ relations }: EntityMetadata, property: string): RelationMetadata | undefined =>
+  relations.find(r => r.isWithJoinColumn && r.propertyPath === property)
+
+const columnOf = (metadata: EntityMetadata, path: string) =>
+  metadata.columns.find(c => c.propertyPath === path) ?? relationOf(metadata, path)?.joinColumns[0]
+
+function addColumn(dataSource: DataSource, metadata: EntityMetadata, name: string, like: ColumnMetadata): ColumnMetadata {
+  const { type, length, precision, scale, charset, collation, unsigned, isArray, transformer } = like
+  const options = {
+    ...{ name, type, length, scale, charset, collation, unsigned, array: isArray, transformer },
+    ...(precision === null ? {} : { precision }),
+    ...{ nullable: true, select: false, insert: false, update: false },
+  }
+  // TypeORM does not export the classes
+  const column = new (like.constructor as typeof ColumnMetadata)({
+    connection: dataSource,
+    entityMetadata: metadata,
+    args: { target: metadata.target, mode: 'regular', propertyName: name, options: options as object },
+  } as unknown as ConstructorParameters<typeof ColumnMetadata>[0])
+  hiddenColumns.add(column)
+  column.build(dataSource)
+  metadata.registerColumn(column)
+  return column
+}
+
+function addIndex({ namingStrategy }: DataSource, metadata: EntityMetadata, columns: ColumnMetadata[]): void {
+  const [ours] = metadata.indices as [IndexMetadata]
+  const index = new (ours.constructor as typeof IndexMetadata)({
+    ...{ entityMetadata: metadata, columns },
+    args: { target: metadata.target, synchronize: true },
+  })
+  index.build(namingStrategy)
+  // one list, or two
+  for (const list of new Set([metadata.indices, metadata.ownIndices])) list.push(index)
+}
