@@ -96,14 +96,6 @@ export const ofLeaving: Mutant[] = [
     by: [leaving],
   },
   {
-    name: 'contested-at-rest',
-    hazard: 'a conflict that waits for a parent moves the clock in every sync',
-    file: 'src/sync/apply/comeBack.ts',
-    find: '  if (!isHere && value && (yield* findOrphans(',
-    replace: '  if (isHere && value && (yield* findOrphans(',
-    by: [leaving],
-  },
-  {
     name: 'unseen-anew-is-pushed',
     hazard: 'a row that is made anew under the id of one that is not seen passes for one that the server knows',
     file: 'src/changes/servers/agreement.ts',
@@ -165,7 +157,7 @@ export const ofLeaving: Mutant[] = [
     file: 'src/sync/apply/purge.ts',
     find: '    yield* forgetExits(database, collection, some)\n',
     replace: '',
-    by: ['spec/stories/scopesRandom.spec.ts'],
+    by: [leaving],
   },
   {
     name: 'left-at-one-server-is-gone',

@@ -453,3 +453,22 @@ test.each(each)('a row that a table of the application needs goes when that lets
   expect(await notes.find()).toEqual([])
   expect(server.posts).toEqual([])
 })
+
+test.each(each)('nothing says in which scopes a row was that left (%s)', async kind => {
+  const Card = new EntitySchema<{ id: string; list: string }>({
+    ...{ name: 'Card', tableName: 'card' },
+    columns: { id: { type: 'varchar', primary: true }, list: { type: 'varchar', length: 64 } },
+  })
+  enableSync(Card, '/cards', { scopes: ['list'] })
+  const server = new HandMade()
+  const phone = await deviceOf(server, [Card], kind)
+  for (const list of ['one', 'two']) {
+    server.answers.push({ changes: { '/cards': [server.row('a', { list })] } })
+    await syncAll(phone)
+  }
+  const exits = () => sql(phone, 'SELECT * FROM "sync_base_card"')
+  expect(await exits()).toHaveLength(1)
+  server.answers.push({ changes: { '/cards': [server.left('a')] } })
+  await syncAll(phone)
+  expect([await phone.getRepository(Card).find(), await exits()]).toEqual([[], []])
+})

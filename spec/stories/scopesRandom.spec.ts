@@ -7,6 +7,7 @@ import type { Context } from 'koa'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { type ConflictHandler, enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { keys, rule } from 'typeorm-sync/server-koa'
+import { type HookedOptions } from '../../src/entity/withSync.js'
 import { openOn, serve, sql } from '../support/eachDatabase.js'
 import { Wire } from './devices.js'
 
@@ -68,7 +69,7 @@ function random(seed: number) {
   }
 }
 
-async function world() {
+async function world(hooks: HookedOptions = {}) {
   const there = await openOn('libsql', [...SYNCED, Member])
   const ofLists = (p: { id: string }) => keys(Member, 'list', { user: p.id })
   const { url } = await serve(there, {
@@ -84,7 +85,14 @@ async function world() {
     return {
       user,
       wire,
-      data: await openOn('libsql', SYNCED, { server: url, headers: { 'X-User': user }, fetch: wire.fetch, pageSize: 3, batchSize: 3 }),
+      data: await openOn('libsql', SYNCED, {
+        ...hooks,
+        server: url,
+        headers: { 'X-User': user },
+        fetch: wire.fetch,
+        pageSize: 3,
+        batchSize: 3,
+      }),
     }
   }
   await there.getRepository(List).save(LISTS.map(id => ({ id, name: id })))
@@ -270,3 +278,76 @@ test.each(Array.from({ length: seeds }, (_, i) => i + from))('each device ends w
     throw error
   }
 })
+
+class Crash extends Error {}
+
+/** How many statements lie between two that fail; 1 tries all of them. */
+const STEP = Number(process.env.CRASH_STEP ?? 31)
+
+test('a sync that dies at any statement, while rows leave or come back, is made good by the next one', async () => {
+  for (const isBack of [false, true]) {
+    let at = 1
+    for (let isThrough = false; !isThrough; at += STEP) {
+      let left = Number.POSITIVE_INFINITY
+      const beforeStatement = () => {
+        if (--left === 0) throw new Crash()
+      }
+      const { there, devices } = await world({ beforeStatement })
+      const { data, user } = devices[0] as Device
+      const members = there.getRepository(Member)
+      await members.save({ id: 'm', user, list: 'l0' })
+      await there.getRepository(Item).save(['a', 'b', 'c', 'd'].map(id => ({ id, one: 'host', two: 'host', list: 'l0' })))
+      await there.getRepository(Comment).save(['x', 'y', 'z'].map((id, i) => ({ id, one: 'host', item: 'abc'[i] as string, list: 'l0' })))
+      await syncAll(data)
+      await data.getRepository(Item).update('a', { one: 'ours' })
+      await data.getRepository(Comment).update('y', { one: 'ours' })
+      await data.getRepository(Item).delete('d')
+      await data.getRepository(Comment).save({ id: 'n', one: 'ours', item: 'b', list: 'l0' })
+      await members.delete('m')
+      if (isBack) {
+        await syncAll(data)
+        await members.save({ id: 'm', user, list: 'l0' })
+        await there.getRepository(Item).update('a', { two: 'host again' })
+      }
+      left = at
+      await syncAll(data).catch(error => expect(error).toBeInstanceOf(Crash))
+      isThrough = left > 0
+      left = Number.POSITIVE_INFINITY
+      await syncAll(data)
+      if (!isBack) {
+        for (const entity of SYNCED) expect(await rowsOf(data, entity)).toEqual([])
+        const kept = await Promise.all([Item, Comment].map(entity => journal<any>(data.getRepository(entity)).rejected()))
+        expect({ at, kept: kept.flat().map(row => [row.id, row.local?.one]) }).toEqual({
+          at,
+          kept: [
+            ['a', 'ours'],
+            ['d', undefined],
+            ['y', 'ours'],
+          ],
+        })
+        await members.save({ id: 'm', user, list: 'l0' })
+        await there.getRepository(Item).update('a', { two: 'host again' })
+        await syncAll(data)
+      }
+      const items = (await rowsOf(there, Item)).map(row => [row.id, row.one, row.two])
+      expect({ at, items }).toEqual({
+        at,
+        items: [
+          ['a', 'ours', 'host again'],
+          ['b', 'host', 'host'],
+          ['c', 'host', 'host'],
+        ],
+      })
+      expect((await rowsOf(there, Comment)).map(row => [row.id, row.one])).toEqual([
+        ['n', 'ours'],
+        ['x', 'host'],
+        ['y', 'ours'],
+        ['z', 'host'],
+      ])
+      for (const entity of SYNCED)
+        expect(await rowsOf(data, entity)).toEqual((await rowsOf(there, entity)).filter(row => row.list === 'l0' || row.id === 'l0'))
+      for (const each of [there, ...devices.map(d => d.data)]) await each.destroy()
+    }
+    expect(at).toBeGreaterThan(50)
+  }
+}, 120_000)
