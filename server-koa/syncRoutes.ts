@@ -15,7 +15,7 @@ import { answerFeedPull } from './feedPull.js'
 import { answerFeedPush } from './feedPush.js'
 import { callerOf, type FindPrincipal, type Principal } from './principal.js'
 import { Problem, report, unavailable, writeProblem } from './problem.js'
-import type { Rule } from './rules.js'
+import { type Rule, rulesOf } from './rules.js'
 import { updateWriter } from './updates.js'
 
 export interface SyncRoutesOptions<P extends Principal = Principal> extends Partial<PullLimits>, Partial<PushLimits> {
@@ -63,6 +63,7 @@ export function syncRoutes<P extends Principal = Principal>(dataSource: DataSour
 
 function routesOf(dataSource: DataSource, options: SyncRoutesOptions): SyncRoutes {
   checkOptions(options)
+  checkRules(dataSource, options.rules)
   const limits = limitsOf(options)
   const router = new Router(options.prefix ? { prefix: options.prefix } : {})
   // One route for all, for a data source that is not initialised does not know its entities yet.
@@ -92,6 +93,17 @@ function checkOptions(options: SyncRoutesOptions | undefined): void {
     )
   if (options?.rules && options.public) reject('there are rules, and `public: true`, which says that there are none.')
   if (options?.rules && !options.principal) reject('rules are about somebody: say who asks, { principal: ctx => ({ id: … }) }.')
+}
+
+/** At once, where the entities are known already; otherwise the first request says what is wrong. Throws SyncConfigurationError. */
+function checkRules(dataSource: DataSource, rules: SyncRoutesOptions['rules']): void {
+  let log: ChangeLog | undefined
+  try {
+    log = rules && changeLogOf(dataSource)
+  } catch {
+    return
+  }
+  if (log && rules) rulesOf(log, rules)
 }
 
 function limitsOf(options: SyncRoutesOptions): Limits {

@@ -1,9 +1,9 @@
 // What a rule may answer, and what it must not: what says nothing must not open every row.
 
 import { expect, jest, test } from '@jest/globals'
-import { EntitySchema } from 'typeorm'
-import { enableSync } from 'typeorm-sync'
-import { keys, rule } from 'typeorm-sync/server-koa'
+import { DataSource, EntitySchema } from 'typeorm'
+import { enableSync, withSync } from 'typeorm-sync'
+import { keys, type Rule, rule, syncRoutes } from 'typeorm-sync/server-koa'
 import { openOn, serve } from '../support/eachDatabase.js'
 
 interface Page {
@@ -91,4 +91,36 @@ test('a unique value of which the scope is no part is warned of, once', async ()
   for (let i = 0; i < 2; i++) expect((await fetch(`${url}/ruleCards`)).status).toBe(200)
   expect(warn.mock.calls).toEqual([[expect.stringMatching(/^number of RuleCard .* \(owner, number\)/), expect.anything()]])
   warn.mockRestore()
+})
+
+const Chapter = new EntitySchema<any>({
+  ...{ name: 'RuleChapter', tableName: 'rule_chapter' },
+  columns: { id: { type: 'varchar', primary: true } },
+  relations: { page: { type: 'many-to-one', target: 'RulePage', nullable: false } },
+})
+enableSync(Chapter, '/ruleChapters')
+const Country = new EntitySchema<any>({ name: 'RuleCountry', columns: { id: { type: 'varchar', primary: true } } })
+const Other = new EntitySchema<any>({ name: 'RuleOther', columns: { id: { type: 'varchar', primary: true } } })
+
+const all = { read: () => true }
+
+test.each<[string, Rule[], RegExp]>([
+  ['two for one entity', [rule(Page, all), rule(Page, all)], /There are two rules for RulePage/],
+  ['one for a child alone', [rule(Chapter, all)], /RuleChapter needs rows of RulePage \(page\), for which there is no rule/],
+  ['one for an entity that is not synced', [rule(Page, all), rule(Other, all)], /RuleOther, which is not synced/],
+  ['one for an entity of another data source', [rule(Country, all)], /RuleCountry, which is not one of the data source’s entities/],
+])('rules that do not go with the entities are rejected at once: %s', async (_, rules, message) => {
+  const database = await openOn('libsql', [Page, Chapter, Other])
+  expect(() => syncRoutes(database, { principal: () => ({ id: 'alice' }), rules })).toThrow(message)
+})
+
+test('a data source that is not initialised yet is told of them with the first request', async () => {
+  const database = withSync(new DataSource({ type: 'sqljs', entities: [Page, Chapter], synchronize: true }))
+  const options = { principal: () => ({ id: 'alice' }), rules: [rule(Chapter, all)] }
+  const { url, errors } = await serve(database, options)
+  expect((await fetch(`${url}/sync`)).status).toBe(503)
+  await database.initialize()
+  expect((await fetch(`${url}/sync`)).status).toBe(500)
+  expect(errors).toMatchObject([{ code: 'configuration', message: expect.stringContaining('for which there is no rule') }])
+  await database.destroy()
 })

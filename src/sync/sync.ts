@@ -77,7 +77,7 @@ function rejectLacking({ lacking, wire }: Session): void {
   const missing = lacking.map(m => m.collection.entity)
   if (!missing.length) return
   throw new ServerError(
-    `${wire.url} does not sync ${missing.join(', ')}: is the url of the entity right, and does the server enable it? All local changes are safe.`,
+    `${wire.url} does not sync ${missing.join(', ')}: is the url of the entity right, and does the server enable it, and have a rule for it if it has rules? All local changes are safe.`,
     { url: wire.url, status: 404, isDefinite: true },
   )
 }
