@@ -84,7 +84,7 @@ function* storeOverRows(log: ChangeLog, push: Push, clock: Clock, judge: PushAcc
     rejections.push(...rows.filter(r => forbidden.has(nameOf(r))).map(notAllowed))
     const others = new Set<Dependent>(yield* judge.forbiddenBefore(reached.changes))
     const untouchable = reached.changes.filter(c => !reachedSeen.has(c) || others.has(c))
-    for (const row of reached.removalsOf(untouchable))
+    for (const row of reached.removalsOf(untouchable.flatMap(change => change.parents)))
       rejections.push({ ...row, code: 'children-exist', detail: 'There are rows that need it.' })
   }
   if (rejections.length) return { kind: 'rejected', rejections: unique(rejections) }

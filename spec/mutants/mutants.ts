@@ -10,7 +10,10 @@ import { ofLeaving } from './leaving.js'
 import { scopes } from './scopes.js'
 import { ofUsers } from './users.js'
 
-export type Finder = 'simulation' | `simulation ${'star' | 'relay' | 'two'}` | `spec/${string}.spec.ts`
+export type Finder =
+  | 'simulation'
+  | `simulation ${'star' | 'relay' | 'two' | 'users' | 'users-relay' | 'users-two'}`
+  | `spec/${string}.spec.ts`
 
 export interface Mutant {
   readonly name: string

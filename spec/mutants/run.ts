@@ -115,7 +115,7 @@ async function search(copy: string, finder: Finder, limit = schedules): Promise<
   return finder.startsWith('simulation') ? simulate(copy, finder.split(' ')[1], limit) : runSpec(copy, finder)
 }
 
-const FAILED = /^(star|relay|two) (seed \d+): (.*)$/m
+const FAILED = /^(star|relay|two|users|users-relay|users-two) (seed \d+): (.*)$/m
 
 async function simulate(copy: string, topology: string | undefined, limit: number): Promise<string | undefined> {
   const which = topology === undefined ? [] : ['--topology', topology]

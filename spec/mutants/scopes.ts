@@ -130,8 +130,8 @@ export const scopes: Mutant[] = [
     name: 'cascades-over-rows-of-others',
     hazard: 'the removal of a row takes along rows that its sender may not remove, or does not see',
     file: 'server-koa/storeRows.ts',
-    find: 'for (const row of reached.removalsOf(untouchable))',
-    replace: 'for (const row of reached.removalsOf(untouchable.slice(untouchable.length)))',
+    find: 'for (const row of reached.removalsOf(untouchable.flatMap(change => change.parents)))',
+    replace: 'for (const row of reached.removalsOf([]))',
     by: [server],
   },
   {

@@ -151,4 +151,12 @@ export const ofUsers: Mutant[] = [
     replace: '',
     by: ['spec/server-koa/rules.spec.ts'],
   },
+  {
+    name: 'unseen-rows-lose-their-parents',
+    hazard: 'a posted removal takes the parent (SET NULL) from rows that its sender may not see or change',
+    file: 'server-koa/storeRows.ts',
+    find: 'reached.removalsOf(untouchable.flatMap(change => change.parents))',
+    replace: 'reached.removalsOf(untouchable)',
+    by: ['spec/simulation/foundUsers.spec.ts', 'simulation users'],
+  },
 ]

@@ -1,0 +1,51 @@
+// What the simulation with users who see a part of the rows has found in the engine, as stories.
+
+import { expect, test } from '@jest/globals'
+import { type DataSource, EntitySchema } from 'typeorm'
+import { enableSync } from 'typeorm-sync'
+import { rule } from 'typeorm-sync/server-koa'
+import { openOn, SERVERS, serve } from '../support/eachDatabase.js'
+
+interface Box {
+  id: string
+  owner: string | null
+}
+const Box = new EntitySchema<Box>({
+  ...{ name: 'Box', tableName: 'box' },
+  columns: { id: { type: 'varchar', length: 64, primary: true }, owner: { type: 'varchar', length: 64, nullable: true } },
+})
+enableSync(Box, '/boxes', { scopes: ['owner'] })
+
+interface Thing extends Box {
+  box: { id: string } | string | null
+}
+const Thing = new EntitySchema<Thing>({
+  ...{ name: 'Thing', tableName: 'thing' },
+  columns: { id: { type: 'varchar', length: 64, primary: true }, owner: { type: 'varchar', length: 64, nullable: true } },
+  relations: { box: { type: 'many-to-one', target: 'Box', joinColumn: { name: 'box' }, nullable: true, onDelete: 'SET NULL' } },
+})
+enableSync(Thing, '/things', { scopes: ['owner'] })
+
+const rules = [rule(Box, { read: p => ({ owner: p.id }) }), rule(Thing, { read: p => ({ owner: p.id }) })]
+
+async function world(kind: (typeof SERVERS)[number]) {
+  const there = await openOn(kind, [Box, Thing])
+  const { url } = await serve(there, { principal: ctx => ({ id: ctx.get('user') }), rules })
+  const push = async (user: string, changes: Record<string, object[]>) => {
+    const headers = { user, 'content-type': 'application/json' }
+    const response = await fetch(`${url}/sync`, { method: 'POST', headers, body: JSON.stringify({ changes }) })
+    return { status: response.status, json: await response.json() }
+  }
+  return { there, push }
+}
+
+const thing = (there: DataSource, id: string) => there.getRepository(Thing).findOne({ where: { id }, loadRelationIds: true })
+
+test.each(SERVERS)('a removal does not take the box from a thing that its sender does not see (%s)', async kind => {
+  const { there, push } = await world(kind)
+  await there.getRepository(Box).save({ id: 'b', owner: 'alice' })
+  await there.getRepository<any>(Thing).save({ id: 't', owner: 'bob', box: 'b' })
+  const answer = await push('alice', { '/boxes': [{ id: 'b', _removed: true }] })
+  expect(answer).toMatchObject({ status: 422, json: { errors: [{ id: 'b', code: 'children-exist' }] } })
+  expect(await thing(there, 't')).toMatchObject({ box: 'b' })
+})
