@@ -1,10 +1,19 @@
 // What the application writes where tables have more than the three columns of old: unique values that are acquired, released and exchanged,
-// rows that are moved from parent to parent, and whatever the database itself does with a removal.
+// rows that are moved from parent to parent or given to other users, and whatever the database itself does with a removal.
 
 import type { SimulatedDatabase } from './databases.js'
 import { type Cells, cellsOf, isGone, type Oracle, type Value } from './oracle.js'
 import type { Random } from './random.js'
-import { type NumberColumn, numbersOf, PROPERTIES, type ReferenceColumn, referencesOf, type TableSpec } from './schemas.js'
+import {
+  type ChoiceColumn,
+  choicesOf,
+  type NumberColumn,
+  numbersOf,
+  PROPERTIES,
+  type ReferenceColumn,
+  referencesOf,
+  type TableSpec,
+} from './schemas.js'
 
 export interface Writing {
   readonly random: Random
@@ -15,6 +24,12 @@ export interface Writing {
   snapshot(db: SimulatedDatabase): Map<string, Value>
   /** The tokens of the removals that stand in a database. */
   removalsOf(name: string): Map<string, string>
+  /** A value for a column that has a few. */
+  choose(db: SimulatedDatabase, column: ChoiceColumn): string | null
+  /** What the user has changed in a row that is not to be seen any more. */
+  keptApart(db: SimulatedDatabase, id: string): Value
+  /** How often the values of such a column change. */
+  readonly moves: () => number
   /** Something was undone that counted as written. */
   forgetSeen(db: SimulatedDatabase): void
 }
@@ -45,7 +60,8 @@ export class Application {
     const { random, oracle, odds, servers } = this.w
     const old = this.w.snapshot(db).get(id) ?? null
     const known = isGone(old) ? undefined : old
-    const before = [oracle.lastRemoval.get(db.name + id)]
+    // who makes it anew has what was changed before their eyes
+    const before = [oracle.lastRemoval.get(db.name + id), ...cellsOf(this.w.keptApart(db, id))]
     const values: Row = {}
     for (const p of PROPERTIES) {
       if (db.lacks(p)) continue
@@ -54,6 +70,7 @@ export class Application {
     if (known && !servers.has(db.name) && random.chance(odds.bad))
       values.c = oracle.alias(oracle.token(db.name, known.c), `${db.name}.bad${oracle.written.length}!`)
     for (const column of numbersOf(spec)) if (!known || random.chance(0.3)) values[column.column] = this.#number(column)
+    for (const column of choicesOf(spec)) if (!known || random.chance(this.w.moves())) values[column.column] = this.w.choose(db, column)
     for (const column of referencesOf(spec)) if (!known || random.chance(0.3)) values[column.column] = this.#reference(db, column, id)
     if (!Object.keys(values).length) return
     this.savepoint(db, () => {

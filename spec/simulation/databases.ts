@@ -16,6 +16,7 @@ import { connectionOf } from '../../src/databases/sqlite/connection.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { withHooks } from '../../src/entity/withSync.js'
 import { OtherDatabase, type OtherKind } from './otherDatabase.js'
+import { type Policy, rulesOf } from './policies.js'
 import { entitiesOf, type Schema, type TableSpec } from './schemas.js'
 
 // in memory where there is a file system there: what is durable is not what is tried here
@@ -43,6 +44,8 @@ const OUR_TABLES = [
   'sync_seen',
   'sync_resolution',
   'sync_push',
+  'sync_scope',
+  'sync_no_access',
 ]
 
 export class SimulatedDatabase {
@@ -54,7 +57,9 @@ export class SimulatedDatabase {
   onSave: () => void = () => {}
   /** What a server cannot explain. */
   onError: (error: unknown) => void = error => console.error(error)
-  #app: Koa | undefined
+  /** Which rows of it its users see; undefined: all is public. */
+  policy: Policy | undefined
+  readonly #apps = new Map<Policy | undefined, Koa>()
 
   private constructor(
     public name: string,
@@ -233,12 +238,17 @@ export class SimulatedDatabase {
     headers: Record<string, string>,
     body?: string,
   ) => Promise<{ status: number; headers: Record<string, string>; body: string }> {
-    if (!this.#app) {
-      this.#app = new Koa()
-      this.#app.on('error', error => this.onError(error))
-      this.#app.use(syncRoutes(this.dataSource, { public: true, principal: ctx => ({ id: ctx.get('user') || 'owner' }) }).routes())
+    const { policy } = this
+    let app = this.#apps.get(policy)
+    if (!app) {
+      app = new Koa()
+      this.#apps.set(policy, app)
+      app.on('error', error => this.onError(error))
+      const principal = (ctx: Koa.Context) => ({ id: ctx.get('user') || 'owner' })
+      const opened = policy ? { rules: rulesOf(this.schema, policy, this.dataSource) } : ({ public: true } as const)
+      app.use(syncRoutes(this.dataSource, { ...opened, principal }).routes())
     }
-    const callback = this.#app.callback()
+    const callback = app.callback()
     return async (method, path, headers, body) => {
       const answer = await inject(callback as never, { method, url: path, headers, payload: body })
       return { status: answer.statusCode, headers: answer.headers as Record<string, string>, body: answer.payload }
@@ -248,7 +258,8 @@ export class SimulatedDatabase {
   // ------------------------------------------------------------ copies of a whole database
 
   get #allTables(): string[] {
-    return [...this.tables, ...OUR_TABLES, ...this.tables.map(t => `sync_base_${t}`)]
+    const members = this.schema.users && !this.schema.users.isSynced ? ['member'] : []
+    return [...this.tables, ...members, ...OUR_TABLES, ...this.tables.map(t => `sync_base_${t}`)]
   }
 
   dump(): Dump {

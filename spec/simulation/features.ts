@@ -1,8 +1,8 @@
 // What a history has besides the small world of old, drawn by its seed apart from all else: a seed of old without any of it runs as it always did.
 
-import type { ServerKind, Topology } from './history.js'
+import { hasUsers, type ServerKind, type Topology } from './history.js'
 import { Random } from './random.js'
-import { type Schema, WIDE_SCHEMAS } from './schemas.js'
+import { type Schema, USER_SCHEMAS, WIDE_SCHEMAS } from './schemas.js'
 
 /** Schemas that fail for want of a remedy in the engine; to be switched on with it. */
 const WITHOUT_REMEDY: readonly string[] = []
@@ -40,6 +40,7 @@ const STRANGERS = 0.3
 export function drawFeatures(seed: number, topology: Topology, kind: ServerKind): Features {
   const random = new Random(Math.imul(seed, 0x9e3779b1) ^ (topology.length << 16))
   const { chance, pick } = random
+  if (hasUsers(topology)) return featuresOfUsers(random)
   const byCollection = new Random(Math.imul(seed, 0x85ebca6b)).chance(BY_COLLECTION)
   const others = new Random(Math.imul(seed, 0xc2b2ae35))
   const strangers = others.chance(STRANGERS) ? others.next() * 0.1 : 0
@@ -69,5 +70,11 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
   }
 }
 
+/** Users see a part of the rows; others than those who sign in are in the history itself. */
+function featuresOfUsers({ chance, pick }: Random): Features {
+  const none = { journal: 0, rest: false, valid: false, again: false, late: new Set<string>(), strangers: 0 }
+  return { ...none, schema: pick(USER_SCHEMAS), byCollection: chance(BY_COLLECTION) }
+}
+
 /** A schema by its name, for a history that is to have it. */
-export const schemaNamed = (name: string): Schema | undefined => WIDE_SCHEMAS.find(s => s.name === name)
+export const schemaNamed = (name: string): Schema | undefined => [...WIDE_SCHEMAS, ...USER_SCHEMAS].find(s => s.name === name)

@@ -6,7 +6,8 @@ import { collectTombstones } from '../../server-koa/index.js'
 import type { Collection } from '../../src/changes/collections/collection.js'
 import { baseOf } from '../../src/changes/servers/agreement.js'
 import { openServers } from '../../src/changes/servers/servers.js'
-import { DatabaseBusyError, DatabaseFailedError, OtherUserError, SyncContentionError, TransportError } from '../../src/errors.js'
+import { adopt, wipe } from '../../src/entity/users.js'
+import { DatabaseBusyError, DatabaseFailedError, OtherUserError, SyncContentionError, SyncError, TransportError } from '../../src/errors.js'
 import type { Conflict, ConflictUpdate } from '../../src/sync/conflicts/handlers.js'
 import { isClean, openExchange, readRowStates } from '../../src/sync/exchange.js'
 import { createTransport } from '../../src/sync/http/transport.js'
@@ -19,9 +20,11 @@ import { drawFeatures, type Features } from './features.js'
 import { callJournal, type KnownRow } from './journalCalls.js'
 import { type Cells, cellsOf, isGone, isSame, Oracle, type Value } from './oracle.js'
 import type { OtherKind } from './otherDatabase.js'
+import { EVERYTHING } from './policies.js'
 import { Random } from './random.js'
 import { keysOf, wronglyRejected } from './rejections.js'
-import { numbersOf, OLD_SCHEMAS, referencesOf, type Schema, type TableSpec } from './schemas.js'
+import { numbersOf, OLD_SCHEMAS, referencesOf, type Schema, type TableSpec, USERS } from './schemas.js'
+import { principalName, Users } from './users.js'
 
 export const TOPOLOGIES = {
   star: [
@@ -41,8 +44,29 @@ export const TOPOLOGIES = {
     ['d2', 'S'],
     ['d2', 'T'],
   ],
+  // the same with users who see a part of the rows
+  users: [
+    ['d1', 'S'],
+    ['d2', 'S'],
+    ['d3', 'S'],
+    ['d4', 'S'],
+  ],
+  'users-relay': [
+    ['R', 'U'],
+    ['d1', 'R'],
+    ['d2', 'R'],
+    ['d3', 'U'],
+  ],
+  'users-two': [
+    ['d1', 'S'],
+    ['d1', 'T'],
+    ['d2', 'S'],
+    ['d2', 'T'],
+  ],
 } as const
 export type Topology = keyof typeof TOPOLOGIES
+
+export const hasUsers = (topology: Topology) => topology.startsWith('users')
 
 /** What a run of many histories has to come across; one that never does says so. */
 export const STATES = [
@@ -114,6 +138,34 @@ export const STATES = [
   'journal call on a row with others',
   'two journal calls at once',
   'at rest with something in the journal',
+] as const
+
+/** What a run comes across besides, where users see a part of the rows. */
+export const USER_STATES = [
+  'granted',
+  'revoked',
+  'right changed',
+  'key sets forgotten',
+  'told that a row left',
+  'purged',
+  'scope-unknown',
+  'scope-changed',
+  'scope-changed in a push',
+  'difference between two sets over pages',
+  'not-allowed rejected',
+  'removal of a row that is not seen',
+  'given away',
+  'another user signs in',
+  'back to the user before',
+  'wiped',
+  'wiped after asking',
+  'not wiped after asking',
+  'adopted',
+  'kept apart',
+  'kept apart and back',
+  'an edit kept apart at the end',
+  'at the end not-allowed',
+  'waits for a parent that is not seen',
 ] as const
 
 /** What a run comes across besides, where the servers are on another database than SQLite. */
@@ -255,8 +307,11 @@ export async function history(
   const openTransactions = new Set<string>()
   const late: Request[] = []
   let pushedRows = 0
+  let news = 0
   let faults = true
   let collections = 0
+  const isTwo = servers.size === 2 && ![...servers].some(name => clients.has(name))
+  const users = schema.users && new Users({ random, reached, trace, schema, links, world })
   // ------------------------------------------------------------ what stands where
 
   // what was looked at is looked at again only where something was written since
@@ -277,6 +332,7 @@ export async function history(
 
   function forgetSeen(db: SimulatedDatabase): void {
     for (const key of seen.keys()) if (key.startsWith(db.name)) seen.delete(key)
+    users?.watch.forget(db)
   }
 
   function snapshot(db: SimulatedDatabase): Map<string, Value> {
@@ -344,11 +400,24 @@ export async function history(
 
   // ------------------------------------------------------------ the application
 
-  const application = new Application({ random, oracle, odds, reached, servers, snapshot, removalsOf, forgetSeen })
+  const application = new Application({
+    ...{ random, oracle, odds, reached, servers, snapshot, removalsOf, forgetSeen },
+    choose: (db, column) => users?.choose(db, column) ?? null,
+    keptApart,
+    moves: () => users?.odds.move ?? 0,
+  })
+
+  /** What was changed here in a row that is not to be seen any more. */
+  function keptApart(db: SimulatedDatabase, id: string): Value {
+    if (!users) return null
+    const kept = remembered(db, 'kept apart', () => users.keptApart(db)).get(id)
+    return kept === null ? { removed: removalsOf(db.name).get(id) ?? 'unknown' } : (kept ?? null)
+  }
 
   function writeRow(db: SimulatedDatabase, id: string): void {
     if (schema.isWide) {
       application.write(db, id)
+      if (servers.has(db.name)) users?.watch.note(db)
       return
     }
     const { name } = db
@@ -521,9 +590,11 @@ export async function history(
     const db = world.get(server) as SimulatedDatabase
     let before = new Map<string, Value>()
     let tokens = new Map<string, string>()
+    let watched: ReturnType<Users['look']> | undefined
     const look = () => {
       before = snapshot(db)
       tokens = new Map(removalsOf(server))
+      watched = users?.look(db, headers.user)
     }
     const isFaulty = db.other !== undefined && faults && chance(odds.fault * 3)
     if (isFaulty) injectFault(db)
@@ -559,6 +630,7 @@ export async function history(
         cause: 'post',
       })
     }
+    if (users && watched) users.answered(db, { user: headers.user, method, path, posted: postedRows(body) }, answer, watched)
     if (method === 'POST') {
       if (schema.isWide) lookAtPush(db, request, answer, numbersBefore, after)
       // a removal that reaches others lets go of more than its own values
@@ -581,6 +653,10 @@ export async function history(
           oracle.inherit(token, status)
         }
         if (answer.status === 200 && !before.has(id) && isGone(after.get(id))) oracle.neverTold.add(token)
+        if (users && answer.status === 200 && !isGone(after.get(id))) {
+          oracle.neverTold.add(token)
+          reached.add('removal of a row that is not seen')
+        }
       }
     } else {
       if (/"reset":"collection-changed"/.test(answer.body)) reached.add('collection-changed')
@@ -588,6 +664,7 @@ export async function history(
       if (/after=/.test(path)) reached.add('second page')
       if (/after=/.test(path) && /"reset"/.test(answer.body)) reached.add('reset while paging')
       if (answer.status === 304) reached.add('nothing new')
+      else news++
     }
     if (answer.status === 503) reached.add('server busy')
     if (db.other && answer.status === 500 && !isFaulty) throw new Error(`${server} failed with ${method} ${path} ${body ?? ''}`)
@@ -830,14 +907,18 @@ export async function history(
             end(
               error instanceof SyncContentionError
                 ? 'contention'
-                : (error instanceof TransportError && (this.isGarbled || !isRefusal(error))) ||
-                    error instanceof DatabaseBusyError ||
-                    error instanceof DatabaseFailedError ||
-                    error instanceof InjectedFault ||
-                    (error instanceof OtherUserError && this.metStranger) ||
-                    (error as { cause?: unknown })?.cause instanceof InjectedFault
-                  ? 'fault'
-                  : 'error',
+                : users && error instanceof OtherUserError && this.metStranger
+                  ? 'other user'
+                  : this.isHandedOver && error instanceof SyncError
+                    ? 'fault'
+                    : (error instanceof TransportError && (this.isGarbled || !isRefusal(error))) ||
+                        error instanceof DatabaseBusyError ||
+                        error instanceof DatabaseFailedError ||
+                        error instanceof InjectedFault ||
+                        (error instanceof OtherUserError && this.metStranger) ||
+                        (error as { cause?: unknown })?.cause instanceof InjectedFault
+                      ? 'fault'
+                      : 'error',
               error,
             ),
         )
@@ -850,12 +931,14 @@ export async function history(
       const removed = new Map<string, string>()
       for (const row of postedRows(body))
         if (row._removed) removed.set(String(row.id), removalsOf(this.client).get(String(row.id)) ?? 'unknown')
-      const isStranger = this.#isStranger()
+      if (users && this.metStranger) violation ??= new Error(`${this.client} goes on as ${users.userOf(this.client)}.`)
+      const isStranger = users ? this.#isOther() : this.#isStranger()
+      const user = users ? users.userOf(this.client) : isStranger ? 'stranger' : undefined
       const request: Request = {
         server: this.server,
         method: (init?.method ?? 'GET') as 'GET',
         path: pathname + search,
-        headers: { ...Object.fromEntries(new Headers(init?.headers).entries()), ...(isStranger && { user: 'stranger' }) },
+        headers: { ...Object.fromEntries(new Headers(init?.headers).entries()), ...(user !== undefined && { user }) },
         body,
         removals: removed,
         sees: snapshot(world.get(this.client) as SimulatedDatabase),
@@ -889,12 +972,19 @@ export async function history(
           status: answer.status === 304 ? 200 : answer.status,
         })
       }
-      if (isStranger) return this.#poison(request, answer)
+      if (isStranger || (users && this.#isOther(user))) return this.#poison(request, answer, isStranger)
       if (request.method === 'GET' && answer.status === 200) {
-        const { full, next, reset, ...changes } = (await answer.clone().json()) as Groups & {
+        const {
+          full,
+          next,
+          reset,
+          scoped = [],
+          ...changes
+        } = (await answer.clone().json()) as Groups & {
           full?: boolean
           next?: string
           reset?: string
+          scoped?: string[]
         }
         const updates = updatesOf(changes) as Record<string, string>[]
         const page = new Map<string, Value>()
@@ -903,32 +993,35 @@ export async function history(
         const lacked =
           schema.gained && updates.some(u => u[schema.gained as string] && world.get(this.client)?.lacks(schema.gained as string))
         if (lacked) reached.add('property unknown to the device')
-        for (const { id, _removed, a, b, c } of updates)
-          page.set(String(id), _removed ? { removed: remote.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
+        for (const { id, _removed, _left, a, b, c } of updates)
+          if (_left) reached.add('told that a row left')
+          else page.set(String(id), _removed ? { removed: remote.get(String(id)) ?? 'unknown' } : ({ a, b, c } as Cells))
         if (full)
           for (const id of IDS)
-            if (!page.has(id) && this.collections.some(c => c.name === schema.tables.find(t => t.ids.includes(id))?.name))
+            if (!page.has(id) && this.collections.some(c => isSwept(c, id, scoped)))
               sweepToken.set(id, oracle.lastRemoval.get(this.server + id) ?? remote.get(id) ?? oracle.token('lost'))
         flight.heard = { page, sweepToken, readsFull: full === true && next !== undefined, isReset: reset !== undefined }
       }
       return answer
     }
+    /** The rows here are those of another user than this one, or than the one who is signed in now. */
+    #isOther(user = users?.userOf(this.client)): boolean {
+      const known = knownPrincipal(this.client, this.server)
+      return known !== undefined && user !== undefined && known !== principalName(user)
+    }
+
     /** Somebody else has signed in; not before the device has heard whose rows it holds. */
     #isStranger(): boolean {
       if (!faults || !strangers || !chance(strangers)) return false
-      const [known] = (world.get(this.client) as SimulatedDatabase).run(
-        'SELECT 1 FROM sync_server WHERE origin = ? AND principal IS NOT NULL',
-        `http://${this.server}`,
-      )
-      return known !== undefined
+      return knownPrincipal(this.client, this.server) !== undefined
     }
 
     /** What another user is answered: rows of theirs. None of it may be stored. */
-    async #poison({ method }: Request, answer: Response): Promise<Response> {
+    async #poison({ method }: Request, answer: Response, wasStranger: boolean): Promise<Response> {
       this.metStranger = true
       const isWrong = method === 'GET' ? answer.status === 304 : answer.status !== 409 && answer.status < 500
       // the transport would take what is thrown here for the network's
-      if (isWrong) violation ??= new Error(`Another user's ${method} got ${answer.status}.`)
+      if (isWrong && wasStranger) violation ??= new Error(`Another user's ${method} got ${answer.status}.`)
       reached.add(method === 'GET' ? 'another user in a pull' : 'another user in a push')
       const text = (await answer.text()).replace(/"a":"[^"]*"/g, '"a":"of another user"')
       return new Response(text, { status: answer.status, headers: answer.headers })
@@ -937,6 +1030,7 @@ export async function history(
     readsFull = false
     wasReset = false
     isGarbled = false
+    isHandedOver = false
     metStranger = false
     sweepToken = new Map<string, string>()
 
@@ -948,6 +1042,19 @@ export async function history(
       reached.add('handler')
     }
   }
+
+  /** By what a server called the user whose rows are on a device. */
+  function knownPrincipal(client: string, server: string): string | undefined {
+    const [known] = (world.get(client) as SimulatedDatabase).run(
+      'SELECT principal FROM sync_server WHERE origin = ? AND principal IS NOT NULL',
+      `http://${server}`,
+    )
+    return known && String(known.principal)
+  }
+
+  /** Does a full answer say by leaving a row out that it was removed? Of what is seen in part it may have left. */
+  const isSwept = (collection: Collection, id: string, scoped: readonly string[]) =>
+    collection.name === schema.tables.find(t => t.ids.includes(id))?.name && !scoped.includes(pathOf(collection))
 
   const flights = new AsyncLocalStorage<Flight>()
   const processes = new Map<string, Process>()
@@ -1007,6 +1114,7 @@ export async function history(
     )
     const acknowledged = pushedPlaces()
     const resolved = p.resolved
+    const apart = users && new Map(IDS.map(id => [id, keptApart(db, id)]))
     await beside(db, 'transaction beside a step', look, () => p.go(parked))
     if (db.writes === writes) return tellEnd(p)
     // removals that a page brought, and that wait now
@@ -1022,10 +1130,26 @@ export async function history(
     const applied = new Map([...(resolved ?? [])].filter(([id]) => !stillWaiting.has(id)))
     if (resolved && (applied.size || p.kind !== 'transaction')) p.resolved = undefined // a step that found the database busy comes again
     const gone = changed.filter(id => isGone(after.get(id)))
+    // what is not to be seen any more leaves no tombstone
+    const purged = users ? gone.filter(id => !after.has(id)) : []
+    if (users)
+      for (const [id, old] of before)
+        if (isGone(old) && old && !after.has(id) && states.get(id)?.base === 'gone') oracle.neverTold.add(old.removed) // made and removed here
     if (schema.isWide) lookAtWaiting(db)
+    if (users) lookAtApart(db, p, apart as Map<string, Value>, resolved ?? new Map())
     for (const id of IDS) {
       const old = before.get(id) ?? null
       let value: Value = after.get(id) ?? null
+      if (purged.includes(id)) {
+        reached.add('purged')
+        for (const table of [
+          `sync_base_${db.tableOf(id)} WHERE (_sync_server <> 0 OR a IS NOT NULL) AND _sync_id = ?`,
+          'sync_resolution WHERE row_id = ?',
+        ])
+          if (db.run(`SELECT 1 FROM ${table}`, id).length) throw new Error(`${p.client} keeps ${id}, which left, in ${table}`)
+        oracle.observe({ database: p.client, id, old, value, cause: 'purge' })
+        continue
+      }
       const state = states.get(id)
       const remote =
         p.page.get(id) ?? (isGone(value) && p.sweepToken.has(id) ? { removed: p.sweepToken.get(id) as string } : undefined) ?? state?.remote
@@ -1057,7 +1181,7 @@ export async function history(
       oracle.observe({
         database: p.client,
         id,
-        old,
+        old: old ?? (isResolved ? (apart?.get(id) ?? null) : null),
         value,
         cause: isResolved ? 'handler' : byParent ? 'cascade' : 'merge',
         remote: decision?.remote ?? remote,
@@ -1076,6 +1200,23 @@ export async function history(
     if (disk?.writes === db.writes) disk.removals = new Map(removalsOf(db.name))
     tellEnd(p)
   }
+  /** A decision about a row that cannot be stored yet stands where the row is kept apart. */
+  function lookAtApart(
+    db: SimulatedDatabase,
+    p: Process,
+    before: ReadonlyMap<string, Value>,
+    resolved: ReadonlyMap<string, { remote: Value; removal?: string | undefined }>,
+  ): void {
+    for (const [id, old] of before) {
+      const value = keptApart(db, id)
+      if (value && !old) reached.add('kept apart')
+      if (!value && old) reached.add('kept apart and back')
+      const decision = resolved.get(id)
+      if (!decision || !value || (!isGone(value) && isSame(old, value))) continue
+      oracle.observe({ database: p.client, id, old, value, cause: 'handler', remote: decision.remote })
+    }
+  }
+
   /** What the removal of a row is called by which others went along; whichever of them is looked at first. */
   function removalOf(
     id: string,
@@ -1111,7 +1252,8 @@ export async function history(
     const plan = conflicts.map(conflict => {
       const cells = (row: object | null): Cells | null =>
         row && ({ a: (row as Cells).a, b: (row as Cells).b, c: (row as Cells).c } as Cells)
-      const local: Value = cells(conflict.local) ?? snapshot(world.get(p.client)!).get(conflict.id) ?? null
+      const db = world.get(p.client) as SimulatedDatabase
+      const local: Value = cells(conflict.local) ?? snapshot(db).get(conflict.id) ?? keptApart(db, conflict.id)
       const remote: Value = cells(conflict.remote) ?? { removed: journalRemovals.get(`${p.client}${p.server}${conflict.id}`) ?? 'unknown' }
       return { conflict, local, remote, base: conflict.base ? cells(conflict.base) : conflict.base }
     })
@@ -1144,7 +1286,7 @@ export async function history(
           if (!(PROPERTIES as readonly string[]).includes(property) && schema.isWide) {
             const sides = [conflict.local, conflict.remote].map(row => (row as Record<string, unknown>)[property] ?? null)
             const [s, t] = sides.map(side => JSON.stringify(side)) as [string, string]
-            update[property] = topology === 'two' ? sides[s < t ? 1 : 0] : pick(sides)
+            update[property] = isTwo ? sides[s < t ? 1 : 0] : pick(sides)
             continue
           }
           const prop = property as 'a'
@@ -1154,10 +1296,9 @@ export async function history(
             continue
           }
           // with two servers the answer has to be the same wherever it is given
-          update[prop] =
-            topology === 'two'
-              ? [local[prop], remote[prop]].sort()[1]
-              : pick([local[prop], remote[prop], oracle.token('m', local[prop], remote[prop])])
+          update[prop] = isTwo
+            ? [local[prop], remote[prop]].sort()[1]
+            : pick([local[prop], remote[prop], oracle.token('m', local[prop], remote[prop])])
         }
         updates.push(update)
       }
@@ -1190,6 +1331,8 @@ export async function history(
       db.run('DELETE FROM rule')
       db.run('INSERT INTO rule VALUES (?)', servers.has(name) ? 1 : 0)
       removals.set(name, new Map())
+      db.policy = servers.has(name) ? users?.policy : undefined
+      if (servers.has(name)) beginUsers(db)
       // some databases hold rows from before they were synced
       if (chance(0.3)) {
         if (schema.isWide) db.run('BEGIN')
@@ -1203,6 +1346,7 @@ export async function history(
       save(db)
     }
 
+    for (const name of servers) users?.watch.note(world.get(name) as SimulatedDatabase)
     const zombies: Process[] = []
     const backups = new Map<string, { dump: Dump; removals: Map<string, string> }>()
     const stop = (client: string) => {
@@ -1253,8 +1397,69 @@ export async function history(
       }
       if (p.result === undefined) return
       processes.delete(id)
+      if (p.result === 'other user') await meetOther(client, server)
       return p.result
     }
+
+    /** What an application does when it hears that somebody else has signed in than the one whose rows are here. */
+    async function meetOther(client: string, server: string): Promise<void> {
+      reached.add('another user signs in')
+      const known = knownPrincipal(client, server)
+      const former = [...USERS, EVERYTHING].find(user => principalName(user) === known)
+      if (!users || former === undefined) return
+      if (chance(0.3)) {
+        users.change(client, former)
+        reached.add('back to the user before')
+      } else await handOver(client, chance(0.7))
+    }
+
+    /** A device is emptied, or its rows become the new user's. */
+    async function handOver(client: string, isWiped: boolean): Promise<void> {
+      const db = world.get(client) as SimulatedDatabase
+      if (openTransactions.has(client)) return
+      if (chance(0.5)) stop(client)
+      const values = [...snapshot(db).values(), ...IDS.map(id => keptApart(db, id))].flatMap(cellsOf)
+      if (isWiped) {
+        const contents = () => JSON.stringify([...db.dump()].filter(([table]) => table !== 'sync_clock'))
+        const before = contents()
+        const agrees = chance(0.8)
+        let asked = 0
+        const isDone = await wipe(db.dataSource, unpushed => {
+          asked = unpushed
+          return agrees
+        })
+        trace(`WIPE ${client} ${asked} ${isDone}`)
+        reached.add(!asked ? 'wiped' : isDone ? 'wiped after asking' : 'not wiped after asking')
+        if (isDone !== (agrees || !asked)) throw new Error(`${client} was ${isDone ? '' : 'not '}wiped, ${asked} rows were asked about.`)
+        if (!isDone) {
+          if (contents() !== before) throw new Error(`${client} was changed by a wipe that was not to be.`)
+          return
+        }
+        const left = [...db.dump()].filter(([table, { rows }]) => rows.length && table !== 'sync_clock')
+        if (left.length) throw new Error(`a wipe leaves on ${client} ${JSON.stringify(left)}`)
+        if (asked) giveUp(values)
+        removals.set(client, new Map())
+      } else {
+        await adopt(db.dataSource)
+        trace(`ADOPT ${client}`)
+        reached.add('adopted')
+        // what the former user has removed is not removed for this one, nor changed what that one does not see
+        giveUp([...removalsOf(client).values(), ...IDS.flatMap(id => cellsOf(keptApart(db, id)))])
+      }
+      // a sync that is under way finds that its server is not known any more
+      for (const p of [...processes.values(), ...zombies]) if (p.client === client) p.isHandedOver = true
+      forgetSeen(db)
+      for (const [c, server] of links) if (c === client) openServersOf(client, server)
+      save(db)
+    }
+
+    /** What is on no server is lost with the wish of a user. */
+    function giveUp(values: readonly string[]): void {
+      const there = [...servers].flatMap(name => [...snapshot(world.get(name) as SimulatedDatabase).values()]).flatMap(cellsOf)
+      oracle.giveUp(values.filter(value => !there.some(each => oracle.isAfter(each, value))))
+    }
+
+    const isBound = (client: string) => links.every(([c, server]) => c !== client || knownPrincipal(client, server) !== undefined)
 
     const lacking = [...features.late].filter(name => world.has(name))
     async function grow(name: string): Promise<void> {
@@ -1281,6 +1486,17 @@ export async function history(
     for (let i = 0; i < steps; i++) {
       if (lacking.length && chance(0.015)) {
         await grow(lacking.splice(Math.floor(random.next() * lacking.length), 1)[0] as string)
+      } else if (users && chance(users.odds.grant)) {
+        const db = world.get(pick([...servers])) as SimulatedDatabase
+        if (!users.areSynced) users.grant(db)
+        else if (!clients.has(db.name)) writeMember(db)
+      } else if (users && chance(users.odds.forget)) {
+        users.forget(world.get(pick([...servers])) as SimulatedDatabase)
+      } else if (users && chance(users.odds.change)) {
+        const client = pick([...clients].filter(name => !servers.has(name)))
+        if (isBound(client)) users.change(client)
+      } else if (users && chance(users.odds.wipe)) {
+        await handOver(pick([...clients].filter(name => !servers.has(name))), true)
       } else if (features.journal && chance(features.journal)) {
         const db = world.get(pick([...clients])) as SimulatedDatabase
         if (openTransactions.has(db.name)) continue
@@ -1376,7 +1592,7 @@ export async function history(
     for (const db of world.values()) db.fault = undefined
     for (const name of lacking.splice(0)) await grow(name)
     const all = [...world.values()]
-    const isEqual = () => new Set(all.map(rowsOf)).size === 1
+    const isEqual = () => (users ? !users.differences().length : new Set(all.map(rowsOf)).size === 1)
     const finish = async (pair: Pair) => {
       let result: string | undefined
       for (let guard = 0; result === undefined && guard < 5_000; guard++) result = await advance(pair)
@@ -1391,15 +1607,17 @@ export async function history(
       for (const name of clients) mend(world.get(name) as SimulatedDatabase)
       tries = rounds
       results = []
+      const rowsBefore = users && all.map(rowsOf).join()
       pushedRows = 0
       // what one server has is pushed to the other in the same round, as syncAll does
       for (const client of clients)
-        for (const pair of topology === 'two' ? [...pairs, ...pairs] : pairs) if (pair.client === client) results.push(await finish(pair))
-      const isQuiet = pushedRows === 0 && isEqual() && results.every(r => r === 'ok')
+        for (const pair of isTwo ? [...pairs, ...pairs] : pairs) if (pair.client === client) results.push(await finish(pair))
+      const isQuiet = (users ? rowsBefore === all.map(rowsOf).join() : pushedRows === 0) && isEqual() && results.every(r => r === 'ok')
       // at rest: nothing is pushed again. A parent that its child's sync brought back is done with when its own collection has been synced once more.
       if (isQuiet && wasQuiet) break
       wasQuiet = isQuiet
     }
+    if (users) return { problems: [...problems, ...(await lookAtUsers(finish, results))], reached, rounds }
     if (!isEqual()) problems.push(`diverged: ${all.map(db => db.name + rowsOf(db)).join(' ')}`)
     if (results.some(r => r !== 'ok')) problems.push(`ends with ${results}`)
     if (pushedRows) problems.push(`after ${rounds} rounds ${pushedRows} rows are pushed again`)
@@ -1422,6 +1640,55 @@ export async function history(
       db.look(openServers(db.log.database, [{ collection, url: `http://${server}${pathOf(collection)}` }], `http://${server}`))
   }
 
+  /** In the beginning the host has rows, lists and members. */
+  function beginUsers(db: SimulatedDatabase): void {
+    users?.begin(db)
+    if (!users?.areSynced || clients.has(db.name)) return
+    db.run('BEGIN')
+    for (const spec of schema.tables) if (spec.name !== 'part') for (const id of spec.ids) if (chance(0.7)) writeRow(db, id)
+    db.run('COMMIT')
+  }
+
+  /** The host grants, revokes, or changes a right, which is a row like any other. */
+  function writeMember(db: SimulatedDatabase): void {
+    const id = pick(IDS.filter(each => db.tableOf(each) === 'member'))
+    const before = snapshot(db).get(id)
+    db.run('BEGIN')
+    writeRow(db, id)
+    db.run('COMMIT')
+    const after = snapshot(db).get(id)
+    reached.add(isGone(after) ? 'revoked' : isGone(before) ? 'granted' : 'right changed')
+  }
+
+  /** Each device has what its user may see, nothing of what was to leave it, and nobody has anything to say any more. */
+  async function lookAtUsers(finish: (pair: Pair) => Promise<string>, results: readonly string[]): Promise<string[]> {
+    if (!users) return []
+    const all = [...world.values()]
+    const problems = users.differences()
+    if (results.some(r => r !== 'ok')) problems.push(`ends with ${results}`)
+    const clocks = () => all.map(db => `${db.name} ${db.run('SELECT "now" FROM sync_clock')[0]?.now}`).join()
+    const before = clocks()
+    pushedRows = 0
+    news = 0
+    for (const pair of pairsOf()) await finish(pair)
+    const isTriedAgain = all.some(db => db.run('SELECT 1 FROM sync_rejection WHERE again = 1').length)
+    if (!isTriedAgain) {
+      if (pushedRows) problems.push(`at rest ${pushedRows} rows are pushed again`)
+      if (clocks() !== before) problems.push(`at rest a clock moves: ${before} → ${clocks()}`)
+    } else reached.add('at rest something is pushed with every sync')
+    if (news && !isTriedAgain) problems.push(`at rest ${news} polls are answered with more than 304`)
+    for (const db of all) if (db.run('SELECT 1 FROM sync_seen').length) problems.push(`sync_seen is left on ${db.name}`)
+    problems.push(...users.watch.wrong)
+    const finals = (id: string) =>
+      all.map(db => snapshot(db).get(id) ?? null).filter((value, i) => isGone(value) || servers.has((all[i] as SimulatedDatabase).name))
+    // what was not pushed for a reason
+    const isHeld = (db: SimulatedDatabase, id: string) =>
+      ['sync_rejection', 'sync_no_access'].some(table => db.run(`SELECT 1 FROM ${table} WHERE id = ?`, id).length)
+    const apart = (id: string) => all.flatMap(db => [keptApart(db, id), isHeld(db, id) ? (snapshot(db).get(id) ?? null) : null])
+    if (!problems.length) problems.push(...oracle.missing(finals, names, apart, servers.size > 1))
+    return problems
+  }
+
   let asks = true
   /** The database may reject a mixture of both sides, again and again; then the server's is applied. */
   let tries = 0
@@ -1435,8 +1702,7 @@ export async function history(
     for (let round = 0; round < 12 && !isStill; round++) {
       const before = [...world.values()].map(rowsOf)
       const was = pushedRows
-      for (const client of clients)
-        for (const pair of topology === 'two' ? [...pairs, ...pairs] : pairs) if (pair.client === client) await finish(pair)
+      for (const client of clients) for (const pair of isTwo ? [...pairs, ...pairs] : pairs) if (pair.client === client) await finish(pair)
       // what is rejected for other rows' sake is pushed again by every sync; the first syncs may have begun before the last edit, and push the next time
       isStill = round > 0 && [...world.values()].every((db, i) => rowsOf(db) === before[i]) && (pushedRows === was || round > 8)
     }

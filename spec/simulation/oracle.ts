@@ -19,7 +19,8 @@ export interface Change {
   readonly id: string
   readonly old: Value
   readonly value: Value
-  readonly cause: 'application' | 'post' | 'merge' | 'handler' | 'cascade'
+  /** `purge`: it left, because it is not to be seen any more, and nothing of it counts as lost here. */
+  readonly cause: 'application' | 'post' | 'merge' | 'handler' | 'cascade' | 'purge'
   /** Of a merge: what the server has, and what both knew before; undefined: not known. */
   readonly remote?: Value | undefined
   readonly base?: 'gone' | 'row' | undefined
@@ -79,6 +80,10 @@ export class Oracle {
       `    ${database} ${cause} ${id} ${JSON.stringify(old)} → ${JSON.stringify(value)}${remote === undefined ? '' : ` remote ${JSON.stringify(remote)} base ${base}`}`,
     )
     const key = database + id
+    if (cause === 'purge') {
+      this.#createdLocally.delete(key)
+      return
+    }
     for (const side of [old, value, remote]) if (side && isGone(side)) this.#removals.add(side.removed)
     if (value && isGone(value)) this.lastRemoval.set(key, value.removed)
     const isKnownGone = base === 'gone' && (old !== null || !this.isWhole || this.#createdLocally.has(key))
@@ -151,20 +156,34 @@ export class Oracle {
       if (!value[p]) for (const token of isGone(old) ? cellsOf(old) : [old[p]]) if (token) this.#givenUp.add(token)
   }
 
+  /** The application has removed them knowingly. */
+  giveUp(tokens: readonly string[]): void {
+    for (const token of tokens) this.#givenUp.add(token)
+  }
+
   #isGivenUp(token: string): boolean {
     return [...this.#givenUp].some(r => this.isAfter(r, token))
   }
 
-  /** What an application wrote and is in no final row, nor known to the writer of what is there. */
-  missing(finals: (id: string) => Value[], databases: readonly string[]): string[] {
+  /**
+   * What an application wrote and is in no final row, nor known to the writer of what is there. `apart`: what stands in journals. `differ`: the final
+   * rows of an id need not be one row.
+   */
+  missing(
+    finals: (id: string) => Value[],
+    databases: readonly string[],
+    apart: (id: string) => Value[] = () => [],
+    differ = false,
+  ): string[] {
     if (!this.isWhole) return []
     const problems: string[] = []
     for (const { id, property, token } of this.written) {
       const values = finals(id).filter(v => v !== null)
       const rows = values.filter(v => !isGone(v)) as Cells[]
-      const heirs = rows.length
-        ? rows.flatMap(v => (property === 'removed' || !v[property] ? cellsOf(v) : [v[property]]))
-        : [...values.flatMap(cellsOf), ...databases.flatMap(name => this.lastRemoval.get(name + id) ?? [])]
+      const heirs = apart(id).flatMap(cellsOf)
+      if (rows.length) heirs.push(...rows.flatMap(v => (property === 'removed' || !v[property] ? cellsOf(v) : [v[property]])))
+      if (!rows.length || differ)
+        heirs.push(...values.flatMap(cellsOf), ...databases.flatMap(name => this.lastRemoval.get(name + id) ?? []))
       if (!heirs.some(x => this.isAfter(x, token)) && !this.#isGivenUp(token) && ![...this.neverTold].some(r => this.isAfter(r, token)))
         problems.push(`${token} of ${id} is in no final row`)
     }

@@ -1,5 +1,5 @@
 // What the tables of a history are: the small ones of old (an entity, and perhaps one that needs it), and others whose rows have unique values,
-// need each other in both directions, form trees, or have a column that not every database has yet.
+// need each other in both directions, form trees, have a column that not every database has yet, or belong to users.
 
 import { EntitySchema, type EntitySchemaColumnOptions, type EntitySchemaRelationOptions } from 'typeorm'
 import { enableSync } from '../../src/entity/enableSync.js'
@@ -27,6 +27,8 @@ export interface ReferenceColumn {
   readonly nullable: boolean
   /** One-to-one. */
   readonly unique: boolean
+  /** Its value is a scope of the row. */
+  readonly isScope?: boolean
 }
 
 /** A column that a trigger of the servers' fills. */
@@ -35,7 +37,15 @@ export interface TouchedColumn {
   readonly column: string
 }
 
-export type ExtraColumn = NumberColumn | ReferenceColumn | TouchedColumn
+/** One of a few texts, such as who the row belongs to. */
+export interface ChoiceColumn {
+  readonly kind: 'choice'
+  readonly column: string
+  readonly values: readonly (string | null)[]
+  readonly isScope: boolean
+}
+
+export type ExtraColumn = NumberColumn | ReferenceColumn | TouchedColumn | ChoiceColumn
 
 export interface TableSpec {
   readonly name: string
@@ -59,6 +69,15 @@ export interface Schema {
   readonly trigger?: 'touch' | 'skip'
   /** A column of `item` that some databases lack at first, and gain. */
   readonly gained?: (typeof PROPERTIES)[number]
+  /** Its users see a part of the rows: who is a member of which list stands in the table `member`, which is synced or not. */
+  readonly users?: UsersSpec
+}
+
+export interface UsersSpec {
+  /** The column of `member` that names the list. */
+  readonly list: 'list' | 'listId'
+  readonly lists: readonly string[]
+  readonly isSynced: boolean
 }
 
 const number = (column: string, { type = 'integer', nullable = true, unique = true }: Partial<NumberColumn> = {}): NumberColumn => ({
@@ -68,8 +87,8 @@ const reference = (
   column: string,
   to: string,
   onDelete: ReferenceColumn['onDelete'],
-  { nullable = true, unique = false } = {},
-): ReferenceColumn => ({ kind: 'reference', column, to, onDelete, nullable, unique })
+  { nullable = true, unique = false, isScope = false } = {},
+): ReferenceColumn => ({ kind: 'reference', column, to, onDelete, nullable, unique, isScope })
 
 const table = (
   name: string,
@@ -78,7 +97,7 @@ const table = (
   together: readonly (readonly string[])[] = [],
 ): TableSpec => ({ name, ids, extras, together })
 
-const schema = (name: string, tables: readonly TableSpec[], more: Pick<Schema, 'trigger' | 'gained'> = {}): Schema => ({
+const schema = (name: string, tables: readonly TableSpec[], more: Pick<Schema, 'trigger' | 'gained' | 'users'> = {}): Schema => ({
   isMutual: name.startsWith('mutual'),
   isRound: /^mutual|^tree (CASCADE|SET NULL)/.test(name),
   ...{ name, tables, isWide: true, ids: tables.flatMap(t => t.ids) },
@@ -140,6 +159,47 @@ export const WIDE_SCHEMAS: readonly Schema[] = [
   schema('gaining', [table('item', ['x', 'y', 'z', 'w', 'v'])], { gained: 'b' }),
 ]
 
+export const USERS = ['p1', 'p2', 'p3'] as const
+export const ROLES = ['writer', 'writer', 'reader'] as const
+const LISTS = ['l1', 'l2', 'l3'] as const
+
+const choice = (column: string, values: readonly (string | null)[], isScope = true): ChoiceColumn => ({
+  ...{ kind: 'choice', column, values, isScope },
+})
+const OWNER = choice('owner', [...USERS, null])
+const LIST = choice('list', [...LISTS, null])
+const WHO = choice('who', USERS)
+const ROLE = choice('role', ROLES, false)
+const MEMBERS = ['m1', 'm2', 'm3', 'm4']
+
+/** Rows that belong to users, or to lists whose members see them. */
+const ownedSchema = (relation: RelationKind, isSynced: boolean): Schema =>
+  schema(
+    `users ${relation}${isSynced ? ', members synced' : ''}`,
+    [
+      table('item', ['x', 'y'], [OWNER, LIST]),
+      table('part', ['z', 'w', 'v'], [OWNER, LIST, ...(relation === 'none' ? [] : [reference('itemId', 'item', relation)])]),
+      ...(isSynced ? [table('member', MEMBERS, [WHO, choice('list', LISTS), ROLE])] : []),
+    ],
+    { users: { list: 'list', lists: LISTS, isSynced } },
+  )
+
+export const USER_SCHEMAS: readonly Schema[] = [
+  ...[false, true].flatMap(isSynced => RELATIONS.map(relation => ownedSchema(relation, isSynced))),
+  // lists are rows themselves, whose members see them and what is in them
+  ...(['CASCADE', 'SET NULL'] as const).map(relation =>
+    schema(
+      `users, lists ${relation}`,
+      [
+        table('item', ['x', 'y', 'z'], [OWNER]),
+        table('member', MEMBERS, [WHO, ROLE, reference('listId', 'item', 'CASCADE', { nullable: false, isScope: true })]),
+        table('part', ['w', 'v'], [OWNER, reference('listId', 'item', relation, { isScope: true })]),
+      ],
+      { users: { list: 'listId', lists: ['x', 'y', 'z'], isSynced: true } },
+    ),
+  ),
+]
+
 const oldSchema = (relation: RelationKind): Schema => ({
   name: relation,
   isWide: false,
@@ -152,17 +212,19 @@ const oldSchema = (relation: RelationKind): Schema => ({
 export const OLD_SCHEMAS = Object.fromEntries(RELATIONS.map(r => [r, oldSchema(r)])) as Record<RelationKind, Schema>
 
 export const numbersOf = ({ extras }: TableSpec) => extras.filter(e => e.kind === 'number')
+export const choicesOf = ({ extras }: TableSpec) => extras.filter(e => e.kind === 'choice')
 export const referencesOf = ({ extras }: TableSpec) => extras.filter(e => e.kind === 'reference')
 
 /** The entities of a schema; `without`: before the column came. `key`: a type of column that the database can index. */
-export function entitiesOf({ tables, isWide, gained }: Schema, key: 'text' | 'varchar', lacksGained: boolean): EntitySchema[] {
-  return tables.map(({ name, extras, together }) => {
+export function entitiesOf({ tables, isWide, gained, users }: Schema, key: 'text' | 'varchar', lacksGained: boolean): EntitySchema[] {
+  const synced = tables.map(({ name, extras, together }) => {
     const columns: Record<string, EntitySchemaColumnOptions> = { id: { type: key, primary: true } }
     for (const p of PROPERTIES) if (!(lacksGained && p === gained)) columns[p] = { type: 'text', nullable: true }
     const relations: Record<string, EntitySchemaRelationOptions> = {}
     for (const extra of extras) {
       const { kind, column } = extra
       if (kind === 'touched') columns[column] = { type: 'text', nullable: true }
+      if (kind === 'choice') columns[column] = { type: key, nullable: true }
       if (kind === 'number') columns[column] = { type: extra.type, nullable: extra.nullable, unique: extra.unique }
       if (kind !== 'reference') continue
       const { to, onDelete, nullable, unique } = extra
@@ -176,7 +238,14 @@ export function entitiesOf({ tables, isWide, gained }: Schema, key: 'text' | 'va
       ...{ name, tableName: name, columns, relations },
       uniques: together.map(c => ({ columns: [...c] })),
     })
-    enableSync(entity, `/${name}s`)
+    const scopes = extras.flatMap(e => ('isScope' in e && e.isScope ? e.column : []))
+    enableSync(entity, `/${name}s`, scopes.length ? { scopes } : {})
     return entity
   })
+  return users && !users.isSynced ? [...synced, memberEntity(key)] : synced
+}
+
+function memberEntity(key: 'text' | 'varchar'): EntitySchema {
+  const columns = Object.fromEntries(['id', 'who', 'list', 'role'].map(name => [name, { type: key, primary: name === 'id' }]))
+  return new EntitySchema({ name: 'member', tableName: 'member', columns })
 }

@@ -1,5 +1,5 @@
 // Runs random histories of the shipped code.
-//   npm run simulate -- [--schedules N] [--seed S] [--topology star,relay,two] [--steps N] [--trace] [--workers N] [--show N]
+//   npm run simulate -- [--schedules N] [--seed S] [--topology star,relay,two,users,users-relay,users-two] [--steps N] [--trace] [--workers N] [--show N]
 //     [--database sqlite|postgres|mysql]: what the servers are on; where POSTGRES_URL or MYSQL_URL says, or on this machine
 //     [--schema NAME] [--journal ODDS] [--rest yes|no] [--valid yes|no] [--again yes|no] [--late S,d1]: features that every history is to have, instead of those that its seed draws
 
@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import 'reflect-metadata'
 import { type Features, schemaNamed } from './features.js'
-import { history, OTHER_STATES, type ServerKind, STATES, TOPOLOGIES, type Topology } from './history.js'
+import { hasUsers, history, OTHER_STATES, type ServerKind, STATES, TOPOLOGIES, type Topology, USER_STATES } from './history.js'
 
 const option = (name: string, otherwise: string): string => {
   const i = process.argv.indexOf(`--${name}`)
@@ -18,7 +18,7 @@ const schedules = Number(option('schedules', '200'))
 const first = Number(option('seed', '1'))
 const steps = Number(option('steps', '300'))
 const show = Number(option('show', '5'))
-const topologies = option('topology', 'star,relay,two').split(',') as Topology[]
+const topologies = option('topology', Object.keys(TOPOLOGIES).join()).split(',') as Topology[]
 const database = option('database', 'sqlite') as ServerKind
 const has = (name: string) => process.argv.includes(`--${name}`)
 const schema = schemaNamed(option('schema', ''))
@@ -106,7 +106,12 @@ async function lead(): Promise<void> {
       .map(([state, count]) => `${state} ${count}`)
       .join(', ')}`,
   )
-  const states = database === 'sqlite' ? STATES : [...STATES, ...OTHER_STATES]
+  const isOther = topologies.some(t => !hasUsers(t))
+  const states = [
+    ...(isOther ? STATES : []),
+    ...(topologies.some(hasUsers) ? USER_STATES : []),
+    ...(database === 'sqlite' ? [] : OTHER_STATES),
+  ]
   const never = states.filter(state => !reached.has(state))
   if (never.length) console.log(`NEVER REACHED: ${never.join(', ')}`)
   process.exitCode = failed || done < schedules ? 1 : 0

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 
 // A short budget; `npm run simulate -- --schedules N` runs as many as you like.
-const SCHEDULES = 60
+const SCHEDULES = 90
 
 const run = promisify(execFile)
 const folder = mkdtempSync(join(tmpdir(), 'simulation-'))

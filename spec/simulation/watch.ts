@@ -1,0 +1,133 @@
+// Watches what servers tell whom, and what they store for whom: no answer has a row that its caller may not see at that moment, nor the id of one that
+// never was within the caller's reach, and no POST stores more than its sender may.
+
+import type { SimulatedDatabase } from './databases.js'
+import { may, type Policy, type Rights, type Row, rightsOf, seesAll } from './policies.js'
+import { referencesOf, type Schema, USERS } from './schemas.js'
+
+/** The rows of all tables, by their ids. */
+export type Rows = ReadonlyMap<string, Row>
+
+export class Watch {
+  /** What was not right. */
+  readonly wrong = new Set<string>()
+  /** Server, user, id: seen at some time. */
+  readonly #seen = new Set<string>()
+  /** Server, user, key: held at some time; and server, id, key: the row had it at some time. */
+  readonly #keys = new Set<string>()
+  readonly #known = new Map<string, { writes: number; rows: Rows; rights: ReadonlyMap<string, Rights> }>()
+
+  constructor(
+    private readonly schema: Schema,
+    readonly policy: Policy,
+    private readonly users: readonly string[],
+  ) {}
+
+  forget(db: SimulatedDatabase): void {
+    this.#known.delete(db.name)
+  }
+
+  rowsOf(db: SimulatedDatabase): Rows {
+    return this.#look(db).rows
+  }
+
+  rightsOf(db: SimulatedDatabase, user: string): Rights {
+    return this.#look(db).rights.get(user) ?? { lists: new Set(), writers: new Set() }
+  }
+
+  /** Looks at what stands in a server: whoever may see it now may be told that it has left them. */
+  note(db: SimulatedDatabase): void {
+    this.#look(db)
+  }
+
+  #look(db: SimulatedDatabase) {
+    const { writes } = db
+    const before = this.#known.get(db.name)
+    if (before?.writes === writes) return before
+    const rows = new Map<string, Row>()
+    for (const { name } of this.schema.tables) for (const row of db.run(`SELECT * FROM ${name}`)) rows.set(String(row.id), row)
+    const { list, isSynced } = this.schema.users as NonNullable<Schema['users']>
+    const members: readonly Row[] = isSynced
+      ? [...rows.values()].filter(row => db.tableOf(String(row.id)) === 'member')
+      : db.run('SELECT * FROM member')
+    const rights = new Map(USERS.map(user => [user as string, rightsOf(user, members, list)]))
+    const found = { writes, rows, rights }
+    this.#known.set(db.name, found)
+    for (const user of this.users) {
+      for (const key of [user, ...(rights.get(user)?.lists ?? [])]) this.#keys.add(`${db.name} ${user} holds ${key}`)
+      for (const [id, row] of rows) if (this.sees(db, user, row)) this.#seen.add(`${db.name} ${user} ${id}`)
+    }
+    for (const [id, row] of rows)
+      for (const value of Object.values(row)) if (typeof value === 'string') this.#keys.add(`${db.name} ${id} has ${value}`)
+    return found
+  }
+
+  /** Does a server show a row, as it is given, to the user? */
+  sees(db: SimulatedDatabase, user: string, row: Row | undefined): boolean {
+    return row !== undefined && may(this.policy, db.tableOf(String(row.id)), 'read', user, row, this.rightsOf(db, user))
+  }
+
+  /** Was the row within the user's reach at some time? */
+  #mayKnow(db: SimulatedDatabase, user: string, id: string): boolean {
+    if (seesAll(this.policy, db.tableOf(id), user) || this.#seen.has(`${db.name} ${user} ${id}`)) return true
+    const held = `${db.name} ${user} holds `
+    return [...this.#keys].some(key => key.startsWith(held) && this.#keys.has(`${db.name} ${id} has ${key.slice(held.length)}`))
+  }
+
+  /** Looks at an answer; `posted`: the ids that the caller has named. */
+  answered(db: SimulatedDatabase, user: string, updates: readonly Row[], errors: readonly Row[], posted: ReadonlySet<string>): void {
+    for (const update of updates) {
+      const id = String(update.id)
+      const isShown = update._removed
+        ? update._lastChange === 0
+          ? posted.has(id)
+          : this.#mayKnow(db, user, id)
+        : this.sees(db, user, update)
+      if (!isShown) this.wrong.add(`${db.name} tells ${user} of ${JSON.stringify(update)}`)
+    }
+    for (const { id } of errors) if (!posted.has(String(id))) this.wrong.add(`${db.name} names ${id} to ${user}`)
+  }
+
+  /** Looks at what a POST has changed: posted rows, and those that a removal reached. */
+  stored(db: SimulatedDatabase, user: string, posted: ReadonlySet<string>, before: Rows, rights: Rights): void {
+    const after = this.rowsOf(db)
+    const lists = [...after.keys()].filter(id => !before.has(id))
+    // who makes a list makes its members along with it
+    const mine = this.rightsOf(db, user)
+    const made = (some: ReadonlySet<string>, now: ReadonlySet<string>) => new Set([...some, ...lists.filter(id => now.has(id))])
+    const later = { lists: made(rights.lists, mine.lists), writers: made(rights.writers, mine.writers) }
+    for (const id of new Set([...before.keys(), ...after.keys()])) {
+      const [old, row] = [before.get(id), after.get(id)]
+      if (isSameRow(old, row)) continue
+      const table = db.tableOf(id)
+      const [deed, what] =
+        old && row ? (['update', 'changes'] as const) : old ? (['remove', 'removes'] as const) : (['create', 'makes'] as const)
+      const says = `${user} ${what} ${id} on ${db.name}: ${JSON.stringify(old)} → ${JSON.stringify(row)}`
+      if (old && !(may(this.policy, table, 'read', user, old, rights) && may(this.policy, table, deed, user, old, rights)))
+        this.wrong.add(`${says}, which they may not`)
+      if (row && posted.has(id) && !may(this.policy, table, deed, user, row, later)) this.wrong.add(`${says}, which they may not make it`)
+      if (row && posted.has(id)) this.#parentsOf(db, user, table, row, old, posted, says)
+    }
+  }
+
+  /** What hangs on a row that its sender does not see says that there is one. */
+  #parentsOf(
+    db: SimulatedDatabase,
+    user: string,
+    table: string,
+    row: Row,
+    old: Row | undefined,
+    posted: ReadonlySet<string>,
+    says: string,
+  ) {
+    const spec = this.schema.tables.find(t => t.name === table)
+    for (const { column } of spec ? referencesOf(spec) : []) {
+      const key = row[column]
+      if (key === null || key === old?.[column] || posted.has(String(key))) continue
+      if (!this.sees(db, user, this.rowsOf(db).get(String(key)))) this.wrong.add(`${says}, below ${key}, which they do not see`)
+    }
+  }
+}
+
+const isSameRow = (x: Row | undefined, y: Row | undefined) =>
+  x === y || (x !== undefined && y !== undefined && Object.keys(x).every(c => c === '_lastChange' || (x[c] ?? null) === (y[c] ?? null)))
