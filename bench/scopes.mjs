@@ -1,5 +1,6 @@
 // What rules cost where most rows are others': W7, a poll with nothing new of a caller with 10 keys, against one of a public collection of 100
-// rows; W7g, a caller is granted a list of 1,000 rows, against a first pull of 1,000 rows. Meanwhile others write.
+// rows; W7g, a caller is granted a list of 1,000 rows, against a first pull of 1,000 rows. Meanwhile others write. And W5 with rules: 20 clients
+// change 10 rows each and sync, five times, all at once, where rules open all rows to all of them, against the same where everything is public.
 //   node --expose-gc bench/scopes.mjs [--stores libsql,postgres] [--n 100000] [--users 10000] [--rounds 5] [--out results] [--tag WORD]
 
 import 'reflect-metadata'
@@ -13,11 +14,12 @@ import { median, number, table } from './harness/lib/report.mjs'
 
 const require = createRequire(import.meta.url)
 const { DataSource, EntitySchema } = require('typeorm')
-const { enableSync, withSync } = require('typeorm-sync')
+const { enableSync, preferLocalConflictHandler, syncAll, withSync } = require('typeorm-sync')
 const { keys, rule, syncRoutes } = require('typeorm-sync/server-koa')
 const POLLS = 50 // in one sample
 const KEYS = 10 // of each user
 const GRANTED = 1_000 // rows
+const CLIENTS = 20
 
 const { values: option } = parseArgs({
   options: {
@@ -42,9 +44,11 @@ const Public = new EntitySchema({ name: 'Public', tableName: 'public_item', colu
 enableSync(Item, '/items', { scopes: ['list'] })
 enableSync(Public, '/public')
 
+let databases = 0
+
 async function databaseOf(store) {
   if (store === 'libsql') return { type: 'better-sqlite3', driver: require('libsql'), database: ':memory:' }
-  const name = `sync_bench_${process.pid}`
+  const name = `sync_bench_${process.pid}_${++databases}`
   const admin = await new DataSource({ type: 'postgres', url: process.env.POSTGRES_URL }).initialize()
   await admin.query(`CREATE DATABASE ${name}`)
   await admin.destroy()
@@ -74,14 +78,56 @@ async function serve(store) {
   await insert(dataSource, Public, 100, k => ({ id: `p${k}`, title: `Title of row ${k}` }))
   if (name) await dataSource.query('ANALYZE')
   const app = new Koa()
-  const principal = ctx => ({ id: ctx.get('user') || 'u0' })
-  const rules = [rule(Item, { read: p => ({ list: keys(Member, 'list', { user: p.id }) }) })]
   app.use(syncRoutes(dataSource, { principal, rules, prefix: '/scoped' }))
   app.use(syncRoutes(dataSource, { public: true, prefix: '/open' }))
   const listening = app.listen(0, '127.0.0.1')
   await once(listening, 'listening')
   return { url: `http://127.0.0.1:${listening.address().port}`, dataSource, listening, name }
 }
+
+/** Milliseconds until all clients of a server have changed their rows and synced, again and again. */
+async function together(store, options) {
+  const { default: Koa } = await import('koa')
+  const { name, ...database } = await databaseOf(store)
+  const there = await withSync(new DataSource({ ...database, entities: [Member, Item], synchronize: true })).initialize()
+  await insert(there, Member, CLIENTS, k => ({ id: `m${k}`, user: `u${k}`, list: 'shared' }))
+  await insert(there, Item, CLIENTS * 10, k => ({ id: `i${k}`, title: 'Title', list: 'shared' }))
+  const listening = new Koa().use(syncRoutes(there, { principal, ...options })).listen(0, '127.0.0.1')
+  await once(listening, 'listening')
+  const server = `http://127.0.0.1:${listening.address().port}`
+  const open = async (_, k) => {
+    const device = new DataSource({
+      type: 'better-sqlite3',
+      driver: require('libsql'),
+      database: ':memory:',
+      entities: [Item],
+      synchronize: true,
+    })
+    const client = await withSync(device, { server, headers: () => ({ user: `u${k}` }) }).initialize()
+    await syncAll(client)
+    return client
+  }
+  const clients = await Promise.all(Array.from({ length: CLIENTS }, open))
+  const ms = await timed(() =>
+    Promise.all(
+      clients.map(async (client, k) => {
+        for (let i = 0; i < 5; i++) {
+          for (let j = 0; j < 10; j++) await client.getRepository(Item).update(`i${k * 10 + j}`, { title: `Title ${i}` })
+          await syncAll(client, preferLocalConflictHandler)
+        }
+      }),
+    ),
+  )
+  for (const client of clients) await client.destroy()
+  listening.close()
+  listening.closeAllConnections()
+  await there.destroy()
+  await drop({ name })
+  return ms
+}
+
+const principal = ctx => ({ id: ctx.get('user') || 'u0' })
+const rules = [rule(Item, { read: p => ({ list: keys(Member, 'list', { user: p.id }) }) })]
 
 async function get(url, user, headers = {}) {
   const response = await fetch(url, { headers: { user, ...headers } })
@@ -139,7 +185,8 @@ for (const store of option.stores.split(',')) {
     const open = await poll(server, '/open/sync?collections=/public&', 'u1')
     const scoped = await poll(server, '/scoped/sync?', `u${10 + round}`)
     const { granted, first } = await grant(server, 100 + round)
-    samples.push({ open, scoped, granted, first })
+    const [publicly, byRules] = [await together(store, { public: true }), await together(store, { rules })]
+    samples.push({ open, scoped, granted, first, publicly, byRules })
     console.error(
       store,
       Object.entries(samples.at(-1))
@@ -152,12 +199,12 @@ for (const store of option.stores.split(',')) {
   await server.dataSource.destroy()
   await drop(server)
   const of = name => median(samples.map(s => s[name]))
-  results.push({ store, samples, W7: of('scoped') / of('open'), W7g: of('granted') / of('first') })
+  results.push({ store, samples, W7: of('scoped') / of('open'), W7g: of('granted') / of('first'), W5: of('byRules') / of('publicly') })
 }
 console.log(
   table(
-    ['store', 'W7', 'target', 'W7g', 'target'],
-    results.map(({ store, W7, W7g }) => [store, number(W7), '<= 2', number(W7g), '<= 1.5']),
+    ['store', 'W7', 'target', 'W7g', 'target', 'W5 with rules', 'target'],
+    results.map(({ store, W7, W7g, W5 }) => [store, number(W7), '<= 2', number(W7g), '<= 1.5', number(W5), '<= 1.3']),
   ),
 )
 mkdirSync(option.out, { recursive: true })
