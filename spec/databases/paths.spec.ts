@@ -208,6 +208,7 @@ describe.each(KINDS)('on %s', kind => {
     await syncAll(device)
     expect((await scopesOf(device)).found).toEqual({ c: 'q', d: 'q', r: 'q' })
     expect(await hasLocalChanges(device)).toBe(false)
+    expect(await exitsOf(device)).toEqual([])
     await device.getRepository(Task).update('u', { project: { id: 'p' } })
     await syncAll(device)
     expect((await scopesOf(device)).found).toEqual({ c: 'q', d: 'p', r: 'q' })
