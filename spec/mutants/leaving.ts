@@ -4,6 +4,7 @@
 import type { Mutant } from './mutants.js'
 
 const leaving = 'spec/stories/scopesLeaving.spec.ts'
+const decided = 'spec/stories/scopesDecided.spec.ts'
 const twoServers = 'spec/stories/scopesTwoServers.spec.ts'
 
 export const ofLeaving: Mutant[] = [
@@ -214,5 +215,37 @@ export const ofLeaving: Mutant[] = [
     find: '      some.map(({ state }) => state.id),\n    )\n  }\n',
     replace: '      [],\n    )\n  }\n',
     by: [twoServers],
+  },
+  {
+    name: 'asked-until-it-is-seen',
+    hazard: 'a decision that needs a row which is not seen is dropped, and asked about at each sync',
+    file: 'src/sync/conflicts/restoreParents.ts',
+    find: "isNotSeen(there, state) ? 'not-seen' : undefined",
+    replace: 'isNotSeen(there, state) ? undefined : undefined',
+    by: [decided],
+  },
+  {
+    name: 'nowhere-is-not-seen',
+    hazard: 'a decision waits for a row that is nowhere, of a collection of which the user sees all',
+    file: 'src/sync/conflicts/restoreParents.ts',
+    find: '  if (!exchange.server.isPart) return false\n',
+    replace: '',
+    by: [decided],
+  },
+  {
+    name: 'decided-without-its-base',
+    hazard: 'what was decided waits with an older base: it is asked about once more',
+    file: 'src/sync/conflicts/decideForLater.ts',
+    find: 'local: value, base: remote }',
+    replace: 'local: value, base: undefined }',
+    by: [decided],
+  },
+  {
+    name: 'their-side-waits-as-ours',
+    hazard: "of a decision for the server's side our edit remains",
+    file: 'src/sync/conflicts/decideForLater.ts',
+    find: '  if (saysNothing(value, remote)) yield*',
+    replace: '  if (!saysNothing(remote, remote)) yield*',
+    by: [decided],
   },
 ]

@@ -49,6 +49,7 @@ export const OWN_TABLES = {
       etag: 'text null',
       principal: 'text null', // the name that the server gave the user whose rows are here
       scope: 'text null', // its name for the set of keys by which these are seen; empty: no whole set is held; null: it never named one
+      is_part: 'flag 0', // the user sees a part of its rows
       date_form: 'text null', // how the server writes dates, where not as ISO 8601
       batch: 'integer null', // rows in a push, once it had to be made smaller
       page_size: 'integer null', // updates in a page, once it had to be made smaller

@@ -53,6 +53,12 @@ export function writeNoAccess(database: Database, rows: readonly NoAccessRow[]):
   )
 }
 
+/** It is decided what our version of a row is to be, for every server that it is kept apart for. */
+export function* changeNoAccess(servers: readonly ServerState[], id: string, local: WireRow | null): Transaction<void> {
+  for (const server of servers)
+    yield* query('UPDATE sync_no_access SET local = ? WHERE server = ? AND id = ? AND local IS NOT NULL', write(local), server.id, id)
+}
+
 /**
  * Rows are here again, with what was kept apart for one server or another; this one shows them. What another one does not show is not pushed to it until it
  * does, unless it was made here.

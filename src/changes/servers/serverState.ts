@@ -30,6 +30,8 @@ export interface ServerState {
    * being read. Null where the server never named one, and everybody sees everything.
    */
   scope: string | null
+  /** The user sees a part of the rows of this collection, as its last full answer said: what is missing here may be there. */
+  isPart: boolean
   /** Read up to: the server's stamp. */
   serverDate: number
   /** The highest stamp that the server ever sent. */
@@ -68,6 +70,7 @@ function serverFrom(row: Row, stored: ReadonlySet<number>): ServerState {
     serverHistory: optional(row.server_history),
     principal: optional(row.principal),
     scope: optional(row.scope),
+    isPart: Boolean(row.is_part),
     serverDate: Number(row.server_date),
     highest: Number(row.highest),
     reads: Number(row.reads),
@@ -93,6 +96,7 @@ const COLUMNS = [
     'server_history',
     'principal',
     'scope',
+    'is_part',
     'server_date',
     'highest',
     'reads',
@@ -136,7 +140,7 @@ export function writeServers(database: Database, servers: readonly ServerState[]
     COLUMNS,
     ['id'],
     servers.map(({ push, pushedTo, ...server }) => [
-      ...[server.serverHistory, server.principal, server.scope, server.serverDate, server.highest, server.reads],
+      ...[server.serverHistory, server.principal, server.scope, server.isPart ? 1 : 0, server.serverDate, server.highest, server.reads],
       ...[server.pulling ? 1 : 0, server.page, SWEEPING.indexOf(server.sweeping), pushedTo.stamp, pushedTo.id],
       ...[push?.key ?? null, push?.limit.stamp ?? null, push?.limit.id ?? null, push?.since ?? null],
       ...[server.etag, server.dateForm, server.batch, server.pageSize, server.id],

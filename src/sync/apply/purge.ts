@@ -81,6 +81,15 @@ export function* purge(leaving: ReadonlyMap<Exchange, readonly Leaving[]>): Tran
   return purged
 }
 
+/** Takes a row out that waits for one which is not seen, with what needs it. Throws ConstraintError where a row that cannot wait needs it. */
+export function* parkRow(exchange: Exchange, id: string): Transaction<void> {
+  const { log, collection } = exchange
+  const found = new Purge()
+  yield* park(found, exchange, collection, [id])
+  for (const [other, ids] of yield* readNeedy(log.database, [{ collection, id }])) yield* park(found, exchange, other, ids)
+  yield* store(log, found)
+}
+
 /** Does a row hold something that the server lacks? */
 function isUnpushed(exchange: Exchange, state: RowState): boolean {
   const { version, ignored } = state

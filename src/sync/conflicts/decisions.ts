@@ -14,6 +14,7 @@ import { type Exchange, readRowStates, type TransactionStamp } from '../exchange
 import { discardMoves } from '../push/moves.js'
 import { readUnpushed, writeUnpushed } from '../push/unpushed.js'
 import type { Contested } from './contested.js'
+import { decideForLater } from './decideForLater.js'
 import { writeResolution } from './resolutions.js'
 import { restoreParents } from './restoreParents.js'
 
@@ -72,10 +73,7 @@ export function* applyDecisions(
         toStore.set(nameOf(exchange, resolved), resolved)
       }
       yield* applyDecided(exchange, [...toStore.values()], stamp)
-      for (const { contested, value } of stored) {
-        const { id, base, local, remote } = contested
-        yield* writeResolution(exchange, url, { id, base, local, remote, decision: value })
-      }
+      for (const { contested, value } of stored) yield* writeDecision(exchange, url, contested, value)
     })
     return true
   } catch (error) {
@@ -91,6 +89,9 @@ export function* applyInHalves(exchange: Exchange, resolved: readonly Decision[]
   yield* applyInHalves(exchange, resolved.slice(0, middle), url, stamp)
   yield* applyInHalves(exchange, resolved.slice(middle), url, stamp)
 }
+
+const writeDecision = (exchange: Exchange, url: string, { id, base, local, remote }: Contested, decision: WireRow | null) =>
+  writeResolution(exchange, url, { id, base, local, remote, decision })
 
 const nameOf = (exchange: Exchange, resolved: Resolved) => `${(resolved.exchange ?? exchange).collection.name} ${resolved.state.id}`
 
@@ -113,6 +114,11 @@ function* prepareDecision(
   if (!isStillContested(state, contested)) return // it moved: asked again later
   if (value !== null) {
     const parents = yield* restoreParents(exchange, id, value, stamp)
+    if (parents === 'not-seen') {
+      if (yield* decideForLater(exchange, { state, remote: contested.remote, value }, stamp))
+        yield* writeDecision(exchange, url, contested, value)
+      return
+    }
     if (parents) yield* discardMoves(exchange, id, value)
     return parents
   }

@@ -16,6 +16,7 @@ import { applyDecided, restore } from '../apply/storeDecided.js'
 import { type Exchange, readRowStates, TransactionStamp } from '../exchange.js'
 import { discardMoves } from '../push/moves.js'
 import { readUnpushed, writeUnpushed } from '../push/unpushed.js'
+import { decideForLater } from './decideForLater.js'
 import { writeResolution } from './resolutions.js'
 import { restoreParents } from './restoreParents.js'
 
@@ -49,9 +50,14 @@ export function* storeDecision(
   const { id } = state
   const stamp = new TransactionStamp(exchange)
   const base = baseOf(server, state)
+  const sides = { base: state.noAccess ? state.noAccess.base : base, local: localOf(state) }
   let parents: readonly Resolved[] = []
   if (value !== null) {
-    parents = (yield* restoreParents(exchange, id, value, stamp)) ?? []
+    const found = yield* restoreParents(exchange, id, value, stamp)
+    if (found === 'not-seen') {
+      if (replaces === undefined && (yield* decideForLater(exchange, { state, remote, value }, stamp)))
+        return yield* writeResolution(exchange, server.url, { id, ...sides, remote, decision: value })
+    } else parents = found ?? []
     yield* discardMoves(exchange, id, value)
   } else {
     // a new row of ours: what the server has below it says that it has one as well, which was not read yet
@@ -64,7 +70,6 @@ export function* storeDecision(
     yield* restore(exchange, state, remote, stamp)
   } else yield* applyDecided(exchange, [...parents, { state, remote, value }], stamp)
   if (replaced) yield* replace(exchange, replaced, id, children, stamp)
-  const sides = { base: state.noAccess ? state.noAccess.base : base, local: localOf(state) }
   yield* writeResolution(exchange, server.url, { id, ...sides, remote, decision: value })
 }
 

@@ -7,18 +7,18 @@ import type { Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import type { Resolved } from '../apply/candidates.js'
 import { restore } from '../apply/storeDecided.js'
-import { type Exchange, readRowStates, siblingOf, type TransactionStamp } from '../exchange.js'
+import { type Exchange, isClean, readRowStates, siblingOf, type TransactionStamp } from '../exchange.js'
 
 /**
  * To keep a child is to restore its parents, which were removed here. They are to be stored together with it, for rows may need each other.
- * Undefined, and nothing is stored, where there is one to be had nowhere.
+ * Nothing is stored, and undefined comes back, where there is one to be had nowhere; `not-seen` where it may be at the server, and the user does not see it.
  */
 export function* restoreParents(
   exchange: Exchange,
   id: string,
   value: WireRow,
   stamp: TransactionStamp,
-): Transaction<readonly Resolved[] | undefined> {
+): Transaction<readonly Resolved[] | 'not-seen' | undefined> {
   const missing: { there: Exchange; state: RowState; remote: WireRow }[] = []
   const walked = new Set([`${exchange.collection.name} ${id}`])
   const rows = [{ from: exchange, at: id, row: value }]
@@ -32,7 +32,7 @@ export function* restoreParents(
       const state = (yield* readRowStates(there, [key])).get(key) as RowState
       if (state.version.value !== null) continue
       const remote = state.unapplied ? state.unapplied.remote : baseOf(there.server, state)
-      if (!remote) return
+      if (!remote) return isNotSeen(there, state) ? 'not-seen' : undefined
       missing.push({ there, state, remote })
       rows.push({ from: there, at: key, row: remote })
     }
@@ -43,4 +43,11 @@ export function* restoreParents(
     else parents.push({ exchange: there, state, remote, value: remote })
   }
   return parents
+}
+
+/** It has not come, or has left: nothing of it waits for a word here. Where the user sees all rows of its collection, it is nowhere. */
+function isNotSeen(exchange: Exchange, state: RowState): boolean {
+  const { version, unapplied } = state
+  if (!exchange.server.isPart) return false
+  return version.stamp === 0 || isClean(exchange, state) || (!unapplied && baseOf(exchange.server, state) === null)
 }

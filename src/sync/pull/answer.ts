@@ -42,6 +42,7 @@ export function* beginAnswer({ wire, members }: Session, exchanges: Exchanges, o
     server.dateForm ??= dateFormOf(collection, answer.changes.get(path) ?? [])
     server.pulling = true
     server.page = null
+    if (answer.full) server.isPart = sweepingOf(path, answer) === 'left'
     server.sweeping = answer.full === true && (yield* wasAnythingAgreed(exchange)) ? sweepingOf(path, answer) : null
   }
   // begun anew, a full answer forgets what an earlier one has shown; where nothing was agreed before, it has nothing to sweep

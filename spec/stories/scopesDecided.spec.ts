@@ -1,0 +1,201 @@
+// Conflicts with a row that the server has hung on one which this user does not see: what is decided waits in the journal for that one.
+
+import { expect, test } from '@jest/globals'
+import { EntitySchema } from 'typeorm'
+import {
+  type ConflictHandler,
+  enableSync,
+  hasLocalChanges,
+  journal,
+  preferLocalConflictHandler,
+  preferRemoteConflictHandler,
+  resolveEach,
+  syncAll,
+} from 'typeorm-sync'
+import { SERVERS, sql } from '../support/eachDatabase.js'
+import { deviceOf, HandMade } from './handMade.js'
+
+const text = { type: 'varchar', length: 64 } as const
+const Shelf = new EntitySchema<{ id: string; name: string }>({
+  ...{ name: 'DecidedShelf', tableName: 'decided_shelf' },
+  columns: { id: { ...text, primary: true }, name: text },
+})
+enableSync(Shelf, '/shelves')
+
+interface Book {
+  id: string
+  title: string
+  mark: string | null
+  shelf: string | null
+  part: string | null
+}
+const Book = new EntitySchema<Book>({
+  ...{ name: 'DecidedBook', tableName: 'decided_book' },
+  columns: {
+    ...{ id: { ...text, primary: true }, title: text, mark: { ...text, nullable: true }, shelf: { ...text, nullable: true } },
+    part: { ...text, nullable: true },
+  },
+  foreignKeys: [
+    { target: 'DecidedShelf', columnNames: ['shelf'], referencedColumnNames: ['id'], onDelete: 'SET NULL' },
+    { target: 'DecidedBook', columnNames: ['part'], referencedColumnNames: ['id'], onDelete: 'CASCADE' },
+  ],
+})
+enableSync(Book, '/books')
+
+/** A book that both sides have changed, and that the server has put on a shelf which is not seen. `scoped`: what the user sees a part of. */
+async function world(kind: (typeof SERVERS)[number] = 'libsql', scoped = ['/shelves', '/books']) {
+  const server = new HandMade()
+  const phone = await deviceOf(server, [Shelf, Book], kind)
+  const books = phone.getRepository(Book)
+  const book = (title: string, shelf: string | null, more = {}) => server.row('b', { title, mark: null, shelf, part: null, ...more })
+  const shelf = (id: string) => server.row(id, { name: id })
+  const read = async (changes: Record<string, object[]>, handler?: ConflictHandler, answer = {}) => {
+    server.answers.push({ changes: changes as never, ...answer })
+    return syncAll(phone, handler)
+  }
+  await read({ '/shelves': [shelf('seen')], '/books': [book('base', 'seen')] }, undefined, { scoped })
+  await books.update('b', { title: 'ours' })
+  const now = async () => Number((await sql(phone, 'SELECT now FROM sync_clock'))[0].now)
+  return {
+    ...{ server, phone, books, book, shelf, read, journal: journal(books), sync: (handler?: ConflictHandler) => syncAll(phone, handler) },
+    /** Twice nothing moves, and nobody is asked. */
+    async rest(deferred: number) {
+      const before = await now()
+      const asked: string[] = []
+      const handler: ConflictHandler = conflicts => void asked.push(...conflicts.map(c => c.id))
+      for (let i = 0; i < 2; i++)
+        expect(await syncAll(phone, handler)).toMatchObject({ pulled: 0, pushed: 0, conflicts: 0, unapplied: deferred, requests: 1 })
+      expect([asked, await now()]).toEqual([[], before])
+    },
+    pushed: () => server.posts.map(({ changes }) => changes['/books']),
+  }
+}
+
+const each = SERVERS.map(kind => [kind] as const)
+
+test.each(each)('what a handler decides waits, and is pushed when what it needs is there (%s)', async kind => {
+  const { book, shelf, books, phone, read, rest, journal, pushed } = await world(kind)
+  let asked = 0
+  const handler = resolveEach<Book>(({ local, remote }) => {
+    asked++
+    return { ...remote, title: `${local?.title} and ${remote?.title}` }
+  }) as ConflictHandler
+  expect(await read({ '/books': [book('theirs', 'hidden')] }, handler)).toMatchObject({ conflicts: 1, unapplied: 1, pushed: 0 })
+  expect(await books.find()).toEqual([])
+  expect(await journal.conflicts()).toEqual([])
+  const sides = { local: { title: 'ours and theirs', shelf: 'hidden' }, remote: { title: 'theirs' }, base: { title: 'theirs' } }
+  expect(await journal.deferred()).toMatchObject([{ id: 'b', reason: 'parent-missing', ...sides }])
+  expect(await journal.resolved()).toMatchObject([{ id: 'b', local: { title: 'ours' }, decision: { title: 'ours and theirs' } }])
+  expect([await journal.rejected(), await hasLocalChanges(phone)]).toEqual([[], true])
+  await rest(1)
+  // it is edited there meanwhile
+  await read({ '/books': [book('theirs', 'hidden', { mark: 'new' })] }, handler)
+  await rest(1)
+  expect(await read({ '/shelves': [shelf('hidden')] }, handler)).toMatchObject({ conflicts: 0, unapplied: 0, pushed: 1 })
+  expect(await books.find()).toMatchObject([{ title: 'ours and theirs', mark: 'new', shelf: 'hidden' }])
+  expect(pushed()).toEqual([[{ id: 'b', _partial: true, title: 'ours and theirs' }]])
+  expect([asked, await hasLocalChanges(phone)]).toEqual([1, false])
+  await rest(0)
+})
+
+test.each(each)('our side, where it is preferred, waits as well (%s)', async kind => {
+  const { book, shelf, books, read, rest, journal, pushed } = await world(kind)
+  await read({ '/books': [book('theirs', 'hidden')] }, preferLocalConflictHandler)
+  expect(await journal.deferred()).toMatchObject([{ local: { title: 'ours', shelf: 'hidden' }, base: { title: 'theirs' } }])
+  await rest(1)
+  await read({ '/shelves': [shelf('hidden')] }, preferLocalConflictHandler)
+  expect((await books.find()).map(b => b.title)).toEqual(['ours'])
+  expect(pushed()).toEqual([[{ id: 'b', _partial: true, title: 'ours' }]])
+})
+
+test.each(each)("of a decision for the server's side nothing of ours remains (%s)", async kind => {
+  const { book, shelf, books, phone, read, rest, journal, pushed } = await world(kind)
+  await read({ '/books': [book('theirs', 'hidden')] }, preferRemoteConflictHandler)
+  expect(await books.find()).toEqual([])
+  expect(await journal.deferred()).toMatchObject([{ local: null, remote: { title: 'theirs' } }])
+  for (const table of ['sync_no_access', 'sync_tombstone', 'sync_base_decided_book'])
+    expect([table, await sql(phone, `SELECT * FROM "${table}"`)]).toEqual([table, []])
+  expect(await hasLocalChanges(phone)).toBe(false)
+  await rest(1)
+  await read({ '/shelves': [shelf('hidden')] })
+  expect((await books.find()).map(b => b.title)).toEqual(['theirs'])
+  expect(pushed()).toEqual([])
+})
+
+test.each(each)('what the application decides in the journal waits, and can be decided again (%s)', async kind => {
+  const { book, books, phone, read, rest, journal, pushed, sync } = await world(kind)
+  await read({ '/books': [book('theirs', 'hidden')] })
+  expect(await journal.conflicts()).toMatchObject([{ reason: 'contested' }])
+  await journal.resolve('b', { title: 'both', shelf: 'hidden' })
+  expect([await journal.conflicts(), await books.find()]).toEqual([[], []])
+  expect(await journal.deferred()).toMatchObject([{ local: { title: 'both', shelf: 'hidden' }, base: { title: 'theirs' } }])
+  await rest(1)
+  await journal.resolve('b', { title: 'again', shelf: 'seen' })
+  await sync()
+  expect(await books.find()).toMatchObject([{ title: 'again', shelf: 'seen' }])
+  expect(pushed()).toEqual([[{ id: 'b', _partial: true, title: 'again', shelf: 'seen' }]])
+  expect(await hasLocalChanges(phone)).toBe(false)
+})
+
+test('a conflict is discarded though its row cannot be stored, and so is what was decided', async () => {
+  const { book, books, read, rest, journal, pushed } = await world()
+  await read({ '/books': [book('theirs', 'hidden')] })
+  await journal.discard('b')
+  expect(await journal.deferred()).toMatchObject([{ local: null, remote: { title: 'theirs' } }])
+  await journal.resolve('b', { title: 'ours' })
+  expect(await journal.deferred()).toMatchObject([{ local: { title: 'ours' } }])
+  await journal.discard('b')
+  expect(await journal.deferred()).toMatchObject([{ local: null }])
+  await rest(1)
+  expect([await books.find(), pushed()]).toEqual([[], []])
+})
+
+test('what was decided is asked about again where the row is changed there in the same way, when it can be stored', async () => {
+  const { book, shelf, books, read, rest, journal, pushed } = await world()
+  await read({ '/books': [book('theirs', 'hidden')] }, preferLocalConflictHandler)
+  await read({ '/books': [book('theirs again', 'hidden')] })
+  await rest(1)
+  expect(await read({ '/shelves': [shelf('hidden')] })).toMatchObject({ unapplied: 1, pushed: 0 })
+  expect(await journal.conflicts()).toMatchObject([
+    { local: { title: 'ours' }, remote: { title: 'theirs again' }, base: { title: 'theirs' } },
+  ])
+  await journal.resolve('b', { title: 'ours' })
+  await read({})
+  expect((await books.find()).map(b => b.title)).toEqual(['ours'])
+  expect(pushed()).toEqual([[{ id: 'b', _partial: true, title: 'ours' }]])
+})
+
+test('what was decided is kept where the row leaves', async () => {
+  const { server, book, read, rest, journal, pushed } = await world()
+  await read({ '/books': [book('theirs', 'hidden')] }, preferLocalConflictHandler)
+  await read({ '/books': [server.left('b')] })
+  expect(await journal.deferred()).toEqual([])
+  expect(await journal.rejected()).toMatchObject([{ code: 'no-access', local: { title: 'ours' }, base: { title: 'theirs' } }])
+  await rest(0)
+  await read({ '/books': [book('theirs', 'seen')] })
+  expect(pushed()).toEqual([[{ id: 'b', _partial: true, title: 'ours' }]])
+})
+
+test('what hangs on the row waits with it', async () => {
+  const { book, shelf, books, read, rest, journal, pushed } = await world()
+  await books.save({ id: 'c', title: 'chapter', mark: null, shelf: null, part: 'b' })
+  await read({ '/books': [book('theirs', 'hidden')] }, preferRemoteConflictHandler)
+  expect([await books.find(), (await journal.deferred()).map(row => row.id)]).toEqual([[], ['b', 'c']])
+  await rest(2)
+  await read({ '/shelves': [shelf('hidden')] })
+  expect((await books.find({ order: { id: 'ASC' } })).map(b => b.title)).toEqual(['theirs', 'chapter'])
+  expect(
+    pushed()
+      .flat()
+      .map(row => row?.id),
+  ).toEqual(['c'])
+})
+
+test('who sees all of a collection is asked again: what is missing there is nowhere', async () => {
+  const { book, books, read, sync, journal } = await world('libsql', ['/books'])
+  await read({ '/books': [book('theirs', 'hidden')] }, preferLocalConflictHandler)
+  expect(await journal.conflicts()).toHaveLength(1)
+  const asked: string[] = []
+  for (let i = 0; i < 2; i++) await sync(conflicts => void asked.push(...conflicts.map(c => c.id)))
+  expect([asked, (await books.find()).map(b => b.title)]).toEqual([['b', 'b'], ['ours']])
+})
