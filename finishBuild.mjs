@@ -1,7 +1,9 @@
 // The end of `npm run build`: the declarations that a user's compiler reads, in both forms of the package, and what kind of modules each holds.
+// Scripts are printed anew with less white space, a line for each statement.
 
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { transformSync } from 'esbuild'
 
 const ALL = 'dist/types'
 const ENTRIES = ['src/index.d.ts', 'server-koa/index.d.ts']
@@ -17,6 +19,15 @@ function reachable() {
   return files
 }
 
+function print(file) {
+  const { code } = transformSync(readFileSync(file, 'utf8'), { charset: 'utf8', legalComments: 'none' })
+  // in a text of several lines this is SQL, to which it is the same
+  writeFileSync(
+    file,
+    code.replaceAll(/^(?: {2})+/gm, spaces => '\t'.repeat(spaces.length / 2)),
+  )
+}
+
 for (const [form, type] of [
   ['esm', 'module'],
   ['cjs', 'commonjs'],
@@ -25,6 +36,7 @@ for (const [form, type] of [
     mkdirSync(dirname(join('dist', form, file)), { recursive: true })
     copyFileSync(join(ALL, file), join('dist', form, file))
   }
+  for (const name of readdirSync(join('dist', form), { recursive: true })) if (name.endsWith('.js')) print(join('dist', form, name))
   writeFileSync(join('dist', form, 'package.json'), JSON.stringify({ type, sideEffects: false }))
 }
 rmSync(ALL, { recursive: true })

@@ -1,5 +1,6 @@
 export { checkHealth, type Health, health } from './health.js'
 export { collectTombstones, forgetPushes, type MaintenanceOptions, maintain, renewHistory } from './maintenance.js'
+export type { SyncRoutesOptions } from './options.js'
 export type { FindPrincipal, Principal } from './principal.js'
 export {
   type KeysOf,
@@ -12,4 +13,4 @@ export {
   type RuleValue,
   rule,
 } from './rules.js'
-export { type SyncRoutes, type SyncRoutesOptions, syncRoutes } from './syncRoutes.js'
+export { type SyncRoutes, syncRoutes } from './syncRoutes.js'

@@ -8,45 +8,21 @@ import { ensureTriggersNowAndThen } from '../src/changes/setUp/setUp.js'
 import { changeLogOf, type EnabledEntity, setUpAgain, syncedEntities } from '../src/entity/registry.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import { servedTo } from './access.js'
-import { answerPull, type PullLimits } from './answerPull.js'
-import { answerPush, type PushLimits } from './answerPush.js'
+import { answerPull } from './answerPull.js'
+import { answerPush } from './answerPush.js'
 import { discardRest } from './connection.js'
 import { answerFeedPull } from './feedPull.js'
 import { answerFeedPush } from './feedPush.js'
-import { callerOf, type FindPrincipal, type Principal } from './principal.js'
+import { checkOptions, checkRules, type Declared, type Limits, limitsOf, type SyncRoutesOptions } from './options.js'
+import { callerOf, type Principal } from './principal.js'
 import { Problem, report, unavailable, writeProblem } from './problem.js'
-import { type Rule, rulesOf } from './rules.js'
 import { updateWriter } from './updates.js'
-
-export interface SyncRoutesOptions<P extends Principal = Principal> extends Partial<PullLimits>, Partial<PushLimits> {
-  /** Says that everybody who reaches these routes may read and write every row; or `rules` say who may. */
-  readonly public?: true
-  /** Who may see and change which rows. An entity without a rule is not served. They need a `principal`. */
-  readonly rules?: readonly Rule<P>[]
-  /**
-   * Says who asks. With it, a device is bound to the user whose rows it holds: answers name them, and what a push, an idempotency key, a page
-   * or an ETag of another user says does not count.
-   */
-  readonly principal?: FindPrincipal<P>
-  /** A path before those of the entities. */
-  readonly prefix?: string
-}
 
 /** A middleware of Koa; `routes()` gives the same, as a router of @koa/router does, and what another router mounts by `use`. */
 export interface SyncRoutes extends Middleware {
   routes(): ReturnType<Router['routes']>
 }
 
-type Limits = PullLimits & PushLimits
-
-const LIMITS: Limits = {
-  maxRows: 10_000,
-  maxBodyBytes: 10 * 1024 * 1024,
-  pageSize: 1_000,
-  maxPageSize: 10_000,
-  pageBytes: 4 * 1024 * 1024,
-  requestTimeout: 30_000,
-}
 const METHODS = 'GET, HEAD, POST'
 const VARY = ['Accept', 'Accept-Encoding', 'Authorization']
 const EXPOSED = ['ETag', 'Retry-After', 'Idempotency-Replayed']
@@ -56,7 +32,10 @@ const EXPOSED = ['ETag', 'Retry-After', 'Idempotency-Replayed']
  * { principal, rules }))`. Authentication, CORS, compression and rate limits are the application's, before these routes; body parsers
  * belong behind them. Throws SyncConfigurationError where the options do not say who may see the rows.
  */
-export function syncRoutes<P extends Principal = Principal>(dataSource: DataSource, options: SyncRoutesOptions<P>): SyncRoutes {
+export function syncRoutes<P extends Principal = Principal>(
+  dataSource: DataSource,
+  options: SyncRoutesOptions<P> & Declared<P>,
+): SyncRoutes {
   // the rules are asked about those alone whom `principal` finds
   return routesOf(dataSource, options as unknown as SyncRoutesOptions)
 }
@@ -81,39 +60,6 @@ function routesOf(dataSource: DataSource, options: SyncRoutesOptions): SyncRoute
   })
   const routes = router.routes()
   return Object.assign(routes as unknown as Middleware, { routes: () => routes })
-}
-
-function checkOptions(options: SyncRoutesOptions | undefined): void {
-  const reject = (why: string): never => {
-    throw new SyncConfigurationError(`syncRoutes: ${why}`)
-  }
-  if (!options?.rules && options?.public !== true)
-    reject(
-      'it is not said who may see and change which rows. Say it: syncRoutes(dataSource, { principal, rules: [rule(Task, …)] }). Or, if everybody who reaches these routes may see and change all of them: syncRoutes(dataSource, { public: true }).',
-    )
-  if (options?.rules && options.public) reject('there are rules, and `public: true`, which says that there are none.')
-  if (options?.rules && !options.principal) reject('rules are about somebody: say who asks, { principal: ctx => ({ id: … }) }.')
-}
-
-/** At once, where the entities are known already; otherwise the first request says what is wrong. Throws SyncConfigurationError. */
-function checkRules(dataSource: DataSource, rules: SyncRoutesOptions['rules']): void {
-  let log: ChangeLog | undefined
-  try {
-    log = rules && changeLogOf(dataSource)
-  } catch {
-    return
-  }
-  if (log && rules) rulesOf(log, rules)
-}
-
-function limitsOf(options: SyncRoutesOptions): Limits {
-  const limits = { ...LIMITS }
-  for (const name of Object.keys(LIMITS) as (keyof Limits)[]) {
-    const value = options[name] ?? LIMITS[name]
-    if (!Number.isSafeInteger(value) || value < 1) throw new SyncConfigurationError(`syncRoutes: ${name} has to be a whole number above 0.`)
-    Object.assign(limits, { [name]: value })
-  }
-  return limits
 }
 
 /** The path of the feed of all entities, below the prefix. */

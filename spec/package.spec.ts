@@ -164,8 +164,10 @@ import { syncRoutes } from 'typeorm-sync/server-koa'
 export async function sync(dataSource: DataSource): Promise<SyncReport> {
   const synced: DataSource = withSync(dataSource, { server: 'https://example.org', headers: async () => ({ authorization: 'x' }) })
   syncRoutes(synced, { public: true }).routes()
-  // @ts-expect-error a server without scopes has to say that it is public
+  // @ts-expect-error a server without rules has to say that it is public
   syncRoutes(synced, {})
+  // @ts-expect-error rules are about somebody
+  syncRoutes(synced, { rules: [] })
   return syncAll(synced, (conflicts: Conflict[]) => conflicts.forEach(c => c.takeRemote()))
 }
 `

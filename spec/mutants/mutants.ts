@@ -2389,7 +2389,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'public-by-silence',
     hazard: 'attacks: without a scope the options must say so, otherwise the middleware throws',
-    file: 'server-koa/syncRoutes.ts',
+    file: 'server-koa/options.ts',
     find: 'if (!options?.rules && options?.public !== true)',
     replace: 'if (!options?.rules && options === null)',
     by: ['spec/server-koa/syncRoutes.spec.ts', attacks],

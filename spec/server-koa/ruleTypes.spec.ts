@@ -82,7 +82,7 @@ test('rules know what `principal` gives', () => {
   const byTenant = rule(Tag, { read: (p: User) => ({ owner: p.tenant }) })
   const all = rule(List, { read: () => true })
   syncRoutes(dataSource, { principal: find, rules: [byTenant, all, rule(Member, { read: p => ({ user: p.id }) })] })
-  const options: SyncRoutesOptions<User> = { principal: find, rules: [byTenant, all] }
+  const options = { principal: find, rules: [byTenant, all] } satisfies SyncRoutesOptions<User>
   syncRoutes(dataSource, options)
   never(() =>
     // @ts-expect-error the principal has no tenant

@@ -84,7 +84,8 @@ export async function serve(
   const errors: unknown[] = []
   app.on('error', error => errors.push(error))
   for (const middleware of before) app.use(middleware)
-  app.use(syncRoutes(dataSource, options.rules ? options : { public: true, ...options }).routes())
+  const { rules, principal } = options
+  app.use(syncRoutes(dataSource, rules && principal ? { ...options, rules, principal } : { public: true, ...options }).routes())
   const server = app.listen(0, '127.0.0.1')
   await once(server, 'listening')
   open.unshift(async () => {

@@ -1,0 +1,74 @@
+// The options of syncRoutes.
+
+import type { DataSource } from 'typeorm'
+import type { ChangeLog } from '../src/changes/changeLog.js'
+import { changeLogOf } from '../src/entity/registry.js'
+import { SyncConfigurationError } from '../src/errors.js'
+import type { PullLimits } from './answerPull.js'
+import type { PushLimits } from './answerPush.js'
+import type { FindPrincipal, Principal } from './principal.js'
+import { type Rule, rulesOf } from './rules.js'
+
+export interface SyncRoutesOptions<P extends Principal = Principal> extends Partial<PullLimits>, Partial<PushLimits> {
+  /** Says that everybody who reaches these routes may read and write every row; or `rules` say who may. */
+  readonly public?: true
+  /** Who may see and change which rows. An entity without a rule is not served. They need a `principal`. */
+  readonly rules?: readonly Rule<P>[]
+  /**
+   * Says who asks. With it, a device is bound to the user whose rows it holds: answers name them, and what a push, an idempotency key, a page
+   * or an ETag of another user says does not count.
+   */
+  readonly principal?: FindPrincipal<P>
+  /** A path before those of the entities. */
+  readonly prefix?: string
+}
+
+/** Everybody may do everything, or rules say who may do what. */
+export type Declared<P extends Principal> =
+  | { readonly public: true }
+  | { readonly rules: readonly Rule<P>[]; readonly principal: FindPrincipal<P> }
+
+export type Limits = PullLimits & PushLimits
+
+const LIMITS: Limits = {
+  maxRows: 10_000,
+  maxBodyBytes: 10 * 1024 * 1024,
+  pageSize: 1_000,
+  maxPageSize: 10_000,
+  pageBytes: 4 * 1024 * 1024,
+  requestTimeout: 30_000,
+}
+/** Throws SyncConfigurationError. */
+export function checkOptions(options: SyncRoutesOptions | undefined): void {
+  const reject = (why: string): never => {
+    throw new SyncConfigurationError(`syncRoutes: ${why}`)
+  }
+  if (!options?.rules && options?.public !== true)
+    reject(
+      'it is not said who may see and change which rows. Say it: syncRoutes(dataSource, { principal, rules: [rule(Task, …)] }). Or, if everybody who reaches these routes may see and change all of them: syncRoutes(dataSource, { public: true }).',
+    )
+  if (options?.rules && options.public) reject('there are rules, and `public: true`, which says that there are none.')
+  if (options?.rules && !options.principal) reject('rules are about somebody: say who asks, { principal: ctx => ({ id: … }) }.')
+}
+
+/** At once, where the entities are known already; otherwise the first request says what is wrong. Throws SyncConfigurationError. */
+export function checkRules(dataSource: DataSource, rules: SyncRoutesOptions['rules']): void {
+  let log: ChangeLog | undefined
+  try {
+    log = rules && changeLogOf(dataSource)
+  } catch {
+    return
+  }
+  if (log && rules) rulesOf(log, rules)
+}
+
+/** Throws SyncConfigurationError. */
+export function limitsOf(options: SyncRoutesOptions): Limits {
+  const limits = { ...LIMITS }
+  for (const name of Object.keys(LIMITS) as (keyof Limits)[]) {
+    const value = options[name] ?? LIMITS[name]
+    if (!Number.isSafeInteger(value) || value < 1) throw new SyncConfigurationError(`syncRoutes: ${name} has to be a whole number above 0.`)
+    Object.assign(limits, { [name]: value })
+  }
+  return limits
+}
