@@ -185,14 +185,17 @@ test('what keeps an application in sync syncs at once, and ends', async () => {
   const { dataSource } = modules['client.ts']
   Task.useDataSource(dataSource)
   await Task.save({ name: 'Kept in sync' })
-  const stop = modules['keepInSync.ts'].keepInSync()
+  const kept = modules['keepInSync.ts'].keepInSync()
   try {
     const end = Date.now() + 10_000
     while (!(await namesAtServer()).includes('Kept in sync') && Date.now() < end) await new Promise(resolve => setTimeout(resolve, 20))
     expect(await namesAtServer()).toContain('Kept in sync')
     await syncAll(dataSource, client.preferLocalConflictHandler) // waits for the one that runs
+    expect(printed).toContain('syncing 1')
+    await modules['app.ts'].kept.stop()
+    expect(printed.some(line => line.startsWith('idle, 0 pending, 0 conflicts'))).toBe(true)
   } finally {
-    stop()
+    await kept.stop()
     Task.useDataSource(null)
   }
 })
@@ -488,7 +491,15 @@ test('every option in the tables of the pages is one that the code has, and the 
       .filter(([, tests]) => !tests)
       .map(([, , member]) => member)
   }
-  const has = ['TransportOptions', 'SyncOptions', 'SyncRoutesOptions', 'PullLimits', 'PushLimits', 'BodyLimits'].flatMap(members)
+  const has = [
+    'TransportOptions',
+    'SyncOptions',
+    'SyncRoutesOptions',
+    'PullLimits',
+    'PushLimits',
+    'BodyLimits',
+    'KeepSyncedOptions',
+  ].flatMap(members)
   expect(new Set(named)).toEqual(new Set(has.filter(name => name !== 'public')))
 })
 

@@ -1,5 +1,7 @@
 export { binary } from './databases/values/binary.js'
 export { EnableSync, enableSync } from './entity/enableSync.js'
+export { type KeepSyncedOptions, type KeptSynced, keepSynced } from './entity/keep/keepSynced.js'
+export type { KeptState, KeptStatus } from './entity/keep/status.js'
 export type { ClientOptions, SyncCallOptions, SyncOptions } from './entity/options.js'
 export type { EnableSyncOptions } from './entity/registry.js'
 export { hasLocalChanges, journal, syncAll } from './entity/syncAll.js'

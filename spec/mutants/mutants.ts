@@ -7,6 +7,7 @@ import { ofExits } from './exits.js'
 import { onTheFeed } from './feed.js'
 import { inTheJournal } from './journal.js'
 import { ofLeaving } from './leaving.js'
+import { ofLive } from './live.js'
 import { scopes } from './scopes.js'
 import { ofUsers } from './users.js'
 
@@ -2897,5 +2898,6 @@ export const mutants: readonly Mutant[] = [
   ...ofExits,
   ...ofUsers,
   ...ofLeaving,
+  ...ofLive,
   ...scopes,
 ]

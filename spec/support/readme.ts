@@ -25,6 +25,8 @@ const NAMES = [
   'docs/testing.md',
   'docs/performance.md',
   'docs/comparison.md',
+  // what it keeps in sync would be synced under the others
+  'docs/live.md',
   'PROTOCOL.md',
 ]
 

@@ -142,6 +142,23 @@ describe('a signal', () => {
     expect([passes[0]?.signal.aborted, passes[0]?.signal.reason]).toEqual([true, 'enough'])
   })
 
+  test('of the last caller ends the pass some time later, and that can be waited for', async () => {
+    const { flight, passes } = new Runway()
+    const controller = new AbortController()
+    const call = outcomeOf(flight.call('a', controller.signal))
+    await turn()
+    const [others, before] = [outcomeOf(flight.whenLeft()), call.now]
+    await turn()
+    expect([others.now, before]).toEqual([undefined, 'under way']) // it has a caller
+    controller.abort('enough')
+    const left = outcomeOf(flight.whenLeft())
+    await turn()
+    expect([call.now, left.now]).toEqual(['enough', 'under way'])
+    passes[0]?.fail('it has noticed')
+    await turn()
+    expect(left.now).toBeUndefined()
+  })
+
   test('of all callers of the next pass: it never starts, and a later call has one of its own', async () => {
     const { flight, passes } = new Runway()
     const controller = new AbortController()

@@ -50,6 +50,11 @@ export async function syncFeeds(
   return addReports([...reports.values()])
 }
 
+/** Resolves when nothing runs any more that aborted calls have begun. */
+export async function whenLeft(log: ChangeLog): Promise<void> {
+  for (const flight of running.get(log)?.values() ?? []) await flight.whenLeft()
+}
+
 const running = new WeakMap<ChangeLog, Map<string, SingleFlight<SyncReport, CallOptions>>>()
 
 function flightOf(log: ChangeLog, feed: Feed): SingleFlight<SyncReport, CallOptions> {

@@ -47,6 +47,12 @@ export class SingleFlight<T, W> {
     return this.#wait(this.#next.run, signal)
   }
 
+  /** Resolves when no pass is at work that all of its callers have left: that one ends a while after they have. */
+  async whenLeft(): Promise<void> {
+    const run = this.#running
+    if (run?.callers === 0) await run.result.catch(() => {})
+  }
+
   #begin(before: Promise<void>, begin: () => W): Run<T> {
     const controller = new AbortController()
     const result = before.then(async () => {
