@@ -23,11 +23,11 @@ export const ofLive: Mutant[] = [
   },
   {
     name: 'retry-after-is-for-others',
-    hazard: 'a local commit makes a client ask before the time that the server has named',
+    hazard: 'a connection that comes back makes a client ask before the time that the server has named',
     file: 'src/entity/keep/schedule.ts',
     find: 'Math.max(this.#due, this.#backedOff, this.#asked)',
     replace: 'Math.max(this.#due, this.#backedOff, 0)',
-    by: [keeps],
+    by: ['spec/entity/schedule.spec.ts'],
   },
   {
     name: 'signed-out-and-asking',
