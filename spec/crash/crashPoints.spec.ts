@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { expect, test } from '@jest/globals'
 
 test('whatever goes wrong, whenever it does, the next syncs end with all databases equal and nothing lost', () => {
-  const run = (...args: string[]) => spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 120_000 })
+  const run = (...args: string[]) => spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 240_000 })
   const built = run('node_modules/typescript/bin/tsc', '-p', 'spec/crash/tsconfig.json')
   expect(built.stdout + built.stderr).toBe('')
   // of each scenario other points than of its neighbours
@@ -18,4 +18,4 @@ test('whatever goes wrong, whenever it does, the next syncs end with all databas
     '--alternate',
   )
   expect(stdout + stderr).toMatch(/\n(\d+) of \1 points in \d+ s\n$/)
-}, 150_000)
+}, 270_000)

@@ -7,7 +7,7 @@ import Koa from 'koa'
 import libsql from 'libsql'
 import inject from 'light-my-request'
 import { DataSource, type DataSourceOptions, type Logger } from 'typeorm'
-import { syncRoutes } from '../../server-koa/index.js'
+import { type Rule, syncRoutes } from '../../server-koa/index.js'
 import type { ChangeLog } from '../../src/changes/changeLog.js'
 import type { Row } from '../../src/databases/database.js'
 import { type Connection, connectionOf } from '../../src/databases/sqlite/connection.js'
@@ -33,6 +33,8 @@ export interface ProcessOptions {
   readonly pageSize?: number | undefined
   readonly batchSize?: number | undefined
   readonly retries?: number | undefined
+  /** Who sees what; a device is the user of its name. */
+  readonly rules?: readonly Rule[] | undefined
 }
 
 export interface Schema {
@@ -150,6 +152,7 @@ export class Process {
         ...(this.options.batchSize && { batchSize: this.options.batchSize }),
         busyTimeout: 100,
         retries: this.options.retries ?? 0,
+        ...(this.options.rules && { headers: () => ({ user: this.name }) }),
         wait: async () => {},
         fetch: this.#fetch(life),
         beforeStatement: sql => {
@@ -357,9 +360,15 @@ export class Process {
 
   async #answer(method: string, path: string, headers: Headers, body: string | undefined): Promise<Answer> {
     if (!this.#app) {
+      const { rules } = this.options
       this.#app = new Koa()
       this.#app.on('error', error => this.onError(error))
-      this.#app.use(syncRoutes(this.dataSource, { public: true }).routes())
+      this.#app.use(
+        (rules
+          ? syncRoutes(this.dataSource, { principal: ctx => ({ id: ctx.get('user') }), rules })
+          : syncRoutes(this.dataSource, { public: true })
+        ).routes(),
+      )
     }
     const all: Record<string, string> = {}
     headers.forEach((value, name) => {

@@ -4,6 +4,7 @@ import { collectTombstones, forgetPushes, renewHistory } from '../../server-koa/
 import { preferLocalConflictHandler, preferRemoteConflictHandler, resolveEach } from '../../src/sync/conflicts/handlers.js'
 import { CASCADE, DOUBLED, PLAIN, RESTRICT, SET_NULL, SINGLE, WIDENED, Widen1700000000000 } from './entities.js'
 import type { Kind, ProcessOptions, Schema } from './process.js'
+import { SCOPED_SCENARIOS } from './scopedScenarios.js'
 import { World } from './world.js'
 
 export interface Scenario {
@@ -12,6 +13,8 @@ export interface Scenario {
   readonly pageSize?: number
   readonly batchSize?: number
   readonly retries?: number
+  /** Of the server: each device sees a part of the rows. */
+  readonly rules?: ProcessOptions['rules']
   /** A relay: A syncs with R, R and B with S. */
   readonly isRelay?: boolean
   /** What was before. */
@@ -32,9 +35,9 @@ export const KINDS: Record<string, { device: Kind; server: Kind }> = {
 }
 
 export async function worldOf(scenario: Scenario, kinds: { device: Kind; server: Kind }): Promise<World> {
-  const { entities = SINGLE, pageSize, batchSize, retries, isRelay } = scenario
+  const { entities = SINGLE, pageSize, batchSize, retries, rules, isRelay } = scenario
   const world = new World()
-  const options = (server?: string): ProcessOptions => ({ entities, server, pageSize, batchSize, retries })
+  const options = (server?: string): ProcessOptions => ({ entities, server, pageSize, batchSize, retries, rules })
   world.add('S', kinds.server, options())
   if (entities === DOUBLED) world.add('T', kinds.server, options())
   if (isRelay) world.add('R', kinds.server, options('s'))
@@ -588,6 +591,7 @@ export const SCENARIOS: Scenario[] = [
     },
     rounds: 3,
   },
+  ...SCOPED_SCENARIOS,
 ]
 
 async function plainDatabase(kind: Kind) {

@@ -9,6 +9,7 @@ import { PROPERTIES } from './entities.js'
 import { Ledger } from './ledger.js'
 import { Gone, type Point, Points } from './points.js'
 import { type Answer, type Kind, type Left, Process, type ProcessOptions, type Schema } from './process.js'
+import { remainsOf, seenBy } from './scopedEntities.js'
 
 /** A process died: what it was about to do next is not done. */
 export class Stopped extends Error {}
@@ -258,6 +259,7 @@ export class World {
     this.points.isCounting = false
     this.network = {}
     for (const each of this.processes.values()) if (each.isDead) await within(each.start(), `${each.name} did not start`)
+    if (this.S.options.rules) await this.#checkSeen(rounds)
     await mend?.(this)
     for (let round = 0; round < rounds; round++) for (const each of this.devices) await this.#mustSync(each, `round ${round + 1}`)
     this.#checkRows()
@@ -287,6 +289,19 @@ export class World {
     }
   }
 
+  /** Each device has what its user sees, and nothing of what they do not. */
+  async #checkSeen(rounds: number): Promise<void> {
+    for (let round = 0; round < rounds; round++) for (const each of this.devices) await this.#mustSync(each, `by rules ${round + 1}`)
+    const all = rowsOf(this.S)
+    for (const each of this.devices) {
+      const rows = rowsOf(each)
+      const [is, ought] = [rows, seenBy(this.S, each.name, all)].map(some => JSON.stringify([...some]))
+      if (is !== ought) this.problems.push(`${each.name} has other rows than it may see: ${is} ${ought}`)
+      const remains = remainsOf(each, rows)
+      if (remains.length) this.problems.push(`${each.name} knows of rows that it does not see: ${remains}`)
+    }
+  }
+
   #checkRows(): void {
     const [server, ...others] = [...this.processes.values()].map(p => ({ name: p.name, rows: rowsOf(p) }))
     if (!server) return
@@ -305,7 +320,8 @@ export class World {
     for (const table of tables) {
       if (/^(sync_copy_|sync_outdated|temporary_)/.test(table)) problem(`has ${table} left`)
       if (!/^sync_(base_|unapplied$|rejection$|seen$|replaced$)/.test(table)) continue
-      const rows = process.look(`SELECT * FROM "${table}"`)
+      // exits stay
+      const rows = process.look(`SELECT * FROM "${table}"${table.startsWith('sync_base_') ? ' WHERE _sync_server <> 0' : ''}`)
       if (rows.length) problem(`has ${table} left: ${JSON.stringify(rows)}`)
     }
     const open = process.look('SELECT * FROM sync_server WHERE push_key IS NOT NULL OR pulling OR sweeping OR page IS NOT NULL')
@@ -316,7 +332,7 @@ export class World {
     const orphans = process.look('PRAGMA foreign_key_check')
     if (orphans.length) problem(`has orphans: ${JSON.stringify(orphans)}`)
     const triggers = Number(process.look(`SELECT count(*) AS n FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'sync_%'`)[0]?.n)
-    if (triggers !== process.log.collections.length * 8) problem(`has ${triggers} triggers`)
+    if (triggers !== process.log.collections.length * (process.options.rules ? 12 : 8)) problem(`has ${triggers} triggers`)
     if (process.look('PRAGMA integrity_check')[0]?.integrity_check !== 'ok') problem('is corrupt')
   }
 }
