@@ -1,5 +1,6 @@
 // The end of `npm run build`: the declarations that a user's compiler reads, in both forms of the package, and what kind of modules each holds.
-// Scripts are printed anew with less white space, a line for each statement.
+// Scripts are printed anew with less white space: in the ES modules a line for each statement, in the others, which are there once more, none that is not
+// needed.
 
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -19,8 +20,9 @@ function reachable() {
   return files
 }
 
-function print(file) {
-  const { code } = transformSync(readFileSync(file, 'utf8'), { charset: 'utf8', legalComments: 'none' })
+function print(file, form) {
+  const dense = form === 'cjs' && { minifyWhitespace: true }
+  const { code } = transformSync(readFileSync(file, 'utf8'), { charset: 'utf8', legalComments: 'none', ...dense })
   // in a text of several lines this is SQL, to which it is the same
   writeFileSync(
     file,
@@ -36,7 +38,7 @@ for (const [form, type] of [
     mkdirSync(dirname(join('dist', form, file)), { recursive: true })
     copyFileSync(join(ALL, file), join('dist', form, file))
   }
-  for (const name of readdirSync(join('dist', form), { recursive: true })) if (name.endsWith('.js')) print(join('dist', form, name))
+  for (const name of readdirSync(join('dist', form), { recursive: true })) if (name.endsWith('.js')) print(join('dist', form, name), form)
   writeFileSync(join('dist', form, 'package.json'), JSON.stringify({ type, sideEffects: false }))
 }
 rmSync(ALL, { recursive: true })
