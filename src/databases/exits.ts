@@ -27,6 +27,23 @@ export interface ExitIndex {
   readonly columns: readonly string[]
 }
 
+/** Indexes from their columns, which come in their order. */
+export function indexesOf(columns: Iterable<readonly [index: string, column: string]>): ExitIndex[] {
+  const indexes = new Map<string, string[]>()
+  for (const [name, column] of columns) indexes.set(name, [...(indexes.get(name) ?? []), column])
+  return [...indexes].map(([name, some]) => ({ name, columns: some }))
+}
+
+/** SQL that writes exits. */
+export interface ExitSource {
+  readonly id: string
+  readonly stamp: string
+  /** SQL that is 1 for a removal. */
+  readonly removed: string
+  readonly cell: (column: string) => string
+  readonly from?: string
+}
+
 /** What keeps the table of base versions of an entity in line with its scopes. */
 export interface ExitIndexPlan {
   /** Names of indexes that are not wanted. */

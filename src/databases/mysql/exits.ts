@@ -1,6 +1,6 @@
 // Exits: what left a scope (../exits.ts).
 
-import { EXIT, EXIT_INDEX, type ExitIndex, type ExitStatements, planExitIndexes } from '../exits.js'
+import { EXIT, EXIT_INDEX, type ExitIndex, type ExitSource, type ExitStatements, indexesOf, planExitIndexes } from '../exits.js'
 import { query, type Transaction } from '../statement.js'
 import { baseTableOf, quote, type Table } from '../table.js'
 import { type Columns, differs } from './catalog.js'
@@ -9,13 +9,7 @@ import { identifier, literal } from './connection.js'
 import { idOf } from './fragments.js'
 import type { KnownTables } from './knownTables.js'
 
-interface Source {
-  readonly id: string
-  readonly stamp: string
-  /** SQL that is 1 for a removal. */
-  readonly removed: string
-  readonly cell: (column: string) => string
-  readonly from?: string
+interface Source extends ExitSource {
   readonly with?: string
 }
 
@@ -60,9 +54,7 @@ export function* exitIndexes(table: Table): Transaction<ExitIndex[]> {
       ORDER BY s.INDEX_NAME, s.SEQ_IN_INDEX`,
     baseTableOf(table),
   )
-  const indexes = new Map<string, string[]>()
-  for (const { name, column } of rows) indexes.set(String(name), [...(indexes.get(String(name)) ?? []), String(column)])
-  return [...indexes].map(([name, columns]) => ({ name, columns }))
+  return indexesOf(rows.map(row => [String(row.name), String(row.column)]))
 }
 
 /** Makes the indexes by which exits are read; `before`: those before the table was aligned. Where the entity has no scopes any more, the exits go. */

@@ -1,6 +1,6 @@
 // Exits: what left a scope (../exits.ts).
 
-import { EXIT, EXIT_INDEX, type ExitIndex, type ExitStatements, planExitIndexes } from '../exits.js'
+import { EXIT, EXIT_INDEX, type ExitIndex, type ExitSource, type ExitStatements, indexesOf, planExitIndexes } from '../exits.js'
 import { text } from '../knows.js'
 import { query, type Transaction } from '../statement.js'
 import { baseTableOf, quote, type Table } from '../table.js'
@@ -8,17 +8,8 @@ import { classOf } from './catalog.js'
 import { NOW } from './clock.js'
 import { idOf } from './fragments.js'
 
-interface Source {
-  readonly id: string
-  readonly stamp: string
-  /** SQL that is 1 for a removal. */
-  readonly removed: string
-  readonly cell: (column: string) => string
-  readonly from?: string
-}
-
 /** Writes the exits of what `source` names; `columns` are those that it knows. The first one under a stamp is the true one. */
-export function writeExits(table: Table, source: Source, columns = table.scopes): string {
+export function writeExits(table: Table, source: ExitSource, columns = table.scopes): string {
   return `INSERT INTO ${quote(baseTableOf(table))} AS i (_sync_server, _sync_id, _sync_stamp, _sync_removed${columns.map(c => `, ${quote(c)}`).join('')})
       SELECT ${EXIT}, ${source.id}, ${source.stamp}, ${source.removed}${columns.map(c => `, ${source.cell(c)}`).join('')} ${source.from ?? ''}
       ON CONFLICT (_sync_server, _sync_id, _sync_stamp) DO UPDATE SET _sync_removed = greatest(i._sync_removed, excluded._sync_removed)`
@@ -103,9 +94,7 @@ export function* exitIndexes(table: Table): Transaction<ExitIndex[]> {
       WHERE x.indrelid = ${classOf('?')} AND c.relname LIKE '${EXIT_INDEX.replaceAll('_', '\\_')}%' ORDER BY c.relname, k.place`,
     baseTableOf(table),
   )
-  const indexes = new Map<string, string[]>()
-  for (const { name, column } of rows) indexes.set(String(name), [...(indexes.get(String(name)) ?? []), String(column)])
-  return [...indexes].map(([name, columns]) => ({ name, columns }))
+  return indexesOf(rows.map(row => [String(row.name), String(row.column)]))
 }
 
 /** Makes the indexes by which exits are read; `before`: those before the table was aligned. Where the entity has no scopes any more, the exits go. */

@@ -1,6 +1,6 @@
 // Exits: what left a scope (../exits.ts).
 
-import { EXIT, EXIT_INDEX, type ExitIndex, type ExitStatements, NOTE, planExitIndexes } from '../exits.js'
+import { EXIT, EXIT_INDEX, type ExitIndex, type ExitSource, type ExitStatements, indexesOf, NOTE, planExitIndexes } from '../exits.js'
 import { text } from '../knows.js'
 import { query, type Transaction } from '../statement.js'
 import { baseTableOf, quote, type Table } from '../table.js'
@@ -9,13 +9,7 @@ import { NOW } from './clock.js'
 import { fragments } from './fragments.js'
 import { ofNew } from './paths.js'
 
-interface Source {
-  readonly id: string
-  readonly stamp: string
-  /** SQL that is 1 for a removal. */
-  readonly removed: string
-  readonly cell: (column: string) => string
-  readonly from?: string
+interface Source extends ExitSource {
   readonly where: string
 }
 
@@ -110,10 +104,7 @@ export function* exitIndexes(table: Table): Transaction<ExitIndex[]> {
       WHERE l.name LIKE '${EXIT_INDEX}%' ORDER BY l.name, i.seqno`,
     baseTableOf(table),
   )
-  const indexes = new Map<string, string[]>()
-  for (const { index_name, column_name } of rows)
-    indexes.set(String(index_name), [...(indexes.get(String(index_name)) ?? []), String(column_name)])
-  return [...indexes].map(([name, columns]) => ({ name, columns }))
+  return indexesOf(rows.map(row => [String(row.index_name), String(row.column_name)]))
 }
 
 /** Makes the indexes by which exits are read; `before`: those before the table was aligned. Where the entity has no scopes any more, the exits go. */
