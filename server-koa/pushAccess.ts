@@ -1,14 +1,17 @@
 // What of a push its sender may do (docs/users.md). What they do not see is not there for them.
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import { type Collection, keyOf } from '../src/changes/collections/collection.js'
+import type { Collection } from '../src/changes/collections/collection.js'
 import { byCollection, groupBy } from '../src/changes/collections/groupBy.js'
 import { type Dependent, nameOf } from '../src/changes/rows/dependents.js'
-import { all, any, fitsRow, readExits, readFitting } from '../src/changes/scopes/conditions.js'
+import { any, readExits, readFitting } from '../src/changes/scopes/conditions.js'
 import { equalValues } from '../src/databases/columns.js'
 import { query, quote, type Transaction } from '../src/databases/database.js'
-import { type Access, type Deed, KeyReader, readWriteFilters, type WriteFilter } from './access.js'
+import type { Access } from './access.js'
+import { KeyReader } from './keyReader.js'
 import type { PostedRow, PostedWrite, Rejected, VersionOf } from './posted.js'
+import { rejectUnseenParents } from './unseenParents.js'
+import { type Deed, readWriteFilters, type WriteFilter } from './writeFilters.js'
 
 /** What a push does to a row: a posted one, or one that a posted removal reaches. */
 type Done = Pick<PostedWrite, 'collection' | 'id' | 'old' | 'value'>
@@ -89,7 +92,7 @@ export class PushAccess {
   /** When everything is stored: rejects rows that the sender may not make what they are. */
   *rejectAfter(done: readonly PostedWrite[], previous: VersionOf): Transaction<Rejected[]> {
     const stored = done.filter(d => d.value !== null)
-    const missing = yield* this.#missingParents(stored)
+    const missing = yield* rejectUnseenParents(this.log.database, this.access, stored)
     let forbidden = yield* this.#forbiddenNow(stored, this.#reader)
     if (forbidden.length) {
       const created = [...byCollection(stored.filter(d => previous(d).value === null && previous(d).stamp === 0))]
@@ -161,45 +164,6 @@ export class PushAccess {
     const filters = yield* readWriteFilters(this.log, this.access, collection, deed, reader)
     this.#filters.set(name, filters)
     return filters
-  }
-
-  /** A parent that the sender does not see is not there for them, unless it comes along. */
-  *#missingParents(done: readonly PostedWrite[]): Transaction<Rejected[]> {
-    const { database } = this.log
-    const rejections: Rejected[] = []
-    const rowsOf = byCollection(done)
-    for (const [collection, some] of rowsOf) {
-      for (const reference of collection.parents) {
-        const { parent, property, parentTable, parentColumn } = reference
-        const keys = parent && (this.access.keys[parent.name] ?? [])
-        if (!parent || !keys || keys === 'all') continue
-        const moved = some.flatMap(row => {
-          const key = keyOf(reference, row.id, row.value)
-          return key === null || key === undefined || keyOf(reference, row.id, row.old.value) === key ? [] : [{ row, key: String(key) }]
-        })
-        const referenced = parent.columns.find(c => c.column === parentColumn)?.property
-        const along = new Set((rowsOf.get(parent) ?? []).map(r => String(referenced === undefined ? r.id : r.value?.[referenced])))
-        const needed = new Set(moved.map(({ key }) => key).filter(key => !along.has(key)))
-        if (!needed.size) continue
-        const condition = all(fitsRow(database, parent, keys), {
-          sql: database.among(parentTable, 'x', parentColumn),
-          values: [database.list(needed)],
-        })
-        const found = yield* query(
-          `SELECT ${database.text(`x.${quote(parentColumn)}`)} AS id FROM ${quote(parentTable)} x WHERE ${condition.sql}`,
-          ...condition.values,
-        )
-        for (const { id } of found) needed.delete(String(id))
-        for (const { row, key } of moved)
-          if (needed.has(key))
-            rejections.push({
-              ...{ collection, id: row.id, property },
-              code: 'parent-missing',
-              detail: 'The row that it needs is not there.',
-            })
-      }
-    }
-    return rejections
   }
 }
 

@@ -97,7 +97,7 @@ export const scopes: Mutant[] = [
   {
     name: 'a-push-gives-rights',
     hazard: 'whoever pushes a membership in a list of others may change it from then on',
-    file: 'server-koa/access.ts',
+    file: 'server-koa/keyReader.ts',
     find: 'ids.filter(id => old?.has(id) || created?.has(id))',
     replace: 'ids.filter(id => old?.has(id) || created?.has(id) || id)',
     by: [server],
@@ -105,7 +105,7 @@ export const scopes: Mutant[] = [
   {
     name: 'any-new-id-gives-rights',
     hazard: 'a row of another entity under the id of a list of others gives a right over that list',
-    file: 'server-koa/access.ts',
+    file: 'server-koa/keyReader.ts',
     find: 'const created = before?.created.get(holderOf(metadata, property))',
     replace: 'const created = before && new Set([...before.created.values()].flatMap(ids => [...ids]))',
     by: [server],
@@ -113,7 +113,7 @@ export const scopes: Mutant[] = [
   {
     name: 'a-new-list-gives-no-right',
     hazard: 'a new list and its membership cannot be pushed together',
-    file: 'server-koa/access.ts',
+    file: 'server-koa/keyReader.ts',
     find: 'ids.filter(id => old?.has(id) || created?.has(id))',
     replace: 'ids.filter(id => old?.has(id))',
     by: [server],

@@ -1,0 +1,42 @@
+// What a caller may change, as conditions on rows.
+
+import type { ChangeLog } from '../src/changes/changeLog.js'
+import type { Collection } from '../src/changes/collections/collection.js'
+import { ALWAYS, all, among, any, type Condition, holdsTexts } from '../src/changes/scopes/conditions.js'
+import type { Transaction } from '../src/databases/database.js'
+import type { Access } from './access.js'
+import { columnOf, isOneOf, type KeyReader } from './keyReader.js'
+import type { Rule, RuleAnswer } from './rules.js'
+
+/** What is done to a row. */
+export type Deed = 'create' | 'update' | 'remove'
+
+/** A filter of a rule for changing rows, on the row x; `columns`: those that it names. */
+export interface WriteFilter {
+  readonly condition: Condition
+  readonly columns: readonly string[]
+}
+
+/** Evaluates a rule for changing rows: one of these has to fit. */
+export function* readWriteFilters(
+  log: ChangeLog,
+  { rules, caller }: Access,
+  collection: Collection,
+  deed: Deed,
+  reader: KeyReader,
+): Transaction<readonly WriteFilter[]> {
+  const { read, write } = (rules.get(collection) as Rule).options
+  const answer: RuleAnswer = ((typeof write === 'function' ? write : write?.[deed]) ?? read)(caller)
+  const resolved = yield* reader.resolve(collection, answer)
+  if (resolved === 'all') return [{ condition: ALWAYS, columns: [] }]
+  const { metadata, table } = collection
+  return resolved.map((filter): WriteFilter => {
+    const parts = filter.map(({ name, list, isRead }): Condition => {
+      const { databaseName } = columnOf(metadata, name)
+      if (!isRead) return isOneOf(log, metadata, 'x', name, list)
+      const isText = holdsTexts(log.dataSource.driver.normalizeType(columnOf(metadata, name)))
+      return among(log.database, table.name, 'x', databaseName, list as string[], isText) ?? any()
+    })
+    return { condition: parts.length ? all(...parts) : ALWAYS, columns: filter.map(({ name }) => columnOf(metadata, name).databaseName) }
+  })
+}
