@@ -248,4 +248,20 @@ export const ofLeaving: Mutant[] = [
     replace: '  if (!saysNothing(remote, remote)) yield*',
     by: [decided],
   },
+  {
+    name: 'out-of-date-rows-stay',
+    hazard: 'a row that the server has hung on one which is not seen stays as it was, and in the way of the removal of what it hung on',
+    file: 'src/sync/conflicts/conflicts.ts',
+    find: '    yield* parkOutdated(any, stamp)\n',
+    replace: '',
+    by: [decided],
+  },
+  {
+    name: 'one-stays-and-all-stay',
+    hazard: 'rows that are out of date stay because another one of them has to',
+    file: 'src/sync/conflicts/outdated.ts',
+    find: '    for (const id of ids) yield* tryToPark(there, [id])\n',
+    replace: '    if (ids.length === 1) yield* tryToPark(there, ids)\n',
+    by: [decided],
+  },
 ]

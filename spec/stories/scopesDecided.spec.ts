@@ -191,6 +191,54 @@ test('what hangs on the row waits with it', async () => {
   ).toEqual(['c'])
 })
 
+test.each(each)('a row that was hung on one which is not seen is not here as it was, whether it was edited or not (%s)', async kind => {
+  const { server, book, shelf, books, phone, read, rest, journal, pushed } = await world(kind)
+  const named = (id: string, more = {}) => server.row(id, { title: id, mark: null, shelf: null, part: null, ...more })
+  await read({ '/books': [named('a'), named('c', { part: 'a' }), named('d', { part: 'a' })] })
+  await books.update('d', { mark: 'ours' })
+  await read({ '/books': [named('c', { shelf: 'hidden' }), named('d', { shelf: 'hidden' }), server.removed('a')] })
+  // nor is it in the way of what it hung on
+  expect((await books.find()).map(b => b.id)).toEqual(['b'])
+  expect((await journal.deferred()).map(row => [row.id, row.local?.mark])).toEqual([
+    ['c', undefined],
+    ['d', 'ours'],
+  ])
+  await rest(2)
+  expect(await hasLocalChanges(phone)).toBe(true)
+  await read({ '/books': [book('base', 'seen')], '/shelves': [shelf('hidden')] })
+  expect((await books.find({ order: { id: 'ASC' } })).map(b => [b.id, b.mark, b.part])).toEqual([
+    ['b', null, null],
+    ['c', null, null],
+    ['d', 'ours', null],
+  ])
+  expect(
+    pushed()
+      .flat()
+      .filter(row => row?.id !== 'b'),
+  ).toEqual([{ id: 'd', _partial: true, mark: 'ours' }])
+})
+
+test('a row that another table of the application needs stays, though it is out of date', async () => {
+  const Pin = new EntitySchema<{ id: string; book: string }>({
+    ...{ name: 'DecidedPin', tableName: 'decided_pin' },
+    columns: { id: { ...text, primary: true }, book: text },
+    foreignKeys: [{ target: 'DecidedBook', columnNames: ['book'], referencedColumnNames: ['id'], onDelete: 'RESTRICT' }],
+  })
+  const server = new HandMade()
+  const phone = await deviceOf(server, [Shelf, Book, Pin])
+  const books = phone.getRepository(Book)
+  const row = (id: string, shelf: string | null) => server.row(id, { title: id, mark: null, shelf, part: null })
+  server.answers.push({ changes: { '/books': [row('b', null), row('c', null)] }, scoped: ['/shelves'] })
+  await syncAll(phone)
+  await phone.getRepository(Pin).save({ id: 'p', book: 'b' })
+  server.answers.push({ changes: { '/books': [row('b', 'hidden'), row('c', 'hidden')] } })
+  expect(await syncAll(phone)).toMatchObject({ unapplied: 2 })
+  expect((await books.find()).map(b => b.id)).toEqual(['b'])
+  await phone.getRepository(Pin).delete('p')
+  await syncAll(phone)
+  expect([await books.find(), (await journal(books).deferred()).map(b => b.id)]).toEqual([[], ['b', 'c']])
+})
+
 test('who sees all of a collection is asked again: what is missing there is nowhere', async () => {
   const { book, books, read, sync, journal } = await world('libsql', ['/books'])
   await read({ '/books': [book('theirs', 'hidden')] }, preferLocalConflictHandler)

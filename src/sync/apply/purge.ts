@@ -81,12 +81,13 @@ export function* purge(leaving: ReadonlyMap<Exchange, readonly Leaving[]>): Tran
   return purged
 }
 
-/** Takes a row out that waits for one which is not seen, with what needs it. Throws ConstraintError where a row that cannot wait needs it. */
-export function* parkRow(exchange: Exchange, id: string): Transaction<void> {
+/** Takes rows out that wait for others which are not seen, with what needs them. Throws ConstraintError where a row that cannot wait needs one of them. */
+export function* parkRows(exchange: Exchange, ids: readonly string[]): Transaction<void> {
   const { log, collection } = exchange
   const found = new Purge()
-  yield* park(found, exchange, collection, [id])
-  for (const [other, ids] of yield* readNeedy(log.database, [{ collection, id }])) yield* park(found, exchange, other, ids)
+  yield* park(found, exchange, collection, ids)
+  const roots = ids.map(id => ({ collection, id }))
+  for (const [other, needy] of yield* readNeedy(log.database, roots)) yield* park(found, exchange, other, needy)
   yield* store(log, found)
 }
 

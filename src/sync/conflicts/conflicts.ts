@@ -9,6 +9,7 @@ import { ask } from './ask.js'
 import { type Contested, describeContested } from './contested.js'
 import { applyDecisions, applyInHalves, childrenFirst, type Decision } from './decisions.js'
 import type { ConflictHandler } from './handlers.js'
+import { parkOutdated } from './outdated.js'
 
 /** Parents first: a removal that is decided removes children as well. */
 export async function resolveConflicts(session: Session): Promise<void> {
@@ -27,7 +28,9 @@ async function findContested(session: Session): Promise<Map<Collection, Conteste
   const found = await transaction(session, function* (exchanges) {
     const [any] = exchanges
     if (!any || exchanges.some(({ server }) => server.pulling)) return [] // half a pull is half the picture
-    const parts = yield* applyUnapplied(any, new TransactionStamp(any))
+    const stamp = new TransactionStamp(any)
+    yield* parkOutdated(any, stamp)
+    const parts = yield* applyUnapplied(any, stamp)
     const found: { collection: Collection; applied: Applied; contested: Contested[] }[] = []
     for (const { exchange, applied } of parts) {
       const isOurs = exchanges.some(each => each.collection === exchange.collection)

@@ -8,7 +8,7 @@ import type { WireRow } from '../../protocol/messages.js'
 import type { Resolved } from '../apply/candidates.js'
 import { readShownElsewhere } from '../apply/leave.js'
 import { isSameRow } from '../apply/merge.js'
-import { parkRow } from '../apply/purge.js'
+import { parkRows } from '../apply/purge.js'
 import { writeUnapplied } from '../apply/unapplied.js'
 import { type Exchange, readRowStates, type TransactionStamp } from '../exchange.js'
 
@@ -23,7 +23,7 @@ export function* decideForLater(exchange: Exchange, { state, remote, value }: Re
   const { id } = state
   if (isInPush(server, state) || (yield* readShownElsewhere(exchange, [state])).size) return false
   yield* stamp.take() // whoever read rows ahead sees by the clock that they have changed
-  yield* parkRow(exchange, id)
+  yield* parkRows(exchange, [id])
   yield* changeNoAccess(yield* serversOf(collection), id, value)
   if (saysNothing(value, remote)) yield* database.deleteRows('sync_no_access', ['server', 'id'], [[server.id, id]])
   else yield* writeNoAccess(database, [{ server: server.id, id, local: value, base: remote }])

@@ -19,7 +19,29 @@ export function* restoreParents(
   value: WireRow,
   stamp: TransactionStamp,
 ): Transaction<readonly Resolved[] | 'not-seen' | undefined> {
-  const missing: { there: Exchange; state: RowState; remote: WireRow }[] = []
+  const missing = yield* findMissingParents(exchange, id, value)
+  if (!missing || missing === 'not-seen') return missing
+  const parents: Resolved[] = []
+  for (const { there, state, remote } of [...missing].reverse()) {
+    if (isInPush(there.server, state)) yield* restore(there, state, remote, stamp)
+    else parents.push({ exchange: there, state, remote, value: remote })
+  }
+  return parents
+}
+
+interface Missing {
+  readonly there: Exchange
+  readonly state: RowState
+  readonly remote: WireRow
+}
+
+/** The rows that a row needs, and those that these need, which are not here; or why they are not to be had, as `restoreParents` says it. */
+export function* findMissingParents(
+  exchange: Exchange,
+  id: string,
+  value: WireRow,
+): Transaction<readonly Missing[] | 'not-seen' | undefined> {
+  const missing: Missing[] = []
   const walked = new Set([`${exchange.collection.name} ${id}`])
   const rows = [{ from: exchange, at: id, row: value }]
   for (const { from, at, row } of rows) {
@@ -37,12 +59,7 @@ export function* restoreParents(
       rows.push({ from: there, at: key, row: remote })
     }
   }
-  const parents: Resolved[] = []
-  for (const { there, state, remote } of missing.reverse()) {
-    if (isInPush(there.server, state)) yield* restore(there, state, remote, stamp)
-    else parents.push({ exchange: there, state, remote, value: remote })
-  }
-  return parents
+  return missing
 }
 
 /** It has not come, or has left: nothing of it waits for a word here. Where the user sees all rows of its collection, it is nowhere. */
