@@ -12,10 +12,10 @@ import type { WireRow } from '../src/protocol/messages.js'
 import type { Access } from './access.js'
 import { decideWrites } from './decideWrites.js'
 import { storeNewRows } from './newRows.js'
-import { type PostedRow, type PostedWrite, readVersionsOf } from './posted.js'
+import { type PostedRow, type PostedWrite, type Rejected, readVersionsOf } from './posted.js'
 import type { Contested, Push, PushOutcome } from './push.js'
 import { notAllowed, PushAccess } from './pushAccess.js'
-import { readReached, rejectByRelation } from './reached.js'
+import { type Reach, readReached, rejectByRelation } from './reached.js'
 import { rejectTogether, unique } from './rejections.js'
 import { storeAll } from './storeAll.js'
 import { isStoredAsPosted } from './storedAsPosted.js'
@@ -78,14 +78,9 @@ function* storeOverRows(log: ChangeLog, push: Push, clock: Clock, judge: PushAcc
 
   const changing = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))
   if (judge) {
-    const forbidden = new Set([...view.hidden].filter(r => r.value !== null).map(nameOf))
     const removed = [...staying].map((row): PostedWrite => ({ ...row, old: versionOf(row) }))
-    for (const row of yield* judge.forbiddenBefore([...changing, ...removed])) forbidden.add(nameOf(row))
-    rejections.push(...rows.filter(r => forbidden.has(nameOf(r))).map(notAllowed))
-    const others = new Set<Dependent>(yield* judge.forbiddenBefore(reached.changes))
-    const untouchable = reached.changes.filter(c => !reachedSeen.has(c) || others.has(c))
-    for (const row of reached.removalsOf(untouchable.flatMap(change => change.parents)))
-      rejections.push({ ...row, code: 'children-exist', detail: 'There are rows that need it.' })
+    rejections.push(...(yield* rejectByRules(judge, rows, view.hidden, [...changing, ...removed])))
+    rejections.push(...(yield* rejectReaching(judge, reached, reachedSeen)))
   }
   if (rejections.length) return { kind: 'rejected', rejections: unique(rejections) }
 
@@ -113,6 +108,27 @@ function* storeOverRows(log: ChangeLog, push: Push, clock: Clock, judge: PushAcc
     (yield* isSeen(judge, changing)) &&
     (yield* isStoredAsPosted(log, rows, versionOf))
   return stored(stamp, clock, isExact)
+}
+
+/** Rows that their sender does not see, or may not change or remove as they are. */
+function* rejectByRules(
+  judge: PushAccess,
+  rows: readonly PostedRow[],
+  hidden: ReadonlySet<PostedRow>,
+  changing: readonly PostedWrite[],
+): Transaction<Rejected[]> {
+  const forbidden = new Set([...hidden].filter(r => r.value !== null).map(nameOf))
+  for (const row of yield* judge.forbiddenBefore(changing)) forbidden.add(nameOf(row))
+  return rows.filter(r => forbidden.has(nameOf(r))).map(notAllowed)
+}
+
+/** Removals that reach rows which their sender does not see, or may not change. */
+function* rejectReaching(judge: PushAccess, { changes, removalsOf }: Reach, seen: ReadonlySet<Dependent>): Transaction<Rejected[]> {
+  const others = new Set<Dependent>(yield* judge.forbiddenBefore(changes))
+  const untouchable = changes.filter(c => !seen.has(c) || others.has(c))
+  return removalsOf(untouchable.flatMap(change => change.parents)).map(
+    (row): Rejected => ({ ...row, code: 'children-exist', detail: 'There are rows that need it.' }),
+  )
 }
 
 const contestedBy = ({ collection, id }: Dependent, { value, stamp }: Version): Contested => ({ collection, id, value, stamp })

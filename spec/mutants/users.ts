@@ -155,8 +155,8 @@ export const ofUsers: Mutant[] = [
     name: 'unseen-rows-lose-their-parents',
     hazard: 'a posted removal takes the parent (SET NULL) from rows that its sender may not see or change',
     file: 'server-koa/storeRows.ts',
-    find: 'reached.removalsOf(untouchable.flatMap(change => change.parents))',
-    replace: 'reached.removalsOf(untouchable)',
+    find: 'return removalsOf(untouchable.flatMap(change => change.parents))',
+    replace: 'return removalsOf(untouchable)',
     by: ['spec/simulation/foundUsers.spec.ts', 'simulation users'],
   },
 ]
