@@ -7,9 +7,11 @@ import type { Collection } from '../src/changes/collections/collection.js'
 import type { PullAnswer } from '../src/protocol/messages.js'
 import { readPullQuery } from '../src/protocol/queries.js'
 import { breakOff } from './connection.js'
+import { readWhenNew } from './hold.js'
+import type { LiveLimits } from './live.js'
 import type { Caller } from './principal.js'
 import { report } from './problem.js'
-import { type PageQuery, readAt } from './pull.js'
+import { type PageQuery, type PullPage, readAt } from './pull.js'
 import { streamAnswer, type UpdatesPage } from './stream.js'
 import { readToken, writeToken } from './tokens.js'
 import type { WriteUpdate } from './updates.js'
@@ -33,15 +35,16 @@ export async function answerPull(
   log: ChangeLog,
   collection: Collection,
   write: WriteUpdate,
-  limits: PullLimits,
+  limits: PullLimits & LiveLimits,
   caller: Caller,
 ) {
   const { principal } = caller
   const { properties, after, ...query } = readPullQuery(ctx.query)
-  const read = async (q: PageQuery, limit: number) => {
-    const { answer, etag } = await readAt(log, caller, [collection], q, limit, limits.pageBytes)
-    return { etag, page: answer && { ...answer, updates: answer.changes.get(collection) ?? [] } }
-  }
+  const withUpdates = ({ answer, etag }: PullPage) => ({
+    etag,
+    page: answer && { ...answer, updates: answer.changes.get(collection) ?? [] },
+  })
+  const read = async (q: PageQuery, limit: number) => withUpdates(await readAt(log, caller, [collection], q, limit, limits.pageBytes))
   const limit = query.limit === undefined ? Number.POSITIVE_INFINITY : Math.min(query.limit, limits.maxPageSize)
   const atOnce = Math.min(limit, limits.pageSize)
   const asked: PageQuery = {
@@ -50,7 +53,8 @@ export async function answerPull(
     ifNoneMatch: ctx.get('If-None-Match'),
     ...(principal !== undefined && { tag: `${principal}.` }),
   }
-  const { page, etag } = await read(asked, ctx.method === 'HEAD' ? 1 : atOnce)
+  const readFirst = () => readAt(log, caller, [collection], asked, ctx.method === 'HEAD' ? 1 : atOnce, limits.pageBytes)
+  const { page, etag } = withUpdates(await readWhenNew(ctx, log, limits, caller, asked, readFirst))
   if (!sayWhetherNew(ctx, page, etag) || !page) return
 
   const answer: Omit<PullAnswer, 'next' | 'updates'> = {

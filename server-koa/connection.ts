@@ -16,6 +16,12 @@ export function breakOff({ req, res }: Context): void {
 /** The header after which no more requests come over the connection, whose rest is a body that is not read; HTTP/2 knows none. */
 export const lastOnConnection = ({ req }: Context): Record<string, string> => (streamOf(req) ? {} : { Connection: 'close' })
 
+/** Says whether the server that a request came to still takes others: one that is closed waits for those that are under way. */
+export function isServedBy({ req }: Context): () => boolean {
+  const { server } = (req.socket ?? {}) as { server?: { listening?: boolean } }
+  return () => server?.listening !== false
+}
+
 const LINGER = 2_000
 
 /** Reads on, for a moment, and drops what comes: a connection that is closed over unread bytes is reset before the client has seen the answer. */

@@ -9,28 +9,29 @@ import { readFeedQuery } from '../src/protocol/queries.js'
 import { servedTo } from './access.js'
 import { type PullLimits, SMALL, sayWhetherNew, sendStream } from './answerPull.js'
 import { type FeedPaths, pathsOf } from './feedPaths.js'
+import { readWhenNew } from './hold.js'
+import type { LiveLimits } from './live.js'
 import type { Caller } from './principal.js'
 import { type Page, type PageQuery, readAt } from './pull.js'
 import { type FeedGroup, streamFeed } from './stream.js'
 import { nameSet, readFeedToken, type Token, writeFeedToken } from './tokens.js'
 
-export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullLimits, caller: Caller) {
+export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullLimits & LiveLimits, caller: Caller) {
   const { principal } = caller
-  const { collections: asked, properties, after, limit, ...query } = readFeedQuery(ctx.query)
-  const paths = pathsOf(servedTo(log, caller), asked)
+  const { collections: named, properties, after, limit, ...query } = readFeedQuery(ctx.query)
+  const paths = pathsOf(servedTo(log, caller), named)
   const { collections } = paths
   const read = (q: PageQuery, most: number, some = collections) => readAt(log, caller, some, q, most, limits.pageBytes)
 
   const most = limit === undefined ? SMALL : Math.min(limit, limits.maxPageSize)
-  const { answer: page, etag } = await read(
-    {
-      ...query,
-      after: after === undefined ? undefined : readFeedToken(after, collections, principal),
-      ifNoneMatch: ctx.get('If-None-Match'),
-      tag: `${nameSet(collections, principal)}.`,
-    },
-    ctx.method === 'HEAD' ? 1 : most,
-  )
+  const asked: PageQuery = {
+    ...query,
+    after: after === undefined ? undefined : readFeedToken(after, collections, principal),
+    ifNoneMatch: ctx.get('If-None-Match'),
+    tag: `${nameSet(collections, principal)}.`,
+  }
+  const readFirst = () => read(asked, ctx.method === 'HEAD' ? 1 : most)
+  const { answer: page, etag } = await readWhenNew(ctx, log, limits, caller, asked, readFirst)
   if (!sayWhetherNew(ctx, page, etag) || !page) return
 
   const head = {

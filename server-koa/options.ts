@@ -6,10 +6,11 @@ import { changeLogOf } from '../src/entity/registry.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import type { PullLimits } from './answerPull.js'
 import type { PushLimits } from './answerPush.js'
+import type { LiveLimits } from './live.js'
 import type { FindPrincipal, Principal } from './principal.js'
 import { type Rule, rulesOf } from './rules.js'
 
-export interface SyncRoutesOptions<P extends Principal = Principal> extends Partial<PullLimits>, Partial<PushLimits> {
+export interface SyncRoutesOptions<P extends Principal = Principal> extends Partial<PullLimits>, Partial<PushLimits>, Partial<LiveLimits> {
   /** Says that everybody who reaches these routes may read and write every row; or `rules` say who may. */
   readonly public?: true
   /** Who may see and change which rows. An entity without a rule is not served. They need a `principal`. */
@@ -28,7 +29,7 @@ export type Declared<P extends Principal> =
   | { readonly public: true }
   | { readonly rules: readonly Rule<P>[]; readonly principal: FindPrincipal<P> }
 
-export type Limits = PullLimits & PushLimits
+export type Limits = PullLimits & PushLimits & LiveLimits
 
 const LIMITS: Limits = {
   maxRows: 10_000,
@@ -37,7 +38,12 @@ const LIMITS: Limits = {
   maxPageSize: 10_000,
   pageBytes: 4 * 1024 * 1024,
   requestTimeout: 30_000,
+  maxListeners: 5_000,
+  maxListenersPerPrincipal: 20,
+  watchInterval: 250,
+  heartbeat: 20_000,
 }
+
 /** Throws SyncConfigurationError. */
 export function checkOptions(options: SyncRoutesOptions | undefined): void {
   const reject = (why: string): never => {

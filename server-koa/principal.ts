@@ -9,6 +9,8 @@ import type { Rule } from './rules.js'
 export interface Principal {
   /** The same for all requests of one user, for ever: the subject of a token, the id of an account; not an address that may change hands. */
   readonly id: string
+  /** When this stops counting, as the token does that was given: milliseconds since 1/1/1970. What waits for news ends then. */
+  readonly expires?: number
 }
 
 /**
@@ -31,10 +33,16 @@ export interface Caller {
 export async function callerOf(ctx: Context, find: FindPrincipal | undefined, rules: readonly Rule[] | undefined): Promise<Caller> {
   if (!find) return { principal: undefined, caller: undefined, rules }
   const principal = await findOrReject(ctx, find)
-  if (!principal) throw new Problem(401, 'Sign in first.', { headers: { 'WWW-Authenticate': 'Bearer' } })
+  if (!principal || isOver(principal)) throw new Problem(401, 'Sign in first.', { headers: { 'WWW-Authenticate': 'Bearer' } })
   if (typeof principal.id !== 'string' || principal.id === '') throw new TypeError('syncRoutes: `principal` gave an id that is not a text.')
   const name = createHash('sha256').update(`typeorm-sync principal ${principal.id}`).digest('base64url').slice(0, 22)
   return { principal: name, caller: principal, rules }
+}
+
+function isOver({ expires }: Principal): boolean {
+  if (expires !== undefined && !Number.isFinite(expires))
+    throw new TypeError('syncRoutes: `principal` gave an `expires` that is no number.')
+  return expires !== undefined && expires <= Date.now()
 }
 
 async function findOrReject(ctx: Context, find: FindPrincipal): Promise<Principal | null | undefined> {

@@ -132,6 +132,17 @@ function shownTo(
   )
 }
 
+/** When that changed last which a caller who has read up to a stamp, by the same keys, is told. */
+export function readLastTold(
+  database: Database,
+  collections: readonly Collection[],
+  access: Access | undefined,
+  since: number,
+): Transaction<Map<Collection, number>> {
+  if (!access) return readLastChanges(collections)
+  return readLast(collections, shownTo(database, collections, access, { held: access.keys, since, start: undefined }), since)
+}
+
 function* readLast(
   collections: readonly Collection[],
   shown: ReadonlyMap<Collection, Shown>,

@@ -11,12 +11,14 @@ import { servedTo } from './access.js'
 import { answerPull } from './answerPull.js'
 import { answerPush } from './answerPush.js'
 import { discardRest } from './connection.js'
+import { answerEventStream } from './eventStream.js'
 import { answerFeedPull } from './feedPull.js'
 import { answerFeedPush } from './feedPush.js'
 import { checkOptions, checkRules, type Declared, type Limits, limitsOf, type SyncRoutesOptions } from './options.js'
 import { callerOf, type Principal } from './principal.js'
 import { Problem, report, unavailable, writeProblem } from './problem.js'
 import { updateWriter } from './updates.js'
+import { poke } from './watcher.js'
 
 /** A middleware of Koa; `routes()` gives the same, as a router of @koa/router does, and what another router mounts by `use`. */
 export interface SyncRoutes extends Middleware {
@@ -25,7 +27,7 @@ export interface SyncRoutes extends Middleware {
 
 const METHODS = 'GET, HEAD, POST'
 const VARY = ['Accept', 'Accept-Encoding', 'Authorization']
-const EXPOSED = ['ETag', 'Retry-After', 'Idempotency-Replayed']
+const EXPOSED = ['ETag', 'Retry-After', 'Idempotency-Replayed', 'Preference-Applied']
 
 /**
  * A middleware that answers PROTOCOL.md for the synced entities of a data source, which may be initialised later: `app.use(syncRoutes(dataSource,
@@ -64,6 +66,8 @@ function routesOf(dataSource: DataSource, options: SyncRoutesOptions): SyncRoute
 
 /** The path of the feed of all entities, below the prefix. */
 const FEED = '/sync'
+
+const STREAM = 'text/event-stream'
 
 /** What a path leads to: an entity, or the feed of all. */
 type Door = EnabledEntity | 'feed'
@@ -115,12 +119,15 @@ function expose(ctx: Context): void {
 
 async function answer(ctx: Context, dataSource: DataSource, door: Door, limits: Limits, options: SyncRoutesOptions): Promise<void> {
   if (!METHODS.split(', ').includes(ctx.method)) throw new Problem(405, `Here is ${METHODS}.`, { headers: { Allow: METHODS } })
-  if (!ctx.accepts('application/json')) throw new Problem(406, 'There is application/json here, and nothing else.')
+  const isStream = door === 'feed' && ctx.method === 'GET' && ctx.accepts('application/json', STREAM) === STREAM
+  if (!isStream && !ctx.accepts('application/json')) throw new Problem(406, 'There is application/json here, and nothing else.')
   if (options.principal) ctx.vary('Cookie')
   const caller = await callerOf(ctx, options.principal, options.rules)
   const log = await openLog(ctx, dataSource)
   const isPost = ctx.method === 'POST'
-  if (door === 'feed') {
+  if (isStream) {
+    await answerEventStream(ctx, log, limits, caller)
+  } else if (door === 'feed') {
     await (isPost ? answerFeedPush : answerFeedPull)(ctx, log, limits, caller)
   } else {
     const collection = collectionNamed(log, door.metadata.tableName)
@@ -128,6 +135,7 @@ async function answer(ctx: Context, dataSource: DataSource, door: Door, limits: 
     const write = updateWriter(collection, door.options.dates)
     await (isPost ? answerPush : answerPull)(ctx, log, collection, write, limits, caller)
   }
+  if (isPost) poke(log)
   ensureTriggersNowAndThen(log).catch(error => report(ctx, error))
 }
 

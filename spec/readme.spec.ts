@@ -497,6 +497,7 @@ test('every option in the tables of the pages is one that the code has, and the 
     'SyncRoutesOptions',
     'PullLimits',
     'PushLimits',
+    'LiveLimits',
     'BodyLimits',
     'KeepSyncedOptions',
   ].flatMap(members)
@@ -530,8 +531,11 @@ test('docs/journal.md says what comes after each code with which a row of ours i
   expect(rejectionCodes.filter(code => code !== 'duplicate-id' && !named.includes(code))).toEqual([])
 })
 
-test('PROTOCOL.md speaks of nothing that is not there yet', () => {
-  expect(protocol).not.toMatch(/event-stream/i)
+test('PROTOCOL.md has every event of a stream, and why it ends', () => {
+  const events = inCode(/#send\('(\w+)'/g)
+  expect(events.size).toBe(3)
+  const reasons = /type EndReason =([^/]*)/.exec(sources.join('\n'))![1]!.match(/(?<=')\w+(?=')/g)!
+  expect([...events, ...reasons].filter(word => !protocol.includes(`\`${word}\``))).toEqual([])
 })
 
 // ---------------------------------------------------------------- the pages themselves

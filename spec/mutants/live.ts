@@ -2,6 +2,7 @@
 
 import type { Mutant } from './mutants.js'
 
+const live = 'spec/server-koa/live.spec.ts'
 const keeps = 'spec/entity/keepSynced.spec.ts'
 
 export const ofLive: Mutant[] = [
@@ -44,5 +45,61 @@ export const ofLive: Mutant[] = [
     find: 'if (run?.callers === 0) await',
     replace: 'if (run?.callers === -1) await',
     by: ['spec/sync/singleFlight.spec.ts'],
+  },
+  {
+    name: 'heard-by-all',
+    hazard: 'who listens hears when rows change that they do not see',
+    file: 'server-koa/live.ts',
+    find: 'readLastTold(database, collections, access, heard.since)',
+    replace: 'readLastTold(database, collections, undefined, heard.since)',
+    by: [live],
+  },
+  {
+    name: 'another-set-is-no-news',
+    hazard: 'who is let into a list hears of it with its next change',
+    file: 'server-koa/live.ts',
+    find: ' || heard.scope !== access?.scope)',
+    replace: ')',
+    by: [live],
+  },
+  {
+    name: 'a-shorter-history-is-no-news',
+    hazard: 'a reset of the history is no news to who listens',
+    file: 'server-koa/live.ts',
+    find: 'since > clock.now || (collection',
+    replace: 'since < 0 || (collection',
+    by: [live],
+  },
+  {
+    name: 'written-to-who-does-not-read',
+    hazard: 'events pile up for a client that reads nothing',
+    file: 'server-koa/eventStream.ts',
+    find: ' && !this.#out.writableNeedDrain) {',
+    replace: ') {',
+    by: [live],
+  },
+  {
+    name: 'streams-outlive-their-users',
+    hazard: 'who listens hears on when the token is over',
+    file: 'server-koa/eventStream.ts',
+    find: 'this.#later(Math.min(expires, longest), ',
+    replace: 'this.#later(longest, ',
+    by: [live],
+  },
+  {
+    name: 'a-server-that-waits-for-listeners',
+    hazard: 'server.close() waits for streams that never end',
+    file: 'server-koa/watcher.ts',
+    find: "if (!listener.isServed()) listener.end('stopping')",
+    replace: '',
+    by: [live],
+  },
+  {
+    name: 'seats-are-never-free',
+    hazard: 'streams that have ended count on',
+    file: 'server-koa/eventStream.ts',
+    find: '    this.#leave()\n',
+    replace: '',
+    by: [live],
   },
 ]

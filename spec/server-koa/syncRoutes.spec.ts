@@ -44,7 +44,7 @@ describe('among other middleware', () => {
     todo = await start({ before: [cors({ exposeHeaders: ['X-Own', 'etag'], credentials: true })] })
     const headers = { Origin: 'https://example.org' }
     for (const answer of [await todo.get('/taskChanges', headers), await todo.get('/taskChanges?since=x', headers)]) {
-      expect(answer.headers['access-control-expose-headers']).toBe('X-Own, etag, Retry-After, Idempotency-Replayed')
+      expect(answer.headers['access-control-expose-headers']).toBe('X-Own, etag, Retry-After, Idempotency-Replayed, Preference-Applied')
       expect(answer.headers['access-control-allow-origin']).toBe('https://example.org')
       expect(answer.headers.vary).toMatch(/Origin/)
     }

@@ -1,0 +1,192 @@
+// A stream of events that says when there is news, and no more: it is read by a plain GET (PROTOCOL.md, Live).
+
+import { PassThrough } from 'node:stream'
+import type { Context } from 'koa'
+import type { ChangeLog } from '../src/changes/changeLog.js'
+import { BadRequestError, DatabaseBusyError, DatabaseFailedError } from '../src/errors.js'
+import { readFeedQuery } from '../src/protocol/queries.js'
+import { servedTo } from './access.js'
+import type { PullLimits } from './answerPull.js'
+import { breakOff, isServedBy, lastOnConnection } from './connection.js'
+import { type FeedPaths, pathsOf } from './feedPaths.js'
+import { type Heard, type LiveLimits, type News, readNews } from './live.js'
+import type { Caller } from './principal.js'
+import { report } from './problem.js'
+import { nameSet } from './tokens.js'
+import { type EndReason, type Listener, type Watcher, watcherOf } from './watcher.js'
+
+/** Milliseconds after which a client is asked to come again, so that it is asked once more who it is. */
+const LONGEST = 15 * 60_000
+
+type Limits = LiveLimits & Pick<PullLimits, 'requestTimeout'>
+
+export async function answerEventStream(ctx: Context, log: ChangeLog, limits: Limits, caller: Caller): Promise<void> {
+  const { collections, since, collection, scope } = readFeedQuery(ctx.query)
+  const paths = pathsOf(servedTo(log, caller), collections)
+  const heard = { since: stampOf(ctx.get('Last-Event-ID')) ?? since, collection, scope }
+  const stream = new EventStream(ctx, log, limits, caller, paths, heard)
+  await stream.begin()
+}
+
+/** Throws BadRequestError. */
+function stampOf(text: string): number | undefined {
+  if (text === '') return
+  if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text)
+  throw new BadRequestError('Last-Event-ID is no stamp.')
+}
+
+/** Bytes that wait for a client that does not read: then it is told nothing more until it has. */
+const BUFFER = 4_096
+/** Milliseconds after which a look that the database did not answer is repeated. */
+const AGAIN = 1_000
+/** Milliseconds that the end of a stream may take to arrive. */
+const LINGER = 5_000
+
+class EventStream implements Listener {
+  readonly principal: string | undefined
+  readonly isServed: () => boolean
+  readonly #out = new PassThrough({ highWaterMark: BUFFER })
+  readonly #watcher: Watcher
+  readonly #timers = new Set<NodeJS.Timeout>()
+  #state: 'new' | 'open' | 'closed' = 'new'
+  #leave = () => {}
+  #isAsked = false
+  #isLooking = false
+  /** Since when the client has read nothing. */
+  #stalledAt: number | undefined
+
+  constructor(
+    private readonly ctx: Context,
+    private readonly log: ChangeLog,
+    private readonly limits: Limits,
+    private readonly caller: Caller,
+    private readonly paths: FeedPaths,
+    private heard: Heard,
+  ) {
+    this.principal = caller.principal
+    this.isServed = isServedBy(ctx)
+    this.#watcher = watcherOf(log, limits)
+  }
+
+  /** Rejects with what the request is to be answered with. */
+  async begin(): Promise<void> {
+    // before it reads: what is written meanwhile is told as well
+    this.#leave = this.#watcher.listen(this)
+    let news: News
+    try {
+      news = await this.#read()
+    } catch (error) {
+      this.#close()
+      throw error
+    }
+    this.#open()
+    const { collection, scope } = news.heard
+    const { principal, limits } = this
+    this.#send('hello', { now: news.heard.since, collection, principal, scope, heartbeat: limits.heartbeat })
+    this.#tell(news)
+    if (this.#isAsked) void this.look()
+  }
+
+  #open(): void {
+    const { ctx, limits } = this
+    this.#state = 'open'
+    this.#out.on('drain', () => this.#drained()).once('close', () => this.#close())
+    ctx.res.once('close', () => this.#close())
+    ctx.status = 200
+    ctx.type = 'text/event-stream'
+    ctx.set({ 'Cache-Control': 'private, no-cache, no-transform', 'X-Accel-Buffering': 'no', ...lastOnConnection(ctx) })
+    ctx.body = this.#out
+    const expires = (this.caller.caller?.expires ?? Number.POSITIVE_INFINITY) - Date.now()
+    const longest = LONGEST * (0.75 + Math.random() / 4)
+    this.#later(Math.min(expires, longest), () => this.end(expires < longest ? 'expired' : 'renew'))
+    this.#later(limits.heartbeat, () => this.#beat())
+  }
+
+  async look(): Promise<void> {
+    this.#isAsked = true
+    if (this.#isLooking) return
+    this.#isLooking = true
+    try {
+      while (this.#isAsked && this.#state === 'open' && !this.#out.writableNeedDrain) {
+        this.#isAsked = false
+        this.#tell(await this.#read())
+      }
+    } catch (error) {
+      this.#failed(error)
+    } finally {
+      this.#isLooking = false
+    }
+  }
+
+  end(reason: EndReason): void {
+    if (this.#state !== 'open') return
+    this.#send('bye', { reason })
+    this.#out.end()
+    this.#close()
+    const timer = setTimeout(() => breakOff(this.ctx), LINGER).unref()
+    this.ctx.res.once('close', () => clearTimeout(timer))
+  }
+
+  #read(): Promise<News> {
+    const { log, caller, heard } = this
+    const { collections } = this.paths
+    const read = () => log.database.transaction(() => readNews(log, caller, collections, heard), { mode: 'read' })
+    return caller.rules ? read() : this.#watcher.share(`${nameSet(collections, undefined)} ${JSON.stringify(heard)}`, read)
+  }
+
+  #tell({ heard, isAny, changes }: News): void {
+    this.heard = heard
+    if (!isAny || this.#state !== 'open') return
+    const { since, scope } = heard
+    const byPath = Object.fromEntries([...changes].map(([collection, stamp]) => [this.paths.pathOf(collection), stamp]))
+    this.#send('changes', { now: since, scope, changes: byPath }, since)
+  }
+
+  #send(event: string, data: object, id?: number): void {
+    this.#write(`event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`)
+  }
+
+  #write(text: string): void {
+    if (!this.#out.write(text)) this.#stalledAt ??= Date.now()
+  }
+
+  #drained(): void {
+    this.#stalledAt = undefined
+    if (this.#isAsked) void this.look()
+  }
+
+  #beat(): void {
+    const isStalled = this.#stalledAt !== undefined
+    if (isStalled && Date.now() - (this.#stalledAt ?? 0) >= this.limits.requestTimeout) breakOff(this.ctx)
+    if (!isStalled) this.#write(':\n\n')
+    // tables that are not synced may give keys, and move no clock
+    if (this.caller.rules) void this.look()
+    this.#later(this.limits.heartbeat, () => this.#beat())
+  }
+
+  #failed(error: unknown): void {
+    this.#isAsked = true
+    if (error instanceof DatabaseBusyError || error instanceof DatabaseFailedError) {
+      this.#later(AGAIN, () => void this.look())
+    } else {
+      report(this.ctx, error)
+      this.end('failed')
+    }
+  }
+
+  #later(milliseconds: number, run: () => void): void {
+    if (this.#state === 'closed') return
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      run()
+    }, milliseconds).unref()
+    this.#timers.add(timer)
+  }
+
+  #close(): void {
+    this.#state = 'closed'
+    this.#leave()
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
+  }
+}
