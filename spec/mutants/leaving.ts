@@ -264,4 +264,13 @@ export const ofLeaving: Mutant[] = [
     replace: '    if (ids.length === 1) yield* tryToPark(there, ids)\n',
     by: [decided],
   },
+  {
+    name: 'later-for-one-server',
+    hazard:
+      'a version that was made anew under the id of a row which is kept apart for two servers is lost where the other one shows it first',
+    file: 'src/sync/apply/purge.ts',
+    find: '    if (setAside !== undefined) this.later.push({ collection, id, local: version.value })\n',
+    replace: '',
+    by: [twoServers],
+  },
 ]

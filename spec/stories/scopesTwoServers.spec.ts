@@ -160,3 +160,39 @@ test('what is kept of a row comes back with another server that shows it, and is
   await sync()
   expect(await journal.conflicts()).toMatchObject([{ local: { text: 'both' }, remote: { text: 'base' } }])
 })
+
+test('the latest version counts for all servers that it is kept apart for', async () => {
+  const paths = (name: string) => [`http://one.made/${name}`, `http://two.made/${name}`]
+  const id = { type: 'varchar', primary: true } as const
+  const Box = new EntitySchema<{ id: string }>({ ...{ name: 'TwiceBox', tableName: 'twice_box' }, columns: { id } })
+  enableSync(Box, paths('boxes'))
+  const Card = new EntitySchema<{ id: string; text: string; box: string | null }>({
+    ...{ name: 'TwiceCard', tableName: 'twice_card' },
+    columns: { id, text: { type: 'varchar' }, box: { type: 'varchar', nullable: true } },
+    foreignKeys: [{ target: 'TwiceBox', columnNames: ['box'], referencedColumnNames: ['id'], onDelete: 'CASCADE' }],
+  })
+  enableSync(Card, paths('cards'))
+  const [one, two] = [new HandMade(), new HandMade()]
+  const phone = await openOn('libsql', [Box, Card], {
+    fetch: (input, init) => (new URL(String(input)).hostname === 'one.made' ? one : two).fetch(input, init),
+  })
+  const cards = phone.getRepository(Card)
+  one.answers.push({ changes: { '/boxes': [one.row('f', {})], '/cards': [one.row('a', { text: 'base', box: 'f' })] } })
+  const errors = [
+    { collection: '/boxes', id: 'f', code: 'not-allowed', detail: 'no' },
+    { collection: '/cards', id: 'a', code: 'not-allowed', detail: 'no' },
+  ]
+  two.replies.push({ status: 422, body: { errors } })
+  await syncAll(phone)
+  await cards.update('a', { text: 'ours' })
+  one.answers.push({ changes: { '/boxes': [one.left('f')] } })
+  await syncAll(phone)
+  expect(await cards.find()).toEqual([])
+  // a form that was open is saved
+  await cards.save({ id: 'a', text: 'ours again', box: null })
+  one.answers.push({ changes: { '/cards': [one.left('a')] } })
+  await syncAll(phone)
+  two.answers.push({ changes: { '/cards': [two.row('a', { text: 'theirs', box: null })] } })
+  await syncAll(phone)
+  expect(await journal(cards).conflicts()).toMatchObject([{ local: { text: 'ours again' }, remote: { text: 'theirs' } }])
+})

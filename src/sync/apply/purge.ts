@@ -3,13 +3,14 @@
 import type { Collection } from '../../changes/collections/collection.js'
 import { type Dependent, nameOf, readDependentsOf } from '../../changes/rows/dependents.js'
 import { baseOf, lastHeardOf } from '../../changes/servers/agreement.js'
-import { forgetStaying, type NoAccessRow, writeNoAccess } from '../../changes/servers/noAccess.js'
+import { changeNoAccess, forgetStaying, type NoAccessRow, writeNoAccess } from '../../changes/servers/noAccess.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { serversOf } from '../../changes/servers/servers.js'
 import type { Change } from '../../changes/store/change.js'
 import { purgeRows } from '../../changes/store/storeChanges.js'
 import { type Database, query, type Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'
+import type { WireRow } from '../../protocol/messages.js'
 import { type Exchange, isClean, readRowStates } from '../exchange.js'
 import { readExchanges } from '../push/unpushed.js'
 import { forgetExits, forgetRows } from './forgetRows.js'
@@ -21,6 +22,8 @@ import { type ToDefer, writeUnapplied } from './unapplied.js'
 class Purge {
   readonly rows: Pick<Change, 'collection' | 'id' | 'old'>[] = []
   readonly apart: NoAccessRow[] = []
+  /** Later versions of rows that were kept apart before, for this server or others. */
+  readonly later: { readonly collection: Collection; readonly id: string; readonly local: WireRow | null }[] = []
   readonly waiting = new Map<Exchange, ToDefer[]>()
   readonly ids = new Map<Collection, string[]>()
 
@@ -31,9 +34,11 @@ class Purge {
     else this.ids.set(collection, [id])
   }
 
-  keepApart({ server }: Exchange, { id, version, noAccess }: RowState, base: NoAccessRow['base']): void {
+  keepApart({ collection, server }: Exchange, { id, version, noAccess, setAside }: RowState, base: NoAccessRow['base']): void {
     // what is kept apart already counts, unless a later version came into the table
-    if (version.stamp > 0) this.apart.push({ server: server.id, id, local: version.value, base: noAccess ? noAccess.base : base })
+    if (version.stamp === 0) return
+    this.apart.push({ server: server.id, id, local: version.value, base: noAccess ? noAccess.base : base })
+    if (setAside !== undefined) this.later.push({ collection, id, local: version.value })
   }
 
   wait(exchange: Exchange, { id }: RowState, remote: ToDefer['remote']): void {
@@ -137,7 +142,7 @@ function* park(found: Purge, from: Exchange, collection: Collection, ids: readon
   }
 }
 
-function* store(log: Exchange['log'], { rows, apart, waiting, ids }: Purge): Transaction<void> {
+function* store(log: Exchange['log'], { rows, apart, later, waiting, ids }: Purge): Transaction<void> {
   const { database } = log
   for (const [collection, some] of ids) {
     const servers = yield* serversOf(collection)
@@ -152,6 +157,7 @@ function* store(log: Exchange['log'], { rows, apart, waiting, ids }: Purge): Tra
   yield* purgeRows(log, rows)
   // those whose server this database is read everything anew: nothing says what went
   if (rows.some(({ old }) => old.value !== null)) yield* query('UPDATE sync_clock SET horizon = ?', (yield* database.clock()).now)
+  for (const { collection, id, local } of later) yield* changeNoAccess(yield* serversOf(collection), id, local)
   yield* writeNoAccess(database, apart)
   for (const [exchange, some] of waiting) yield* writeUnapplied(exchange, some)
 }
