@@ -162,6 +162,7 @@ export const USER_STATES = [
   'not wiped after asking',
   'adopted',
   'kept apart',
+  'decided for later',
   'kept apart and back',
   'an edit kept apart at the end',
   'at the end not-allowed',
@@ -1144,9 +1145,15 @@ export async function history(
         reached.add('purged')
         for (const table of [
           `sync_base_${db.tableOf(id)} WHERE (_sync_server <> 0 OR a IS NOT NULL) AND _sync_id = ?`,
-          'sync_resolution WHERE row_id = ?',
+          // what was decided of a row that waits for another one can be read
+          ...(stillWaiting.has(id) ? [] : ['sync_resolution WHERE row_id = ?']),
         ])
           if (db.run(`SELECT 1 FROM ${table}`, id).length) throw new Error(`${p.client} keeps ${id}, which left, in ${table}`)
+        const later = stillWaiting.has(id) ? resolved?.get(id) : undefined
+        if (later) {
+          reached.add('decided for later')
+          oracle.observe({ database: p.client, id, old, value: keptApart(db, id) ?? later.remote, cause: 'handler', remote: later.remote })
+        }
         oracle.observe({ database: p.client, id, old, value, cause: 'purge' })
         continue
       }
