@@ -532,7 +532,7 @@ test('docs/journal.md says what comes after each code with which a row of ours i
 })
 
 test('PROTOCOL.md has every event of a stream, and why it ends', () => {
-  const events = inCode(/#send\('(\w+)'/g)
+  const events = inCode(/#send\('([a-z]+)'/g)
   expect(events.size).toBe(3)
   const reasons = /type EndReason =([^/]*)/.exec(sources.join('\n'))![1]!.match(/(?<=')\w+(?=')/g)!
   expect([...events, ...reasons].filter(word => !protocol.includes(`\`${word}\``))).toEqual([])

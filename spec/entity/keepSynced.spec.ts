@@ -65,7 +65,7 @@ async function world() {
 }
 
 function keep(dataSource: DataSource, options: KeepSyncedOptions = {}): KeptSynced {
-  const kept = keepSynced(dataSource, { debounce: 20, random: () => 0.5, ...options })
+  const kept = keepSynced(dataSource, { debounce: 20, random: () => 0.5, live: false, ...options })
   open.push(() => kept.stop())
   return kept
 }

@@ -3,6 +3,7 @@
 import type { Mutant } from './mutants.js'
 
 const live = 'spec/server-koa/live.spec.ts'
+const devices = 'spec/entity/keepSyncedLive.spec.ts'
 const keeps = 'spec/entity/keepSynced.spec.ts'
 
 export const ofLive: Mutant[] = [
@@ -101,5 +102,37 @@ export const ofLive: Mutant[] = [
     find: '    this.#leave()\n',
     replace: '',
     by: [live],
+  },
+  {
+    name: 'own-pushes-are-news',
+    hazard: 'each push of a client is followed by a request for what it has pushed',
+    file: 'src/entity/keep/liveQuestion.ts',
+    find: '!(Number(stamp) <= (question.cursors.get(path) ?? -1))',
+    replace: 'Number(stamp) >= 0',
+    by: [devices],
+  },
+  {
+    name: 'held-up-for-ever',
+    hazard: 'behind a proxy that holds streams up nothing is heard',
+    file: 'src/entity/keep/liveFeed.ts',
+    find: "&& !isHeard && !signal.aborted ? 'mute' : 'broke'",
+    replace: "&& isHeard && !signal.aborted ? 'mute' : 'broke'",
+    by: [devices],
+  },
+  {
+    name: 'listening-while-signed-out',
+    hazard: 'a device whose token was rejected asks on and on to listen',
+    file: 'src/entity/keep/keeper.ts',
+    find: 'if (isLasting || error instanceof AuthenticationError) void',
+    replace: 'if (isLasting) void',
+    by: [devices],
+  },
+  {
+    name: 'no-seat-and-asking',
+    hazard: 'a server that is full is asked again before the time that it has named',
+    file: 'src/entity/keep/liveFeed.ts',
+    find: 'Math.max(FIRST_WAIT, retryAfter)',
+    replace: 'FIRST_WAIT',
+    by: [devices],
   },
 ]

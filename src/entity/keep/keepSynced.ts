@@ -8,10 +8,12 @@ import { Keeper } from './keeper.js'
 import type { KeptStatus } from './status.js'
 
 export interface KeepSyncedOptions extends Omit<SyncCallOptions, 'url'> {
-  /** Milliseconds between syncs while nothing else calls for one, more or less; 60,000 by default. */
+  /** Milliseconds between syncs while nothing else calls for one, more or less; 60,000 by default, and five times as long while the server is heard. */
   readonly interval?: number
   /** Milliseconds of quiet after a local commit until it is pushed; 200 by default. Where one commit follows the other, no more than ten times that. */
   readonly debounce?: number
+  /** Does the server say by itself when there is news, where it can? True by default. */
+  readonly live?: boolean
   /** Ends it, as `stop` does. */
   readonly signal?: AbortSignal
 }
@@ -29,7 +31,7 @@ export interface KeptSynced {
 
 /**
  * Keeps a data source in sync with its servers until `stop` is called: syncs at once, soon after local commits, when the connection or the page comes back,
- * and in intervals. Failures end nothing: it waits, and `status` says why. Conflicts are decided by the entity's `onConflict`, or that of the options or the data
+ * when the server says that there is news, and in intervals. Failures end nothing: it waits, and `status` says why. Conflicts are decided by the entity's `onConflict`, or that of the options or the data
  * source; others wait in the journal. Calls of `syncAll` at the same time share its work.
  *
  * Throws SyncConfigurationError where withSync was not applied, or the data source is not initialised.

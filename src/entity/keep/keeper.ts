@@ -18,6 +18,7 @@ import { changeLogOf } from '../registry.js'
 import { syncAll } from '../syncAll.js'
 import { whenLeft } from '../syncFeeds.js'
 import type { KeepSyncedOptions } from './keepSynced.js'
+import { Live, type LiveHooks } from './live.js'
 import { LocalCommits } from './localCommits.js'
 import { Schedule } from './schedule.js'
 import { type KeptState, type KeptStatus, StatusStore } from './status.js'
@@ -26,6 +27,11 @@ import { listenToBrowser } from './wakeUps.js'
 
 /** Errors that the next sync, with the same program and the same user, would have again. */
 const LASTING = [OtherUserError, SyncConfigurationError, SyncSchemaError]
+
+/** Milliseconds in which a sync finds out why a connection broke. */
+const BROKEN = 1_000
+/** So many intervals are one where the server says by itself when there is news. */
+const LIVE_SHARE = 5
 
 export class Keeper {
   readonly #status = new StatusStore()
@@ -36,6 +42,8 @@ export class Keeper {
   readonly #endEars: () => void
   readonly #interval: number
   readonly #call: SyncCallOptions
+  readonly #live: Live | undefined
+  #hearing: Promise<unknown> = Promise.resolve()
   #isCounted = false
   #running: Promise<void> | undefined
   #stopped: Promise<void> | undefined
@@ -50,6 +58,16 @@ export class Keeper {
     this.#commits = new LocalCommits(dataSource, debounce, counts => this.#committed(counts))
     this.#token = new TokenWatch({ ...clients.get(dataSource), ...options }.headers, interval, () => this.wake())
     this.#call = { ...options, ...this.#token.headers, signal: this.#end.signal }
+    const hooks: LiveHooks = {
+      news: isNews => {
+        this.#hearing = Promise.all([this.#hearing, this.#hear(isNews)])
+      },
+      changed: () => this.#liveChanged(),
+      // many devices lose a server at once
+      broke: () => this.#schedule.plan(random() * BROKEN),
+    }
+    const { live = true } = options
+    this.#live = live ? new Live(dataSource, { ...clients.get(dataSource), ...this.#call }, hooks, random) : undefined
     this.#endEars = listenToBrowser(
       () => this.#isBack(),
       () => this.#isGone(),
@@ -83,8 +101,8 @@ export class Keeper {
     this.#endEars()
     this.#schedule.clear()
     this.#token.stop()
-    await this.#commits.pause()
-    await this.#running
+    await Promise.all([this.#commits.pause(), this.#live?.stop()])
+    await Promise.all([this.#running, this.#hearing])
     try {
       await whenLeft(changeLogOf(this.dataSource))
     } catch {
@@ -92,12 +110,27 @@ export class Keeper {
     }
   }
 
+  /** The server says that there is news: after a sync that runs it may be none. */
+  async #hear(isNews: () => Promise<boolean>): Promise<void> {
+    await this.#running
+    if (this.#stopped || !(await isNews().catch(() => true))) return
+    this.#schedule.plan(0)
+  }
+
+  #liveChanged(): void {
+    const isLive = this.#live?.isLive === true
+    this.#status.change({ isLive })
+    if (isLive && this.status.state === 'offline') this.#schedule.hope()
+  }
+
   #isBack(): void {
+    this.#live?.restart()
     if (this.status.state === 'signed-out') return void this.#token.look()
     this.#schedule.hope()
   }
 
   #isGone(): void {
+    this.#live?.restart()
     if (['idle', 'syncing'].includes(this.status.state)) this.#status.change({ state: 'offline' })
   }
 
@@ -137,19 +170,19 @@ export class Keeper {
     this.#status.change({ ...counts, state: 'idle', lastSuccess: new Date(), lastError: undefined })
     // what was committed meanwhile; but what stays as it was waits for something else
     if (counts.pending && (pushed || pulled || counts.pending !== before)) this.#schedule.plan(0)
-    this.#schedule.planAround(this.#interval)
+    this.#live?.start()
+    // who hears of news asks now and then, to be sure
+    this.#schedule.planAround(this.#interval * (this.status.isLive ? LIVE_SHARE : 1))
   }
 
   async #failed(error: unknown): Promise<void> {
     const counts = await this.#commits.count().catch(() => ({}))
     if (this.#stopped) return
     this.#status.change({ ...counts, state: stateAfter(error), lastError: error })
+    const isLasting = LASTING.some(type => error instanceof type)
+    if (isLasting || error instanceof AuthenticationError) void this.#live?.stop()
     if (error instanceof AuthenticationError) this.#token.start(error.url)
-    else
-      this.#schedule.failed(
-        error instanceof TransportError ? error : {},
-        LASTING.some(type => error instanceof type),
-      )
+    else this.#schedule.failed(error instanceof TransportError ? error : {}, isLasting)
   }
 }
 

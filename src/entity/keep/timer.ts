@@ -16,3 +16,18 @@ export class Timer {
     clearTimeout(this.#handle)
   }
 }
+
+/** Resolves after so many milliseconds, or when the signal is aborted; does not keep a Node process alive. */
+export function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const done = () => {
+      timer.clear()
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = new Timer(done)
+    timer.set(milliseconds)
+    signal.addEventListener('abort', done)
+    if (signal.aborted) done()
+  })
+}

@@ -134,15 +134,17 @@ export function createTransport(options: TransportOptions = {}): Transport {
       return pull(withQuery(url, { ...pageOf(query), properties: properties && listOf(properties) }), readPullAnswer, etag, signal)
     },
 
-    pullFeed(url, { collections, properties, ...query }, etag, signal) {
-      const asked = properties && [...properties].flatMap(([path, names]) => names.map(name => `${path}:${name}`))
-      const address = withQuery(url, { ...pageOf(query), collections: listOf(collections), properties: asked && listOf(asked) })
-      return pull(address, readFeedAnswer, etag, signal)
-    },
+    pullFeed: (url, query, etag, signal) => pull(feedAddress(url, query), readFeedAnswer, etag, signal),
 
     push: (url, body, given, signal) => push(url, body, given, OF_ROUTE, signal),
     pushFeed: (url, body, given, signal) => push(url, body, given, OF_FEED, signal),
   }
+}
+
+/** Where a question is asked of a feed. */
+export function feedAddress(url: string, { collections, properties, ...query }: FeedQuery): string {
+  const asked = properties && [...properties].flatMap(([path, names]) => names.map(name => `${path}:${name}`))
+  return withQuery(url, { ...pageOf(query), collections: listOf(collections), properties: asked && listOf(asked) })
 }
 
 const pageOf = ({ since, limit, after, min, collection, scope }: Omit<PullQuery, 'properties'>) => ({
