@@ -96,6 +96,11 @@ class EventStream implements Listener {
     ctx.type = 'text/event-stream'
     ctx.set({ 'Cache-Control': 'private, no-cache, no-transform', 'X-Accel-Buffering': 'no', ...lastOnConnection(ctx) })
     ctx.body = this.#out
+    // that a client leaves is the usual end, and nothing to tell the application of
+    const { onerror } = ctx
+    ctx.onerror = error => {
+      if ((error as { code?: unknown } | null)?.code !== 'ERR_STREAM_PREMATURE_CLOSE') onerror.call(ctx, error)
+    }
     const expires = (this.caller.caller?.expires ?? Number.POSITIVE_INFINITY) - Date.now()
     const longest = LONGEST * (0.75 + Math.random() / 4)
     this.#later(Math.min(expires, longest), () => this.end(expires < longest ? 'expired' : 'renew'))

@@ -135,4 +135,12 @@ export const ofLive: Mutant[] = [
     replace: 'FIRST_WAIT',
     by: [devices],
   },
+  {
+    name: 'closed-tabs-are-errors',
+    hazard: 'the application is told of an error whenever a client that listens leaves',
+    file: 'server-koa/eventStream.ts',
+    find: "?.code !== 'ERR_STREAM_PREMATURE_CLOSE'",
+    replace: "?.code !== ''",
+    by: [live],
+  },
 ]

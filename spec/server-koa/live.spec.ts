@@ -252,7 +252,7 @@ describe('a stream', () => {
   })
 
   test('is about the collections that were asked for, and is none where JSON is preferred, or of an entity', async () => {
-    const { url, get, post } = await publicWorld()
+    const { url, get, post, errors } = await publicWorld()
     const { json } = await get('since=0')
     const ear = await listen(`${url}/sync?since=${json.now}&collections=/liveNotes`)
     await post([{ id: 'b', owner: 'x' }])
@@ -264,6 +264,8 @@ describe('a stream', () => {
     expect((await fetch(`${url}/liveTasks`, { headers: { accept: 'text/event-stream' } })).status).toBe(406)
     expect((await fetch(`${url}/sync`, { headers: { accept: 'text/event-stream', 'last-event-id': 'x' } })).status).toBe(400)
     expect((await fetch(`${url}/sync`, { headers: { accept: 'text/event-stream' }, method: 'HEAD' })).status).toBe(406)
+    await sleep(50)
+    expect(errors).toEqual([]) // that a client leaves is no error
   })
 
   test('of a client that had read another history, or further than this one goes, says so', async () => {
