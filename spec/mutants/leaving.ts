@@ -273,4 +273,12 @@ export const ofLeaving: Mutant[] = [
     replace: '',
     by: [twoServers],
   },
+  {
+    name: 'made-here-was-removed-elsewhere',
+    hazard: 'a row that was made here and comes back by one server is a removal by the other one, and its user is asked',
+    file: 'src/changes/servers/noAccess.ts',
+    find: "yield* query('DELETE FROM sync_unapplied WHERE server = ? AND id = ? AND remote IS NULL', other, id)",
+    replace: "yield* query('DELETE FROM sync_unapplied WHERE server = ? AND id = ? AND remote IS NULL', -other, id)",
+    by: [twoServers],
+  },
 ]

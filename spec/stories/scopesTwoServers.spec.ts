@@ -161,22 +161,43 @@ test('what is kept of a row comes back with another server that shows it, and is
   expect(await journal.conflicts()).toMatchObject([{ local: { text: 'both' }, remote: { text: 'base' } }])
 })
 
-test('the latest version counts for all servers that it is kept apart for', async () => {
-  const paths = (name: string) => [`http://one.made/${name}`, `http://two.made/${name}`]
-  const id = { type: 'varchar', primary: true } as const
-  const Box = new EntitySchema<{ id: string }>({ ...{ name: 'TwiceBox', tableName: 'twice_box' }, columns: { id } })
-  enableSync(Box, paths('boxes'))
-  const Card = new EntitySchema<{ id: string; text: string; box: string | null }>({
-    ...{ name: 'TwiceCard', tableName: 'twice_card' },
-    columns: { id, text: { type: 'varchar' }, box: { type: 'varchar', nullable: true } },
-    foreignKeys: [{ target: 'TwiceBox', columnNames: ['box'], referencedColumnNames: ['id'], onDelete: 'CASCADE' }],
-  })
-  enableSync(Card, paths('cards'))
+const paths = (name: string) => [`http://one.made/${name}`, `http://two.made/${name}`]
+const id = { type: 'varchar', primary: true } as const
+const Box = new EntitySchema<{ id: string }>({ ...{ name: 'TwiceBox', tableName: 'twice_box' }, columns: { id } })
+enableSync(Box, paths('boxes'))
+const Card = new EntitySchema<{ id: string; text: string; box: string | null }>({
+  ...{ name: 'TwiceCard', tableName: 'twice_card' },
+  columns: { id, text: { type: 'varchar' }, box: { type: 'varchar', nullable: true } },
+  foreignKeys: [{ target: 'TwiceBox', columnNames: ['box'], referencedColumnNames: ['id'], onDelete: 'CASCADE' }],
+})
+enableSync(Card, paths('cards'))
+
+async function boxes() {
   const [one, two] = [new HandMade(), new HandMade()]
   const phone = await openOn('libsql', [Box, Card], {
     fetch: (input, init) => (new URL(String(input)).hostname === 'one.made' ? one : two).fetch(input, init),
   })
-  const cards = phone.getRepository(Card)
+  return { one, two, phone, cards: phone.getRepository(Card) }
+}
+
+test('what was made here and comes back by one server was not removed by the other one', async () => {
+  const { one, two, phone, cards } = await boxes()
+  one.answers.push({ changes: { '/boxes': [one.row('f', {})] } })
+  two.replies.push({ status: 422, body: { errors: [{ collection: '/boxes', id: 'f', code: 'not-allowed', detail: 'no' }] } })
+  await syncAll(phone)
+  await cards.save({ id: 'a', text: 'made here', box: 'f' })
+  one.answers.push({ changes: { '/boxes': [one.left('f')] } })
+  await syncAll(phone)
+  expect(await cards.find()).toEqual([])
+  one.answers.push({ changes: { '/boxes': [one.row('f', {})] } })
+  await syncAll(phone)
+  expect(await cards.find()).toMatchObject([{ text: 'made here' }])
+  expect([await journal(cards).conflicts(), await journal(cards).deferred()]).toEqual([[], []])
+  expect(pushed(two).flat()).toContain('made here')
+})
+
+test('the latest version counts for all servers that it is kept apart for', async () => {
+  const { one, two, phone, cards } = await boxes()
   one.answers.push({ changes: { '/boxes': [one.row('f', {})], '/cards': [one.row('a', { text: 'base', box: 'f' })] } })
   const errors = [
     { collection: '/boxes', id: 'f', code: 'not-allowed', detail: 'no' },

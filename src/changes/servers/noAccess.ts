@@ -75,7 +75,10 @@ export function* forgetNoAccess(database: Database, { id: server, collection }: 
   )
   const pairs = (some: typeof others) => some.map(row => [Number(row.server), String(row.id)])
   const isMade = (row: (typeof others)[number]) => row.base === NOTHING
-  yield* database.deleteRows('sync_no_access', ['server', 'id'], pairs(others.filter(isMade)))
+  const made = pairs(others.filter(isMade))
+  yield* database.deleteRows('sync_no_access', ['server', 'id'], made)
+  // it does not wait any more: the note would be a removal
+  for (const [other, id] of made) yield* query('DELETE FROM sync_unapplied WHERE server = ? AND id = ? AND remote IS NULL', other, id)
   yield* database.updateRows(
     'sync_no_access',
     ['local', 'base'],
