@@ -48,6 +48,18 @@ const OUR_TABLES = [
   'sync_no_access',
 ]
 
+const exportOf = ({ driver }: DataSource) => (driver as unknown as { export(): Uint8Array }).export()
+
+/** A database on SQLite that has a wall clock before it has anything else. */
+async function withWall(isSqljs: boolean, file: string): Promise<Uint8Array | undefined> {
+  const early = await new DataSource(isSqljs ? { type: 'sqljs' } : { type: 'better-sqlite3', driver: libsql, database: file }).initialize()
+  await early.query('CREATE TABLE wall (time INTEGER)')
+  await early.query('INSERT INTO wall VALUES (0)')
+  const bytes = isSqljs ? exportOf(early) : undefined
+  await early.destroy()
+  return bytes
+}
+
 export class SimulatedDatabase {
   /** What goes wrong with the next statement of a step. */
   fault: ((sql: string) => void) | undefined
@@ -80,10 +92,12 @@ export class SimulatedDatabase {
   ): Promise<SimulatedDatabase> {
     const entities = entitiesOf(schema, kind === 'mysql' ? 'varchar' : 'text', lacksGained)
     const other = kind === 'postgres' || kind === 'mysql' ? (before?.other ?? new OtherDatabase(kind)) : undefined
-    const bytes = before && kind === 'sqljs' ? (before.dataSource.driver as unknown as { export(): Uint8Array }).export() : undefined
     const file =
       (before?.dataSource.options.database as string | undefined) ??
       (kind === 'libsql' ? join(mkdtempSync(join(FOLDER, 'sync-')), 'db') : '')
+    // scopes by paths are filled when they are set up, and what is filled gets a stamp
+    const needsWall = !before && !other && schema.users?.path !== undefined
+    const bytes = before && kind === 'sqljs' ? exportOf(before.dataSource) : needsWall ? await withWall(kind === 'sqljs', file) : undefined
     if (before) await before.dataSource.destroy()
     const dataSource = other
       ? new DataSource({ ...other.options, entities, synchronize: true } as DataSourceOptions)
@@ -120,8 +134,10 @@ export class SimulatedDatabase {
     database.#addTriggers()
     if (!before) {
       database.run('CREATE TABLE rule (refuses INTEGER)')
-      database.run('CREATE TABLE wall (time INTEGER)')
-      database.run('INSERT INTO wall VALUES (0)')
+      if (!needsWall) {
+        database.run('CREATE TABLE wall (time INTEGER)')
+        database.run('INSERT INTO wall VALUES (0)')
+      }
     }
     // sql.js would look up and open its journal in a file system of its own with every step
     for (const pragma of ['synchronous = OFF', ...(kind === 'sqljs' ? ['journal_mode = MEMORY', 'locking_mode = EXCLUSIVE'] : [])])

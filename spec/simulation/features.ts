@@ -40,7 +40,7 @@ const STRANGERS = 0.3
 export function drawFeatures(seed: number, topology: Topology, kind: ServerKind): Features {
   const random = new Random(Math.imul(seed, 0x9e3779b1) ^ (topology.length << 16))
   const { chance, pick } = random
-  if (hasUsers(topology)) return featuresOfUsers(random)
+  if (hasUsers(topology)) return featuresOfUsers(random, topology)
   const byCollection = new Random(Math.imul(seed, 0x85ebca6b)).chance(BY_COLLECTION)
   const others = new Random(Math.imul(seed, 0xc2b2ae35))
   const strangers = others.chance(STRANGERS) ? others.next() * 0.1 : 0
@@ -71,9 +71,14 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
 }
 
 /** Users see a part of the rows; others than those who sign in are in the history itself. */
-function featuresOfUsers({ chance, pick }: Random): Features {
-  const none = { journal: 0, rest: false, valid: false, again: false, late: new Set<string>(), strangers: 0 }
-  return { ...none, schema: pick(USER_SCHEMAS), byCollection: chance(BY_COLLECTION) }
+function featuresOfUsers({ chance, next, pick }: Random, topology: Topology): Features {
+  const none = { rest: false, valid: false, again: false, late: new Set<string>(), strangers: 0 }
+  return {
+    ...none,
+    schema: pick(USER_SCHEMAS.filter(s => topology !== 'users-relay' || !s.users?.path)),
+    byCollection: chance(BY_COLLECTION),
+    journal: chance(0.3) ? next() * 0.04 : 0,
+  }
 }
 
 /** A schema by its name, for a history that is to have it. */

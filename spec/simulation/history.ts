@@ -162,11 +162,11 @@ export const USER_STATES = [
   'not wiped after asking',
   'adopted',
   'kept apart',
-  'decided for later',
   'kept apart and back',
   'an edit kept apart at the end',
   'at the end not-allowed',
   'waits for a parent that is not seen',
+  'decided for later',
 ] as const
 
 /** What a run comes across besides, where the servers are on another database than SQLite. */
@@ -631,7 +631,7 @@ export async function history(
         cause: 'post',
       })
     }
-    if (users && watched) users.answered(db, { user: headers.user, method, path, posted: postedRows(body) }, answer, watched)
+    if (users && watched) users.answered(db, { from, user: headers.user, method, path, posted: postedRows(body) }, answer, watched)
     if (method === 'POST') {
       if (schema.isWide) lookAtPush(db, request, answer, numbersBefore, after)
       // a removal that reaches others lets go of more than its own values
@@ -1137,23 +1137,18 @@ export async function history(
       for (const [id, old] of before)
         if (isGone(old) && old && !after.has(id) && states.get(id)?.base === 'gone') oracle.neverTold.add(old.removed) // made and removed here
     if (schema.isWide) lookAtWaiting(db)
-    if (users) lookAtApart(db, p, apart as Map<string, Value>, resolved ?? new Map())
+    if (users) lookAtApart(db, before, apart as Map<string, Value>, after, resolved ?? new Map())
     for (const id of IDS) {
       const old = before.get(id) ?? null
       let value: Value = after.get(id) ?? null
       if (purged.includes(id)) {
         reached.add('purged')
-        for (const table of [
-          `sync_base_${db.tableOf(id)} WHERE (_sync_server <> 0 OR a IS NOT NULL) AND _sync_id = ?`,
-          // what was decided of a row that waits for another one can be read
-          ...(stillWaiting.has(id) ? [] : ['sync_resolution WHERE row_id = ?']),
-        ])
-          if (db.run(`SELECT 1 FROM ${table}`, id).length) throw new Error(`${p.client} keeps ${id}, which left, in ${table}`)
-        const later = stillWaiting.has(id) ? resolved?.get(id) : undefined
-        if (later) {
-          reached.add('decided for later')
-          oracle.observe({ database: p.client, id, old, value: keptApart(db, id) ?? later.remote, cause: 'handler', remote: later.remote })
-        }
+        // what was decided of a row that waits for another one can be read
+        const isDecided = resolved?.has(id) || stillWaiting.has(id)
+        const traces = [`sync_base_${db.tableOf(id)} WHERE (_sync_server <> 0 OR a IS NOT NULL) AND`, 'sync_resolution WHERE']
+        for (const table of isDecided ? traces.slice(0, 1) : traces)
+          if (db.run(`SELECT 1 FROM ${table} ${/base/.test(table) ? '_sync_id' : 'row_id'} = ?`, id).length)
+            throw new Error(`${p.client} keeps ${id}, which left, in ${table}`)
         oracle.observe({ database: p.client, id, old, value, cause: 'purge' })
         continue
       }
@@ -1210,17 +1205,21 @@ export async function history(
   /** A decision about a row that cannot be stored yet stands where the row is kept apart. */
   function lookAtApart(
     db: SimulatedDatabase,
-    p: Process,
     before: ReadonlyMap<string, Value>,
-    resolved: ReadonlyMap<string, { remote: Value; removal?: string | undefined }>,
+    apart: ReadonlyMap<string, Value>,
+    after: ReadonlyMap<string, Value>,
+    resolved: ReadonlyMap<string, { remote: Value }>,
   ): void {
-    for (const [id, old] of before) {
+    for (const [id, kept] of apart) {
       const value = keptApart(db, id)
-      if (value && !old) reached.add('kept apart')
-      if (!value && old) reached.add('kept apart and back')
+      if (value && !kept) reached.add('kept apart')
+      if (!value && kept) reached.add('kept apart and back')
       const decision = resolved.get(id)
-      if (!decision || !value || (!isGone(value) && isSame(old, value))) continue
-      oracle.observe({ database: p.client, id, old, value, cause: 'handler', remote: decision.remote })
+      const old = before.get(id) ?? kept
+      if (!decision || after.has(id) || !old || (value && isSame(kept, value))) continue
+      reached.add('decided for later')
+      // of a decision for the server's side nothing of ours is kept
+      oracle.observe({ database: db.name, id, old, value: value ?? decision.remote, cause: 'handler', remote: decision.remote })
     }
   }
 
@@ -1425,7 +1424,8 @@ export async function history(
       const db = world.get(client) as SimulatedDatabase
       if (openTransactions.has(client)) return
       if (chance(0.5)) stop(client)
-      const values = [...snapshot(db).values(), ...IDS.map(id => keptApart(db, id))].flatMap(cellsOf)
+      const kept = IDS.flatMap(id => cellsOf(keptApart(db, id)))
+      const values = [...[...snapshot(db).values()].flatMap(cellsOf), ...kept]
       if (isWiped) {
         const contents = () => JSON.stringify([...db.dump()].filter(([table]) => table !== 'sync_clock'))
         const before = contents()
@@ -1451,7 +1451,7 @@ export async function history(
         trace(`ADOPT ${client}`)
         reached.add('adopted')
         // what the former user has removed is not removed for this one, nor changed what that one does not see
-        giveUp([...removalsOf(client).values(), ...IDS.flatMap(id => cellsOf(keptApart(db, id)))])
+        giveUp([...removalsOf(client).values(), ...kept])
       }
       // a sync that is under way finds that its server is not known any more
       for (const p of [...processes.values(), ...zombies]) if (p.client === client) p.isHandedOver = true
@@ -1484,7 +1484,7 @@ export async function history(
       reached.add(servers.has(name) ? 'column gained by a server' : 'column gained')
     }
     const journalUse = {
-      ...{ random, oracle, reached, trace, snapshot, removalsOf },
+      ...{ random, oracle, reached, trace, snapshot, removalsOf, keptApart, giveUp },
       lookAt: (db: SimulatedDatabase) => links.filter(([client]) => client === db.name).map(([, server]) => lookAt(db, server)),
       waitingRemovals: (db: SimulatedDatabase, id: string) =>
         links.flatMap(([client, server]) => (client === db.name ? (journalRemovals.get(client + server + id) ?? []) : [])),
@@ -1685,7 +1685,7 @@ export async function history(
     } else reached.add('at rest something is pushed with every sync')
     if (news && !isTriedAgain) problems.push(`at rest ${news} polls are answered with more than 304`)
     for (const db of all) if (db.run('SELECT 1 FROM sync_seen').length) problems.push(`sync_seen is left on ${db.name}`)
-    problems.push(...users.watch.wrong)
+    problems.push(...users.watch.wrong, ...users.inVain())
     const finals = (id: string) =>
       all.map(db => snapshot(db).get(id) ?? null).filter((value, i) => isGone(value) || servers.has((all[i] as SimulatedDatabase).name))
     // what was not pushed for a reason

@@ -26,6 +26,10 @@ export interface JournalUse {
   removalsOf(name: string): Map<string, string>
   /** What is known of each row and each of the servers. */
   lookAt(db: SimulatedDatabase): Map<string, KnownRow>[]
+  /** What was changed in a row that is not to be seen any more. */
+  keptApart(db: SimulatedDatabase, id: string): Value
+  /** The user has dropped what no other database need have. */
+  giveUp(tokens: readonly string[]): void
   /** The token of the removal of a row that is in the journal. */
   waitingRemovals(db: SimulatedDatabase, id: string): string[]
 }
@@ -37,6 +41,7 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
   const { ids } = db.schema
   const before = snapshot(db)
   const known = use.lookAt(db)
+  const kept = new Map(ids.map(id => [id, use.keptApart(db, id)]))
   const removals = new Map(removalsOf(db.name))
   const lastDecision = Number(db.run('SELECT max(id) AS id FROM sync_resolution')[0]?.id ?? 0)
   const hasNews = (id: string) => {
@@ -48,7 +53,7 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
       return state.unapplied !== undefined || (base === undefined ? !isGone(value) : !isSame(base, value))
     })
   }
-  const interesting = ids.filter(hasNews)
+  const interesting = ids.filter(id => hasNews(id) || kept.get(id))
   const one = () => (interesting.length && chance(0.8) ? pick(interesting) : pick(ids))
   const first = one()
   const targets = chance(0.3) ? [first, chance(0.6) ? first : one()] : [first]
@@ -63,7 +68,7 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
     const kind = pick(['discard', 'discard', 'resolve', 'remove', 'retry', 'undo'] as const)
     trace(`JOURNAL ${db.name} ${kind} ${id}`)
     reached.add(`journal: ${kind}`)
-    const local = before.get(id) ?? null
+    const local = before.get(id) ?? kept.get(id) ?? null
     if (kind === 'discard') return journal.discard(id)
     if (kind === 'retry') return journal.retry(id)
     if (kind === 'remove') return journal.resolve(id, null)
@@ -84,6 +89,7 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
   }
 
   const after = snapshot(db)
+  for (const id of ids) if (kept.get(id) && !use.keptApart(db, id)) use.giveUp(cellsOf(kept.get(id)))
   const resolved = new Set(db.run('SELECT row_id FROM sync_resolution WHERE id > ?', lastDecision).map(row => String(row.row_id)))
   for (const id of ids) {
     const [old, now] = [before.get(id) ?? null, after.get(id) ?? null]
@@ -105,6 +111,7 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
     }
     // who resolves has seen all sides, and none of them is lost
     const sides: Value[] = [
+      kept.get(id) ?? null,
       old && isGone(old) ? { removed: removals.get(id) ?? old.removed } : old,
       ...known.flatMap(rows => rows.get(id)?.unapplied ?? []),
       ...known.map(rows => rows.get(id)?.base).filter(base => typeof base === 'object'),

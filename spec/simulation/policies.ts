@@ -50,7 +50,14 @@ const ofRows = forAll(ownOr({ id: 'lists' }), ownOr({ id: 'writers' }))
 const inRows = forAll(ownOr({ listId: 'lists' }), ownOr({ listId: 'writers' }))
 const LISTS_ARE_ROWS: readonly Policy[] = [{ name: 'lists are rows', tables: { item: ofRows, part: inRows, member: ofMembers('listId') } }]
 
-export const policiesOf = ({ users }: Schema): readonly Policy[] => (users?.list === 'listId' ? LISTS_ARE_ROWS : OWNED)
+const below = forAll(ownOr({ 'item.list': 'lists' }), ownOr({ 'item.list': 'writers' }))
+const BY_PATHS: readonly Policy[] = [
+  owned('parts as their items', ofLists, below),
+  owned('parts as their items, given away', { ...ofLists, update: () => true }, below),
+]
+
+export const policiesOf = ({ users }: Schema): readonly Policy[] =>
+  users?.path ? BY_PATHS : users?.list === 'listId' ? LISTS_ARE_ROWS : OWNED
 
 // ------------------------------------------------------------ as the server has it
 
@@ -95,8 +102,38 @@ export function rightsOf(user: string, members: readonly Row[], list: string): R
 
 /** May the user see the row, or do that to it, as it stands? */
 export function may(policy: Policy, table: string, deed: Deed | 'read', user: string, row: Row, rights: Rights): boolean {
-  const answer = user === EVERYTHING ? true : (policy.tables[table] as TablePolicy)[deed](user)
+  const answer = answerOf(policy, table, deed, user)
+  return answer === true || fits(answer, row, rights)
+}
+
+/** May the user make a row what it is? Who adds a scope to it needs a filter that speaks of that scope. */
+export function mayMake(
+  policy: Policy,
+  { table, user, scopes }: { table: string; user: string; scopes: readonly string[] },
+  old: Row | undefined,
+  row: Row,
+  rights: Rights,
+): boolean {
+  const answer = answerOf(policy, table, old ? 'update' : 'create', user)
   if (answer === true) return true
+  const isAdded = (scope: string) => (row[scope] ?? null) !== null && row[scope] !== old?.[scope] && answer.some(filter => scope in filter)
+  const added = scopes.filter(isAdded)
+  return (
+    fits(answer, row, rights) &&
+    added.every(scope =>
+      fits(
+        answer.filter(filter => scope in filter),
+        row,
+        rights,
+      ),
+    )
+  )
+}
+
+const answerOf = (policy: Policy, table: string, deed: Deed | 'read', user: string) =>
+  user === EVERYTHING ? true : (policy.tables[table] as TablePolicy)[deed](user)
+
+function fits(answer: readonly Filter[], row: Row, rights: Rights): boolean {
   const isOne = (value: unknown, some: Values) =>
     value !== null && value !== undefined && (typeof some === 'string' ? rights[some].has(String(value)) : some.includes(String(value)))
   return answer.some(filter => Object.entries(filter).every(([column, some]) => isOne(row[column], some)))

@@ -78,6 +78,8 @@ export interface UsersSpec {
   readonly list: 'list' | 'listId'
   readonly lists: readonly string[]
   readonly isSynced: boolean
+  /** The scope of a row is that of its parent. */
+  readonly path?: { readonly table: string; readonly column: string; readonly of: string; readonly name: string }
 }
 
 const number = (column: string, { type = 'integer', nullable = true, unique = true }: Partial<NumberColumn> = {}): NumberColumn => ({
@@ -184,6 +186,22 @@ const ownedSchema = (relation: RelationKind, isSynced: boolean): Schema =>
     { users: { list: 'list', lists: LISTS, isSynced } },
   )
 
+/** What is in a list that is seen is seen. */
+const pathSchema = (relation: RelationKind): Schema =>
+  schema(
+    `users, paths ${relation}`,
+    [
+      table('item', ['x', 'y', 'u'], [OWNER, LIST]),
+      table('part', ['z', 'w', 'v'], [OWNER, reference('itemId', 'item', relation as 'CASCADE')]),
+    ],
+    {
+      users: {
+        ...{ list: 'list', lists: LISTS, isSynced: false },
+        path: { table: 'part', column: 'itemId', of: 'list', name: 'item.list' },
+      },
+    },
+  )
+
 export const USER_SCHEMAS: readonly Schema[] = [
   ...[false, true].flatMap(isSynced => RELATIONS.map(relation => ownedSchema(relation, isSynced))),
   // lists are rows themselves, whose members see them and what is in them
@@ -198,6 +216,8 @@ export const USER_SCHEMAS: readonly Schema[] = [
       { users: { list: 'listId', lists: ['x', 'y', 'z'], isSynced: true } },
     ),
   ),
+  // a relay does not serve rows by paths
+  ...(['CASCADE', 'RESTRICT', 'SET NULL'] as const).map(pathSchema),
 ]
 
 const oldSchema = (relation: RelationKind): Schema => ({
@@ -239,6 +259,7 @@ export function entitiesOf({ tables, isWide, gained, users }: Schema, key: 'text
       uniques: together.map(c => ({ columns: [...c] })),
     })
     const scopes = extras.flatMap(e => ('isScope' in e && e.isScope ? e.column : []))
+    if (users?.path?.table === name) scopes.push(users.path.name)
     enableSync(entity, `/${name}s`, scopes.length ? { scopes } : {})
     return entity
   })

@@ -21,6 +21,15 @@ export interface UsersWorld {
   readonly world: ReadonlyMap<string, SimulatedDatabase>
 }
 
+/** A request, and who sent it. */
+interface Asked {
+  readonly from: string
+  readonly user?: string | undefined
+  readonly method: string
+  readonly path: string
+  readonly posted: readonly Row[]
+}
+
 /** What the journal of a device has of a row and a server. */
 interface Noted {
   readonly unapplied?: Row
@@ -75,13 +84,13 @@ export class Users {
 
   answered(
     db: SimulatedDatabase,
-    { user = EVERYTHING, method, path, posted }: { user?: string | undefined; method: string; path: string; posted: readonly Row[] },
+    { from, user = EVERYTHING, method, path, posted }: Asked,
     { status, body }: { status: number; body: string },
     before: { rows: Rows; rights: Rights },
   ): void {
     this.watch.note(db)
     const { reached } = this.w
-    const ids = new Set(posted.map(row => String(row.id)))
+    const ids = new Map(posted.map(row => [String(row.id), row]))
     if (method === 'POST') this.watch.stored(db, user, ids, before.rows, before.rights)
     if (status !== 200 && status !== 409 && status !== 422) return
     const json = JSON.parse(body)
@@ -94,8 +103,43 @@ export class Users {
     const held = /[?&]scope=([^&]+)/.exec(path)?.[1]
     if (method === 'GET' && held !== undefined && scope !== held && !full && next) reached.add('difference between two sets over pages')
     for (const { code } of errors) reached.add(`${code} rejected`)
+    this.#noteRejected(db, user, { from, path, errors })
     const isGiven = (id: string) => !this.watch.sees(db, user, this.watch.rowsOf(db).get(id)) && this.watch.rowsOf(db).has(id)
     if (status === 200 && method === 'POST' && posted.some(row => !row._removed && isGiven(String(row.id)))) reached.add('given away')
+  }
+
+  readonly #rejected = new Map<string, string>()
+
+  /** Rows that their sender may not push, with the set of keys that was held then; not those at whose ids a row is that is not seen: nobody says when it has gone. */
+  #noteRejected(db: SimulatedDatabase, user: string, { from, path, errors }: { from: string; path: string; errors: readonly Row[] }): void {
+    for (const { id, code } of errors) {
+      const theirs = this.watch.rowsOf(db).get(String(id))
+      const isHidden = theirs !== undefined && !this.watch.sees(db, user, theirs)
+      const key = `${from} ${db.name} ${id}`
+      if (code === 'not-allowed' && !isHidden) this.#rejected.set(key, /[?&]scope=([^&]*)/.exec(path)?.[1] ?? '')
+      else this.#rejected.delete(key)
+    }
+  }
+
+  /** What is still rejected though its user has got the right, with other keys. */
+  inVain(): string[] {
+    const { links, world } = this.w
+    const found: string[] = []
+    for (const [client, server] of links) {
+      const [db, there] = [world.get(client), world.get(server)] as [SimulatedDatabase, SimulatedDatabase]
+      for (const { id, stamp } of db.run(
+        `SELECT n.id, n.stamp FROM sync_rejection n JOIN sync_server r ON r.id = n.server WHERE r.origin = ? AND n.code = 'not-allowed'`,
+        `http://${server}`,
+      )) {
+        const row = this.watch.rowsOf(db).get(String(id))
+        const before = this.#rejected.get(`${client} ${server} ${id}`)
+        const now = String(db.run('SELECT scope FROM sync_server WHERE origin = ?', `http://${server}`)[0]?.scope)
+        if ((row && Number(row._lastChange) !== Number(stamp)) || before === undefined || before === now) continue
+        if (this.watch.mayPush(there, this.userOf(client), String(id), row))
+          found.push(`${id} is rejected on ${client}, though it is allowed now`)
+      }
+    }
+    return found
   }
 
   // ------------------------------------------------------------ memberships
@@ -163,7 +207,17 @@ export class Users {
 
   /** What a device has that its user may not see, and what it lacks or has otherwise, apart from what its journal says. */
   differences(): string[] {
-    return [...new Set(this.w.links.map(([client]) => client))].flatMap(client => this.#differencesOf(client))
+    const clients = [...new Set(this.w.links.map(([client]) => client))]
+    return [...clients.flatMap(client => this.#differencesOf(client)), ...[...this.w.world.values()].flatMap(db => this.#wrongPaths(db))]
+  }
+
+  /** Rows that do not have the scope of their parents. */
+  #wrongPaths(db: SimulatedDatabase): string[] {
+    const path = this.w.schema.users?.path
+    if (!path) return []
+    const hidden = `_sync_scope_${path.name.replace('.', '_')}`
+    const rows = [...this.watch.rowsOf(db).values()].filter(row => hidden in row && row[hidden] !== row[path.name])
+    return rows.map(row => `${db.name} has ${row.id} in ${row[hidden]}, its parent in ${row[path.name]}`)
   }
 
   #differencesOf(client: string): string[] {
@@ -179,7 +233,9 @@ export class Users {
       const shown = servers
         .map(server => this.watch.rowsOf(server).get(id))
         .map((theirs, i) => (this.watch.sees(servers[i] as SimulatedDatabase, user, theirs) ? theirs : undefined))
-      const isRejected = ({ rejection }: Noted) => rejection && (!row || Number(row._lastChange) === Number(rejection.stamp))
+      // what one of two servers rejects for other rows' sake has a fresh stamp with every sync
+      const isAsItWas = ({ stamp }: Row) => !row || Number(row._lastChange) === Number(stamp) || servers.length > 1
+      const isRejected = ({ rejection }: Noted) => rejection && isAsItWas(rejection)
       const isOurs = noted.some(each => isRejected(each) || each.noAccess)
       if (row && !shown.some(Boolean) && !isOurs) found.push(`${client} still has ${id}, which ${user} does not see`)
       for (const [i, theirs] of shown.entries()) {
@@ -267,6 +323,6 @@ const describe = (row: Row | undefined) =>
   row &&
   JSON.stringify(
     Object.entries(row)
-      .filter(([column]) => column !== '_lastChange')
+      .filter(([column]) => !/^_|[.]/.test(column))
       .sort(([x], [y]) => (x < y ? -1 : 1)),
   )

@@ -2,7 +2,7 @@
 // never was within the caller's reach, and no POST stores more than its sender may.
 
 import type { SimulatedDatabase } from './databases.js'
-import { may, type Policy, type Rights, type Row, rightsOf, seesAll } from './policies.js'
+import { may, mayMake, type Policy, type Rights, type Row, rightsOf, seesAll } from './policies.js'
 import { referencesOf, type Schema, USERS } from './schemas.js'
 
 /** The rows of all tables, by their ids. */
@@ -46,6 +46,7 @@ export class Watch {
     if (before?.writes === writes) return before
     const rows = new Map<string, Row>()
     for (const { name } of this.schema.tables) for (const row of db.run(`SELECT * FROM ${name}`)) rows.set(String(row.id), row)
+    for (const [id, row] of rows) rows.set(id, this.#withPath(row, rows))
     const { list, isSynced } = this.schema.users as NonNullable<Schema['users']>
     const members: readonly Row[] = isSynced
       ? [...rows.values()].filter(row => db.tableOf(String(row.id)) === 'member')
@@ -64,7 +65,17 @@ export class Watch {
 
   /** Does a server show a row, as it is given, to the user? */
   sees(db: SimulatedDatabase, user: string, row: Row | undefined): boolean {
-    return row !== undefined && may(this.policy, db.tableOf(String(row.id)), 'read', user, row, this.rightsOf(db, user))
+    if (row === undefined) return false
+    const { path } = this.schema.users as NonNullable<Schema['users']>
+    const whole = path && !(path.name in row) ? this.#withPath(row, this.rowsOf(db)) : row
+    return may(this.policy, db.tableOf(String(row.id)), 'read', user, whole, this.rightsOf(db, user))
+  }
+
+  /** With the scope that it has of its parent. */
+  #withPath(row: Row, rows: Rows): Row {
+    const path = this.schema.users?.path
+    if (!path || !(path.column in row)) return row
+    return { ...row, [path.name]: rows.get(String(row[path.column]))?.[path.of] ?? null }
   }
 
   /** Was the row within the user's reach at some time? */
@@ -74,8 +85,8 @@ export class Watch {
     return [...this.#keys].some(key => key.startsWith(held) && this.#keys.has(`${db.name} ${id} has ${key.slice(held.length)}`))
   }
 
-  /** Looks at an answer; `posted`: the ids that the caller has named. */
-  answered(db: SimulatedDatabase, user: string, updates: readonly Row[], errors: readonly Row[], posted: ReadonlySet<string>): void {
+  /** Looks at an answer; `posted`: what the caller has pushed, by its ids. */
+  answered(db: SimulatedDatabase, user: string, updates: readonly Row[], errors: readonly Row[], posted: Rows): void {
     for (const update of updates) {
       const id = String(update.id)
       const isShown = update._removed
@@ -85,11 +96,18 @@ export class Watch {
         : this.sees(db, user, update)
       if (!isShown) this.wrong.add(`${db.name} tells ${user} of ${JSON.stringify(update)}`)
     }
-    for (const { id } of errors) if (!posted.has(String(id))) this.wrong.add(`${db.name} names ${id} to ${user}`)
+    for (const { id, code } of errors) {
+      const row = posted.get(String(id))
+      if (!row) this.wrong.add(`${db.name} names ${id} to ${user}`)
+      const theirs = this.rowsOf(db).get(String(id))
+      // who removes it, or changes a part, is to hear what they would if there was none
+      if (theirs && (row?._removed || row?._partial) && !this.sees(db, user, theirs))
+        this.wrong.add(`${db.name} tells ${user} by ${code} that ${id} is there`)
+    }
   }
 
   /** Looks at what a POST has changed: posted rows, and those that a removal reached. */
-  stored(db: SimulatedDatabase, user: string, posted: ReadonlySet<string>, before: Rows, rights: Rights): void {
+  stored(db: SimulatedDatabase, user: string, posted: Rows, before: Rows, rights: Rights): void {
     const after = this.rowsOf(db)
     const lists = [...after.keys()].filter(id => !before.has(id))
     // who makes a list makes its members along with it
@@ -105,21 +123,29 @@ export class Watch {
       const says = `${user} ${what} ${id} on ${db.name}: ${JSON.stringify(old)} → ${JSON.stringify(row)}`
       if (old && !(may(this.policy, table, 'read', user, old, rights) && may(this.policy, table, deed, user, old, rights)))
         this.wrong.add(`${says}, which they may not`)
-      if (row && posted.has(id) && !may(this.policy, table, deed, user, row, later)) this.wrong.add(`${says}, which they may not make it`)
+      if (row && posted.has(id) && !mayMake(this.policy, { table, user, scopes: this.#scopesOf(table) }, old, row, later))
+        this.wrong.add(`${says}, which they may not make it`)
       if (row && posted.has(id)) this.#parentsOf(db, user, table, row, old, posted, says)
     }
   }
 
+  #scopesOf(table: string): string[] {
+    const { path } = this.schema.users as NonNullable<Schema['users']>
+    const extras = this.schema.tables.find(t => t.name === table)?.extras ?? []
+    return [...extras.flatMap(e => ('isScope' in e && e.isScope ? e.column : [])), ...(path?.table === table ? [path.name] : [])]
+  }
+
+  /** Might the user push this version of a row, or its removal? */
+  mayPush(db: SimulatedDatabase, user: string, id: string, row: Row | undefined): boolean {
+    const [table, rows, rights] = [db.tableOf(id), this.rowsOf(db), this.rightsOf(db, user)]
+    const old = rows.get(id)
+    const deed = row ? 'update' : 'remove'
+    if (old && !(this.sees(db, user, old) && may(this.policy, table, deed, user, old, rights))) return false
+    return !row || mayMake(this.policy, { table, user, scopes: this.#scopesOf(table) }, old, this.#withPath(row, rows), rights)
+  }
+
   /** What hangs on a row that its sender does not see says that there is one. */
-  #parentsOf(
-    db: SimulatedDatabase,
-    user: string,
-    table: string,
-    row: Row,
-    old: Row | undefined,
-    posted: ReadonlySet<string>,
-    says: string,
-  ) {
+  #parentsOf(db: SimulatedDatabase, user: string, table: string, row: Row, old: Row | undefined, posted: Rows, says: string) {
     const spec = this.schema.tables.find(t => t.name === table)
     for (const { column } of spec ? referencesOf(spec) : []) {
       const key = row[column]
@@ -129,5 +155,6 @@ export class Watch {
   }
 }
 
+/** In what an application writes: what a row has of its parent follows. */
 const isSameRow = (x: Row | undefined, y: Row | undefined) =>
-  x === y || (x !== undefined && y !== undefined && Object.keys(x).every(c => c === '_lastChange' || (x[c] ?? null) === (y[c] ?? null)))
+  x === y || (x !== undefined && y !== undefined && Object.keys(x).every(c => /^_|[.]/.test(c) || (x[c] ?? null) === (y[c] ?? null)))
