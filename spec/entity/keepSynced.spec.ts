@@ -58,7 +58,7 @@ async function world() {
   open.push(() => server.stop())
   const newDevice = async (options = {}, url = server.url) => {
     const dataSource = await device([Task], url, options)
-    open.push(() => dataSource.destroy())
+    open.push(async () => dataSource.isInitialized && (await dataSource.destroy()))
     return dataSource
   }
   return { ...server, asked, gate, newDevice }
@@ -357,6 +357,22 @@ describe('stops', () => {
     expect(() => keepSynced(here, { interval: 0 })).toThrow(SyncConfigurationError)
     await here.destroy()
     expect(() => keepSynced(here)).toThrow(SyncConfigurationError)
-    await here.initialize()
+  })
+
+  test('not at all, and yet its timers keep no process alive', async () => {
+    const { newDevice, gate } = await world()
+    const here = await newDevice()
+    const timers = () => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+    const before = timers()
+    const kept = keep(here)
+    await until(() => kept.status.lastSuccess)
+    expect(timers()).toBe(before)
+    // nor those of a device that waits after a failure
+    gate.before = async ctx => {
+      ctx.status = 503
+    }
+    kept.wake()
+    await until(() => kept.status.state === 'offline')
+    expect(timers()).toBe(before)
   })
 })

@@ -143,4 +143,12 @@ export const ofLive: Mutant[] = [
     replace: "?.code !== ''",
     by: [live],
   },
+  {
+    name: 'kept-alive',
+    hazard: 'a process that has nothing else to do never ends',
+    file: 'src/entity/keep/timer.ts',
+    find: '    ;(this.#handle as { unref?(): void }).unref?.()\n',
+    replace: '',
+    by: [keeps],
+  },
 ]
