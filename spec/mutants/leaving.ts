@@ -281,4 +281,12 @@ export const ofLeaving: Mutant[] = [
     replace: "yield* query('DELETE FROM sync_unapplied WHERE server = ? AND id = ? AND remote IS NULL', -other, id)",
     by: [twoServers],
   },
+  {
+    name: 'removed-while-it-waits',
+    hazard: 'an edit of a row that waits for another one, and was removed there, waits with it and is never asked about',
+    file: 'src/sync/apply/comeBack.ts',
+    find: "remote === null ? 'contested' : 'parent-missing'",
+    replace: "'parent-missing'",
+    by: [decided],
+  },
 ]

@@ -218,6 +218,25 @@ test.each(each)('a row that was hung on one which is not seen is not here as it 
   ).toEqual([{ id: 'd', _partial: true, mark: 'ours' }])
 })
 
+test.each([
+  ['theirs', preferRemoteConflictHandler, 0],
+  ['ours', preferLocalConflictHandler, 1],
+] as const)('an edit of a row that waits, and was removed there, is asked about once (%s)', async (_, handler, deferred) => {
+  const { server, shelf, books, phone, read, rest, journal, pushed } = await world()
+  await read({ '/shelves': [server.left('seen')] })
+  expect(await journal.deferred()).toMatchObject([{ local: { title: 'ours' } }])
+  expect(await read({ '/books': [server.removed('b')] }, handler)).toMatchObject({ conflicts: 1, pushed: 0 })
+  await rest(deferred)
+  expect([await books.find(), (await journal.deferred()).length, await hasLocalChanges(phone)]).toEqual([[], deferred, deferred > 0])
+  await read({ '/shelves': [shelf('seen')] })
+  expect((await books.find()).map(b => b.title)).toEqual(deferred ? ['ours'] : [])
+  expect(
+    pushed()
+      .flat()
+      .map(row => [row?.title, row?._partial]),
+  ).toEqual(deferred ? [['ours', undefined]] : [])
+})
+
 test('a row that another table of the application needs stays, though it is out of date', async () => {
   const Pin = new EntitySchema<{ id: string; book: string }>({
     ...{ name: 'DecidedPin', tableName: 'decided_pin' },

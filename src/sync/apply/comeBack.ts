@@ -39,7 +39,8 @@ export function* returnContested(
   const { id, version } = state
   const isHere = version.stamp > 0
   if (!isHere && value && (yield* findOrphans(log.database, collection, [{ id, value, old: version }])).size)
-    return { state, remote, reason: 'parent-missing' }
+    // whether a removed row is wanted is asked at once: what it needs may never come
+    return { state, remote, reason: remote === null ? 'contested' : 'parent-missing' }
   try {
     yield* stamp.savepoint(function* () {
       const agreed = yield* stamp.take()
