@@ -35,8 +35,8 @@ export const ofLive: Mutant[] = [
     name: 'signed-out-and-asking',
     hazard: 'a local commit makes a client ask with a token that was rejected',
     file: 'src/entity/keep/keeper.ts',
-    find: "if (counts.pending && this.status.state !== 'signed-out') this",
-    replace: 'if (counts.pending) this',
+    find: "if (this.status.state !== 'signed-out' && !this.#stopped) this",
+    replace: 'if (!this.#stopped) this',
     by: [keeps],
   },
   {

@@ -171,3 +171,19 @@ test('a client that reads no more is left', async () => {
   await until(() => from.mock.results.every(({ value }) => (value as Readable).destroyed))
   expect(await get('/taskChanges?limit=1')).toMatchObject({ status: 200 })
 })
+
+test('a stream of events tells, and ends with a word when the server stops', async () => {
+  await start()
+  const stream = request('/sync?since=0', { accept: 'text/event-stream' })
+  let text = ''
+  stream.on('data', chunk => {
+    text += chunk
+  })
+  await until(() => text.includes('event: hello'))
+  await answerOf(beginPost().end(JSON.stringify([milk])))
+  await until(() => /event: changes\nid: \d+\ndata: .*"\/taskChanges":\d+/.test(text))
+  const closed = once(stream, 'close')
+  server.close()
+  await closed
+  expect(text).toContain('event: bye\ndata: {"reason":"stopping"}')
+})

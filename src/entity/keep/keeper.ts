@@ -64,7 +64,7 @@ export class Keeper {
       },
       changed: () => this.#liveChanged(),
       // many devices lose a server at once
-      broke: () => this.#schedule.plan(random() * BROKEN),
+      broke: () => this.#planUnlessSignedOut(random() * BROKEN),
     }
     const { live = true } = options
     this.#live = live ? new Live(dataSource, { ...clients.get(dataSource), ...this.#call }, hooks, random) : undefined
@@ -114,7 +114,12 @@ export class Keeper {
   async #hear(isNews: () => Promise<boolean>): Promise<void> {
     await this.#running
     if (this.#stopped || !(await isNews().catch(() => true))) return
-    this.#schedule.plan(0)
+    this.#planUnlessSignedOut(0)
+  }
+
+  /** A token that was rejected is not sent once more. */
+  #planUnlessSignedOut(milliseconds: number): void {
+    if (this.status.state !== 'signed-out' && !this.#stopped) this.#schedule.plan(milliseconds)
   }
 
   #liveChanged(): void {
@@ -136,7 +141,7 @@ export class Keeper {
 
   #committed(counts: JournalCounts): void {
     this.#status.change(counts)
-    if (counts.pending && this.status.state !== 'signed-out') this.#schedule.plan(0)
+    if (counts.pending) this.#planUnlessSignedOut(0)
   }
 
   #begin(): void {
