@@ -289,4 +289,12 @@ export const ofLeaving: Mutant[] = [
     replace: "'parent-missing'",
     by: [decided],
   },
+  {
+    name: 'lacking-there-is-an-edit-here',
+    hazard: 'what one of two servers lacks passes for an edit of a row of the other one, which waits for a row that is not seen',
+    file: 'src/sync/apply/purge.ts',
+    find: 'else if (theirs && apart.has(state.id)) found.keepApart',
+    replace: 'else if (theirs && apart.size < 0) found.keepApart',
+    by: [twoServers],
+  },
 ]

@@ -196,6 +196,23 @@ test('what was made here and comes back by one server was not removed by the oth
   expect(pushed(two).flat()).toContain('made here')
 })
 
+test('what one server never had is no edit for the other one, which moves the row to where it is seen', async () => {
+  const { one, two, phone, cards } = await boxes()
+  two.answers.push({ changes: { '/boxes': [two.row('f', {})], '/cards': [two.row('a', { text: 'base', box: 'f' })] } })
+  const reject = (collection: string, id: string) => ({ collection, id, code: 'not-allowed', detail: 'no' })
+  one.replies.push({ status: 422, body: { errors: [reject('/boxes', 'f'), reject('/cards', 'a')] } })
+  await syncAll(phone)
+  two.answers.push({ changes: { '/boxes': [two.left('f')] } })
+  await syncAll(phone)
+  expect(await cards.find()).toEqual([])
+  two.answers.push({ changes: { '/cards': [two.row('a', { text: 'moved', box: 'h' })] } })
+  await syncAll(phone)
+  two.answers.push({ changes: { '/boxes': [two.row('g', {})], '/cards': [two.row('a', { text: 'moved', box: 'g' })] } })
+  await syncAll(phone)
+  expect(await cards.find()).toMatchObject([{ text: 'moved', box: 'g' }])
+  expect([await journal(cards).conflicts(), await journal(cards).deferred()]).toEqual([[], []])
+})
+
 test('the latest version counts for all servers that it is kept apart for', async () => {
   const { one, two, phone, cards } = await boxes()
   one.answers.push({ changes: { '/boxes': [one.row('f', {})], '/cards': [one.row('a', { text: 'base', box: 'f' })] } })

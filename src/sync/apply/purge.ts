@@ -129,17 +129,29 @@ function* readNeedy(database: Database, roots: readonly Dependent[]): Transactio
 function* park(found: Purge, from: Exchange, collection: Collection, ids: readonly string[]): Transaction<void> {
   const exchanges = yield* readExchanges(from, collection)
   if (!exchanges.length) throw new ConstraintError('foreign-key', undefined)
-  for (const [i, exchange] of exchanges.entries()) {
-    for (const state of (yield* readRowStates(exchange, ids)).values()) {
-      if (i === 0) found.add(collection, state)
-      const base = baseOf(exchange.server, state)
-      const theirs = lastHeardOf(exchange.server, state)
-      const isApart = isUnpushed(exchange, state)
-      if (isApart) found.keepApart(exchange, state, base)
-      // what was made here is the server's no row: it comes back by itself
-      if (theirs || (isApart && base === null)) found.wait(exchange, state, theirs ?? null)
-    }
+  const views: View[] = []
+  for (const exchange of exchanges)
+    for (const state of (yield* readRowStates(exchange, ids)).values())
+      views.push({ exchange, state, isApart: isUnpushed(exchange, state) })
+  const apart = new Set(views.filter(view => view.isApart).map(({ state }) => state.id))
+  for (const { exchange, state, isApart } of views) {
+    if (exchange === exchanges[0]) found.add(collection, state)
+    const base = baseOf(exchange.server, state)
+    const theirs = lastHeardOf(exchange.server, state)
+    if (isApart) found.keepApart(exchange, state, base)
+    // what another server lacks is no edit for this one
+    else if (theirs && apart.has(state.id)) found.keepApart(exchange, state, theirs)
+    // what was made here is the server's no row: it comes back by itself
+    if (theirs || (isApart && base === null)) found.wait(exchange, state, theirs ?? null)
   }
+}
+
+/** A row as one server knows it. */
+interface View {
+  readonly exchange: Exchange
+  readonly state: RowState
+  /** Does it hold something that this one lacks? */
+  readonly isApart: boolean
 }
 
 function* store(log: Exchange['log'], { rows, apart, later, waiting, ids }: Purge): Transaction<void> {
