@@ -1218,6 +1218,7 @@ export async function history(
       const old = before.get(id) ?? kept
       if (!decision || after.has(id) || !old || (value && isSame(kept, value))) continue
       reached.add('decided for later')
+      if (isGone(decision.remote) && decision.remote && invented.has(decision.remote.removed)) oracle.neverTold.add(decision.remote.removed)
       // of a decision for the server's side nothing of ours is kept
       oracle.observe({ database: db.name, id, old, value: value ?? decision.remote, cause: 'handler', remote: decision.remote })
     }
@@ -1253,6 +1254,14 @@ export async function history(
   const relatedTo = (id: string, resolved: Map<string, unknown>) =>
     id === 'x' ? resolved.has('w') || resolved.has('v') : (id === 'w' || id === 'v') && resolved.has('x')
 
+  /** Of a row that was made here, and needs one that was removed here, the server has nothing: who takes that drops what nobody else has ever had. */
+  const invented = new Set<string>()
+  function invent(): string {
+    const token = oracle.token('none')
+    invented.add(token)
+    return token
+  }
+
   function decideFor(p: Process, conflicts: Conflict[], updates: ConflictUpdate[]): () => NonNullable<Process['resolved']> {
     const resolved: NonNullable<Process['resolved']> = new Map()
     const plan = conflicts.map(conflict => {
@@ -1260,7 +1269,9 @@ export async function history(
         row && ({ a: (row as Cells).a, b: (row as Cells).b, c: (row as Cells).c } as Cells)
       const db = world.get(p.client) as SimulatedDatabase
       const local: Value = cells(conflict.local) ?? snapshot(db).get(conflict.id) ?? keptApart(db, conflict.id)
-      const remote: Value = cells(conflict.remote) ?? { removed: journalRemovals.get(`${p.client}${p.server}${conflict.id}`) ?? 'unknown' }
+      const removed =
+        journalRemovals.get(`${p.client}${p.server}${conflict.id}`) ?? (users && conflict.base === null ? invent() : 'unknown')
+      const remote: Value = cells(conflict.remote) ?? { removed }
       return { conflict, local, remote, base: conflict.base ? cells(conflict.base) : conflict.base }
     })
     return () => {
@@ -1693,6 +1704,10 @@ export async function history(
       ['sync_rejection', 'sync_no_access'].some(table => db.run(`SELECT 1 FROM ${table} WHERE id = ?`, id).length)
     const apart = (id: string) => all.flatMap(db => [keptApart(db, id), isHeld(db, id) ? (snapshot(db).get(id) ?? null) : null])
     if (!problems.length) problems.push(...oracle.missing(finals, names, apart, servers.size > 1))
+    if (problems.length)
+      for (const db of all)
+        for (const [table, { columns, rows }] of db.dump())
+          for (const row of rows) trace(`END ${db.name} ${table} ${columns.map((column, i) => `${column} ${row[i]}`).join(', ')}`)
     return problems
   }
 

@@ -125,7 +125,13 @@ export class Watch {
         this.wrong.add(`${says}, which they may not`)
       if (row && posted.has(id) && !mayMake(this.policy, { table, user, scopes: this.#scopesOf(table) }, old, row, later))
         this.wrong.add(`${says}, which they may not make it`)
-      if (row && posted.has(id)) this.#parentsOf(db, user, table, row, old, posted, says)
+      // seen before, or with what the push brings
+      const isSeen = (parent: string) =>
+        [before, after].some(rows => {
+          const there = rows.get(parent)
+          return there !== undefined && [rights, mine].some(each => may(this.policy, db.tableOf(parent), 'read', user, there, each))
+        })
+      if (row && posted.has(id)) this.#parentsOf(table, row, old, parent => posted.has(parent) || isSeen(parent), says)
     }
   }
 
@@ -145,12 +151,11 @@ export class Watch {
   }
 
   /** What hangs on a row that its sender does not see says that there is one. */
-  #parentsOf(db: SimulatedDatabase, user: string, table: string, row: Row, old: Row | undefined, posted: Rows, says: string) {
+  #parentsOf(table: string, row: Row, old: Row | undefined, isThere: (parent: string) => boolean, says: string): void {
     const spec = this.schema.tables.find(t => t.name === table)
     for (const { column } of spec ? referencesOf(spec) : []) {
       const key = row[column]
-      if (key === null || key === old?.[column] || posted.has(String(key))) continue
-      if (!this.sees(db, user, this.rowsOf(db).get(String(key)))) this.wrong.add(`${says}, below ${key}, which they do not see`)
+      if (key !== null && key !== old?.[column] && !isThere(String(key))) this.wrong.add(`${says}, below ${key}, which they do not see`)
     }
   }
 }
