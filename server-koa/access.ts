@@ -8,7 +8,7 @@ import type { Transaction } from '../src/databases/database.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import { KeyReader, type Resolved } from './keyReader.js'
 import type { Caller, Principal } from './principal.js'
-import { type RuleAnswer, type Rules, rulesOf } from './rules.js'
+import { type Rule, type RuleAnswer, type Rules, rulesOf } from './rules.js'
 
 /** More keys than these of one caller would cost each of their requests too much. */
 const MOST_KEYS = 1_000
@@ -30,13 +30,30 @@ export function* readAccess(log: ChangeLog, { principal, rules: list, caller }: 
   const rules = rulesOf(log, list)
   const reader = new KeyReader(log)
   const keys: Record<string, Keys> = {}
-  for (const [collection, { options }] of rules) keys[collection.name] = yield* readKeys(reader, collection, options.read(caller))
-  return { principal, scope: nameSet(principal, keys), keys, rules, caller }
+  const rights: unknown[] = []
+  for (const [collection, rule] of rules) {
+    keys[collection.name] = yield* readKeys(reader, collection, rule.options.read(caller))
+    rights.push(collection.name, yield* readRights(reader, collection, rule, caller))
+  }
+  return { principal, scope: nameSet(principal, keys, rights), keys, rules, caller }
 }
 
-const nameSet = (principal: string, keys: KeySet) =>
+/** What a caller may change, for the name of the set: with another role, what was not allowed is pushed again (law 21). */
+function* readRights(reader: KeyReader, collection: Collection, { options }: Rule, caller: Principal): Transaction<unknown[]> {
+  const { write } = options
+  const rights: unknown[] = []
+  for (const each of typeof write === 'function' ? [write] : [write?.create, write?.update, write?.remove]) {
+    const resolved = each && (yield* reader.resolve(collection, each(caller)))
+    rights.push(
+      Array.isArray(resolved) ? resolved.map(filter => filter.map((r: Resolved) => [r.name, r.list.map(String).sort()])) : resolved,
+    )
+  }
+  return rights
+}
+
+const nameSet = (principal: string, keys: KeySet, rights: readonly unknown[]) =>
   createHash('sha256')
-    .update(JSON.stringify([principal, Object.entries(keys).sort(([x], [y]) => (x < y ? -1 : 1))]))
+    .update(JSON.stringify([principal, Object.entries(keys).sort(([x], [y]) => (x < y ? -1 : 1)), rights]))
     .digest('base64url')
     .slice(0, 22)
 

@@ -165,6 +165,12 @@ test.each(SERVERS)('what one may not change is kept and shown, and pushed with t
   await journal(of(bob)).discard('h1')
   expect(await items(bob)).toEqual(['h1 Bread'])
   expect(await syncAll(bob)).toMatchObject({ rejected: 0, pushed: 0 })
+  await of(bob).update('h1', { title: 'Scones' })
+  expect(await syncAll(bob)).toMatchObject({ rejected: 1 })
+  // a role opens no row more, and he may write those that he sees
+  await grant('bob', 'home', 'editor')
+  expect(await syncAll(bob)).toMatchObject({ rejected: 0, pushed: 1 })
+  expect(await items(there)).toEqual(['h1 Scones', 'w1 Report'])
 })
 
 test.each(SERVERS)('who is signed out, or deleted, changes nothing and loses nothing of their own (%s)', async kind => {
