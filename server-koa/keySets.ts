@@ -3,7 +3,9 @@
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { KeySet } from '../src/changes/scopes/keySet.js'
 import { first, query, type Transaction } from '../src/databases/database.js'
+import type { PullQuery, Reset } from '../src/protocol/messages.js'
 import type { Access } from './access.js'
+import type { Token } from './tokens.js'
 
 /** Is this set noted, as the caller's last one? */
 export function* isNoted({ principal, scope }: Access): Transaction<boolean> {
@@ -28,15 +30,41 @@ export function* noteSet({ database }: ChangeLog, access: Access): Transaction<v
 }
 
 /** Undefined where the set is forgotten, was never noted, or is another caller's. */
-export function* readSet({ principal }: Access, name: string): Transaction<KeySet | undefined> {
+function* readSet({ principal }: Access, name: string): Transaction<KeySet | undefined> {
   const row = yield* first('SELECT held FROM sync_scope WHERE principal = ? AND name = ?', principal, name)
   return row && (JSON.parse(String(row.held)) as KeySet)
 }
 
 /** The name of the set that was in force at a stamp. */
-export function* readNameAt({ principal }: Access, stamp: number): Transaction<string | undefined> {
+function* readNameAt({ principal }: Access, stamp: number): Transaction<string | undefined> {
   const row = yield* first('SELECT name FROM sync_scope WHERE principal = ? AND stamp <= ? ORDER BY stamp DESC LIMIT 1', principal, stamp)
   return row && String(row.name)
+}
+
+/** Which keys a client holds. */
+export interface HeldSet {
+  /** Its name; empty where the client holds nothing. */
+  readonly name: string
+  readonly held: KeySet | undefined
+  readonly reset?: Reset
+}
+
+/** Finds the set by what a GET says; `reset` where it cannot be told from. */
+export function* readHeldSet(
+  access: Access | undefined,
+  { since, scope, after }: Pick<PullQuery, 'since' | 'scope'> & { readonly after?: Token | undefined },
+): Transaction<HeldSet> {
+  if (!access) return { name: '', held: undefined }
+  if (after && after.to !== access.scope) return { name: '', held: undefined, reset: 'scope-changed' }
+  // a client of 2012 says no more than when it asked last
+  const name = after ? (after.from ?? '') : since === 0 ? '' : (scope ?? (yield* readNameAt(access, since)) ?? '')
+  if (name === access.scope) return { name, held: access.keys }
+  const held = name === '' ? undefined : yield* readSet(access, name)
+  // the exits of a collection of which all was seen are not kept
+  const isKnown = held && Object.entries(access.keys).every(([collection, keys]) => keys === 'all' || held[collection] !== 'all')
+  if (isKnown) return { name, held }
+  const isNew = since === 0 || (after && name === '')
+  return isNew ? { name: '', held: undefined } : { name: '', held: undefined, reset: 'scope-unknown' }
 }
 
 /** Forgets sets that were replaced up to the horizon: no client with a later cursor holds them. */

@@ -11,7 +11,7 @@ import type { Clock, Database, Transaction } from '../src/databases/database.js'
 import { LaggingReplicaError } from '../src/errors.js'
 import type { PullQuery, Reset, StampedUpdate } from '../src/protocol/messages.js'
 import { type Access, readAccess } from './access.js'
-import { isNoted, noteSet, readNameAt, readSet } from './keySets.js'
+import { type HeldSet, isNoted, noteSet, readHeldSet } from './keySets.js'
 import type { Caller } from './principal.js'
 import type { Token } from './tokens.js'
 
@@ -56,7 +56,7 @@ export function* readPage(
   access: Access | undefined,
 ): Transaction<PullPage> {
   const clock = yield* database.clock()
-  const sets = yield* readSets(access, query)
+  const sets = yield* readHeldSet(access, query)
   const token = sets.reset ? undefined : query.after
   const reset = resetOf(clock, query, token, sets) ?? sets.reset
   if ((reset === 'collection-changed' || query.since > clock.now) && (yield* database.isReplica())) throw new LaggingReplicaError(BEHIND)
@@ -95,27 +95,6 @@ export function* readPage(
 }
 
 const NOTHING_HIDDEN: ReadonlyMap<Collection, Shown> = new Map()
-
-/** Which keys the client holds. */
-interface Sets {
-  readonly name: string
-  readonly held: KeySet | undefined
-  readonly reset?: Reset
-}
-
-function* readSets(access: Access | undefined, { since, scope, after }: PageQuery): Transaction<Sets> {
-  if (!access) return { name: '', held: undefined }
-  if (after && after.to !== access.scope) return { name: '', held: undefined, reset: 'scope-changed' }
-  // a client of 2012 says no more than when it asked last
-  const name = after ? (after.from ?? '') : since === 0 ? '' : (scope ?? (yield* readNameAt(access, since)) ?? '')
-  if (name === access.scope) return { name, held: access.keys }
-  const held = name === '' ? undefined : yield* readSet(access, name)
-  // the exits of a collection of which all was seen are not kept
-  const isKnown = held && Object.entries(access.keys).every(([collection, keys]) => keys === 'all' || held[collection] !== 'all')
-  if (isKnown) return { name, held }
-  const isNew = since === 0 || (after && name === '')
-  return isNew ? { name: '', held: undefined } : { name: '', held: undefined, reset: 'scope-unknown' }
-}
 
 function shownTo(
   database: Database,
@@ -179,7 +158,7 @@ export async function readAt(
 
 const BEHIND = 'This replica has not come as far as the client has.'
 
-function resetOf(clock: Clock, { since, min, collection }: PageQuery, token: Token | undefined, { held }: Sets): Reset | undefined {
+function resetOf(clock: Clock, { since, min, collection }: PageQuery, token: Token | undefined, { held }: HeldSet): Reset | undefined {
   if (collection !== undefined && collection !== clock.collection) return 'collection-changed'
   // The client knows a stamp above the clock: a backup was restored here. A request with neither collection nor min (a client of 2012, a person
   // with curl) may have the time of a clock instead: nothing has changed since, and `now` leads back to the stamps.

@@ -44,6 +44,18 @@ afterEach(async () => {
   await Promise.all([alice.destroy(), bob.destroy(), old.stop()])
 })
 
+/** The first push of Alice's seems lost, and arrives before her next one. */
+function delayFirstPush(): void {
+  let late: string | undefined
+  wire.before = async ({ method, body }) => {
+    if (method === 'POST' && late === undefined) {
+      late = body
+      throw new TypeError('fetch failed')
+    }
+    if (method === 'POST') await old.answer('POST', new URLSearchParams(), late as string)
+  }
+}
+
 /** Both devices and the server have the same rows, and nothing moves. */
 async function expectDone(): Promise<void> {
   await applyDecided([alice, bob])
@@ -236,14 +248,7 @@ test.each(['before', 'after'] as const)(
 
 test('a row that was made, sent and removed stays away, though the push arrives after the next pull', async () => {
   await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
-  let late: string | undefined
-  wire.before = async ({ method, body }) => {
-    if (method === 'POST' && late === undefined) {
-      late = body
-      throw new TypeError('fetch failed')
-    }
-    if (method === 'POST') await old.answer('POST', new URLSearchParams(), late as string)
-  }
+  delayFirstPush()
   await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
   await of(alice).delete('e1')
   expect(await syncAll(alice)).toMatchObject({ conflicts: 0, unapplied: 0, pushed: 1 })
@@ -282,14 +287,7 @@ test('a row that is made anew as it was, while nothing is known of its pushes, a
 test('a row that is changed back stays so, though the push of the change arrives after the next pull', async () => {
   await of(alice).save({ id: 'e1', name: 'Breakfast', done: false, at: null })
   await applyDecided([alice, bob])
-  let late: string | undefined
-  wire.before = async ({ method, body }) => {
-    if (method === 'POST' && late === undefined) {
-      late = body
-      throw new TypeError('fetch failed')
-    }
-    if (method === 'POST') await old.answer('POST', new URLSearchParams(), late as string)
-  }
+  delayFirstPush()
   await of(alice).update('e1', { name: 'Brunch' })
   await expect(syncAll(alice)).rejects.toMatchObject({ code: 'network' })
   await of(alice).update('e1', { name: 'Breakfast' })

@@ -36,8 +36,9 @@ export const countKeys = (keys: Keys) =>
   keys === 'all' ? 1 : keys.reduce((sum, filter) => sum + Object.values(filter).reduce((product, values) => product * values.length, 1), 0)
 
 /** The filters with those values alone that the other keys lack: whatever fits `keys` and not `others` fits one of these. */
-export function withoutKeys(keys: readonly Filter[], others: Keys): readonly Filter[] {
+export function withoutKeys(keys: Keys, others: Keys): Keys {
   if (others === 'all') return []
+  if (keys === 'all') return keys
   const known = new Map(others.flatMap(filter => (Object.keys(filter).length === 1 ? Object.entries(filter) : [])))
   return keys.flatMap(filter => {
     const [property, more] = Object.keys(filter)

@@ -36,7 +36,7 @@ export function shownOf(database: Database, collection: Collection, { held, keys
   const saw = fitsRow(database, collection, held)
   // the indexes find what is gained and lost by the keys of one set alone; by another key the row may be in both
   const gained = fitsRow(database, collection, withoutKeys(keys, held))
-  const lost = fitsRow(database, collection, held === 'all' ? held : withoutKeys(held, keys))
+  const lost = fitsRow(database, collection, withoutKeys(held, keys))
   const gone = exits(database, collection, sees, [
     [held, since],
     [keys, start],
