@@ -1,7 +1,7 @@
-export { checkHealth, type Health, health } from './health.js'
-export { collectTombstones, forgetPushes, type MaintenanceOptions, maintain, renewHistory } from './maintenance.js'
-export type { SyncRoutesOptions } from './options.js'
-export type { FindPrincipal, Principal } from './principal.js'
+export { checkHealth, type Health, health } from '../server/health.js'
+export { collectTombstones, forgetPushes, type MaintenanceOptions, maintain, renewHistory } from '../server/maintenance.js'
+export type { SyncRoutesOptions } from '../server/options.js'
+export type { FindPrincipal, Principal } from '../server/principal.js'
 export {
   type KeysOf,
   keys,
@@ -12,5 +12,5 @@ export {
   type RuleOptions,
   type RuleValue,
   rule,
-} from './rules.js'
+} from '../server/rules.js'
 export { type SyncRoutes, syncRoutes } from './syncRoutes.js'

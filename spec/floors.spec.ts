@@ -4,7 +4,8 @@ import { describe, expect, test } from '@jest/globals'
 
 /** From the top floor down: what the files below a path may import. The longest path that fits a file is its room. */
 const MAY_IMPORT: Record<string, string[]> = {
-  'server-koa/': ['server-koa/', 'src/entity/registry.ts', 'src/changes/', 'src/databases/', 'src/protocol/', 'src/errors.ts'],
+  'server-koa/': ['server-koa/', 'server/', 'src/entity/registry.ts', 'src/changes/', 'src/errors.ts'],
+  'server/': ['server/', 'src/entity/registry.ts', 'src/changes/', 'src/databases/', 'src/protocol/', 'src/errors.ts'],
   'src/index.ts': ['src/'],
   'src/entity/': ['src/entity/', 'src/sync/', 'src/changes/', 'src/databases/', 'src/protocol/', 'src/errors.ts'],
   'src/sync/': ['src/sync/', 'src/changes/', 'src/databases/', 'src/protocol/', 'src/errors.ts'],
@@ -16,8 +17,8 @@ const MAY_IMPORT: Record<string, string[]> = {
 
 const NEVER: [from: RegExp, to: RegExp][] = [
   [/^src\/(sync\/apply\/merge\.ts|protocol\/)/, /^typeorm(\/|$)/],
-  [/^server-koa\/pull\.ts/, /^server-koa\/push\.ts/],
-  [/^server-koa\/push\.ts/, /^server-koa\/pull\.ts/],
+  [/^server\/pull\.ts/, /^server\/push\.ts/],
+  [/^server\/push\.ts/, /^server\/pull\.ts/],
 ]
 
 /** The imports of a file that go up, or sideways where that is forbidden, as 'from → to'. */
@@ -32,13 +33,13 @@ function badArrows(file: string, source: string): string[] {
 }
 
 const OURS: Record<string, string> = { 'typeorm-sync': 'src/index.ts', 'typeorm-sync/server-koa': 'server-koa/index.ts' }
-const isOurs = (path: string) => /^(\.\.\/|src\/|server-koa\/|spec\/|examples\/)/.test(path)
+const isOurs = (path: string) => /^(\.\.\/|src\/|server\/|server-koa\/|spec\/|examples\/)/.test(path)
 const resolve = (file: string, name: string) =>
   name.startsWith('.') ? posix.join(posix.dirname(file), name).replace(/\.js$/, '.ts') : (OURS[name] ?? name)
 
 test('imports only go down', () => {
   const filesOf = (top: string) => readdirSync(top, { recursive: true }).map(name => posix.join(top, String(name).replaceAll('\\', '/')))
-  const files = [...filesOf('src'), ...filesOf('server-koa')].filter(file => file.endsWith('.ts'))
+  const files = [...filesOf('src'), ...filesOf('server'), ...filesOf('server-koa')].filter(file => file.endsWith('.ts'))
   expect(files).toContain('src/index.ts')
   expect(files.flatMap(file => badArrows(file, readFileSync(file, 'utf8')))).toEqual([])
 })
@@ -50,7 +51,7 @@ describe('the check sees', () => {
     ['src/sync/pull/pull.ts', 'src/entity/enableSync.ts', "import { enableSync } from '../../entity/enableSync.js'"],
     ['src/databases/sqlite/database.ts', 'src/changes/rows/rows.ts', "import { rows } from '../../changes/rows/rows.js'"],
     ['src/errors.ts', 'server-koa/index.ts', "await import('typeorm-sync/server-koa')"],
-    ['server-koa/live.ts', 'src/entity/syncedEntity.ts', "import {\n  a,\n} from '../src/entity/syncedEntity.js'"],
-    ['server-koa/pull.ts', 'server-koa/push.ts', "import './push.js'"],
+    ['server/live.ts', 'src/entity/syncedEntity.ts', "import {\n  a,\n} from '../src/entity/syncedEntity.js'"],
+    ['server/pull.ts', 'server/push.ts', "import './push.js'"],
   ])('%s → %s', (file, to, source) => expect(badArrows(file, source)).toEqual([`${file} → ${to}`]))
 })

@@ -67,7 +67,7 @@ test('what is packed is what a user needs', () => {
     expect.arrayContaining(['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'PROTOCOL.md', 'docs/getting-started.md']),
   )
   const others = packed.filter(
-    path => !/^(dist\/(esm|cjs)\/(src|server-koa)\/|dist\/(esm|cjs)\/package\.json$|docs\/[\w-]+\.md$|[^/]+$)/.test(path),
+    path => !/^(dist\/(esm|cjs)\/(src|server|server-koa)\/|dist\/(esm|cjs)\/package\.json$|docs\/[\w-]+\.md$|[^/]+$)/.test(path),
   )
   expect(others).toEqual([])
   expect(packed.filter(path => /(^|\/)(spec|examples)(\/|\.)/.test(path))).toEqual([])

@@ -457,7 +457,7 @@ test('docs/options-and-errors.md names every error with its code', () => {
   expect(missing.map(error => error.name)).toEqual([])
 })
 
-const sources = ['src', 'server-koa'].flatMap(top =>
+const sources = ['src', 'server', 'server-koa'].flatMap(top =>
   readdirSync(join(root, top), { recursive: true })
     .filter(name => String(name).endsWith('.ts'))
     .map(name => readFileSync(join(root, top, String(name)), 'utf8')),

@@ -1,6 +1,6 @@
 // What is done while things go wrong: every arrow of the walk of one changed row and every law (docs/how-it-works.md).
 
-import { collectTombstones, forgetPushes, renewHistory } from '../../server-koa/maintenance.js'
+import { collectTombstones, forgetPushes, renewHistory } from '../../server/maintenance.js'
 import { preferLocalConflictHandler, preferRemoteConflictHandler, resolveEach } from '../../src/sync/conflicts/handlers.js'
 import { CASCADE, DOUBLED, PLAIN, RESTRICT, SET_NULL, SINGLE, WIDENED, Widen1700000000000 } from './entities.js'
 import type { Kind, ProcessOptions, Schema } from './process.js'

@@ -139,7 +139,7 @@ export const ofExits: Mutant[] = [
   {
     name: 'comments-moved-to-others',
     hazard: 'a row is put below a parent that its writer does not see, where others see it',
-    file: 'server-koa/pushAccess.ts',
+    file: 'server/pushAccess.ts',
     find: 'const property = path?.by ?? own',
     replace: 'const property = own',
     by: ['spec/server-koa/scopePaths.spec.ts'],
@@ -155,7 +155,7 @@ export const ofExits: Mutant[] = [
   {
     name: 'exits-are-never-collected',
     hazard: 'exits pile up for ever',
-    file: 'server-koa/maintenance.ts',
+    file: 'server/maintenance.ts',
     find: '      from = await database.transaction(() => collectExits(database, collection, horizon, after))\n',
     replace: '      from = undefined\n',
     by: [exits],

@@ -96,7 +96,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'feed-compares-one-collection',
     hazard: 'a trigger changes a row of the second of a push’s collections: the answer does not say so',
-    file: 'server-koa/storedAsPosted.ts',
+    file: 'server/storedAsPosted.ts',
     find: 'if (!(yield* areStoredAsPosted(database, collection, some, versionOf))) return false',
     replace: 'return yield* areStoredAsPosted(database, collection, some, versionOf)',
     by: ['spec/server-koa/feedRows.spec.ts'],
@@ -104,7 +104,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'feed-one-is-to-blame-for-all',
     hazard: 'an unforeseen error rejects the rows that raise it, of several collections, and no others',
-    file: 'server-koa/storeAll.ts',
+    file: 'server/storeAll.ts',
     find: 'return rejections.length ? unique(rejections) : writes.map(rejectTogether)',
     replace: 'return writes.map(rejectTogether)',
     by: ['spec/server-koa/feedRows.spec.ts'],
@@ -112,7 +112,7 @@ export const onTheFeed: readonly Mutant[] = [
   {
     name: 'feed-statement-for-each-row',
     hazard: 'the cost of a POST: no statement for each row',
-    file: 'server-koa/posted.ts',
+    file: 'server/posted.ts',
     find: '    versions.set(collection, yield* readVersions(database, collection, ids))\n',
     replace:
       '    const own = new Map<string, Version>()\n    for (const id of ids) for (const one of yield* readVersions(database, collection, [id])) own.set(...one)\n    versions.set(collection, own)\n',

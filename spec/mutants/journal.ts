@@ -191,7 +191,7 @@ export const inTheJournal: Mutant[] = [
   {
     name: 'unseen-circles-are-stored',
     hazard: 'a move that arrives between the sender’s pull and its push ties the knot on the server',
-    file: 'server-koa/circles.ts',
+    file: 'server/circles.ts',
     find: ' if (version.stamp > since) unseen.set(id, version)',
     replace: ' if (version.stamp < 0) unseen.set(id, version)',
     by: [circles],

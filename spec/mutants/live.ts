@@ -50,7 +50,7 @@ export const ofLive: Mutant[] = [
   {
     name: 'heard-by-all',
     hazard: 'who listens hears when rows change that they do not see',
-    file: 'server-koa/live.ts',
+    file: 'server/live.ts',
     find: 'readLastTold(database, collections, access, heard.since)',
     replace: 'readLastTold(database, collections, undefined, heard.since)',
     by: [live],
@@ -58,7 +58,7 @@ export const ofLive: Mutant[] = [
   {
     name: 'another-set-is-no-news',
     hazard: 'who is let into a list hears of it with its next change',
-    file: 'server-koa/live.ts',
+    file: 'server/live.ts',
     find: ' || heard.scope !== access?.scope)',
     replace: ')',
     by: [live],
@@ -66,7 +66,7 @@ export const ofLive: Mutant[] = [
   {
     name: 'a-shorter-history-is-no-news',
     hazard: 'a reset of the history is no news to who listens',
-    file: 'server-koa/live.ts',
+    file: 'server/live.ts',
     find: 'since > clock.now || (collection',
     replace: 'since < 0 || (collection',
     by: [live],
@@ -74,7 +74,7 @@ export const ofLive: Mutant[] = [
   {
     name: 'written-to-who-does-not-read',
     hazard: 'events pile up for a client that reads nothing',
-    file: 'server-koa/eventStream.ts',
+    file: 'server/eventStream.ts',
     find: ' && !this.#out.writableNeedDrain) {',
     replace: ') {',
     by: [live],
@@ -82,7 +82,7 @@ export const ofLive: Mutant[] = [
   {
     name: 'streams-outlive-their-users',
     hazard: 'who listens hears on when the token is over',
-    file: 'server-koa/eventStream.ts',
+    file: 'server/eventStream.ts',
     find: 'this.#later(Math.min(expires, longest), ',
     replace: 'this.#later(longest, ',
     by: [live],
@@ -90,7 +90,7 @@ export const ofLive: Mutant[] = [
   {
     name: 'a-server-that-waits-for-listeners',
     hazard: 'server.close() waits for streams that never end',
-    file: 'server-koa/watcher.ts',
+    file: 'server/watcher.ts',
     find: "if (!listener.isServed()) listener.end('stopping')",
     replace: '',
     by: [live],
@@ -98,7 +98,7 @@ export const ofLive: Mutant[] = [
   {
     name: 'seats-are-never-free',
     hazard: 'streams that have ended count on',
-    file: 'server-koa/eventStream.ts',
+    file: 'server/eventStream.ts',
     find: '    this.#leave()\n',
     replace: '',
     by: [live],
@@ -138,7 +138,7 @@ export const ofLive: Mutant[] = [
   {
     name: 'closed-tabs-are-errors',
     hazard: 'the application is told of an error whenever a client that listens leaves',
-    file: 'server-koa/eventStream.ts',
+    file: 'server/eventStream.ts',
     find: "?.code !== 'ERR_STREAM_PREMATURE_CLOSE'",
     replace: "?.code !== ''",
     by: [live],

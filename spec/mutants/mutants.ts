@@ -100,7 +100,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'now-from-the-wall',
     hazard: '`now` read apart from the rows',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: '      now: clock.now,',
     replace: '      now: Date.now(),',
     by: [http, 'simulation'],
@@ -108,7 +108,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'pages-without-a-limit-in-bytes',
     hazard: 'pages and batches are counted in rows, and rows are megabytes',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: 'limit, removalsAbove: start, bytes, shown })',
     replace: 'limit, removalsAbove: start, bytes: Number(bytes < 0) || Number.POSITIVE_INFINITY, shown })',
     by: [largeRows],
@@ -124,7 +124,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'answers-with-a-limit-go-on',
     hazard: 'pages and batches are counted in rows, and rows are megabytes',
-    file: 'server-koa/stream.ts',
+    file: 'server/stream.ts',
     find: ' || sent >= bytes) break',
     replace: ') break',
     by: [largeRows],
@@ -132,7 +132,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'page-ends-between-stamps',
     hazard: 'many rows share a stamp; a page ends inside it',
-    file: 'server-koa/tokens.ts',
+    file: 'server/tokens.ts',
     find: 'toText([stamp, id, start ?? null, principal ?? null, ',
     replace: "toText([stamp, '\\u{10ffff}', start ?? null, principal ?? null, ",
     by: [http, 'simulation'],
@@ -148,7 +148,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'min',
     hazard: 'a server that has come less far than the client heard; min',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: 'clock.now < Math.max(since, min ?? 0) &&',
     replace: 'clock.now < since &&',
     by: [cursors],
@@ -164,7 +164,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'removals-while-paging',
     hazard: 'rows removed while a full answer is being paged are in no page',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: 'removalsAbove: start, bytes',
     replace: 'removalsAbove: start === undefined ? 0 : Number.MAX_SAFE_INTEGER, bytes',
     by: [cursors, 'simulation'],
@@ -172,7 +172,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'removals-in-a-difference',
     hazard: 'a removal is sent to every client that has the row',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: 'const start = token && !reset ? token.start : since === 0 || !isSame ? clock.now : undefined',
     replace: 'const start = token && !reset ? token.start : clock.now',
     by: [http, 'simulation'],
@@ -229,7 +229,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'time-is-no-stamp',
     hazard: '`since` ahead of the last change but not of the wall clock is an empty difference',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: 'const isTime = collection === undefined && min === undefined && since <= Date.now()',
     replace: 'const isTime = false',
     by: [http],
@@ -237,7 +237,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'time-is-always-a-stamp',
     hazard: 'cursor ahead of the server after a restored backup',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: 'const isTime = collection === undefined && min === undefined && since <= Date.now()',
     replace: 'const isTime = collection === undefined && since <= Date.now()',
     by: [http],
@@ -245,7 +245,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'collection-id-on-pull',
     hazard: 'a backup is restored: the history id is renewed and compared; law 11',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: 'if (collection !== undefined && collection !== clock.collection) return',
     replace: 'if (collection === clock.collection.slice(1)) return',
     by: [http, 'simulation'],
@@ -253,7 +253,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'collection-id-on-push',
     hazard: 'a backup is restored: the history id is renewed and compared; law 11',
-    file: 'server-koa/push.ts',
+    file: 'server/push.ts',
     find: '(collection !== undefined && collection !== clock.collection) ||',
     replace: '',
     by: [http, 'simulation'],
@@ -261,7 +261,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'cursor-ahead-on-pull',
     hazard: 'cursor ahead of the server after a restored backup',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: 'if (clock.now < Math.max(since, min ?? 0) && !isTime) return',
     replace: 'if (isTime && min) return',
     by: [cursors],
@@ -269,7 +269,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'cursor-ahead-on-push',
     hazard: 'cursor ahead of the server after a restored backup',
-    file: 'server-koa/push.ts',
+    file: 'server/push.ts',
     find: ' || (since ?? 0) > clock.now) return',
     replace: ') return',
     by: [http, cursors],
@@ -309,7 +309,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'horizon',
     hazard: 'tombstones collected while a client was away: the horizon',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: "return (token || since > 0) && from < clock.horizon ? 'since-too-old' : undefined",
     replace: 'return undefined',
     by: [maintenance, 'simulation'],
@@ -317,7 +317,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'horizon-on-pages',
     hazard: 'the horizon is checked on every page, a paged full answer is worth its own start',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: 'return (token || since > 0) && from < clock.horizon',
     replace: 'return !token && since > 0 && from < clock.horizon',
     by: [cursors, 'simulation'],
@@ -325,7 +325,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'horizon-on-push',
     hazard: 'a push from below the horizon: horizon-on-push',
-    file: 'server-koa/push.ts',
+    file: 'server/push.ts',
     find: "return since !== undefined && since < clock.horizon ? 'since-too-old' : undefined",
     replace: 'return undefined',
     by: [cursors, 'simulation'],
@@ -333,7 +333,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'collect-unpushed',
     hazard: 'a tombstone is collected when every server of this database has heard of it; law 9',
-    file: 'server-koa/maintenance.ts',
+    file: 'server/maintenance.ts',
     find: '(t.stamp < r.pushed_stamp OR (t.stamp = r.pushed_stamp AND t.id <= r.pushed_id)',
     replace: '(1 OR (t.stamp = r.pushed_stamp AND t.id <= r.pushed_id)',
     by: [maintenance, 'simulation'],
@@ -341,7 +341,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'collect-tombstones-of-unapplied-rows',
     hazard: 'a tombstone is collected when every server knows it, and no row is unapplied or rejected because of it; law 9',
-    file: 'server-koa/maintenance.ts',
+    file: 'server/maintenance.ts',
     find: 'AND NOT EXISTS (SELECT 1 FROM sync_unapplied c WHERE c.server = r.id AND c.id = t.id)',
     replace: '',
     by: [servers, 'simulation'],
@@ -350,7 +350,7 @@ const orderAndCursors: Mutant[] = [
     name: 'collect-base-versions-too',
     hazard:
       'a tombstone is collected, the row is made anew, and a base version from before counts as its base; collect-images-too in the model',
-    file: 'server-koa/maintenance.ts',
+    file: 'server/maintenance.ts',
     find: "  yield* query(`DELETE FROM ${quote(bases)} WHERE ${database.among(bases, quote(bases), '_sync_id')}`, database.list(ids))\n",
     replace: '',
     by: [maintenance, 'simulation'],
@@ -358,7 +358,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'not-modified-for-old-cursors',
     hazard: '304 to a cursor that would fall below the horizon one day: isRecent',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: 'since >= horizon && now - since < 24 * 60 * 60 * 1000',
     replace: 'since >= 0 && now >= horizon',
     by: [cursors],
@@ -366,7 +366,7 @@ const orderAndCursors: Mutant[] = [
   {
     name: 'not-modified-for-those-behind',
     hazard: '304 only where `since` has come as far as the last change',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: ' && query.since >= lastChange',
     replace: '',
     by: [http, cursors],
@@ -595,7 +595,7 @@ const pushing: Mutant[] = [
   {
     name: 'empty-push-counts',
     hazard: 'an empty push uses the key up; empty-push-counts',
-    file: 'server-koa/push.ts',
+    file: 'server/push.ts',
     find: 'if (push.key !== undefined) yield* writeAnswer',
     replace: 'if (push.key !== undefined && push.rows.length) yield* writeAnswer',
     by: [http, 'simulation'],
@@ -603,7 +603,7 @@ const pushing: Mutant[] = [
   {
     name: 'keys-are-not-kept',
     hazard: 'the answer is lost, the retry is applied twice: idempotent replay',
-    file: 'server-koa/push.ts',
+    file: 'server/push.ts',
     find: 'if (push.key !== undefined) yield* writeAnswer',
     replace: "if (push.key === '') yield* writeAnswer",
     by: [http, 'simulation'],
@@ -611,7 +611,7 @@ const pushing: Mutant[] = [
   {
     name: 'ignored-without-a-word',
     hazard: "a newer client's property is unknown to the server, acknowledged, and later overwritten",
-    file: 'server-koa/push.ts',
+    file: 'server/push.ts',
     find: 'ignored.size ? { ...outcome.answer, ignored:',
     replace: 'ignored.size < 0 ? { ...outcome.answer, ignored:',
     by: [http],
@@ -619,7 +619,7 @@ const pushing: Mutant[] = [
   {
     name: 'replayed-in-the-header-alone',
     hazard: 'a gateway hides a response header',
-    file: 'server-koa/answerPush.ts',
+    file: 'server/answerPush.ts',
     find: '...(outcome.replayed && { replayed: true })',
     replace: "...(outcome.replayed && ctx.path === '' && { replayed: true })",
     by: [http, gateways],
@@ -635,7 +635,7 @@ const pushing: Mutant[] = [
   {
     name: 'key-in-the-header-alone',
     hazard: 'a proxy strips a request header',
-    file: 'server-koa/answerPush.ts',
+    file: 'server/answerPush.ts',
     find: 'inQuery === undefined ? inHeaders',
     replace: 'inQuery !== undefined || inHeaders ? inHeaders',
     by: [http, gateways],
@@ -651,7 +651,7 @@ const pushing: Mutant[] = [
   {
     name: 'key-reused',
     hazard: 'same key, another body: 422',
-    file: 'server-koa/push.ts',
+    file: 'server/push.ts',
     find: 'return known.hash === push.hash || !push.rows.length || known.answer.empty',
     replace: "return known.hash !== ''",
     by: [http],
@@ -885,7 +885,7 @@ const pushing: Mutant[] = [
   {
     name: 'halves-are-stored',
     hazard: 'half a row: a change to one property makes a row of one property',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'if (stale.length || unread.length || halves.length) {',
     replace: 'if (stale.length || unread.length) {',
     by: [http, pushes, 'simulation'],
@@ -893,7 +893,7 @@ const pushing: Mutant[] = [
   {
     name: 'halves-are-not-contested',
     hazard: 'a partial row that is not there is contested, and in the answer with the others',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'new Set([...stale, ...halves])',
     replace: 'new Set(stale)',
     by: [pushes],
@@ -910,7 +910,7 @@ const pushing: Mutant[] = [
   {
     name: 'equal-rows-get-a-stamp',
     hazard: 'a row whose posted properties equal what is stored keeps its stamp',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'w.old.value === null || !covers(w.old.value, w.value)',
     replace: 'w.old.value === null || covers !== undefined',
     by: [http, pushes],
@@ -918,7 +918,7 @@ const pushing: Mutant[] = [
   {
     name: 'stale-check',
     hazard: 'an update resurrects a removed row; check-then-act: `since` and 409',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'rows.filter(row => view.versionOf(row).stamp > since)',
     replace: 'rows.filter(row => view.versionOf(row).stamp > since && since < 0)',
     by: [http, 'simulation'],
@@ -926,7 +926,7 @@ const pushing: Mutant[] = [
   {
     name: 'cascade-check',
     hazard: 'a posted removal whose cascade reaches rows stamped above since; law 9',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'compared.has(c.collection) && c.old.stamp > since',
     replace: 'compared.has(c.collection) && c.old.stamp < 0',
     by: [rows],
@@ -934,7 +934,7 @@ const pushing: Mutant[] = [
   {
     name: 'children-unseen',
     hazard: 'a posted removal cascades over children of another collection that the sender never saw; law 9',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'old.stamp > (seen?.get(there) ?? old.stamp)',
     replace: 'old.stamp < (seen?.get(there) ?? old.stamp) * 0',
     by: [collectionByCollection, 'simulation'],
@@ -966,7 +966,7 @@ const pushing: Mutant[] = [
   {
     name: 'since-despite-cascades',
     hazard: "a POST's cascade changes rows that were not posted; the client moves its cursor over them; tell-cascades in the model",
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: '  const isExact =\n    !reached.changes.length &&\n',
     replace: '  const isExact =\n',
     by: [rows, 'simulation'],
@@ -974,7 +974,7 @@ const pushing: Mutant[] = [
   {
     name: 'since-despite-changed-values',
     hazard: '`since` is left out where a stored row differs from what was posted',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'return stored(stamp, clock, isExact)',
     replace: 'return stored(stamp, clock, !reached.changes.length)',
     by: [pushes],
@@ -982,7 +982,7 @@ const pushing: Mutant[] = [
   {
     name: 'since-despite-changed-values-of-new-rows',
     hazard: '`since` is left out where a stored row differs from what was posted',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'stored(inserted, clock, (yield* isSeen(judge, created)) && (yield* isStoredAsPosted(log, push.rows, () => NEVER)))',
     replace: 'stored(inserted, clock, true)',
     by: [pushes],
@@ -998,7 +998,7 @@ const pushing: Mutant[] = [
   {
     name: 'new-rows-over-removals',
     hazard: 'a push that counts as all new stores over removals that its sender has not seen',
-    file: 'server-koa/newRows.ts',
+    file: 'server/newRows.ts',
     find: 'if ((yield* isAnyRemoved(collection)) || (yield* hasServers(collection))) return',
     replace: 'if (yield* hasServers(collection)) return',
     by: [rows, 'simulation'],
@@ -1006,7 +1006,7 @@ const pushing: Mutant[] = [
   {
     name: 'new-rows-in-a-relay',
     hazard: 'law 10: a server that syncs itself keeps the absent base of a new row',
-    file: 'server-koa/newRows.ts',
+    file: 'server/newRows.ts',
     find: 'if ((yield* isAnyRemoved(collection)) || (yield* hasServers(collection))) return',
     replace: 'if (yield* isAnyRemoved(collection)) return',
     by: [rows],
@@ -1102,7 +1102,7 @@ const pushing: Mutant[] = [
   {
     name: 'every-row-is-to-blame',
     hazard: 'what fails for every row is an error of the whole: no row is set aside for a bug',
-    file: 'server-koa/storeAll.ts',
+    file: 'server/storeAll.ts',
     find: "  if (broken.kind === 'unknown' && isWhole) throw broken\n",
     replace: '',
     by: [poison],
@@ -1110,7 +1110,7 @@ const pushing: Mutant[] = [
   {
     name: 'poison-row-alone-blocks-the-queue',
     hazard: 'one bad row blocks the queue for ever: pushed by itself it is rejected, whatever the database says of it',
-    file: 'server-koa/storeAll.ts',
+    file: 'server/storeAll.ts',
     find: '(writes.length > 1 || broken.isSchemaMismatch)',
     replace: 'true',
     by: [poison],
@@ -1118,7 +1118,7 @@ const pushing: Mutant[] = [
   {
     name: 'schema-mismatch-is-the-rows-fault',
     hazard: 'a statement that names what is not there is an error of the whole, for a row by itself too',
-    file: 'server-koa/storeAll.ts',
+    file: 'server/storeAll.ts',
     find: '(writes.length > 1 || broken.isSchemaMismatch)',
     replace: 'writes.length > 1',
     by: [poison],
@@ -1158,7 +1158,7 @@ const pushing: Mutant[] = [
   {
     name: 'kept-row-has-a-tombstone',
     hazard: "an application's trigger keeps the row that is removed: no tombstone beside it, and its children stay",
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'const going = rows.filter(r => !staying.has(r))',
     replace: 'const going = rows',
     by: [triggers],
@@ -1174,7 +1174,7 @@ const pushing: Mutant[] = [
   {
     name: 'posted-properties-alone-are-compared',
     hazard: "an application's trigger changes other columns of the row: the answer has no `since`",
-    file: 'server-koa/storedAsPosted.ts',
+    file: 'server/storedAsPosted.ts',
     find: 'if (now?.value) return equalValues',
     replace: 'if (now?.value) return !Object.hasOwn(value, property) || equalValues',
     by: [triggers],
@@ -1182,7 +1182,7 @@ const pushing: Mutant[] = [
   {
     name: 'default-is-not-fetched',
     hazard: 'a default gives a new row what was not posted: the answer has no `since`',
-    file: 'server-koa/storedAsPosted.ts',
+    file: 'server/storedAsPosted.ts',
     find: 'rows.filter(r => !isKept || lacks(r))',
     replace: 'rows.filter(() => !isKept)',
     by: [triggers],
@@ -1294,7 +1294,7 @@ const pushing: Mutant[] = [
   {
     name: 'answer-before-the-save',
     hazard: 'what was acknowledged survives a kill: saved before the answer leaves',
-    file: 'server-koa/answerPush.ts',
+    file: 'server/answerPush.ts',
     find: '  await log.database.save()\n',
     replace: '',
     by: [http],
@@ -1302,7 +1302,7 @@ const pushing: Mutant[] = [
   {
     name: 'answer-before-the-disk',
     hazard: 'what was acknowledged survives a kill: durable when the answer leaves',
-    file: 'server-koa/answerPush.ts',
+    file: 'server/answerPush.ts',
     find: 'log.database.transaction(storeOrUndo, { durable: true })',
     replace: 'log.database.transaction(storeOrUndo)',
     by: [http],
@@ -1786,7 +1786,7 @@ const applying: Mutant[] = [
   {
     name: 'database-cascades-on-the-server',
     hazard: 'inside a transaction that bypasses capture foreign-key actions change rows that no trigger stamps',
-    file: 'server-koa/storeAll.ts',
+    file: 'server/storeAll.ts',
     find: 'const changes = [...reached.changes.map((change): Change => ({ ...change, stamp })), ...posted]',
     replace: 'const changes = [...posted]',
     by: [rows, 'simulation'],
@@ -2254,7 +2254,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-path-twice',
     hazard: 'a path comes twice in one body, and JSON.parse drops the rows of the first',
-    file: 'server-koa/jsonBytes.ts',
+    file: 'server/jsonBytes.ts',
     find: 'if (names[depth]?.has(name)) return true',
     replace: "if (names[depth]?.has('')) return true",
     by: [feedPush],
@@ -2262,7 +2262,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-needs-one-that-goes',
     hazard: 'a row needs one that the same push removes, of another collection: the database removes it, and no client learns of it',
-    file: 'server-koa/reached.ts',
+    file: 'server/reached.ts',
     find: 'const going = [...writes, ...reached.changes]',
     replace: 'const going = [...writes]',
     by: [feedPush],
@@ -2270,7 +2270,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-edits-one-that-a-removal-cascades-to',
     hazard: 'a posted removal cascades to a row that was posted as well',
-    file: 'server-koa/reached.ts',
+    file: 'server/reached.ts',
     find: 'const orphans: (Dependent & { property: string })[] = [...reached.orphans]',
     replace: 'const orphans: (Dependent & { property: string })[] = []',
     by: [feedPush],
@@ -2278,7 +2278,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-posted-child-is-cleared-unsaid',
     hazard: 'the server changes a posted row, and its sender moves on to now',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: '    !reached.cleared.size &&\n',
     replace: '',
     by: [feedPush],
@@ -2286,7 +2286,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-cascade-past-unseen-rows',
     hazard: 'a removal cascades to rows of another collection that its sender has not seen',
-    file: 'server-koa/feedPush.ts',
+    file: 'server/feedPush.ts',
     find: 'new Set([...known.collections, ...posted.collections])',
     replace: 'new Set([...posted.collections])',
     by: [feedPush],
@@ -2294,7 +2294,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-keys-of-a-route',
     hazard: 'one key for pushes to two doors: the second gets the answer of the first',
-    file: 'server-koa/feedPush.ts',
+    file: 'server/feedPush.ts',
     find: '`/sync ${key}`',
     replace: '`job ${key}`',
     by: [feedPush],
@@ -2318,7 +2318,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-pages-of-other-collections',
     hazard: 'a collection that joins while pages are turned misses what comes before',
-    file: 'server-koa/tokens.ts',
+    file: 'server/tokens.ts',
     find: 'list[4] === nameSet(collections, principal)',
     replace: 'list[4] !== undefined',
     by: [feed],
@@ -2326,7 +2326,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'feed-nothing-new-for-other-collections',
     hazard: '«nothing new» is said about collections that were not asked about',
-    file: 'server-koa/feedPull.ts',
+    file: 'server/feedPull.ts',
     find: 'tag: `${nameSet(collections, principal)}.`',
     replace: "tag: ''",
     by: [feed],
@@ -2390,7 +2390,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'public-by-silence',
     hazard: 'attacks: without a scope the options must say so, otherwise the middleware throws',
-    file: 'server-koa/options.ts',
+    file: 'server/options.ts',
     find: 'if (!options?.rules && options?.public !== true)',
     replace: 'if (!options?.rules && options === null)',
     by: ['spec/server-koa/syncRoutes.spec.ts', attacks],
@@ -2414,7 +2414,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'deep-json',
     hazard: 'attacks: deep JSON (100,000 levels)',
-    file: 'server-koa/body.ts',
+    file: 'server/body.ts',
     find: "  if (deepest > DEEPEST) throw new Problem(400, 'The body is nested too deep.')\n",
     replace: '',
     by: [attacks],
@@ -2422,7 +2422,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'endless-bodies',
     hazard: 'attacks: bodies of 1 GB, chunked',
-    file: 'server-koa/readBody.ts',
+    file: 'server/readBody.ts',
     find: '      if (decoded > limits.maxBodyBytes) end(tooLarge(limits))\n      else chunks.push(chunk)',
     replace: '      chunks.push(chunk)',
     by: [http, attacks],
@@ -2430,7 +2430,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'gzip-bombs',
     hazard: 'attacks: gzip bombs, that go on without ever giving a byte',
-    file: 'server-koa/readBody.ts',
+    file: 'server/readBody.ts',
     find: '      if (encoded > limits.maxBodyBytes) end(tooLarge(limits))\n',
     replace: '',
     by: [attacks],
@@ -2438,7 +2438,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'slow-bodies',
     hazard: 'attacks: slow bodies',
-    file: 'server-koa/readBody.ts',
+    file: 'server/readBody.ts',
     find: "      () => end(new Problem(408, 'The body took too long to arrive.', { headers: lastOnConnection(ctx) })),",
     replace: '      () => {},',
     by: [http],
@@ -2446,7 +2446,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'too-many-rows',
     hazard: 'attacks: 100,001 rows',
-    file: 'server-koa/answerPush.ts',
+    file: 'server/answerPush.ts',
     find: '  if (Array.isArray(json) && json.length > limits.maxRows) throw',
     replace: '  if (Array.isArray(json) && json.length > Infinity) throw',
     by: [attacks],
@@ -2454,7 +2454,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'any-content-type',
     hazard: 'attacks: wrong content type (also stops simple-request CSRF)',
-    file: 'server-koa/body.ts',
+    file: 'server/body.ts',
     find: "  checkContentType(ctx.get('Content-Type'))\n",
     replace: '',
     by: [attacks],
@@ -2462,7 +2462,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'not-utf-8',
     hazard: 'attacks: UTF-16, bytes that are no text',
-    file: 'server-koa/body.ts',
+    file: 'server/body.ts',
     find: "new TextDecoder('utf-8', { fatal: true })",
     replace: "new TextDecoder('utf-8')",
     by: [attacks, http],
@@ -2502,7 +2502,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'half-an-answer-over-http2',
     hazard: 'half an answer must never look like a whole one',
-    file: 'server-koa/connection.ts',
+    file: 'server/connection.ts',
     find: 'if (stream) stream.close(constants.NGHTTP2_INTERNAL_ERROR)',
     replace: 'if (stream) stream.destroy()',
     by: [http2],
@@ -2510,7 +2510,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'rest-of-a-body-over-http2',
     hazard: 'attacks: bodies of 1 GB, chunked',
-    file: 'server-koa/connection.ts',
+    file: 'server/connection.ts',
     find: 'if (stream) stream.close(constants.NGHTTP2_NO_ERROR)',
     replace: 'if (stream) req.destroy()',
     by: [http2],
@@ -2518,7 +2518,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'connection-header-over-http2',
     hazard: 'HTTP/2 has no headers of the connection',
-    file: 'server-koa/connection.ts',
+    file: 'server/connection.ts',
     find: "(streamOf(req) ? {} : { Connection: 'close' })",
     replace: "({ Connection: 'close' })",
     by: [http2],
@@ -2526,7 +2526,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'key-of-http1-alone',
     hazard: 'HTTP/2: headersDistinct is not there',
-    file: 'server-koa/answerPush.ts',
+    file: 'server/answerPush.ts',
     find: 'req.rawHeaders.filter(',
     replace: "(req.headersDistinct['idempotency-key'] ? req.rawHeaders : []).filter(",
     by: [http2],
@@ -2534,7 +2534,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'tokens-with-nul',
     hazard: 'NUL in `after` is 500 on PostgreSQL',
-    file: 'server-koa/tokens.ts',
+    file: 'server/tokens.ts',
     find: '&& !/\\0|\\p{Surrogate}/u.test(id)',
     replace: '',
     by: [attacks],
@@ -2542,7 +2542,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'body-parsers-around',
     hazard: 'behind Express or Nest with a body parser before it',
-    file: 'server-koa/body.ts',
+    file: 'server/body.ts',
     find: 'ours.rawBody ?? theirs.rawBody ?? ours.body ?? theirs.body',
     replace: 'ours.rawBody ?? ours.body',
     by: [routes],
@@ -2550,7 +2550,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'body-that-a-parser-left-alone',
     hazard: 'a body parser for other bodies',
-    file: 'server-koa/body.ts',
+    file: 'server/body.ts',
     find: 'ctx.req.readableEnded ? readBefore(',
     replace: "'body' in ctx.req ? readBefore(",
     by: [routes],
@@ -2574,7 +2574,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'numbers-are-rounded',
     hazard: 'JSON numbers beyond 2^53 are rejected, not rounded',
-    file: 'server-koa/body.ts',
+    file: 'server/body.ts',
     find: 'isLong ? markRounded(bytes, endOfString) : bytes',
     replace: 'bytes',
     by: [numbers],
@@ -2582,7 +2582,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'doubles-are-rejected',
     hazard: 'JSON numbers beyond 2^53 are rejected, those of doubles are not',
-    file: 'server-koa/numbers.ts',
+    file: 'server/numbers.ts',
     find: 'String(number) !== digits && ',
     replace: '',
     by: [numbers],
@@ -2622,7 +2622,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'values-of-others-are-answered',
     hazard: 'attacks: no stack, SQL, table name or foreign value in the answer',
-    file: 'server-koa/problem.ts',
+    file: 'server/problem.ts',
     find: "return new Problem(500, 'The server failed to answer. Ask again later.')",
     replace: 'return new Problem(500, String((error as Error).stack))',
     by: [http, attacks],
@@ -2638,7 +2638,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'half-a-stream-looks-whole',
     hazard: 'half an answer must never look like a whole one',
-    file: 'server-koa/stream.ts',
+    file: 'server/stream.ts',
     find: "    if (!next || next.reset) throw new Error('The collection was reset while it was being read.')\n",
     replace: '    if (!next || next.reset) break\n',
     by: [streams],
@@ -2646,7 +2646,7 @@ const onTheServer: Mutant[] = [
   {
     name: 'busy-is-500',
     hazard: 'attacks: database away, full, read-only, locked: 503 + Retry-After, never 200',
-    file: 'server-koa/problem.ts',
+    file: 'server/problem.ts',
     find: "  if (error instanceof DatabaseBusyError) return unavailable('The database is busy; nothing was stored. Ask again.', 1)\n",
     replace: '',
     by: [attacks],

@@ -9,7 +9,7 @@ export const scopes: Mutant[] = [
   {
     name: 'rules-are-not-read',
     hazard: 'everybody sees everybody’s rows',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: 'const shown = access ? shownTo(',
     replace: 'const shown = access && bytes < 0 ? shownTo(',
     by: [server],
@@ -17,7 +17,7 @@ export const scopes: Mutant[] = [
   {
     name: 'entities-without-a-rule-are-served',
     hazard: 'an entity that nobody thought of is open to all',
-    file: 'server-koa/access.ts',
+    file: 'server/access.ts',
     find: 'return served ? log.collections.filter(c => served.has(c)) : log.collections',
     replace: 'return served ? log.collections.filter(c => served.has(c) || c.paths.length) : log.collections',
     by: [server],
@@ -33,7 +33,7 @@ export const scopes: Mutant[] = [
   {
     name: 'sets-of-everybody',
     hazard: 'whoever names the set of another caller hears of exits of rows that they never saw',
-    file: 'server-koa/keySets.ts',
+    file: 'server/keySets.ts',
     find: "'SELECT held FROM sync_scope WHERE principal = ? AND name = ?', principal, name)",
     replace: "'SELECT held FROM sync_scope WHERE (principal = ? OR 1 = 1) AND name = ?', principal, name)",
     by: [server],
@@ -41,7 +41,7 @@ export const scopes: Mutant[] = [
   {
     name: 'scope-is-not-checked-on-push',
     hazard: 'what came in sight by a grant has an old stamp: a push overwrites what its sender has not read',
-    file: 'server-koa/push.ts',
+    file: 'server/push.ts',
     find: 'if (access && push.scope !== undefined && push.scope !== access.scope)',
     replace: 'if (access && push.scope !== undefined && push.scope === null)',
     by: [server],
@@ -49,7 +49,7 @@ export const scopes: Mutant[] = [
   {
     name: 'unseen-rows-are-told-by-parts',
     hazard: 'a part of a row that is not seen is answered otherwise than one of an unknown row',
-    file: 'server-koa/pushAccess.ts',
+    file: 'server/pushAccess.ts',
     find: 'for (const id of seen) shown.add(nameOf({ collection, id }))',
     replace: 'for (const { id } of some) shown.add(nameOf({ collection, id }))',
     by: [server],
@@ -57,7 +57,7 @@ export const scopes: Mutant[] = [
   {
     name: 'unseen-rows-are-removed',
     hazard: 'whoever guesses an id removes the row of another',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'const rows = push.rows.filter(r => r.value !== null || !view.hidden.has(r))',
     replace: 'const rows = push.rows',
     by: [server],
@@ -65,7 +65,7 @@ export const scopes: Mutant[] = [
   {
     name: 'unseen-rows-are-overwritten',
     hazard: 'a whole row under the id of one that is not seen overwrites it',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'new Set([...hidden].filter(r => r.value !== null).map(nameOf))',
     replace: 'new Set<string>()',
     by: [server],
@@ -73,7 +73,7 @@ export const scopes: Mutant[] = [
   {
     name: 'rows-as-they-were-are-not-looked-at',
     hazard: 'whoever makes a row their own may change it',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'for (const row of yield* judge.forbiddenBefore(changing)) forbidden.add(nameOf(row))',
     replace: '',
     by: [server],
@@ -81,7 +81,7 @@ export const scopes: Mutant[] = [
   {
     name: 'rows-as-they-will-be-are-not-looked-at',
     hazard: 'a row is made in another’s name',
-    file: 'server-koa/pushAccess.ts',
+    file: 'server/pushAccess.ts',
     find: 'const forbidden = new Set(yield* this.#forbidden(done, reader))',
     replace: 'const forbidden = new Set<D>()',
     by: [server],
@@ -89,7 +89,7 @@ export const scopes: Mutant[] = [
   {
     name: 'a-second-key-is-not-looked-at',
     hazard: 'a row of one’s own is put into the list of others',
-    file: 'server-koa/pushAccess.ts',
+    file: 'server/pushAccess.ts',
     find: 'for (const row of yield* this.#addedTo(done, reader)) forbidden.add(row)',
     replace: '',
     by: [server],
@@ -97,7 +97,7 @@ export const scopes: Mutant[] = [
   {
     name: 'a-push-gives-rights',
     hazard: 'whoever pushes a membership in a list of others may change it from then on',
-    file: 'server-koa/keyReader.ts',
+    file: 'server/keyReader.ts',
     find: 'ids.filter(id => old?.has(id) || created?.has(id))',
     replace: 'ids.filter(id => old?.has(id) || created?.has(id) || id)',
     by: [server],
@@ -105,7 +105,7 @@ export const scopes: Mutant[] = [
   {
     name: 'any-new-id-gives-rights',
     hazard: 'a row of another entity under the id of a list of others gives a right over that list',
-    file: 'server-koa/keyReader.ts',
+    file: 'server/keyReader.ts',
     find: 'const created = before?.created.get(holderOf(metadata, property))',
     replace: 'const created = before && new Set([...before.created.values()].flatMap(ids => [...ids]))',
     by: [server],
@@ -113,7 +113,7 @@ export const scopes: Mutant[] = [
   {
     name: 'a-new-list-gives-no-right',
     hazard: 'a new list and its membership cannot be pushed together',
-    file: 'server-koa/keyReader.ts',
+    file: 'server/keyReader.ts',
     find: 'ids.filter(id => old?.has(id) || created?.has(id))',
     replace: 'ids.filter(id => old?.has(id))',
     by: [server],
@@ -121,7 +121,7 @@ export const scopes: Mutant[] = [
   {
     name: 'unseen-parents-are-there',
     hazard: 'a row is hung on one that its sender does not see',
-    file: 'server-koa/pushAccess.ts',
+    file: 'server/pushAccess.ts',
     find: 'return [...forbidden.map(notAllowed), ...missing]',
     replace: 'return forbidden.map(notAllowed)',
     by: [server],
@@ -129,7 +129,7 @@ export const scopes: Mutant[] = [
   {
     name: 'cascades-over-rows-of-others',
     hazard: 'the removal of a row takes along rows that its sender may not remove, or does not see',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'return removalsOf(untouchable.flatMap(change => change.parents))',
     replace: 'return removalsOf([])',
     by: [server],
@@ -137,7 +137,7 @@ export const scopes: Mutant[] = [
   {
     name: 'set-is-not-noted-for-2012',
     hazard: 'a client of 2012 does not get what its user was granted',
-    file: 'server-koa/keySets.ts',
+    file: 'server/keySets.ts',
     find: "(scope ?? (yield* readNameAt(access, since)) ?? '')",
     replace: '(scope ?? access.scope)',
     by: [server],
@@ -161,7 +161,7 @@ export const scopes: Mutant[] = [
   {
     name: 'roles-are-no-scopes',
     hazard: 'what was not allowed is not pushed again with the role that allows it, for no row came in sight',
-    file: 'server-koa/access.ts',
+    file: 'server/access.ts',
     find: 'nameSet(principal, keys, rights)',
     replace: 'nameSet(principal, keys, rights.slice(rights.length))',
     by: ['spec/stories/sharedLists.spec.ts'],
@@ -169,7 +169,7 @@ export const scopes: Mutant[] = [
   {
     name: 'pages-of-other-sets',
     hazard: 'a page that was begun for other keys goes on with those of now: what was gained meanwhile never comes',
-    file: 'server-koa/keySets.ts',
+    file: 'server/keySets.ts',
     find: 'if (after && after.to !== access.scope)',
     replace: 'if (after && after.to === undefined)',
     by: [server],
@@ -177,7 +177,7 @@ export const scopes: Mutant[] = [
   {
     name: 'exits-between-sets-below-the-horizon',
     hazard: 'exits that a later page would have told are collected while a client reads: its rows stay',
-    file: 'server-koa/pull.ts',
+    file: 'server/pull.ts',
     find: 'held && since > 0 ? Math.min(since, place) : place',
     replace: 'held && since < 0 ? Math.min(since, place) : place',
     by: [server],
@@ -185,7 +185,7 @@ export const scopes: Mutant[] = [
   {
     name: 'what-is-given-away-is-exact',
     hazard: 'a client that gave a row away moves its cursor past the exit, and keeps the row',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'return !judge || (yield* judge.seen(rows)).length === rows.length',
     replace: 'return !judge || (yield* judge.seen(rows)).length >= 0',
     by: [server],
@@ -193,7 +193,7 @@ export const scopes: Mutant[] = [
   {
     name: 'sets-are-kept-for-ever',
     hazard: 'each change of a membership leaves a set behind',
-    file: 'server-koa/maintenance.ts',
+    file: 'server/maintenance.ts',
     find: '  await database.transaction(() => forgetSets(horizon))\n',
     replace: '',
     by: [server],

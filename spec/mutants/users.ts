@@ -26,7 +26,7 @@ export const ofUsers: Mutant[] = [
   {
     name: 'pushes-for-another-user-are-stored',
     hazard: 'the server stores a push that was made on behalf of another user (law 22)',
-    file: 'server-koa/principal.ts',
+    file: 'server/principal.ts',
     find: 'if (meant === undefined || meant === principal) return',
     replace: 'if (meant !== undefined || meant === principal) return',
     by: [users],
@@ -42,7 +42,7 @@ export const ofUsers: Mutant[] = [
   {
     name: 'keys-of-all-users',
     hazard: "an idempotency key of another user brings that one's answer",
-    file: 'server-koa/answerPush.ts',
+    file: 'server/answerPush.ts',
     find: 'principal === undefined ? key : `${principal} ${key}`',
     replace: 'principal === undefined ? key : `${key}`',
     by: [users],
@@ -50,7 +50,7 @@ export const ofUsers: Mutant[] = [
   {
     name: 'feed-sets-of-all-users',
     hazard: 'a page or an ETag of another user counts on the feed',
-    file: 'server-koa/tokens.ts',
+    file: 'server/tokens.ts',
     find: 'JSON.stringify([principal ?? null, ',
     replace: "JSON.stringify([principal === '' ? principal : null, ",
     by: [users],
@@ -58,7 +58,7 @@ export const ofUsers: Mutant[] = [
   {
     name: 'pages-of-all-users',
     hazard: 'a page of another user counts on a route',
-    file: 'server-koa/tokens.ts',
+    file: 'server/tokens.ts',
     find: 'list[3] === (principal ?? null) ? token : undefined',
     replace: "list[3] !== '' && principal !== '' ? token : undefined",
     by: [users],
@@ -66,7 +66,7 @@ export const ofUsers: Mutant[] = [
   {
     name: 'etags-of-all-users',
     hazard: 'an ETag of another user counts on a route',
-    file: 'server-koa/answerPull.ts',
+    file: 'server/answerPull.ts',
     find: 'tag: `${principal}.`',
     replace: "tag: ''",
     by: [users],
@@ -146,7 +146,7 @@ export const ofUsers: Mutant[] = [
   {
     name: 'filters-that-say-nothing',
     hazard: 'a rule whose filter is empty, or that is an async function, opens every row',
-    file: 'server-koa/rules.ts',
+    file: 'server/rules.ts',
     find: ' && !isKeysOf(x) && Object.keys(x).length > 0',
     replace: '',
     by: ['spec/server-koa/rules.spec.ts'],
@@ -154,7 +154,7 @@ export const ofUsers: Mutant[] = [
   {
     name: 'unseen-rows-lose-their-parents',
     hazard: 'a posted removal takes the parent (SET NULL) from rows that its sender may not see or change',
-    file: 'server-koa/storeRows.ts',
+    file: 'server/storeRows.ts',
     find: 'return removalsOf(untouchable.flatMap(change => change.parents))',
     replace: 'return removalsOf(untouchable)',
     by: ['spec/simulation/foundUsers.spec.ts', 'simulation users'],
