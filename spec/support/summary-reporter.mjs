@@ -5,11 +5,20 @@ export default class SummaryReporter {
   onRunComplete(_contexts, results) {
     const failed = results.numFailedTests + results.numRuntimeErrorTestSuites
     const skipped = results.numPendingTests > 0 ? `, ${results.numPendingTests} skipped` : ''
-    // all of a suite, for its database is not there; where single specs are chosen by name there is nothing to tell
+    // all of a suite, for its database or browser is not there; where single specs are chosen by name there is nothing to tell
     const isLeftOut = ({ numPassingTests, numFailingTests, numPendingTests }) =>
       numPendingTests > 0 && numPassingTests + numFailingTests === 0
     const suites = results.testResults.filter(isLeftOut).map(({ testFilePath }) => relative(process.cwd(), testFilePath))
-    if (suites.length) console.log(`Left out, for PostgreSQL or MariaDB is not there: ${suites.sort().join(', ')}`)
+    const needsChromium = suite => suite.startsWith('spec/chromium/')
+    tell('Chromium', suites.filter(needsChromium))
+    tell(
+      'PostgreSQL or MariaDB',
+      suites.filter(suite => !needsChromium(suite)),
+    )
     console.log(`${results.numPassedTests} passed, ${failed} failed${skipped}`)
   }
+}
+
+function tell(lacking, suites) {
+  if (suites.length) console.log(`Left out, for ${lacking} is not there: ${suites.sort().join(', ')}`)
 }
