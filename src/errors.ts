@@ -112,12 +112,15 @@ export class OtherUserError extends SyncError {
   }
 }
 
-/** `wipe` would remove `count` rows that hold something which no server has. Nothing was removed. */
+/** `wipe` or `adopt` would remove `count` rows, or changes of rows, that no server has. Nothing was removed. */
 export class UnpushedChangesError extends SyncError {
   override readonly name = 'UnpushedChangesError'
   override readonly code = 'unpushed-changes'
-  constructor(readonly count: number) {
-    super(`${count} changed rows were not pushed yet, and would be lost. Sync first, or give wipe a function that confirms it.`)
+  constructor(
+    readonly count: number,
+    caller: 'wipe' | 'adopt',
+  ) {
+    super(`${count} changed rows were not pushed yet, and would be lost. Sync first, or give ${caller} a function that confirms it.`)
   }
 }
 

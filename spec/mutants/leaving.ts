@@ -297,4 +297,12 @@ export const ofLeaving: Mutant[] = [
     replace: 'else if (theirs && apart.size < 0) found.keepApart',
     by: [twoServers],
   },
+  {
+    name: 'adopt-drops-what-is-kept',
+    hazard: 'edits that are kept of rows which are not seen go with adopt, without a word',
+    file: 'src/sync/handOver.ts',
+    find: 'count += ids.filter(id => !versions.has(id)).length',
+    replace: 'count += ids.filter(id => versions.has(id)).length * 0',
+    by: [leaving, 'simulation users'],
+  },
 ]

@@ -161,6 +161,7 @@ export const USER_STATES = [
   'wiped after asking',
   'not wiped after asking',
   'adopted',
+  'adopted after asking',
   'kept apart',
   'kept apart and back',
   'an edit kept apart at the end',
@@ -1458,9 +1459,15 @@ export async function history(
         if (asked) giveUp(values)
         removals.set(client, new Map())
       } else {
-        await adopt(db.dataSource)
-        trace(`ADOPT ${client}`)
-        reached.add('adopted')
+        const isLost = IDS.some(id => !isGone(keptApart(db, id)) && isGone(snapshot(db).get(id)))
+        let asked = 0
+        await adopt(db.dataSource, unpushed => {
+          asked = unpushed
+          return true
+        })
+        trace(`ADOPT ${client} ${asked}`)
+        reached.add(asked ? 'adopted after asking' : 'adopted')
+        if (isLost && !asked) throw new Error(`${client} was adopted, and what it kept apart was dropped without a word.`)
         // what the former user has removed is not removed for this one, nor changed what that one does not see
         giveUp([...removalsOf(client).values(), ...kept])
       }

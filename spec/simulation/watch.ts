@@ -123,7 +123,7 @@ export class Watch {
       const says = `${user} ${what} ${id} on ${db.name}: ${JSON.stringify(old)} → ${JSON.stringify(row)}`
       if (old && !(may(this.policy, table, 'read', user, old, rights) && may(this.policy, table, deed, user, old, rights)))
         this.wrong.add(`${says}, which they may not`)
-      if (row && posted.has(id) && !mayMake(this.policy, { table, user, scopes: this.#scopesOf(table) }, old, row, later))
+      if (row && posted.has(id) && !mayMake(this.policy, { table, user, scopes: this.#scopesAdded(table, old, row) }, old, row, later))
         this.wrong.add(`${says}, which they may not make it`)
       // seen before, or with what the push brings
       const isSeen = (parent: string) =>
@@ -139,6 +139,12 @@ export class Watch {
     const { path } = this.schema.users as NonNullable<Schema['users']>
     const extras = this.schema.tables.find(t => t.name === table)?.extras ?? []
     return [...extras.flatMap(e => ('isScope' in e && e.isScope ? e.column : [])), ...(path?.table === table ? [path.name] : [])]
+  }
+
+  /** A row that follows its parent is in another scope by what was done to that one. */
+  #scopesAdded(table: string, old: Row | undefined, row: Row): string[] {
+    const path = this.schema.users?.path
+    return this.#scopesOf(table).filter(scope => scope !== path?.name || old?.[path.column] !== row[path.column])
   }
 
   /** Might the user push this version of a row, or its removal? */

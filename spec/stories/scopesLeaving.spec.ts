@@ -2,7 +2,7 @@
 
 import { expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
-import { enableSync, hasLocalChanges, journal, syncAll, UnpushedChangesError, wipe } from 'typeorm-sync'
+import { adopt, enableSync, hasLocalChanges, journal, syncAll, UnpushedChangesError, wipe } from 'typeorm-sync'
 import { databaseOn, openIn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 import { deviceOf, HandMade } from './handMade.js'
 
@@ -373,6 +373,26 @@ test('wipe counts what is kept as never pushed, and removes it', async () => {
   const asked: number[] = []
   await wipe(phone, count => asked.push(count) > 0)
   expect([asked, await remains()]).toEqual([[1], []])
+})
+
+test('adopt asks before it drops what is kept of rows that are not seen, made here or edited', async () => {
+  const { server, note, folder, notes, phone, read, texts, remains } = await world()
+  await read({ '/folders': [folder('f')], '/notes': [note('a'), note('b'), note('c'), note('d')] })
+  await notes.update('a', { text: 'ours' })
+  await notes.update('c', { text: 'edited' })
+  await notes.delete('d')
+  await notes.save({ id: 'e', text: 'made here', folderId: 'f' })
+  await read({ '/folders': [server.left('f')], '/notes': [server.left('a'), server.left('c'), server.left('d')] })
+  // a form that was open is saved: this one stays in its table
+  await notes.save({ id: 'c', text: 'edited again' })
+  await expect(adopt(phone)).rejects.toMatchObject({ code: 'unpushed-changes', count: 2, message: expect.stringContaining('adopt') })
+  const asked: number[] = []
+  const answer = (says: boolean) => adopt(phone, count => asked.push(count) > 0 && says)
+  expect(await answer(false)).toBe(false)
+  expect((await journal(notes).rejected()).map(row => row.id)).toEqual(['a', 'c', 'd'])
+  expect([await answer(true), asked]).toEqual([true, [2, 2]])
+  expect([await texts(), await remains()]).toEqual([['b b', 'c edited again'], []])
+  expect([await answer(true), asked.length]).toEqual([true, 2])
 })
 
 test('a reset keeps what is kept, without its base', async () => {

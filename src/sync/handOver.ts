@@ -3,6 +3,7 @@
 import type { ChangeLog } from '../changes/changeLog.js'
 import type { Collection, Reference } from '../changes/collections/collection.js'
 import { parentsFirst } from '../changes/collections/parentsFirst.js'
+import { readVersions } from '../changes/rows/rows.js'
 import { forgetServer, serversOf } from '../changes/servers/servers.js'
 import { baseTableOf, type Database, EXIT, query, quote, type Transaction } from '../databases/database.js'
 import { readLocalChanges } from './conflicts/pending.js'
@@ -22,6 +23,21 @@ export function* countUnpushed(log: ChangeLog, syncs: (collection: Collection) =
     if (servers.length || !syncs(collection)) continue
     const [row] = yield* query(`SELECT count(*) AS unpushed FROM ${quote(collection.table.name)}`)
     count += Number(row?.unpushed)
+  }
+  return count
+}
+
+/** How many rows are in the journal alone, kept apart from their tables. Removals do not count: what the former user removed is no matter of the next one's. */
+export function* countKeptApart({ database, collections }: ChangeLog): Transaction<number> {
+  let count = 0
+  for (const collection of collections) {
+    const kept = yield* query(
+      `SELECT DISTINCT n.id FROM sync_no_access n JOIN sync_server r ON r.id = n.server WHERE r.collection = ? AND n.local <> 'null'`,
+      collection.name,
+    )
+    const ids = kept.map(row => String(row.id))
+    const versions = yield* readVersions(database, collection, ids)
+    count += ids.filter(id => !versions.has(id)).length
   }
   return count
 }
