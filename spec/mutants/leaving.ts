@@ -9,6 +9,14 @@ const twoServers = 'spec/stories/scopesTwoServers.spec.ts'
 
 export const ofLeaving: Mutant[] = [
   {
+    name: 'removed-elsewhere-forgets-what-is-apart',
+    hazard: 'an edit that is kept apart for one server is lost when another one tells that the row is removed there',
+    file: 'src/sync/apply/storeDecided.ts',
+    find: 'idsOf(apart.filter(c => c.value !== null))',
+    replace: 'idsOf(apart)',
+    by: [twoServers],
+  },
+  {
     name: 'left-is-removed',
     hazard: 'a row that left is removed instead: its tombstone says so to other servers and clients, and remains',
     file: 'src/sync/apply/leave.ts',

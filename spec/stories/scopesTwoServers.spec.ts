@@ -161,6 +161,22 @@ test('what is kept of a row comes back with another server that shows it, and is
   expect(await journal.conflicts()).toMatchObject([{ local: { text: 'both' }, remote: { text: 'base' } }])
 })
 
+test('a removal that another server tells says nothing of what is kept apart for the first', async () => {
+  const { one, two, say, row, texts, sync, journal, pages } = await world()
+  say(one, row(one, 'a', 'base'))
+  two.replies.push({ status: 422, body: { errors: [{ collection: '/pages', id: 'a', code: 'not-allowed', detail: 'no' }] } })
+  await sync()
+  await pages.update('a', { text: 'ours' })
+  say(one, one.left('a'))
+  await sync()
+  say(two, two.removed('a'))
+  await sync()
+  expect((await journal.rejected()).map(r => r.local?.text)).toEqual(['ours'])
+  say(one, row(one, 'a', 'base'))
+  await sync()
+  expect([await texts(), pushed(one).at(-1)]).toEqual([['a ours'], ['ours']])
+})
+
 const paths = (name: string) => [`http://one.made/${name}`, `http://two.made/${name}`]
 const id = { type: 'varchar', primary: true } as const
 const Box = new EntitySchema<{ id: string }>({ ...{ name: 'TwiceBox', tableName: 'twice_box' }, columns: { id } })

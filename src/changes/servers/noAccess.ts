@@ -65,8 +65,7 @@ export function* changeNoAccess(servers: readonly ServerState[], id: string, loc
  */
 export function* forgetNoAccess(database: Database, { id: server, collection }: ServerState, ids: readonly string[]): Transaction<void> {
   if (!ids.length) return
-  const own = ids.map(id => [server, id])
-  yield* database.deleteRows('sync_no_access', ['server', 'id'], own)
+  yield* forgetOwnNoAccess(database, { id: server }, ids)
   const others = yield* query(
     `SELECT n.server, n.id, n.base FROM sync_no_access n JOIN sync_server r ON r.id = n.server
       WHERE r.collection = ? AND n.local IS NOT NULL AND ${database.among('sync_no_access', 'n', 'id')}`,
@@ -86,6 +85,14 @@ export function* forgetNoAccess(database: Database, { id: server, collection }: 
     pairs(others.filter(row => !isMade(row))).map(pair => [null, null, ...pair]),
   )
 }
+
+/** Nothing of these rows is kept apart for this server any more. */
+export const forgetOwnNoAccess = (database: Database, { id: server }: Pick<ServerState, 'id'>, ids: readonly string[]): Transaction<void> =>
+  database.deleteRows(
+    'sync_no_access',
+    ['server', 'id'],
+    ids.map(id => [server, id]),
+  )
 
 /** Rows are in no table any more, and so here for no other server's sake. */
 export function* forgetStaying(database: Database, servers: readonly ServerState[], ids: readonly string[]): Transaction<void> {

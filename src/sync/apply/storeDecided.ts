@@ -6,7 +6,7 @@ import { groupBy } from '../../changes/collections/groupBy.js'
 import { isInPush } from '../../changes/servers/agreement.js'
 import { forgetBases, forgetRejections, keepBases } from '../../changes/servers/baseVersions.js'
 import { addIgnored, forgetIgnored } from '../../changes/servers/ignored.js'
-import { forgetNoAccess } from '../../changes/servers/noAccess.js'
+import { forgetNoAccess, forgetOwnNoAccess } from '../../changes/servers/noAccess.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { storeVersions } from '../../changes/store/store.js'
 import { storeChanges } from '../../changes/store/storeChanges.js'
@@ -82,10 +82,11 @@ function* forgetWhatWasKnown(exchange: Exchange, some: readonly Candidate[]): Tr
   yield* addIgnored(database, server.id, unknown)
   const deferred = some.filter(c => c.state.unapplied).map(c => c.state.id)
   yield* forgetUnapplied(exchange, deferred)
-  const apart = some
-    .filter(({ state }) => state.noAccess || (state.setAside !== undefined && state.version.stamp === 0))
-    .map(c => c.state.id)
-  yield* forgetNoAccess(database, server, apart)
+  const apart = some.filter(({ state }) => state.noAccess || (state.setAside !== undefined && state.version.stamp === 0))
+  const idsOf = (kept: readonly Candidate[]) => kept.map(c => c.state.id)
+  yield* forgetNoAccess(database, server, idsOf(apart.filter(c => c.value !== null)))
+  // that it is removed there says nothing of what is kept apart for others
+  yield* forgetOwnNoAccess(database, server, idsOf(apart.filter(c => c.value === null)))
   const rejections = some.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : []))
   yield* forgetRejections(database, collection, server, rejections)
 }
