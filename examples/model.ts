@@ -2,7 +2,7 @@
 
 import 'reflect-metadata'
 import { Column, Entity, Index, ManyToOne, OneToMany, PrimaryColumn, type Relation } from 'typeorm'
-import { EnableSync, SyncedEntity } from 'typeorm-sync'
+import { binary, EnableSync, SyncedEntity } from 'typeorm-sync'
 
 // Tables are named here because a minifier may rename classes. A key is a text, so that any id may come, those of clients of 2012 and of curl as
 // well; a row that is saved without one gets a UUID.
@@ -12,7 +12,7 @@ export class Project extends SyncedEntity {
   @PrimaryColumn('varchar', { length: 255 })
   id!: string
 
-  @Column()
+  @Column('varchar')
   name!: string
 
   @OneToMany(
@@ -51,14 +51,18 @@ export class Task extends SyncedEntity {
   @PrimaryColumn('varchar', { length: 255 })
   id!: string
 
-  @Column()
+  @Column('varchar')
   name!: string
 
-  @Column({ default: false })
+  @Column('boolean', { default: false })
   done!: boolean
 
   @Column({ type: Date, nullable: true }) // what each database has for it
   dueDate!: Date | null
+
+  /** One property: two devices that tag a task differently are asked. As rows of their own, as photos are, they would merge. */
+  @Column('simple-array', { nullable: true })
+  tags!: string[] | null
 
   @Index()
   @ManyToOne(
@@ -67,6 +71,22 @@ export class Task extends SyncedEntity {
     { nullable: true, onDelete: 'CASCADE' },
   )
   project!: Relation<Project> | null
+}
+
+/** A row of its own, so that ticking a task does not send its photo again. Who sees the task sees it. */
+@Entity('photo')
+@EnableSync('/photoChanges', { scopes: ['task.project'] })
+export class Photo extends SyncedEntity {
+  /** That of its task, which has one photo: two devices that take one each are asked. */
+  @PrimaryColumn('varchar', { length: 255 })
+  id!: string
+
+  @Index()
+  @ManyToOne(() => Task, { nullable: false, onDelete: 'CASCADE' })
+  task!: Relation<Task>
+
+  @Column({ type: binary })
+  bytes!: Uint8Array
 }
 
 /** The same for everybody; only the server writes it. */
@@ -81,4 +101,4 @@ export class Holiday extends SyncedEntity {
   name!: string
 }
 
-export const ENTITIES = [Project, Member, Task, Holiday]
+export const ENTITIES = [Project, Member, Task, Photo, Holiday]

@@ -14,7 +14,7 @@ import { reportLine, requestLine, taskText } from './lines.js'
 import { ENTITIES, Holiday, Member, memberId, Project, Task } from './model.js'
 import { startServer } from './server.js'
 import { USERS, type User } from './signIn.js'
-import { chapter, count, type Print, paint, paragraph, table, useColours } from './terminal.js'
+import { chapter, count, type Print, paint, paragraph, setColours, table } from './terminal.js'
 
 export { compare }
 
@@ -260,7 +260,7 @@ export async function runStory(folder: string, print: Print): Promise<boolean> {
 // ---------------------------------------------------------------- npm start
 
 async function main(): Promise<void> {
-  useColours(process.stdout.isTTY === true && !process.env.NO_COLOR)
+  setColours(process.stdout.isTTY === true && !process.env.NO_COLOR)
   const folder = join('data', 'demo')
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })

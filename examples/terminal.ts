@@ -8,7 +8,7 @@ type Colour = keyof typeof COLOURS
 
 /** Colours are for people at a terminal, unless they do not want them (https://no-color.org). */
 let coloured = false
-export const useColours = (yes: boolean) => {
+export const setColours = (yes: boolean) => {
   coloured = yes
 }
 

@@ -238,7 +238,7 @@ describe('properties that are not the caller’s to set', () => {
     expect((await todo.post('/taskChanges', '[{"__proto__":{"id":"milk"},"_removed":true}]')).status).toBe(422)
     expect(({} as any).polluted).toBeUndefined()
     expect((await todo.get('/taskChanges')).json.updates.find((u: any) => u.id === 'new')).toEqual({
-      ...{ id: 'new', name: 'New', done: false, dueDate: null, project: null },
+      ...{ id: 'new', name: 'New', done: false, dueDate: null, tags: null, project: null },
       _lastChange: expect.any(Number),
     })
   })

@@ -131,7 +131,7 @@ describe('a GET', () => {
       collection: before.collection,
       changes: {
         '/projectChanges': [{ id: 'home', name: 'x', _lastChange: stamp }],
-        '/taskChanges': [{ id: 'milk', name: 'x', done: false, dueDate: null, project: null, _lastChange: stamp }],
+        '/taskChanges': [{ id: 'milk', name: 'x', done: false, dueDate: null, tags: null, project: null, _lastChange: stamp }],
       },
       now: stamp,
     })

@@ -37,7 +37,7 @@ describe('GET answers', () => {
     expect(answer.json).toEqual({
       now: second,
       collection: expect.any(String),
-      updates: [{ ...bread, done: false, dueDate: null, project: null, _lastChange: second }],
+      updates: [{ ...bread, done: false, dueDate: null, tags: null, project: null, _lastChange: second }],
     })
   })
 
@@ -172,7 +172,7 @@ describe('POST', () => {
     const { json } = await todo.get(`/taskChanges?since=${first.json.now}`)
     expect(json.updates).toEqual([
       { id: 'bread', _removed: true, _lastChange: second.now },
-      { ...milk, done: true, dueDate: null, project: null, _lastChange: second.now },
+      { ...milk, done: true, dueDate: null, tags: null, project: null, _lastChange: second.now },
     ])
   })
 
@@ -278,7 +278,7 @@ describe('POST', () => {
 
   test('names the properties that the server does not know, each once, and again where it comes again', async () => {
     const rows = [
-      { ...milk, done: false, dueDate: null, project: null, _lastChange: 5, _removed: false, priority: 1 },
+      { ...milk, done: false, dueDate: null, tags: null, project: null, _lastChange: 5, _removed: false, priority: 1 },
       { id: 'milk2', _partial: false, name: 'More milk', done: false, dueDate: null, project: null, priority: null, 'address.city': 'x' },
       { id: 'bread', _removed: true, color: 'red' },
     ]
