@@ -284,4 +284,12 @@ export const inTheJournal: Mutant[] = [
     replace: ' : false',
     by: [journalChildren],
   },
+  {
+    name: 'decided-as-ours-was',
+    hazard: 'a decision about one property in the journal takes back what the server’s side alone changed in the others',
+    file: 'src/sync/conflicts/journal.ts',
+    find: '(yield* mergedSides(exchange, state)) ?? ',
+    replace: '',
+    by: [journal],
+  },
 ]

@@ -181,6 +181,19 @@ describe('two address books', () => {
     expect(await of(alice).findOneByOrFail({ key: 'c1' })).toMatchObject({ name: 'Ours', email: 'c@example.org' })
   })
 
+  test('a decision about one property keeps what either side changed in the others', async () => {
+    await of(alice).update('c1', { name: 'Alice’s', email: 'new@example.org', address: { city: 'Bonn' } })
+    await of(bob).update('c1', { name: 'Bob’s', age: 41 })
+    await syncAll(alice)
+    await syncAll(bob)
+    expect(await notes(bob).conflicts()).toMatchObject([{ id: 'c1', properties: ['name'] }])
+    await notes(bob).resolve('c1', { name: 'Ours' })
+    const whole = { name: 'Ours', email: 'new@example.org', age: 41, address: { street: 'Main St', city: 'Bonn' } }
+    expect(await of(bob).findOneByOrFail({ key: 'c1' })).toMatchObject(whole)
+    await expectDone()
+    expect(await of(alice).findOneByOrFail({ key: 'c1' })).toMatchObject(whole)
+  })
+
   test('a conflict can be discarded, or resolved as a removal', async () => {
     await contest()
     await syncAll(bob)

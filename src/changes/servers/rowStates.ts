@@ -22,7 +22,10 @@ import type { ServerState } from './serverState.js'
 /** Why a row needs a decision, by a conflict handler or in the journal. */
 export type ConflictReason = (typeof CONFLICT_REASONS)[number]
 
-export const CONFLICT_REASONS = ['contested', 'children-changed', 'parent-removed', 'cycle', 'not-unique'] as const
+const CONFLICT_REASONS = ['contested', 'children-changed', 'parent-removed', 'cycle', 'not-unique'] as const
+
+export const isConflictReason = (reason: UnappliedReason): reason is ConflictReason =>
+  (CONFLICT_REASONS as readonly string[]).includes(reason)
 
 /** Why a row is deferred: it needs another row first, or the database accepts it only when something else has changed. */
 export type DeferredReason = 'parent-missing' | 'children-exist' | 'not-valid'

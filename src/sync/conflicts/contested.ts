@@ -3,7 +3,7 @@
 import type { Collection, Reference } from '../../changes/collections/collection.js'
 import { findOrphans } from '../../changes/rows/orphans.js'
 import { localOf } from '../../changes/servers/agreement.js'
-import type { RowState, UnappliedReason } from '../../changes/servers/rowStates.js'
+import { isConflictReason, type RowState, type UnappliedReason } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { isAutomatic, readCommonBases } from '../apply/bases.js'
@@ -88,4 +88,11 @@ export const propertiesOf = (collection: Collection, contested: Contested) => me
 function contestLost(merged: Merge, local: WireRow | null, lost: string | undefined): Merge {
   if (lost === undefined || local === null || merged.value === null || merged.properties.includes(lost)) return merged
   return { isContested: true, properties: [...merged.properties, lost], value: { ...merged.value, [lost]: local[lost] ?? null } }
+}
+
+/** Both sides of a conflict, merged: of what is contested our side. Undefined where there is none, or of a row that the database does not accept as it is. */
+export function* mergedSides(exchange: Exchange, { id, unapplied }: RowState): Transaction<WireRow | null | undefined> {
+  if (!unapplied || !isConflictReason(unapplied.reason)) return
+  const [contested] = yield* describeContested(exchange, new Set([id]), true)
+  return contested && mergeOf(exchange.collection, contested).value
 }

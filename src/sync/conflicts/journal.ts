@@ -14,6 +14,7 @@ import { isSameRow } from '../apply/merge.js'
 import { fromEntity } from '../entities.js'
 import { type Exchange, isClean, openExchange, readRowStates, TransactionStamp } from '../exchange.js'
 import { pushRowsAgain } from '../push/rejections.js'
+import { mergedSides } from './contested.js'
 import {
   type DeferredRow,
   isConflict,
@@ -127,7 +128,8 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /**
-   * Resolves a conflict, or a deferred row: an entity, or null to remove it. The next sync pushes it. Where another row has the unique value
+   * Resolves a conflict, or a deferred row: an entity, or null to remove it. Properties of a conflict that are absent stay as they are merged. The next
+   * sync pushes it. Where another row has the unique value
    * (`not-unique`), other values keep both rows, and `{ replaces: holder }` makes one of two that mean the same.
    * Throws NotInJournalError where the row is neither, ValueError and ConstraintError where it cannot be stored, UnpushedChildrenError
    * where rows would go along that were not pushed.
@@ -139,7 +141,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
       *apply(exchange, state, chosen) {
         const remote = state.unapplied?.remote ?? null
         const value = winner && {
-          ...(localOf(state) ?? remote),
+          ...((yield* mergedSides(exchange, state)) ?? localOf(state) ?? remote),
           ...(yield* holdOne(exchange.log.database, collection, fromEntity(collection, winner))),
         }
         yield* storeDecision(exchange, state, remote, value, chosen)

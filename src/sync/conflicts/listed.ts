@@ -5,10 +5,10 @@ import type { Collection } from '../../changes/collections/collection.js'
 import { baseOf, localOf } from '../../changes/servers/agreement.js'
 import { keptApartSql } from '../../changes/servers/noAccess.js'
 import {
-  CONFLICT_REASONS,
   type ConflictReason,
   type DeferredReason,
   HELD_BACK,
+  isConflictReason,
   isHeldBack,
   type RowState,
   type UnappliedReason,
@@ -63,8 +63,6 @@ export interface DeferredRow<Entity extends ObjectLiteral> extends UnappliedRow<
 
 /** The code of a change of a row that is not seen any more, which no server says. */
 const NO_ACCESS = 'no-access'
-
-const isConflictReason = (reason: UnappliedReason): reason is ConflictReason => (CONFLICT_REASONS as readonly string[]).includes(reason)
 
 export const isConflict = <Entity extends ObjectLiteral>(row: UnappliedRow<Entity>): row is UnresolvedConflict<Entity> =>
   isConflictReason(row.reason)
