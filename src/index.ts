@@ -4,7 +4,7 @@ export { type KeepSyncedOptions, type KeptSynced, keepSynced } from './entity/ke
 export type { KeptState, KeptStatus } from './entity/keep/status.js'
 export type { ClientOptions, SyncCallOptions, SyncOptions } from './entity/options.js'
 export type { EnableSyncOptions } from './entity/registry.js'
-export { hasLocalChanges, journal, syncAll } from './entity/syncAll.js'
+export { hasLocalChanges, journal, servers, syncAll } from './entity/syncAll.js'
 export { SyncedEntity } from './entity/syncedEntity.js'
 export { adopt, wipe } from './entity/users.js'
 export { setUpStatements, type WithSyncOptions, withSync } from './entity/withSync.js'
@@ -20,8 +20,10 @@ export {
   type RowSides,
   resolveEach,
 } from './sync/conflicts/handlers.js'
-export type { SyncJournal } from './sync/conflicts/journal.js'
+export type { ListOptions, SyncJournal } from './sync/conflicts/journal.js'
 export type { DeferredRow, PendingChange, RejectedRow, ResolvedConflict, UnresolvedConflict } from './sync/conflicts/listed.js'
 export type { JournalOptions, ResolveOptions } from './sync/conflicts/resolve.js'
+export type { SyncServer } from './sync/conflicts/servers.js'
+export { onRequest, type SyncRequest } from './sync/http/requests.js'
 export type { HeadersValue, TransportOptions } from './sync/http/transport.js'
 export type { EntityReport, SyncProgress, SyncReport } from './sync/report.js'

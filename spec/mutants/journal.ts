@@ -4,6 +4,7 @@
 import type { Mutant } from './mutants.js'
 
 const journal = 'spec/stories/journal.spec.ts'
+const journalLists = 'spec/stories/journalLists.spec.ts'
 const journalMoments = 'spec/stories/journalMoments.spec.ts'
 const sameName = 'spec/stories/sameName.spec.ts'
 const heldBack = 'spec/sync/push/heldBack.spec.ts'
@@ -291,5 +292,21 @@ export const inTheJournal: Mutant[] = [
     find: '(yield* mergedSides(exchange, state)) ?? ',
     replace: '',
     by: [journal],
+  },
+  {
+    name: 'lists-all-there-is',
+    hazard: 'thousands of rows are read to list the first fifty',
+    file: 'src/sync/conflicts/journal.ts',
+    find: 'states.push(state) < limit',
+    replace: 'states.push(state) > 0',
+    by: [journalLists],
+  },
+  {
+    name: 'deafened-by-a-listener',
+    hazard: 'what fails to show a request ends the sync',
+    file: 'src/sync/http/requests.ts',
+    find: '        console.error(error) // what fails to show a request does not end the sync',
+    replace: '        throw error',
+    by: ['spec/sync/http/requests.spec.ts'],
   },
 ]

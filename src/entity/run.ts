@@ -114,7 +114,7 @@ async function runSession(
   const status = await look(log, places)
   if (!status) await ensureTriggers(log)
   const ids = status?.servers.map(server => server.id) ?? (await serverIdsOf(log, { ...feed, members: places }))
-  const transport = createTransport(options)
+  const transport = createTransport(options, log.dataSource)
   const whole = feedWire(
     transport,
     feed.url,

@@ -3,6 +3,7 @@
 import { DataSource, type ObjectLiteral, type Repository } from 'typeorm'
 import type { ConflictHandler } from '../sync/conflicts/handlers.js'
 import { SyncJournal } from '../sync/conflicts/journal.js'
+import type { SyncServer } from '../sync/conflicts/servers.js'
 import type { SyncReport } from '../sync/report.js'
 import { collectionOf, feedsOf, hasServer } from './feeds.js'
 import type { SyncCallOptions } from './options.js'
@@ -34,12 +35,21 @@ export function journal<Entity extends ObjectLiteral>(repository: Repository<Ent
   return new SyncJournal<Entity>(log, collection, hasServer(log.dataSource, collection))
 }
 
+/** The servers of a data source, entity by entity, and how far each is read and pushed. */
+export async function servers(dataSource: DataSource): Promise<SyncServer[]> {
+  const found: SyncServer[] = []
+  for (const each of journalsOf(dataSource)) found.push(...(await each.servers()))
+  return found
+}
+
+const journalsOf = (dataSource: DataSource) => {
+  const log = changeLogOf(dataSource)
+  return log.collections.map(c => new SyncJournal(log, c, hasServer(dataSource, c)))
+}
+
 /** Is there any local change that was not pushed to a server, or that a server has rejected? */
 export async function hasLocalChanges(target: Repository<ObjectLiteral> | DataSource): Promise<boolean> {
-  const journals =
-    target instanceof DataSource
-      ? changeLogOf(target).collections.map(c => new SyncJournal(changeLogOf(target), c, hasServer(target, c)))
-      : [journal(target)]
+  const journals = target instanceof DataSource ? journalsOf(target) : [journal(target)]
   for (const each of journals) if (await each.hasLocalChanges()) return true
   return false
 }

@@ -4,8 +4,9 @@ import type { ObjectLiteral } from 'typeorm'
 import type { ChangeLog } from '../../changes/changeLog.js'
 import type { Collection } from '../../changes/collections/collection.js'
 import { holdOne } from '../../changes/rows/held.js'
+import { readLastChange } from '../../changes/rows/lastChanges.js'
 import { isInPush, lastHeardOf, localOf } from '../../changes/servers/agreement.js'
-import type { RowState } from '../../changes/servers/rowStates.js'
+import { isConflictReason, type RowState, type UnappliedReason } from '../../changes/servers/rowStates.js'
 import { forgetServer, serversOf } from '../../changes/servers/servers.js'
 import { storeVersions } from '../../changes/store/store.js'
 import { first, query, quote, type Transaction } from '../../databases/database.js'
@@ -34,6 +35,15 @@ import {
 import { discardApart, isKeptApart } from './noAccess.js'
 import { hasChanges, readPending } from './pending.js'
 import { type JournalOptions, type ResolveOptions, removeFamily, storeDecision } from './resolve.js'
+import { type SyncServer, serverOf } from './servers.js'
+
+/** Which rows a call lists. */
+export interface ListOptions {
+  /** Those of this server alone. */
+  readonly url?: string
+  /** So many at most; all by default. */
+  readonly limit?: number
+}
 
 /** The journal of an entity's sync. `url` narrows a call to one server, where the entity has several. */
 export class SyncJournal<Entity extends ObjectLiteral> {
@@ -45,10 +55,10 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   ) {}
 
   /** What was changed here and not pushed yet, but for conflicts, deferred and rejected rows, which have lists of their own. */
-  async pending(url?: string): Promise<PendingChange<Entity>[]> {
-    return this.#read(url, function* (exchange) {
+  async pending(options?: string | ListOptions): Promise<PendingChange<Entity>[]> {
+    return this.#read(options, function* (exchange, limit) {
       const states: RowState[] = []
-      yield* readPending(exchange, state => states.push(state) > 0)
+      yield* readPending(exchange, state => states.push(state) < limit)
       return states.map(state => pendingChange<Entity>(exchange, state))
     })
   }
@@ -81,23 +91,27 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /** Conflicts that are not resolved yet: `resolve` or `discard` ends them, and so does a handler of the next sync. */
-  async conflicts(url?: string): Promise<UnresolvedConflict<Entity>[]> {
-    return (await this.#unapplied(url)).filter(isConflict)
+  async conflicts(options?: string | ListOptions): Promise<UnresolvedConflict<Entity>[]> {
+    return (await this.#unapplied(options, isConflictReason)).filter(isConflict)
   }
 
   /** Rows of the server that are applied here once what they need is there: a row that is missing, or a database that accepts them. */
-  async deferred(url?: string): Promise<DeferredRow<Entity>[]> {
-    return (await this.#unapplied(url)).filter(isDeferred)
+  async deferred(options?: string | ListOptions): Promise<DeferredRow<Entity>[]> {
+    return (await this.#unapplied(options, reason => !isConflictReason(reason))).filter(isDeferred)
   }
 
-  async #unapplied(url?: string): Promise<UnappliedRow<Entity>[]> {
-    return this.#read(url, exchange => listUnapplied<Entity>(exchange))
+  async #unapplied(
+    options: string | ListOptions | undefined,
+    isMeant: (reason: UnappliedReason) => boolean,
+  ): Promise<UnappliedRow<Entity>[]> {
+    return this.#read(options, (exchange, limit) => listUnapplied<Entity>(exchange, isMeant, limit))
   }
 
   /** Rows that servers rejected, and why; and changes of rows that they do not show any more (`no-access`). */
-  async rejected(url?: string): Promise<RejectedRow<Entity>[]> {
-    return this.#read(url, function* (exchange) {
-      return [...(yield* listRejected<Entity>(exchange)), ...(yield* listNoAccess<Entity>(exchange))]
+  async rejected(options?: string | ListOptions): Promise<RejectedRow<Entity>[]> {
+    return this.#read(options, function* (exchange, limit) {
+      const rejected = yield* listRejected<Entity>(exchange, limit)
+      return rejected.length < limit ? [...rejected, ...(yield* listNoAccess<Entity>(exchange, limit - rejected.length))] : rejected
     })
   }
 
@@ -201,10 +215,16 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     await log.database.save()
   }
 
-  /** The servers that are known, and how far they were read: the server's stamp, in milliseconds since 1/1/1970. */
-  async servers(): Promise<{ url: string; readUpTo: number }[]> {
-    const servers = await this.log.database.transaction(() => serversOf(this.collection), { mode: 'read' })
-    return servers.map(({ url, serverDate }) => ({ url, readUpTo: serverDate }))
+  /** The servers that are known, and how far the client has read each and pushed to it. */
+  async servers(): Promise<SyncServer[]> {
+    const { log, collection } = this
+    return log.database.transaction(
+      function* () {
+        const changedUpTo = yield* readLastChange(collection)
+        return (yield* serversOf(collection)).map(server => serverOf(collection, server, changedUpTo))
+      },
+      { mode: 'read' },
+    )
   }
 
   /** Forgets a server that is no longer wanted: its state goes, the rows stay. */
@@ -216,15 +236,17 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     await log.database.save()
   }
 
-  async #read<T>(url: string | undefined, body: (exchange: Exchange) => Transaction<T[]>): Promise<T[]> {
+  async #read<T>(options: string | ListOptions | undefined, body: (exchange: Exchange, limit: number) => Transaction<T[]>): Promise<T[]> {
     const { log, collection } = this
+    const { url, limit = Number.POSITIVE_INFINITY } = typeof options === 'string' ? { url: options } : (options ?? {})
     return log.database.transaction(
       function* () {
         const found: T[] = []
         for (const server of yield* serversOf(collection)) {
           if (url !== undefined && server.url !== url) continue
+          if (found.length >= limit) break
           const exchange = yield* openExchange(log, collection, server.id)
-          if (exchange) for (const item of yield* body(exchange)) found.push(item)
+          if (exchange) for (const item of yield* body(exchange, limit - found.length)) found.push(item)
         }
         return found
       },

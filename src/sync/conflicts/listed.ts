@@ -105,9 +105,14 @@ export function pendingChange<Entity>({ collection, server }: Exchange, state: R
   }
 }
 
-export function* listUnapplied<Entity extends ObjectLiteral>(exchange: Exchange): Transaction<UnappliedRow<Entity>[]> {
+export function* listUnapplied<Entity extends ObjectLiteral>(
+  exchange: Exchange,
+  isMeant: (reason: UnappliedReason) => boolean = () => true,
+  limit = Number.POSITIVE_INFINITY,
+): Transaction<UnappliedRow<Entity>[]> {
   const { collection, server } = exchange
-  const rows = yield* describeContested(exchange, new Set((yield* readUnapplied(exchange)).keys()), true)
+  const meant = [...(yield* readUnapplied(exchange))].filter(([, { reason }]) => isMeant(reason)).slice(0, limit)
+  const rows = yield* describeContested(exchange, new Set(meant.map(([id]) => id)), true)
   const unique = rows.flatMap(row => (row.reason === 'not-unique' && row.remote ? [{ id: row.id, value: row.remote }] : []))
   const holders = yield* readHolders(exchange, unique)
   return rows.map(row => ({
@@ -124,13 +129,21 @@ export function* listUnapplied<Entity extends ObjectLiteral>(exchange: Exchange)
   }))
 }
 
-export function* listRejected<Entity>(exchange: Exchange): Transaction<RejectedRow<Entity>[]> {
+export function* listRejected<Entity>(exchange: Exchange, limit = Number.POSITIVE_INFINITY): Transaction<RejectedRow<Entity>[]> {
   const { server } = exchange
-  const rows = yield* query(
+  const all = yield* query(
     'SELECT id, code, property, detail FROM sync_rejection WHERE server = ? AND code <> ? ORDER BY id',
     server.id,
     HELD_BACK,
   )
+  const found: RejectedRow<Entity>[] = []
+  // some have moved on since
+  for (let i = 0; i < all.length && found.length < limit; i += limit)
+    found.push(...(yield* describeRejected<Entity>(exchange, all.slice(i, i + limit))))
+  return found.slice(0, limit)
+}
+
+function* describeRejected<Entity>(exchange: Exchange, rows: readonly Row[]): Transaction<RejectedRow<Entity>[]> {
   const states = yield* readRowStates(
     exchange,
     rows.map(row => String(row.id)),
@@ -152,12 +165,12 @@ export function* listRejected<Entity>(exchange: Exchange): Transaction<RejectedR
 const NOT_SEEN = 'The server does not show this row any more; the change comes back when it does.'
 
 /** Local changes of rows that the server does not show any more. */
-export function* listNoAccess<Entity>(exchange: Exchange): Transaction<RejectedRow<Entity>[]> {
+export function* listNoAccess<Entity>(exchange: Exchange, limit = Number.POSITIVE_INFINITY): Transaction<RejectedRow<Entity>[]> {
   const { collection, server } = exchange
   const rows = yield* query(`SELECT n.id AS id ${keptApartSql('?')} ORDER BY n.id`, server.id)
   const states = yield* readRowStates(
     exchange,
-    rows.map(row => String(row.id)),
+    rows.slice(0, limit).map(row => String(row.id)),
   )
   return [...states.values()].map(state => {
     const { id, noAccess } = state

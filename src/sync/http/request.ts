@@ -4,6 +4,7 @@ import { AnswerTooLargeError, NetworkError, RequestTimeoutError, TransportError 
 import { deadline, orAbort, wait } from '../waiting.js'
 import { readBody } from './body.js'
 import { errorOf, nameOf, type Reply } from './reply.js'
+import { tell } from './requests.js'
 import { isRetried, pauseBefore } from './retry.js'
 
 export type HeadersValue = Headers | Record<string, string> | [string, string][]
@@ -41,7 +42,8 @@ export interface Question {
 /** Asks until there is an answer that a retry would not better. Throws a TransportError, or the signal's reason. */
 export type Ask = (question: Question, signal?: AbortSignal) => Promise<Reply>
 
-export function createAsk(options: TransportOptions): Ask {
+/** `dataSource`: whose requests they are, for those who listen. */
+export function createAsk(options: TransportOptions, dataSource?: object): Ask {
   const { timeout = 60_000, largestAnswer = 64 * 1024 * 1024, retries = 3, maxRetryDelay = 30_000, random = Math.random } = options
   // called without `this`, as browsers demand
   const send = options.fetch ?? ((...request: Parameters<typeof fetch>) => globalThis.fetch(...request))
@@ -86,6 +88,11 @@ export function createAsk(options: TransportOptions): Ask {
 
   async function askOnce(question: Question, headers: Headers, isFirst: boolean, signal: AbortSignal | undefined): Promise<Reply> {
     signal?.throwIfAborted()
+    const once = () => answerTo(question, headers, isFirst, signal)
+    return tell(dataSource, question, once, reply => reply.bytes)
+  }
+
+  async function answerTo(question: Question, headers: Headers, isFirst: boolean, signal: AbortSignal | undefined): Promise<Reply> {
     const { url } = question
     const details = { url, isDefinite: question.method === 'GET' }
     const start = performance.now()

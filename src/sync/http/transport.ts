@@ -73,8 +73,8 @@ interface Reading<Answer, Stale> {
 const OF_ROUTE = { read: readPushAnswer, isStale: isStaleAnswer, readStale: readStaleAnswer }
 const OF_FEED = { read: readFeedPushAnswer, isStale: isFeedStaleAnswer, readStale: readFeedStaleAnswer }
 
-export function createTransport(options: TransportOptions = {}): Transport {
-  const ask = createAsk(options)
+export function createTransport(options: TransportOptions = {}, dataSource?: object): Transport {
+  const ask = createAsk(options, dataSource)
 
   async function pull<Answer>(
     address: string,
