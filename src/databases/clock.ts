@@ -13,6 +13,11 @@ export interface ClockStatements {
   clock(): Transaction<Clock>
   /** Gives the next stamp: max(wall clock, last + 1), in milliseconds since 1/1/1970. */
   tick(): Transaction<number>
+  /**
+   * Differs after any write to the database, by whomever and to whichever table, even one that is rolled back; undefined where the kind of database has no such
+   * thing.
+   */
+  mark(): Transaction<string | undefined>
   /** Is this a read replica, which may not have come as far as a client has? */
   isReplica(): Transaction<boolean>
   /** Bypasses capture, or ends that, within a transaction that began before there was a clock. */

@@ -31,8 +31,9 @@ export function retriedTransactions(
   dataSource: DataSource,
   { busyTimeout = BUSY_TIMEOUT, beforeTransaction }: OpenOptions,
   kind: Retried,
-): Pick<Transactions, 'transaction' | 'changeSchema'> {
+): Pick<Transactions, 'transaction' | 'changeSchema' | 'onWrite'> {
   const schemaChanges = new SchemaChanges()
+  const listeners = new Set<() => void>()
 
   async function transaction<T>(body: () => Transaction<T>, options: TransactionOptions = {}): Promise<T> {
     const deadline = Date.now() + busyTimeout
@@ -45,7 +46,9 @@ export function retriedTransactions(
       if (schemaChanges.areRunning && !options.duringSchemaChange) await schemaChanges.wait(deadline)
       else {
         try {
-          return await kind.run(body, options, deadline)
+          const result = await kind.run(body, options, deadline)
+          if (options.mode !== 'read') for (const listener of [...listeners]) listener()
+          return result
         } catch (error) {
           if (!kind.isTransient(error)) throw kind.failure(error)
           cause = error
@@ -66,7 +69,12 @@ export function retriedTransactions(
     )
   }
 
-  return { transaction, changeSchema: work => schemaChanges.run(work) }
+  function onWrite(listener: () => void): () => void {
+    listeners.add(listener)
+    return () => void listeners.delete(listener)
+  }
+
+  return { transaction, changeSchema: work => schemaChanges.run(work), onWrite }
 }
 
 /** The error of a data source that is closed. */

@@ -26,6 +26,8 @@ export interface Transactions {
   transaction<T>(body: () => Transaction<T>, options?: TransactionOptions): Promise<T>
   /** Keeps transactions waiting while `work` changes the schema. */
   changeSchema<T>(work: () => Promise<T>): Promise<T>
+  /** Calls the listener after each transaction of this process that wrote; returns a function that ends this. */
+  onWrite(listener: () => void): () => void
   /** Saves what the transactions stored, where the database lives in memory and is saved as a whole. */
   save(): Promise<void>
 }

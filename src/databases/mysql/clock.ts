@@ -30,6 +30,11 @@ export const clockStatements = (wallClock: string): ClockStatements => ({
     return Number(row?.now)
   },
 
+  // biome-ignore lint/correctness/useYield: nothing tells of the tables that are not synced
+  *mark() {
+    return undefined
+  },
+
   // A primary server that was set read-only for a while says 503 for a moment; a replica that may be written counts as a server of its own.
   *isReplica() {
     const row = yield* first('SELECT @@GLOBAL.read_only AS is_read_only')

@@ -30,6 +30,11 @@ export function clockStatements(wallClock: string): ClockStatements {
       return Number(row?.now)
     },
 
+    // biome-ignore lint/correctness/useYield: nothing tells of the tables that are not synced
+    *mark() {
+      return undefined
+    },
+
     *isReplica() {
       return (yield* first('SELECT pg_is_in_recovery() AS replica'))?.replica === true
     },

@@ -16,6 +16,12 @@ export const clockStatements = (wallClock: string): ClockStatements => ({
     return Number(row?.now)
   },
 
+  *mark() {
+    const others = yield* first('PRAGMA data_version')
+    const own = yield* first('SELECT total_changes() AS changes')
+    return `${others?.data_version} ${own?.changes}`
+  },
+
   // biome-ignore lint/correctness/useYield: a file has no replicas
   *isReplica() {
     return false

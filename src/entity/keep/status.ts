@@ -18,7 +18,8 @@ export interface KeptStatus extends JournalCounts {
   readonly lastError: unknown
 }
 
-const NEW: KeptStatus = {
+/** Before anything was synced. */
+export const NEW: KeptStatus = {
   state: 'idle',
   isLive: false,
   ...{ pending: 0, conflicts: 0, deferred: 0, rejected: 0 },
