@@ -7,6 +7,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   'server-koa/': ['server-koa/', 'server/', 'src/entity/registry.ts', 'src/changes/', 'src/errors.ts'],
   'server/': ['server/', 'src/entity/registry.ts', 'src/changes/', 'src/databases/', 'src/protocol/', 'src/errors.ts'],
   'src/index.ts': ['src/'],
+  'src/react/': ['src/react/', 'src/entity/', 'src/sync/'],
   'src/entity/': ['src/entity/', 'src/sync/', 'src/changes/', 'src/databases/', 'src/protocol/', 'src/errors.ts'],
   'src/sync/': ['src/sync/', 'src/changes/', 'src/databases/', 'src/protocol/', 'src/errors.ts'],
   'src/changes/': ['src/changes/', 'src/databases/', 'src/protocol/', 'src/errors.ts'],
@@ -17,6 +18,7 @@ const MAY_IMPORT: Record<string, string[]> = {
 
 const NEVER: [from: RegExp, to: RegExp][] = [
   [/^src\/(sync\/apply\/merge\.ts|protocol\/)/, /^typeorm(\/|$)/],
+  [/^src\/(?!react\/)/, /^(react(-dom)?(\/|$)|src\/react\/)/],
   [/^server\/pull\.ts/, /^server\/push\.ts/],
   [/^server\/push\.ts/, /^server\/pull\.ts/],
 ]
@@ -32,7 +34,11 @@ function badArrows(file: string, source: string): string[] {
   return names.filter(isBad).map(to => `${file} → ${to}`)
 }
 
-const OURS: Record<string, string> = { 'typeorm-sync': 'src/index.ts', 'typeorm-sync/server-koa': 'server-koa/index.ts' }
+const OURS: Record<string, string> = {
+  'typeorm-sync': 'src/index.ts',
+  'typeorm-sync/react': 'src/react/index.ts',
+  'typeorm-sync/server-koa': 'server-koa/index.ts',
+}
 const isOurs = (path: string) => /^(\.\.\/|src\/|server\/|server-koa\/|spec\/|examples\/)/.test(path)
 const resolve = (file: string, name: string) =>
   name.startsWith('.') ? posix.join(posix.dirname(file), name).replace(/\.js$/, '.ts') : (OURS[name] ?? name)
@@ -53,5 +59,6 @@ describe('the check sees', () => {
     ['src/errors.ts', 'server-koa/index.ts', "await import('typeorm-sync/server-koa')"],
     ['server/live.ts', 'src/entity/syncedEntity.ts', "import {\n  a,\n} from '../src/entity/syncedEntity.js'"],
     ['server/pull.ts', 'server/push.ts', "import './push.js'"],
+    ['src/index.ts', 'src/react/index.ts', "export * from './react/index.js'"],
   ])('%s → %s', (file, to, source) => expect(badArrows(file, source)).toEqual([`${file} → ${to}`]))
 })
