@@ -313,4 +313,37 @@ export const ofLeaving: Mutant[] = [
     replace: 'count += ids.filter(id => versions.has(id)).length * 0',
     by: [leaving, 'simulation users'],
   },
+  {
+    name: 'waiting-without-its-base',
+    hazard:
+      'a row waits for two servers, one of them changes it: what the other one has of it passes for an edit there, and its user is asked',
+    file: 'src/sync/apply/purge.ts',
+    find: 'if (theirs && base !== undefined && exchanges.length > 1) found.keepBase',
+    replace: 'if (theirs && base !== undefined && exchanges.length < 1) found.keepBase',
+    by: [twoServers],
+  },
+  {
+    name: 'waiting-bases-are-pruned',
+    hazard: 'the base of a row that waits for two servers goes with the next acknowledgement, for the row is in no table',
+    file: 'src/changes/servers/baseVersions.ts',
+    find: ' AND u.id = i._sync_id)))`',
+    replace: ' AND u.id = -i._sync_stamp)))`',
+    by: [twoServers],
+  },
+  {
+    name: 'waiting-there-is-not-seen-there',
+    hazard: 'an edit that waits for a row of two servers comes back by one, and the other one, which shows the edited row, is not told',
+    file: 'src/changes/servers/noAccess.ts',
+    find: 'row.remote !== null\n',
+    replace: 'Number(row.server) < 0\n',
+    by: [twoServers],
+  },
+  {
+    name: 'answered-is-asked-again',
+    hazard: 'a conflict that needs a row which is not seen, of a row that another server shows, is asked about at each sync',
+    file: 'src/sync/apply/decideRows.ts',
+    find: "if (unapplied?.reason !== 'parent-missing' ||",
+    replace: "if (unapplied?.reason !== 'cycle' ||",
+    by: [twoServers],
+  },
 ]

@@ -1146,7 +1146,9 @@ export async function history(
         reached.add('purged')
         // what was decided of a row that waits for another one can be read
         const isDecided = resolved?.has(id) || stillWaiting.has(id)
-        const traces = [`sync_base_${db.tableOf(id)} WHERE (_sync_server <> 0 OR a IS NOT NULL) AND`, 'sync_resolution WHERE']
+        const waits = `SELECT 1 FROM sync_unapplied u WHERE u.server = _sync_server AND u.id = _sync_id`
+        const bases = `sync_base_${db.tableOf(id)} WHERE (_sync_server <> 0 OR a IS NOT NULL) AND NOT EXISTS (${waits}) AND`
+        const traces = [bases, 'sync_resolution WHERE']
         for (const table of isDecided ? traces.slice(0, 1) : traces)
           if (db.run(`SELECT 1 FROM ${table} ${/base/.test(table) ? '_sync_id' : 'row_id'} = ?`, id).length)
             throw new Error(`${p.client} keeps ${id}, which left, in ${table}`)

@@ -2,7 +2,7 @@
 
 import { expect, test } from '@jest/globals'
 import { EntitySchema } from 'typeorm'
-import { enableSync, hasLocalChanges, journal, syncAll } from 'typeorm-sync'
+import { enableSync, hasLocalChanges, journal, resolveEach, syncAll } from 'typeorm-sync'
 import { openOn, sql } from '../support/eachDatabase.js'
 import { HandMade } from './handMade.js'
 
@@ -249,4 +249,85 @@ test('the latest version counts for all servers that it is kept apart for', asyn
   two.answers.push({ changes: { '/cards': [two.row('a', { text: 'theirs', box: null })] } })
   await syncAll(phone)
   expect(await journal(cards).conflicts()).toMatchObject([{ local: { text: 'ours again' }, remote: { text: 'theirs' } }])
+})
+
+/** A card of a box that both servers show, and that leaves both. */
+async function parked(edit: boolean) {
+  const all = await boxes()
+  const { one, two, phone, cards } = all
+  for (const server of [one, two])
+    server.answers.push({
+      changes: { '/boxes': ['f', 'g'].map(box => server.row(box, {})), '/cards': [server.row('a', { text: 'base', box: 'f' })] },
+    })
+  await syncAll(phone)
+  if (edit) await cards.update('a', { text: 'ours' })
+  for (const server of [one, two]) server.answers.push({ changes: { '/boxes': [server.left('f')] } })
+  await syncAll(phone)
+  expect([await cards.find(), (await journal(cards).deferred()).length]).toEqual([[], 2])
+  for (const server of [one, two]) server.posts.length = 0
+  return { ...all, question: async () => [await journal(cards).conflicts(), await journal(cards).deferred()] }
+}
+
+test.each(['one', 'two'] as const)(
+  'an edit that waits for a row of both servers asks nothing where %s shows that row again',
+  async name => {
+    const { phone, cards, question, ...servers } = await parked(true)
+    const server = servers[name]
+    server.answers.push({ changes: { '/boxes': [server.row('f', {})] } })
+    const asked: string[] = []
+    for (let i = 0; i < 2; i++) await syncAll(phone, conflicts => void asked.push(...conflicts.map(conflict => conflict.id)))
+    expect(asked).toEqual([])
+    expect(await cards.find()).toMatchObject([{ text: 'ours', box: 'f' }])
+    expect(await question()).toEqual([[], []])
+    expect(pushed(servers.two).flat()).toContain('ours')
+  },
+)
+
+test('a row that waits for both servers, and that one of them moves to where it is seen, is moved at the other one as well', async () => {
+  const { one, two, phone, cards, question } = await parked(false)
+  await cards.save({ id: 'b', text: 'made here', box: 'g' })
+  await syncAll(phone)
+  for (const server of [one, two]) server.posts.length = 0
+  one.answers.push({ changes: { '/cards': [one.row('a', { text: 'base', box: 'g' })] } })
+  await syncAll(phone)
+  expect(await cards.findBy({ id: 'a' })).toMatchObject([{ text: 'base', box: 'g' }])
+  expect(await question()).toEqual([[], []])
+  expect(two.posts.flatMap(({ changes }) => changes['/cards'] ?? [])).toEqual([{ id: 'a', _partial: true, box: 'g' }])
+  expect(await hasLocalChanges(phone)).toBe(false)
+})
+
+test('what a server had of a row that waits goes when the row leaves it', async () => {
+  const { one, two, phone, cards } = await parked(false)
+  for (const server of [one, two]) server.answers.push({ changes: { '/cards': [server.left('a')] } })
+  await syncAll(phone)
+  expect(await sql(phone, 'SELECT * FROM sync_base_twice_card')).toEqual([])
+  expect(await journal(cards).deferred()).toEqual([])
+})
+
+test('a conflict about a row that the other server shows is asked about once, and again when what the row needs there is seen', async () => {
+  const { one, two, phone, cards } = await boxes()
+  const card = (server: HandMade, text: string, box: string) => server.row('a', { text, box })
+  for (const server of [one, two])
+    server.answers.push({
+      scoped: ['/boxes', '/cards'],
+      changes: { '/boxes': [server.row('f', {})], '/cards': [card(server, 'base', 'f')] },
+    })
+  await syncAll(phone)
+  await cards.update('a', { text: 'ours' })
+  const asked: unknown[] = []
+  const handler = resolveEach<{ text: string }>(({ remote }) => {
+    asked.push(remote?.text)
+    return { text: 'both' }
+  })
+  const sync = () => syncAll(phone, handler)
+  one.answers.push({ changes: { '/cards': [card(one, 'theirs', 'hidden')] } })
+  for (let i = 0; i < 3; i++) await sync()
+  expect(asked).toEqual(['theirs'])
+  expect(await cards.find()).toMatchObject([{ text: 'ours', box: 'f' }])
+  expect(await journal(cards).deferred()).toMatchObject([{ local: { text: 'ours' }, remote: { text: 'theirs' } }])
+  one.answers.push({ changes: { '/boxes': [one.row('hidden', {})] } })
+  await sync()
+  expect(asked).toEqual(['theirs', 'theirs'])
+  expect(await cards.find()).toMatchObject([{ text: 'both', box: 'hidden' }])
+  expect([await journal(cards).conflicts(), await journal(cards).deferred(), await hasLocalChanges(phone)]).toEqual([[], [], false])
 })

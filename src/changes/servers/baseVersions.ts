@@ -99,7 +99,8 @@ export function* pruneBases(database: Database, collection: Collection, server: 
         OR EXISTS (SELECT 1 FROM sync_tombstone t
                     WHERE t.collection = ? AND t.id = i._sync_id AND ${isKnownSql({ id: 'i._sync_id', stamp: 't.stamp' })})
         OR (NOT EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE ${isRow})
-            AND NOT EXISTS (SELECT 1 FROM sync_tombstone t WHERE t.collection = ? AND t.id = i._sync_id)))`,
+            AND NOT EXISTS (SELECT 1 FROM sync_tombstone t WHERE t.collection = ? AND t.id = i._sync_id)
+            AND NOT EXISTS (SELECT 1 FROM sync_unapplied u WHERE u.server = i._sync_server AND u.id = i._sync_id)))`,
     ...[server.id, server.id, collection.name, collection.name],
   )
   yield* deleteBases(database, collection, versionsOf(server, rows))

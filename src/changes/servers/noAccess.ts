@@ -67,7 +67,8 @@ export function* forgetNoAccess(database: Database, { id: server, collection }: 
   if (!ids.length) return
   yield* forgetOwnNoAccess(database, { id: server }, ids)
   const others = yield* query(
-    `SELECT n.server, n.id, n.base FROM sync_no_access n JOIN sync_server r ON r.id = n.server
+    `SELECT n.server, n.id, n.base, u.remote FROM sync_no_access n JOIN sync_server r ON r.id = n.server
+       LEFT JOIN sync_unapplied u ON u.server = n.server AND u.id = n.id
       WHERE r.collection = ? AND n.local IS NOT NULL AND ${database.among('sync_no_access', 'n', 'id')}`,
     collection,
     database.list(ids),
@@ -78,11 +79,14 @@ export function* forgetNoAccess(database: Database, { id: server, collection }: 
   yield* database.deleteRows('sync_no_access', ['server', 'id'], made)
   // it does not wait any more: the note would be a removal
   for (const [other, id] of made) yield* query('DELETE FROM sync_unapplied WHERE server = ? AND id = ? AND remote IS NULL', other, id)
+  // one that shows the row, and not what the row needed, is told: what it has is the base, and is kept as such
+  const isShown = (row: (typeof others)[number]) => row.remote !== null
+  yield* database.deleteRows('sync_no_access', ['server', 'id'], pairs(others.filter(row => !isMade(row) && isShown(row))))
   yield* database.updateRows(
     'sync_no_access',
     ['local', 'base'],
     ['server', 'id'],
-    pairs(others.filter(row => !isMade(row))).map(pair => [null, null, ...pair]),
+    pairs(others.filter(row => !isMade(row) && !isShown(row))).map(pair => [null, null, ...pair]),
   )
 }
 

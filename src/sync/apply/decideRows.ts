@@ -2,6 +2,7 @@
 
 import type { Collection } from '../../changes/collections/collection.js'
 import { type Held, readHeld } from '../../changes/rows/held.js'
+import { findOrphans } from '../../changes/rows/orphans.js'
 import { baseOf, isHeld } from '../../changes/servers/agreement.js'
 import { keepBases } from '../../changes/servers/baseVersions.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
@@ -76,7 +77,8 @@ export function* decideRows(
     const { value, isContested } = merge(known.base, state.version.value, remote, isAutomatic(collection))
     if (isContested) {
       if (known.base && known.isShown) yield* keepBases(log.database, collection, server, [{ id, value: known.base }], yield* stamp.take())
-      contested.push({ state, remote, reason: 'contested' })
+      if (yield* isAnswered(exchange, state, remote)) waiting.push({ state, remote, reason: 'parent-missing' })
+      else contested.push({ state, remote, reason: 'contested' })
     } else if (value !== null) rows.push({ exchange, applied, state, remote, value })
     else removals.push({ exchange, applied, state, remote, value })
   }
@@ -96,6 +98,13 @@ function* readReceived(exchange: Exchange, updates: readonly Update[]): Transact
   const held = yield* readHeld(log.database, collection, rows)
   const heldOf = new Map(rows.map((row, i) => [row, held[i] as Held]))
   return updates.map(({ id, value }) => ({ state: states.get(id) as RowState, given: value, held: value ? heldOf.get(value) : undefined }))
+}
+
+/** Was it decided about both sides as they are, and the row that the decision needs has not come? */
+function* isAnswered({ log, collection }: Exchange, { id, version, unapplied }: RowState, remote: WireRow | null): Transaction<boolean> {
+  if (unapplied?.reason !== 'parent-missing' || unapplied.unpushed !== version.stamp) return false
+  if (remote === null || !isSameRow(remote, unapplied.remote)) return false
+  return (yield* findOrphans(log.database, collection, [{ id, value: remote, old: version }])).size > 0
 }
 
 /** We know nothing of the row that the server does not know, and removed nothing that it could hang on. */

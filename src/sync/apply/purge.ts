@@ -3,6 +3,7 @@
 import type { Collection } from '../../changes/collections/collection.js'
 import { type Dependent, nameOf, readDependentsOf } from '../../changes/rows/dependents.js'
 import { baseOf, lastHeardOf } from '../../changes/servers/agreement.js'
+import { keepBases } from '../../changes/servers/baseVersions.js'
 import { changeNoAccess, forgetStaying, type NoAccessRow, writeNoAccess } from '../../changes/servers/noAccess.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { serversOf } from '../../changes/servers/servers.js'
@@ -25,13 +26,13 @@ class Purge {
   /** Later versions of rows that were kept apart before, for this server or others. */
   readonly later: { readonly collection: Collection; readonly id: string; readonly local: WireRow | null }[] = []
   readonly waiting = new Map<Exchange, ToDefer[]>()
+  /** What servers have of rows that wait for several: one of them may change them meanwhile. */
+  readonly bases = new Map<Exchange, { readonly id: string; readonly value: WireRow | null }[]>()
   readonly ids = new Map<Collection, string[]>()
 
   add(collection: Collection, { id, version }: RowState): void {
     this.rows.push({ collection, id, old: version })
-    const ids = this.ids.get(collection)
-    if (ids) ids.push(id)
-    else this.ids.set(collection, [id])
+    addTo(this.ids, collection, id)
   }
 
   keepApart({ collection, server }: Exchange, { id, version, noAccess, setAside }: RowState, base: NoAccessRow['base']): void {
@@ -42,11 +43,22 @@ class Purge {
   }
 
   wait(exchange: Exchange, { id }: RowState, remote: ToDefer['remote']): void {
-    const rows = this.waiting.get(exchange) ?? []
-    this.waiting.set(exchange, rows)
-    rows.push({ state: { ...GONE, id }, remote, reason: 'parent-missing' })
+    addTo(this.waiting, exchange, { state: { ...GONE, id }, remote, reason: 'parent-missing' })
+  }
+
+  keepBase(exchange: Exchange, { id }: RowState, value: WireRow | null): void {
+    addTo(this.bases, exchange, { id, value })
   }
 }
+
+function addTo<K, V>(groups: Map<K, V[]>, key: K, value: V): void {
+  const group = groups.get(key)
+  if (group) group.push(value)
+  else groups.set(key, [value])
+}
+
+/** A stamp that every server knows with which anything is agreed. */
+const BEFORE_ALL = 0
 
 const GONE: Omit<RowState, 'id'> = {
   ...{ version: { value: null, stamp: 0 }, unapplied: undefined, rejection: undefined, baseVersions: [], ignored: [], putOff: [] },
@@ -115,11 +127,7 @@ function* readNeedy(database: Database, roots: readonly Dependent[]): Transactio
     const { removed, cleared, blocked } = yield* readDependentsOf(database, level, { takesAll: true })
     if (blocked.length) throw new ConstraintError('foreign-key', undefined)
     const next = cleared.filter(isNew) // what hangs on the others was read with them
-    for (const { collection, id } of [...removed.filter(isNew), ...next]) {
-      const ids = needy.get(collection)
-      if (ids) ids.push(id)
-      else needy.set(collection, [id])
-    }
+    for (const { collection, id } of [...removed.filter(isNew), ...next]) addTo(needy, collection, id)
     level = next
   }
   return needy
@@ -143,6 +151,7 @@ function* park(found: Purge, from: Exchange, collection: Collection, ids: readon
     else if (theirs && apart.has(state.id)) found.keepApart(exchange, state, theirs)
     // what was made here is the server's no row: it comes back by itself
     if (theirs || (isApart && base === null)) found.wait(exchange, state, theirs ?? null)
+    if (theirs && base !== undefined && exchanges.length > 1) found.keepBase(exchange, state, base)
   }
 }
 
@@ -154,7 +163,7 @@ interface View {
   readonly isApart: boolean
 }
 
-function* store(log: Exchange['log'], { rows, apart, later, waiting, ids }: Purge): Transaction<void> {
+function* store(log: Exchange['log'], { rows, apart, later, waiting, bases, ids }: Purge): Transaction<void> {
   const { database } = log
   for (const [collection, some] of ids) {
     const servers = yield* serversOf(collection)
@@ -172,4 +181,5 @@ function* store(log: Exchange['log'], { rows, apart, later, waiting, ids }: Purg
   for (const { collection, id, local } of later) yield* changeNoAccess(yield* serversOf(collection), id, local)
   yield* writeNoAccess(database, apart)
   for (const [exchange, some] of waiting) yield* writeUnapplied(exchange, some)
+  for (const [{ collection, server }, some] of bases) yield* keepBases(database, collection, server, some, BEFORE_ALL)
 }

@@ -14,14 +14,18 @@ import { type Exchange, readRowStates, type TransactionStamp } from '../exchange
 
 /**
  * The row leaves its table for the journal: what was decided is our side, the server's row is its base, and it is stored and pushed when the row that it needs
- * is there. Of a decision for the server's side nothing of ours remains. False where another server shows the row, or a push carries it: then it does not wait.
- * Throws ConstraintError where a row that cannot wait needs it.
+ * is there. Of a decision for the server's side nothing of ours remains. False where another server shows the row, or a push carries it: then it stays as it
+ * is, and nobody is asked again before that row is there. Throws ConstraintError where a row that cannot wait needs it.
  */
 export function* decideForLater(exchange: Exchange, { state, remote, value }: Resolved, stamp: TransactionStamp): Transaction<boolean> {
   const { log, collection, server } = exchange
   const { database } = log
   const { id } = state
-  if (isInPush(server, state) || (yield* readShownElsewhere(exchange, [state])).size) return false
+  if (isInPush(server, state)) return false
+  if ((yield* readShownElsewhere(exchange, [state])).size) {
+    yield* writeUnapplied(exchange, [{ state, remote, reason: 'parent-missing' }])
+    return false
+  }
   yield* stamp.take() // whoever read rows ahead sees by the clock that they have changed
   yield* parkRows(exchange, [id])
   yield* changeNoAccess(yield* serversOf(collection), id, value)
