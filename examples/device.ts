@@ -3,7 +3,7 @@
 import { DataSource } from 'typeorm'
 import { withSync } from 'typeorm-sync'
 import { ENTITIES } from './model.js'
-import type { User } from './signIn.js'
+import type { User } from './users.js'
 
 /** A request as it went over the wire. Sizes are those of the bodies, unzipped. */
 export interface Seen {

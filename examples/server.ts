@@ -17,7 +17,9 @@ import { withSync } from 'typeorm-sync'
 import { health, maintain, syncRoutes } from 'typeorm-sync/server-koa'
 import { ENTITIES, Holiday } from './model.js'
 import { rules } from './rules.js'
-import { signIn, USERS, type User } from './signIn.js'
+import { signIn } from './signIn.js'
+import { SITE_POLICY, site } from './site.js'
+import { USERS, type User } from './users.js'
 
 export interface ServerOptions {
   readonly host?: string
@@ -27,6 +29,8 @@ export interface ServerOptions {
   readonly database?: string
   /** Who may sign in, and see what `rules.ts` says. Without users everybody sees and changes everything. */
   readonly users?: readonly User[]
+  /** A folder with the files of a web app, which it serves too. */
+  readonly web?: string
   /** Writes a line for each request. */
   readonly log?: boolean
 }
@@ -47,7 +51,7 @@ const HOLIDAYS = [
 
 /** Starts the server; resolves when it listens. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
-  const { host = '127.0.0.1', port = 3000, database = 'data/server.sqlite', users, log = false } = options
+  const { host = '127.0.0.1', port = 3000, database = 'data/server.sqlite', users, web, log = false } = options
   const dataSource = withSync(new DataSource({ ...connectionTo(database), entities: ENTITIES, synchronize: true }))
   await dataSource.initialize()
   const holidays = dataSource.getRepository(Holiday)
@@ -55,10 +59,11 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
 
   const app = new Koa()
   if (log) app.use(logger())
-  app.use(helmet())
+  app.use(helmet(web ? { contentSecurityPolicy: SITE_POLICY } : {}))
   app.use(cors({ exposeHeaders: ['ETag', 'Retry-After', 'Idempotency-Replayed'], keepHeadersOnError: true, maxAge: 600 }))
   app.use(compress())
   app.use(health(dataSource))
+  if (web) app.use(site(web))
   if (users) {
     const { route, principal } = signIn(users)
     app.use(route)

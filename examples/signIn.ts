@@ -4,17 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Middleware } from 'koa'
 import type { FindPrincipal } from 'typeorm-sync/server-koa'
-
-export interface User {
-  readonly name: string
-  readonly password: string
-}
-
-export const USERS: readonly User[] = [
-  { name: 'alice', password: 'apple' },
-  { name: 'bob', password: 'banana' },
-  { name: 'carol', password: 'cherry' },
-]
+import type { User } from './users.js'
 
 export interface SignIn {
   /** `POST /signIn` with `{"name": "alice", "password": "apple"}` answers a token, as a text. */
