@@ -8,7 +8,6 @@ import { NetworkSwitch } from './NetworkSwitch.js'
 import { Avatar } from './parts.js'
 import { StatusBar, StatusDot } from './Status.js'
 import { signIn } from './session.js'
-import { OpenedContext } from './stubs.js'
 import { type Opened, open } from './sync.js'
 
 /** The app of one user on one device. */
@@ -27,22 +26,20 @@ export function Device({ user, onLeave }: { user: string; onLeave: () => void })
     opened.kept.wake()
   }
   return (
-    <OpenedContext value={opened}>
-      <div className="device">
-        <header className="bar">
-          <h1>{device}</h1>
-          <StatusDot kept={opened.kept} />
-          <NetworkSwitch />
-          <button type="button" className="quiet user" onClick={leave} title="Sign out">
-            <Avatar name={user} />
-            <span className="label">Sign out</span>
-          </button>
-        </header>
-        <Lists user={user} />
-        <Conflicts />
-        {isInspected && <Inspector onClose={() => setInspected(false)} />}
-        <StatusBar kept={opened.kept} onSignIn={signInAgain} onInspect={() => setInspected(!isInspected)} />
-      </div>
-    </OpenedContext>
+    <div className="device">
+      <header className="bar">
+        <h1>{device}</h1>
+        <StatusDot kept={opened.kept} />
+        <NetworkSwitch />
+        <button type="button" className="quiet user" onClick={leave} title="Sign out">
+          <Avatar name={user} />
+          <span className="label">Sign out</span>
+        </button>
+      </header>
+      <Lists user={user} />
+      <Conflicts dataSource={opened.dataSource} />
+      {isInspected && <Inspector onClose={() => setInspected(false)} />}
+      <StatusBar kept={opened.kept} onSignIn={signInAgain} onInspect={() => setInspected(!isInspected)} />
+    </div>
   )
 }

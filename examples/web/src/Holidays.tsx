@@ -1,9 +1,9 @@
+import { useRows } from 'typeorm-sync/react'
 import { Holiday } from '../../model.js'
-import { useRows } from './stubs.js'
 
 /** The same for everybody. The server's rules let nobody write them, so there is nothing to write with. */
 export function Holidays() {
-  const holidays = useRows(Holiday.getRepository(), { order: { id: 'ASC' } })
+  const { rows } = useRows(Holiday.getRepository(), { order: { id: 'ASC' } })
   return (
     <main>
       <header className="title">
@@ -11,7 +11,7 @@ export function Holidays() {
         <p className="role">read only</p>
       </header>
       <ul className="holidays">
-        {holidays?.map(({ id, name }) => (
+        {rows.map(({ id, name }) => (
           <li key={id}>
             <time dateTime={id}>{new Date(id).toLocaleDateString('en', { dateStyle: 'medium', timeZone: 'UTC' })}</time>
             {name}

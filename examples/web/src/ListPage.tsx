@@ -1,17 +1,17 @@
 import { useState } from 'react'
+import { useRows } from 'typeorm-sync/react'
 import { Member, type Project, Task } from '../../model.js'
 import { ListDialog } from './ListDialog.js'
 import { Avatar } from './parts.js'
-import { useRows } from './stubs.js'
 import { TaskDialog } from './TaskDialog.js'
 import { TaskList } from './TaskList.js'
 
 /** One list: who shares it, and its tasks. */
 export function ListPage({ list, user }: { list: Project; user: string }) {
-  const members = useRows(Member.getRepository(), { where: { project: { id: list.id } }, order: { user: 'ASC' } })
+  const { rows: members } = useRows(Member.getRepository(), { where: { project: { id: list.id } }, order: { user: 'ASC' } })
   const [isShared, setShared] = useState(false)
   const [task, setTask] = useState<Task>()
-  const role = members?.find(member => member.user === user)?.role
+  const role = members.find(member => member.user === user)?.role
   const canWrite = role === 'owner' || role === 'writer'
 
   return (
@@ -20,7 +20,7 @@ export function ListPage({ list, user }: { list: Project; user: string }) {
         <h2>{list.name}</h2>
         {role === 'reader' && <p className="role">read only</p>}
         <button type="button" className="quiet people" onClick={() => setShared(true)}>
-          {members?.map(member => (
+          {members.map(member => (
             <Avatar key={member.id} name={member.user} />
           ))}
           <span>{role === 'owner' ? 'Share' : 'Members'}</span>
@@ -28,7 +28,7 @@ export function ListPage({ list, user }: { list: Project; user: string }) {
       </header>
       {canWrite && <NewTask list={list} />}
       <TaskList list={list} canWrite={canWrite} onOpen={setTask} />
-      {isShared && members && <ListDialog list={list} user={user} members={members} onClose={() => setShared(false)} />}
+      {isShared && <ListDialog list={list} user={user} members={members} onClose={() => setShared(false)} />}
       {task && <TaskDialog task={task} canWrite={canWrite} onClose={() => setTask(undefined)} />}
     </main>
   )

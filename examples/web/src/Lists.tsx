@@ -1,16 +1,16 @@
 import { useState } from 'react'
+import { useRows } from 'typeorm-sync/react'
 import { Holiday, Member, memberId, Project } from '../../model.js'
 import { Holidays } from './Holidays.js'
 import { ListPage } from './ListPage.js'
 import { Dialog } from './parts.js'
-import { useRows } from './stubs.js'
 
 /** The lists that the user sees, and the one that is open. */
 export function Lists({ user }: { user: string }) {
-  const lists = useRows(Project.getRepository(), { order: { name: 'ASC' } })
+  const { rows: lists, isLoading } = useRows(Project.getRepository(), { order: { name: 'ASC' } })
   const [chosen, choose] = useState<string>()
   const [isNaming, setNaming] = useState(false)
-  const open = lists?.find(({ id }) => id === chosen) ?? lists?.[0]
+  const open = lists.find(({ id }) => id === chosen) ?? lists[0]
   const isHolidays = chosen === Holiday.name
 
   async function add(name: string): Promise<void> {
@@ -31,7 +31,7 @@ export function Lists({ user }: { user: string }) {
     <>
       <nav aria-label="Lists">
         <ul>
-          {lists?.map(({ id, name }) => tab(id, name, !isHolidays && id === open?.id))}
+          {lists.map(({ id, name }) => tab(id, name, !isHolidays && id === open?.id))}
           {tab(Holiday.name, 'Holidays', isHolidays)}
           <li>
             <button type="button" className="add" onClick={() => setNaming(true)}>
@@ -40,7 +40,7 @@ export function Lists({ user }: { user: string }) {
           </li>
         </ul>
       </nav>
-      {isHolidays ? <Holidays /> : open ? <ListPage key={open.id} list={open} user={user} /> : <NoList isLoaded={lists !== undefined} />}
+      {isHolidays ? <Holidays /> : open ? <ListPage key={open.id} list={open} user={user} /> : <NoList isLoading={isLoading} />}
       {isNaming && (
         <Dialog title="New list" onClose={() => setNaming(false)}>
           <form action={data => add(String(data.get('name')))}>
@@ -58,6 +58,6 @@ export function Lists({ user }: { user: string }) {
   )
 }
 
-const NoList = ({ isLoaded }: { isLoaded: boolean }) => (
-  <main className="empty">{isLoaded && <p>There is no list yet. Create one, or ask somebody to share theirs.</p>}</main>
+const NoList = ({ isLoading }: { isLoading: boolean }) => (
+  <main className="empty">{!isLoading && <p>There is no list yet. Create one, or ask somebody to share theirs.</p>}</main>
 )

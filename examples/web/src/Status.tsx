@@ -1,5 +1,5 @@
 import type { KeptState, KeptStatus, KeptSynced } from 'typeorm-sync'
-import { useSyncStatus } from './stubs.js'
+import { useSyncStatus } from 'typeorm-sync/react'
 
 const TEXTS: Record<KeptState, string> = {
   idle: 'Synced',

@@ -1,7 +1,7 @@
+import { useRows } from 'typeorm-sync/react'
 import { Photo, Task } from '../../model.js'
 import { Dialog, Picture } from './parts.js'
 import { shrink } from './photo.js'
-import { useRows } from './stubs.js'
 
 interface Props {
   readonly task: Task
@@ -13,7 +13,7 @@ const dayOf = (date: Date | null) => date?.toISOString().slice(0, 10) ?? ''
 const tagsIn = (text: string) => text.split(/[\s,#]+/).filter(Boolean)
 
 export function TaskDialog({ task, canWrite, onClose }: Props) {
-  const [photo] = useRows(Photo.getRepository(), { where: { id: task.id } }) ?? []
+  const [photo] = useRows(Photo.getRepository(), { where: { id: task.id } }).rows
 
   /** Only what differs is written: so the edits of two people merge. */
   async function save(data: FormData): Promise<void> {
