@@ -103,6 +103,11 @@ export class PushAccess {
     return [...forbidden.map(notAllowed), ...missing]
   }
 
+  /** When everything is stored: those of the rows, changed by removals, that the sender may not make what they are. */
+  *forbiddenAfter<D extends Done>(done: readonly D[]): Transaction<D[]> {
+    return yield* this.#forbidden(done, this.#reader)
+  }
+
   *#forbiddenNow<D extends Done>(done: readonly D[], reader: KeyReader): Transaction<D[]> {
     const forbidden = new Set(yield* this.#forbidden(done, reader))
     for (const row of yield* this.#addedTo(done, reader)) forbidden.add(row)

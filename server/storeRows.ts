@@ -88,7 +88,7 @@ function* storeOverRows(log: ChangeLog, push: Push, clock: Clock, judge: PushAcc
   const stamp = yield* log.database.tick()
   const failed = changing.length ? yield* storeAll(log, reached, changing, stamp) : []
   if (failed.length) return { kind: 'rejected', rejections: failed }
-  const forbidden = judge ? yield* judge.rejectAfter(changing, versionOf) : []
+  const forbidden = judge ? [...(yield* judge.rejectAfter(changing, versionOf)), ...(yield* rejectClearing(judge, reached))] : []
   if (forbidden.length) return { kind: 'rejected', rejections: unique(forbidden) }
   yield* keepReplaced(
     log,
@@ -126,10 +126,16 @@ function* rejectByRules(
 function* rejectReaching(judge: PushAccess, { changes, removalsOf }: Reach, seen: ReadonlySet<Dependent>): Transaction<Rejected[]> {
   const others = new Set<Dependent>(yield* judge.forbiddenBefore(changes))
   const untouchable = changes.filter(c => !seen.has(c) || others.has(c))
-  return removalsOf(untouchable.flatMap(change => change.parents)).map(
-    (row): Rejected => ({ ...row, code: 'children-exist', detail: 'There are rows that need it.' }),
-  )
+  return removalsOf(untouchable.flatMap(change => change.parents)).map(childrenExist)
 }
+
+/** When everything is stored: removals that took rows out of others which their sender might not take out (ON DELETE SET NULL). */
+function* rejectClearing(judge: PushAccess, { changes, removalsOf }: Reach): Transaction<Rejected[]> {
+  const cleared = yield* judge.forbiddenAfter(changes.filter(change => change.value !== null))
+  return removalsOf(cleared.flatMap(change => change.parents)).map(childrenExist)
+}
+
+const childrenExist = (row: Dependent): Rejected => ({ ...row, code: 'children-exist', detail: 'There are rows that need it.' })
 
 const contestedBy = ({ collection, id }: Dependent, { value, stamp }: Version): Contested => ({ collection, id, value, stamp })
 

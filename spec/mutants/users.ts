@@ -5,6 +5,7 @@ import type { Mutant } from './mutants.js'
 
 const users = 'spec/stories/users.spec.ts'
 const scopes = 'spec/stories/scopesClient.spec.ts'
+const foundUsers = 'spec/simulation/foundUsers.spec.ts'
 
 export const ofUsers: Mutant[] = [
   {
@@ -158,5 +159,13 @@ export const ofUsers: Mutant[] = [
     find: 'return removalsOf(untouchable.flatMap(change => change.parents))',
     replace: 'return removalsOf(untouchable)',
     by: ['spec/simulation/foundUsers.spec.ts', 'simulation users'],
+  },
+  {
+    name: 'removals-clear-what-they-may-not',
+    hazard: 'a removal takes rows of others out of their scope (SET NULL), which its sender might not',
+    file: 'server/storeRows.ts',
+    find: 'changes.filter(change => change.value !== null)',
+    replace: 'changes.slice(changes.length)',
+    by: [foundUsers],
   },
 ]

@@ -3,7 +3,7 @@
 import { expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync } from 'typeorm-sync'
-import { rule } from 'typeorm-sync/server-koa'
+import { keys, type Rule, rule } from 'typeorm-sync/server-koa'
 import { openOn, SERVERS, serve } from '../support/eachDatabase.js'
 
 interface Box {
@@ -24,11 +24,11 @@ const Thing = new EntitySchema<Thing>({
   columns: { id: { type: 'varchar', length: 64, primary: true }, owner: { type: 'varchar', length: 64, nullable: true } },
   relations: { box: { type: 'many-to-one', target: 'Box', joinColumn: { name: 'box' }, nullable: true, onDelete: 'SET NULL' } },
 })
-enableSync(Thing, '/things', { scopes: ['owner'] })
+enableSync(Thing, '/things', { scopes: ['owner', 'box'] })
 
-const rules = [rule(Box, { read: p => ({ owner: p.id }) }), rule(Thing, { read: p => ({ owner: p.id }) })]
+const ownRows = [rule(Box, { read: p => ({ owner: p.id }) }), rule(Thing, { read: p => ({ owner: p.id }) })]
 
-async function world(kind: (typeof SERVERS)[number]) {
+async function world(kind: (typeof SERVERS)[number], rules: readonly Rule[] = ownRows) {
   const there = await openOn(kind, [Box, Thing])
   const { url } = await serve(there, { principal: ctx => ({ id: ctx.get('user') }), rules })
   const push = async (user: string, changes: Record<string, object[]>) => {
@@ -48,4 +48,31 @@ test.each(SERVERS)('a removal does not take the box from a thing that its sender
   const answer = await push('alice', { '/boxes': [{ id: 'b', _removed: true }] })
   expect(answer).toMatchObject({ status: 422, json: { errors: [{ id: 'b', code: 'children-exist' }] } })
   expect(await thing(there, 't')).toMatchObject({ box: 'b' })
+})
+
+/** Who may remove a box of theirs and change the things in it, as long as these are in a box. */
+const inBoxes = [
+  rule(Box, { read: p => ({ owner: p.id }) }),
+  rule(Thing, { read: p => [{ owner: p.id }, { box: keys(Box, 'id', { owner: p.id }) }] }),
+]
+
+test.each(SERVERS)('a removal takes nothing out of a box that its sender might not take out (%s)', async kind => {
+  const { there, push } = await world(kind, inBoxes)
+  await there.getRepository(Box).save([
+    { id: 'b', owner: 'alice' },
+    { id: 'c', owner: 'alice' },
+  ])
+  await there.getRepository<any>(Thing).save([
+    { id: 'own', owner: 'alice', box: 'c' },
+    { id: 't', owner: 'bob', box: 'b' },
+  ])
+  const remove = (id: string) => push('alice', { '/boxes': [{ id, _removed: true }] })
+  const before = await thing(there, 't')
+  expect(await push('alice', { '/things': [{ id: 't', _partial: true, box: null }] })).toMatchObject({
+    ...{ status: 422, json: { errors: [{ id: 't', code: 'not-allowed' }] } },
+  })
+  expect(await remove('b')).toMatchObject({ status: 422, json: { errors: [{ id: 'b', code: 'children-exist' }] } })
+  expect(await thing(there, 't')).toEqual(before)
+  expect((await remove('c')).status).toBe(200)
+  expect(await thing(there, 'own')).toMatchObject({ box: null })
 })

@@ -123,7 +123,8 @@ export class Watch {
       const says = `${user} ${what} ${id} on ${db.name}: ${JSON.stringify(old)} → ${JSON.stringify(row)}`
       if (old && !(may(this.policy, table, 'read', user, old, rights) && may(this.policy, table, deed, user, old, rights)))
         this.wrong.add(`${says}, which they may not`)
-      if (row && posted.has(id) && !mayMake(this.policy, { table, user, scopes: this.#scopesAdded(table, old, row) }, old, row, later))
+      // what a removal reaches loses a scope, and gets none
+      if (row && !mayMake(this.policy, { table, user, scopes: this.#scopesAdded(table, old, row) }, old, row, later))
         this.wrong.add(`${says}, which they may not make it`)
       // seen before, or with what the push brings
       const isSeen = (parent: string) =>
