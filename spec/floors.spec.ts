@@ -6,6 +6,7 @@ import { describe, expect, test } from '@jest/globals'
 const MAY_IMPORT: Record<string, string[]> = {
   'server-koa/': ['server-koa/', 'server/', 'src/entity/registry.ts', 'src/changes/', 'src/errors.ts'],
   'server/': ['server/', 'src/entity/registry.ts', 'src/changes/', 'src/databases/', 'src/protocol/', 'src/errors.ts'],
+  'browser/': ['browser/', 'src/entity/', 'src/databases/', 'src/errors.ts'],
   'src/index.ts': ['src/'],
   'src/react/': ['src/react/', 'src/entity/', 'src/sync/'],
   'src/entity/': ['src/entity/', 'src/sync/', 'src/changes/', 'src/databases/', 'src/protocol/', 'src/errors.ts'],
@@ -37,15 +38,16 @@ function badArrows(file: string, source: string): string[] {
 const OURS: Record<string, string> = {
   'typeorm-sync': 'src/index.ts',
   'typeorm-sync/react': 'src/react/index.ts',
+  'typeorm-sync/browser': 'browser/index.ts',
   'typeorm-sync/server-koa': 'server-koa/index.ts',
 }
-const isOurs = (path: string) => /^(\.\.\/|src\/|server\/|server-koa\/|spec\/|examples\/)/.test(path)
+const isOurs = (path: string) => /^(\.\.\/|src\/|browser\/|server\/|server-koa\/|spec\/|examples\/)/.test(path)
 const resolve = (file: string, name: string) =>
   name.startsWith('.') ? posix.join(posix.dirname(file), name).replace(/\.js$/, '.ts') : (OURS[name] ?? name)
 
 test('imports only go down', () => {
   const filesOf = (top: string) => readdirSync(top, { recursive: true }).map(name => posix.join(top, String(name).replaceAll('\\', '/')))
-  const files = [...filesOf('src'), ...filesOf('server'), ...filesOf('server-koa')].filter(file => file.endsWith('.ts'))
+  const files = ['src', 'browser', 'server', 'server-koa'].flatMap(filesOf).filter(file => file.endsWith('.ts'))
   expect(files).toContain('src/index.ts')
   expect(files.flatMap(file => badArrows(file, readFileSync(file, 'utf8')))).toEqual([])
 })
@@ -57,6 +59,7 @@ describe('the check sees', () => {
     ['src/sync/pull/pull.ts', 'src/entity/enableSync.ts', "import { enableSync } from '../../entity/enableSync.js'"],
     ['src/databases/sqlite/database.ts', 'src/changes/rows/rows.ts', "import { rows } from '../../changes/rows/rows.js'"],
     ['src/errors.ts', 'server-koa/index.ts', "await import('typeorm-sync/server-koa')"],
+    ['src/entity/letGo.ts', 'browser/saver.ts', "import { Saver } from '../../browser/saver.js'"],
     ['server/live.ts', 'src/entity/syncedEntity.ts', "import {\n  a,\n} from '../src/entity/syncedEntity.js'"],
     ['server/pull.ts', 'server/push.ts', "import './push.js'"],
     ['src/index.ts', 'src/react/index.ts', "export * from './react/index.js'"],

@@ -40,6 +40,38 @@ export class DatabaseFailedError extends SyncError {
   override readonly code = 'database-failed'
 }
 
+/** A database of the browser is open in another tab, a worker, or this page itself. Close it there, or open it here with `takeOver: true`. */
+export class DatabaseInUseError extends SyncError {
+  override readonly name = 'DatabaseInUseError'
+  override readonly code = 'database-in-use'
+}
+
+/** Another tab has taken the browser's database over, or it was removed. All that was written before is saved; this write was not made. Load the page anew. */
+export class DatabaseTakenOverError extends SyncError {
+  override readonly name = 'DatabaseTakenOverError'
+  override readonly code = 'database-taken-over'
+}
+
+/** The browser's database holds the rows of `user`, and was to be opened as somebody else. It was not opened. */
+export class OtherOwnerError extends SyncError {
+  override readonly name = 'OtherOwnerError'
+  override readonly code = 'other-owner'
+  constructor(
+    database: string,
+    readonly user: string,
+  ) {
+    super(
+      `The database ${database} holds the rows of another user. Open it as that one, the error's \`user\`, and call its wipe() to remove them or adopt() to make them the new user's; or give each user a database with another name.`,
+    )
+  }
+}
+
+/** The browser gives no more room. What was written since the last save is in memory alone: free some room, and call `flush()`; or let the user know. */
+export class StorageFullError extends SyncError {
+  override readonly name = 'StorageFullError'
+  override readonly code = 'storage-full'
+}
+
 /**
  * What a row breaks: a constraint of its table; a rule of the application's own (`rule`: RAISE, SIGNAL, an ERRCODE of its own); a limit of the
  * database (`too-large`); row level security (`not-allowed`). `skipped`: the database did not write it and said nothing, as a trigger has it.

@@ -1,7 +1,7 @@
 // A database that lives in memory is saved as a whole, by sql.js's `autoSave` or by the application's own function.
 
 import type { DataSource } from 'typeorm'
-import { DatabaseBusyError, DatabaseFailedError } from '../../errors.js'
+import { DatabaseBusyError, DatabaseFailedError, SyncError } from '../../errors.js'
 import type { DatabaseOptions } from '../database.js'
 import { BUSY_TIMEOUT } from '../retry.js'
 import { delay } from '../schemaChanges.js'
@@ -9,6 +9,7 @@ import type { SqliteDriver } from './connection.js'
 
 export class Saving {
   #isUnsaved = false
+  #last: Promise<void> = Promise.resolve()
   readonly #dataSource: DataSource
   readonly #options: DatabaseOptions
 
@@ -22,7 +23,14 @@ export class Saving {
     this.#isUnsaved = true
   }
 
-  async save(): Promise<void> {
+  /** Resolves when all is saved that was stored before. */
+  save(): Promise<void> {
+    // one after the other: what another call is saving now may be of this one's transaction, and no older state comes after a newer one
+    this.#last = this.#last.catch(() => {}).then(() => this.#save())
+    return this.#last
+  }
+
+  async #save(): Promise<void> {
     if (!this.#isUnsaved) return
     const driver = this.#dataSource.driver as unknown as SqliteDriver
     const savesItself = this.#dataSource.options.type === 'sqljs' && driver.options.autoSave
@@ -32,7 +40,7 @@ export class Saving {
       await (savesItself ? driver.autoSave?.() : this.#options.save?.())
     } catch (error) {
       this.#isUnsaved = true
-      if (error instanceof DatabaseBusyError) throw error
+      if (error instanceof SyncError) throw error
       throw new DatabaseFailedError(
         'The database could not be saved; what was synced is in memory, and is saved by the next sync or save.',
         { cause: error },

@@ -3,6 +3,7 @@
 import type { DataSource } from 'typeorm'
 import {
   AuthenticationError,
+  DatabaseTakenOverError,
   NetworkError,
   OtherUserError,
   RequestTimeoutError,
@@ -13,6 +14,7 @@ import {
 import type { JournalCounts } from '../../sync/conflicts/counts.js'
 import { isRetried } from '../../sync/http/retry.js'
 import type { SyncReport } from '../../sync/report.js'
+import { onLetGo } from '../letGo.js'
 import { clients, type SyncCallOptions } from '../options.js'
 import { changeLogOf } from '../registry.js'
 import { syncAll } from '../syncAll.js'
@@ -26,7 +28,7 @@ import { TokenWatch } from './tokenWatch.js'
 import { listenToBrowser } from './wakeUps.js'
 
 /** Errors that the next sync, with the same program and the same user, would have again. */
-const LASTING = [OtherUserError, SyncConfigurationError, SyncSchemaError]
+const LASTING = [DatabaseTakenOverError, OtherUserError, SyncConfigurationError, SyncSchemaError]
 
 /** Milliseconds in which a sync finds out why a connection broke. */
 const BROKEN = 1_000
@@ -40,6 +42,7 @@ export class Keeper {
   readonly #commits: LocalCommits
   readonly #token: TokenWatch
   readonly #endEars: () => void
+  readonly #forget: () => void
   readonly #interval: number
   readonly #call: SyncCallOptions
   readonly #live: Live | undefined
@@ -72,6 +75,7 @@ export class Keeper {
       () => this.#isBack(),
       () => this.#isGone(),
     )
+    this.#forget = onLetGo(dataSource, () => this.stop())
     options.signal?.addEventListener('abort', () => void this.stop(), { once: true })
     if (options.signal?.aborted) void this.stop()
     else this.#schedule.plan(0)
@@ -98,6 +102,7 @@ export class Keeper {
 
   async #stop(): Promise<void> {
     this.#end.abort()
+    this.#forget()
     this.#endEars()
     this.#schedule.clear()
     this.#token.stop()

@@ -1,0 +1,139 @@
+// The blocks of a database in IndexedDB. Each transaction there is all or nothing, also where the tab or the browser is killed in it.
+
+import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from 'idb'
+import { DatabaseFailedError, DatabaseTakenOverError, OtherOwnerError, StorageFullError, SyncError } from '../src/errors.js'
+import { blocksIn, joinBlocks } from './blocks.js'
+
+interface Schema extends DBSchema {
+  blocks: { key: number; value: Uint8Array }
+  file: { key: 'file'; value: File }
+}
+
+interface File {
+  readonly length: number
+  /** Who may write: the one that has opened it last. */
+  readonly owner: string
+  /** Whose rows these are, as the application names them. */
+  readonly user: string | undefined
+}
+
+type Open = IDBPDatabase<Schema>
+
+/** Of the database of that name, in IndexedDB. */
+const keptAs = (name: string) => `typeorm-sync/${name}`
+
+const taken = (name: string) =>
+  new DatabaseTakenOverError(
+    `Another tab has taken the database ${name} over, or it was removed. This tab writes to it no more: load the page anew.`,
+  )
+
+export interface Written {
+  readonly length: number
+  readonly blocks: ReadonlyMap<number, Uint8Array>
+  readonly isStrict: boolean
+}
+
+export class BlockStore {
+  readonly #owner = globalThis.crypto.randomUUID()
+  #open: Promise<Open> | undefined
+  #user: string | undefined
+
+  constructor(private readonly name: string) {}
+
+  /**
+   * Makes this the one that may write, and reads the file: what an earlier owner writes later is rejected. Empty where there is none. Throws
+   * OtherOwnerError where it is another user's.
+   */
+  async claim(user: string | undefined): Promise<Uint8Array> {
+    return this.#explained(async () => {
+      const transaction = (await this.#opened()).transaction(['blocks', 'file'], 'readwrite', { durability: 'strict' })
+      const file = await transaction.objectStore('file').get('file')
+      if (file?.user !== undefined && file.user !== user) {
+        transaction.abort()
+        await transaction.done.catch(() => {})
+        throw new OtherOwnerError(this.name, file.user)
+      }
+      const length = file?.length ?? 0
+      const blocks = await transaction.objectStore('blocks').getAll()
+      this.#user = user
+      await transaction.objectStore('file').put({ length, owner: this.#owner, user }, 'file')
+      await transaction.done
+      const bytes = joinBlocks(blocks, length)
+      if (!bytes) throw new DatabaseFailedError(`The database ${this.name} is not whole: ${blocks.length} blocks for ${length} bytes.`)
+      return bytes
+    })
+  }
+
+  /** Says with the next write whose rows these are. */
+  assign(user: string | undefined): void {
+    this.#user = user
+  }
+
+  /** Stores the blocks that have changed, all of them or none. Throws DatabaseTakenOverError where this is not the owner any more, StorageFullError. */
+  async write({ length, blocks, isStrict }: Written): Promise<void> {
+    await this.#explained(async () => {
+      const transaction = (await this.#opened()).transaction(['blocks', 'file'], 'readwrite', {
+        durability: isStrict ? 'strict' : 'relaxed',
+      })
+      const [store, files] = [transaction.objectStore('blocks'), transaction.objectStore('file')]
+      // all is asked for at once: a page that is being left has no time for another turn
+      const before = files.get('file')
+      const requests: Promise<unknown>[] = [...blocks].map(([index, block]) => store.put(block, index))
+      requests.push(store.delete(IDBKeyRange.lowerBound(blocksIn(length))))
+      requests.push(files.put({ length, owner: this.#owner, user: this.#user }, 'file'))
+      for (const request of requests) request.catch(() => {}) // its failure is that of the transaction
+      const isOurs = before.then(file => {
+        if (file?.owner === this.#owner) return
+        transaction.abort()
+        throw taken(this.name)
+      })
+      const [ours, done] = await Promise.allSettled([isOurs, transaction.done])
+      for (const end of [ours, done]) if (end.status === 'rejected') throw end.reason
+    })
+  }
+
+  async close(): Promise<void> {
+    const open = this.#open
+    this.#open = undefined
+    ;(await open?.catch(() => undefined))?.close()
+  }
+
+  /** Removes all of it. */
+  async remove(): Promise<void> {
+    await this.close()
+    await this.#explained(() => deleteDB(keptAs(this.name)))
+  }
+
+  #opened(): Promise<Open> {
+    this.#open ??= openDB<Schema>(keptAs(this.name), 1, {
+      upgrade(database) {
+        database.createObjectStore('blocks')
+        database.createObjectStore('file')
+      },
+      // somebody removes it, or the browser closed it: the next transaction opens it anew, and finds out
+      blocking: () => void this.close(),
+      terminated: () => void this.close(),
+    })
+    return this.#open
+  }
+
+  async #explained<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (error instanceof SyncError) throw error
+      if ((error as Error)?.name === 'QuotaExceededError') throw new StorageFullError(await this.#howFull(), { cause: error })
+      throw new DatabaseFailedError(
+        `The browser could not read or store the database ${this.name}: ${String(error)}. What is in memory is saved by the next save.`,
+        { cause: error },
+      )
+    }
+  }
+
+  async #howFull(): Promise<string> {
+    const { usage, quota } = (await globalThis.navigator.storage?.estimate?.()) ?? {}
+    const megabytes = (bytes = 0) => `${(bytes / 1e6).toFixed(1)} MB`
+    const used = quota ? ` ${megabytes(usage)} of ${megabytes(quota)} are used.` : ''
+    return `The browser gives the database ${this.name} no more room.${used} What was written since the last save is in memory alone: free some room, then call flush().`
+  }
+}

@@ -1,0 +1,162 @@
+// A database that a browser keeps, while it is open here.
+
+import type { DataSource, EntitySubscriberInterface } from 'typeorm'
+import { delay } from '../src/databases/schemaChanges.js'
+import { letGo } from '../src/entity/letGo.js'
+import { hasLocalChanges } from '../src/entity/syncAll.js'
+import { adopt, wipe } from '../src/entity/users.js'
+import { DatabaseFailedError, DatabaseTakenOverError } from '../src/errors.js'
+import type { BlockStore } from './blockStore.js'
+import { listenToLeaving } from './leaving.js'
+import type { Ownership } from './ownership.js'
+import type { Saver } from './saver.js'
+import type { WatchedSqlJs } from './watchedSqlJs.js'
+
+/** Milliseconds in which a sync ends that was given up. */
+const SYNC_END = 3_000
+
+interface Parts {
+  readonly name: string
+  readonly dataSource: DataSource
+  readonly sqlJs: WatchedSqlJs
+  readonly saver: Saver
+  readonly store: BlockStore
+  readonly ownership: Ownership
+  readonly isPersistent: Promise<boolean> | undefined
+}
+
+export class BrowserDatabase {
+  readonly dataSource: DataSource
+  /** Does the browser keep the database when it is short of room? */
+  readonly isPersistent: Promise<boolean>
+  readonly #parts: Parts
+  readonly #end = new AbortController()
+  readonly #destroy: () => Promise<void>
+  readonly #endEars: () => void
+  #closing: Promise<void> | undefined
+  #wasRolledBack = false
+
+  /** By `openBrowserDatabase` alone. */
+  constructor(parts: Parts) {
+    this.#parts = parts
+    const { dataSource, saver, ownership, sqlJs } = parts
+    this.dataSource = dataSource
+    this.isPersistent = Promise.resolve(parts.isPersistent ?? false)
+    this.#destroy = dataSource.destroy.bind(dataSource)
+    dataSource.destroy = () => this.close()
+    this.#endEars = listenToLeaving(() => saver.saveSoon())
+    ownership.asked = () => this.#handOver()
+    ownership.stolen = () => this.#lost()
+    // TypeORM would wrap what the connection throws
+    const check: EntitySubscriberInterface = {
+      beforeQuery: ({ query }) => {
+        if (this.#wasRolledBack && /^COMMIT/.test(query)) throw this.#end.signal.reason
+        sqlJs.check(query)
+      },
+    }
+    dataSource.subscribers.push(check)
+  }
+
+  /** Aborted when another tab has taken the database over, and nothing can be written here any more. */
+  get signal(): AbortSignal {
+    return this.#end.signal
+  }
+
+  /**
+   * Resolves when all that was committed before is saved, so that it withstands a loss of power. Throws StorageFullError, DatabaseTakenOverError, and
+   * DatabaseBusyError where a transaction stays open.
+   */
+  flush(): Promise<void> {
+    return this.#parts.saver.save()
+  }
+
+  /** Saves, closes the data source, and lets other tabs open the database; `dataSource.destroy()` does the same. What cannot be saved stays open. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close().catch(error => {
+      this.#closing = undefined
+      throw error
+    })
+    return this.#closing
+  }
+
+  /**
+   * Removes the database from the browser, and closes it. `confirm` is asked first where rows hold something that no server has, and given how many;
+   * without it that is an UnpushedChangesError, and nothing is removed. Resolves to whether it was removed.
+   */
+  async wipe(confirm?: (unpushed: number) => boolean | Promise<boolean>): Promise<boolean> {
+    const { sqlJs, saver, store } = this.#parts
+    await this.#endSyncs()
+    do {
+      if (!(await wipe(this.dataSource, confirm))) return false
+      // what was written since is asked about as well
+    } while (await hasLocalChanges(this.dataSource))
+    sqlJs.closeToWrites(this.#closedError())
+    saver.stop()
+    await store.remove()
+    this.#closing = this.#release()
+    await this.#closing
+    return true
+  }
+
+  /** Makes the rows that are here the next user's: what was agreed with servers is forgotten, and the next sync pushes them all as new ones. */
+  async adopt(user: string): Promise<void> {
+    this.#parts.store.assign(user)
+    await adopt(this.dataSource)
+    await this.flush()
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#end.signal.aborted) {
+      await this.flush()
+      await this.#endSyncs()
+      await this.#parts.saver.end(() => this.#parts.sqlJs.closeToWrites(this.#closedError()))
+    }
+    await this.#release()
+  }
+
+  async #release(): Promise<void> {
+    const { store, ownership } = this.#parts
+    this.#endEars()
+    await store.close()
+    ownership.release()
+    if (this.dataSource.isInitialized) await this.#destroy()
+  }
+
+  /** Another tab asks for the database. What this throws, as where it cannot be saved, keeps it here. */
+  async #handOver(): Promise<void> {
+    const { saver, store, ownership } = this.#parts
+    if (this.#closing) return
+    await saver.save()
+    await this.#endSyncs()
+    await saver.end(wasRolledBack => this.#takenOver(wasRolledBack))
+    await store.close()
+    ownership.release()
+  }
+
+  /** Another tab has taken the database, without a word: this one did not answer. */
+  #lost(): void {
+    if (this.#closing || this.#end.signal.aborted) return
+    this.#takenOver(false)
+    this.#parts.saver.stop()
+    void this.#endSyncs()
+    void this.#parts.store.close()
+  }
+
+  #takenOver(wasRolledBack: boolean): void {
+    const error = new DatabaseTakenOverError(
+      `Another tab has taken the database ${this.#parts.name} over. What was written before is saved; nothing can be written here any more.`,
+    )
+    this.#wasRolledBack = wasRolledBack
+    this.#parts.sqlJs.closeToWrites(error)
+    this.#endEars()
+    this.#end.abort(error)
+  }
+
+  #closedError() {
+    return new DatabaseFailedError(`The database ${this.#parts.name} is closed; open it by openBrowserDatabase.`)
+  }
+
+  async #endSyncs(): Promise<void> {
+    await Promise.race([letGo(this.dataSource), delay(SYNC_END)])
+  }
+}

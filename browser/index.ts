@@ -1,0 +1,2 @@
+export type { BrowserDatabase } from './browserDatabase.js'
+export { type BrowserDatabaseOptions, openBrowserDatabase } from './openBrowserDatabase.js'

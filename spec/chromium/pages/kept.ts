@@ -1,0 +1,85 @@
+// A page with a database that the browser keeps. The spec opens it, so that it sees what comes of that.
+
+import initSqlJs from 'sql.js'
+import { keepSynced, syncAll } from 'typeorm-sync'
+import { type BrowserDatabase, type BrowserDatabaseOptions, openBrowserDatabase } from 'typeorm-sync/browser'
+import { offer } from './offer.js'
+import { Task } from './task.js'
+
+let database: BrowserDatabase | undefined
+let failures: string[] = []
+
+/** The code of the error, and its message. */
+const codeOf = (error: any) => error?.code ?? String(error)
+
+async function outcomeOf(work: () => Promise<unknown>): Promise<string> {
+  try {
+    await work()
+    return 'done'
+  } catch (error) {
+    return codeOf(error)
+  }
+}
+
+const opened = () => {
+  if (!database) throw new Error('The database is not open.')
+  return database
+}
+
+export const kept = offer({
+  /** `done`, or the code of the error. */
+  open: (options: Partial<BrowserDatabaseOptions> = {}) =>
+    outcomeOf(async () => {
+      failures = []
+      database = await openBrowserDatabase({
+        name: 'tasks',
+        sqlJs: initSqlJs,
+        wasm: '/sql-wasm-browser.wasm',
+        entities: [Task],
+        synchronize: true,
+        onSaveFailed: error => failures.push(codeOf(error)),
+        ...options,
+        sync: { server: location.origin, ...options.sync },
+      })
+    }),
+  keepSynced: () => void keepSynced(opened().dataSource),
+  sync: () => outcomeOf(() => syncAll(opened().dataSource)),
+  add: (name: string) => outcomeOf(() => opened().dataSource.getRepository(Task).save({ name })),
+  /** Adds tasks one after the other, as fast as it can, until it fails; resolves to those that it was told are there. */
+  async addMany(count: number): Promise<{ readonly added: string[]; readonly outcome: string }> {
+    const added: string[] = []
+    const outcome = await outcomeOf(async () => {
+      for (let i = 0; i < count; i++) {
+        const { name } = await opened()
+          .dataSource.getRepository(Task)
+          .save({ name: `${i} ${crypto.randomUUID()}` })
+        added.push(name)
+      }
+    })
+    return { added, outcome }
+  },
+  /** In one statement, by SQL. */
+  async fill(count: number, text = 'x'): Promise<void> {
+    await opened().dataSource.query(
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+       INSERT INTO task (id, name, done) SELECT lower(hex(randomblob(16))), 'Task ' || i || ' ' || ?, 0 FROM n`,
+      [count, text],
+    )
+  },
+  query: (sql: string) => opened().dataSource.query(sql),
+  async names(): Promise<string[]> {
+    return (
+      await opened()
+        .dataSource.getRepository(Task)
+        .find({ order: { name: 'ASC' } })
+    ).map(task => task.name)
+  },
+  count: () => opened().dataSource.getRepository(Task).count(),
+  check: () => opened().dataSource.query('PRAGMA integrity_check'),
+  flush: () => outcomeOf(() => opened().flush()),
+  close: () => outcomeOf(() => opened().close()),
+  wipe: (confirms?: boolean) => outcomeOf(() => opened().wipe(confirms === undefined ? undefined : () => confirms)),
+  isTakenOver: () => opened().signal.aborted,
+  failures: () => failures,
+  databases: async () => (await indexedDB.databases()).map(({ name }) => name),
+})
