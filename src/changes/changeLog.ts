@@ -10,6 +10,12 @@ export interface ChangeLog {
   readonly database: Database
   /** Parents before their children, as far as there is no cycle. */
   readonly collections: readonly Collection[]
+  /** Notes the collections in which rows are stored, or from which they are taken, by way of this object. */
+  readonly changed?: Set<Collection>
+}
+
+export function noteChanged({ changed }: ChangeLog, changes: Iterable<{ readonly collection: Collection }>): void {
+  if (changed) for (const { collection } of changes) changed.add(collection)
 }
 
 export function collectionNamed(log: ChangeLog, name: string): Collection {

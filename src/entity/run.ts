@@ -131,11 +131,13 @@ async function runSession(
   lacking.set(log, known)
   const isLacked = ({ path }: Member) => !route && known.get(feed.url)?.includes(path) === true
   const served = members.filter(m => !isLacked(m))
+  const changed = new Set<Collection>()
   const session: Session = {
-    ...{ log, wire, feed: whole, pageSize, batchSize, maxRounds, noAccess, handlerTimeout, signal },
+    log: { ...log, changed },
+    ...{ wire, feed: whole, pageSize, batchSize, maxRounds, noAccess, handlerTimeout, signal },
     // where it lacked all of them, they are asked for anew
     ...(served.length ? { members: served, lacking: members.filter(isLacked) } : { members, lacking: [] }),
-    report: new ReportBuilder({ entities: members.map(m => m.collection.entity), url: wire.url }, onProgress),
+    report: new ReportBuilder({ entities: members.map(m => m.collection.entity), url: wire.url }, onProgress, changed),
   }
   try {
     return await sync(session, session.lacking.length ? undefined : status)

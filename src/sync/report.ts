@@ -21,6 +21,8 @@ export interface EntityReport {
 export interface SyncReport extends EntityReport {
   /** The same figures by entity, of those that have any. */
   readonly entities: Readonly<Record<string, EntityReport>>
+  /** The entities of which the sync has changed rows here, whatever was the reason: pulled, merged, decided, or taken along by others. */
+  readonly changed: readonly string[]
   /** Properties of ours for which the server has no column yet: it has ignored their values, which are pushed when it has one. */
   readonly unknownThere: readonly string[]
   /** Properties that the server sent and for which there is no column here: they were passed over, and are read when there is one. */
@@ -62,6 +64,8 @@ export class ReportBuilder {
   constructor(
     private readonly about: { readonly entities: readonly string[]; readonly url: string },
     private readonly onProgress: (progress: SyncProgress) => void,
+    /** Those in which rows are stored. */
+    private readonly changed: Iterable<{ readonly entity: string }> = [],
   ) {}
 
   /** The figures of an entity, to be counted up. */
@@ -92,9 +96,13 @@ export class ReportBuilder {
     const entities = [...this.#entities]
       .filter(([, figures]) => FIGURES.some(f => figures[f]))
       .map(([name, f]) => [name, { ...f }] as const)
-    return { ...withSums(Object.fromEntries(entities)), unknownThere, unknownHere, rounds, requests, bytes: { received, sent } }
+    const stored = entities.filter(([, f]) => f.pulled || f.merged).map(([name]) => name)
+    const changed = sorted([...stored, ...[...this.changed].map(({ entity }) => entity)])
+    return { ...withSums(Object.fromEntries(entities)), changed, unknownThere, unknownHere, rounds, requests, bytes: { received, sent } }
   }
 }
+
+const sorted = (names: readonly string[]) => [...new Set(names)].sort()
 
 function withSums(entities: Record<string, EntityReport>): EntityReport & Pick<SyncReport, 'entities'> {
   const sums: Figures = { ...NONE }
@@ -114,7 +122,7 @@ export function addLater(earlier: SyncReport, later: SyncReport): SyncReport {
 /** The reports of several servers or entities as one. */
 export function addReports(reports: readonly SyncReport[]): SyncReport {
   const sum = (of: (report: SyncReport) => number) => reports.reduce((total, report) => total + of(report), 0)
-  const all = (of: (report: SyncReport) => readonly string[]) => [...new Set(reports.flatMap(of))].sort()
+  const all = (of: (report: SyncReport) => readonly string[]) => sorted(reports.flatMap(of))
   const entities: Record<string, Figures> = {}
   for (const report of reports) {
     for (const [name, figures] of Object.entries(report.entities)) {
@@ -125,6 +133,7 @@ export function addReports(reports: readonly SyncReport[]): SyncReport {
   }
   return {
     ...withSums(entities),
+    changed: all(r => r.changed),
     unknownThere: all(r => r.unknownThere),
     unknownHere: all(r => r.unknownHere),
     rounds: sum(r => r.rounds),

@@ -1,7 +1,7 @@
 // Stores changes in an order that the database accepts: all of them, or none.
 
 import { type Database, savepoint, type Transaction } from '../../databases/database.js'
-import type { ChangeLog } from '../changeLog.js'
+import { type ChangeLog, noteChanged } from '../changeLog.js'
 import { byCollection } from '../collections/groupBy.js'
 import { rejectSkipped } from '../rows/skipped.js'
 import type { Change } from './change.js'
@@ -85,6 +85,7 @@ function* storeReleased(log: ChangeLog, changes: readonly Change[], error: unkno
 /** `kind` is that of the values which rows hold meanwhile. */
 function* store(log: ChangeLog, { releases, levels, late, isDeferred }: Plan, changes: readonly Change[], kind = 0): Transaction<void> {
   const { database } = log
+  noteChanged(log, changes)
   if (isDeferred) yield* database.deferConstraints(true)
   const gone = yield* release(database, releases, changes, kind)
   for (const level of levels) yield* write(database, gone.size ? level.map(operation => putBack(operation, gone)) : level)
