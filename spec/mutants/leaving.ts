@@ -9,6 +9,23 @@ const twoServers = 'spec/stories/scopesTwoServers.spec.ts'
 
 export const ofLeaving: Mutant[] = [
   {
+    name: 'asks-to-restore-what-is-not-seen',
+    hazard:
+      'a handler is asked with each sync whether a row is to be restored that was only ever here, under the id of one that is not seen',
+    file: 'src/sync/apply/defer.ts',
+    find: ' && !isNotSeen(exchange, state)',
+    replace: '',
+    by: [decided],
+  },
+  {
+    name: 'holds-back-what-is-not-pushed',
+    hazard: 'the removal of a row that was only ever here gets a new stamp with each sync, for the sake of one that needs what is not seen',
+    file: 'src/sync/push/heldBack.ts',
+    find: ' && !isNotSeen(own, state)',
+    replace: '',
+    by: [decided],
+  },
+  {
     name: 'removed-elsewhere-forgets-what-is-apart',
     hazard: 'an edit that is kept apart for one server is lost when another one tells that the row is removed there',
     file: 'src/sync/apply/storeDecided.ts',
@@ -235,7 +252,7 @@ export const ofLeaving: Mutant[] = [
   {
     name: 'nowhere-is-not-seen',
     hazard: 'a decision waits for a row that is nowhere, of a collection of which the user sees all',
-    file: 'src/sync/conflicts/restoreParents.ts',
+    file: 'src/sync/apply/defer.ts',
     find: '  if (!exchange.server.isPart) return false\n',
     replace: '',
     by: [decided],

@@ -933,7 +933,7 @@ export async function history(
       const removed = new Map<string, string>()
       for (const row of postedRows(body))
         if (row._removed) removed.set(String(row.id), removalsOf(this.client).get(String(row.id)) ?? 'unknown')
-      if (users && this.metStranger) violation ??= new Error(`${this.client} goes on as ${users.userOf(this.client)}.`)
+      if (users && this.goesOn) violation ??= new Error(`${this.client} goes on as ${users.userOf(this.client)}.`)
       const isStranger = users ? this.#isOther() : this.#isStranger()
       const user = users ? users.userOf(this.client) : isStranger ? 'stranger' : undefined
       const request: Request = {
@@ -1019,8 +1019,10 @@ export async function history(
     }
 
     /** What another user is answered: rows of theirs. None of it may be stored. */
-    async #poison({ method }: Request, answer: Response, wasStranger: boolean): Promise<Response> {
+    async #poison({ method, path }: Request, answer: Response, wasStranger: boolean): Promise<Response> {
       this.metStranger = true
+      // a page that was read ahead is thrown away unseen where another sync has gone on
+      this.goesOn = !path.includes('&after=')
       const isWrong = method === 'GET' ? answer.status === 304 : answer.status !== 409 && answer.status < 500
       // the transport would take what is thrown here for the network's
       if (isWrong && wasStranger) violation ??= new Error(`Another user's ${method} got ${answer.status}.`)
@@ -1034,6 +1036,8 @@ export async function history(
     isGarbled = false
     isHandedOver = false
     metStranger = false
+    /** Does what it asks next say that it has not looked who was answered? */
+    goesOn = false
     sweepToken = new Map<string, string>()
 
     async #handle(conflicts: Conflict[], updates: ConflictUpdate[]): Promise<void> {
@@ -1119,6 +1123,7 @@ export async function history(
     const apart = users && new Map(IDS.map(id => [id, keptApart(db, id)]))
     await beside(db, 'transaction beside a step', look, () => p.go(parked))
     if (db.writes === writes) return tellEnd(p)
+    if (servers.has(db.name)) users?.watch.note(db) // a relay
     // removals that a page brought, and that wait now
     for (const [id, value] of p.page) if (value && isGone(value)) journalRemovals.set(`${p.client}${p.server}${id}`, value.removed)
     for (const [id, token] of p.sweepToken) if (!p.page.has(id)) journalRemovals.set(`${p.client}${p.server}${id}`, token)

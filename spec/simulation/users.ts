@@ -244,7 +244,7 @@ export class Users {
         if (rejection) reached.add(`at the end ${rejection.code}`)
         if (noAccess) reached.add('an edit kept apart at the end')
         if (!theirs) {
-          if (!isOurs) found.push(...this.#leftOver(db, server, id))
+          if (!isOurs) found.push(...this.#leftOver(db, server, id, shown))
           continue
         }
         if (isRejected({ ...noted[i] })) continue
@@ -293,11 +293,12 @@ export class Users {
     return referencesOf(server.specOf(id)).some(({ column }) => isAbsent(row[column]))
   }
 
-  /** Of a row that is not seen nothing stays but what its user has changed in it. */
-  #leftOver(db: SimulatedDatabase, server: SimulatedDatabase, id: string): string[] {
+  /** Of a row that is not seen nothing stays but what its user has changed in it, and what other servers show of it. */
+  #leftOver(db: SimulatedDatabase, server: SimulatedDatabase, id: string, shown: readonly (Row | undefined)[]): string[] {
     const theirs = this.watch.rowsOf(server).get(id)
     if (!theirs) return []
-    const tokens = PROPERTIES.flatMap(p => (theirs[p] === null ? [] : String(theirs[p])))
+    const isShown = (token: unknown) => shown.some(row => row && Object.values(row).includes(token))
+    const tokens = PROPERTIES.flatMap(p => (theirs[p] === null || isShown(theirs[p]) ? [] : String(theirs[p])))
     const tells = (cell: unknown) => typeof cell === 'string' && tokens.some(token => cell === token || cell.includes(`"${token}"`))
     // what was decided before a removal stays for undo
     const tables = [...db.dump()].filter(([table]) => table !== 'sync_resolution')

@@ -266,3 +266,16 @@ test('who sees all of a collection is asked again: what is missing there is nowh
   for (let i = 0; i < 2; i++) await sync(conflicts => void asked.push(...conflicts.map(c => c.id)))
   expect([asked, (await books.find()).map(b => b.title)]).toEqual([['b', 'b'], ['ours']])
 })
+
+test('nobody is asked whether a row is to be restored that was only ever here, under the id of one that is not seen', async () => {
+  const { server, phone, read, rest, journal } = await world()
+  const shelves = phone.getRepository(Shelf)
+  await shelves.save({ id: 'hidden', name: 'ours' })
+  await shelves.delete('hidden')
+  const asked: string[] = []
+  const other = server.row('c', { title: 'theirs', mark: null, shelf: 'hidden', part: null })
+  await read({ '/books': [other] }, conflicts => void asked.push(...conflicts.map(c => c.id)))
+  expect([asked, await journal.conflicts()]).toEqual([[], []])
+  expect(await journal.deferred()).toMatchObject([{ id: 'c', reason: 'parent-missing' }])
+  await rest(1)
+})

@@ -1,5 +1,6 @@
 import { keyOf } from '../../changes/collections/collection.js'
 import { nameOf } from '../../changes/rows/dependents.js'
+import { baseOf } from '../../changes/servers/agreement.js'
 import type { RowState, UnappliedReason } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import { type ConstraintError, ValueError } from '../../errors.js'
@@ -66,8 +67,17 @@ export function* deferForParents(unapplied: ReadonlyMap<Candidate, string>): Tra
 
 function wasRemovedHere(exchange: Exchange, state: RowState): boolean {
   if (state.version.value !== null) return false
-  // or it needs itself one that was: no other conflict asks about it
-  return state.unapplied?.reason === 'parent-removed' || (state.version.stamp > 0 && !isClean(exchange, state))
+  // it needs itself one that was: no other conflict asks about it
+  if (state.unapplied?.reason === 'parent-removed') return true
+  // what was only ever here, under the id of one that is not seen, is not to be restored
+  return state.version.stamp > 0 && !isClean(exchange, state) && !isNotSeen(exchange, state)
+}
+
+/** It has not come, or has left: nothing of it waits for a word here. Where the user sees all rows of its collection, it is nowhere. */
+export function isNotSeen(exchange: Exchange, state: RowState): boolean {
+  const { version, unapplied } = state
+  if (!exchange.server.isPart) return false
+  return version.stamp === 0 || isClean(exchange, state) || (!unapplied && baseOf(exchange.server, state) === null)
 }
 
 export function reasonOf(error: ConstraintError | ValueError): UnappliedReason {

@@ -6,8 +6,9 @@ import type { RowState } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import type { Resolved } from '../apply/candidates.js'
+import { isNotSeen } from '../apply/defer.js'
 import { restore } from '../apply/storeDecided.js'
-import { type Exchange, isClean, readRowStates, siblingOf, type TransactionStamp } from '../exchange.js'
+import { type Exchange, readRowStates, siblingOf, type TransactionStamp } from '../exchange.js'
 
 /**
  * To keep a child is to restore its parents, which were removed here. They are to be stored together with it, for rows may need each other.
@@ -60,11 +61,4 @@ export function* findMissingParents(
     }
   }
   return missing
-}
-
-/** It has not come, or has left: nothing of it waits for a word here. Where the user sees all rows of its collection, it is nowhere. */
-function isNotSeen(exchange: Exchange, state: RowState): boolean {
-  const { version, unapplied } = state
-  if (!exchange.server.isPart) return false
-  return version.stamp === 0 || isClean(exchange, state) || (!unapplied && baseOf(exchange.server, state) === null)
 }

@@ -5,6 +5,7 @@ import { baseOf, isAgreed, isHeld } from '../../changes/servers/agreement.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
+import { isNotSeen } from '../apply/defer.js'
 import { readUnapplied } from '../apply/unapplied.js'
 import { type Exchange, readRowStates, siblingOf } from '../exchange.js'
 import type { Exchanges } from '../session.js'
@@ -36,7 +37,8 @@ export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'al
         const isGoing = version.stamp > 0 && version.value === null && !isAgreed(there.server, state, version.stamp)
         if (!isGoing || walked.has(`${parent.name} ${id}`)) continue
         walked.add(`${parent.name} ${id}`)
-        if (own && !isHeld(state)) held.set(own, [...(held.get(own) ?? []), state])
+        // what was only ever here is not pushed at all
+        if (own && !isHeld(state) && !isNotSeen(own, state)) held.set(own, [...(held.get(own) ?? []), state])
         // the server's own cascade would come down from there
         addParents(next, parent, id, baseOf(there.server, state) ?? null)
       }
