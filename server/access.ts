@@ -8,7 +8,8 @@ import type { Transaction } from '../src/databases/database.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import { KeyReader, type Resolved } from './keyReader.js'
 import type { Caller, Principal } from './principal.js'
-import { type Rule, type RuleAnswer, type Rules, rulesOf } from './rules.js'
+import type { Rule, RuleAnswer } from './rules.js'
+import { type Rules, rulesOf } from './rulesOf.js'
 
 /** More keys than these of one caller would cost each of their requests too much. */
 const MOST_KEYS = 1_000

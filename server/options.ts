@@ -8,7 +8,8 @@ import type { PullLimits } from './answerPull.js'
 import type { PushLimits } from './answerPush.js'
 import type { LiveLimits } from './live.js'
 import type { FindPrincipal, Principal } from './principal.js'
-import { type Rule, rulesOf } from './rules.js'
+import type { Rule } from './rules.js'
+import { rulesOf } from './rulesOf.js'
 
 export interface SyncRoutesOptions<P extends Principal = Principal> extends Partial<PullLimits>, Partial<PushLimits>, Partial<LiveLimits> {
   /** Says that everybody who reaches these routes may read and write every row; or `rules` say who may. */

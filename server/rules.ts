@@ -1,9 +1,6 @@
 // Rules: who may see and change which rows of an entity, as data (docs/users.md). They are compiled to SQL in access.ts and conditions of src.
 
 import type { DataSource, EntityMetadata, EntitySchema } from 'typeorm'
-import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
-import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { Collection } from '../src/changes/collections/collection.js'
 import type { OWN_KEY } from '../src/changes/scopes/keySet.js'
 import type { SyncTarget } from '../src/entity/registry.js'
 import { SyncConfigurationError } from '../src/errors.js'
@@ -59,6 +56,8 @@ export interface RuleOptions<E, P> {
    * object says apart which may be made, changed and removed; what it lacks is as `read`.
    */
   readonly write?: RuleFor<E, P> | { readonly create?: RuleFor<E, P>; readonly update?: RuleFor<E, P>; readonly remove?: RuleFor<E, P> }
+  /** References to rows that a caller need not see: a device keeps the row in its journal until it sees the other one. Nobody is warned of these. */
+  readonly dangling?: readonly RuleProperty<E>[]
 }
 
 /** For callers who are a `P`. */
@@ -104,50 +103,6 @@ export function listOf(value: unknown, entity: string, property: string): readon
   const list = (Array.isArray(value) ? value : [value]) as readonly RuleValue[]
   if (list.some(v => v === undefined)) throw new SyncConfigurationError(`The rule of ${entity} gives no value for ${property}.`, { entity })
   return list
-}
-
-/** The rules of the collections of a data source. */
-export type Rules = ReadonlyMap<Collection, Rule>
-
-const known = new WeakMap<ChangeLog, Map<readonly Rule[], Rules>>()
-
-/** Throws SyncConfigurationError where the rules do not go with the entities. */
-export function rulesOf(log: ChangeLog, list: readonly Rule[]): Rules {
-  const before = known.get(log)?.get(list)
-  if (before) return before
-  const rules = new Map<Collection, Rule>()
-  for (const each of list) {
-    const metadata = metadataOf(log.dataSource, each.target)
-    const collection = log.collections.find(c => c.metadata === metadata)
-    if (!collection)
-      throw new SyncConfigurationError(`There is a rule for ${metadata.name}, which is not synced: enableSync(${metadata.name}, '/…').`)
-    if (rules.has(collection))
-      throw new SyncConfigurationError(`There are two rules for ${collection.entity}; one has room for several filters.`)
-    rules.set(collection, each)
-  }
-  for (const { entity, parents } of rules.keys())
-    for (const { parent, property } of parents)
-      if (parent && !rules.has(parent))
-        throw new SyncConfigurationError(
-          `${entity} needs rows of ${parent.entity} (${property}), for which there is no rule: nobody could store what they get. Add a rule for ${parent.entity}, at least { read: () => true, write: () => false }.`,
-        )
-  for (const collection of rules.keys()) warnOfUniques(collection)
-  known.set(log, (known.get(log) ?? new Map()).set(list, rules))
-  return rules
-}
-
-/** A value that is unique for all users tells who tries it that somebody has it. */
-function warnOfUniques({ entity, metadata, scopes }: Collection): void {
-  const isScope = (column: ColumnMetadata) => column.isPrimary || scopes.some(s => s.column === column.databaseName)
-  const lists = [...metadata.uniques.map(u => u.columns), ...metadata.indices.filter(i => i.isUnique).map(i => i.columns)]
-  for (const columns of lists) {
-    if (!scopes.length || !columns.length || columns.some(isScope)) continue
-    const names = columns.map(c => c.propertyPath).join(', ')
-    process.emitWarning(
-      `${names} of ${entity} is unique among the rows of all users: who tries a value learns whether somebody has it. Put a scope into the index: (${scopes[0]?.property}, ${names}).`,
-      { type: 'SyncWarning', code: 'unique-without-scope' },
-    )
-  }
 }
 
 /** Throws SyncConfigurationError. */

@@ -5,6 +5,7 @@ import type { Mutant } from './mutants.js'
 
 const users = 'spec/stories/users.spec.ts'
 const scopes = 'spec/stories/scopesClient.spec.ts'
+const ruleSpec = 'spec/server-koa/rules.spec.ts'
 const foundUsers = 'spec/simulation/foundUsers.spec.ts'
 
 export const ofUsers: Mutant[] = [
@@ -167,5 +168,21 @@ export const ofUsers: Mutant[] = [
     find: 'changes.filter(change => change.value !== null)',
     replace: 'changes.slice(changes.length)',
     by: [foundUsers],
+  },
+  {
+    name: 'unseen-parents-are-not-warned-of',
+    hazard: 'rules show rows that no device can store, for the rows that they need are hidden, and nobody hears of it',
+    file: 'server/unseenReferences.ts',
+    find: 'own.every(filter => theirs.some(',
+    replace: 'own.some(filter => theirs.some(',
+    by: [ruleSpec],
+  },
+  {
+    name: 'more-memberships-are-fewer',
+    hazard: 'rows that are read by more memberships than the rows that they need pass for rows that are seen with these',
+    file: 'server/unseenReferences.ts',
+    find: 'name in some.where && isSubset(some.where[name], wanted)',
+    replace: 'name in some.where && isSubset(wanted, some.where[name])',
+    by: [ruleSpec],
   },
 ]

@@ -3,7 +3,7 @@
 import { expect, jest, test } from '@jest/globals'
 import { DataSource, EntitySchema } from 'typeorm'
 import { enableSync, withSync } from 'typeorm-sync'
-import { keys, type Rule, rule, syncRoutes } from 'typeorm-sync/server-koa'
+import { keys, type Principal, type Rule, type RuleAnswer, rule, syncRoutes } from 'typeorm-sync/server-koa'
 import { openOn, serve } from '../support/eachDatabase.js'
 
 interface Page {
@@ -124,4 +124,68 @@ test('a data source that is not initialised yet is told of them with the first r
   expect((await fetch(`${url}/sync`)).status).toBe(500)
   expect(errors).toMatchObject([{ code: 'configuration', message: expect.stringContaining('for which there is no rule') }])
   await database.destroy()
+})
+
+const owner = { type: 'varchar', nullable: true } as const
+const Shelf = new EntitySchema<any>({ name: 'RuleShelf', columns: { id: { type: 'varchar', primary: true }, owner, tenant: owner } })
+enableSync(Shelf, '/ruleShelves', { scopes: ['owner', 'tenant'] })
+const Book = new EntitySchema<any>({
+  ...{ name: 'RuleBook', columns: { id: { type: 'varchar', primary: true }, owner, tenant: owner } },
+  relations: { shelf: { type: 'many-to-one', target: 'RuleShelf', nullable: true } },
+})
+enableSync(Book, '/ruleBooks', { scopes: ['owner', 'tenant', 'shelf', 'shelf.owner'] })
+const Reader = new EntitySchema<any>({
+  ...{ name: 'RuleReader', columns: { id: { type: 'varchar', primary: true }, user: owner, shelf: owner, role: owner } },
+})
+
+type P = Principal & { readonly tenant?: string; readonly isAdmin?: boolean; readonly groups?: string[] }
+type Read = (p: P) => RuleAnswer<any>
+const shelves = (p: P, role?: string[]) => keys(Reader, 'shelf', { user: p.id, ...(role && { role }) })
+
+async function warnings(readShelf: Read, readBook: Read, more: object = {}): Promise<unknown[]> {
+  const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => {})
+  try {
+    const database = await openOn('libsql', [Shelf, Book, Reader])
+    const rules = [rule<any, P>(Shelf, { read: readShelf }), rule<any, P>(Book, { read: readBook, ...more })]
+    syncRoutes(database, { principal: () => ({ id: 'alice' }), rules })
+    return warn.mock.calls.map(([, options]) => (options as unknown as { code: string }).code)
+  } finally {
+    warn.mockRestore()
+  }
+}
+
+test.each<[string, Read, Read]>([
+  ['everybody sees the other one', () => true, p => ({ owner: p.id })],
+  ['nobody sees the row', p => ({ owner: p.id }), () => false],
+  ['by the reference', p => ({ id: shelves(p) }), p => ({ shelf: shelves(p) })],
+  ['by fewer memberships', p => ({ id: shelves(p) }), p => ({ shelf: shelves(p, ['owner']), owner: p.id })],
+  ['by a path', p => ({ owner: p.id }), p => ({ 'shelf.owner': p.id })],
+  ['by a scope of the same name', p => ({ tenant: p.tenant }), p => ({ tenant: p.tenant, owner: p.id })],
+  ['by fewer values', p => ({ owner: [p.id, 'all'] }), p => [{ owner: p.id }, { owner: 'all' }]],
+  ['administrators see both', p => p.isAdmin === true || { owner: p.id }, p => p.isAdmin === true || { owner: p.id }],
+  ['a rule that cannot answer for a principal of whom nothing is known', p => ({ owner: p.id }), p => ({ owner: p.groups!.map(g => g) })],
+  ['a rule that is no rule', p => ({ owner: p.id }), (async () => Promise.reject(new Error('no'))) as never],
+])('who sees a row sees the row that it needs: %s', async (_, readShelf, readBook) => {
+  expect(await warnings(readShelf, readBook)).toEqual([])
+})
+
+test.each<[string, Read, Read]>([
+  ['mine, in a shelf of others', p => ({ id: shelves(p) }), p => [{ owner: p.id }, { shelf: shelves(p) }]],
+  ['all of them', p => ({ id: shelves(p) }), () => true],
+  ['by more memberships', p => ({ id: shelves(p, ['owner']) }), p => ({ shelf: shelves(p, ['owner', 'reader']) })],
+  ['by another scope', p => ({ tenant: p.tenant }), p => ({ owner: p.id })],
+  ['by more values', p => ({ owner: p.id }), p => ({ owner: [p.id, 'all'] })],
+  ['by half of what the other one asks', p => ({ owner: p.id, tenant: p.tenant }), p => ({ owner: p.id })],
+  ['by the ids of either', p => ({ id: [p.id] }), p => ({ id: [p.id] })],
+  ['administrators alone see the other one', p => Boolean(p.isAdmin), p => ({ owner: p.id })],
+])('who sees a row may not see the row that it needs, and that is warned of: %s', async (_, readShelf, readBook) => {
+  expect(await warnings(readShelf, readBook)).toEqual(['parent-may-be-unseen'])
+  expect(await warnings(readShelf, readBook, { dangling: ['shelf'] })).toEqual([])
+})
+
+test('what is declared as dangling has to be a reference', async () => {
+  const none = { read: () => true, dangling: ['owner'] }
+  await expect(warnings(() => true, none.read, none)).rejects.toThrow(
+    'The rule of RuleBook declares owner as dangling, which is no reference to a synced entity.',
+  )
 })

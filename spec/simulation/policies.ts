@@ -2,7 +2,7 @@
 
 import type { DataSource } from 'typeorm'
 import { keys, type Principal, type Rule, rule } from '../../server-koa/index.js'
-import { type Schema, USERS } from './schemas.js'
+import { referencesOf, type Schema, USERS } from './schemas.js'
 
 /** Sees and changes everything. */
 export const EVERYTHING = 'all'
@@ -73,12 +73,14 @@ export function rulesOf({ tables, users }: Schema, policy: Policy, { options }: 
       Object.fromEntries(Object.entries(filter).map(([column, some]) => [column, values(some, principal.id)])),
     ) as never
   }
-  return tables.map(({ name }) => {
+  return tables.map(table => {
+    const { name } = table
     const { read, ...write } = policy.tables[name] as TablePolicy
     const { create, update, remove } = write
     return rule<never>(entity(name), {
       read: answer(read),
       write: { create: answer(create), update: answer(update), remove: answer(remove) },
+      dangling: referencesOf(table).map(({ column }) => column as never),
     })
   })
 }

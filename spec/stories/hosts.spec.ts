@@ -40,7 +40,7 @@ const SHELVES = ['s1', 's2', 's3']
 const ours = (p: { id: string }) => keys(Member, 'shelf', { user: p.id })
 const rules = [
   rule(Shelf, { read: p => ({ id: ours(p) }), write: () => false }),
-  rule(Book, { read: p => [{ owner: p.id }, { shelf: ours(p) }] }),
+  rule(Book, { read: p => [{ owner: p.id }, { shelf: ours(p) }], dangling: ['shelf'] }),
 ]
 const principal = (ctx: Context) => ({ id: ctx.get('user') })
 const TRANSACTIONS = Number(process.env.TRANSACTIONS ?? 120)
