@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { transformSync } from 'esbuild'
 
 const ALL = 'dist/types'
-const ENTRIES = ['src/index.d.ts', 'src/react/index.d.ts', 'browser/index.d.ts', 'server-koa/index.d.ts']
+const ENTRIES = ['src/index.d.ts', 'src/react/index.d.ts', 'browser/index.d.ts', 'server/index.d.ts', 'server-koa/index.d.ts']
 
 /** Those to which an entry leads; no program outside can import the others. */
 function reachable() {

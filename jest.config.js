@@ -23,6 +23,7 @@ export default {
     '^typeorm-sync$': '<rootDir>/src/index.ts',
     '^typeorm-sync/react$': '<rootDir>/src/react/index.ts',
     '^typeorm-sync/browser$': '<rootDir>/browser/index.ts',
+    '^typeorm-sync/server$': '<rootDir>/server/index.ts',
     '^typeorm-sync/server-koa$': '<rootDir>/server-koa/index.ts',
     // sources import './x.js', as Node wants it; here that file is x.ts
     '^(\\.{1,2}/.*)\\.js$': '$1',

@@ -1,7 +1,6 @@
-export { checkHealth, type Health, health } from '../server/health.js'
+export { checkHealth, type Health } from '../server/health.js'
 export { collectTombstones, forgetPushes, type MaintenanceOptions, maintain, renewHistory } from '../server/maintenance.js'
-export type { SyncRoutesOptions } from '../server/options.js'
-export type { FindPrincipal, Principal } from '../server/principal.js'
+export type { Principal } from '../server/principal.js'
 export {
   type KeysOf,
   keys,
@@ -13,4 +12,5 @@ export {
   type RuleValue,
   rule,
 } from '../server/rules.js'
-export { type SyncRoutes, syncRoutes } from './syncRoutes.js'
+export { health } from './health.js'
+export { type FindPrincipal, type SyncRoutes, type SyncRoutesOptions, syncRoutes } from './syncRoutes.js'

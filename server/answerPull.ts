@@ -1,16 +1,14 @@
 // Answers GET and HEAD: what changed (PROTOCOL.md, GET).
 
 import type { Readable } from 'node:stream'
-import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import type { PullAnswer } from '../src/protocol/messages.js'
 import { readPullQuery } from '../src/protocol/queries.js'
-import { breakOff } from './connection.js'
+import { type Exchange, JSON_TYPE } from './exchange.js'
 import { readWhenNew } from './hold.js'
 import type { LiveLimits } from './live.js'
 import type { Caller } from './principal.js'
-import { report } from './problem.js'
 import { type PageQuery, type PullPage, readAt } from './pull.js'
 import { streamAnswer, type UpdatesPage } from './stream.js'
 import { readToken, writeToken } from './tokens.js'
@@ -31,7 +29,7 @@ export interface PullLimits {
 export const SMALL = 400
 
 export async function answerPull(
-  ctx: Context,
+  exchange: Exchange,
   log: ChangeLog,
   collection: Collection,
   write: WriteUpdate,
@@ -39,7 +37,7 @@ export async function answerPull(
   caller: Caller,
 ) {
   const { principal } = caller
-  const { properties, after, ...query } = readPullQuery(ctx.query)
+  const { properties, after, ...query } = readPullQuery(exchange.query)
   const withUpdates = ({ answer, etag }: PullPage) => ({
     etag,
     page: answer && { ...answer, updates: answer.changes.get(collection) ?? [] },
@@ -50,12 +48,12 @@ export async function answerPull(
   const asked: PageQuery = {
     ...query,
     after: after === undefined ? undefined : readToken(after, principal),
-    ifNoneMatch: ctx.get('If-None-Match'),
+    ifNoneMatch: exchange.get('If-None-Match'),
     ...(principal !== undefined && { tag: `${principal}.` }),
   }
-  const readFirst = () => readAt(log, caller, [collection], asked, ctx.method === 'HEAD' ? 1 : atOnce, limits.pageBytes)
-  const { page, etag } = withUpdates(await readWhenNew(ctx, log, limits, caller, asked, readFirst))
-  if (!sayWhetherNew(ctx, page, etag) || !page) return
+  const readFirst = () => readAt(log, caller, [collection], asked, exchange.method === 'HEAD' ? 1 : atOnce, limits.pageBytes)
+  const { page, etag } = withUpdates(await readWhenNew(exchange, log, limits, caller, asked, readFirst))
+  if (!sayWhetherNew(exchange, page, etag) || !page) return
 
   const answer: Omit<PullAnswer, 'next' | 'updates'> = {
     now: page.now,
@@ -70,7 +68,7 @@ export async function answerPull(
   if (page.updates.length < SMALL && (page.next === undefined || atOnce === limit)) {
     const { now, collection: history, ...more } = answer
     const next = page.next && { next: writeToken(page.next, principal) }
-    ctx.body = JSON.stringify({ now, collection: history, updates: page.updates.map(write), ...more, ...next })
+    exchange.body = JSON.stringify({ now, collection: history, updates: page.updates.map(write), ...more, ...next })
     return
   }
   const readAfter = async (last: UpdatesPage, left: number) => {
@@ -80,28 +78,23 @@ export async function answerPull(
     return (await read(following, Math.min(left, atOnce))).page
   }
   sendStream(
-    ctx,
+    exchange,
     streamAnswer(answer, page, readAfter, write, { limit, bytes: query.limit === undefined ? limit : limits.pageBytes }),
     limits,
   )
 }
 
 /** Says by status and headers what a client with an ETag has to know; false where that is all, of a HEAD too. */
-export function sayWhetherNew(ctx: Context, page: unknown, etag: string): boolean {
-  ctx.set('ETag', etag)
-  ctx.status = page ? 200 : 304
+export function sayWhetherNew(exchange: Exchange, page: unknown, etag: string): boolean {
+  exchange.set({ ETag: etag })
+  exchange.status = page ? 200 : 304
   if (!page) return false
-  ctx.type = 'application/json'
-  return ctx.method !== 'HEAD'
+  exchange.set({ 'Content-Type': JSON_TYPE })
+  return exchange.method !== 'HEAD'
 }
 
-/** Sends an answer while it is written; the connection of a client that reads nothing of it is closed. */
-export function sendStream(ctx: Context, stream: Readable, { requestTimeout }: Pick<PullLimits, 'requestTimeout'>): void {
-  stream.once('error', error => {
-    // a middleware that compresses is between the two, and passes on neither this end nor the other
-    if (ctx.body !== stream) report(ctx, error)
-    breakOff(ctx)
-  })
-  ctx.res.setTimeout(requestTimeout, () => breakOff(ctx))
-  ctx.body = stream
+/** Sends an answer while it is written; the connection of a client that takes nothing of it is closed. */
+export function sendStream(exchange: Exchange, stream: Readable, { requestTimeout }: Pick<PullLimits, 'requestTimeout'>): void {
+  exchange.stream(stream)
+  exchange.idleTimeout = requestTimeout
 }

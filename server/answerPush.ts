@@ -1,7 +1,6 @@
 // Answers POST: what a client changed (PROTOCOL.md, POST).
 
 import { createHash } from 'node:crypto'
-import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import type { Transaction } from '../src/databases/database.js'
@@ -11,6 +10,7 @@ import type { Rejection } from '../src/protocol/messages.js'
 import { readPushedRows } from '../src/protocol/pushedRows.js'
 import { readPushQuery } from '../src/protocol/queries.js'
 import { type BodyLimits, readJson } from './body.js'
+import { type Exchange, JSON_TYPE } from './exchange.js'
 import { rejectRounded } from './numbers.js'
 import type { PostedRow, Rejected } from './posted.js'
 import { type Caller, checkPrincipal } from './principal.js'
@@ -25,7 +25,7 @@ export interface PushLimits extends BodyLimits {
 }
 
 export async function answerPush(
-  ctx: Context,
+  exchange: Exchange,
   log: ChangeLog,
   collection: Collection,
   write: WriteUpdate,
@@ -33,10 +33,10 @@ export async function answerPush(
   caller: Caller,
 ) {
   const { principal } = caller
-  const { seen, key: keyInQuery, principal: meant, ...query } = readPushQuery(ctx.query)
+  const { seen, key: keyInQuery, principal: meant, ...query } = readPushQuery(exchange.query)
   checkPrincipal(meant, principal)
-  const key = readKey(ctx, keyInQuery)
-  const { bytes, json, isRounded } = await readJson(ctx, limits)
+  const key = readKey(exchange, keyInQuery)
+  const { bytes, json, isRounded } = await readJson(exchange, limits)
   if (Array.isArray(json) && json.length > limits.maxRows) throw tooManyRows(limits)
   const { rows, rejections } = readRows(collection, json, isRounded)
   const push: Push = {
@@ -49,7 +49,7 @@ export async function answerPush(
     caller,
     writeIgnored: ignored => ignored.get(collection),
   }
-  await storeAndAnswer(ctx, log, push, rejections, principal, {
+  await storeAndAnswer(exchange, log, push, rejections, principal, {
     rejection: ({ collection: _, ...rejection }) => rejection,
     contested: contested => ({ updates: contested.map(write) }),
   })
@@ -63,7 +63,7 @@ export interface Words {
 
 /** Stores a push and answers it; `rejections` are those of rows that are bad to begin with. Throws a Problem. */
 export async function storeAndAnswer(
-  ctx: Context,
+  exchange: Exchange,
   log: ChangeLog,
   push: Push,
   rejections: readonly Rejected[],
@@ -77,11 +77,10 @@ export async function storeAndAnswer(
   if (outcome.kind === 'stale') throw stale(outcome, { ...words.contested(outcome.contested), ...named })
   // what is acknowledged survives: a database in memory is saved before the answer leaves
   await log.database.save()
-  if (outcome.replayed) ctx.set('Idempotency-Replayed', 'true')
-  ctx.status = 200
-  ctx.type = 'application/json'
+  if (outcome.replayed) exchange.set({ 'Idempotency-Replayed': 'true' })
+  exchange.set({ 'Content-Type': JSON_TYPE })
   // in the body as well: a gateway may hide the header
-  ctx.body = JSON.stringify({ ...outcome.answer, ...(outcome.replayed && { replayed: true }), ...named })
+  exchange.body = JSON.stringify({ ...outcome.answer, ...(outcome.replayed && { replayed: true }), ...named })
 }
 
 /** An idempotency key belongs to a principal: another one's is as if it did not exist. */
@@ -113,9 +112,8 @@ function seenCollections(log: ChangeLog, seen: ReadonlyMap<string, number>): Map
 }
 
 /** The key of the header or of the query: a proxy may strip the header. */
-export function readKey({ req }: Context, inQuery: string | undefined): string | undefined {
-  // not `headersDistinct`, which HTTP/2 has not
-  const inHeaders = req.rawHeaders.filter((_, i, all) => i % 2 === 1 && all[i - 1]?.toLowerCase() === 'idempotency-key')
+export function readKey({ request }: Exchange, inQuery: string | undefined): string | undefined {
+  const inHeaders = [request.headers['idempotency-key'] ?? []].flat()
   const keys = inQuery === undefined ? inHeaders : [...inHeaders, inQuery]
   const [key] = keys
   if (key === undefined) return

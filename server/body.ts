@@ -1,10 +1,10 @@
 // The body of a POST as JSON.
 
-import type { Context } from 'koa'
+import type { Exchange } from './exchange.js'
 import { endOfString, look } from './jsonBytes.js'
 import { markRounded } from './numbers.js'
 import { Problem } from './problem.js'
-import { readBody } from './readBody.js'
+import { isStream, readBody } from './readBody.js'
 
 export interface BodyLimits {
   /** Of the decoded body, and of the encoded one. */
@@ -17,25 +17,22 @@ export interface BodyLimits {
 const DEEPEST = 10_000
 
 /** The body, decoded, and its JSON. Throws a Problem: 400, 408, 413 or 415. A byte order mark of UTF-8 is ignored. */
-export async function readJson(ctx: Context, limits: BodyLimits): Promise<{ bytes: Buffer; json: unknown; isRounded: boolean }> {
-  checkContentType(ctx.get('Content-Type'))
-  const encoding = ctx.get('Content-Encoding').trim().toLowerCase()
-  const bytes = ctx.req.readableEnded ? readBefore(ctx, limits) : await readBody(ctx, encoding, limits)
+export async function readJson(exchange: Exchange, limits: BodyLimits): Promise<{ bytes: Buffer; json: unknown; isRounded: boolean }> {
+  checkContentType(exchange.get('Content-Type'))
+  const encoding = exchange.get('Content-Encoding').trim().toLowerCase()
+  const bytes = isStream(exchange.request.body) ? await readBody(exchange, encoding, limits) : readBefore(exchange, limits)
   const { deepest, isLong } = look(bytes)
   if (deepest > DEEPEST) throw new Problem(400, 'The body is nested too deep.')
   const marked = isLong ? markRounded(bytes, endOfString) : bytes
   return { bytes, json: parse(marked), isRounded: isLong }
 }
 
-/** The body that a parser before us has read: one of Koa, or one of Express or Nest, into which the application is mounted. */
-function readBefore({ request, req }: Context, limits: BodyLimits): Buffer {
-  type Parsed = { rawBody?: unknown; body?: unknown }
-  const [ours, theirs] = [request as unknown as Parsed, req as unknown as Parsed]
-  const body = ours.rawBody ?? theirs.rawBody ?? ours.body ?? theirs.body
+/** The body that a parser before us has read. */
+function readBefore({ request: { body } }: Exchange, limits: BodyLimits): Buffer {
   if (body === undefined)
     throw new Problem(
       500,
-      'A body parser before syncRoutes read the body and left it neither as `body` nor as `rawBody`. Whoever runs this server mounts syncRoutes before that parser.',
+      'A body parser before the sync routes read the body and left it neither as `body` nor as `rawBody`. Whoever runs this server mounts the sync routes before that parser.',
     )
   const bytes = Buffer.from(body instanceof Uint8Array ? body : typeof body === 'string' ? body : JSON.stringify(body))
   if (bytes.length > limits.maxBodyBytes) throw tooLarge(limits)

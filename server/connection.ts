@@ -1,23 +1,25 @@
-// What has to be done to a request or an answer before its end, where HTTP/1 and HTTP/2 differ.
+// What has to be done to a request or an answer of Node before its end, where HTTP/1 and HTTP/2 differ.
 
-import type { IncomingMessage } from 'node:http'
-import { constants, type Http2ServerRequest } from 'node:http2'
-import type { Context } from 'koa'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
 
-const streamOf = (req: IncomingMessage) => (req.httpVersionMajor >= 2 ? (req as unknown as Http2ServerRequest).stream : undefined)
+export type NodeRequest = IncomingMessage | Http2ServerRequest
+export type NodeResponse = ServerResponse | Http2ServerResponse
+
+const streamOf = (req: NodeRequest) => (req.httpVersionMajor >= 2 ? (req as Http2ServerRequest).stream : undefined)
 
 /** Ends an answer that is not whole: a client must not believe that it is. HTTP/2 closes a stream that is merely destroyed as if all were well. */
-export function breakOff({ req, res }: Context): void {
+export function breakOff(req: NodeRequest, res: NodeResponse): void {
   const stream = streamOf(req)
   if (stream) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
   else res.destroy()
 }
 
-/** The header after which no more requests come over the connection, whose rest is a body that is not read; HTTP/2 knows none. */
-export const lastOnConnection = ({ req }: Context): Record<string, string> => (streamOf(req) ? {} : { Connection: 'close' })
+/** Those of a connection, which HTTP/2 does not know. */
+export const hasConnectionHeaders = (req: NodeRequest): boolean => !streamOf(req)
 
 /** Says whether the server that a request came to still takes others: one that is closed waits for those that are under way. */
-export function isServedBy({ req }: Context): () => boolean {
+export function isServedBy(req: NodeRequest): () => boolean {
   const { server } = (req.socket ?? {}) as { server?: { listening?: boolean } }
   return () => server?.listening !== false
 }
@@ -25,7 +27,7 @@ export function isServedBy({ req }: Context): () => boolean {
 const LINGER = 2_000
 
 /** Reads on, for a moment, and drops what comes: a connection that is closed over unread bytes is reset before the client has seen the answer. */
-export function discardRest(req: IncomingMessage): void {
+export function discardRest(req: NodeRequest): void {
   if (req.complete || req.destroyed) return
   req.resume()
   const stop = () => {

@@ -1,17 +1,15 @@
 // A stream of events that says when there is news, and no more: it is read by a plain GET (PROTOCOL.md, Live).
 
 import { PassThrough } from 'node:stream'
-import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import { BadRequestError, DatabaseBusyError, DatabaseFailedError } from '../src/errors.js'
 import { readFeedQuery } from '../src/protocol/queries.js'
 import { servedTo } from './access.js'
 import type { PullLimits } from './answerPull.js'
-import { breakOff, isServedBy, lastOnConnection } from './connection.js'
+import type { Exchange } from './exchange.js'
 import { type FeedPaths, pathsOf } from './feedPaths.js'
 import { type Heard, type LiveLimits, type News, readNews } from './live.js'
 import type { Caller } from './principal.js'
-import { report } from './problem.js'
 import { nameSet } from './tokens.js'
 import { type EndReason, type Listener, type Watcher, watcherOf } from './watcher.js'
 
@@ -20,11 +18,11 @@ const LONGEST = 15 * 60_000
 
 type Limits = LiveLimits & Pick<PullLimits, 'requestTimeout'>
 
-export async function answerEventStream(ctx: Context, log: ChangeLog, limits: Limits, caller: Caller): Promise<void> {
-  const { collections, since, collection, scope } = readFeedQuery(ctx.query)
+export async function answerEventStream(exchange: Exchange, log: ChangeLog, limits: Limits, caller: Caller): Promise<void> {
+  const { collections, since, collection, scope } = readFeedQuery(exchange.query)
   const paths = pathsOf(servedTo(log, caller), collections)
-  const heard = { since: stampOf(ctx.get('Last-Event-ID')) ?? since, collection, scope }
-  const stream = new EventStream(ctx, log, limits, caller, paths, heard)
+  const heard = { since: stampOf(exchange.get('Last-Event-ID')) ?? since, collection, scope }
+  const stream = new EventStream(exchange, log, limits, caller, paths, heard)
   await stream.begin()
 }
 
@@ -52,11 +50,9 @@ class EventStream implements Listener {
   #leave = () => {}
   #isAsked = false
   #isLooking = false
-  /** Since when the client has read nothing. */
-  #stalledAt: number | undefined
 
   constructor(
-    private readonly ctx: Context,
+    private readonly exchange: Exchange,
     private readonly log: ChangeLog,
     private readonly limits: Limits,
     private readonly caller: Caller,
@@ -64,7 +60,7 @@ class EventStream implements Listener {
     private heard: Heard,
   ) {
     this.principal = caller.principal
-    this.isServed = isServedBy(ctx)
+    this.isServed = exchange.request.isServed ?? (() => true)
     this.#watcher = watcherOf(log, limits)
   }
 
@@ -88,19 +84,22 @@ class EventStream implements Listener {
   }
 
   #open(): void {
-    const { ctx, limits } = this
+    const { exchange, limits } = this
+    const out = this.#out
     this.#state = 'open'
-    this.#out.on('drain', () => this.#drained()).once('close', () => this.#close())
-    ctx.res.once('close', () => this.#close())
-    ctx.status = 200
-    ctx.type = 'text/event-stream'
-    ctx.set({ 'Cache-Control': 'private, no-cache, no-transform', 'X-Accel-Buffering': 'no', ...lastOnConnection(ctx) })
-    ctx.body = this.#out
-    // that a client leaves is the usual end, and nothing to tell the application of
-    const { onerror } = ctx
-    ctx.onerror = error => {
-      if ((error as { code?: unknown } | null)?.code !== 'ERR_STREAM_PREMATURE_CLOSE') onerror.call(ctx, error)
-    }
+    out.on('drain', () => this.#isAsked && void this.look()).once('close', () => this.#close())
+    const { signal } = exchange.request
+    if (signal.aborted) out.destroy()
+    signal.addEventListener('abort', () => out.destroy())
+    exchange.set({
+      'Content-Type': 'text/event-stream; charset=utf-8',
+      'Cache-Control': 'private, no-cache, no-transform',
+      'X-Accel-Buffering': 'no',
+      Connection: 'close',
+    })
+    exchange.stream(out)
+    exchange.idleTimeout = limits.heartbeat + limits.requestTimeout
+    exchange.endTimeout = LINGER
     const expires = (this.caller.caller?.expires ?? Number.POSITIVE_INFINITY) - Date.now()
     const longest = LONGEST * (0.75 + Math.random() / 4)
     this.#later(Math.min(expires, longest), () => this.end(expires < longest ? 'expired' : 'renew'))
@@ -128,8 +127,8 @@ class EventStream implements Listener {
     this.#send('bye', { reason })
     this.#out.end()
     this.#close()
-    const timer = setTimeout(() => breakOff(this.ctx), LINGER).unref()
-    this.ctx.res.once('close', () => clearTimeout(timer))
+    const timer = setTimeout(() => this.#out.destroy(), LINGER).unref()
+    this.#out.once('close', () => clearTimeout(timer))
   }
 
   #read(): Promise<News> {
@@ -148,22 +147,11 @@ class EventStream implements Listener {
   }
 
   #send(event: string, data: object, id?: number): void {
-    this.#write(`event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`)
-  }
-
-  #write(text: string): void {
-    if (!this.#out.write(text)) this.#stalledAt ??= Date.now()
-  }
-
-  #drained(): void {
-    this.#stalledAt = undefined
-    if (this.#isAsked) void this.look()
+    this.#out.write(`event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`)
   }
 
   #beat(): void {
-    const isStalled = this.#stalledAt !== undefined
-    if (isStalled && Date.now() - (this.#stalledAt ?? 0) >= this.limits.requestTimeout) breakOff(this.ctx)
-    if (!isStalled) this.#write(':\n\n')
+    if (!this.#out.writableNeedDrain) this.#out.write(':\n\n')
     // tables that are not synced may give keys, and move no clock
     if (this.caller.rules) void this.look()
     this.#later(this.limits.heartbeat, () => this.#beat())
@@ -174,7 +162,7 @@ class EventStream implements Listener {
     if (error instanceof DatabaseBusyError || error instanceof DatabaseFailedError) {
       this.#later(AGAIN, () => void this.look())
     } else {
-      report(this.ctx, error)
+      this.exchange.report(error)
       this.end('failed')
     }
   }

@@ -1,6 +1,5 @@
 // Answers GET and HEAD of the feed: what changed in all collections (PROTOCOL.md, The feed).
 
-import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import type { ByPath } from '../src/protocol/messages.js'
@@ -8,6 +7,7 @@ import { writeUpdate } from '../src/protocol/messages.js'
 import { readFeedQuery } from '../src/protocol/queries.js'
 import { servedTo } from './access.js'
 import { type PullLimits, SMALL, sayWhetherNew, sendStream } from './answerPull.js'
+import type { Exchange } from './exchange.js'
 import { type FeedPaths, pathsOf } from './feedPaths.js'
 import { readWhenNew } from './hold.js'
 import type { LiveLimits } from './live.js'
@@ -16,9 +16,9 @@ import { type Page, type PageQuery, readAt } from './pull.js'
 import { type FeedGroup, streamFeed } from './stream.js'
 import { nameSet, readFeedToken, type Token, writeFeedToken } from './tokens.js'
 
-export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullLimits & LiveLimits, caller: Caller) {
+export async function answerFeedPull(exchange: Exchange, log: ChangeLog, limits: PullLimits & LiveLimits, caller: Caller) {
   const { principal } = caller
-  const { collections: named, properties, after, limit, ...query } = readFeedQuery(ctx.query)
+  const { collections: named, properties, after, limit, ...query } = readFeedQuery(exchange.query)
   const paths = pathsOf(servedTo(log, caller), named)
   const { collections } = paths
   const read = (q: PageQuery, most: number, some = collections) => readAt(log, caller, some, q, most, limits.pageBytes)
@@ -27,12 +27,12 @@ export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullL
   const asked: PageQuery = {
     ...query,
     after: after === undefined ? undefined : readFeedToken(after, collections, principal),
-    ifNoneMatch: ctx.get('If-None-Match'),
+    ifNoneMatch: exchange.get('If-None-Match'),
     tag: `${nameSet(collections, principal)}.`,
   }
-  const readFirst = () => read(asked, ctx.method === 'HEAD' ? 1 : most)
-  const { answer: page, etag } = await readWhenNew(ctx, log, limits, caller, asked, readFirst)
-  if (!sayWhetherNew(ctx, page, etag) || !page) return
+  const readFirst = () => read(asked, exchange.method === 'HEAD' ? 1 : most)
+  const { answer: page, etag } = await readWhenNew(exchange, log, limits, caller, asked, readFirst)
+  if (!sayWhetherNew(exchange, page, etag) || !page) return
 
   const head = {
     collection: page.collection,
@@ -49,8 +49,8 @@ export async function answerFeedPull(ctx: Context, log: ChangeLog, limits: PullL
   const tail = { ...(isWhole && page.next && { next: writeFeedToken(page.next, collections, principal) }), now: page.now }
   const groups = [...page.changes].map(([collection, updates]): FeedGroup => ({ path: paths.pathOf(collection), updates }))
   if (isWhole && groups.reduce((sum, { updates }) => sum + updates.length, 0) <= SMALL)
-    ctx.body = JSON.stringify({ ...head, changes: Object.fromEntries(groups.map(g => [g.path, g.updates.map(writeUpdate)])), ...tail })
-  else sendStream(ctx, streamFeed(head, isWhole ? groups : readOn(page, query, paths, readOne), tail), limits)
+    exchange.body = JSON.stringify({ ...head, changes: Object.fromEntries(groups.map(g => [g.path, g.updates.map(writeUpdate)])), ...tail })
+  else sendStream(exchange, streamFeed(head, isWhole ? groups : readOn(page, query, paths, readOne), tail), limits)
 
   function readOne(q: PageQuery, collection: Collection) {
     return read(q, limits.pageSize, [collection]).then(({ answer }) => answer)

@@ -1,6 +1,5 @@
 // Answers POST to the feed: what a client changed in several collections (PROTOCOL.md, The feed).
 
-import type { Context } from 'koa'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import { groupBy } from '../src/changes/collections/groupBy.js'
@@ -11,19 +10,20 @@ import { readFeedPushQuery } from '../src/protocol/queries.js'
 import { servedTo } from './access.js'
 import { hashOf, keyOf, type PushLimits, readKey, readRows, storeAndAnswer, tooManyRows } from './answerPush.js'
 import { readJson } from './body.js'
+import type { Exchange } from './exchange.js'
 import { pathsOf } from './feedPaths.js'
 import { saysTwice } from './jsonBytes.js'
 import type { PostedRow, Rejected } from './posted.js'
 import { type Caller, checkPrincipal } from './principal.js'
 import { Problem } from './problem.js'
 
-export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushLimits, caller: Caller) {
+export async function answerFeedPush(exchange: Exchange, log: ChangeLog, limits: PushLimits, caller: Caller) {
   const { principal } = caller
   const served = servedTo(log, caller)
-  const { key: keyInQuery, collections: asked, principal: meant, ...query } = readFeedPushQuery(ctx.query)
+  const { key: keyInQuery, collections: asked, principal: meant, ...query } = readFeedPushQuery(exchange.query)
   checkPrincipal(meant, principal)
-  const key = readKey(ctx, keyInQuery)
-  const { bytes, json, isRounded } = await readJson(ctx, limits)
+  const key = readKey(exchange, keyInQuery)
+  const { bytes, json, isRounded } = await readJson(exchange, limits)
   const groups = readFeedGroups(json)
   if (saysTwice(bytes)) throw new BadRequestError('The body has a name twice.')
   if ([...groups.values()].reduce((sum, group) => sum + group.length, 0) > limits.maxRows) throw tooManyRows(limits)
@@ -51,7 +51,7 @@ export async function answerFeedPush(ctx: Context, log: ChangeLog, limits: PushL
     caller,
     writeIgnored: byPath,
   }
-  await storeAndAnswer(ctx, log, push, rejections, principal, {
+  await storeAndAnswer(exchange, log, push, rejections, principal, {
     rejection: ({ collection, ...rejection }) => ({ collection: pathOf(collection), ...rejection }),
     contested: contested => {
       const updates = contested.map(({ collection, ...update }) => ({ collection, row: writeUpdate(update) }))

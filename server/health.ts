@@ -1,11 +1,12 @@
 // Says whether this process can serve, for load balancers and for people.
 
-import type { Context, Middleware } from 'koa'
 import type { DataSource } from 'typeorm'
 import type { Clock } from '../src/databases/database.js'
 import { changeLogOf, setUpAgain } from '../src/entity/registry.js'
 import { SyncSchemaError } from '../src/errors.js'
+import { Exchange, JSON_TYPE, type OnError } from './exchange.js'
 import { unavailable, writeProblem } from './problem.js'
+import type { Find } from './serve.js'
 
 export interface Health extends Clock {
   /** A read replica answers questions, and no pushes. */
@@ -24,17 +25,27 @@ export async function checkHealth(dataSource: DataSource): Promise<Health> {
   )
 }
 
+export interface HealthOptions {
+  /** `/health`, unless it is given. */
+  readonly path?: string
+}
+
 /** Answers GET and HEAD of a path: 200 with the result of `checkHealth`, 503 where the database does not answer. */
-export function health(dataSource: DataSource, { path = '/health' } = {}): Middleware {
-  return async (ctx: Context, next) => {
-    if (ctx.path !== path || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return next()
-    ctx.set('Cache-Control', 'no-store')
-    try {
-      ctx.body = { status: 'ok', ...(await checkHealth(dataSource)) }
-    } catch (error) {
-      // what is missing may come: a migration that a replica has not replayed yet, or that is still to be run
-      const isEarly = !dataSource.isInitialized || error instanceof SyncSchemaError
-      writeProblem(ctx, isEarly ? unavailable('The server is starting, or stopping.', 5) : error)
-    }
+export function serveHealth(dataSource: DataSource, { path = '/health' }: HealthOptions, onError: OnError): Find {
+  return request => {
+    const isOurs = request.path === path && (request.method === 'GET' || request.method === 'HEAD')
+    return { kind: isOurs ? 'ours' : 'other', respond: () => answerHealth(new Exchange(request, onError), dataSource) }
   }
+}
+
+async function answerHealth(exchange: Exchange, dataSource: DataSource): Promise<Exchange> {
+  exchange.set({ 'Cache-Control': 'no-store', 'Content-Type': JSON_TYPE })
+  try {
+    exchange.body = JSON.stringify({ status: 'ok', ...(await checkHealth(dataSource)) })
+  } catch (error) {
+    // what is missing may come: a migration that a replica has not replayed yet, or that is still to be run
+    const isEarly = !dataSource.isInitialized || error instanceof SyncSchemaError
+    writeProblem(exchange, isEarly ? unavailable('The server is starting, or stopping.', 5) : error)
+  }
+  return exchange
 }

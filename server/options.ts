@@ -1,4 +1,4 @@
-// The options of syncRoutes.
+// The options of a server.
 
 import type { DataSource } from 'typeorm'
 import type { ChangeLog } from '../src/changes/changeLog.js'
@@ -8,10 +8,15 @@ import type { PullLimits } from './answerPull.js'
 import type { PushLimits } from './answerPush.js'
 import type { LiveLimits } from './live.js'
 import type { FindPrincipal, Principal } from './principal.js'
+import type { SyncRequest } from './request.js'
 import type { Rule } from './rules.js'
 import { rulesOf } from './rulesOf.js'
 
-export interface SyncRoutesOptions<P extends Principal = Principal> extends Partial<PullLimits>, Partial<PushLimits>, Partial<LiveLimits> {
+/** `Asked` is what `principal` gets. */
+export interface ServerOptions<P extends Principal = Principal, Asked = SyncRequest>
+  extends Partial<PullLimits>,
+    Partial<PushLimits>,
+    Partial<LiveLimits> {
   /** Says that everybody who reaches these routes may read and write every row; or `rules` say who may. */
   readonly public?: true
   /** Who may see and change which rows. An entity without a rule is not served. They need a `principal`. */
@@ -20,15 +25,15 @@ export interface SyncRoutesOptions<P extends Principal = Principal> extends Part
    * Says who asks. With it, a device is bound to the user whose rows it holds: answers name them, and what a push, an idempotency key, a page
    * or an ETag of another user says does not count.
    */
-  readonly principal?: FindPrincipal<P>
+  readonly principal?: FindPrincipal<P, Asked>
   /** A path before those of the entities. */
   readonly prefix?: string
 }
 
 /** Everybody may do everything, or rules say who may do what. */
-export type Declared<P extends Principal> =
+export type Declared<P extends Principal, Asked> =
   | { readonly public: true }
-  | { readonly rules: readonly Rule<P>[]; readonly principal: FindPrincipal<P> }
+  | { readonly rules: readonly Rule<P>[]; readonly principal: FindPrincipal<P, Asked> }
 
 export type Limits = PullLimits & PushLimits & LiveLimits
 
@@ -45,21 +50,24 @@ const LIMITS: Limits = {
   heartbeat: 20_000,
 }
 
-/** Throws SyncConfigurationError. */
-export function checkOptions(options: SyncRoutesOptions | undefined): void {
+/** `name` is the function that was given the options. Throws SyncConfigurationError. */
+export function checkOptions(
+  name: string,
+  options: (Pick<ServerOptions, 'public' | 'rules'> & { readonly principal?: unknown }) | undefined,
+): void {
   const reject = (why: string): never => {
-    throw new SyncConfigurationError(`syncRoutes: ${why}`)
+    throw new SyncConfigurationError(`${name}: ${why}`)
   }
   if (!options?.rules && options?.public !== true)
     reject(
-      'it is not said who may see and change which rows. Say it: syncRoutes(dataSource, { principal, rules: [rule(Task, …)] }). Or, if everybody who reaches these routes may see and change all of them: syncRoutes(dataSource, { public: true }).',
+      `it is not said who may see and change which rows. Say it: ${name}(dataSource, { principal, rules: [rule(Task, …)] }). Or, if everybody who reaches these routes may see and change all of them: ${name}(dataSource, { public: true }).`,
     )
   if (options?.rules && options.public) reject('there are rules, and `public: true`, which says that there are none.')
-  if (options?.rules && !options.principal) reject('rules are about somebody: say who asks, { principal: ctx => ({ id: … }) }.')
+  if (options?.rules && !options.principal) reject('rules are about somebody: say who asks, { principal: request => ({ id: … }) }.')
 }
 
 /** At once, where the entities are known already; otherwise the first request says what is wrong. Throws SyncConfigurationError. */
-export function checkRules(dataSource: DataSource, rules: SyncRoutesOptions['rules']): void {
+export function checkRules(dataSource: DataSource, rules: ServerOptions['rules']): void {
   let log: ChangeLog | undefined
   try {
     log = rules && changeLogOf(dataSource)
@@ -70,12 +78,12 @@ export function checkRules(dataSource: DataSource, rules: SyncRoutesOptions['rul
 }
 
 /** Throws SyncConfigurationError. */
-export function limitsOf(options: SyncRoutesOptions): Limits {
+export function limitsOf(name: string, options: Partial<Limits>): Limits {
   const limits = { ...LIMITS }
-  for (const name of Object.keys(LIMITS) as (keyof Limits)[]) {
-    const value = options[name] ?? LIMITS[name]
-    if (!Number.isSafeInteger(value) || value < 1) throw new SyncConfigurationError(`syncRoutes: ${name} has to be a whole number above 0.`)
-    Object.assign(limits, { [name]: value })
+  for (const limit of Object.keys(LIMITS) as (keyof Limits)[]) {
+    const value = options[limit] ?? LIMITS[limit]
+    if (!Number.isSafeInteger(value) || value < 1) throw new SyncConfigurationError(`${name}: ${limit} has to be a whole number above 0.`)
+    Object.assign(limits, { [limit]: value })
   }
   return limits
 }

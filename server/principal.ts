@@ -1,8 +1,8 @@
 // Who asks: the application says by its own means, and answers name them in a way that says nothing about them (PROTOCOL.md, Principals).
 
 import { createHash } from 'node:crypto'
-import type { Context } from 'koa'
 import { Problem } from './problem.js'
+import type { SyncRequest } from './request.js'
 import type { Rule } from './rules.js'
 
 /** The user, or whatever else signs in, on whose behalf a request comes. */
@@ -14,10 +14,12 @@ export interface Principal {
 }
 
 /**
- * Says who asks; without a principal the request is answered with 401. What it throws with a `status` from 400 to 499, as `ctx.throw(403)` does, is
- * the answer; any other error is answered with 500.
+ * Says who asks; without a principal the request is answered with 401. What it throws with a `status` from 400 to 499 is the answer; any other error is
+ * answered with 500.
  */
-export type FindPrincipal<P extends Principal = Principal> = (ctx: Context) => P | null | undefined | Promise<P | null | undefined>
+export type FindPrincipal<P extends Principal = Principal, Asked = SyncRequest> = (
+  request: Asked,
+) => P | null | undefined | Promise<P | null | undefined>
 
 /** On whose behalf a request comes. */
 export interface Caller {
@@ -30,24 +32,23 @@ export interface Caller {
 }
 
 /** Throws a Problem. */
-export async function callerOf(ctx: Context, find: FindPrincipal | undefined, rules: readonly Rule[] | undefined): Promise<Caller> {
+export async function callerOf(request: SyncRequest, find: FindPrincipal | undefined, rules: readonly Rule[] | undefined): Promise<Caller> {
   if (!find) return { principal: undefined, caller: undefined, rules }
-  const principal = await findOrReject(ctx, find)
+  const principal = await findOrReject(request, find)
   if (!principal || isOver(principal)) throw new Problem(401, 'Sign in first.', { headers: { 'WWW-Authenticate': 'Bearer' } })
-  if (typeof principal.id !== 'string' || principal.id === '') throw new TypeError('syncRoutes: `principal` gave an id that is not a text.')
+  if (typeof principal.id !== 'string' || principal.id === '') throw new TypeError('`principal` gave an id that is not a text.')
   const name = createHash('sha256').update(`typeorm-sync principal ${principal.id}`).digest('base64url').slice(0, 22)
   return { principal: name, caller: principal, rules }
 }
 
 function isOver({ expires }: Principal): boolean {
-  if (expires !== undefined && !Number.isFinite(expires))
-    throw new TypeError('syncRoutes: `principal` gave an `expires` that is no number.')
+  if (expires !== undefined && !Number.isFinite(expires)) throw new TypeError('`principal` gave an `expires` that is no number.')
   return expires !== undefined && expires <= Date.now()
 }
 
-async function findOrReject(ctx: Context, find: FindPrincipal): Promise<Principal | null | undefined> {
+async function findOrReject(request: SyncRequest, find: FindPrincipal): Promise<Principal | null | undefined> {
   try {
-    return await find(ctx)
+    return await find(request)
   } catch (error) {
     const { status, headers } = (error ?? {}) as { status?: unknown; headers?: Record<string, string> }
     if (typeof status !== 'number' || status < 400 || status > 499) throw error

@@ -1,8 +1,8 @@
 // Answers other than success, as application/problem+json (RFC 9457).
 
 import { STATUS_CODES } from 'node:http'
-import type { Context } from 'koa'
 import { BadRequestError, DatabaseBusyError, DatabaseFailedError, LaggingReplicaError } from '../src/errors.js'
+import type { Exchange } from './exchange.js'
 
 interface ProblemDetails {
   /** Names a problem that its status does not name. */
@@ -13,7 +13,7 @@ interface ProblemDetails {
   readonly members?: Readonly<Record<string, unknown>>
 }
 
-/** Thrown inside the middleware, which answers with it. The client reads `detail`: it has no value, no SQL, no name of a table. */
+/** Thrown inside of the server, which answers with it. The client reads `detail`: it has no value, no SQL, no name of a table. */
 export class Problem extends Error {
   constructor(
     readonly status: number,
@@ -25,29 +25,20 @@ export class Problem extends Error {
   }
 }
 
-/** Writes an error as the answer; headers that others have set stay. An unforeseen error goes to the application, not to the client. */
-export function writeProblem(ctx: Context, error: unknown): void {
+/** Writes an error as the answer. An unforeseen error goes to the application, not to the client. */
+export function writeProblem(exchange: Exchange, error: unknown): void {
   const { status, detail, more } = problemOf(error)
-  if (status === 500 || error instanceof DatabaseFailedError) report(ctx, error)
-  ctx.remove('ETag')
-  ctx.remove('Content-Encoding')
-  ctx.status = status
-  ctx.set(more.headers ?? {})
-  ctx.type = 'application/problem+json'
-  ctx.body = JSON.stringify({
+  if (status === 500 || error instanceof DatabaseFailedError) exchange.report(error)
+  delete exchange.headers.ETag
+  exchange.status = status
+  exchange.set({ ...more.headers, 'Content-Type': 'application/problem+json' })
+  exchange.body = JSON.stringify({
     type: more.type ?? 'about:blank',
     title: more.title ?? STATUS_CODES[status],
     status,
     detail,
     ...more.members,
   })
-}
-
-/** Tells the application of an error, as Koa does: by its event, for a log. */
-export function report(ctx: Context, error: unknown): void {
-  // an application that is mounted in another one has no listener, and an error event without a listener throws
-  if (ctx.app.listenerCount('error') > 0) ctx.app.emit('error', error, ctx)
-  else console.error(error)
 }
 
 export const unavailable = (detail: string, seconds: number) => new Problem(503, detail, { headers: { 'Retry-After': String(seconds) } })

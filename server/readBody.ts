@@ -3,10 +3,11 @@
 // Not @koa/bodyparser: it answers 413 above 1 MB, reads a body of another content type as {}, and throws past the middleware. Not raw-body: it
 // knows neither a time-out nor a limit of encoded bytes, and never ends where a stream closes early without an error.
 
+import { Readable } from 'node:stream'
+import type { ReadableStream as WebStream } from 'node:stream/web'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
-import type { Context } from 'koa'
 import { type BodyLimits, tooLarge } from './body.js'
-import { lastOnConnection } from './connection.js'
+import type { Exchange } from './exchange.js'
 import { Problem } from './problem.js'
 
 const DECODERS: Record<string, () => NodeJS.ReadWriteStream & { destroy(): void }> = {
@@ -16,12 +17,17 @@ const DECODERS: Record<string, () => NodeJS.ReadWriteStream & { destroy(): void 
   br: createBrotliDecompress,
 }
 
-export function readBody(ctx: Context, encoding: string, limits: BodyLimits): Promise<Buffer> {
-  const { req } = ctx
+/** Has nobody read it yet? */
+export const isStream = (body: unknown): boolean => body instanceof Readable || body instanceof ReadableStream
+
+const nodeStream = (body: unknown): Readable => (body instanceof Readable ? body : Readable.fromWeb(body as WebStream))
+
+export function readBody({ request }: Exchange, encoding: string, limits: BodyLimits): Promise<Buffer> {
+  const req = nodeStream(request.body)
   const plain = encoding === '' || encoding === 'identity'
   if (!plain && !Object.hasOwn(DECODERS, encoding))
     throw new Problem(415, 'The Content-Encoding is not known here.', { headers: { 'Accept-Encoding': 'gzip, deflate, br' } })
-  if (Number(req.headers['content-length'] ?? 0) > limits.maxBodyBytes) throw tooLarge(limits)
+  if (Number(request.headers['content-length'] ?? 0) > limits.maxBodyBytes) throw tooLarge(limits)
 
   const decoder = plain ? undefined : DECODERS[encoding]?.()
   const chunks: Buffer[] = []
@@ -37,7 +43,7 @@ export function readBody(ctx: Context, encoding: string, limits: BodyLimits): Pr
       else resolve(Buffer.concat(chunks))
     }
     const timer = setTimeout(
-      () => end(new Problem(408, 'The body took too long to arrive.', { headers: lastOnConnection(ctx) })),
+      () => end(new Problem(408, 'The body took too long to arrive.', { headers: { Connection: 'close' } })),
       limits.requestTimeout,
     )
     // an encoded body may go on for ever without ever giving a byte

@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import * as client from 'typeorm-sync'
-import * as server from 'typeorm-sync/server-koa'
+import * as server from 'typeorm-sync/server'
+import * as koaServer from 'typeorm-sync/server-koa'
 import { root, snippets } from './support/readme.js'
 
 const SLOW = 60_000
@@ -67,7 +68,7 @@ test('what is packed is what a user needs', () => {
     expect.arrayContaining(['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'PROTOCOL.md', 'docs/getting-started.md']),
   )
   const others = packed.filter(
-    path => !/^(dist\/(esm|cjs)\/(src|server|server-koa)\/|dist\/(esm|cjs)\/package\.json$|docs\/[\w-]+\.md$|[^/]+$)/.test(path),
+    path => !/^(dist\/(esm|cjs)\/(src|browser|server|server-koa)\/|dist\/(esm|cjs)\/package\.json$|docs\/[\w-]+\.md$|[^/]+$)/.test(path),
   )
   expect(others).toEqual([])
   expect(packed.filter(path => /(^|\/)(spec|examples)(\/|\.)/.test(path))).toEqual([])
@@ -89,9 +90,9 @@ test('both forms have the same declarations, with what they say to a reader', ()
   expect(text).toContain('Lets a data source keep account of what changes.')
 })
 
-/** Syncs a note between two databases over HTTP, and prints what the package exports. */
+/** Syncs a note between two databases over HTTP, and prints what the package exports. `listener` makes what answers of what is exported. */
 const story = `
-async function story(client, server, { DataSource, EntitySchema }, Koa) {
+async function story(client, server, { DataSource, EntitySchema }, { createServer }, listener) {
   const Note = new EntitySchema({
     name: 'note',
     columns: { id: { type: 'varchar', primary: true, generated: 'uuid' }, text: { type: 'text' } },
@@ -100,7 +101,7 @@ async function story(client, server, { DataSource, EntitySchema }, Koa) {
   const open = options =>
     client.withSync(new DataSource({ type: 'sqljs', entities: [Note], synchronize: true }), options).initialize()
   const database = await open()
-  const listening = new Koa().use(server.syncRoutes(database, { public: true }).routes()).listen(0, '127.0.0.1')
+  const listening = createServer(listener(database)).listen(0, '127.0.0.1')
   await new Promise(resolve => listening.once('listening', resolve))
   const device = await open({ server: 'http://127.0.0.1:' + listening.address().port })
   await device.getRepository(Note).save({ text: 'Hello' })
@@ -111,44 +112,46 @@ async function story(client, server, { DataSource, EntitySchema }, Koa) {
   console.log(JSON.stringify({ pushed, text, client: Object.keys(client).sort(), server: Object.keys(server).sort() }))
 }
 `
+const withKoa = 'database => new Koa().use(server.syncRoutes(database, { public: true }).routes()).callback()'
+const withoutKoa = 'database => server.syncHandler(database, { public: true }).node'
+
 // esbuild's and swc's CommonJS marks itself with a name that is no export
 const namesOf = (module: object) =>
   Object.keys(module)
     .filter(name => name !== '__esModule')
     .sort()
 
+const imported = (subpath: string, listener: string, more = '') => `
+import http from 'node:http'
+import * as typeorm from 'typeorm'
+import * as client from 'typeorm-sync'
+import * as server from 'typeorm-sync/${subpath}'
+${more}
+${story}
+await story(client, server, typeorm, http, ${listener})`
+
+const required = (subpath: string, listener: string, more = '') => `
+const server = require('typeorm-sync/${subpath}')
+${more}
+${story}
+story(require('typeorm-sync'), server, require('typeorm'), require('node:http'), ${listener})`
+
 test.each([
-  [
-    'imported',
-    'full/esm.mjs',
-    `import * as typeorm from 'typeorm'
-     import Koa from 'koa'
-     import * as client from 'typeorm-sync'
-     import * as server from 'typeorm-sync/server-koa'
-     ${story}
-     await story(client, server, typeorm, Koa)`,
-  ],
-  [
-    'required',
-    'full/cjs.cjs',
-    `${story}
-     story(require('typeorm-sync'), require('typeorm-sync/server-koa'), require('typeorm'), require('koa'))`,
-  ],
+  ['imported', koaServer, 'full/esm.mjs', imported('server-koa', withKoa, `import Koa from 'koa'`)],
+  ['required', koaServer, 'full/cjs.cjs', required('server-koa', withKoa, `const Koa = require('koa')`)],
+  ['imported where there is no Koa', server, 'client/esm.mjs', imported('server', withoutKoa)],
+  ['required where there is no Koa', server, 'client/cjs.cjs', required('server', withoutKoa)],
 ])(
   'the package syncs when it is %s',
-  async (_, path, text) => {
-    expect(await node(path, text)).toEqual({ pushed: 1, text: 'Hello', client: namesOf(client), server: namesOf(server) })
+  async (_, exported, path, text) => {
+    expect(await node(path, text)).toEqual({ pushed: 1, text: 'Hello', client: namesOf(client), server: namesOf(exported) })
   },
   SLOW,
 )
 
-test.each([
-  ['imported', 'client/esm.mjs', `import { syncAll } from 'typeorm-sync'; console.log(JSON.stringify(typeof syncAll))`],
-  ['required', 'client/cjs.cjs', `console.log(JSON.stringify(typeof require('typeorm-sync').syncAll))`],
-])(
-  'the client is %s where there is no Koa',
-  async (_, path, text) => {
-    expect(await node(path, text)).toBe('function')
+test(
+  'the adapter of Koa says what it needs',
+  async () => {
     await expect(node('client/server.mjs', `import 'typeorm-sync/server-koa'`)).rejects.toThrow(/Cannot find package '@koa\/router'/)
   },
   SLOW,
@@ -190,6 +193,8 @@ test.each([
 const commonJs = `
 import { DataSource } from 'typeorm'
 import { type Conflict, type SyncReport, syncAll, withSync } from 'typeorm-sync'
+import type { IncomingMessage } from 'node:http'
+import { type SyncRequest, syncHandler } from 'typeorm-sync/server'
 import { syncRoutes } from 'typeorm-sync/server-koa'
 
 export async function sync(dataSource: DataSource): Promise<SyncReport> {
@@ -199,6 +204,16 @@ export async function sync(dataSource: DataSource): Promise<SyncReport> {
   syncRoutes(synced, {})
   // @ts-expect-error rules are about somebody
   syncRoutes(synced, { rules: [] })
+  const principal = ({ raw }: SyncRequest<IncomingMessage & { user: string }>) => ({ id: raw.user })
+  const handler = syncHandler(synced, { principal, rules: [] })
+  handler.node({} as IncomingMessage & { user: string }, {} as never)
+  // @ts-expect-error nobody has said who the user is
+  handler.node({} as IncomingMessage, {} as never)
+  // @ts-expect-error of another framework
+  handler.fetch(new Request('http://example.org'))
+  syncHandler(synced, { public: true }).fetch(new Request('http://example.org'))
+  // @ts-expect-error a server without rules has to say that it is public
+  syncHandler(synced, {})
   return syncAll(synced, (conflicts: Conflict[]) => conflicts.forEach(c => c.takeRemote()))
 }
 `

@@ -494,7 +494,8 @@ test('every option in the tables of the pages is one that the code has, and the 
   const has = [
     'TransportOptions',
     'SyncOptions',
-    'SyncRoutesOptions',
+    'ServerOptions',
+    'SyncHandlerOptions',
     'PullLimits',
     'PushLimits',
     'LiveLimits',

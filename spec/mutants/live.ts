@@ -138,9 +138,9 @@ export const ofLive: Mutant[] = [
   {
     name: 'closed-tabs-are-errors',
     hazard: 'the application is told of an error whenever a client that listens leaves',
-    file: 'server/eventStream.ts',
-    find: "?.code !== 'ERR_STREAM_PREMATURE_CLOSE'",
-    replace: "?.code !== ''",
+    file: 'server-koa/context.ts',
+    find: "?.code === 'ERR_STREAM_PREMATURE_CLOSE'",
+    replace: "?.code === ''",
     by: [live],
   },
   {

@@ -117,7 +117,7 @@ describe('among other middleware', () => {
     const answer = await todo.post('/taskChanges', [milk])
     expect(answer).toMatchObject({
       status: 500,
-      json: { status: 500, detail: expect.stringContaining('mounts syncRoutes before that parser') },
+      json: { status: 500, detail: expect.stringContaining('mounts the sync routes before that parser') },
     })
     expect(todo.errors).toMatchObject([{ status: 500 }])
   })

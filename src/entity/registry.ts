@@ -47,6 +47,9 @@ export function registerEntity(target: SyncTarget, urls: readonly string[], opti
   found = new WeakMap()
 }
 
+/** Is there an entity that syncs with such a url, in whatever data source? It is known before that is initialised. */
+export const isRegistered = (isMeant: (url: string) => boolean): boolean => [...registered.values()].some(({ urls }) => urls.some(isMeant))
+
 /** The entities of an initialised data source that sync. Throws SyncConfigurationError for one that was enabled too late. */
 export function syncedEntities(dataSource: DataSource): readonly EnabledEntity[] {
   const known = found.get(dataSource.entityMetadatas)
