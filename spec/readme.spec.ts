@@ -21,6 +21,7 @@ import { curl } from './support/curl.js'
 import { type Issuer, startIssuer } from './support/issuer.js'
 import { deadLinks, filesNamedIn } from './support/markdown.js'
 import { pageNamed, pages, root, type Snippet, snippets } from './support/readme.js'
+import { until } from './support/until.js'
 
 let folder: string
 let port: number
@@ -198,6 +199,17 @@ test('what keeps an application in sync syncs at once, and ends', async () => {
     await kept.stop()
     Task.useDataSource(null)
   }
+})
+
+test('what is watched is shown, and again when it changes', async () => {
+  const { openTasks, unsubscribe } = modules['watchOpenTasks.ts']
+  const { dataSource } = modules['client.ts']
+  const shows = (name: string) => until(() => printed.some(line => line.startsWith('open: ') && line.includes(name)))
+  await shows('Buy milk')
+  await dataSource.query(`INSERT INTO task (id, name, done) VALUES ('watched', 'Watched', false)`)
+  await shows('Watched')
+  unsubscribe()
+  expect(openTasks.getSnapshot()).toMatchObject({ isLoading: false, error: undefined })
 })
 
 test('the journal’s snippet showed, decided, undid, made one row of two and changed a rejected one', async () => {

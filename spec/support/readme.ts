@@ -27,6 +27,7 @@ const NAMES = [
   'docs/comparison.md',
   // what it keeps in sync would be synced under the others
   'docs/live.md',
+  'docs/watching.md',
   'PROTOCOL.md',
 ]
 

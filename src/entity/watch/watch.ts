@@ -21,7 +21,9 @@ export function watch<Entity extends ObjectLiteral>(
   const { dataSource } = manager
   const looker = lookerOf(dataSource)
   const tables = tablesReadBy(metadata, options)
-  const keyOf = (row: Entity) => JSON.stringify(metadata.primaryColumns.map(column => String(column.getEntityValue(row))))
+  const [primary, ...others] = metadata.primaryColumns
+  const keyOf = (row: Entity): unknown =>
+    others.length ? JSON.stringify(metadata.primaryColumns.map(column => String(column.getEntityValue(row)))) : primary?.getEntityValue(row)
   const same = new SameRows<Entity>(keyOf, prototypesOf(dataSource.entityMetadatas))
   const reading = {
     sign: (look: Look) => signOf(look, tables),

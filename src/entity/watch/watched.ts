@@ -96,6 +96,7 @@ export class Watched<Row> implements Watch<Row>, Watcher {
     const unsubscribe = this.subscribe(() => wake())
     const told = () => wake()
     this.#wakes.add(told)
+    const alive = setInterval(() => {}, LONGEST_WAIT) // Node ends where only our other timers are left
     try {
       for (let last: WatchSnapshot<Row> | undefined; ; ) {
         const next = this.#snapshot
@@ -109,6 +110,7 @@ export class Watched<Row> implements Watch<Row>, Watcher {
           })
       }
     } finally {
+      clearInterval(alive)
       this.#wakes.delete(told)
       unsubscribe()
     }
