@@ -1,7 +1,6 @@
 // One call that opens a database which a browser keeps.
 
-import { DataSource } from 'typeorm'
-import type { SqljsDataSourceOptions } from 'typeorm/driver/sqljs/SqljsDataSourceOptions.js'
+import { DataSource, type DataSourceOptions } from 'typeorm'
 import { BUSY_TIMEOUT } from '../src/databases/retry.js'
 import { type WithSyncOptions, withHooks } from '../src/entity/withSync.js'
 import { BlockStore } from './blockStore.js'
@@ -11,12 +10,12 @@ import { Saver } from './saver.js'
 import { type InitSqlJs, WatchedSqlJs } from './watchedSqlJs.js'
 
 /** The options of a data source for sql.js, but for what is said here in another way. */
-type DataSourceOptions = Omit<
-  SqljsDataSourceOptions,
+type SqlJsOptions = Omit<
+  Extract<DataSourceOptions, { type: 'sqljs' }>,
   'type' | 'database' | 'driver' | 'sqlJsConfig' | 'autoSave' | 'autoSaveCallback' | 'location' | 'useLocalForage' | 'poolSize'
 >
 
-export interface BrowserDatabaseOptions extends DataSourceOptions {
+export interface BrowserDatabaseOptions extends SqlJsOptions {
   /** Of the database, in its origin. */
   readonly name: string
   /** `initSqlJs`, the default export of sql.js. */

@@ -1,10 +1,10 @@
 // A database that a browser keeps: saved, killed, opened again, and handed from tab to tab.
 
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { BrowserContext } from 'playwright-core'
-import { crash, describeInChromium, openProfile, openTab } from '../support/chromium.js'
+import { crash, describeInChromium, limitStorage, openProfile, openTab } from '../support/chromium.js'
 import { serveTasks, type TaskServer } from '../support/taskServer.js'
-import { sleep } from '../support/until.js'
+import { sleep, until } from '../support/until.js'
 import type { kept } from './pages/kept.js'
 
 describeInChromium('a database that a browser keeps', () => {
@@ -56,5 +56,142 @@ describeInChromium('a database that a browser keeps', () => {
     await first.page.reload()
     expect(await first.call.open({ takeOver: true })).toBe('done')
     expect(await first.call.names()).toEqual(['Written after', 'Written before'])
+  })
+
+  describe('taken over by another tab', () => {
+    test('while it writes and syncs, nothing is lost that it was told is there', async () => {
+      const context = await openProfile()
+      const tabs = [await openKept(context), await openKept(context)] as const
+      await tabs[0].call.open()
+      await tabs[0].call.keepSynced()
+      const told: string[] = []
+      for (const turn of [0, 1, 2, 3]) {
+        const [first, second] = turn % 2 ? [tabs[1], tabs[0]] : tabs
+        const writing = first.call.addMany(100_000)
+        await sleep(300 + turn * 150)
+        expect(await second.call.open({ takeOver: true })).toBe('done')
+        await second.call.keepSynced()
+        const { added, outcome } = await writing
+        expect(outcome).toBe('database-taken-over')
+        expect(added.length).toBeGreaterThan(0)
+        told.push(...added)
+        await first.page.reload()
+      }
+      const names = await tabs[0].call.names()
+      expect(names).toEqual(expect.arrayContaining(told))
+      expect(await tabs[0].call.check()).toEqual([{ integrity_check: 'ok' }])
+      await until(async () => (await server.names()).length >= names.length)
+      expect(await server.names()).toEqual(expect.arrayContaining(told))
+    })
+
+    test('a transaction that is open then is waited for', async () => {
+      const context = await openProfile()
+      const [first, second] = [await openKept(context), await openKept(context)]
+      await first.call.open()
+      const adding = first.call.addSlowly('Slowly', 1_000)
+      await until(async () => (await first.call.names()).includes('Slowly'))
+      expect(await second.call.open({ takeOver: true })).toBe('done')
+      expect(await adding).toBe('done')
+      expect(await second.call.names()).toEqual(['Slowly'])
+    })
+
+    test('a transaction that does not end keeps the database where it is', async () => {
+      const context = await openProfile()
+      const [first, second] = [await openKept(context), await openKept(context)]
+      await first.call.open({ sync: { busyTimeout: 500 } })
+      const adding = first.call.addSlowly('Slowly', 4_000)
+      await until(async () => (await first.call.names()).includes('Slowly'))
+      expect(await second.call.open({ takeOver: true })).toBe('database-in-use')
+      expect(await adding).toBe('done')
+      expect(await second.call.open({ takeOver: true })).toBe('done')
+      expect(await second.call.names()).toEqual(['Slowly'])
+    })
+
+    test('a tab that does not answer loses it, and writes nothing when it is back', async () => {
+      const context = await openProfile()
+      const [first, second] = [await openKept(context), await openKept(context)]
+      await first.call.open({ debounce: 60_000 })
+      await first.call.add('Saved')
+      await first.call.flush()
+      await first.call.add('Not saved')
+      const hanging = first.call.hang(15_000)
+      expect(await second.call.open({ takeOver: true })).toBe('done')
+      expect(await second.call.names()).toEqual(['Saved'])
+      await second.call.add('Written after')
+      await second.call.flush()
+      await hanging
+      expect(await first.call.flush()).toBe('database-taken-over')
+      expect(await first.call.isTakenOver()).toBe(true)
+      expect(await first.call.add('Too late')).toBe('database-taken-over')
+      await second.page.reload()
+      await second.call.open()
+      expect(await second.call.names()).toEqual(['Saved', 'Written after'])
+    })
+  })
+
+  describe('belongs to one user', () => {
+    test('nobody else opens it, until it is wiped', async () => {
+      const tab = await openKept(await openProfile())
+      await tab.call.open({ user: 'alice' })
+      await tab.call.add('Of Alice')
+      await tab.call.close()
+      expect(await tab.call.open({ user: 'bob' })).toBe('other-owner')
+      expect(await tab.call.open()).toBe('other-owner')
+      expect(await tab.call.open({ user: 'alice' })).toBe('done')
+      expect(await tab.call.wipe()).toBe('unpushed-changes')
+      expect(await tab.call.wipe(false)).toBe('done')
+      expect(await tab.call.names()).toEqual(['Of Alice'])
+      expect(await tab.call.wipe(true)).toBe('done')
+      expect(await tab.call.databases()).toEqual([])
+      expect(await tab.call.open({ user: 'bob' })).toBe('done')
+      expect(await tab.call.names()).toEqual([])
+    })
+
+    test('who adopts its rows has it from then on', async () => {
+      const tab = await openKept(await openProfile())
+      await tab.call.open({ user: 'alice' })
+      await tab.call.add('Of Alice')
+      await tab.call.adopt('bob')
+      await tab.call.close()
+      expect(await tab.call.open({ user: 'alice' })).toBe('other-owner')
+      expect(await tab.call.open({ user: 'bob' })).toBe('done')
+      expect(await tab.call.names()).toEqual(['Of Alice'])
+    })
+
+    test('rows of before anybody signed in are those of the first who does', async () => {
+      const tab = await openKept(await openProfile())
+      await tab.call.open()
+      await tab.call.add('Of nobody')
+      await tab.call.close()
+      expect(await tab.call.open({ user: 'alice' })).toBe('done')
+      expect(await tab.call.names()).toEqual(['Of nobody'])
+      await tab.call.close()
+      expect(await tab.call.open()).toBe('other-owner')
+    })
+  })
+
+  test('where there is no more room, that is said, and what was written is saved when there is', async () => {
+    const context = await openProfile()
+    const tab = await openKept(context)
+    // before anything is stored: Chromium looks only now and then
+    await limitStorage(tab, 1_000_000)
+    expect(await tab.call.open()).toBe('done')
+    await tab.call.fill(5_000, 'x'.repeat(1_000))
+    expect(await tab.call.flush()).toBe('storage-full')
+    await tab.call.fill(1)
+    await until(async () => (await tab.call.failures()).includes('storage-full'))
+    expect(await tab.call.sync()).toBe('storage-full')
+    expect(await server.dataSource.query('SELECT count(*) AS count FROM task WHERE name LIKE ?', ['%xxxx%'])).toEqual([{ count: 0 }])
+    const count = await tab.call.count()
+    // nor does it let another tab have what is not saved
+    const other = await openKept(context)
+    expect(await other.call.open({ takeOver: true })).toBe('database-in-use')
+    expect(await tab.call.close()).toBe('storage-full')
+    expect(await tab.call.count()).toBe(count)
+    await limitStorage(tab)
+    expect(await tab.call.flush()).toBe('done')
+    await crash(tab)
+    expect(await other.call.open()).toBe('done')
+    expect(await other.call.count()).toBe(count)
   })
 })

@@ -121,3 +121,12 @@ export async function slowDown({ page }: { readonly page: Page }, times: number)
   const session = await page.context().newCDPSession(page)
   await session.send('Emulation.setCPUThrottlingRate', { rate: times })
 }
+
+/** Lets an origin keep so many bytes; as many as there is room for where none are given. */
+export async function limitStorage({ page }: { readonly page: Page }, quotaSize?: number): Promise<void> {
+  const session = await page.context().newCDPSession(page)
+  await session.send('Storage.overrideQuotaForOrigin', {
+    origin: new URL(page.url()).origin,
+    ...(quotaSize !== undefined && { quotaSize }),
+  })
+}

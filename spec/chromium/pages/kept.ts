@@ -54,6 +54,7 @@ export const kept = offer({
           .dataSource.getRepository(Task)
           .save({ name: `${i} ${crypto.randomUUID()}` })
         added.push(name)
+        await new Promise(resolve => setTimeout(resolve)) // a page that never waits hears nothing
       }
     })
     return { added, outcome }
@@ -65,6 +66,18 @@ export const kept = offer({
        INSERT INTO task (id, name, done) SELECT lower(hex(randomblob(16))), 'Task ' || i || ' ' || ?, 0 FROM n`,
       [count, text],
     )
+  },
+  /** Adds a task in a transaction that stays open for so many milliseconds. */
+  addSlowly: (name: string, milliseconds: number) =>
+    outcomeOf(() =>
+      opened().dataSource.transaction(async manager => {
+        await manager.save(Task, { name })
+        await new Promise(resolve => setTimeout(resolve, milliseconds))
+      }),
+    ),
+  /** Does not let anything else run for so many milliseconds. */
+  hang(milliseconds: number): void {
+    for (const end = performance.now() + milliseconds; performance.now() < end; );
   },
   query: (sql: string) => opened().dataSource.query(sql),
   async names(): Promise<string[]> {
@@ -79,6 +92,7 @@ export const kept = offer({
   flush: () => outcomeOf(() => opened().flush()),
   close: () => outcomeOf(() => opened().close()),
   wipe: (confirms?: boolean) => outcomeOf(() => opened().wipe(confirms === undefined ? undefined : () => confirms)),
+  adopt: (user: string) => outcomeOf(() => opened().adopt(user)),
   isTakenOver: () => opened().signal.aborted,
   failures: () => failures,
   databases: async () => (await indexedDB.databases()).map(({ name }) => name),
