@@ -188,6 +188,18 @@ test.each([
   SLOW,
 )
 
+test.each([
+  ['imported', 'full/browser.mjs', `import { openBrowserDatabase } from 'typeorm-sync/browser'`],
+  ['required', 'full/browser.cjs', `const { openBrowserDatabase } = require('typeorm-sync/browser')`],
+])(
+  'the database of a browser is %s where there is idb, and not missed where there is none',
+  async (_, path, text) => {
+    expect(await node(path, `${text}\nconsole.log(JSON.stringify(typeof openBrowserDatabase))`)).toBe('function')
+    await expect(node('client/browser.mjs', `import 'typeorm-sync/browser'`)).rejects.toThrow(/Cannot find package 'idb'/)
+  },
+  SLOW,
+)
+
 // ---------------------------------------------------------------- types
 
 const commonJs = `
@@ -257,10 +269,6 @@ export async function log(tasks: Repository<Task>): Promise<void> {
 `
 
 const declarations = `
-declare module 'idb-keyval' {
-  export function get(key: string): Promise<Uint8Array | undefined>
-  export function set(key: string, value: Uint8Array): Promise<void>
-}
 declare module '*?url' {
   const url: string
   export default url

@@ -6,7 +6,6 @@ import { TABLES as sqlite } from '../src/databases/sqlite/tables.js'
 import 'reflect-metadata'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,7 +19,7 @@ import * as server from 'typeorm-sync/server-koa'
 import { curl } from './support/curl.js'
 import { type Issuer, startIssuer } from './support/issuer.js'
 import { deadLinks, filesNamedIn } from './support/markdown.js'
-import { pageNamed, pages, root, type Snippet, snippets } from './support/readme.js'
+import { needsBrowser, pageNamed, pages, root, type Snippet, snippets } from './support/readme.js'
 import { until } from './support/until.js'
 
 let folder: string
@@ -30,7 +29,6 @@ let issuer: Issuer
 const modules: Record<string, any> = {}
 const printed: string[] = []
 const resolved: unknown[] = []
-const kept = new Map<string, unknown>()
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'typeorm-sync-'))
@@ -66,12 +64,6 @@ const [, swc] = Object.values(jestConfig.exports!.transform)[0]!
 
 const AsyncFunction = (async () => {}).constructor as new (...parameters: string[]) => (...values: unknown[]) => Promise<void>
 
-/** What stands for modules that only a browser's bundler has. */
-const bundled: Record<string, object> = {
-  'idb-keyval': { get: async (key: string) => kept.get(key), set: async (key: string, value: unknown) => void kept.set(key, value) },
-  'sql.js/dist/sql-wasm-browser.wasm?url': { __esModule: true, default: createRequire(__filename).resolve('sql.js/dist/sql-wasm.wasm') },
-}
-
 async function run({ code, file }: Snippet): Promise<void> {
   const here = code
     .replaceAll(/'([\w-]+\.sqlite)'/g, (_, name) => JSON.stringify(join(folder, name)))
@@ -86,7 +78,7 @@ async function run({ code, file }: Snippet): Promise<void> {
     console: { log: (...values: unknown[]) => printed.push(values.join(' ')) },
     module,
     exports: module.exports,
-    require: (name: string) => modules[name.replace(/^\.\/(.*)\.js$/, '$1.ts')] ?? bundled[name] ?? require(name),
+    require: (name: string) => modules[name.replace(/^\.\/(.*)\.js$/, '$1.ts')] ?? require(name),
   }
   // a block of its own, so that a snippet may give its own things any name
   await new AsyncFunction(...Object.keys(names), `{\n${script}\n}`)(...Object.values(names))
@@ -136,7 +128,7 @@ async function fillJournal(): Promise<void> {
 
 // ---------------------------------------------------------------- the snippets
 
-const inOrder = snippets.filter(s => s.language === 'ts')
+const inOrder = snippets.filter(s => s.language === 'ts' && !needsBrowser(s))
 const titleOf = ({ page, file, heading, line }: Snippet) => `${file ?? heading}, ${page}, line ${line}`
 const isAboutConflicts = ({ page, heading }: Snippet) => page === 'docs/conflicts.md' || heading === 'A conflict handler'
 
@@ -224,17 +216,6 @@ test('the journal’s snippet showed, decided, undid, made one row of two and ch
   expect(await Task.existsBy({ name: 'Taken' })).toBe(true) // the server's, which was pulled
   expect(await Task.countBy({ name: 'TAKEN (2)' })).toBe(1)
   Task.useDataSource(null)
-})
-
-test('the browser’s database is kept by the syncs, and opened again', async () => {
-  const { browser } = modules['browser.ts']
-  await browser.initialize()
-  expect(await syncAll(browser)).toMatchObject({ pushed: 0, unapplied: 0 })
-  expect(await browser.getRepository('task').count()).toBeGreaterThan(0)
-  const again = new DataSource({ type: 'sqljs', database: kept.get('tasks') as Uint8Array, entities: browser.options.entities })
-  await again.initialize()
-  expect(await again.getRepository('task').count()).toBe(await browser.getRepository('task').count())
-  await Promise.all([browser.destroy(), again.destroy()])
 })
 
 test('a setting that two devices make is one row', async () => {
@@ -469,7 +450,7 @@ test('docs/options-and-errors.md names every error with its code', () => {
   expect(missing.map(error => error.name)).toEqual([])
 })
 
-const sources = ['src', 'server', 'server-koa'].flatMap(top =>
+const sources = ['src', 'browser', 'server', 'server-koa'].flatMap(top =>
   readdirSync(join(root, top), { recursive: true })
     .filter(name => String(name).endsWith('.ts'))
     .map(name => readFileSync(join(root, top, String(name)), 'utf8')),
@@ -513,6 +494,7 @@ test('every option in the tables of the pages is one that the code has, and the 
     'LiveLimits',
     'BodyLimits',
     'KeepSyncedOptions',
+    'BrowserDatabaseOptions',
   ].flatMap(members)
   expect(new Set(named)).toEqual(new Set(has.filter(name => name !== 'public')))
 })

@@ -5,17 +5,20 @@ import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, isAbsolute, join } from 'node:path'
 import { promisify } from 'node:util'
 import Koa from 'koa'
 import { root } from './readme.js'
 
 const FLAGS = ['--bundle', '--splitting', '--format=esm', '--platform=browser', '--target=es2022', '--keep-names', '--sourcemap=inline']
 
-/** Bundles TypeScript files, named from the root of the project, into a folder, as an application's bundler does. */
-export async function bundle(files: readonly string[], folder: string, flags: readonly string[] = []): Promise<void> {
+/** Bundles TypeScript files, named from the root of the project or by their whole paths, into a folder, as an application's bundler does. */
+async function bundle(files: readonly string[], folder: string): Promise<void> {
   const bundler = join(root, 'node_modules', 'esbuild', 'bin', 'esbuild')
-  await promisify(execFile)(bundler, [...files, ...FLAGS, ...flags, `--outdir=${folder}`, '--entry-names=[name]'], { cwd: root })
+  // the packages of files that are elsewhere are those of the project
+  const env = { ...process.env, NODE_PATH: join(root, 'node_modules') }
+  const more = [`--outdir=${folder}`, '--entry-names=[name]', `--tsconfig=${join(root, 'tsconfig.json')}`]
+  await promisify(execFile)(bundler, [...files, ...FLAGS, ...more], { cwd: root, env })
 }
 
 export interface Site {
@@ -24,13 +27,14 @@ export interface Site {
   close(): Promise<void>
 }
 
-/** Serves these pages of spec/chromium/pages, sql.js's wasm, and by `routes` whatever else, all at one origin. */
-export async function servePages(names: readonly string[], routes: readonly Koa.Middleware[] = []): Promise<Site> {
+/** Serves these pages, of spec/chromium/pages or by their whole paths; sql.js's wasm, and by `routes` whatever else, all at one origin. */
+export async function servePages(pages: readonly string[], routes: readonly Koa.Middleware[] = []): Promise<Site> {
   const folder = mkdtempSync(join(tmpdir(), 'pages-'))
   await bundle(
-    names.map(name => `spec/chromium/pages/${name}.ts`),
+    pages.map(page => (isAbsolute(page) ? page : `spec/chromium/pages/${page}.ts`)),
     folder,
   )
+  const names = pages.map(page => basename(page, '.ts'))
   const app = new Koa()
   app.use(async (context, next) => {
     const name = context.path.slice(1)

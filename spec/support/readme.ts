@@ -9,6 +9,7 @@ export const root = join(__dirname, '..', '..')
 const NAMES = [
   'README.md',
   'docs/getting-started.md',
+  'docs/browser.md',
   'docs/before-you-ship.md',
   'docs/concepts.md',
   'docs/conflicts.md',
@@ -71,3 +72,6 @@ function snippetsOf({ name: page, text: markdown }: Page): Snippet[] {
 }
 
 export const snippets = pages.flatMap(snippetsOf)
+
+/** Has it to run in a browser? spec/chromium/docs.spec.ts does that. */
+export const needsBrowser = ({ code }: Snippet) => /'typeorm-sync\/browser'|'\.\/(database|browser)\.js'/.test(code)
