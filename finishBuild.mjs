@@ -7,7 +7,9 @@ import { dirname, join } from 'node:path'
 import { transformSync } from 'esbuild'
 
 const ALL = 'dist/types'
-const ENTRIES = ['src/index.d.ts', 'src/react/index.d.ts', 'browser/index.d.ts', 'server/index.d.ts', 'server-koa/index.d.ts']
+/** What a bundler keeps though nothing of it is used: it defines the element. */
+const SIDE_EFFECTS = ['./inspector/index.js']
+const ENTRIES = ['src', 'src/react', 'browser', 'inspector', 'server', 'server-koa'].map(folder => `${folder}/index.d.ts`)
 
 /** Those to which an entry leads; no program outside can import the others. */
 function reachable() {
@@ -39,6 +41,6 @@ for (const [form, type] of [
     copyFileSync(join(ALL, file), join('dist', form, file))
   }
   for (const name of readdirSync(join('dist', form), { recursive: true })) if (name.endsWith('.js')) print(join('dist', form, name), form)
-  writeFileSync(join('dist', form, 'package.json'), JSON.stringify({ type, sideEffects: false }))
+  writeFileSync(join('dist', form, 'package.json'), JSON.stringify({ type, sideEffects: SIDE_EFFECTS }))
 }
 rmSync(ALL, { recursive: true })

@@ -25,6 +25,7 @@ export default {
     '^typeorm-sync/browser$': '<rootDir>/browser/index.ts',
     '^typeorm-sync/server$': '<rootDir>/server/index.ts',
     '^typeorm-sync/server-koa$': '<rootDir>/server-koa/index.ts',
+    '^typeorm-sync/inspector$': '<rootDir>/inspector/index.ts',
     // sources import './x.js', as Node wants it; here that file is x.ts
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },

@@ -60,6 +60,15 @@ test(`what a client loads has ${BOUND} bytes at most, minified and compressed`, 
   expect(size).toBeGreaterThan(BOUND * 0.9) // or the bound has fallen behind
 })
 
+test('nothing of the inspector is loaded by the client, and all of it by who imports it for its effect', async () => {
+  expect(Object.values(outputs).flatMap(({ inputs }) => Object.keys(inputs).filter(path => path.includes('inspector/')))).toEqual([])
+  const entry = join(folder, 'entry.ts')
+  writeFileSync(entry, `import ${JSON.stringify(join(root, 'inspector', 'index.ts'))}`)
+  const made = await bundle(entry, join(folder, 'inspector'))
+  const own = Object.values(made).flatMap(({ inputs }) => Object.keys(inputs).filter(path => path.includes('inspector/')))
+  expect(own.length).toBeGreaterThan(15)
+}, 60_000)
+
 describe('who does not call', () => {
   const inputs = async (names: string, part: string) => {
     const entry = join(folder, 'entry.ts')

@@ -6,6 +6,8 @@ import { describe, expect, test } from '@jest/globals'
 const MAY_IMPORT: Record<string, string[]> = {
   'server-koa/': ['server-koa/', 'server/'],
   'server/': ['server/', 'src/entity/registry.ts', 'src/changes/', 'src/databases/', 'src/protocol/', 'src/errors.ts'],
+  // what any application may call
+  'inspector/': ['inspector/', 'src/index.ts'],
   'browser/': ['browser/', 'src/entity/', 'src/databases/', 'src/errors.ts'],
   'src/index.ts': ['src/'],
   'src/react/': ['src/react/', 'src/entity/', 'src/sync/'],
@@ -41,15 +43,16 @@ const OURS: Record<string, string> = {
   'typeorm-sync/react': 'src/react/index.ts',
   'typeorm-sync/browser': 'browser/index.ts',
   'typeorm-sync/server': 'server/index.ts',
+  'typeorm-sync/inspector': 'inspector/index.ts',
   'typeorm-sync/server-koa': 'server-koa/index.ts',
 }
-const isOurs = (path: string) => /^(\.\.\/|src\/|browser\/|server\/|server-koa\/|spec\/|examples\/)/.test(path)
+const isOurs = (path: string) => /^(\.\.\/|src\/|browser\/|inspector\/|server\/|server-koa\/|spec\/|examples\/)/.test(path)
 const resolve = (file: string, name: string) =>
   name.startsWith('.') ? posix.join(posix.dirname(file), name).replace(/\.js$/, '.ts') : (OURS[name] ?? name)
 
 test('imports only go down', () => {
   const filesOf = (top: string) => readdirSync(top, { recursive: true }).map(name => posix.join(top, String(name).replaceAll('\\', '/')))
-  const files = ['src', 'browser', 'server', 'server-koa'].flatMap(filesOf).filter(file => file.endsWith('.ts'))
+  const files = ['src', 'browser', 'inspector', 'server', 'server-koa'].flatMap(filesOf).filter(file => file.endsWith('.ts'))
   expect(files).toContain('src/index.ts')
   expect(files.flatMap(file => badArrows(file, readFileSync(file, 'utf8')))).toEqual([])
 })
@@ -65,6 +68,7 @@ describe('the check sees', () => {
     ['server/live.ts', 'src/entity/syncedEntity.ts', "import {\n  a,\n} from '../src/entity/syncedEntity.js'"],
     ['server/body.ts', 'koa', "import type { Context } from 'koa'"],
     ['server/pull.ts', 'server/push.ts', "import './push.js'"],
+    ['inspector/view.ts', 'src/entity/registry.ts', "import { changeLogOf } from '../src/entity/registry.js'"],
     ['src/index.ts', 'src/react/index.ts', "export * from './react/index.js'"],
   ])('%s → %s', (file, to, source) => expect(badArrows(file, source)).toEqual([`${file} → ${to}`]))
 })

@@ -68,7 +68,10 @@ test('what is packed is what a user needs', () => {
     expect.arrayContaining(['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'PROTOCOL.md', 'docs/getting-started.md']),
   )
   const others = packed.filter(
-    path => !/^(dist\/(esm|cjs)\/(src|browser|server|server-koa)\/|dist\/(esm|cjs)\/package\.json$|docs\/[\w-]+\.md$|[^/]+$)/.test(path),
+    path =>
+      !/^(dist\/(esm|cjs)\/(src|browser|inspector|server|server-koa)\/|dist\/(esm|cjs)\/package\.json$|docs\/[\w-]+\.md$|[^/]+$)/.test(
+        path,
+      ),
   )
   expect(others).toEqual([])
   expect(packed.filter(path => /(^|\/)(spec|examples)(\/|\.)/.test(path))).toEqual([])
@@ -156,6 +159,15 @@ test(
   },
   SLOW,
 )
+
+test.each([
+  [
+    'imported',
+    'client/inspector.mjs',
+    `import { SyncInspector } from 'typeorm-sync/inspector'; console.log(JSON.stringify(SyncInspector.name))`,
+  ],
+  ['required', 'client/inspector.cjs', `console.log(JSON.stringify(require('typeorm-sync/inspector').SyncInspector.name))`],
+])('the inspector is %s where there is no page', async (_, path, text) => expect(await node(path, text)).toBe('SyncInspector'), SLOW)
 
 const rendered = `
 const Tasks = () => String(hooks.useRows(undefined).isLoading)

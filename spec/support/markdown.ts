@@ -36,7 +36,7 @@ export function deadLinks({ name, text }: Page): string[] {
 
 /** `src/a.ts, b.ts` names two files of one folder. */
 const FILES =
-  /(?<![\w/.-])((?:src|server|server-koa|spec|examples|bench)\/(?:[\w-]+\/)*)((?:[\w-]+\.)+(?:ts|js|mjs)(?:, (?:[\w-]+\.)+ts)*)\b/g
+  /(?<![\w/.-])((?:src|inspector|server|server-koa|spec|examples|bench)\/(?:[\w-]+\/)*)((?:[\w-]+\.)+(?:ts|js|mjs)(?:, (?:[\w-]+\.)+ts)*)\b/g
 
 /** The paths of sources and specs that a page names. */
 export const filesNamedIn = (text: string): string[] =>

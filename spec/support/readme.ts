@@ -29,6 +29,7 @@ const NAMES = [
   // what it keeps in sync would be synced under the others
   'docs/live.md',
   'docs/watching.md',
+  'docs/inspector.md',
   'PROTOCOL.md',
 ]
 

@@ -1,0 +1,31 @@
+// What the panels of an inspector work with.
+
+import type { DataSource, ObjectLiteral } from 'typeorm'
+import type { KeptSynced, SyncJournal } from '../src/index.js'
+import type { Question } from './ask.js'
+
+export type Tone = 'good' | 'bad'
+
+export interface Context {
+  readonly dataSource: DataSource
+  readonly kept: KeptSynced | undefined
+  readonly isReadOnly: boolean
+  /** The names of the entities that sync. */
+  readonly entities: readonly string[]
+  journalOf(entity: string): SyncJournal<ObjectLiteral>
+  /** Shows a sentence, and has it read to those who do not see it. */
+  say(sentence: string, tone?: Tone): void
+  ask(question: Question): Promise<string | undefined>
+  /** Does what a button says: what it gives is said, what it throws is shown, and then all is read again. */
+  act(work: () => Promise<string | undefined>): Promise<void>
+  refresh(): void
+}
+
+/** A page of the inspector. */
+export interface Panel {
+  readonly name: string
+  readonly title: string
+  readonly node: HTMLElement
+  /** Reads again, and shows what it finds. */
+  read(context: Context): Promise<void>
+}

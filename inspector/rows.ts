@@ -1,0 +1,69 @@
+// Rows as their entities describe them: which properties there are, and what they hold.
+
+import type { DataSource, ObjectLiteral } from 'typeorm'
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
+import { h } from './dom.js'
+import { kindOf, printOf, show } from './values.js'
+
+export type Row = ObjectLiteral | null | undefined
+
+export interface Property {
+  /** As a conflict names it: `address.city` of an embedded entity, the relation where a foreign key has no property of its own. */
+  readonly path: string
+  readonly isNullable: boolean
+  /** The name of the key of the row that a relation leads to. */
+  readonly key: string | undefined
+  read(row: ObjectLiteral): unknown
+  write(row: ObjectLiteral, value: unknown): void
+}
+
+function describe(column: ColumnMetadata): Property {
+  const { propertyPath, isNullable, referencedColumn, relationMetadata, isVirtual } = column
+  const relation = isVirtual && referencedColumn ? relationMetadata : undefined
+  const path = relation?.propertyPath ?? propertyPath
+  return {
+    ...{ path, isNullable, key: relation && referencedColumn?.propertyName },
+    // by TypeORM's own ways: a lazy relation would send a query
+    read: row => (Object.hasOwn(row, path) && !relation ? row[path] : (relation ?? column).getEntityValue(row)),
+    write(row, value) {
+      if (relation?.isLazy) relation.setEntityValue(row, value)
+      else row[path] = value
+    },
+  }
+}
+
+/** What rows of an entity have, but for their key and what the library keeps in them. */
+export function propertiesOf(dataSource: DataSource, entity: string): Property[] {
+  const columns = dataSource.getMetadata(entity).columns.filter(c => !c.isPrimary && c.propertyName !== '_lastChange')
+  return [...new Map(columns.map(column => [describe(column).path, describe(column)])).values()]
+}
+
+/** undefined where the row has no such property. */
+export const valueAt = (row: Row, property: Property): unknown => (row ? property.read(row) : undefined)
+
+export const isSame = (one: unknown, other: unknown) => printOf(one) === printOf(other)
+
+/** Properties in which two rows differ. */
+export const differences = (properties: readonly Property[], one: Row, other: Row) =>
+  properties.filter(property => !isSame(valueAt(one, property), valueAt(other, property)))
+
+export const isReference = ({ key }: Property, value: unknown) =>
+  key !== undefined && kindOf(value) === 'json' && Object.hasOwn(value as object, key)
+
+/** What a row has in a property, as an element. */
+export function showAt(row: Row, property: Property): HTMLElement {
+  if (row === null) return h('span', { class: 'value word' }, 'no row')
+  const value = valueAt(row, property)
+  return isReference(property, value) ? show((value as ObjectLiteral)[property.key as string], 'reference') : show(value)
+}
+
+const NAMES = ['name', 'title', 'label', 'subject', 'text', 'description']
+
+/** What a person may know a row by: the first of the sides that has a name. */
+export function labelOf(...sides: readonly Row[]): string | undefined {
+  for (const side of sides)
+    for (const name of NAMES) {
+      const value = side?.[name]
+      if (typeof value === 'string' && value.trim() !== '') return value.length > 60 ? `${value.slice(0, 60)}…` : value
+    }
+}

@@ -1,0 +1,96 @@
+// The sync status, and the button that syncs now.
+
+import { AuthenticationError, type KeptState, type KeptSynced, NetworkError, RequestTimeoutError, syncAll } from '../src/index.js'
+import type { Context } from './context.js'
+import { h } from './dom.js'
+
+type State = KeptState | 'manual'
+
+const WORDS: Record<State, string> = {
+  idle: 'In sync',
+  syncing: 'Syncing …',
+  offline: 'Offline',
+  'signed-out': 'Signed out',
+  failed: 'Failed',
+  manual: 'Synced by hand',
+}
+
+const stateOf = (error: unknown): KeptState => {
+  if (error instanceof AuthenticationError) return 'signed-out'
+  return error instanceof NetworkError || error instanceof RequestTimeoutError ? 'offline' : 'failed'
+}
+
+export const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
+
+export class Status {
+  readonly #word = h('strong', {})
+  readonly #detail = h('span', { class: 'detail' })
+  readonly #error = h('p', { class: 'error', dir: 'auto', hidden: true })
+  readonly #button = h('button', { type: 'button', class: 'main', click: () => void this.#syncNow() }, 'Sync now')
+  readonly node = h(
+    'header',
+    { class: 'status' },
+    h('div', { class: 'state' }, h('span', { class: 'dot', 'aria-hidden': 'true' }), h('div', {}, h('h2', {}, this.#word), this.#detail)),
+    this.#button,
+    this.#error,
+  )
+  #context: Context | undefined
+  /** Of syncs that this button began, where nothing keeps the data source in sync. */
+  #own: { state: State; error?: unknown; at?: Date } = { state: 'manual' }
+
+  show(context: Context): void {
+    this.#context = context
+    this.#button.hidden = context.isReadOnly
+    const { state, error, detail } = context.kept ? this.#ofKept(context.kept) : this.#ofOwn()
+    const isSame = this.node.dataset.state === state
+    const before = this.node.dataset.state
+    this.node.dataset.state = state
+    set(this.#word, WORDS[state])
+    set(this.#detail, detail)
+    set(this.#error, error === undefined ? '' : messageOf(error))
+    this.#error.hidden = error === undefined
+    // not each sync: only what a person would want to know
+    const isNews = !isSame && before !== undefined && (isTrouble(state) || (isTrouble(before) && state === 'idle'))
+    if (isNews) context.say(`${WORDS[state]}.`, isTrouble(state) ? 'bad' : 'good')
+  }
+
+  #ofKept({ status }: KeptSynced) {
+    const { state, pending, isLive, lastSuccess, lastError } = status
+    const parts = [
+      pending > 0 && `${pending.toLocaleString('en')} pending`,
+      isLive && 'live',
+      lastSuccess ? `last synced ${lastSuccess.toLocaleTimeString()}` : 'not synced yet',
+    ]
+    return { state: state as State, error: state === 'syncing' ? undefined : lastError, detail: parts.filter(part => part).join(' · ') }
+  }
+
+  #ofOwn() {
+    const { state, error, at } = this.#own
+    return { state, error, detail: at ? `last synced ${at.toLocaleTimeString()}` : '' }
+  }
+
+  async #syncNow(): Promise<void> {
+    const context = this.#context
+    if (!context) return
+    context.say('Syncing …')
+    if (context.kept) return context.kept.wake()
+    this.#own = { ...this.#own, state: 'syncing', error: undefined }
+    this.show(context)
+    try {
+      await syncAll(context.dataSource)
+      this.#own = { state: 'idle', at: new Date() }
+      context.say('Synced.', 'good')
+    } catch (error) {
+      this.#own = { ...this.#own, state: stateOf(error), error }
+    }
+    this.show(context)
+    context.refresh()
+  }
+}
+
+const isTrouble = (state: string) => state === 'offline' || state === 'signed-out' || state === 'failed'
+
+// what is as it was is not touched, for it would be read again
+function set(node: HTMLElement, text: string): void {
+  if (node.textContent !== text) node.textContent = text
+}
