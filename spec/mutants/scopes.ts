@@ -4,6 +4,7 @@
 import type { Mutant } from './mutants.js'
 
 const server = 'spec/server-koa/scopes.spec.ts'
+const scopePaths = 'spec/server-koa/scopePaths.spec.ts'
 
 export const scopes: Mutant[] = [
   {
@@ -197,5 +198,13 @@ export const scopes: Mutant[] = [
     find: '  await database.transaction(() => forgetSets(horizon))\n',
     replace: '',
     by: [server],
+  },
+  {
+    name: 'moved-below-at-a-relay',
+    hazard: 'a relay corrects what hangs on a row that moved, and its clients do not hear of it',
+    file: 'src/databases/sqlite/paths.ts',
+    find: 'horizon = CASE WHEN ${isUpstream} THEN now ELSE horizon END',
+    replace: 'horizon = horizon',
+    by: [scopePaths],
   },
 ]

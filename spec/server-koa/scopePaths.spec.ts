@@ -82,3 +82,43 @@ test.each(SERVERS)('comments follow their task: %s', async kind => {
   expect([response.status, JSON.stringify(await response.json())]).toEqual([422, expect.stringContaining('not-allowed')])
   expect(await sql(there, `SELECT "task" FROM "comment" WHERE "id" = 'e'`)).toEqual([{ task: 't' }])
 })
+
+test.each(SERVERS)('comments follow their task at a relay, wherever it was moved: %s', async kind => {
+  const members = [
+    { id: '1', user: 'ann', project: 'p' },
+    { id: '2', user: 'bob', project: 'q' },
+    { id: '3', user: 'cleo', project: 'p' },
+    { id: '4', user: 'cleo', project: 'q' },
+  ]
+  const top = await openOn('libsql', [Member, Task, Comment])
+  await top.getRepository(Member).save([...members, { id: '5', user: 'relay', project: 'p' }, { id: '6', user: 'relay', project: 'q' }])
+  await top.getRepository(Task).save({ id: 't', project: 'p' })
+  await top.getRepository(Comment).save({ id: 'c', text: 'one', author: 'x', task: { id: 't' } })
+  const options = { public: undefined as never, principal, rules }
+  const { url: topUrl } = await serve(top, options)
+  const relay = await openOn(kind, [Member, Task, Comment], { server: topUrl, headers: { Authorization: 'relay' } } as object)
+  await relay.getRepository(Member).save(members)
+  const { url } = await serve(relay, options)
+  const devices = await Promise.all(
+    ['ann', 'bob', 'cleo'].map(user => openOn('libsql', [Task, Comment], { server: url, headers: { Authorization: user } } as object)),
+  )
+  const seen = async () => {
+    await syncAll(relay)
+    for (const device of devices) await syncAll(device)
+    return Promise.all(devices.map(async device => (await sql(device, 'SELECT "id" FROM "comment"')).length))
+  }
+  expect(await seen()).toEqual([1, 0, 1])
+  await sql(top, `UPDATE "task" SET "project" = 'q' WHERE "id" = 't'`)
+  expect(await seen()).toEqual([0, 1, 1])
+  // by a device of the relay
+  await devices[2]!.getRepository(Task).update('t', { project: 'p' })
+  await syncAll(devices[2]!)
+  expect(await seen()).toEqual([1, 0, 1])
+  expect(await seen()).toEqual([1, 0, 1])
+  expect(await sql(top, 'SELECT "project" FROM "task"')).toEqual([{ project: 'p' }])
+  // what is below another task moves no cursor
+  const [{ horizon }] = await sql(relay, 'SELECT horizon FROM sync_clock')
+  await sql(top, `UPDATE "comment" SET "text" = 'two'`)
+  expect(await seen()).toEqual([1, 0, 1])
+  expect(await sql(relay, 'SELECT horizon FROM sync_clock')).toEqual([{ horizon }])
+})

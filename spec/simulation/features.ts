@@ -40,7 +40,7 @@ const STRANGERS = 0.3
 export function drawFeatures(seed: number, topology: Topology, kind: ServerKind): Features {
   const random = new Random(Math.imul(seed, 0x9e3779b1) ^ (topology.length << 16))
   const { chance, pick } = random
-  if (hasUsers(topology)) return featuresOfUsers(random, topology)
+  if (hasUsers(topology)) return featuresOfUsers(random)
   const byCollection = new Random(Math.imul(seed, 0x85ebca6b)).chance(BY_COLLECTION)
   const others = new Random(Math.imul(seed, 0xc2b2ae35))
   const strangers = others.chance(STRANGERS) ? others.next() * 0.1 : 0
@@ -71,11 +71,11 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
 }
 
 /** Users see a part of the rows; others than those who sign in are in the history itself. */
-function featuresOfUsers({ chance, next, pick }: Random, topology: Topology): Features {
+function featuresOfUsers({ chance, next, pick }: Random): Features {
   const none = { rest: false, valid: false, again: false, late: new Set<string>(), strangers: 0 }
   return {
     ...none,
-    schema: pick(USER_SCHEMAS.filter(s => topology !== 'users-relay' || !s.users?.path)),
+    schema: pick(USER_SCHEMAS),
     byCollection: chance(BY_COLLECTION),
     journal: chance(0.3) ? next() * 0.04 : 0,
   }

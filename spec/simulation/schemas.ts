@@ -216,7 +216,6 @@ export const USER_SCHEMAS: readonly Schema[] = [
       { users: { list: 'listId', lists: ['x', 'y', 'z'], isSynced: true } },
     ),
   ),
-  // a relay does not serve rows by paths
   ...(['CASCADE', 'RESTRICT', 'SET NULL'] as const).map(pathSchema),
 ]
 

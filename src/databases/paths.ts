@@ -2,7 +2,7 @@
 // parent, and correct it when the parent moves, whoever writes, also inside of a transaction of the engine.
 //
 // A row that is corrected has changed for those who read from here: its own triggers stamp it and let it leave an exit, also where the engine has moved
-// the parent. Not where this database syncs the rows with a server itself, whose own correction comes from there.
+// the parent. Not where this database syncs the rows with a server itself, for the server counts that change: who reads from here reads everything anew then.
 
 import type { Table } from './table.js'
 

@@ -26,12 +26,16 @@ export function pathStatements(catalog: Catalog, table: string, tables: readonly
   const correct = ({ child, path }: (typeof below)[number]) => {
     const own = catalog.columns.get(child.name)
     const [column, value] = [identifier(path.column), `NEW.${identifier(path.parentColumn)}`]
+    const isBelow = `${identifier(path.reference)} = NEW.${identifier(path.parentKey)} AND ${differs(own?.get(path.column), column, value)}`
     return [
-      `IF @sync_bypass IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sync_server WHERE collection = ${literal(child.name)} LOCK IN SHARE MODE) THEN`,
+      'IF @sync_bypass IS NOT NULL THEN',
+      `IF NOT EXISTS (SELECT 1 FROM sync_server WHERE collection = ${literal(child.name)} LOCK IN SHARE MODE) THEN`,
       'SET @sync_bypass = NULL;',
+      `ELSEIF EXISTS (SELECT 1 FROM ${identifier(child.name)} WHERE ${isBelow}) THEN`,
+      'UPDATE sync_clock SET horizon = now;',
       'END IF;',
-      `UPDATE ${identifier(child.name)} SET ${column} = ${value}${pinned(own?.values() ?? [])}
-        WHERE ${identifier(path.reference)} = NEW.${identifier(path.parentKey)} AND ${differs(own?.get(path.column), column, value)};`,
+      'END IF;',
+      `UPDATE ${identifier(child.name)} SET ${column} = ${value}${pinned(own?.values() ?? [])} WHERE ${isBelow};`,
       'SET @sync_bypass = sync_bypassed;',
     ]
   }

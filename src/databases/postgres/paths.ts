@@ -22,8 +22,12 @@ export function pathBodies(table: Table, tables: readonly Table[], schema: strin
     const differs = `CAST(x.${quote(path.column)} AS text) COLLATE "C" IS DISTINCT FROM CAST(n.${quote(path.parentColumn)} AS text) COLLATE "C"`
     const from = `FROM sync_new n JOIN ${named(child.name)} x ON x.${quote(path.reference)} = n.${quote(path.parentKey)} AND ${differs}`
     return `IF EXISTS (SELECT 1 ${from}) THEN
-      IF bypass = ${text(suffix)} AND NOT EXISTS (SELECT 1 FROM sync_server r WHERE r.collection = ${text(child.name)}) THEN
-        PERFORM set_config('typeorm_sync.bypass', '', true);
+      IF bypass = ${text(suffix)} THEN
+        IF EXISTS (SELECT 1 FROM sync_server r WHERE r.collection = ${text(child.name)}) THEN
+          UPDATE sync_clock SET horizon = now;
+        ELSE
+          PERFORM set_config('typeorm_sync.bypass', '', true);
+        END IF;
       END IF;
       UPDATE ${named(child.name)} x SET ${quote(path.column)} = n.${quote(path.parentColumn)} FROM sync_new n
         WHERE x.${quote(path.reference)} = n.${quote(path.parentKey)} AND ${differs};

@@ -34,7 +34,7 @@ export function pathTriggers(table: Table, tables: readonly Table[]): Record<str
     const [column, value] = [quote(path.column), `NEW.${quote(path.parentColumn)}`]
     const correct = `UPDATE ${quote(child.name)} SET ${column} = ${value} WHERE ${quote(path.reference)} = NEW.${quote(path.parentKey)} AND ${column} IS NOT ${value} COLLATE BINARY;`
     const isUpstream = `EXISTS (SELECT 1 FROM sync_server WHERE collection = ${text(child.name)})`
-    const lifted = `UPDATE sync_clock SET bypass = CASE WHEN ${isUpstream} THEN 1 END;
+    const lifted = `UPDATE sync_clock SET bypass = CASE WHEN ${isUpstream} THEN 1 END, horizon = CASE WHEN ${isUpstream} THEN now ELSE horizon END;
     ${correct}
     UPDATE sync_clock SET bypass = 1;`
     for (const [event, on] of [
