@@ -10,6 +10,7 @@ import { ofLeaving } from './leaving.js'
 import { ofLive } from './live.js'
 import { scopes } from './scopes.js'
 import { ofUsers } from './users.js'
+import { ofWatching } from './watch.js'
 
 export type Finder =
   | 'simulation'
@@ -2899,5 +2900,6 @@ export const mutants: readonly Mutant[] = [
   ...ofUsers,
   ...ofLeaving,
   ...ofLive,
+  ...ofWatching,
   ...scopes,
 ]
