@@ -6,6 +6,7 @@
 import { ofExits } from './exits.js'
 import { onTheFeed } from './feed.js'
 import { inTheJournal } from './journal.js'
+import { ofKeys } from './keys.js'
 import { ofLeaving } from './leaving.js'
 import { ofLive } from './live.js'
 import { scopes } from './scopes.js'
@@ -2901,5 +2902,6 @@ export const mutants: readonly Mutant[] = [
   ...ofLeaving,
   ...ofLive,
   ...ofWatching,
+  ...ofKeys,
   ...scopes,
 ]
