@@ -85,9 +85,10 @@ export class BrowserDatabase {
    */
   async wipe(confirm?: (unpushed: number) => boolean | Promise<boolean>): Promise<boolean> {
     const { sqlJs, saver, store } = this.#parts
-    await this.#endSyncs()
     do {
+      // who says no goes on as before, in sync
       if (!(await wipe(this.dataSource, confirm))) return false
+      await this.#endSyncs()
       // what was written since is asked about as well
     } while (await hasLocalChanges(this.dataSource))
     sqlJs.closeToWrites(this.#closedError())
