@@ -46,6 +46,7 @@ export class Member extends SyncedEntity {
 export const memberId = (project: Project, user: string) => `${project.id}/${user}`
 
 @Entity('task')
+@Index(['project', 'done', 'name']) // the order in which a list shows them
 @EnableSync('/taskChanges', { scopes: ['project'] })
 export class Task extends SyncedEntity {
   @PrimaryColumn('varchar', { length: 255 })
@@ -64,7 +65,6 @@ export class Task extends SyncedEntity {
   @Column('simple-array', { nullable: true })
   tags!: string[] | null
 
-  @Index()
   @ManyToOne(
     () => Project,
     project => project.tasks,

@@ -20,7 +20,6 @@ const NAMES = [
   'docs/frameworks.md',
   'docs/operations.md',
   'docs/old-servers.md',
-  'docs/schemas.md',
   'docs/limitations.md',
   'docs/troubleshooting.md',
   'docs/how-it-works.md',

@@ -8,10 +8,16 @@ import { Dialog } from './parts.js'
 /** The lists that the user sees, and the one that is open. */
 export function Lists({ user }: { user: string }) {
   const { rows: lists, isLoading } = useRows(Project.getRepository(), { order: { name: 'ASC' } })
-  const [chosen, choose] = useState<string>()
+  const [chosen, setChosen] = useState(() => decodeURIComponent(location.hash.slice(1)))
   const [isNaming, setNaming] = useState(false)
   const open = lists.find(({ id }) => id === chosen) ?? lists[0]
   const isHolidays = chosen === Holiday.name
+
+  /** A reload opens it again. */
+  function choose(id: string): void {
+    history.replaceState(null, '', `#${encodeURIComponent(id)}`)
+    setChosen(id)
+  }
 
   async function add(name: string): Promise<void> {
     const project = await Project.save({ name })

@@ -1,6 +1,6 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
 import { useRef, useState } from 'react'
-import { In } from 'typeorm'
+import { Equal, In } from 'typeorm'
 import { useRows } from 'typeorm-sync/react'
 import { Photo, type Project, Task } from '../../model.js'
 import { TaskRow } from './TaskRow.js'
@@ -24,7 +24,7 @@ export function TaskList({ list, canWrite, onOpen }: Props) {
   const visible = virtual.getVirtualItems()
 
   const skip = Math.floor((visible[0]?.index ?? 0) / BLOCK) * BLOCK
-  const where = { project: { id: list.id } }
+  const where = { project: Equal(list.id) } // `{ id: list.id }` would join the lists
   const read = useRows(Task.getRepository(), { where, order: { done: 'ASC', name: 'ASC', id: 'ASC' }, skip, take: 2 * BLOCK })
   // the former ones stay until the next ones are there
   const [shown, show] = useState({ skip, rows: read.rows })

@@ -7,7 +7,7 @@ const listeners = new Set<() => void>()
 
 /** `fetch`, for as long as the network is on. */
 export const networkFetch: typeof fetch = (input, init) =>
-  isOn ? fetch(input, init) : Promise.reject(new TypeError('The network is switched off.'))
+  isOn ? fetch(input, init) : Promise.reject(new TypeError('the network is switched off'))
 
 /** Browsers say by the same events that they are on line or off line. */
 export function switchNetwork(on: boolean): void {

@@ -19,14 +19,13 @@ export function describeReference(
   const [child, parent] = [byTable.get(metadata.tableName), byTable.get(key.referencedEntityMetadata.tableName)]
   if (!column || !referenced || (child === undefined && parent === undefined)) return
   const isOwnKey = child?.table.key === column.databaseName
-  checkForeignKey(metadata, key)
+  checkForeignKey(metadata, key, isOwnKey)
   return {
     child,
     childTable: metadata.tableName,
     childColumn: column.databaseName,
     property: isOwnKey ? 'id' : (child?.columns.find(c => c.column === column.databaseName)?.property ?? column.propertyPath),
     isOwnKey,
-    isKeyPart: child?.table.parts?.includes(column.databaseName) === true,
     parent,
     parentTable: key.referencedEntityMetadata.tableName,
     parentColumn: referenced.databaseName,
@@ -36,7 +35,7 @@ export function describeReference(
   }
 }
 
-function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata): void {
+function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata, isOwnKey: boolean): void {
   const other = key.referencedEntityMetadata
   const property = key.columns[0]?.propertyName
   const reject = (why: string): never => rejectEntity(metadata.name, why)
@@ -47,7 +46,7 @@ function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata): voi
   if (key.columns.length > 1)
     reject(`it has a foreign key of several columns (${key.columns.map(c => c.propertyName).join(', ')}), which is not supported yet.`)
   if (key.onDelete === 'DEFAULT') reject(`the foreign key ${property} has ON DELETE SET DEFAULT; use CASCADE, SET NULL or RESTRICT.`)
-  if (key.columns.some(c => c.isPrimary) && key.onDelete === 'SET NULL')
+  if (isOwnKey && key.onDelete === 'SET NULL')
     reject(`its key ${property} is a foreign key with ON DELETE SET NULL, but a key cannot be null; use CASCADE or RESTRICT.`)
 }
 
