@@ -35,6 +35,8 @@ export class Status {
     this.#error,
   )
   #context: Context | undefined
+  /** Until a sync that the button asked for has ended: the success before it. */
+  #asked: { readonly before: Date | undefined } | undefined
   /** Of syncs that this button began, where nothing keeps the data source in sync. */
   #own: { state: State; error?: unknown; at?: Date } = { state: 'manual' }
 
@@ -51,17 +53,20 @@ export class Status {
     this.#error.hidden = error === undefined
     // not each sync: only what a person would want to know
     const isNews = !isSame && before !== undefined && (isTrouble(state) || (isTrouble(before) && state === 'idle'))
-    if (isNews) context.say(`${WORDS[state]}.`, isTrouble(state) ? 'bad' : 'good')
+    if (this.#asked && context.kept && this.#hasEnded(context.kept, this.#asked.before)) this.#asked = undefined
+    else if (isNews) context.say(`${WORDS[state]}.`, isTrouble(state) ? 'bad' : 'good')
   }
 
   #ofKept({ status }: KeptSynced) {
-    const { state, pending, isLive, lastSuccess, lastError } = status
+    const { state, pending, conflicts, rejected, isLive, lastSuccess, lastError } = status
+    const toDecide = conflicts + rejected
     const parts = [
+      toDecide > 0 && `${toDecide.toLocaleString('en')} to decide`,
       pending > 0 && `${pending.toLocaleString('en')} pending`,
       isLive && 'live',
       lastSuccess ? `last synced ${lastSuccess.toLocaleTimeString()}` : 'not synced yet',
     ]
-    return { state: state as State, error: state === 'syncing' ? undefined : lastError, detail: parts.filter(part => part).join(' · ') }
+    return { state: state as State, error: lastError, detail: parts.filter(part => part).join(' · ') }
   }
 
   #ofOwn() {
@@ -69,11 +74,23 @@ export class Status {
     return { state, error, detail: at ? `last synced ${at.toLocaleTimeString()}` : '' }
   }
 
+  /** Says how the sync that was asked for has ended, where it has. */
+  #hasEnded({ status }: KeptSynced, before: Date | undefined): boolean {
+    if (status.state === 'syncing') return false
+    const isDone = status.lastSuccess !== before
+    if (isDone) this.#context?.say('Synced.', 'good')
+    else if (isTrouble(status.state)) this.#context?.say(`${WORDS[status.state]}.`, 'bad')
+    return isDone || isTrouble(status.state)
+  }
+
   async #syncNow(): Promise<void> {
     const context = this.#context
     if (!context) return
     context.say('Syncing …')
-    if (context.kept) return context.kept.wake()
+    if (context.kept) {
+      this.#asked = { before: context.kept.status.lastSuccess }
+      return context.kept.wake()
+    }
     this.#own = { ...this.#own, state: 'syncing', error: undefined }
     this.show(context)
     try {

@@ -52,7 +52,10 @@ export class View {
       return panel
     }
     const lists = [add(pendingRows), add(conflictRows), add(deferredRows), add(rejectedRows), add(decisionRows)]
-    this.#tabs = new Tabs([serversPanel(), ...lists, this.#requests], () => this.refresh())
+    this.#tabs = new Tabs([serversPanel(), ...lists, this.#requests], () => {
+      this.#message.replaceChildren()
+      this.refresh()
+    })
     root.append(h('div', { class: 'inspector' }, this.#status.node, this.#tabs.list, this.#message, this.#tabs.panels))
     this.#listen()
     this.refresh()

@@ -35,7 +35,7 @@ export function* decideWrites(
       continue
     }
     const { value: posted, errors } = heldOf.get(row) as Held
-    const rejection = collection.rejectKey(id)
+    const rejection = collection.rejectKey(id, value)
     if (rejection) rejections.push({ collection, id, property: 'id', code: 'not-valid', detail: `It ${rejection}.` })
     for (const { property, detail } of errors) rejections.push({ collection, id, property, code: 'not-valid', detail: `It ${detail}.` })
     // its parent is removed, and the sender did not say what that does to the row

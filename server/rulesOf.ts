@@ -3,6 +3,7 @@
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
+import { KEY_COLUMN } from '../src/databases/values/compositeKeys.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import { metadataOf, type Rule } from './rules.js'
 import { warnOfUnseenParents } from './unseenReferences.js'
@@ -39,7 +40,8 @@ export function rulesOf(log: ChangeLog, list: readonly Rule[]): Rules {
 
 /** A value that is unique for all users tells who tries it that somebody has it. */
 function warnOfUniques({ entity, metadata, scopes }: Collection): void {
-  const isScope = (column: ColumnMetadata) => column.isPrimary || scopes.some(s => s.column === column.databaseName)
+  const isScope = (column: ColumnMetadata) =>
+    column.isPrimary || column.propertyName === KEY_COLUMN || scopes.some(s => s.column === column.databaseName)
   const lists = [...metadata.uniques.map(u => u.columns), ...metadata.indices.filter(i => i.isUnique).map(i => i.columns)]
   for (const columns of lists) {
     if (!scopes.length || !columns.length || columns.some(isScope)) continue

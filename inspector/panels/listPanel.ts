@@ -38,10 +38,11 @@ export function listPanel<Item>(listing: Listing<Item>): Panel {
   let limit = PAGE
   let latest: Context
   let isReadOnly = false
-  const none = h('p', { class: 'none' }, listing.none)
-  const about = h('p', { class: 'about' }, listing.about)
-  const list = h('ul', { class: 'cards', tabindex: -1, 'aria-label': listing.title })
-  const more = h('button', { type: 'button', class: 'quiet more', click: () => showMore() }, '')
+  // until it was read nothing is said
+  const none = h('p', { class: 'none', hidden: true }, listing.none)
+  const about = h('p', { class: 'about', hidden: true }, listing.about)
+  const list = h('ul', { class: 'cards', hidden: true, tabindex: -1, 'aria-label': listing.title })
+  const more = h('button', { type: 'button', class: 'quiet more', hidden: true, click: () => showMore() }, '')
   const node = h('div', {}, about, none, list, more)
   const cards = new KeyedList<Item>(
     list,

@@ -49,7 +49,7 @@ function table(origin: string): { readonly node: HTMLElement; readonly rows: Key
 }
 
 export function serversPanel(): Panel {
-  const none = h('p', { class: 'none' }, 'This database syncs with no server yet.')
+  const none = h('p', { class: 'none', hidden: true }, 'This database syncs with no server yet.')
   const list = h('div', {})
   const node = h('div', {}, none, list)
   const tables = new Map<string, ReturnType<typeof table>>()

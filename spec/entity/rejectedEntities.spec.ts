@@ -19,9 +19,19 @@ const rejected: [title: string, options: Partial<Options>, says: RegExp][] = [
   ],
   ['a key that is a number', { columns: { id: { type: 'integer', primary: true } } }, /its key id is of type integer/],
   [
-    'a key of two columns',
-    { columns: { a: { type: 'text', primary: true }, b: { type: 'text', primary: true } } },
-    /composite primary key/,
+    'a number that is counted, as a part of a key',
+    { columns: { a: { type: 'text', primary: true }, b: { type: 'integer', primary: true, generated: 'increment' } } },
+    /its key is numbered/,
+  ],
+  ...(['datetime', 'boolean', Boolean, 'decimal', 'blob'] as const).map((type): (typeof rejected)[number] => [
+    `a part of a key that is ${typeof type === 'string' ? type : 'a Boolean'}`,
+    { columns: { a: { type: 'text', primary: true }, b: { type, primary: true } } },
+    /its key b is of type \w+, of which each database makes another text; use texts, uuids and integers/,
+  ]),
+  [
+    'a part of a key that ignores case',
+    { columns: { a: { type: 'text', primary: true }, b: { type: 'text', primary: true, collation: 'NOCASE' } } },
+    /its key b has the collation NOCASE/,
   ],
   [
     'a key that ignores case',

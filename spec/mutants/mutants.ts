@@ -6,10 +6,12 @@
 import { ofExits } from './exits.js'
 import { onTheFeed } from './feed.js'
 import { inTheJournal } from './journal.js'
+import { ofKeys } from './keys.js'
 import { ofLeaving } from './leaving.js'
 import { ofLive } from './live.js'
 import { scopes } from './scopes.js'
 import { ofUsers } from './users.js'
+import { ofWatching } from './watch.js'
 
 export type Finder =
   | 'simulation'
@@ -2899,5 +2901,7 @@ export const mutants: readonly Mutant[] = [
   ...ofUsers,
   ...ofLeaving,
   ...ofLive,
+  ...ofWatching,
+  ...ofKeys,
   ...scopes,
 ]

@@ -128,6 +128,21 @@ describe('useRows', () => {
     expect(count).toBe(1)
   })
 
+  test('a database that was closed, and opened again', async () => {
+    const { tasks, dataSource } = await newDevice()
+    await tasks.insert({ id: 'a', name: 'milk' })
+    const { rerender } = render(createElement(Tasks, { tasks }))
+    await shows(['milk'])
+    await dataSource.destroy()
+    await sleep(300)
+    rerender(createElement(Tasks, { tasks }))
+    expect(shown()).toEqual(['milk'])
+    await dataSource.initialize()
+    await tasks.insert({ id: 'b', name: 'of another day' })
+    rerender(createElement(Tasks, { tasks }))
+    await shows(['of another day'])
+  })
+
   test('where there is no database yet, and on a server', async () => {
     const { tasks } = await newDevice()
     await tasks.insert({ id: 'a', name: 'milk' })

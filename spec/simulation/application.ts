@@ -7,6 +7,7 @@ import type { Random } from './random.js'
 import {
   type ChoiceColumn,
   choicesOf,
+  keyOfId,
   type NumberColumn,
   numbersOf,
   PROPERTIES,
@@ -71,7 +72,8 @@ export class Application {
       values.c = oracle.alias(oracle.token(db.name, known.c), `${db.name}.bad${oracle.written.length}!`)
     for (const column of numbersOf(spec)) if (!known || random.chance(0.3)) values[column.column] = this.#number(column)
     for (const column of choicesOf(spec)) if (!known || random.chance(this.w.moves())) values[column.column] = this.w.choose(db, column)
-    for (const column of referencesOf(spec)) if (!known || random.chance(0.3)) values[column.column] = this.#reference(db, column, id)
+    for (const column of referencesOf(spec))
+      if (column.column !== spec.composite && (!known || random.chance(0.3))) values[column.column] = this.#reference(db, column, id)
     if (!Object.keys(values).length) return
     this.savepoint(db, () => {
       if (known) this.#update(db, spec, id, values)
@@ -82,12 +84,16 @@ export class Application {
   #remove(db: SimulatedDatabase, spec: TableSpec, id: string): void {
     const { random, oracle, reached } = this.w
     const heir = spec.ids.find(other => other !== id && isGone(this.w.snapshot(db).get(other)))
-    const takesOver = heir !== undefined && numbersOf(spec).length > 0 && random.chance(0.5)
+    const takesOver = heir !== undefined && (numbersOf(spec).length > 0 || spec.composite !== undefined) && random.chance(0.5)
     const [row] = takesOver ? db.run(`SELECT * FROM ${spec.name} WHERE id = ?`, id) : []
     const tokens = takesOver ? PROPERTIES.map(p => [p, oracle.token(db.name, oracle.lastRemoval.get(db.name + heir))]) : []
     const isDone = this.savepoint(
       db,
       () => {
+        if (row && spec.composite) {
+          this.#update(db, spec, id, { ...Object.fromEntries(tokens), ...keyOfId(spec, heir as string) })
+          return
+        }
         db.run(`DELETE FROM ${spec.name} WHERE id = ?`, id)
         if (!row) return
         const extras = Object.fromEntries(spec.extras.filter(e => e.kind !== 'touched').map(e => [e.column, row[e.column]]))
@@ -95,7 +101,7 @@ export class Application {
       },
       id,
     )
-    if (isDone && row) reached.add('removed and made anew with its unique values')
+    if (isDone && row) reached.add(spec.composite ? 'part of a key changed' : 'removed and made anew with its unique values')
   }
 
   /** Two rows exchange their places; where one may not be without, by way of a place that no row has. */
@@ -148,7 +154,9 @@ export class Application {
     return !possible.length || (nullable && chance(0.25)) ? null : pick(possible)
   }
 
-  #insert(db: SimulatedDatabase, { name }: TableSpec, values: Row): void {
+  #insert(db: SimulatedDatabase, spec: TableSpec, { id, ...others }: Row): void {
+    const { name } = spec
+    const values = { ...others, ...keyOfId(spec, String(id)) }
     const columns = Object.keys(values)
     db.run(
       `INSERT INTO ${name} (${columns.map(c => `"${c}"`).join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,

@@ -278,12 +278,18 @@ export class SimulatedDatabase {
     return [...this.tables, ...members, ...OUR_TABLES, ...this.tables.map(t => `sync_base_${t}`)]
   }
 
+  /** Of a key of several columns the id is not written. */
+  isGenerated(table: string, column: string): boolean {
+    const isComposite = this.schema.tables.some(t => t.name === table && t.composite)
+    return isComposite && (column === 'id' || column === '_sync_key')
+  }
+
   dump(): Dump {
-    if (this.other) return this.other.dump(this.#allTables)
+    if (this.other) return this.other.dump(this.#allTables, (table, column) => this.isGenerated(table, column))
     return new Map(
       this.#allTables.map(table => {
         const rows = this.run(`SELECT * FROM ${table}`)
-        const columns = Object.keys(rows[0] ?? {})
+        const columns = Object.keys(rows[0] ?? {}).filter(c => !this.isGenerated(table, c))
         return [table, { columns, rows: rows.map(row => columns.map(c => row[c])) }]
       }),
     )

@@ -111,12 +111,12 @@ export class OtherDatabase {
     if (this.kind === 'postgres') runNow(this.#url, ...tables.map(table => ({ sql: `ALTER TABLE ${table} SET UNLOGGED` })))
   }
 
-  dump(tables: readonly string[]): Dump {
+  dump(tables: readonly string[], isGenerated: (table: string, column: string) => boolean): Dump {
     const found = runNow(this.#url, ...tables.map(table => ({ sql: `SELECT * FROM ${table}` })))
     return new Map(
       tables.map((table, i) => {
         const rows = found[i] as Row[]
-        const columns = Object.keys(rows[0] ?? {})
+        const columns = Object.keys(rows[0] ?? {}).filter(c => !isGenerated(table, c))
         return [table, { columns, rows: rows.map(row => columns.map(c => row[c])) }]
       }),
     )

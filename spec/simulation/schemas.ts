@@ -53,6 +53,8 @@ export interface TableSpec {
   readonly extras: readonly ExtraColumn[]
   /** Columns that are unique together. */
   readonly together: readonly (readonly string[])[]
+  /** Its key has two columns: this one and the number `n`, which an id has behind a slash. */
+  readonly composite?: string
 }
 
 export interface Schema {
@@ -98,6 +100,11 @@ const table = (
   extras: readonly ExtraColumn[] = [],
   together: readonly (readonly string[])[] = [],
 ): TableSpec => ({ name, ids, extras, together })
+
+const composite = (name: string, column: string, ids: readonly string[], extras: readonly ExtraColumn[]): TableSpec => ({
+  ...table(name, ids, extras),
+  composite: column,
+})
 
 const schema = (name: string, tables: readonly TableSpec[], more: Pick<Schema, 'trigger' | 'gained' | 'users'> = {}): Schema => ({
   isMutual: name.startsWith('mutual'),
@@ -159,6 +166,19 @@ export const WIDE_SCHEMAS: readonly Schema[] = [
   schema('touched', [table('item', ['x', 'y', 'z', 'w', 'v'], [{ kind: 'touched', column: 't' }])], { trigger: 'touch' }),
   schema('kept', [table('item', ['x', 'y', 'z', 'w', 'v'], [{ kind: 'touched', column: 't' }])], { trigger: 'skip' }),
   schema('gaining', [table('item', ['x', 'y', 'z', 'w', 'v'])], { gained: 'b' }),
+]
+
+/** Keys of several columns. */
+export const COMPOSITE_SCHEMAS: readonly Schema[] = [
+  schema('composite', [composite('item', 'k', ['x/1', 'x/2', 'y/1', 'y/-1', 'z/1'], [number('place'), slot])]),
+  schema('composite CASCADE', [
+    table('item', ['x', 'y']),
+    composite('part', 'itemId', ['x/1', 'x/2', 'y/1'], [reference('itemId', 'item', 'CASCADE', { nullable: false }), number('place')]),
+  ]),
+  schema('composite RESTRICT', [
+    table('item', ['x', 'y']),
+    composite('part', 'itemId', ['x/1', 'x/2', 'y/1'], [reference('itemId', 'item', 'RESTRICT', { nullable: false })]),
+  ]),
 ]
 
 export const USERS = ['p1', 'p2', 'p3'] as const
@@ -234,10 +254,28 @@ export const numbersOf = ({ extras }: TableSpec) => extras.filter(e => e.kind ==
 export const choicesOf = ({ extras }: TableSpec) => extras.filter(e => e.kind === 'choice')
 export const referencesOf = ({ extras }: TableSpec) => extras.filter(e => e.kind === 'reference')
 
+/** The columns of a key. What the histories call a row by is a column that the application has made of two. */
+function keyColumns({ composite }: TableSpec, key: 'text' | 'varchar'): Record<string, EntitySchemaColumnOptions> {
+  if (!composite) return { id: { type: key, primary: true } }
+  const asExpression = key === 'varchar' ? `concat(\`${composite}\`, '/', n)` : `"${composite}" || '/' || CAST(n AS text)`
+  return {
+    [composite]: { type: key, primary: true },
+    n: { type: 'integer', primary: true },
+    id: { type: key, asExpression, generatedType: key === 'varchar' ? 'VIRTUAL' : 'STORED', nullable: true },
+  }
+}
+
+/** The columns of the key of a row with this id. */
+export function keyOfId({ composite }: TableSpec, id: string): Record<string, string | number> {
+  const [first, second] = id.split('/') as [string, string]
+  return composite ? { [composite]: first, n: Number(second) } : { id }
+}
+
 /** The entities of a schema; `without`: before the column came. `key`: a type of column that the database can index. */
 export function entitiesOf({ tables, isWide, gained, users }: Schema, key: 'text' | 'varchar', lacksGained: boolean): EntitySchema[] {
-  const synced = tables.map(({ name, extras, together }) => {
-    const columns: Record<string, EntitySchemaColumnOptions> = { id: { type: key, primary: true } }
+  const synced = tables.map(spec => {
+    const { name, extras, together, composite } = spec
+    const columns = keyColumns(spec, key)
     for (const p of PROPERTIES) if (!(lacksGained && p === gained)) columns[p] = { type: 'text', nullable: true }
     const relations: Record<string, EntitySchemaRelationOptions> = {}
     for (const extra of extras) {
@@ -248,7 +286,7 @@ export function entitiesOf({ tables, isWide, gained, users }: Schema, key: 'text
       if (kind !== 'reference') continue
       const { to, onDelete, nullable, unique } = extra
       // wide ones name the column itself as a property
-      if (isWide) columns[column] = { type: key, nullable }
+      if (isWide && column !== composite) columns[column] = { type: key, nullable }
       relations[column.replace(/Id$/, '')] = {
         ...{ type: unique ? 'one-to-one' : 'many-to-one', target: to, onDelete, nullable, joinColumn: { name: column } },
       }

@@ -20,6 +20,7 @@ const NAMES = [
   'docs/frameworks.md',
   'docs/operations.md',
   'docs/old-servers.md',
+  'docs/schemas.md',
   'docs/limitations.md',
   'docs/troubleshooting.md',
   'docs/how-it-works.md',

@@ -44,11 +44,11 @@ export interface ColumnCodec {
 /** Columns that we have added to keep what a path leads to: they do not travel. */
 export const hiddenColumns = new WeakSet<ColumnMetadata>()
 
-/** Every stored column of an entity (its own, its children's, its relations' keys) except key, `_lastChange` and generated ones. */
+/** Every stored column of an entity (its own, its children's, its relations' keys) except key, `_lastChange` and generated ones. The parts of a composite key are among them. */
 export function describeColumns(metadata: EntityMetadata, dataSource: DataSource): ColumnCodec[] {
   const codecs = new Map<string, ColumnCodec>()
   for (const column of tableMetadata(metadata).columns) {
-    if (!isSynced(column) || codecs.has(column.databaseName)) continue
+    if (!isSynced(column, metadata) || codecs.has(column.databaseName)) continue
     codecs.set(column.databaseName, describeColumn(column, dataSource))
   }
   return [...codecs.values()]
@@ -58,9 +58,9 @@ function tableMetadata(metadata: EntityMetadata): EntityMetadata {
   return metadata.tableType === 'entity-child' ? tableMetadata(metadata.parentEntityMetadata) : metadata
 }
 
-function isSynced(column: ColumnMetadata): boolean {
+function isSynced(column: ColumnMetadata, { primaryColumns }: EntityMetadata): boolean {
   return (
-    !column.isPrimary &&
+    !(column.isPrimary && primaryColumns.length < 2) &&
     !column.isVirtualProperty &&
     !column.generatedType &&
     column.propertyName !== '_lastChange' &&
@@ -140,6 +140,8 @@ function isKeyOfAnother(column: ColumnMetadata): boolean {
 }
 
 function wireName(column: ColumnMetadata): string {
+  // on the wire `id` is the whole key
+  if (column.isPrimary && column.propertyPath === 'id') return '_id'
   const relation = column.isVirtual && column.referencedColumn ? column.relationMetadata : undefined
   return relation?.joinColumns.length === 1 ? relation.propertyPath : column.propertyPath
 }

@@ -9,6 +9,10 @@ export interface UniqueIndex {
   readonly others: readonly string[]
 }
 
+/** Is it the index of the key, or of more than that? No other row can have its place. */
+export const holdsKey = (table: Table, columns: readonly string[]) =>
+  columns.includes(table.key) || (table.parts?.every(part => columns.includes(part)) ?? false)
+
 /** The rules of the application that a write meets: constraints, and triggers that are not ours. */
 export interface RuleStatements {
   /** Unique indexes besides the key's. */

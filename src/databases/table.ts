@@ -20,6 +20,8 @@ export interface Table {
   readonly name: string
   /** Database name of the key column. */
   readonly key: string
+  /** Where the key has several columns: these. Then `key` is a hidden one that the database generates from them: nothing writes it. */
+  readonly parts?: readonly string[]
   /** Database names of the columns that are synced, key and `_lastChange` left out. */
   readonly columns: readonly string[]
   /** Database names of those of them whose values name the scopes of a row. */
@@ -29,6 +31,9 @@ export interface Table {
   /** The table that holds its rows yet, before a migration renames it. */
   readonly was?: string
 }
+
+/** The columns that hold the key of a row, as it was declared. */
+export const keysOf = ({ key, parts }: Table): readonly string[] => parts ?? [key]
 
 /** A column that a statement writes, and its placeholder, where that is not a mere parameter. */
 export type Target = string | { readonly column: string; readonly placeholder: string }

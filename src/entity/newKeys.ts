@@ -6,8 +6,8 @@ import type { DataSource, EntityMetadata } from 'typeorm'
 /** To be called once the metadata is built. */
 export function makeNewKeys({ subscribers }: DataSource, entities: readonly EntityMetadata[]): void {
   for (const { target, primaryColumns } of entities) {
-    const [key] = primaryColumns
-    if (!key || key.isGenerated || key.default !== undefined) continue
+    const [key, ...more] = primaryColumns
+    if (!key || more.length || key.isGenerated || key.default !== undefined) continue
     subscribers.push({
       listenTo: () => target,
       beforeInsert({ entity }) {

@@ -4,10 +4,10 @@
 
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
-import type { IndexMetadata } from 'typeorm/metadata/IndexMetadata.js'
 import type { RelationMetadata } from 'typeorm/metadata/RelationMetadata.js'
 import { pathColumnOf, rejectScope } from '../changes/collections/scopes.js'
-import { hiddenColumns } from '../databases/columns.js'
+import { addColumn, addIndex } from './hiddenColumns.js'
+import { keyColumnsOf } from './keyColumns.js'
 import { syncedEntities } from './registry.js'
 
 /** Adds the columns, and their indexes. Throws SyncConfigurationError for a path that leads to no column. */
@@ -33,8 +33,8 @@ export function addPathColumns(dataSource: DataSource): void {
         path,
         `${parent.name} has no such column or to-one relation; a longer path is declared as a scope of ${parent.name} as well`,
       )
-    const column = addColumn(dataSource, metadata, pathColumnOf(path), target)
-    addIndex(dataSource, metadata, [column, ...metadata.columns.filter(c => c.propertyName === '_lastChange'), ...metadata.primaryColumns])
+    const column = addColumn(dataSource, metadata, pathColumnOf(path), typeOf(target))
+    addIndex(dataSource, metadata, [column, ...metadata.columns.filter(c => c.propertyName === '_lastChange'), ...keyColumnsOf(metadata)])
     const references = relation.joinColumns
     if (!metadata.indices.some(index => index.columns[0] === references[0])) addIndex(dataSource, metadata, references)
     return column
@@ -52,32 +52,7 @@ const relationOf = ({ relations }: EntityMetadata, property: string): RelationMe
 const columnOf = (metadata: EntityMetadata, path: string) =>
   metadata.columns.find(c => c.propertyPath === path) ?? relationOf(metadata, path)?.joinColumns[0]
 
-function addColumn(dataSource: DataSource, metadata: EntityMetadata, name: string, like: ColumnMetadata): ColumnMetadata {
-  const { type, length, precision, scale, charset, collation, unsigned, isArray, transformer } = like
-  const options = {
-    ...{ name, type, length, scale, charset, collation, unsigned, array: isArray, transformer },
-    ...(precision === null ? {} : { precision }),
-    ...{ nullable: true, select: false, insert: false, update: false },
-  }
-  // TypeORM does not export the classes
-  const column = new (like.constructor as typeof ColumnMetadata)({
-    connection: dataSource,
-    entityMetadata: metadata,
-    args: { target: metadata.target, mode: 'regular', propertyName: name, options: options as object },
-  } as unknown as ConstructorParameters<typeof ColumnMetadata>[0])
-  hiddenColumns.add(column)
-  column.build(dataSource)
-  metadata.registerColumn(column)
-  return column
-}
-
-function addIndex({ namingStrategy }: DataSource, metadata: EntityMetadata, columns: ColumnMetadata[]): void {
-  const [ours] = metadata.indices as [IndexMetadata]
-  const index = new (ours.constructor as typeof IndexMetadata)({
-    ...{ entityMetadata: metadata, columns },
-    args: { target: metadata.target, synchronize: true },
-  })
-  index.build(namingStrategy)
-  // one list, or two
-  for (const list of new Set([metadata.indices, metadata.ownIndices])) list.push(index)
-}
+const typeOf = ({ type, length, precision, scale, charset, collation, unsigned, isArray, transformer }: ColumnMetadata) => ({
+  ...{ type, length, scale, charset, collation, unsigned, array: isArray, transformer },
+  ...(precision === null ? {} : { precision }),
+})

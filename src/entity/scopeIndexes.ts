@@ -43,8 +43,8 @@ const extendsClass = (one: unknown, other: unknown) =>
 // What has no column would end in an error of TypeORM's, which says nothing of scopes.
 function columnsOf(entity: string, path: string, isThere: (path: string) => boolean, keys: readonly string[]): string[] {
   if (!isThere(path)) rejectScope(entity, path, 'it has no such column or to-one relation; name a property of the entity')
-  if (keys.includes(path)) rejectScope(entity, path, KEY)
-  return [path, '_lastChange', ...keys]
+  if (keys.length < 2 && keys.includes(path)) rejectScope(entity, path, KEY)
+  return [path, '_lastChange', ...(keys.includes(path) ? [] : keys)]
 }
 
 function isInClass(target: unknown, [name, ...rest]: readonly string[]): boolean {

@@ -2,7 +2,9 @@
 
 import { type DataSource, MigrationExecutor } from 'typeorm'
 import { changeSchema } from '../changes/setUp/changeSchema.js'
+import { addKeyColumn } from './keyColumns.js'
 import { addPathColumns } from './pathColumns.js'
+import { syncedEntities } from './registry.js'
 import type { SyncSetUp } from './syncSetUp.js'
 
 export function wrapMethods(dataSource: DataSource, setUp: SyncSetUp): void {
@@ -49,6 +51,7 @@ export function wrapMethods(dataSource: DataSource, setUp: SyncSetUp): void {
   const building = {
     async buildMetadatas(this: DataSource) {
       await buildMetadatas.call(this)
+      for (const { metadata } of syncedEntities(this)) addKeyColumn(this, metadata)
       addPathColumns(this)
     },
   }

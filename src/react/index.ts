@@ -1,7 +1,7 @@
 // Hooks for React: what is watched, as components show it.
 
 import { useCallback, useState, useSyncExternalStore } from 'react'
-import type { DataSource, FindManyOptions, ObjectLiteral, Repository } from 'typeorm'
+import { DataSource, type FindManyOptions, type ObjectLiteral, type Repository } from 'typeorm'
 import type { KeptSynced } from '../entity/keep/keepSynced.js'
 import { type KeptStatus, NEW } from '../entity/keep/status.js'
 import { isEqual } from '../entity/watch/isEqual.js'
@@ -21,7 +21,9 @@ export function useRows<Entity extends ObjectLiteral>(
   repository: Repository<Entity> | undefined,
   options?: FindManyOptions<Entity>,
 ): WatchSnapshot<Entity> {
-  const watched = useMade(repository && (() => watch(repository, options)), [repository?.target, repository?.manager], options)
+  const manager = repository?.manager
+  const sources = [repository?.target, manager, openingOf(manager?.dataSource)]
+  const watched = useMade(repository && (() => watch(repository, options)), sources, options)
   return useSnapshot(watched)
 }
 
@@ -32,7 +34,8 @@ export interface Conflicts<Entity extends ObjectLiteral> extends WatchSnapshot<U
 export function useConflicts<Entity extends ObjectLiteral = ObjectLiteral>(
   target: Repository<Entity> | DataSource | undefined,
 ): Conflicts<Entity> {
-  const watched: ConflictWatch<Entity> | undefined = useMade(target && (() => watchConflicts<Entity>(target)), [target])
+  const sources = [target, openingOf(target instanceof DataSource ? target : target?.manager.dataSource)]
+  const watched: ConflictWatch<Entity> | undefined = useMade(target && (() => watchConflicts<Entity>(target)), sources)
   const snapshot = useSnapshot<UnresolvedConflict<Entity>>(watched)
   return { ...snapshot, resolve: watched?.resolve ?? notOpen, discard: watched?.discard ?? notOpen }
 }
@@ -47,6 +50,9 @@ export function useSyncStatus(kept: KeptSynced | undefined): KeptStatus {
   const read = () => kept?.status ?? NEW
   return useSyncExternalStore(subscribe, read, () => NEW)
 }
+
+/** Another object each time that the data source is initialised: what was watched before has ended. */
+const openingOf = (dataSource: DataSource | undefined) => dataSource?.entityMetadatas
 
 /** The same thing for as long as its sources are the same objects, and its options say the same. */
 function useMade<T>(make: (() => T) | undefined, sources: readonly unknown[], options?: unknown): T | undefined {

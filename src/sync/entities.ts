@@ -29,15 +29,18 @@ export function toEntity(collection: Collection, id: string, row: WireRow): Obje
   return entity
 }
 
-function setId({ metadata }: Collection, entity: ObjectLiteral, id: string): void {
+function setId({ metadata, keyParts }: Collection, entity: ObjectLiteral, id: string): void {
+  // they are among the columns
+  if (keyParts.length) return
   metadata.primaryColumns[0]?.setEntityValue(entity, id)
 }
 
-/** An entity, or an object of its shape, as a row; properties that are undefined there are left out. Throws ValueError. */
+/** An entity, or an object of its shape, as a row; properties that are undefined there are left out, and those of its key. Throws ValueError. */
 export function fromEntity(collection: Collection, entity: ObjectLiteral): WireRow {
   const row: WireRow = {}
   for (const column of collection.columns) {
     const { property } = column
+    if (collection.keyParts.includes(column)) continue
     const value = property.includes('.') && Object.hasOwn(entity, property) ? entity[property] : getEntityValue(entity, column)
     if (value === undefined) continue
     row[property] = column.toWire(column.fromWire(value === null ? null : column.fromEntity(value)))

@@ -53,6 +53,9 @@ export const page = offer({
   keep: () => {
     inspector.kept = keepSynced(dataSource)
   },
+  query: async (sql: string) => void (await dataSource.query(sql)),
+  takeAway: () => inspector.remove(),
+  destroy: () => dataSource.destroy(),
   setReadOnly: (isReadOnly: boolean) => {
     inspector.readOnly = isReadOnly
   },

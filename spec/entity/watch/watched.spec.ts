@@ -64,6 +64,16 @@ test('an object that was shown, changed and saved is shown anew, also where its 
   expect(unsynced.getSnapshot().rows[0]).not.toBe(note)
 })
 
+test('an object that was shown and changed is not shown as it was changed', async () => {
+  const { tasks } = await world()
+  const watched = watch(tasks, { order })
+  const { shows } = hear(watched)
+  await shows('name', ['milk', 'bread'])
+  watched.getSnapshot().rows[0]!.name = 'never saved'
+  await tasks.update('b', { name: 'rye' })
+  await shows('name', ['milk', 'rye'])
+})
+
 test('queries never overlap, and the last one wins', async () => {
   const { dataSource, tasks } = await world()
   const { manager } = dataSource

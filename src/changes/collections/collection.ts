@@ -18,6 +18,8 @@ export interface Reference {
   readonly property: string
   /** The child's own key is the foreign key: its row has the id of the one that it needs. */
   readonly isOwnKey: boolean
+  /** The foreign key is a part of the child's own key: a row that needs another one is another row. */
+  readonly isKeyPart: boolean
   readonly parent: Collection | undefined
   readonly parentTable: string
   readonly parentColumn: string
@@ -37,11 +39,16 @@ export interface Collection {
   readonly entity: string
   readonly metadata: EntityMetadata
   readonly table: Table
-  /** The property that holds the key in the entity; it is `id` on the wire. */
+  /** The property that holds the key in the entity; it is `id` on the wire. None has that name where the key has several columns. */
   readonly keyProperty: string
-  /** Says why the key column cannot hold an id as it is, as the end of a sentence that begins with "it". */
-  readonly rejectKey: (id: string) => string | undefined
+  /**
+   * Says why the key column cannot hold an id as it is, as the end of a sentence that begins with "it"; of a key of several columns also why
+   * it is not the id of a row with these values.
+   */
+  readonly rejectKey: (id: string, value?: WireRow | null) => string | undefined
   readonly columns: readonly ColumnCodec[]
+  /** Those of them of which the key is made, where it has several; none otherwise. */
+  readonly keyParts: readonly ColumnCodec[]
   /** The columns whose values name the scopes of a row, in the order in which they were declared; the key, always a scope, is not among them. The column of a path is hidden, and not among `columns`. */
   readonly scopes: readonly ScopeColumn[]
   readonly column: ReadonlyMap<string, ColumnCodec>

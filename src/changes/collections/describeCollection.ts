@@ -3,12 +3,15 @@
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { type ColumnCodec, describeColumns } from '../../databases/columns.js'
-import { keyCheck } from '../../databases/values/keys.js'
+import { KEY_COLUMN } from '../../databases/values/compositeKeys.js'
+import { compositeKeyCheck, keyCheck } from '../../databases/values/keys.js'
 import { SyncConfigurationError } from '../../errors.js'
 import type { Collection } from './collection.js'
 import { describeScopes } from './scopes.js'
 
 const TEXT = /^(varchar|text|uuid|char|nchar|nvarchar|character|varying character|native character|clob|character varying)$/i
+
+const INTEGER = /^((tiny|small|medium|big|unsigned big )?int(eger)?|int[248])$/i
 
 const RESERVED = new Set(['_lastChange', '_removed', '_partial'])
 
@@ -28,6 +31,8 @@ export function describeCollection(dataSource: DataSource, { metadata, urls, omi
   checkEntity(metadata, omit)
   const key = checkKey(dataSource, metadata)
   const columns = describeColumns(metadata, dataSource)
+  const keyParts =
+    key.propertyName === KEY_COLUMN ? metadata.primaryColumns.flatMap(part => columns.find(c => c.metadata === part) ?? []) : []
   checkColumns(metadata, key, columns)
   const scopes = describeScopes(dataSource, metadata, columns, declared)
   return {
@@ -39,13 +44,15 @@ export function describeCollection(dataSource: DataSource, { metadata, urls, omi
     table: {
       name: metadata.tableName,
       key: key.databaseName,
+      ...(keyParts.length && { parts: keyParts.map(c => c.column) }),
       columns: [...columns, ...scopes.filter(c => c.path)].map(c => c.column),
       scopes: scopes.map(c => c.column),
       paths: scopes.flatMap(c => c.path ?? []),
     },
-    keyProperty: key.propertyPath,
-    rejectKey: keyCheck(key, dataSource),
+    keyProperty: keyParts.length ? 'id' : key.propertyPath,
+    rejectKey: keyParts.length ? compositeKeyCheck(keyParts, dataSource) : keyCheck(key, dataSource),
     columns,
+    keyParts,
     scopes,
     column: new Map(columns.map(c => [c.property, c])),
     parents: [],
@@ -73,17 +80,19 @@ function checkKey(dataSource: DataSource, metadata: EntityMetadata): ColumnMetad
   const reject = (why: string): never => rejectEntity(metadata.name, why)
   const [key, ...more] = metadata.primaryColumns
   if (!key) return reject('it has no primary column.')
-  if (more.length)
-    reject('it has a composite primary key, which is not supported yet; give it a single key, such as @PrimaryGeneratedColumn("uuid").')
-  if (key.isGenerated && key.generationStrategy !== 'uuid')
-    reject('its key is numbered by the database, so two devices would give one number to two rows; use @PrimaryGeneratedColumn("uuid").')
-  const type = dataSource.driver.normalizeType(key)
-  if (!TEXT.test(type))
-    reject(`its key ${key.propertyName} is of type ${type}; keys are strings, use a text column or @PrimaryGeneratedColumn("uuid").`)
-  if (key.collation && !/^(binary|C|\w+_bin)$/i.test(key.collation))
-    reject(`its key ${key.propertyName} has the collation ${key.collation}; keys are compared byte by byte.`)
-  if (key.transformer) reject(`its key ${key.propertyName} has a transformer; keys travel as they are.`)
-  return key
+  for (const part of metadata.primaryColumns) {
+    if (part.isGenerated && part.generationStrategy !== 'uuid')
+      reject('its key is numbered by the database, so two devices would give one number to two rows; use @PrimaryGeneratedColumn("uuid").')
+    const type = dataSource.driver.normalizeType(part)
+    if (!more.length && !TEXT.test(type))
+      reject(`its key ${part.propertyName} is of type ${type}; keys are strings, use a text column or @PrimaryGeneratedColumn("uuid").`)
+    if (more.length && (part.type === Boolean || !(TEXT.test(type) || INTEGER.test(type))))
+      reject(`its key ${part.propertyName} is of type ${type}, of which each database makes another text; use texts, uuids and integers.`)
+    if (part.collation && !/^(binary|C|\w+_bin)$/i.test(part.collation))
+      reject(`its key ${part.propertyName} has the collation ${part.collation}; keys are compared byte by byte.`)
+    if (part.transformer) reject(`its key ${part.propertyName} has a transformer; keys travel as they are.`)
+  }
+  return metadata.columns.find(c => c.propertyName === KEY_COLUMN) ?? key
 }
 
 function checkColumns({ name }: EntityMetadata, key: ColumnMetadata, columns: readonly ColumnCodec[]): void {

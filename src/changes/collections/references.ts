@@ -19,13 +19,14 @@ export function describeReference(
   const [child, parent] = [byTable.get(metadata.tableName), byTable.get(key.referencedEntityMetadata.tableName)]
   if (!column || !referenced || (child === undefined && parent === undefined)) return
   const isOwnKey = child?.table.key === column.databaseName
-  checkForeignKey(metadata, key, isOwnKey)
+  checkForeignKey(metadata, key)
   return {
     child,
     childTable: metadata.tableName,
     childColumn: column.databaseName,
     property: isOwnKey ? 'id' : (child?.columns.find(c => c.column === column.databaseName)?.property ?? column.propertyPath),
     isOwnKey,
+    isKeyPart: child?.table.parts?.includes(column.databaseName) === true,
     parent,
     parentTable: key.referencedEntityMetadata.tableName,
     parentColumn: referenced.databaseName,
@@ -35,7 +36,7 @@ export function describeReference(
   }
 }
 
-function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata, isOwnKey: boolean): void {
+function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata): void {
   const other = key.referencedEntityMetadata
   const property = key.columns[0]?.propertyName
   const reject = (why: string): never => rejectEntity(metadata.name, why)
@@ -46,7 +47,7 @@ function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata, isOw
   if (key.columns.length > 1)
     reject(`it has a foreign key of several columns (${key.columns.map(c => c.propertyName).join(', ')}), which is not supported yet.`)
   if (key.onDelete === 'DEFAULT') reject(`the foreign key ${property} has ON DELETE SET DEFAULT; use CASCADE, SET NULL or RESTRICT.`)
-  if (isOwnKey && key.onDelete === 'SET NULL')
+  if (key.columns.some(c => c.isPrimary) && key.onDelete === 'SET NULL')
     reject(`its key ${property} is a foreign key with ON DELETE SET NULL, but a key cannot be null; use CASCADE or RESTRICT.`)
 }
 

@@ -36,7 +36,7 @@ export function describeScopes(
       continue
     }
     const column = columnOf(metadata, path)
-    if (column?.isPrimary) rejectScope(metadata.name, path, KEY)
+    if (column?.isPrimary && metadata.primaryColumns.length < 2) rejectScope(metadata.name, path, KEY)
     const codec = columns.find(c => c.column === column?.databaseName)
     if (!codec)
       return rejectScope(metadata.name, path, 'it has no such column or to-one relation that is synced; name a property of the entity')

@@ -12,9 +12,9 @@ export const KINDS_OF_VALUES = 4
 /** The end of the table that is read to find a gap. */
 const MOST = 100_000
 
-/** Can the column hold a value that no row has? A foreign key cannot. */
-export const canBeFree = ({ parents }: Collection, column: ColumnCodec) =>
-  !parents.some(r => r.childColumn === column.column) && kindOf(column) !== undefined
+/** Can the column hold a value that no row has? A foreign key cannot, and a part of the key is the row's name. */
+export const canBeFree = ({ parents, keyParts }: Collection, column: ColumnCodec) =>
+  !keyParts.includes(column) && !parents.some(r => r.childColumn === column.column) && kindOf(column) !== undefined
 
 /**
  * As many values as there are rows, each of which the column can hold and no row has or will have; undefined where there are too few.

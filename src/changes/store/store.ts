@@ -41,7 +41,7 @@ export function* insertNew(
 ): Transaction<number | undefined> {
   const { columns, parents, table } = collection
   for (const { id, value } of rows)
-    if (value === null || collection.rejectKey(id) || !columns.every(c => Object.hasOwn(value, c.property))) return
+    if (value === null || collection.rejectKey(id, value) || !columns.every(c => Object.hasOwn(value, c.property))) return
   const newRows = rows as readonly { readonly id: string; readonly value: WireRow }[]
   if (parents.length) {
     const orphans = yield* findOrphans(
@@ -60,11 +60,11 @@ export function* insertNew(
       // in the order of the key's index an insert costs half; where rows may need each other, their own order matters
       const sorted = parents.length ? newRows : [...newRows].sort((x, y) => (x.id < y.id ? -1 : 1))
       const lists = rowsOf(sorted, ({ id, value }) => {
-        const list: unknown[] = [id, stamp]
+        const list: unknown[] = table.parts ? [stamp] : [id, stamp]
         for (const column of columns) list.push(column.fromWire(value[column.property] as never))
         return list
       })
-      yield* database.insertRows(table.name, [table.key, '_lastChange', ...columns], lists)
+      yield* database.insertRows(table.name, [...(table.parts ? [] : [table.key]), '_lastChange', ...columns], lists)
       yield* rejectSkipped(database, collection, newRows, stamp)
       if (database.checkConstraints) yield* database.checkConstraints()
       return stamp

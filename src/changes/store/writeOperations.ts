@@ -14,7 +14,7 @@ export function* write(database: Database, operations: readonly Operation[]): Tr
     else groups.set(collection, [operation])
   }
   for (const [collection, some] of groups) {
-    const { name, key } = collection.table
+    const { name, key, parts } = collection.table
     yield* database.deleteRows(
       name,
       [key],
@@ -29,8 +29,8 @@ export function* write(database: Database, operations: readonly Operation[]): Tr
         if (kind === 'insert')
           yield* database.insertRows(
             name,
-            [key, '_lastChange', ...columns],
-            rowsOf(rows, o => [o.change.id, o.change.stamp, ...cells(o.value as WireRow)]),
+            [...(parts ? [] : [key]), '_lastChange', ...columns],
+            rowsOf(rows, o => [...(parts ? [] : [o.change.id]), o.change.stamp, ...cells(o.value as WireRow)]),
           )
         else
           yield* database.updateRows(

@@ -4,7 +4,7 @@ import { SyncConfigurationError } from '../../errors.js'
 import { type CaptureStatements, missingIn } from '../capture.js'
 import { gainsScope } from '../exits.js'
 import { first, query, type Transaction } from '../statement.js'
-import { baseTableOf, quote, type Table } from '../table.js'
+import { baseTableOf, keysOf, quote, type Table } from '../table.js'
 import { alignBaseTable } from './bases.js'
 import { type Catalog, type Columns, columnsOf, guardOf, readCatalog, readTriggers } from './catalog.js'
 import { tickSql } from './clock.js'
@@ -95,8 +95,11 @@ function* createTables(): Transaction<void> {
 
 // TRUNCATE fires no trigger. InnoDB rejects it for a table that another one references, be that one empty.
 function* makeGuard(table: Table, own: Columns): Transaction<void> {
+  const names = table.parts ? table.parts.map((_, i) => `id${i}`) : ['id']
+  const definitions = keysOf(table).map((column, i) => `${names[i]} ${own.get(column)?.type} NULL`)
+  const list = names.join(', ')
   yield* query(`CREATE TABLE IF NOT EXISTS ${quote(guardOf(table.name))} (
-    id ${own.get(table.key)?.type} NULL, INDEX (id), FOREIGN KEY (id) REFERENCES ${quote(table.name)} (${quote(table.key)})) ${TABLE_OPTIONS}`)
+    ${definitions.join(', ')}, INDEX (${list}), FOREIGN KEY (${list}) REFERENCES ${quote(table.name)} (${keysOf(table).map(quote).join(', ')})) ${TABLE_OPTIONS}`)
 }
 
 const areTriggers = (expected: readonly Trigger[], present: ReadonlyMap<string, string> = new Map()) =>

@@ -1,5 +1,5 @@
 import { TRIGGER_MARK } from '../knows.js'
-import type { RuleStatements, UniqueIndex } from '../rules.js'
+import { holdsKey, type RuleStatements, type UniqueIndex } from '../rules.js'
 import { first, query } from '../statement.js'
 
 export const rules: RuleStatements = {
@@ -17,7 +17,7 @@ export const rules: RuleStatements = {
       indexes.set(String(name), isWhole ? found : { ...found, others: table.columns })
       if (isWhole) found.columns.push(String(column))
     }
-    return [...indexes.values()].filter(({ columns }) => !columns.includes(table.key))
+    return [...indexes.values()].filter(({ columns }) => !holdsKey(table, columns))
   },
 
   // InnoDB looks at each row at once; there is nothing to defer

@@ -3,7 +3,7 @@
 import { EXIT, EXIT_INDEX, type ExitIndex, type ExitSource, type ExitStatements, indexesOf, planExitIndexes } from '../exits.js'
 import { text } from '../knows.js'
 import { query, type Transaction } from '../statement.js'
-import { baseTableOf, quote, type Table } from '../table.js'
+import { baseTableOf, keysOf, quote, type Table } from '../table.js'
 import { classOf } from './catalog.js'
 import { NOW } from './clock.js'
 import { idOf } from './fragments.js'
@@ -26,7 +26,10 @@ export const hasMoved = (columns: readonly string[], one: string, other: string)
 export function exitStatements(table: Table, name: string, stamp: string) {
   const [key, collection, bases] = [quote(table.key), text(table.name), quote(baseTableOf(table))]
   const inScopes = (statements: string) => (table.scopes.length ? `\n    ${statements}` : '')
-  const isOtherKey = differs(`OLD.${key}`, `NEW.${key}`)
+  // what is generated is not there yet
+  const isOtherKey = keysOf(table)
+    .map(c => differs(`OLD.${quote(c)}`, `NEW.${quote(c)}`))
+    .join(' OR ')
   const ofOld = { id: idOf(table, 'o'), stamp, cell: (c: string) => `o.${quote(c)}` }
   const isBack = (from: string) => `FROM ${from} n JOIN sync_tombstone t ON t.collection = ${collection} AND t.id = ${idOf(table, 'n')}`
   const isExit = (id: string) => `i._sync_server = ${EXIT} AND i._sync_id = ${id} AND i._sync_removed = 1`

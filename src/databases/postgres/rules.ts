@@ -1,5 +1,5 @@
 import { ConstraintError } from '../../errors.js'
-import type { RuleStatements } from '../rules.js'
+import { holdsKey, type RuleStatements } from '../rules.js'
 import { first, query } from '../statement.js'
 import { quote } from '../table.js'
 import { classOf, ownTriggers } from './catalog.js'
@@ -28,7 +28,7 @@ export const rules: RuleStatements = {
       indexes.set(String(index), found)
       found[is_key || is_expression ? 'columns' : 'others'].push(String(name))
     }
-    return [...indexes.values()].filter(({ columns }) => !columns.includes(table.key))
+    return [...indexes.values()].filter(({ columns }) => !holdsKey(table, columns))
   },
 
   *deferConstraints(isDeferred) {

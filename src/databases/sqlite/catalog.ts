@@ -1,7 +1,7 @@
 // What SQLite says about tables: columns, unique indexes, triggers.
 
 import { TRIGGER_MARK } from '../knows.js'
-import type { UniqueIndex } from '../rules.js'
+import { holdsKey, type UniqueIndex } from '../rules.js'
 import { query, type Row, type Transaction } from '../statement.js'
 import { quote, type Table } from '../table.js'
 
@@ -13,7 +13,7 @@ export interface Column {
 }
 
 export function* columnsOf(name: string): Transaction<Map<string, Column>> {
-  const rows = yield* query('SELECT name, type, dflt_value FROM pragma_table_xinfo(?) WHERE hidden = 0', name)
+  const rows = yield* query('SELECT name, type, dflt_value FROM pragma_table_xinfo(?) WHERE hidden <> 1', name)
   return new Map(rows.map(r => [String(r.name), { type: String(r.type), fallback: r.dflt_value as string | null }]))
 }
 
@@ -48,7 +48,7 @@ export function* uniqueIndexes(table: Table): Transaction<UniqueIndex[]> {
   )
   return [...byIndex(rows).values()].flatMap(own => {
     const plain = own.flatMap(({ column_name: name }) => (name === null ? [] : [String(name)]))
-    if (plain.includes(table.key)) return []
+    if (holdsKey(table, plain)) return []
     const text = String(own[0]?.sql ?? '').toLowerCase()
     const named = table.columns.filter(c => text.includes(c.toLowerCase()))
     return plain.length === own.length

@@ -5,7 +5,8 @@
 // application's own conflict clause would override it, where it does not override ON CONFLICT … DO UPDATE.
 
 import { TRIGGER_MARK, text } from '../knows.js'
-import { quote, type Table } from '../table.js'
+import { keysOf, quote, type Table } from '../table.js'
+import { idOfCells } from '../values/compositeKeys.js'
 import { keepAbsentBase, keepBase } from './bases.js'
 import type { IndexedColumn } from './catalog.js'
 import { NOW } from './clock.js'
@@ -22,25 +23,28 @@ function replacedRows(table: Table, unique: IndexedColumn[][], writeTombstone: (
       WHERE p.collection = ${collection} AND NOT EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = p.id)`)}${exits.replaced({ isNew: !except, ...(told && { except: told }) })}
     DELETE FROM sync_replaced WHERE collection = ${collection}${except};`
   const same = ({ name, collation }: IndexedColumn) => `x.${quote(name)} = NEW.${quote(name)} COLLATE ${quote(collation)}`
+  const isKey = `(x.${key} = ${newKeyOf(table)} COLLATE "BINARY")`
   const sameUnique = (columns: IndexedColumn[]) => `(${columns.map(same).join(' AND ')})`
-  const keyIndex = [{ name: table.key, collation: 'BINARY' }]
   const noteReplaced = (
     taken: string,
   ) => `INSERT INTO sync_replaced (collection, id) SELECT ${collection}, x.${key} FROM ${name} x WHERE ${taken}
       ON CONFLICT (collection, id) DO NOTHING;
     ${keepBase(table, { id: `x.${key}`, stamp: 'x."_lastChange"', cell: c => `x.${quote(c)}`, from: `, ${name} x`, where: `(${taken}) AND` })};${exits.note(taken)}`
-  const takenByInsert = [keyIndex, ...unique].map(sameUnique).join(' OR ')
-  const takenByUpdate = `(${[keyIndex, ...unique].map(sameUnique).join(' OR ')}) AND x.${key} IS NOT OLD.${key}`
-  const uniqueColumns = [...new Set([table.key, ...unique.flat().map(c => c.name)])].map(quote).join(', ')
+  const takenByInsert = [isKey, ...unique.map(sameUnique)].join(' OR ')
+  const takenByUpdate = `(${[isKey, ...unique.map(sameUnique)].join(' OR ')}) AND x.${key} IS NOT OLD.${key}`
+  const uniqueColumns = [...new Set([...keysOf(table), ...unique.flat().map(c => c.name)])].map(quote).join(', ')
   return { takenByInsert, takenByUpdate, uniqueColumns, noteReplaced, writeReplacedTombstones }
 }
+
+/** SQL for the key of the row as it will be: before an update what is generated is not there yet. */
+const newKeyOf = ({ key, parts }: Table) => (parts ? idOfCells(parts.map(part => `NEW.${quote(part)}`)) : `NEW.${quote(key)}`)
 
 /** The triggers of one table, by name. `wallClock` is SQL for milliseconds since 1/1/1970. */
 export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: string, tables: readonly Table[] = []): Map<string, string> {
   const name = quote(table.name)
   const key = quote(table.key)
   const collection = text(table.name)
-  const [oldKey, newKey] = [`OLD.${key}`, `NEW.${key}`]
+  const [oldKey, newKey] = [`OLD.${key}`, newKeyOf(table)]
   const now = NOW
   const exits = exitStatements(table)
   const notOurs = '(SELECT bypass FROM sync_clock) IS NULL'
@@ -53,7 +57,7 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
   const isReplaced = `SELECT 1 FROM sync_replaced p WHERE p.collection = ${collection} AND p.id = ${newKey}`
   const keepAbsentBaseOfNew = `${keepAbsentBase(table, newKey, { where: `NOT EXISTS (${isReplaced}) AND` })};`
   const { takenByInsert, takenByUpdate, uniqueColumns, noteReplaced, writeReplacedTombstones } = replacedRows(table, unique, writeTombstone)
-  const all = [table.key, ...table.columns].map(quote).join(', ')
+  const all = [...new Set([...keysOf(table), ...table.columns])].map(quote).join(', ')
   // A stamp that a statement wrote is overridden, unless it is the one that a trigger has just given to this very row.
   const isChange = `(OLD."_lastChange" IS NEW."_lastChange" OR NEW."_lastChange" IS NOT ${now} OR ${newKey} IS NOT (SELECT stamping FROM sync_clock))`
   const triggers: Record<string, string> = {
@@ -77,7 +81,7 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
     ${keepOld}`,
     // apart from the stamping for the same reason. Under the stamp that the row has just got, or is about to get.
     ...(table.scopes.length && {
-      exit: `AFTER UPDATE OF ${[table.key, ...table.scopes].map(quote).join(', ')} ON ${name}
+      exit: `AFTER UPDATE OF ${[...new Set([...keysOf(table), ...table.scopes])].map(quote).join(', ')} ON ${name}
   WHEN ${notOurs} AND ${exits.hasMoved} BEGIN
     ${tick('stamping', ` WHERE NOT EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = ${newKey} AND x."_lastChange" = sync_clock.now AND x."_lastChange" IS NOT NEW."_lastChange")`)}
     ${exits.moved}`,
@@ -91,7 +95,7 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
   WHEN ${notOurs} AND ${oldKey} IS ${newKey} AND EXISTS (SELECT 1 FROM sync_replaced p WHERE p.collection = ${collection} AND p.id IS NOT ${newKey}) BEGIN
     ${tick(newKey)}
     ${writeReplacedTombstones(` AND id IS NOT ${newKey}`)}`,
-    rename: `AFTER UPDATE OF ${key} ON ${name}
+    rename: `AFTER UPDATE OF ${keysOf(table).map(quote).join(', ')} ON ${name}
   WHEN ${notOurs} AND ${oldKey} IS NOT ${newKey} BEGIN
     ${tick(newKey)}
     ${writeTombstone(`${oldKey}, ${now} WHERE true`)}

@@ -1,5 +1,7 @@
 import type { DataSource } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
+import type { Json } from '../../protocol/messages.js'
+import { splitId } from './compositeKeys.js'
 
 const canonicalUuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
@@ -17,5 +19,35 @@ export function keyCheck(column: ColumnMetadata, dataSource: DataSource): (id: s
     if (length !== undefined && [...id].length > length) return `is longer than ${length} characters`
     // they compare, or come back, without the spaces
     return (isMysql || isPadded) && id.endsWith(' ') ? 'ends with a space' : undefined
+  }
+}
+
+const INTEGER = /int/i
+
+/** What a column of a composite key says of its part of an id. */
+interface Part {
+  readonly property: string
+  readonly metadata: ColumnMetadata
+  canonical(value: Json): Json
+}
+
+/** As `keyCheck`, for a key of several columns. Of `value` it says as well why the properties of the key are not those of the id. */
+export function compositeKeyCheck(parts: readonly Part[], dataSource: DataSource) {
+  const checks = parts.map(({ metadata }) =>
+    INTEGER.test(dataSource.driver.normalizeType(metadata))
+      ? (text: string) => (/^(0|-?[1-9]\d*)$/.test(text) ? undefined : 'is no integer')
+      : keyCheck(metadata, dataSource),
+  )
+  return (id: string, value?: Readonly<Record<string, Json>> | null): string | undefined => {
+    const texts = splitId(id, parts.length)
+    if (!texts) return `is not ${parts.map(p => p.property).join(' and ')} joined by a slash`
+    for (const [i, { property, canonical }] of parts.entries()) {
+      const text = texts[i] as string
+      const why = checks[i]?.(text)
+      if (why) return `has a part, ${property}, that ${why}`
+      if (value && Object.hasOwn(value, property) && String(canonical(value[property] as Json)) !== text)
+        return `is not that of the row, whose ${property} is another one`
+    }
+    return
   }
 }

@@ -25,8 +25,6 @@ class Reading {
   isOpen = false
   readonly tables = new Set<string>()
   readonly #entities = new Set<EntityMetadata>()
-  /** Entities that are given as values may lead back to themselves. */
-  readonly #walked = new Set<object>()
 
   constructor(private readonly withEager: boolean) {}
 
@@ -47,8 +45,7 @@ class Reading {
 
   /** An option's value: what its keys name is a relation, an embedded entity or a column. */
   tree(metadata: EntityMetadata, value: unknown, prefix = ''): void {
-    if (typeof value !== 'object' || value === null || this.#walked.has(value)) return
-    this.#walked.add(value)
+    if (typeof value !== 'object' || value === null) return
     if (value instanceof FindOperator) this.#operator(metadata, value, prefix)
     else if (Array.isArray(value)) for (const each of value) this.tree(metadata, each, prefix)
     else for (const [key, below] of Object.entries(value)) this.#property(metadata, prefix + key, below)

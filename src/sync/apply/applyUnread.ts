@@ -62,7 +62,7 @@ export function* applyUnread(exchange: Exchange, left: Map<string, Update>, appl
 class NothingChanged extends Rollback {}
 
 const isWhole = ({ columns, rejectKey }: Collection, id: string, value: WireRow) =>
-  rejectKey(id) === undefined && columns.every(c => Object.hasOwn(value, c.property))
+  rejectKey(id, value) === undefined && columns.every(c => Object.hasOwn(value, c.property))
 
 /**
  * Inserts rows of a full answer to a database that knows none of them, as it usually is. False, and nothing is stored, where the database

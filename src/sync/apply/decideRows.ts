@@ -48,7 +48,7 @@ export function* decideRows(
   const invalid: ToDefer[] = []
   for (const { state, given, held } of received) {
     const { id } = state
-    if (held?.errors.length || (held && collection.rejectKey(id) !== undefined)) {
+    if (held?.errors.length || (held && collection.rejectKey(id, given) !== undefined)) {
       invalid.push({ state, remote: given, reason: 'not-valid' })
       continue
     }

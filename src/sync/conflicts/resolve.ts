@@ -125,7 +125,7 @@ function* release(exchange: Exchange, id: string): Transaction<RowState> {
 
 /**
  * Moves the rows that need one to another one, and removes it: all of that is a local change, and the journal can bring the row back. A row whose own
- * key is that of the row which goes cannot be moved.
+ * key is that of the row which goes, or has it as a part, cannot be moved.
  */
 function* replace(
   exchange: Exchange,
@@ -137,8 +137,8 @@ function* replace(
   const { log, collection, server } = exchange
   const { database } = log
   const { id, version } = replaced
-  for (const { child, childTable, childColumn, property, isOwnKey, parentColumn } of collection.children) {
-    if (parentColumn !== collection.table.key || isOwnKey) continue
+  for (const { child, childTable, childColumn, property, isOwnKey, isKeyPart, parentColumn } of collection.children) {
+    if (parentColumn !== collection.table.key || isOwnKey || isKeyPart) continue
     if (!child) {
       yield* query(`UPDATE ${quote(childTable)} SET ${quote(childColumn)} = ? WHERE ${quote(childColumn)} = ?`, by, id)
       continue
