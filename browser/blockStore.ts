@@ -1,6 +1,7 @@
 // The blocks of a database in IndexedDB. Each transaction there is all or nothing, also where the tab or the browser is killed in it.
 
 import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from 'idb'
+import { delay } from '../src/databases/schemaChanges.js'
 import { DatabaseFailedError, DatabaseTakenOverError, OtherOwnerError, StorageFullError, SyncError } from '../src/errors.js'
 import { blocksIn, joinBlocks } from './blocks.js'
 
@@ -19,6 +20,9 @@ interface File {
 
 type Open = IDBPDatabase<Schema>
 
+/** Milliseconds that a removal waits for tabs which have lost the database and have it open still. */
+const REMOVAL = 2_000
+
 /** Of the database of that name, in IndexedDB. */
 const keptAs = (name: string) => `typeorm-sync/${name}`
 
@@ -26,6 +30,14 @@ const taken = (name: string) =>
   new DatabaseTakenOverError(
     `Another tab has taken the database ${name} over, or it was removed. This tab writes to it no more: load the page anew.`,
   )
+
+function abort(transaction: { abort(): void }): void {
+  try {
+    transaction.abort()
+  } catch {
+    // it has failed by itself
+  }
+}
 
 export interface Written {
   readonly length: number
@@ -48,11 +60,7 @@ export class BlockStore {
     return this.#explained(async () => {
       const transaction = (await this.#opened()).transaction(['blocks', 'file'], 'readwrite', { durability: 'strict' })
       const file = await transaction.objectStore('file').get('file')
-      if (file?.user !== undefined && file.user !== user) {
-        transaction.abort()
-        await transaction.done.catch(() => {})
-        throw new OtherOwnerError(this.name, file.user)
-      }
+      this.#check(file, user)
       const length = file?.length ?? 0
       const blocks = await transaction.objectStore('blocks').getAll()
       this.#user = user
@@ -62,6 +70,15 @@ export class BlockStore {
       if (!bytes) throw new DatabaseFailedError(`The database ${this.name} is not whole: ${blocks.length} blocks for ${length} bytes.`)
       return bytes
     })
+  }
+
+  /** Throws OtherOwnerError where it is another user's. */
+  async check(user: string | undefined): Promise<void> {
+    await this.#explained(async () => this.#check(await (await this.#opened()).get('file', 'file'), user))
+  }
+
+  #check(file: File | undefined, user: string | undefined): void {
+    if (file?.user !== undefined && file.user !== user) throw new OtherOwnerError(this.name, file.user)
   }
 
   /** Says with the next write whose rows these are. */
@@ -76,19 +93,26 @@ export class BlockStore {
         durability: isStrict ? 'strict' : 'relaxed',
       })
       const [store, files] = [transaction.objectStore('blocks'), transaction.objectStore('file')]
+      const requests: Promise<unknown>[] = []
       // all is asked for at once: a page that is being left has no time for another turn
-      const before = files.get('file')
-      const requests: Promise<unknown>[] = [...blocks].map(([index, block]) => store.put(block, index))
-      requests.push(store.delete(IDBKeyRange.lowerBound(blocksIn(length))))
-      requests.push(files.put({ length, owner: this.#owner, user: this.#user }, 'file'))
-      for (const request of requests) request.catch(() => {}) // its failure is that of the transaction
-      const isOurs = before.then(file => {
-        if (file?.owner === this.#owner) return
-        transaction.abort()
-        throw taken(this.name)
-      })
-      const [ours, done] = await Promise.allSettled([isOurs, transaction.done])
-      for (const end of [ours, done]) if (end.status === 'rejected') throw end.reason
+      try {
+        requests.push(
+          files.get('file').then(file => {
+            if (file?.owner !== this.#owner) throw taken(this.name)
+          }),
+        )
+        for (const [index, block] of blocks) requests.push(store.put(block, index))
+        requests.push(store.delete(IDBKeyRange.lowerBound(blocksIn(length))))
+        requests.push(files.put({ length, owner: this.#owner, user: this.#user }, 'file'))
+        await Promise.all(requests)
+      } catch (error) {
+        // what was asked for before would be stored
+        abort(transaction)
+        for (const request of requests) request.catch(() => {})
+        const why = await transaction.done.catch(reason => reason)
+        throw (error as Error)?.name === 'AbortError' ? why : error
+      }
+      await transaction.done
     })
   }
 
@@ -100,8 +124,12 @@ export class BlockStore {
 
   /** Removes all of it. */
   async remove(): Promise<void> {
-    await this.close()
-    await this.#explained(() => deleteDB(keptAs(this.name)))
+    await this.#explained(async () => {
+      await this.write({ length: 0, blocks: new Map(), isStrict: true })
+      await this.close()
+      // a tab that is frozen keeps it open, and what is empty there, until it wakes up
+      await Promise.race([deleteDB(keptAs(this.name)), delay(REMOVAL)])
+    })
   }
 
   #opened(): Promise<Open> {

@@ -33,8 +33,8 @@ export class BrowserDatabase {
   readonly #end = new AbortController()
   readonly #destroy: () => Promise<void>
   readonly #endEars: () => void
-  #closing: Promise<void> | undefined
-  #wasRolledBack = false
+  /** Resolves when nothing is written here any more, all is saved, and others may have the database. */
+  #left: Promise<void> | undefined
 
   /** By `openBrowserDatabase` alone. */
   constructor(parts: Parts) {
@@ -49,10 +49,7 @@ export class BrowserDatabase {
     ownership.stolen = () => this.#lost()
     // TypeORM would wrap what the connection throws
     const check: EntitySubscriberInterface = {
-      beforeQuery: ({ query }) => {
-        if (this.#wasRolledBack && /^COMMIT/.test(query)) throw this.#end.signal.reason
-        sqlJs.check(query)
-      },
+      beforeQuery: ({ query }) => sqlJs.check(query),
     }
     dataSource.subscribers.push(check)
   }
@@ -71,12 +68,9 @@ export class BrowserDatabase {
   }
 
   /** Saves, closes the data source, and lets other tabs open the database; `dataSource.destroy()` does the same. What cannot be saved stays open. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close().catch(error => {
-      this.#closing = undefined
-      throw error
-    })
-    return this.#closing
+  async close(): Promise<void> {
+    await this.#leave(this.#closedError())
+    if (this.dataSource.isInitialized) await this.#destroy()
   }
 
   /**
@@ -94,8 +88,8 @@ export class BrowserDatabase {
     sqlJs.closeToWrites(this.#closedError())
     saver.stop()
     await store.remove()
-    this.#closing = this.#release()
-    await this.#closing
+    this.#left = this.#release()
+    await this.close()
     return true
   }
 
@@ -106,12 +100,20 @@ export class BrowserDatabase {
     await this.flush()
   }
 
-  async #close(): Promise<void> {
-    if (!this.#end.signal.aborted) {
-      await this.flush()
-      await this.#endSyncs()
-      await this.#parts.saver.end(() => this.#parts.sqlJs.closeToWrites(this.#closedError()))
-    }
+  /** What would write here then throws this error. What cannot be saved, or has a transaction open for too long, stays as it is. */
+  #leave(error: Error): Promise<void> {
+    this.#left ??= this.#leaveFor(error).catch(failure => {
+      this.#left = undefined
+      throw failure
+    })
+    return this.#left
+  }
+
+  async #leaveFor(error: Error): Promise<void> {
+    await this.flush()
+    await this.#parts.saver.end(() => this.#parts.sqlJs.closeToWrites(error))
+    // one that runs may be ended anywhere: whoever opens the database finds its push, and ends that
+    await this.#endSyncs()
     await this.#release()
   }
 
@@ -120,37 +122,28 @@ export class BrowserDatabase {
     this.#endEars()
     await store.close()
     ownership.release()
-    if (this.dataSource.isInitialized) await this.#destroy()
   }
 
-  /** Another tab asks for the database. What this throws, as where it cannot be saved, keeps it here. */
+  /** Another tab asks for the database. */
   async #handOver(): Promise<void> {
-    const { saver, store, ownership } = this.#parts
-    if (this.#closing) return
-    await saver.save()
-    await this.#endSyncs()
-    await saver.end(wasRolledBack => this.#takenOver(wasRolledBack))
-    await store.close()
-    ownership.release()
+    const error = this.#takenOver()
+    await this.#leave(error)
+    this.#end.abort(error)
   }
 
-  /** Another tab has taken the database, without a word: this one did not answer. */
+  /** Another tab has taken the database without a word, for this one did not answer. */
   #lost(): void {
-    if (this.#closing || this.#end.signal.aborted) return
-    this.#takenOver(false)
+    const error = this.#takenOver()
+    this.#parts.sqlJs.closeToWrites(error)
     this.#parts.saver.stop()
-    void this.#endSyncs()
-    void this.#parts.store.close()
+    this.#end.abort(error)
+    this.#left ??= Promise.all([this.#endSyncs(), this.#release()]).then(() => {})
   }
 
-  #takenOver(wasRolledBack: boolean): void {
-    const error = new DatabaseTakenOverError(
+  #takenOver() {
+    return new DatabaseTakenOverError(
       `Another tab has taken the database ${this.#parts.name} over. What was written before is saved; nothing can be written here any more.`,
     )
-    this.#wasRolledBack = wasRolledBack
-    this.#parts.sqlJs.closeToWrites(error)
-    this.#endEars()
-    this.#end.abort(error)
   }
 
   #closedError() {

@@ -43,13 +43,16 @@ export interface BrowserDatabaseOptions extends SqlJsOptions {
  * Locks, StorageFullError; and what `withSync` and `initialize()` throw.
  */
 export async function openBrowserDatabase(options: BrowserDatabaseOptions): Promise<BrowserDatabase> {
-  const ownership = await own(options.name, options.takeOver ?? false)
   const store = new BlockStore(options.name)
+  let ownership: Ownership | undefined
   try {
+    // before another tab is asked to let go of it in vain
+    await store.check(options.user)
+    ownership = await own(options.name, options.takeOver ?? false)
     return await open(options, ownership, store)
   } catch (error) {
     await store.close()
-    ownership.release()
+    ownership?.release()
     throw error
   }
 }

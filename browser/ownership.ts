@@ -4,6 +4,8 @@ import { DatabaseInUseError, SyncConfigurationError } from '../src/errors.js'
 
 /** Milliseconds in which a page that was left gives up its lock. */
 const LEAVING = 500
+/** The same for this page, which closes the database as it opens it again, as effects of React do that run twice. */
+const CLOSING = 5_000
 /** Milliseconds between requests to the owner: the one that was asked may not be it any more. */
 const AGAIN = 500
 /** Milliseconds after which an owner that does not answer, as a frozen tab, is one no more. */
@@ -12,13 +14,13 @@ const UNHEARD = 10_000
 const keyOf = (name: string) => `typeorm-sync/${name}`
 
 interface Message {
-  /** `kept`: the owner cannot let go, for what it has written cannot be saved. */
-  readonly type: 'take-over' | 'kept'
+  /** `leaving`: the owner has heard it, and saves; `kept`: it cannot let go. */
+  readonly type: 'take-over' | 'leaving' | 'kept'
 }
 
 export interface Ownership {
-  /** Called when another tab asks for the database; what it throws keeps the database here. */
-  asked: () => Promise<void>
+  /** Called when another tab asks for the database, and releases it; what it throws keeps the database here. Absent until it is open. */
+  asked?: () => Promise<void>
   /** Called when the database was taken without a word. */
   stolen: () => void
   release(): void
@@ -50,38 +52,58 @@ function lock(name: string, options: LockOptions): Promise<Lock | undefined> {
   })
 }
 
-const lockWithin = (name: string, milliseconds: number) => lock(name, { signal: AbortSignal.timeout(milliseconds) })
+/** How often this page has a database, or is about to have it, by its name. */
+const here = new Map<string, number>()
+const count = (name: string, more: 1 | -1) => here.set(name, (here.get(name) ?? 0) + more)
 
 /** Throws DatabaseInUseError where another tab has the database, and it is not to be taken over or cannot let go. */
 export async function own(name: string, takeOver: boolean): Promise<Ownership> {
   if (!globalThis.navigator?.locks)
     throw new SyncConfigurationError('A database of a browser needs Web Locks, which pages have under https: and on localhost alone.')
-  const held = (await lockWithin(name, LEAVING)) ?? (takeOver ? await takeFromOwner(name) : undefined)
-  if (!held)
+  const patience = AbortSignal.timeout(here.get(name) ? CLOSING : LEAVING)
+  count(name, 1)
+  try {
+    const held = (await lock(name, { signal: patience })) ?? (takeOver ? await takeFromOwner(name) : undefined)
+    if (held) return listen(name, held)
     throw new DatabaseInUseError(
       `The database ${name} is open in another tab, or by this page itself. Close it there, or open it with takeOver: true.`,
     )
-  return listen(name, held)
+  } catch (error) {
+    count(name, -1)
+    throw error
+  }
 }
+
+const tell = (channel: BroadcastChannel, type: Message['type']) => channel.postMessage({ type } satisfies Message)
 
 async function takeFromOwner(name: string): Promise<Lock | undefined> {
   const channel = new BroadcastChannel(keyOf(name))
-  const kept = new AbortController()
+  const end = new AbortController()
+  let isKept = false
+  const waiting = () => setTimeout(() => end.abort(), UNHEARD)
+  let unheard = waiting()
   channel.onmessage = ({ data }: MessageEvent<Message>) => {
-    if (data.type === 'kept') kept.abort()
+    if (data.type === 'kept') {
+      isKept = true
+      end.abort()
+    } else if (data.type === 'leaving') {
+      clearTimeout(unheard)
+      unheard = waiting()
+    }
   }
-  const ask = () => channel.postMessage({ type: 'take-over' } satisfies Message)
+  const ask = () => tell(channel, 'take-over')
   const asking = setInterval(ask, AGAIN)
   try {
     ask()
-    const held = await lock(name, { signal: AbortSignal.any([kept.signal, AbortSignal.timeout(UNHEARD)]) })
-    if (!held && kept.signal.aborted)
+    const held = await lock(name, { signal: end.signal })
+    if (!held && isKept)
       throw new DatabaseInUseError(
-        `The tab that has the database ${name} open cannot save what was written there, and keeps it. Look there what is wrong.`,
+        `The tab that has the database ${name} open cannot save what was written there, or has a transaction open, and keeps it. Look there, and try again.`,
       )
     return held ?? (await lock(name, { steal: true }))
   } finally {
     clearInterval(asking)
+    clearTimeout(unheard)
     channel.close()
   }
 }
@@ -89,26 +111,33 @@ async function takeFromOwner(name: string): Promise<Lock | undefined> {
 function listen(name: string, { release, isStolen }: Lock): Ownership {
   const channel = new BroadcastChannel(keyOf(name))
   let isLeaving = false
+  let isOver = false
+  const end = () => {
+    if (!isOver) count(name, -1)
+    isOver = true
+    channel.close()
+  }
   const ownership: Ownership = {
-    asked: async () => {},
     stolen: () => {},
     release() {
-      channel.close()
+      end()
       release()
     },
   }
   channel.onmessage = async ({ data }: MessageEvent<Message>) => {
-    if (data.type !== 'take-over' || isLeaving) return
+    if (data.type !== 'take-over' || !ownership.asked) return
+    tell(channel, 'leaving')
+    if (isLeaving) return
     isLeaving = true
     try {
       await ownership.asked()
     } catch {
       isLeaving = false
-      channel.postMessage({ type: 'kept' } satisfies Message)
+      tell(channel, 'kept')
     }
   }
   isStolen.then(() => {
-    channel.close()
+    end()
     ownership.stolen()
   })
   return ownership

@@ -43,10 +43,10 @@ export class Saver {
     return setTimeout(() => this.saveSoon(), milliseconds)
   }
 
-  /** Saves now, without anybody to wait for it. */
+  /** Saves now what would be saved in a moment. */
   saveSoon(): void {
+    if (this.#isEnded || this.#timer === undefined) return
     this.#stopTimer()
-    if (this.#isEnded) return
     this.#chain(false).catch(error => {
       if (this.#isEnded) return
       if (!(error instanceof DatabaseBusyError)) this.options.failed(error)
@@ -61,20 +61,15 @@ export class Saver {
   }
 
   /**
-   * The last save: calls `close` in the same turn as the file is taken, so that nothing is written in between, and saves no more. A transaction that is
-   * open for longer than others wait is rolled back. To be called when a save has just succeeded: a failure is told to `failed` alone.
+   * The last save: calls `close` in the same turn as the file is taken, so that nothing is written in between. To be called when a save has just succeeded: a
+   * failure to store is told to `failed` alone. Throws DatabaseBusyError where a transaction stays open; then nothing has ended.
    */
-  async end(close: (wasRolledBack: boolean) => void): Promise<void> {
-    this.#stopTimer()
+  async end(close: () => void): Promise<void> {
     await this.#last.catch(() => {})
-    let file = await this.#export()
-    const wasRolledBack = !file
-    if (!file) {
-      this.sqlJs.rollBack()
-      file = this.sqlJs.export() as Uint8Array
-    }
-    close(wasRolledBack)
+    const file = await this.#export()
+    close()
     this.stop()
+    await this.#last.catch(() => {})
     await this.#write(file, true).catch(this.options.failed)
   }
 
@@ -96,21 +91,21 @@ export class Saver {
   }
 
   async #save(isStrict: boolean): Promise<void> {
-    const file = await this.#export()
-    if (!file)
-      throw new DatabaseBusyError(
-        `The application kept a transaction open for more than ${this.options.busyTimeout} ms, so the database could not be saved. Save again when it has ended.`,
-      )
-    await this.#write(file, isStrict)
+    await this.#write(await this.#export(), isStrict)
   }
 
-  /** The file when no transaction is open; undefined where one is open for too long. */
-  async #export(): Promise<Uint8Array | undefined> {
-    for (const deadline = performance.now() + this.options.busyTimeout; ; await delay(5)) {
+  /** The file, when no transaction is open. */
+  async #export(): Promise<Uint8Array> {
+    const { busyTimeout } = this.options
+    for (const deadline = performance.now() + busyTimeout; ; await delay(5)) {
       const start = performance.now()
       const file = this.sqlJs.export()
       this.#took = performance.now() - start
-      if (file || performance.now() > deadline) return file
+      if (file) return file
+      if (performance.now() > deadline)
+        throw new DatabaseBusyError(
+          `The application kept a transaction open for more than ${busyTimeout} ms, so the database could not be saved. Save again when it has ended.`,
+        )
     }
   }
 

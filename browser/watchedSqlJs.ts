@@ -54,10 +54,6 @@ export class WatchedSqlJs {
     this.#closed = error
   }
 
-  rollBack(): void {
-    this.#database?.exec('ROLLBACK')
-  }
-
   /** Throws where a statement would write and may not. */
   check(sql: string): void {
     if (this.#closed && mayWrite(sql)) throw this.#closed

@@ -129,9 +129,16 @@ describeInChromium('a database that a browser keeps', () => {
     })
   })
 
+  test('a page that closes it as it opens it again gets it', async () => {
+    const tab = await openKept(await openProfile())
+    expect(await tab.call.openTwice()).toBe('done')
+    expect(await tab.call.add('Buy milk')).toBe('done')
+  })
+
   describe('belongs to one user', () => {
     test('nobody else opens it, until it is wiped', async () => {
-      const tab = await openKept(await openProfile())
+      const context = await openProfile()
+      const tab = await openKept(context)
       await tab.call.open({ user: 'alice' })
       await tab.call.add('Of Alice')
       await tab.call.close()
@@ -139,12 +146,22 @@ describeInChromium('a database that a browser keeps', () => {
       expect(await tab.call.open()).toBe('other-owner')
       expect(await tab.call.open({ user: 'alice' })).toBe('done')
       expect(await tab.call.wipe()).toBe('unpushed-changes')
-      expect(await tab.call.wipe(false)).toBe('done')
+      await context.setOffline(true)
+      await tab.call.keepSynced()
+      expect(await tab.call.wipe(false)).toBe('kept')
       expect(await tab.call.names()).toEqual(['Of Alice'])
-      expect(await tab.call.wipe(true)).toBe('done')
+      // what keeps it in sync does so still
+      await context.setOffline(false)
+      await until(async () => (await server.names()).includes('Of Alice'))
+      await tab.call.add('Of Alice, too')
+      expect(await tab.call.wipe(true)).toBe('wiped')
       expect(await tab.call.databases()).toEqual([])
       expect(await tab.call.open({ user: 'bob' })).toBe('done')
       expect(await tab.call.names()).toEqual([])
+      // nobody is disturbed by somebody who does not get it
+      const other = await openKept(context)
+      expect(await other.call.open({ user: 'alice', takeOver: true })).toBe('other-owner')
+      expect(await tab.call.add('Of Bob')).toBe('done')
     })
 
     test('who adopts its rows has it from then on', async () => {

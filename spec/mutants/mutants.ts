@@ -3,6 +3,7 @@
 //
 // A mutant whose text is not found exactly once stops the runner: where the source moves, the list moves along.
 
+import { ofBrowsers } from './browser.js'
 import { ofExits } from './exits.js'
 import { onTheFeed } from './feed.js'
 import { inTheJournal } from './journal.js'
@@ -2903,5 +2904,6 @@ export const mutants: readonly Mutant[] = [
   ...ofLive,
   ...ofWatching,
   ...ofKeys,
+  ...ofBrowsers,
   ...scopes,
 ]

@@ -10,6 +10,8 @@ import { type Site, servePages } from './pages.js'
 export interface TaskServer extends Site {
   readonly dataSource: DataSource
   names(): Promise<string[]>
+  /** As the server's own code does it. */
+  rename(from: string, to: string): Promise<void>
 }
 
 /** Serves these pages, and tasks to everybody. */
@@ -23,6 +25,7 @@ export async function serveTasks(...pages: readonly string[]): Promise<TaskServe
     ...site,
     dataSource,
     names: async () => (await dataSource.getRepository(Task).find({ order: { name: 'ASC' } })).map(task => task.name),
+    rename: async (from, to) => void (await dataSource.getRepository(Task).update({ name: from }, { name: to })),
     async close() {
       await site.close()
       await dataSource.destroy()

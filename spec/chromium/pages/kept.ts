@@ -1,7 +1,7 @@
 // A page with a database that the browser keeps. The spec opens it, so that it sees what comes of that.
 
 import initSqlJs from 'sql.js'
-import { keepSynced, syncAll } from 'typeorm-sync'
+import { journal, type KeepSyncedOptions, keepSynced, syncAll } from 'typeorm-sync'
 import { type BrowserDatabase, type BrowserDatabaseOptions, openBrowserDatabase } from 'typeorm-sync/browser'
 import { offer } from './offer.js'
 import { Task } from './task.js'
@@ -42,7 +42,14 @@ export const kept = offer({
         sync: { server: location.origin, ...options.sync },
       })
     }),
-  keepSynced: () => void keepSynced(opened().dataSource),
+  /** As effects of React do, which run twice: closed when it is open, it is opened again meanwhile. */
+  async openTwice(): Promise<string> {
+    const first = this.open().then(() => opened().close())
+    const second = this.open()
+    await first
+    return second
+  },
+  keepSynced: (options?: KeepSyncedOptions) => void keepSynced(opened().dataSource, options),
   sync: () => outcomeOf(() => syncAll(opened().dataSource)),
   add: (name: string) => outcomeOf(() => opened().dataSource.getRepository(Task).save({ name })),
   /** Adds tasks one after the other, as fast as it can, until it fails; resolves to those that it was told are there. */
@@ -79,6 +86,22 @@ export const kept = offer({
   hang(milliseconds: number): void {
     for (const end = performance.now() + milliseconds; performance.now() < end; );
   },
+  /** Fills and saves without an end, and tells how many rows are saved. */
+  async fillAndSave(rows: number): Promise<never> {
+    for (;;) {
+      await this.fill(rows)
+      await opened().flush()
+      ;(globalThis as any).saved(await this.count())
+    }
+  },
+  /** Adds tasks and saves without an end, and tells the name of each that is saved. */
+  async addAndSave(): Promise<never> {
+    for (;;) {
+      const { name } = await opened().dataSource.getRepository(Task).save({ name: crypto.randomUUID() })
+      await opened().flush()
+      ;(globalThis as any).saved(name)
+    }
+  },
   query: (sql: string) => opened().dataSource.query(sql),
   async names(): Promise<string[]> {
     return (
@@ -89,9 +112,20 @@ export const kept = offer({
   },
   count: () => opened().dataSource.getRepository(Task).count(),
   check: () => opened().dataSource.query('PRAGMA integrity_check'),
+  async status() {
+    const of = journal(opened().dataSource.getRepository(Task))
+    const [conflicts, deferred, rejected, pending] = await Promise.all([of.conflicts(), of.deferred(), of.rejected(), of.pending()])
+    return { conflicts: conflicts.length, deferred: deferred.length, rejected: rejected.length, pending: pending.length }
+  },
   flush: () => outcomeOf(() => opened().flush()),
   close: () => outcomeOf(() => opened().close()),
-  wipe: (confirms?: boolean) => outcomeOf(() => opened().wipe(confirms === undefined ? undefined : () => confirms)),
+  async wipe(confirms?: boolean): Promise<string> {
+    let isWiped = false
+    const outcome = await outcomeOf(async () => {
+      isWiped = await opened().wipe(confirms === undefined ? undefined : () => confirms)
+    })
+    return outcome === 'done' ? (isWiped ? 'wiped' : 'kept') : outcome
+  },
   adopt: (user: string) => outcomeOf(() => opened().adopt(user)),
   isTakenOver: () => opened().signal.aborted,
   failures: () => failures,

@@ -1,0 +1,122 @@
+// The transactions of IndexedDB, in one that lives in memory; spec/chromium has them in a browser that is killed.
+
+import 'fake-indexeddb/auto'
+import { afterEach, expect, test } from '@jest/globals'
+import { openDB } from 'idb'
+import { BlockStore } from '../../browser/blockStore.js'
+import { BLOCK_SIZE } from '../../browser/blocks.js'
+
+let number = 0
+const open: BlockStore[] = []
+const store = (name: string) => {
+  const made = new BlockStore(name)
+  open.push(made)
+  return made
+}
+const newName = () => `store ${++number}`
+afterEach(() => Promise.all(open.splice(0).map(each => each.close())))
+
+const block = (value: number) => new Uint8Array(BLOCK_SIZE).fill(value)
+const write = (length: number, blocks: [number, Uint8Array][]) => ({ length: length * BLOCK_SIZE, blocks: new Map(blocks), isStrict: true })
+/** The first byte of each block. */
+const firsts = (file: Uint8Array) => Array.from({ length: file.length / BLOCK_SIZE }, (_, i) => file[i * BLOCK_SIZE])
+
+test('what was written is read by the next one who opens it', async () => {
+  const name = newName()
+  const first = store(name)
+  expect(await first.claim(undefined)).toEqual(new Uint8Array())
+  await first.write(
+    write(3, [
+      [0, block(1)],
+      [1, block(2)],
+      [2, block(3)],
+    ]),
+  )
+  await first.write(write(2, [[1, block(5)]]))
+  expect(firsts(await store(name).claim(undefined))).toEqual([1, 5])
+})
+
+test('who has lost it writes nothing more', async () => {
+  const name = newName()
+  const [first, second] = [store(name), store(name)]
+  await first.claim(undefined)
+  await first.write(write(1, [[0, block(1)]]))
+  expect(firsts(await second.claim(undefined))).toEqual([1])
+  await expect(
+    first.write(
+      write(2, [
+        [0, block(7)],
+        [1, block(7)],
+      ]),
+    ),
+  ).rejects.toMatchObject({ code: 'database-taken-over' })
+  await second.write(
+    write(2, [
+      [0, block(2)],
+      [1, block(3)],
+    ]),
+  )
+  expect(firsts(await store(name).claim(undefined))).toEqual([2, 3])
+})
+
+test('who has lost it does not bring it back when it was removed', async () => {
+  const name = newName()
+  const [first, second] = [store(name), store(name)]
+  await first.claim(undefined)
+  await second.claim(undefined)
+  await second.remove()
+  await expect(first.write(write(1, [[0, block(7)]]))).rejects.toMatchObject({ code: 'database-taken-over' })
+  expect(await store(name).claim(undefined)).toEqual(new Uint8Array())
+})
+
+test('a write that fails leaves all as it was', async () => {
+  const name = newName()
+  const first = store(name)
+  await first.claim(undefined)
+  await first.write(
+    write(2, [
+      [0, block(1)],
+      [1, block(2)],
+    ]),
+  )
+  const spoilt = (() => {}) as unknown as Uint8Array // cannot be stored
+  await expect(
+    first.write(
+      write(2, [
+        [0, block(7)],
+        [1, spoilt],
+      ]),
+    ),
+  ).rejects.toMatchObject({ code: 'database-failed' })
+  expect(firsts(await store(name).claim(undefined))).toEqual([1, 2])
+})
+
+test('another user does not open it, and the one before is the owner still', async () => {
+  const name = newName()
+  const [alice, bob] = [store(name), store(name)]
+  await alice.claim('alice')
+  await alice.write(write(1, [[0, block(1)]]))
+  await expect(bob.claim('bob')).rejects.toMatchObject({ code: 'other-owner', user: 'alice' })
+  await expect(bob.claim(undefined)).rejects.toMatchObject({ code: 'other-owner' })
+  await alice.write(write(1, [[0, block(2)]]))
+  alice.assign('bob')
+  await alice.write(write(1, []))
+  await expect(store(name).claim('alice')).rejects.toMatchObject({ code: 'other-owner', user: 'bob' })
+  expect(firsts(await bob.claim('bob'))).toEqual([2])
+})
+
+test('a file of which a block is missing is an error', async () => {
+  const name = newName()
+  const first = store(name)
+  await first.claim(undefined)
+  await first.write(
+    write(2, [
+      [0, block(1)],
+      [1, block(2)],
+    ]),
+  )
+  const raw = await openDB(`typeorm-sync/${name}`, 1)
+  await raw.delete('blocks', 1)
+  raw.close()
+  await expect(store(name).claim(undefined)).rejects.toThrow(/is not whole: 1 blocks for 8192 bytes/)
+})
