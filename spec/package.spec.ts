@@ -212,6 +212,35 @@ test.each([
   SLOW,
 )
 
+/** Watches a table with nothing else that would keep the process alive. */
+const watching = `
+import { DataSource, EntitySchema } from 'typeorm'
+import { enableSync, watch, withSync } from 'typeorm-sync'
+const Note = new EntitySchema({ name: 'note', columns: { id: { type: 'varchar', primary: true } } })
+enableSync(Note, '/notes')
+const dataSource = await withSync(new DataSource({ type: 'sqljs', entities: [Note], synchronize: true })).initialize()
+const notes = dataSource.getRepository(Note)
+const counts = []`
+
+test(
+  'a loop over what is watched keeps a process alive, and a subscription does not',
+  async () => {
+    const loop = `${watching}
+    for await (const { rows } of watch(notes)) {
+      counts.push(rows.length)
+      if (rows.length) break
+      setTimeout(() => notes.insert({ id: 'a' }), 300).unref()
+    }
+    console.log(JSON.stringify(counts))`
+    expect(await node('client/loop.mjs', loop)).toEqual([0, 1])
+    const subscription = `${watching}
+    watch(notes).subscribe(({ rows }) => counts.push(rows.length))
+    process.on('exit', () => console.log(JSON.stringify(counts)))`
+    expect(await node('client/subscription.mjs', subscription)).toEqual([0])
+  },
+  SLOW,
+)
+
 // ---------------------------------------------------------------- types
 
 const commonJs = `
