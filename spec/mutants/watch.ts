@@ -77,6 +77,14 @@ export const ofWatching: Mutant[] = [
     by: [watched],
   },
   {
+    name: 'all-watches-read-in-one-task',
+    hazard: 'a page with many lists stands still until all of them were read',
+    file: looker,
+    find: 'if (this.#watchers.has(watcher) && tell(watcher) === true) await macrotask()',
+    replace: 'if (this.#watchers.has(watcher)) tell(watcher)',
+    by: [watched],
+  },
+  {
     name: 'watching-what-is-closed',
     hazard: 'a loop over the rows of a data source that was closed never ends',
     file: looker,

@@ -120,6 +120,29 @@ test('many watches share a look, and read nothing where nothing changes', async 
   expect(dataSource.subscribers).toEqual(subscribers)
 })
 
+test('what each of many watches reads is a task of its own: a page has its turn between them', async () => {
+  const { dataSource, tasks } = await world()
+  const { manager } = dataSource
+  const find = manager.find.bind(manager) as (...given: unknown[]) => Promise<any>
+  const turns: number[] = []
+  let turn = 0
+  let handle = setImmediate(function next() {
+    turn++
+    handle = setImmediate(next)
+  })
+  manager.find = (...given: unknown[]) => {
+    turns.push(turn)
+    return find(...given)
+  }
+  const heard = Array.from({ length: 10 }, () => hear(watch(tasks, { order })))
+  await Promise.all(heard.map(each => each.shows('name', ['milk', 'bread'])))
+  await tasks.update('a', { name: 'oat milk' })
+  await Promise.all(heard.map(each => each.shows('name', ['oat milk', 'bread'])))
+  clearImmediate(handle)
+  expect(turns.length).toBe(20)
+  expect(new Set(turns).size).toBe(20)
+})
+
 test('a loop gives what is new, and ends with the signal', async () => {
   const { tasks } = await world()
   const controller = new AbortController()

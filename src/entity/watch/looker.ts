@@ -4,6 +4,7 @@ import type { DataSource, EntitySubscriberInterface, QueryRunner } from 'typeorm
 import type { ChangeLog } from '../../changes/changeLog.js'
 import { readLastChanges } from '../../changes/rows/lastChanges.js'
 import { first, type Transaction } from '../../databases/database.js'
+import { macrotask } from '../../databases/sqlite/macrotask.js'
 import { DatabaseBusyError } from '../../errors.js'
 import { Timer } from '../keep/timer.js'
 import { listenToBrowser } from '../keep/wakeUps.js'
@@ -25,7 +26,8 @@ export interface Look {
 }
 
 export interface Watcher {
-  looked(look: Look): void
+  /** True where it reads. */
+  looked(look: Look): boolean
   failed(error: unknown): void
   /** The data source is closed. */
   closed(): void
@@ -102,7 +104,7 @@ export class Looker {
   }
 
   async #tell(): Promise<void> {
-    let tell: (watcher: Watcher) => void
+    let tell: (watcher: Watcher) => unknown
     try {
       const look = await this.#read()
       tell = watcher => watcher.looked(look)
@@ -112,7 +114,8 @@ export class Looker {
       else if (error instanceof DatabaseBusyError) return
       else tell = watcher => watcher.failed(error)
     }
-    for (const watcher of [...this.#watchers]) tell(watcher)
+    // what each of them reads is a task of its own: a page has its turn between them
+    for (const watcher of [...this.#watchers]) if (this.#watchers.has(watcher) && tell(watcher) === true) await macrotask()
   }
 
   async #read(): Promise<Look> {

@@ -51,7 +51,7 @@ export class Watched<Row> implements Watch<Row>, Watcher {
   #failures = 0
   /** Not before this time, on the clock of `performance`. */
   #restUntil = 0
-  readonly #timer = new Timer(() => this.#consider())
+  readonly #timer = new Timer(() => void this.#consider())
   readonly #signal: AbortSignal | undefined
   /** Of the loops over it. */
   readonly #wakes = new Set<() => void>()
@@ -116,9 +116,9 @@ export class Watched<Row> implements Watch<Row>, Watcher {
     }
   }
 
-  looked(look: Look): void {
+  looked(look: Look): boolean {
     this.#look = look
-    this.#consider()
+    return this.#consider()
   }
 
   failed(error: unknown): void {
@@ -140,12 +140,14 @@ export class Watched<Row> implements Watch<Row>, Watcher {
     this.#look = undefined
   }
 
-  #consider(): void {
+  /** True where it begins to read. */
+  #consider(): boolean {
     const look = this.#look
-    if (!look || this.#isReading || this.reading.sign(look) === this.#shown) return
+    if (!look || this.#isReading || this.reading.sign(look) === this.#shown) return false
     const rest = this.#restUntil - performance.now()
     if (rest > 0) this.#timer.set(rest)
     else void this.#read(look)
+    return rest <= 0
   }
 
   /** One after the other: what is written meanwhile is read by the next. */
