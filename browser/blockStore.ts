@@ -141,6 +141,9 @@ export class BlockStore {
       // somebody removes it, or the browser closed it: the next transaction opens it anew, and finds out
       blocking: () => void this.close(),
       terminated: () => void this.close(),
+    }).catch(error => {
+      this.#open = undefined
+      throw error
     })
     return this.#open
   }

@@ -105,6 +105,31 @@ test('another user does not open it, and the one before is the owner still', asy
   expect(firsts(await bob.claim('bob'))).toEqual([2])
 })
 
+test('one that does not open is tried again', async () => {
+  const first = store(newName())
+  const { open } = indexedDB
+  indexedDB.open = () => {
+    throw new DOMException('Not now.', 'UnknownError')
+  }
+  try {
+    await expect(first.claim(undefined)).rejects.toMatchObject({ code: 'database-failed' })
+  } finally {
+    indexedDB.open = open
+  }
+  expect(await first.claim(undefined)).toEqual(new Uint8Array())
+})
+
+test('it is emptied where a tab that is frozen has it open still', async () => {
+  const name = newName()
+  const first = store(name)
+  await first.claim(undefined)
+  await first.write(write(1, [[0, block(1)]]))
+  const frozen = await openDB(`typeorm-sync/${name}`, 1)
+  await first.remove()
+  expect(await frozen.getAll('blocks')).toEqual([])
+  frozen.close()
+})
+
 test('a file of which a block is missing is an error', async () => {
   const name = newName()
   const first = store(name)

@@ -38,6 +38,23 @@ describeInChromium('a database that a browser keeps', () => {
     expect(await next.call.names()).toEqual(['Buy milk'])
   })
 
+  test('what was written is saved when the page is hidden', async () => {
+    const context = await openProfile()
+    const tab = await openKept(context)
+    await tab.call.open({ debounce: 60_000 })
+    await tab.call.add('Buy milk')
+    // a browser without a window hides nothing
+    await tab.page.evaluate(() => {
+      Object.defineProperty(document, 'visibilityState', { value: 'hidden' })
+      document.dispatchEvent(new Event('visibilitychange'))
+    })
+    await sleep(1_000)
+    await crash(tab)
+    const next = await openKept(context)
+    expect(await next.call.open()).toBe('done')
+    expect(await next.call.names()).toEqual(['Buy milk'])
+  })
+
   test('another tab is told that the database is in use, and can take it over with all that was written', async () => {
     const context = await openProfile()
     const [first, second] = [await openKept(context), await openKept(context)]
@@ -52,8 +69,7 @@ describeInChromium('a database that a browser keeps', () => {
     expect(await first.call.sync()).toBe('database-taken-over')
     expect(await first.call.names()).toEqual(['Written before'])
     expect(await second.call.add('Written after')).toBe('done')
-    // and back
-    await first.page.reload()
+    // and back, without loading the page anew
     expect(await first.call.open({ takeOver: true })).toBe('done')
     expect(await first.call.names()).toEqual(['Written after', 'Written before'])
   })

@@ -81,6 +81,14 @@ export const ofBrowsers: Mutant[] = [
     by: [kept],
   },
   {
+    name: 'hidden-and-unsaved',
+    hazard: 'a phone ends the page that it has hidden, with what was written last',
+    file: 'browser/browserDatabase.ts',
+    find: 'listenToLeaving(() => saver.saveSoon())',
+    replace: 'listenToLeaving(() => {})',
+    by: [kept],
+  },
+  {
     name: 'a-push-that-is-not-saved',
     hazard: 'a database that is saved as a whole file is lost between a POST and the next save',
     file: 'browser/openBrowserDatabase.ts',
