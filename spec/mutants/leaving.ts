@@ -363,4 +363,28 @@ export const ofLeaving: Mutant[] = [
     replace: "if (unapplied?.reason !== 'cycle' ||",
     by: [twoServers],
   },
+  {
+    name: 'needy-never-again',
+    hazard: 'a row that was rejected for one that it needs is never pushed again',
+    file: 'src/sync/push/rejections.ts',
+    find: 'flatMap(exchange => [...exchange.siblings.values()])',
+    replace: 'flatMap(exchange => [...exchange.siblings.values()].slice(1_000))',
+    by: [leaving, 'simulation users'],
+  },
+  {
+    name: 'needy-at-each-sync',
+    hazard: 'a row that needs one which is not seen is pushed at each sync, and the clock moves',
+    file: 'src/sync/push/rejections.ts',
+    find: "code === 'parent-missing' && parents.some",
+    replace: "code === 'cycle' && parents.some",
+    by: [leaving],
+  },
+  {
+    name: 'rejected-though-gone',
+    hazard: 'a rejected row that goes with its parent stays listed as rejected',
+    file: 'src/sync/apply/removals.ts',
+    find: 'if (there && rejections.length) yield*',
+    replace: 'if (there && rejections.length < 0) yield*',
+    by: [leaving],
+  },
 ]

@@ -121,25 +121,39 @@ export class Users {
     }
   }
 
-  /** What is still rejected though its user has got the right, with other keys. */
+  /** What is still rejected though its user has got the right, with other keys, or sees what it needs. */
   inVain(): string[] {
     const { links, world } = this.w
     const found: string[] = []
     for (const [client, server] of links) {
       const [db, there] = [world.get(client), world.get(server)] as [SimulatedDatabase, SimulatedDatabase]
-      for (const { id, stamp } of db.run(
-        `SELECT n.id, n.stamp FROM sync_rejection n JOIN sync_server r ON r.id = n.server WHERE r.origin = ? AND n.code = 'not-allowed'`,
+      for (const { id: key, stamp, code } of db.run(
+        `SELECT n.id, n.stamp, n.code FROM sync_rejection n JOIN sync_server r ON r.id = n.server
+          WHERE r.origin = ? AND n.code IN ('not-allowed', 'parent-missing')`,
         `http://${server}`,
       )) {
-        const row = this.watch.rowsOf(db).get(String(id))
-        const before = this.#rejected.get(`${client} ${server} ${id}`)
-        const now = String(db.run('SELECT scope FROM sync_server WHERE origin = ?', `http://${server}`)[0]?.scope)
-        if ((row && Number(row._lastChange) !== Number(stamp)) || before === undefined || before === now) continue
-        if (this.watch.mayPush(there, this.userOf(client), String(id), row))
-          found.push(`${id} is rejected on ${client}, though it is allowed now`)
+        const [id, user] = [String(key), this.userOf(client)]
+        const row = this.watch.rowsOf(db).get(id)
+        if (row && Number(row._lastChange) !== Number(stamp)) continue
+        const isPossible = code === 'not-allowed' ? this.#hasOtherKeys(client, server, id) : row && this.#seesParents(there, user, row)
+        if (isPossible && this.watch.mayPush(there, user, id, row))
+          found.push(`${id} is rejected on ${client} as ${code}, though it is possible now`)
       }
     }
     return found
+  }
+
+  #hasOtherKeys(client: string, server: string, id: string): boolean {
+    const db = this.w.world.get(client) as SimulatedDatabase
+    const before = this.#rejected.get(`${client} ${server} ${id}`)
+    return before !== undefined && before !== String(db.run('SELECT scope FROM sync_server WHERE origin = ?', `http://${server}`)[0]?.scope)
+  }
+
+  #seesParents(server: SimulatedDatabase, user: string, row: Row): boolean {
+    const rows = this.watch.rowsOf(server)
+    return referencesOf(server.specOf(String(row.id))).every(
+      ({ column }) => row[column] === null || this.watch.sees(server, user, rows.get(String(row[column]))),
+    )
   }
 
   // ------------------------------------------------------------ memberships

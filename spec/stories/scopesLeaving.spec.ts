@@ -2,7 +2,7 @@
 
 import { expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
-import { adopt, enableSync, hasLocalChanges, journal, syncAll, UnpushedChangesError, wipe } from 'typeorm-sync'
+import { adopt, enableSync, hasLocalChanges, journal, preferRemoteConflictHandler, syncAll, UnpushedChangesError, wipe } from 'typeorm-sync'
 import { databaseOn, openIn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 import { deviceOf, HandMade } from './handMade.js'
 
@@ -491,4 +491,55 @@ test.each(each)('nothing says in which scopes a row was that left (%s)', async k
   server.answers.push({ changes: { '/cards': [server.left('a')] } })
   await syncAll(phone)
   expect([await phone.getRepository(Card).find(), await exits()]).toEqual([[], []])
+})
+
+test('a row that was rejected for one that it needs rests until something may have changed', async () => {
+  const { server, folder, note, notes, phone, read, journal } = await world()
+  await read({ '/folders': [folder('f')] })
+  const reject = (...ids: string[]) =>
+    server.replies.push({
+      status: 422,
+      body: { errors: ids.map(id => ({ collection: '/notes', id, property: 'folderId', code: 'parent-missing', detail: 'no' })) },
+    })
+  const pushes = () => server.posts.splice(0).map(({ changes }) => Object.values(changes).flatMap(rows => rows.map(row => row.id)))
+  const now = async () => Number((await sql(phone, 'SELECT now FROM sync_clock'))[0].now)
+  await notes.save({ id: 'a', text: 'ours', folderId: 'f' })
+  reject('a')
+  await read({})
+  expect(pushes()).toEqual([['a']])
+  const before = await now()
+  for (let i = 0; i < 2; i++) await read({})
+  expect([pushes(), await now()]).toEqual([[], before])
+  expect(await journal.rejected()).toMatchObject([{ id: 'a', code: 'parent-missing' }])
+  // rows come, of whichever collection
+  reject('a')
+  await read({ '/folders': [folder('g')] })
+  expect(pushes()).toEqual([['a']])
+  // the user holds other keys
+  server.scope = 'two'
+  reject('a')
+  await read({})
+  expect(pushes()).toEqual([['a']])
+  // what is ours is stored there: it may be what the row needs
+  await notes.save({ id: 'b', text: 'another' })
+  server.replies.push({ status: 200, body: {} })
+  reject('a')
+  await read({})
+  expect(pushes()).toEqual([['b'], ['a']])
+  await read({})
+  expect(pushes()).toEqual([])
+  await read({ '/notes': [note('c')] })
+  expect([pushes(), await journal.rejected()]).toEqual([[['a']], []])
+})
+
+test('what was rejected and goes with the row that it needs is not rejected any more', async () => {
+  const { server, folder, folders, phone, read } = await world()
+  await read({ '/folders': [folder('f')] })
+  await folders.save({ id: 'k', name: 'ours', parentId: 'f' })
+  const detail = { collection: '/folders', id: 'k', property: 'parentId', code: 'parent-missing', detail: 'no' }
+  server.replies.push({ status: 422, body: { errors: [detail] } })
+  expect(await read({})).toMatchObject({ rejected: 1 })
+  server.answers.push({ changes: { '/folders': [server.removed('f')] } })
+  expect(await syncAll(phone, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1, rejected: 0 })
+  expect([await folders.find(), await journal(folders).rejected()]).toEqual([[], []])
 })

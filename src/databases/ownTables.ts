@@ -63,7 +63,8 @@ export const OWN_TABLES = {
     key: ['server', 'id'],
   },
   // stamp: of the version that was rejected, or that is held back, which has a code of its own (HELD_BACK in rowStates.ts). again: pushed again by the
-  // next sync; 2: when rows there have changed; 3: when the user holds other keys
+  // next sync; 2: when rows there have changed; 3: when the user holds other keys; 4: with either;
+  // 5: it has come
   sync_rejection: {
     columns: { server: 'integer', id: 'id', stamp: 'integer', code: 'text', property: 'text null', detail: 'text null', again: 'flag' },
     key: ['server', 'id'],

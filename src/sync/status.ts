@@ -16,7 +16,7 @@ export interface SyncStatus {
   readonly hasUnapplied: boolean
   /** Rows were rejected that are pushed again by the next sync. */
   readonly again: boolean
-  /** Rows were rejected for a unique value that may be free now, or for rights that may be there now. */
+  /** Rows were rejected for a unique value that may be free now, or for rights or a row that may be there now. */
   readonly freed: boolean
   /** There is nothing to push. */
   readonly isAllPushed: boolean
@@ -74,8 +74,8 @@ function* lookAtRows(exchanges: Exchanges, status: Writable<Omit<SyncStatus, 'le
               (SELECT count(*) FROM sync_rejection WHERE server = ${id} AND code <> '${HELD_BACK}') AS rejected,
               (SELECT count(*) ${keptApartSql(String(id))}) AS apart,
               (SELECT count(*) FROM sync_rejection WHERE server = ${id} AND code = '${HELD_BACK}') AS held,
-              EXISTS (SELECT 1 FROM sync_rejection WHERE server = ${id} AND again = 1) AS again,
-              EXISTS (SELECT 1 FROM sync_rejection WHERE server = ${id} AND again = 1 AND code IN ('not-unique', 'not-allowed')) AS freed,
+              EXISTS (SELECT 1 FROM sync_rejection WHERE server = ${id} AND again IN (1, 5)) AS again,
+              EXISTS (SELECT 1 FROM sync_rejection WHERE server = ${id} AND again = 5) AS freed,
               EXISTS (SELECT 1 FROM sync_ignored WHERE server = ${id}) AS ignored`,
   )
   for (const row of yield* query(parts.join(' UNION ALL '))) {

@@ -1,8 +1,10 @@
 // What a removal removes with it on this side: whether it may, and how. Each function reads and writes sets of rows, however many there are.
 
 import type { Collection } from '../../changes/collections/collection.js'
+import { byCollection } from '../../changes/collections/groupBy.js'
 import { type Dependent, type Dependents, type Link, nameOf, reaching, readDependents } from '../../changes/rows/dependents.js'
 import { baseOf, isInPush } from '../../changes/servers/agreement.js'
+import { forgetRejections } from '../../changes/servers/baseVersions.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import type { Change } from '../../changes/store/change.js'
 import { storeChanges } from '../../changes/store/storeChanges.js'
@@ -118,6 +120,23 @@ export function* removeDependents(
   const freed = yield* freeFromCircles(exchange, ids, removed)
   // what stays there hangs below what does not
   yield* storeChanges(log, [...freed, ...changes.filter(c => c.stamp === newStamp), ...changes.filter(c => c.stamp !== newStamp)])
+  yield* forgetRejectionsOf(
+    exchange,
+    all.filter(({ isLocalChange }) => !isLocalChange).map(({ row }) => row),
+    stateOf,
+  )
+}
+
+/** Of rows that have gone there as well, or lost the same parent. */
+function* forgetRejectionsOf(exchange: Exchange, rows: readonly Dependent[], stateOf: (row: Dependent) => RowState): Transaction<void> {
+  for (const [collection, some] of byCollection(rows)) {
+    const there = siblingOf(exchange, collection)
+    const rejections = some.flatMap(({ id }) => {
+      const { rejection } = stateOf({ collection, id })
+      return rejection ? [{ id, stamp: rejection.stamp }] : []
+    })
+    if (there && rejections.length) yield* forgetRejections(exchange.log.database, collection, there.server, rejections)
+  }
 }
 
 /** A row that hangs on what hangs on it would go by the database's own cascade, unseen: it lets go before, and goes afterwards. */

@@ -11,7 +11,7 @@ import type { Exchanges, Session } from '../session.js'
 import { partOf } from './endPush.js'
 import { noteIgnoredOf } from './ignored.js'
 import type { Prepared } from './preparePush.js'
-import { forgetOutdatedRejections, freeRejected } from './rejections.js'
+import { forgetOutdatedRejections, freeNeedy, freeRejected } from './rejections.js'
 
 /** Acknowledging is one assignment; false where another sync has ended this push meanwhile, with its rows. */
 export function* acknowledgePush(
@@ -31,6 +31,7 @@ export function* acknowledgePush(
   }
   // what was new got a value, and released none
   if (rows.some(({ row }) => row.value === null || row.partial)) yield* freeRejected(exchanges)
+  else if (rows.length) yield* freeNeedy(exchanges)
   yield* acknowledge(exchanges, ({ server }) => (server.push as OpenPush).limit, answer, more)
   return true
 }

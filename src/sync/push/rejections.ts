@@ -1,8 +1,10 @@
 // Rows that a server has rejected: noted with the version that it was, and pushed again when they move on, or when what they needed may be there.
 
+import type { Collection } from '../../changes/collections/collection.js'
 import { baseOf, isAgreed } from '../../changes/servers/agreement.js'
 import { forgetRejections } from '../../changes/servers/baseVersions.js'
 import { HELD_BACK, type RowState } from '../../changes/servers/rowStates.js'
+import type { ServerState } from '../../changes/servers/serverState.js'
 import type { Change } from '../../changes/store/change.js'
 import { planChanges } from '../../changes/store/order.js'
 import { storeVersions } from '../../changes/store/store.js'
@@ -20,18 +22,24 @@ const AGAIN = {
   rowsChanged: 2,
   /** The user may change other rows than before. */
   scopeChanged: 3,
+  /** The row that it needs may be there, and seen: rows there have changed, ours among them, or the user sees others. */
+  parentSeen: 4,
+  /** What it waited for may have come: this sync does it. */
+  freed: 5,
 } as const
 
+/** What they need, or who needs them, may change where nobody tells of it. */
 const OF_OTHER_ROWS = new Set(['parent-missing', 'children-exist', 'children-unseen', 'cycle'])
 
-function againOf(code: string): number {
+function againOf({ parents }: Collection, { code, property }: Rejection<string>): number {
+  if (code === 'parent-missing' && parents.some(r => r.property === property && r.parent)) return AGAIN.parentSeen
   if (OF_OTHER_ROWS.has(code)) return AGAIN.nextSync
   return code === 'not-unique' ? AGAIN.rowsChanged : code === 'not-allowed' ? AGAIN.scopeChanged : AGAIN.never
 }
 
 /** Notes rejected rows, each with the stamp of the version that was rejected. */
 export function* writeRejections(
-  { log, server }: Exchange,
+  { log, collection, server }: Exchange,
   rejections: readonly (Rejection<string> & { readonly stamp: number })[],
 ): Transaction<void> {
   if (!rejections.length) return
@@ -39,7 +47,10 @@ export function* writeRejections(
     'sync_rejection',
     ['server', 'id', 'stamp', 'code', 'property', 'detail', 'again'],
     ['server', 'id'],
-    rejections.map(({ id, stamp, code, property, detail }) => [server.id, id, stamp, code, property ?? null, detail, againOf(code)]),
+    rejections.map(rejection => {
+      const { id, stamp, code, property, detail } = rejection
+      return [server.id, id, stamp, code, property ?? null, detail, againOf(collection, rejection)]
+    }),
   )
 }
 
@@ -72,27 +83,39 @@ export function* forgetOutdatedRejections(exchange: Exchange): Transaction<void>
   yield* forgetRejections(log.database, collection, server, outdated)
 }
 
-/** Rows of the server's have changed: one of them may have released a value that a rejected row needs, which is pushed again then. */
-export function freeRejected(exchanges: readonly Exchange[]): Transaction<void> {
-  return free(exchanges, AGAIN.rowsChanged)
+/** Rows of the server's have changed: one of them may have released a value that a rejected row needs, or be what it needs. It is pushed again then. */
+export function* freeRejected(exchanges: readonly Exchange[]): Transaction<void> {
+  yield* free(serversOf(exchanges), AGAIN.rowsChanged)
+  yield* freeNeedy(exchanges)
 }
 
-/** The user holds other keys than before: what was not allowed may be. */
-export function freeNotAllowed(exchanges: readonly Exchange[]): Transaction<void> {
-  return free(exchanges, AGAIN.scopeChanged)
+/** Rows of ours are there: they may be what others of ours need, of whichever collection. */
+export const freeNeedy = (exchanges: readonly Exchange[]): Transaction<void> =>
+  free(new Set(exchanges.flatMap(exchange => [...exchange.siblings.values()])), AGAIN.parentSeen)
+
+/** The user holds other keys than before: what was not allowed may be, and what a row needs may be seen. */
+export function* freeNotAllowed(exchanges: readonly Exchange[]): Transaction<void> {
+  yield* free(serversOf(exchanges), AGAIN.scopeChanged)
+  yield* freeNeedy(exchanges)
 }
 
-function* free(exchanges: readonly Exchange[], again: number): Transaction<void> {
+const serversOf = (exchanges: readonly Exchange[]) => exchanges.map(exchange => exchange.server)
+
+function* free(servers: Iterable<ServerState>, again: number): Transaction<void> {
   if (!(yield* first('SELECT 1 FROM sync_rejection WHERE again = ? LIMIT 1', again))) return
-  for (const { server } of exchanges)
-    yield* query('UPDATE sync_rejection SET again = ? WHERE server = ? AND again = ?', AGAIN.nextSync, server.id, again)
+  for (const { id } of servers) yield* query('UPDATE sync_rejection SET again = ? WHERE server = ? AND again = ?', AGAIN.freed, id, again)
 }
 
-/** What was rejected for a missing parent, or for children that were still there, is pushed again. */
+/** What may be accepted by now is pushed again. */
 export async function pushAgain(session: Session): Promise<void> {
   await transaction(session, function* (exchanges) {
     for (const exchange of exchanges) {
-      const rows = yield* query('SELECT id FROM sync_rejection WHERE server = ? AND again = 1', exchange.server.id)
+      const rows = yield* query(
+        'SELECT id FROM sync_rejection WHERE server = ? AND again IN (?, ?)',
+        exchange.server.id,
+        AGAIN.nextSync,
+        AGAIN.freed,
+      )
       if (!rows.length) continue
       yield* pushRowsAgain(
         exchange,
