@@ -51,7 +51,7 @@ export function compare(properties: readonly Property[], sides: Readonly<Record<
   // roles: what is narrow is no table to the eye, and stays one to the ear
   return h(
     'table',
-    { class: 'compare', role: 'table' },
+    { class: rows.length > 1 ? 'compare' : 'compare single', role: 'table' },
     h(
       'thead',
       { role: 'rowgroup' },

@@ -25,8 +25,8 @@ export interface Decision {
 const SIDES = {
   base: ['Base', 'before'],
   local: ['Local', 'this device'],
-  remote: ['Remote', 'the server'],
-  own: ['Own', 'another value'],
+  remote: ['Remote', 'server'],
+  own: ['Own', 'value'],
 } as const
 
 let forms = 0
@@ -35,14 +35,13 @@ let forms = 0
 function tile(side: keyof typeof SIDES, name: string | undefined, ...content: (Node | undefined)[]): HTMLElement {
   const [title, where] = SIDES[side]
   const said = [h('b', {}, title), h('span', { class: 'where' }, where)]
-  return h(
-    'div',
-    { class: `tile ${side}` },
-    name === undefined
-      ? h('div', { class: 'side' }, ...said)
-      : h('label', { class: 'side' }, h('input', { type: 'radio', name, value: side }), ...said),
-    ...content,
-  )
+  if (name === undefined) return h('div', { class: `tile ${side}` }, h('div', { class: 'side' }, ...said), ...content)
+  const radio = h('input', { type: 'radio', name, value: side })
+  // the whole of it, for who points; what is in there keeps its own clicks
+  const point = ({ target }: Event) => {
+    if (!(target as Element).closest('input, select, textarea, summary, [role=group]')) radio.checked = true
+  }
+  return h('div', { class: `tile ${side}`, click: point }, h('label', { class: 'side' }, radio, ...said), ...content)
 }
 
 const choices = (title: string, ...tiles: (Node | undefined)[]) =>

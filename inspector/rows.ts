@@ -63,7 +63,8 @@ const NAMES = ['name', 'title', 'label', 'subject', 'text', 'description']
 export function labelOf(...sides: readonly Row[]): string | undefined {
   for (const side of sides)
     for (const name of NAMES) {
-      const value = side?.[name]
-      if (typeof value === 'string' && value.trim() !== '') return value.length > 60 ? `${value.slice(0, 60)}…` : value
+      const value: unknown = side?.[name]
+      const text = typeof value === 'string' ? value.trim() : ''
+      if (text !== '') return text.length > 60 ? `${text.slice(0, 60)}…` : text
     }
 }

@@ -54,7 +54,7 @@ textarea { resize: vertical; display: block; }
 input[type=radio], input[type=checkbox] { accent-color: var(--accent); margin: 0; inline-size: 1rem; block-size: 1rem; flex: none; }
 
 .status { display: flex; flex-wrap: wrap; align-items: center; gap: 0.5rem 1rem; padding: 0.875rem 1rem; }
-.state { display: flex; align-items: center; gap: 0.75rem; flex: 1 1 12rem; min-width: 0; }
+.state { display: flex; align-items: center; gap: 0.75rem; flex: 1 1 9rem; min-width: 0; }
 .state .detail { color: var(--muted); font-size: 0.8125rem; font-variant-numeric: tabular-nums; }
 .dot { inline-size: 0.625rem; block-size: 0.625rem; border-radius: 50%; background: var(--control); flex: none; box-shadow: 0 0 0 4px color-mix(in srgb, currentColor 14%, transparent); color: var(--control); }
 [data-state=idle] .dot { background: var(--good); color: var(--good); }
@@ -76,6 +76,7 @@ input[type=radio], input[type=checkbox] { accent-color: var(--accent); margin: 0
   display: inline-block; min-inline-size: 1.25rem; padding: 0 0.375rem; border-radius: 999px; font-size: 0.75rem; line-height: 1.25rem;
   text-align: center; background: var(--surface); border: 1px solid var(--line); font-variant-numeric: tabular-nums;
 }
+#tab-conflicts .badge, #tab-rejected .badge { color: var(--warn); border-color: currentColor; }
 [role=tabpanel] { padding: 1rem; }
 
 .message { padding: 0 1rem; font-size: 0.875rem; overflow-wrap: anywhere; }
@@ -122,14 +123,15 @@ details > ul { font-size: 0.875rem; padding-inline-start: 1rem; }
 .card form, .properties { display: grid; gap: 0.75rem; min-width: 0; }
 .property { min-width: 0; }
 .property > legend { font-weight: 600; padding: 0; margin-block-end: 0.25rem; overflow-wrap: anywhere; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 11.5rem), 1fr)); gap: 0.5rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 9rem), 1fr)); gap: 0.5rem; }
 .tile { border: 1px solid var(--line); border-radius: 8px; padding: 0.5rem 0.625rem 0.625rem; min-width: 0; display: grid; gap: 0.25rem; align-content: start; font-size: 0.875rem; overflow-wrap: anywhere; }
 .tile.base { background: var(--surface); border-style: dashed; }
 .tile.local { --accent: var(--local); }
 .tile.remote { --accent: var(--remote); }
 .tile:has(input[type=radio]:checked) { border-color: var(--accent); background: color-mix(in srgb, var(--accent) 8%, transparent); box-shadow: 0 0 0 1px var(--accent); }
 .side { display: flex; flex-wrap: wrap; align-items: center; gap: 0 0.375rem; font-size: 0.8125rem; }
-label.side { cursor: pointer; }
+label.side, .tile:has(> label.side) { cursor: pointer; }
+.tile:has(> label.side):hover { border-color: var(--control); }
 .tile .side b { font-weight: 600; }
 .tile.local .side b { color: var(--local); }
 .tile.remote .side b { color: var(--remote); }
@@ -142,6 +144,9 @@ label.none { display: flex; align-items: center; gap: 0.375rem; padding: 0; font
 .server tbody th code { display: block; font-weight: 400; }
 .due [data-side=Pushed] span { color: var(--warn); }
 .open [data-side] span { color: var(--warn); }
+.compare.single thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+.compare.single tbody th { width: 35%; font-weight: 400; color: var(--muted); }
+.compare.single tbody tr:first-child > * { border-block-start: 0; }
 .requests { table-layout: auto; }
 .requests tbody th { font-weight: 400; width: 40%; }
 .requests td { font-variant-numeric: tabular-nums; }
@@ -162,19 +167,25 @@ dialog .actions { justify-content: end; }
 .choices { display: grid; gap: 0.375rem; }
 .choice { display: flex; align-items: center; gap: 0.5rem; cursor: pointer; }
 
+@container (max-width: 44rem) {
+  .tiles:has(.own) { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+}
 @container (max-width: 36rem) {
+  .tiles, .tiles:has(.own) { grid-template-columns: minmax(0, 1fr); }
   .status, [role=tabpanel] { padding-inline: 0.75rem; }
   .message { padding-inline: 0.75rem; }
   .compare thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .compare, .compare tbody { display: block; }
-  .compare tr { display: grid; gap: 0.125rem; padding-block: 0.5rem; border-block-start: 1px solid var(--line); }
-  .compare tbody tr:first-child { border-block-start: 0; padding-block-start: 0; }
-  .compare tbody th, .compare tbody td { border: 0; padding: 0; width: auto; }
-  .compare td { display: grid; grid-template-columns: 5rem minmax(0, 1fr); gap: 0.5rem; }
-  .compare td::before { content: attr(data-side); color: var(--muted); font-size: 0.8125rem; }
-  .requests tr { grid-template-columns: 1fr 1fr; }
-  .requests th { grid-column: 1 / -1; grid-row: 1; }
-  .requests td { grid-template-columns: 4rem minmax(0, 1fr); }
+  [role=tablist] { font-size: 0.875rem; padding: 0 0.375rem; }
+  [role=tab] { padding-inline: 0.375rem; }
+  .compare:not(.single), .compare:not(.single) tbody { display: block; }
+  .compare:not(.single) tr { display: grid; gap: 0.125rem; padding-block: 0.5rem; border-block-start: 1px solid var(--line); }
+  .compare:not(.single) tbody tr:first-child { border-block-start: 0; padding-block-start: 0; }
+  .compare:not(.single) tbody th, .compare:not(.single) tbody td { border: 0; padding: 0; width: auto; }
+  .compare:not(.single) td { display: grid; grid-template-columns: 5rem minmax(0, 1fr); gap: 0.5rem; }
+  .compare:not(.single) td::before { content: attr(data-side); color: var(--muted); font-size: 0.8125rem; }
+  .compare.requests tr { grid-template-columns: 1fr 1fr; }
+  .compare.requests th { grid-column: 1 / -1; grid-row: 1; }
+  .compare.requests td { grid-template-columns: 4rem minmax(0, 1fr); }
 }
 @media (prefers-reduced-motion: no-preference) {
   [data-state=syncing] .dot { animation: pulse 1.2s ease-in-out infinite; }

@@ -5,7 +5,7 @@ import { TABLES as postgres } from '../src/databases/postgres/tables.js'
 import { TABLES as sqlite } from '../src/databases/sqlite/tables.js'
 import 'reflect-metadata'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -540,11 +540,20 @@ test('README.md has at most 200 lines', () => {
 })
 
 test('every page of docs/ is among those whose snippets run, and README.md leads to it', () => {
-  const names = readdirSync(join(root, 'docs')).map(name => `docs/${name}`)
+  const names = readdirSync(join(root, 'docs'))
+    .filter(name => name.endsWith('.md'))
+    .map(name => `docs/${name}`)
   const known = pages.map(({ name }) => name)
   expect(names.filter(name => !known.includes(name))).toEqual([])
   const { text } = pageNamed('README.md')
   expect(names.filter(name => !text.includes(`](${name})`))).toEqual([])
+})
+
+test('every picture of docs/ is on a page, and has 100 kB at most', () => {
+  const pictures = readdirSync(join(root, 'docs')).filter(name => !name.endsWith('.md'))
+  expect(pictures).toContain('inspector.png')
+  expect(pictures.filter(name => !pages.some(({ text }) => text.includes(`](${name})`)))).toEqual([])
+  expect(pictures.filter(name => statSync(join(root, 'docs', name)).size > 100_000)).toEqual([])
 })
 
 test.each([...pages, ...['CONTRIBUTING.md', 'CHANGELOG.md', 'bench/README.md'].map(pageNamed)])(

@@ -136,7 +136,7 @@ describeInChromium('the inspector', () => {
     expect(await tab()).toBe('input Localthis device')
     await keyboard.press('Space')
     await keyboard.press('ArrowDown')
-    expect(await focused()).toBe('input Remotethe server')
+    expect(await focused()).toBe('input Remoteserver')
     expect(await tab()).toBe('input Own value of title')
     expect(await tab()).toBe('button Resolve: Ours')
     await keyboard.press('Enter')

@@ -6,6 +6,7 @@
 import { ofBrowsers } from './browser.js'
 import { ofExits } from './exits.js'
 import { onTheFeed } from './feed.js'
+import { ofTheInspector } from './inspector.js'
 import { inTheJournal } from './journal.js'
 import { ofKeys } from './keys.js'
 import { ofLeaving } from './leaving.js'
@@ -2897,6 +2898,7 @@ export const mutants: readonly Mutant[] = [
   ...ofValues,
   ...onTheServer,
   ...inTheJournal,
+  ...ofTheInspector,
   ...onTheFeed,
   ...ofExits,
   ...ofUsers,
