@@ -5,7 +5,7 @@ import { delay } from '../src/databases/schemaChanges.js'
 import { letGo } from '../src/entity/letGo.js'
 import { hasLocalChanges } from '../src/entity/syncAll.js'
 import { adopt, wipe } from '../src/entity/users.js'
-import { DatabaseFailedError, DatabaseTakenOverError } from '../src/errors.js'
+import { DatabaseFailedError, DatabaseTakenOverError, StorageFullError } from '../src/errors.js'
 import type { BlockStore } from './blockStore.js'
 import { listenToLeaving } from './leaving.js'
 import type { Ownership } from './ownership.js'
@@ -22,7 +22,7 @@ interface Parts {
   readonly saver: Saver
   readonly store: BlockStore
   readonly ownership: Ownership
-  readonly isPersistent: Promise<boolean> | undefined
+  readonly isPersistent: Promise<boolean>
 }
 
 export class BrowserDatabase {
@@ -41,12 +41,12 @@ export class BrowserDatabase {
     this.#parts = parts
     const { dataSource, saver, ownership, sqlJs } = parts
     this.dataSource = dataSource
-    this.isPersistent = Promise.resolve(parts.isPersistent ?? false)
+    this.isPersistent = parts.isPersistent
     this.#destroy = dataSource.destroy.bind(dataSource)
     dataSource.destroy = () => this.close()
     this.#endEars = listenToLeaving(() => saver.saveSoon())
     ownership.asked = () => this.#handOver()
-    ownership.stolen = () => this.#lost()
+    ownership.isStolen.then(() => this.#lost())
     // TypeORM would wrap what the connection throws
     const check: EntitySubscriberInterface = {
       beforeQuery: ({ query }) => sqlJs.check(query),
@@ -81,16 +81,25 @@ export class BrowserDatabase {
     const { sqlJs, saver, store } = this.#parts
     do {
       // who says no goes on as before, in sync
-      if (!(await wipe(this.dataSource, confirm))) return false
+      if (!(await this.#wipeRows(confirm))) return false
       await this.#endSyncs()
       // what was written since is asked about as well
     } while (await hasLocalChanges(this.dataSource))
-    sqlJs.closeToWrites(this.#closedError())
-    saver.stop()
+    await saver.end(() => sqlJs.closeToWrites(this.#closedError()))
     await store.remove()
     this.#left = this.#release()
     await this.close()
     return true
+  }
+
+  async #wipeRows(confirm?: (unpushed: number) => boolean | Promise<boolean>): Promise<boolean> {
+    try {
+      return await wipe(this.dataSource, confirm)
+    } catch (error) {
+      // they are removed, and this could not be saved: what is saved is removed in a moment
+      if (error instanceof StorageFullError) return true
+      throw error
+    }
   }
 
   /** Makes the rows that are here the next user's: what was agreed with servers is forgotten, and the next sync pushes them all as new ones. */

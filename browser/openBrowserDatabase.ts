@@ -79,6 +79,15 @@ async function open(options: BrowserDatabaseOptions, ownership: Ownership, store
     saver.stop()
     throw error
   }
-  const isPersistent = persist ? globalThis.navigator.storage?.persist?.() : globalThis.navigator.storage?.persisted?.()
-  return new BrowserDatabase({ name, dataSource, sqlJs, saver, store, ownership, isPersistent: isPersistent?.catch(() => false) })
+  return new BrowserDatabase({ name, dataSource, sqlJs, saver, store, ownership, isPersistent: askToPersist(persist) })
+}
+
+async function askToPersist(persist: boolean): Promise<boolean> {
+  const { storage } = globalThis.navigator
+  try {
+    // a worker cannot ask
+    return (await ((persist && storage?.persist?.()) || storage?.persisted?.())) ?? false
+  } catch {
+    return false
+  }
 }

@@ -21,8 +21,8 @@ interface Message {
 export interface Ownership {
   /** Called when another tab asks for the database, and releases it; what it throws keeps the database here. Absent until it is open. */
   asked?: () => Promise<void>
-  /** Called when the database was taken without a word. */
-  stolen: () => void
+  /** Resolves when the database was taken without a word. */
+  readonly isStolen: Promise<void>
   release(): void
 }
 
@@ -118,7 +118,7 @@ function listen(name: string, { release, isStolen }: Lock): Ownership {
     channel.close()
   }
   const ownership: Ownership = {
-    stolen: () => {},
+    isStolen,
     release() {
       end()
       release()
@@ -136,9 +136,6 @@ function listen(name: string, { release, isStolen }: Lock): Ownership {
       tell(channel, 'kept')
     }
   }
-  isStolen.then(() => {
-    end()
-    ownership.stolen()
-  })
+  isStolen.then(end)
   return ownership
 }

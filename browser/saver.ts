@@ -8,7 +8,7 @@ import type { WatchedSqlJs } from './watchedSqlJs.js'
 
 /** Saving may take this part of the time. */
 const SHARE = 10
-/** Milliseconds until a save is tried again that has failed by itself. */
+/** Milliseconds until a save is tried again that has failed. */
 const AGAIN = 5_000
 
 export interface SaverOptions {
@@ -48,9 +48,7 @@ export class Saver {
     if (this.#isEnded || this.#timer === undefined) return
     this.#stopTimer()
     this.#chain(false).catch(error => {
-      if (this.#isEnded) return
-      if (!(error instanceof DatabaseBusyError)) this.options.failed(error)
-      this.#timer ??= this.#later(AGAIN)
+      if (!this.#isEnded && !(error instanceof DatabaseBusyError)) this.options.failed(error)
     })
   }
 
@@ -91,7 +89,12 @@ export class Saver {
   }
 
   async #save(isStrict: boolean): Promise<void> {
-    await this.#write(await this.#export(), isStrict)
+    try {
+      await this.#write(await this.#export(), isStrict)
+    } catch (error) {
+      if (!this.#isEnded) this.#timer ??= this.#later(AGAIN)
+      throw error
+    }
   }
 
   /** The file, when no transaction is open. */
