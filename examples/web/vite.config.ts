@@ -1,10 +1,23 @@
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { defineConfig } from 'vite'
+import { defineConfig, type Plugin } from 'vite'
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
+/** Gives the service worker the names of all files. */
+const serviceWorker: Plugin = {
+  name: 'service-worker',
+  enforce: 'post',
+  generateBundle(_, bundle) {
+    const files = ['/', ...Object.keys(bundle).map(name => `/${name}`)]
+    const source = `const FILES = ${JSON.stringify(files)}\n${readFileSync(here('src/sw.js'), 'utf8')}`
+    this.emitFile({ type: 'asset', fileName: 'sw.js', source })
+  },
+}
+
 export default defineConfig({
   root: here('.'),
+  plugins: [serviceWorker],
   build: {
     outDir: here('../../dist-web'),
     emptyOutDir: true,

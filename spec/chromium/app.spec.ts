@@ -42,13 +42,19 @@ describeInChromium('the web app', () => {
     expect([...alice.errors, ...bob.errors]).toEqual([])
   })
 
-  test('what is written offline is there after a reload, and arrives later', async () => {
+  test('a page without a network can be loaded anew; what is written there arrives later', async () => {
     const alice = await open('alice')
     await alice.openList('Weekend')
-    await alice.switchNetwork()
+    await alice.page.evaluate(() => navigator.serviceWorker.ready)
+    await alice.page.context().setOffline(true)
     await alice.add('Buy a map')
+    await alice.sees(/1 change to push/) // and it is saved by then
     await alice.page.reload()
     await alice.sees('Buy a map')
+    await alice.press('Inspector')
+    await alice.page.getByRole('tab', { name: /Pending/ }).waitFor()
+    expect(await stored('Buy a map')).toBe(false)
+    await alice.page.context().setOffline(false)
     await until(() => stored('Buy a map'))
     expect(alice.errors).toEqual([])
   })

@@ -22,8 +22,11 @@ export function NotOpen({ error, retry }: Props) {
   if (error instanceof OtherOwnerError) {
     const remove = async () => {
       const { database } = await open(error.user, true)
-      if (await database.wipe(unpushed => confirm(`${unpushed} of ${error.user}'s changes never reached the server. Remove them?`)))
-        retry(false)
+      const isGone = await database.wipe(unpushed =>
+        confirm(`${unpushed} of ${error.user}'s changes never reached the server. Remove them?`),
+      )
+      if (isGone) retry(false)
+      else await database.close()
     }
     return (
       <main className="gate">

@@ -9,12 +9,15 @@ const TEXTS: Record<KeptState, string> = {
   failed: 'Failed',
 }
 
-const textOf = ({ state, isLive }: KeptStatus) => (isLive && (state === 'idle' || state === 'syncing') ? 'Live' : TEXTS[state])
+function textOf({ state, isLive, lastError }: KeptStatus): string {
+  if (state === 'syncing' && lastError) return 'Trying again'
+  return isLive && (state === 'idle' || state === 'syncing') ? 'Live' : TEXTS[state]
+}
 
 export function StatusDot({ kept }: { kept: KeptSynced }) {
   const status = useSyncStatus(kept)
   return (
-    <span className="status" data-state={status.state} role="status">
+    <span className="status" data-state={status.lastError ? 'offline' : status.state} role="status">
       {textOf(status)}
     </span>
   )

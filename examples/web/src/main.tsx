@@ -7,3 +7,4 @@ import { device } from './device.js'
 
 document.title = `${device} · typeorm-sync`
 createRoot(document.getElementById('app')!).render(<App />)
+if (import.meta.env.PROD) void navigator.serviceWorker?.register('/sw.js')
