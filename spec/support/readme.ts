@@ -31,6 +31,7 @@ const NAMES = [
   'docs/live.md',
   'docs/watching.md',
   'docs/inspector.md',
+  'docs/example-app.md',
   'PROTOCOL.md',
 ]
 
