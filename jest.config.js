@@ -16,9 +16,9 @@ export default {
   testMatch: ['<rootDir>/spec/**/*.spec.ts'],
   testTimeout: 20_000,
   maxWorkers: 2,
-  // jose, which the docs use, is an ES module alone
-  transform: { '^.+\\.ts$': ['@swc/jest', swc], '/node_modules/jose/.+\\.js$': ['@swc/jest', swc] },
-  transformIgnorePatterns: ['/node_modules/(?!jose/)'],
+  // jose, which the docs use, and Nest are ES modules alone
+  transform: { '^.+\\.ts$': ['@swc/jest', swc], '/node_modules/(jose|@nestjs)/.+\\.js$': ['@swc/jest', swc] },
+  transformIgnorePatterns: ['/node_modules/(?!(jose|@nestjs)/)'],
   moduleNameMapper: {
     '^typeorm-sync$': '<rootDir>/src/index.ts',
     '^typeorm-sync/react$': '<rootDir>/src/react/index.ts',

@@ -15,6 +15,9 @@ export function breakOff(req: NodeRequest, res: NodeResponse): void {
   else res.destroy()
 }
 
+/** Has the client left, or been left? */
+export const isClosed = (req: NodeRequest, res: NodeResponse): boolean => streamOf(req)?.destroyed ?? res.destroyed
+
 /** Those of a connection, which HTTP/2 does not know. */
 export const hasConnectionHeaders = (req: NodeRequest): boolean => !streamOf(req)
 

@@ -5,7 +5,7 @@ import type { Clock } from '../src/databases/database.js'
 import { changeLogOf, setUpAgain } from '../src/entity/registry.js'
 import { SyncSchemaError } from '../src/errors.js'
 import { Exchange, JSON_TYPE, type OnError } from './exchange.js'
-import { unavailable, writeProblem } from './problem.js'
+import { Problem, unavailable, writeProblem } from './problem.js'
 import type { Find } from './serve.js'
 
 export interface Health extends Clock {
@@ -34,17 +34,19 @@ export interface HealthOptions {
 export function serveHealth(dataSource: DataSource, { path = '/health' }: HealthOptions, onError: OnError): Find {
   return request => {
     const isOurs = request.path === path && (request.method === 'GET' || request.method === 'HEAD')
-    return { kind: isOurs ? 'ours' : 'other', respond: () => answerHealth(new Exchange(request, onError), dataSource) }
+    const exchange = new Exchange(request, onError)
+    return { kind: isOurs ? 'ours' : 'other', respond: () => answering(exchange, isOurs, dataSource) }
   }
 }
 
-async function answerHealth(exchange: Exchange, dataSource: DataSource): Promise<Exchange> {
+async function answering(exchange: Exchange, isOurs: boolean, dataSource: DataSource): Promise<Exchange> {
   exchange.set({ 'Cache-Control': 'no-store', 'Content-Type': JSON_TYPE })
   try {
+    if (!isOurs) throw new Problem(404, 'There is nothing here.')
     exchange.body = JSON.stringify({ status: 'ok', ...(await checkHealth(dataSource)) })
   } catch (error) {
     // what is missing may come: a migration that a replica has not replayed yet, or that is still to be run
-    const isEarly = !dataSource.isInitialized || error instanceof SyncSchemaError
+    const isEarly = isOurs && (!dataSource.isInitialized || error instanceof SyncSchemaError)
     writeProblem(exchange, isEarly ? unavailable('The server is starting, or stopping.', 5) : error)
   }
   return exchange

@@ -2,7 +2,7 @@
 
 import { parse } from 'node:querystring'
 import { pipeline, type Readable } from 'node:stream'
-import { breakOff, discardRest, hasConnectionHeaders, isServedBy, type NodeRequest, type NodeResponse } from './connection.js'
+import { breakOff, discardRest, hasConnectionHeaders, isClosed, isServedBy, type NodeRequest, type NodeResponse } from './connection.js'
 import { joinLists, type OnError } from './exchange.js'
 import type { SyncRequest, SyncResponse } from './request.js'
 import type { Find, Found } from './serve.js'
@@ -68,7 +68,7 @@ export class RequestOfNode<Raw> implements SyncRequest<Raw> {
   #signal: AbortSignal | undefined
 
   constructor(
-    req: NodeRequest,
+    private readonly req: NodeRequest,
     private readonly res: NodeResponse,
     { path, query }: Place,
     readonly body: unknown,
@@ -85,13 +85,13 @@ export class RequestOfNode<Raw> implements SyncRequest<Raw> {
 
   /** Few ask for it. */
   get signal(): AbortSignal {
-    this.#signal ??= signalOf(this.res)
+    this.#signal ??= signalOf(this.req, this.res)
     return this.#signal
   }
 }
 
-function signalOf(res: NodeResponse): AbortSignal {
-  if (res.destroyed) return AbortSignal.abort()
+function signalOf(req: NodeRequest, res: NodeResponse): AbortSignal {
+  if (isClosed(req, res)) return AbortSignal.abort()
   const controller = new AbortController()
   res.once('close', () => controller.abort())
   return controller.signal
@@ -126,7 +126,6 @@ export function setHeaders(req: NodeRequest, res: NodeResponse, { status, header
 
 /** Half an answer breaks off, and so does one of which the client takes nothing. */
 export function guardStream(req: NodeRequest, res: NodeResponse, body: Readable, { idleTimeout, endTimeout }: SyncResponse): void {
-  if (res.destroyed) body.destroy()
   body.once('error', () => breakOff(req, res))
   if (idleTimeout !== undefined) res.setTimeout(idleTimeout, () => breakOff(req, res))
   if (endTimeout !== undefined) body.once('end', () => res.setTimeout(endTimeout))

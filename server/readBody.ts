@@ -1,7 +1,7 @@
 // Reads the body of a POST with every limit of PROTOCOL.md kept while it comes in.
 //
-// Not @koa/bodyparser: it answers 413 above 1 MB, reads a body of another content type as {}, and throws past the middleware. Not raw-body: it
-// knows neither a time-out nor a limit of encoded bytes, and never ends where a stream closes early without an error.
+// Not the body parser of a framework: it answers 413 above 1 MB or less, reads a body of another content type as {}, and throws past us. Not raw-body:
+// it knows neither a time-out nor a limit of encoded bytes, and never ends where a stream closes early without an error.
 
 import { Readable } from 'node:stream'
 import type { ReadableStream as WebStream } from 'node:stream/web'
@@ -20,15 +20,14 @@ const DECODERS: Record<string, () => NodeJS.ReadWriteStream & { destroy(): void 
 /** Has nobody read it yet? */
 export const isStream = (body: unknown): boolean => body instanceof Readable || body instanceof ReadableStream
 
-const nodeStream = (body: unknown): Readable => (body instanceof Readable ? body : Readable.fromWeb(body as WebStream))
-
 export function readBody({ request }: Exchange, encoding: string, limits: BodyLimits): Promise<Buffer> {
-  const req = nodeStream(request.body)
   const plain = encoding === '' || encoding === 'identity'
   if (!plain && !Object.hasOwn(DECODERS, encoding))
     throw new Problem(415, 'The Content-Encoding is not known here.', { headers: { 'Accept-Encoding': 'gzip, deflate, br' } })
   if (Number(request.headers['content-length'] ?? 0) > limits.maxBodyBytes) throw tooLarge(limits)
 
+  const { body } = request
+  const req = body instanceof Readable ? body : Readable.fromWeb(body as WebStream)
   const decoder = plain ? undefined : DECODERS[encoding]?.()
   const chunks: Buffer[] = []
   let [encoded, decoded] = [0, 0]
@@ -39,6 +38,8 @@ export function readBody({ request }: Exchange, encoding: string, limits: BodyLi
       req.on('error', () => {}) // a connection that breaks later changes nothing any more
       source.off('data', collect)
       decoder?.destroy()
+      // of one of Node the answer is sent over the same connection
+      if (req !== body) req.destroy()
       if (problem) reject(problem)
       else resolve(Buffer.concat(chunks))
     }

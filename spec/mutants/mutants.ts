@@ -6,6 +6,7 @@
 import { ofBrowsers } from './browser.js'
 import { ofExits } from './exits.js'
 import { onTheFeed } from './feed.js'
+import { ofFrameworks } from './frameworks.js'
 import { ofTheInspector } from './inspector.js'
 import { inTheJournal } from './journal.js'
 import { ofKeys } from './keys.js'
@@ -2907,5 +2908,6 @@ export const mutants: readonly Mutant[] = [
   ...ofWatching,
   ...ofKeys,
   ...ofBrowsers,
+  ...ofFrameworks,
   ...scopes,
 ]
