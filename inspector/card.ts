@@ -1,11 +1,21 @@
 // A row in a list: what it is, what it is about, and what can be done.
 
+import type { Context } from './context.js'
 import { h } from './dom.js'
 import { differences, labelOf, type Property, type Row, showAt, valueAt } from './rows.js'
+
+/** Which row it is. */
+export const which = ({ hasSeveralServers }: Context, { entity, id, url }: { entity: string; id: string; url: string }) => ({
+  entity,
+  id,
+  url: hasSeveralServers ? url : undefined,
+})
 
 export interface CardParts {
   readonly entity: string
   readonly id: string
+  /** Of its server, where it is not the only one. */
+  readonly url?: string | undefined
   /** The sides by which the row may be called. */
   readonly sides: readonly Row[]
   readonly tags?: readonly (string | undefined)[]
@@ -15,7 +25,7 @@ export interface CardParts {
   readonly actions?: readonly Node[]
 }
 
-export function card({ entity, id, sides, tags = [], why, body = [], actions = [] }: CardParts): HTMLElement {
+export function card({ entity, id, url, sides, tags = [], why, body = [], actions = [] }: CardParts): HTMLElement {
   const label = labelOf(...sides)
   const known = tags.filter(tag => tag !== undefined)
   return h(
@@ -26,7 +36,7 @@ export function card({ entity, id, sides, tags = [], why, body = [], actions = [
       {},
       h('h3', { dir: 'auto' }, label ?? entity),
       ...known.map(tag => h('span', { class: 'tag' }, tag)),
-      h('p', { class: 'which' }, h('span', {}, entity), ' ', h('code', {}, id)),
+      h('p', { class: 'which' }, h('span', {}, entity), ' ', h('code', {}, id), url !== undefined && ` at ${new URL(url).origin}`),
     ),
     why !== undefined && h('p', { class: 'why' }, why),
     ...body,

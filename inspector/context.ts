@@ -12,6 +12,8 @@ export interface Context {
   readonly isReadOnly: boolean
   /** The names of the entities that sync. */
   readonly entities: readonly string[]
+  /** Rows are named with their server where there are several. */
+  readonly hasSeveralServers: boolean
   journalOf(entity: string): SyncJournal<ObjectLiteral>
   /** Shows a sentence, and has it read to those who do not see it. */
   say(sentence: string, tone?: Tone): void

@@ -79,10 +79,11 @@ export class SyncInspector extends Base {
     this.#isPlanned = true
     queueMicrotask(() => {
       this.#isPlanned = false
+      const tab = this.#view?.tab
       this.#view?.end()
       this.#view = undefined
       if (!this.isConnected || !this.shadowRoot || !this.#dataSource) return
-      this.#view = new View(this.shadowRoot, { dataSource: this.#dataSource, kept: this.#kept, isReadOnly: this.readOnly })
+      this.#view = new View(this.shadowRoot, { dataSource: this.#dataSource, kept: this.#kept, isReadOnly: this.readOnly }, tab)
     })
   }
 }

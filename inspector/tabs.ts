@@ -11,9 +11,10 @@ export class Tabs {
 
   constructor(
     panels: readonly [Panel, ...Panel[]],
+    first: string | undefined,
     private readonly selected: (panel: Panel) => void,
   ) {
-    this.#current = panels[0]
+    this.#current = panels.find(({ name }) => name === first) ?? panels[0]
     for (const panel of panels) {
       const { name, title, node } = panel
       const badge = h('span', { class: 'badge', hidden: true })

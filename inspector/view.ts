@@ -15,6 +15,7 @@ import { requestsPanel } from './panels/requests.js'
 import { serversPanel } from './panels/servers.js'
 import { messageOf, Status } from './status.js'
 import { Tabs } from './tabs.js'
+import { printOf } from './values.js'
 
 export interface Shown {
   readonly dataSource: DataSource
@@ -26,6 +27,8 @@ export interface Shown {
 const INTERVAL = 2_000
 /** Milliseconds in which what changes at once is read once. */
 const SOON = 50
+/** Of so many looks one reads all, though the servers are as they were: what a retry or another program decides they do not tell. */
+const WHOLE = 5
 /** Rows that are counted at most where nothing counts them already. */
 const COUNTED = 99
 
@@ -40,11 +43,18 @@ export class View {
   readonly #ends: (() => void)[] = []
   #timer: ReturnType<typeof setTimeout> | undefined
   #reading: Promise<void> = Promise.resolve()
+  /** Something has changed, or may have. */
+  #isDue = true
+  #looks = 0
+  /** What the servers were like when it was read. */
+  #print = ''
   #isEnded = false
 
   constructor(
     private readonly root: ShadowRoot,
     private readonly shown: Shown,
+    /** The name of the tab to begin with. */
+    tab?: string,
   ) {
     const add = <Item>(listing: Listing<Item>) => {
       const panel = listPanel(listing)
@@ -52,22 +62,26 @@ export class View {
       return panel
     }
     const lists = [add(pendingRows), add(conflictRows), add(deferredRows), add(rejectedRows), add(decisionRows)]
-    this.#tabs = new Tabs([serversPanel(), ...lists, this.#requests], () => {
+    this.#tabs = new Tabs([serversPanel(), ...lists, this.#requests], tab, () => {
       this.#message.replaceChildren()
-      this.refresh()
+      this.refresh(0)
     })
     root.append(h('div', { class: 'inspector' }, this.#status.node, this.#tabs.list, this.#message, this.#tabs.panels))
     this.#listen()
-    this.refresh()
+    this.refresh(0)
   }
 
   #listen(): void {
     const { dataSource, kept } = this.shown
     this.#ends.push(onRequest(dataSource, request => this.#requests.note(request)))
-    if (kept) this.#ends.push(kept.subscribe(() => this.#plan(SOON)))
-    const seen = () => document.visibilityState === 'visible' && this.#plan(0)
+    if (kept) this.#ends.push(kept.subscribe(() => this.refresh()))
+    const seen = () => document.visibilityState === 'visible' && this.refresh()
     document.addEventListener('visibilitychange', seen)
     this.#ends.push(() => document.removeEventListener('visibilitychange', seen))
+  }
+
+  get tab(): string {
+    return this.#tabs.current.name
   }
 
   end(): void {
@@ -78,8 +92,10 @@ export class View {
     this.root.querySelector('dialog')?.close()
   }
 
-  refresh(): void {
-    this.#plan(0)
+  /** Reads again soon, once for all that changes at once. */
+  refresh(soon = SOON): void {
+    this.#isDue = true
+    this.#plan(soon)
   }
 
   /** A timer at a time: what is due sooner takes its place. */
@@ -93,23 +109,31 @@ export class View {
   #read(): Promise<void> {
     this.#reading = this.#reading.then(async () => {
       if (this.#isEnded) return
+      const isDue = this.#isDue || ++this.#looks % WHOLE === 0
+      this.#isDue = false
       try {
-        if ((this.root.host as HTMLElement).checkVisibility() && document.visibilityState === 'visible') await this.#readOnce()
+        if ((this.root.host as HTMLElement).checkVisibility() && document.visibilityState === 'visible') await this.#readOnce(isDue)
       } catch (error) {
-        if (!this.#isEnded && this.shown.dataSource.isInitialized) this.#say(messageOf(error), 'bad')
+        // not each time that it is read again
+        if (this.shown.dataSource.isInitialized && this.#message.textContent !== messageOf(error)) this.#say(messageOf(error), 'bad')
       }
-      this.#plan(INTERVAL)
+      // something may have changed while it read
+      this.#plan(this.#isDue ? SOON : INTERVAL)
     })
     return this.#reading
   }
 
-  async #readOnce(): Promise<void> {
+  async #readOnce(isDue: boolean): Promise<void> {
     const { dataSource } = this.shown
     if (!dataSource.isInitialized) return
-    const entities = [...new Set((await servers(dataSource)).map(({ entity }) => entity))]
+    const known = await servers(dataSource)
+    const print = printOf(known)
+    if (print === this.#print && !isDue) return
+    this.#print = print
     const context: Context = {
       ...this.shown,
-      entities,
+      entities: [...new Set(known.map(({ entity }) => entity))],
+      hasSeveralServers: new Set(known.map(({ url }) => new URL(url).origin)).size > 1,
       journalOf: entity => journal(dataSource.getRepository(entity)),
       say: (sentence, tone) => this.#say(sentence, tone),
       ask: question => ask(this.root, question),
@@ -138,6 +162,7 @@ export class View {
       this.#say(messageOf(error), 'bad')
     }
     clearTimeout(this.#timer)
+    this.#isDue = true
     await this.#read()
   }
 

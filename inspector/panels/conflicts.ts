@@ -1,6 +1,6 @@
 // Conflicts: both sides beside each other, and what is to become of them.
 
-import { button, card, compare } from '../card.js'
+import { button, card, compare, which } from '../card.js'
 import type { Context } from '../context.js'
 import { type Conflict, decide } from '../decide.js'
 import { h } from '../dom.js'
@@ -96,7 +96,8 @@ export const conflictRows: Listing<Conflict> = {
     const merged = local && remote ? compare(others, sides) : undefined
     const about = labelOf(local, remote, base) ?? id
     return card({
-      ...{ entity, id, sides: [local, remote, base], tags: [reason === 'contested' ? undefined : reason], why: whyOf(conflict) },
+      ...which(context, conflict),
+      ...{ sides: [local, remote, base], tags: [reason === 'contested' ? undefined : reason], why: whyOf(conflict) },
       body: [
         holder === undefined ? undefined : h('p', { class: 'detail' }, 'The row that has it here: ', h('code', {}, holder)),
         children(conflict),

@@ -2,7 +2,7 @@
 
 import type { ObjectLiteral } from 'typeorm'
 import type { ResolvedConflict } from '../../src/index.js'
-import { button, card, compare } from '../card.js'
+import { button, card, compare, which } from '../card.js'
 import type { Context } from '../context.js'
 import { h } from '../dom.js'
 import { isSame, labelOf, propertiesOf } from '../rows.js'
@@ -59,7 +59,8 @@ export const decisionRows: Listing<Resolved> = {
   card(row, context) {
     const { entity, id, base, local, remote, decision, resolvedAt } = row
     return card({
-      ...{ entity, id, sides: [decision, local, remote, base], tags: [resultOf(row)] },
+      ...which(context, row),
+      ...{ sides: [decision, local, remote, base], tags: [resultOf(row)] },
       body: [
         h('p', { class: 'detail' }, time(resolvedAt)),
         compare(propertiesOf(context.dataSource, entity), { Base: base, Local: local, Remote: remote, Decision: decision }),

@@ -2,7 +2,7 @@
 
 import type { ObjectLiteral } from 'typeorm'
 import type { DeferredRow } from '../../src/index.js'
-import { button, card, compare } from '../card.js'
+import { button, card, compare, which } from '../card.js'
 import { differences, labelOf, propertiesOf } from '../rows.js'
 import { discard } from './discard.js'
 import { type Listing, listPanel } from './listPanel.js'
@@ -22,7 +22,8 @@ export const deferredRows: Listing<DeferredRow<ObjectLiteral>> = {
     const sides = local ? { Local: local, Remote: remote } : { Remote: remote }
     const about = properties.length ? ` It is about: ${properties.join(', ')}.` : ''
     return card({
-      ...{ entity, id, sides: [remote, local, base], tags: [remote === null ? 'removed there' : undefined, reason] },
+      ...which(context, row),
+      ...{ sides: [remote, local, base], tags: [remote === null ? 'removed there' : undefined, reason] },
       why: reasonOf(reason) + about,
       body: [compare(known, sides)],
       actions:

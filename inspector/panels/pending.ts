@@ -2,7 +2,7 @@
 
 import type { ObjectLiteral } from 'typeorm'
 import type { PendingChange } from '../../src/index.js'
-import { button, card, compare } from '../card.js'
+import { button, card, compare, which } from '../card.js'
 import type { Context } from '../context.js'
 import { labelOf, propertiesOf } from '../rows.js'
 import { discard } from './discard.js'
@@ -35,7 +35,8 @@ const pending: Listing<Pending> = {
   keyOf: ({ entity, id, url }) => JSON.stringify([entity, id, url]),
   card: (row, context) =>
     card({
-      ...{ entity: row.entity, id: row.id, sides: [row.local, row.base], tags: [changeOf(row), row.heldBack && 'pushed later'] },
+      ...which(context, row),
+      ...{ sides: [row.local, row.base], tags: [changeOf(row), row.heldBack && 'pushed later'] },
       why: row.heldBack ?? (row.ignored && `The server has no column yet for: ${row.ignored.join(', ')}.`),
       body: [changed(context, row)],
       actions: context.isReadOnly

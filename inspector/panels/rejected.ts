@@ -2,7 +2,7 @@
 
 import type { ObjectLiteral } from 'typeorm'
 import type { RejectedRow } from '../../src/index.js'
-import { button, card } from '../card.js'
+import { button, card, which } from '../card.js'
 import type { Context } from '../context.js'
 import { h } from '../dom.js'
 import { labelOf } from '../rows.js'
@@ -29,11 +29,12 @@ export const rejectedRows: Listing<Rejected> = {
   list: (journal, options) => journal.rejected(options),
   keyOf: ({ entity, id, url }) => JSON.stringify([entity, id, url]),
   card(row, context) {
-    const { entity, id, code, property, detail, holder } = row
+    const { id, code, property, detail, holder } = row
     const about = labelOf(row.local, row.base) ?? id
     const isSeen = code !== 'no-access'
     return card({
-      ...{ entity, id, sides: [row.local, row.base], tags: [changeOf(row), code], why: codeOf(code) },
+      ...which(context, row),
+      ...{ sides: [row.local, row.base], tags: [changeOf(row), code], why: codeOf(code) },
       body: [
         isSeen && detail !== '' ? h('p', { class: 'detail', dir: 'auto' }, property ? `${property}: ${detail}` : detail) : undefined,
         holder === undefined ? undefined : h('p', { class: 'detail' }, 'The row that has it: ', h('code', {}, holder)),

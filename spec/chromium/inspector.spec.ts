@@ -238,7 +238,7 @@ describeInChromium('the inspector', () => {
     await at.call.save(Array.from({ length: 3_000 }, (_, i) => ({ id: `n${i}`, title: `Note ${i}` })))
     await at.show('Pending')
     await at.page.getByRole('tab', { name: 'Pending 99+' }).waitFor()
-    expect(await at.cards().count()).toBe(50)
+    await until(async () => (await at.cards().count()) === 50)
     await at.press('Show 50 more')
     await until(async () => (await at.cards().count()) === 100)
     // the first of those that came has the focus
@@ -253,7 +253,8 @@ describeInChromium('the inspector', () => {
   test('read only it has no button that changes anything', async () => {
     await at.contest({ title: 'Theirs' }, { title: 'Ours' })
     await at.call.setReadOnly(true)
-    await at.page.getByRole('tab', { name: 'Servers', selected: true }).waitFor()
+    await at.page.getByRole('button', { name: 'Sync now' }).waitFor({ state: 'hidden' })
+    await at.page.getByRole('tab', { name: 'Conflicts', selected: true }).waitFor()
     for (const name of ['Servers', 'Pending', 'Conflicts', 'Deferred', 'Rejected', 'Decisions']) {
       await at.show(name)
       await at.page.getByRole('tab', { name: new RegExp(`^${name}`), selected: true }).waitFor()
