@@ -16,8 +16,8 @@ interface Age {
 }
 
 /**
- * Forgets removals that are older than 180 days, or `olderThan`. A client that was away for longer reads everything from the beginning; its own
- * changes stay. Resolves to how many were forgotten.
+ * Forgets removals, and sets of keys that users held, that are older than 180 days, or `olderThan`. A client that was away for longer reads everything from
+ * the beginning; its own changes stay. Resolves to how many were forgotten.
  */
 export async function collectTombstones(dataSource: DataSource, { olderThan = 180 * DAY }: Age = {}): Promise<number> {
   const { database, collections } = changeLogOf(dataSource)

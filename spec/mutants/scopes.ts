@@ -207,4 +207,12 @@ export const scopes: Mutant[] = [
     replace: 'horizon = horizon',
     by: [scopePaths],
   },
+  {
+    name: 'last-sets-are-kept-for-ever',
+    hazard: 'the keys of users who do not come back are kept for ever',
+    file: 'server/keySets.ts',
+    find: "'DELETE FROM sync_scope WHERE stamp <= ?', horizon",
+    replace: "'DELETE FROM sync_scope WHERE stamp <= ? AND stamp < (SELECT max(s.stamp) FROM sync_scope s)', horizon",
+    by: [server],
+  },
 ]

@@ -28,7 +28,7 @@ const mine = (p: { id: string }) => keys<any>(Member, 'project', { user: p.id })
 const rules = [
   // u is seen by everybody, what hangs below it is not
   rule<any>(Task, { read: p => [{ project: mine(p) }, { id: 'u' }] }),
-  rule<any>(Comment, { read: p => [{ 'task.project': mine(p) }, { author: p.id }] }),
+  rule<any>(Comment, { read: p => [{ 'task.project': mine(p) }, { author: p.id }], dangling: ['task'] }),
 ]
 const principal = (ctx: Context) => ({ id: ctx.get('Authorization') })
 
