@@ -1,9 +1,9 @@
 // Rows as their entities describe them: which properties there are, and what they hold.
 
-import type { DataSource, ObjectLiteral } from 'typeorm'
+import type { DataSource, EntityMetadata, ObjectLiteral } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { h } from './dom.js'
-import { kindOf, printOf, show } from './values.js'
+import { kindOf, printOf, show, visible } from './values.js'
 
 export type Row = ObjectLiteral | null | undefined
 
@@ -15,9 +15,11 @@ export interface Property {
   readonly key: string | undefined
   read(row: ObjectLiteral): unknown
   write(row: ObjectLiteral, value: unknown): void
+  /** Of a reference: what the row with this key is called here, if it is here and has a name. */
+  readonly nameOf?: (key: unknown) => Promise<string | undefined>
 }
 
-function describe(column: ColumnMetadata): Property {
+function describe(dataSource: DataSource, column: ColumnMetadata): Property {
   const { propertyPath, isNullable, referencedColumn, relationMetadata, isVirtual } = column
   const relation = isVirtual && referencedColumn ? relationMetadata : undefined
   const path = relation?.propertyPath ?? propertyPath
@@ -29,13 +31,25 @@ function describe(column: ColumnMetadata): Property {
       if (relation?.isLazy) relation.setEntityValue(row, value)
       else row[path] = value
     },
+    ...(relationMetadata &&
+      referencedColumn && { nameOf: key => nameOf(dataSource, relationMetadata.inverseEntityMetadata, referencedColumn, key) }),
   }
+}
+
+async function nameOf(
+  dataSource: DataSource,
+  { name }: EntityMetadata,
+  { propertyName }: ColumnMetadata,
+  key: unknown,
+): Promise<string | undefined> {
+  const where = { [propertyName]: key }
+  return labelOf(await dataSource.getRepository<ObjectLiteral>(name).findOne({ where, withDeleted: true, loadEagerRelations: false }))
 }
 
 /** What rows of an entity have, but for their key and what the library keeps in them. */
 export function propertiesOf(dataSource: DataSource, entity: string): Property[] {
   const columns = dataSource.getMetadata(entity).columns.filter(c => !c.isPrimary && c.propertyName !== '_lastChange')
-  return [...new Map(columns.map(column => [describe(column).path, describe(column)])).values()]
+  return [...new Map(columns.map(column => describe(dataSource, column)).map(property => [property.path, property])).values()]
 }
 
 /** undefined where the row has no such property. */
@@ -54,7 +68,15 @@ export const isReference = ({ key }: Property, value: unknown) =>
 export function showAt(row: Row, property: Property): HTMLElement {
   if (row === null) return h('span', { class: 'value word' }, 'no row')
   const value = valueAt(row, property)
-  return isReference(property, value) ? show((value as ObjectLiteral)[property.key as string], 'reference') : show(value)
+  const key = isReference(property, value) ? (value as ObjectLiteral)[property.key as string] : value
+  if (!property.nameOf || kindOf(key) === 'null' || kindOf(key) === 'unknown') return show(key)
+  const shown = show(key, 'reference')
+  // an id says little to a person
+  property.nameOf(key).then(
+    name => name !== undefined && shown.prepend(h('span', { class: 'name', dir: 'auto' }, name), ' '),
+    () => {},
+  )
+  return shown
 }
 
 const NAMES = ['name', 'title', 'label', 'subject', 'text', 'description']
@@ -64,7 +86,7 @@ export function labelOf(...sides: readonly Row[]): string | undefined {
   for (const side of sides)
     for (const name of NAMES) {
       const value: unknown = side?.[name]
-      const text = typeof value === 'string' ? value.trim() : ''
+      const text = typeof value === 'string' ? visible(value.trim()) : ''
       if (text !== '') return text.length > 60 ? `${text.slice(0, 60)}…` : text
     }
 }

@@ -111,7 +111,9 @@ details > ul { font-size: 0.875rem; padding-inline-start: 1rem; }
 .value { unicode-bidi: isolate; white-space: pre-wrap; overflow-wrap: anywhere; }
 .value.word { font-style: italic; color: var(--muted); }
 .value.number, .value.boolean, .value.date, .value.bytes, .value.reference, .value.json { font: 0.8125rem/1.6 var(--mono); }
-.value.reference::before { content: "→ "; color: var(--muted); }
+.value.reference { color: var(--muted); }
+.value.reference::before { content: "→ "; }
+.value.reference .name { font: 0.875rem/1.5 var(--inspector-font, system-ui, -apple-system, "Segoe UI", Roboto, sans-serif); color: var(--text); unicode-bidi: isolate; }
 .value.long summary { color: inherit; font: inherit; white-space: pre-wrap; list-style: none; }
 .value.long summary::-webkit-details-marker { display: none; }
 .value.long .more { display: block; color: var(--accent); font: 0.8125rem/1.5 var(--inspector-font, system-ui, sans-serif); margin: 0; }
@@ -130,6 +132,7 @@ details > ul { font-size: 0.875rem; padding-inline-start: 1rem; }
 .tile.remote { --accent: var(--remote); }
 .tile:has(input[type=radio]:checked) { border-color: var(--accent); background: color-mix(in srgb, var(--accent) 8%, transparent); box-shadow: 0 0 0 1px var(--accent); }
 .side { display: flex; flex-wrap: wrap; align-items: center; gap: 0 0.375rem; font-size: 0.8125rem; }
+label.side, label.none, .choice, details > summary { min-block-size: 1.5rem; }
 label.side, .tile:has(> label.side) { cursor: pointer; }
 .tile:has(> label.side):hover { border-color: var(--control); }
 .tile .side b { font-weight: 600; }

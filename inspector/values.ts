@@ -10,7 +10,7 @@ const FIRST_BYTES = 16
 // what is invisible, or turns the direction of what follows, is shown by its number
 const UNSEEN = /(?![\t\n])\p{Cc}|(?!\u200d)[\p{Cf}\p{Zl}\p{Zp}\p{Cs}]|(?<!\p{Extended_Pictographic}\ufe0f?)\u200d/gu
 
-const visible = (text: string) =>
+export const visible = (text: string) =>
   text.replaceAll(UNSEEN, character => `⟨U+${character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0')}⟩`)
 
 const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array

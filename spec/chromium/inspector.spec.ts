@@ -19,6 +19,9 @@ describeInChromium('the inspector', () => {
       { title: 'Oat milk', body: 'Two litres', stars: 2, due: new Date('2026-12-01T10:00:00Z'), folder: { id: 'home' }, done: true },
       { title: 'Soy milk', body: null, stars: 3, due: new Date('2026-12-02T10:00:00Z'), folder: { id: 'shop' }, tags: ['ours'] },
     )
+    // by their names, where they are here
+    await at.page.getByRole('group', { name: 'folder' }).getByText('Home home').waitFor()
+    await at.page.getByRole('group', { name: 'folder' }).getByText('Shop shop').waitFor()
     await at.side('title', /Local/).check()
     await at.side('body', /Remote/).check()
     await at.side('folder', /Remote/).check()
