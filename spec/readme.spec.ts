@@ -570,6 +570,21 @@ test('every file of ours that a page names is there', () => {
   expect(named.filter(path => !existsSync(join(root, path)))).toEqual([])
 })
 
+test('what docs/example-app.md shows of the example app stands in its files', () => {
+  const shown = snippets.filter(({ page, language }) => page === 'docs/example-app.md' && language === 'jsx')
+  expect(shown.length).toBeGreaterThan(3)
+  const wrong = shown.flatMap(({ code }) => {
+    const [, file = ''] = /^\/\/ ([\w.]+)/.exec(code) ?? []
+    const source = readFileSync(join(root, 'examples', 'web', 'src', file), 'utf8')
+    const lines = code
+      .split('\n')
+      .slice(1)
+      .map(line => line.replace(/ \/\/ .*/, '').trim())
+    return lines.filter(line => !source.includes(line)).map(line => `${file}: ${line}`)
+  })
+  expect(wrong).toEqual([])
+})
+
 test('every page that the code cites is there', () => {
   const cited = sources.flatMap(source => [...source.matchAll(/\b[\w./-]+\.md\b/g)].map(([path]) => path))
   expect(cited).toEqual(expect.arrayContaining(['PROTOCOL.md', 'docs/how-it-works.md']))
