@@ -22,6 +22,7 @@ export function ListDialog({ list, user, members, onClose }: Props) {
       : Member.delete(memberId(list, name))
 
   async function end(): Promise<void> {
+    if (isOwner && !confirm(`Delete ${list.name} for everybody?`)) return
     await (isOwner ? Project.delete(list.id) : Member.delete(memberId(list, user)))
     onClose()
   }
