@@ -172,10 +172,10 @@ describeInChromium('the web app', () => {
     const [device, bob] = await Promise.all([open(), open('bob')])
     const found: string[] = []
     async function look(what: string, { page } = device): Promise<void> {
-      for (const colorScheme of ['light', 'dark'] as const) {
-        await page.emulateMedia({ colorScheme })
-        found.push(...(await violationsIn(page)).map(violation => `${what}, ${colorScheme}: ${violation}`))
-      }
+      found.push(...(await violationsIn(page)).map(violation => `${what}: ${violation}`))
+      await page.emulateMedia({ colorScheme: 'dark' })
+      found.push(...(await violationsIn(page, 'color-contrast')).map(violation => `${what}, in the dark: ${violation}`))
+      await page.emulateMedia({ colorScheme: 'light' })
     }
     const { keyboard } = device.page
     await look('signing in')
@@ -220,8 +220,8 @@ describeInChromium('the web app', () => {
     const { dataSource } = server
     const project = await dataSource.getRepository(Project).save({ name: 'Many' })
     await dataSource.getRepository(Member).save({ id: memberId(project, 'carol'), user: 'carol', role: 'owner', project })
-    const tasks = Array.from({ length: 10_000 }, (_, i) => ({ name: `Task ${String(i).padStart(5, '0')}`, project }))
-    await dataSource.getRepository(Task).save(tasks, { chunk: 500 })
+    const tasks = Array.from({ length: 10_000 }, (_, i) => ({ id: `many/${i}`, name: `Task ${String(i).padStart(5, '0')}`, project }))
+    for (let i = 0; i < tasks.length; i += 500) await dataSource.getRepository(Task).insert(tasks.slice(i, i + 500))
 
     const carol = await open()
     carol.page.setDefaultTimeout(40_000)

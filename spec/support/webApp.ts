@@ -101,10 +101,13 @@ interface AxeResults {
   readonly violations: readonly { readonly id: string; readonly nodes: readonly { target: readonly unknown[]; failureSummary: string }[] }[]
 }
 
-/** What axe finds fault with, in a page as it is. */
-export async function violationsIn(page: Page): Promise<string[]> {
+/** What axe finds fault with, in a page as it is, by all rules or by one. */
+export async function violationsIn(page: Page, rule?: string): Promise<string[]> {
   await page.evaluate(axeSource) // not as a script, which the page's policy does not allow
-  const { violations }: AxeResults = await page.evaluate(() => (globalThis as any).axe.run({ resultTypes: ['violations'] }))
+  const { violations }: AxeResults = await page.evaluate(
+    runOnly => (globalThis as any).axe.run({ resultTypes: ['violations'], ...(runOnly && { runOnly }) }),
+    rule,
+  )
   return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} ${target.join(' ')}: ${failureSummary}`))
 }
 
