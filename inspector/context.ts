@@ -15,7 +15,9 @@ export interface Context {
   /** Rows are named with their server where there are several. */
   readonly hasSeveralServers: boolean
   journalOf(entity: string): SyncJournal<ObjectLiteral>
-  /** Shows a sentence, and has it read to those who do not see it. */
+  /** Has a sentence read to those who do not see what it says. */
+  announce(sentence: string): void
+  /** Shows a sentence, and has it read as well. */
   say(sentence: string, tone?: Tone): void
   ask(question: Question): Promise<string | undefined>
   /** Does what a button says: what it gives is said, what it throws is shown, and then all is read again. */

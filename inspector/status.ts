@@ -35,6 +35,8 @@ export class Status {
     this.#error,
   )
   #context: Context | undefined
+  /** The last state but for syncing, which comes with each attempt. */
+  #settled: State | undefined
   /** Until a sync that the button asked for has ended: the success before it. */
   #asked: { readonly before: Date | undefined } | undefined
   /** Of syncs that this button began, where nothing keeps the data source in sync. */
@@ -44,17 +46,17 @@ export class Status {
     this.#context = context
     this.#button.hidden = context.isReadOnly
     const { state, error, detail } = context.kept ? this.#ofKept(context.kept) : this.#ofOwn()
-    const isSame = this.node.dataset.state === state
-    const before = this.node.dataset.state
     this.node.dataset.state = state
     set(this.#word, WORDS[state])
     set(this.#detail, detail)
     set(this.#error, error === undefined ? '' : messageOf(error))
     this.#error.hidden = error === undefined
+    const before = this.#settled
+    if (state !== 'syncing') this.#settled = state
     // not each sync: only what a person would want to know
-    const isNews = !isSame && before !== undefined && (isTrouble(state) || (isTrouble(before) && state === 'idle'))
+    const isNews = before !== undefined && this.#settled !== before && (isTrouble(before) || isTrouble(state))
     if (this.#asked && context.kept && this.#hasEnded(context.kept, this.#asked.before)) this.#asked = undefined
-    else if (isNews) context.say(`${WORDS[state]}.`, isTrouble(state) ? 'bad' : 'good')
+    else if (isNews) context.announce(`${WORDS[state]}.`)
   }
 
   #ofKept({ status }: KeptSynced) {
@@ -78,15 +80,15 @@ export class Status {
   #hasEnded({ status }: KeptSynced, before: Date | undefined): boolean {
     if (status.state === 'syncing') return false
     const isDone = status.lastSuccess !== before
-    if (isDone) this.#context?.say('Synced.', 'good')
-    else if (isTrouble(status.state)) this.#context?.say(`${WORDS[status.state]}.`, 'bad')
+    if (isDone) this.#context?.announce('Synced.')
+    else if (isTrouble(status.state)) this.#context?.announce(`${WORDS[status.state]}.`)
     return isDone || isTrouble(status.state)
   }
 
   async #syncNow(): Promise<void> {
     const context = this.#context
     if (!context) return
-    context.say('Syncing …')
+    context.announce('Syncing …')
     if (context.kept) {
       this.#asked = { before: context.kept.status.lastSuccess }
       return context.kept.wake()
@@ -96,7 +98,7 @@ export class Status {
     try {
       await syncAll(context.dataSource)
       this.#own = { state: 'idle', at: new Date() }
-      context.say('Synced.', 'good')
+      context.announce('Synced.')
     } catch (error) {
       this.#own = { ...this.#own, state: stateOf(error), error }
     }

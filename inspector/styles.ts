@@ -61,7 +61,8 @@ input[type=radio], input[type=checkbox] { accent-color: var(--accent); margin: 0
 [data-state=syncing] .dot { background: var(--accent); color: var(--accent); }
 [data-state=offline] .dot, [data-state=signed-out] .dot { background: var(--warn); color: var(--warn); }
 [data-state=failed] .dot { background: var(--bad); color: var(--bad); }
-.status .error { flex: 1 0 100%; font-size: 0.8125rem; color: var(--bad); overflow-wrap: anywhere; }
+.status .error { flex: 1 0 100%; font-size: 0.8125rem; color: var(--muted); overflow-wrap: anywhere; }
+[data-state=failed] .error { color: var(--bad); }
 [data-state=offline] .error, [data-state=signed-out] .error { color: var(--warn); }
 
 [role=tablist] { display: flex; flex-wrap: wrap; gap: 0 0.125rem; padding: 0 0.625rem; border-block-end: 1px solid var(--line); }

@@ -39,6 +39,7 @@ export class View {
   readonly #lists = new Map<string, { panel: Panel; listing: Listing<never> }>()
   readonly #status = new Status()
   readonly #message = h('p', { class: 'message', role: 'status' })
+  readonly #voice = h('p', { class: 'hidden', role: 'status' })
   readonly #tabs: Tabs
   readonly #ends: (() => void)[] = []
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -66,7 +67,7 @@ export class View {
       this.#message.replaceChildren()
       this.refresh(0)
     })
-    root.append(h('div', { class: 'inspector' }, this.#status.node, this.#tabs.list, this.#message, this.#tabs.panels))
+    root.append(h('div', { class: 'inspector' }, this.#status.node, this.#voice, this.#tabs.list, this.#message, this.#tabs.panels))
     this.#listen()
     this.refresh(0)
   }
@@ -135,6 +136,7 @@ export class View {
       entities: [...new Set(known.map(({ entity }) => entity))],
       hasSeveralServers: new Set(known.map(({ url }) => new URL(url).origin)).size > 1,
       journalOf: entity => journal(dataSource.getRepository(entity)),
+      announce: sentence => this.#voice.replaceChildren(sentence),
       say: (sentence, tone) => this.#say(sentence, tone),
       ask: question => ask(this.root, question),
       act: work => this.#act(work),
