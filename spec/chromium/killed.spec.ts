@@ -11,7 +11,7 @@ import { sleep, until } from '../support/until.js'
 import type { kept } from './pages/kept.js'
 
 const KILLS = Number(process.env.KILLS ?? 8)
-const SLOW = 60_000 + KILLS * 5_000
+const SLOW = 60_000 + KILLS * 10_000
 /** Rows of one statement: all of them are saved, or none. */
 const ROWS = 500
 
