@@ -5,6 +5,7 @@ import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import { KEY_COLUMN } from '../src/databases/values/compositeKeys.js'
 import { SyncConfigurationError } from '../src/errors.js'
+import { ownerOf, ruleOfLinks } from './linkRules.js'
 import { metadataOf, type Rule } from './rules.js'
 import { warnOfUnseenParents } from './unseenReferences.js'
 
@@ -25,6 +26,11 @@ export function rulesOf(log: ChangeLog, list: readonly Rule[]): Rules {
     if (rules.has(collection))
       throw new SyncConfigurationError(`There are two rules for ${collection.entity}; one has room for several filters.`)
     rules.set(collection, each)
+  }
+  for (const link of log.collections) {
+    const owner = ownerOf(link)
+    const its = owner && rules.get(owner.parent)
+    if (owner && its) rules.set(link, ruleOfLinks(link, owner, its))
   }
   for (const { entity, parents } of rules.keys())
     for (const { parent, property } of parents)

@@ -59,7 +59,7 @@ function* storeOverRows(log: ChangeLog, push: Push, clock: Clock, judge: PushAcc
   const halves = rows.filter(r => r.partial && view.versionOf(r).value === null)
   const reachedSeen = new Set<Dependent>(judge ? yield* judge.seen(reached.changes) : reached.changes)
   const unread =
-    since === undefined ? [] : reached.changes.filter(c => reachedSeen.has(c) && compared.has(c.collection) && c.old.stamp > since)
+    since === undefined ? [] : inRows(reached.changes).filter(c => reachedSeen.has(c) && compared.has(c.collection) && c.old.stamp > since)
   const contested = [...new Set([...stale, ...halves])].map(row => contestedBy(row, view.versionOf(row)))
   if (stale.length || unread.length || halves.length) {
     const along = push.answersReached ? unread.map(change => contestedBy(change, change.old)) : []
@@ -72,7 +72,7 @@ function* storeOverRows(log: ChangeLog, push: Push, clock: Clock, judge: PushAcc
   if (shownCircles.length) return { kind: 'stale', clock, contested: shownCircles }
   for (const { collection } of circles) rejections.push(...writes.filter(w => w.collection === collection).map(rejectTogether))
   rejections.push(...(yield* rejectByRelation(log, writes, reached)))
-  const unseen = reached.changes.filter(({ collection: there, old }) => old.stamp > (seen?.get(there) ?? old.stamp))
+  const unseen = inRows(reached.changes).filter(({ collection: there, old }) => old.stamp > (seen?.get(there) ?? old.stamp))
   for (const row of reached.removalsOf(unseen.flatMap(change => change.parents)))
     rejections.push({ ...row, code: 'children-unseen', detail: 'It would remove or change rows that the sender has not seen.' })
 
@@ -124,8 +124,9 @@ function* rejectByRules(
 
 /** Removals that reach rows which their sender does not see, or may not change. */
 function* rejectReaching(judge: PushAccess, { changes, removalsOf }: Reach, seen: ReadonlySet<Dependent>): Transaction<Rejected[]> {
-  const others = new Set<Dependent>(yield* judge.forbiddenBefore(changes))
-  const untouchable = changes.filter(c => !seen.has(c) || others.has(c))
+  const rows = inRows(changes)
+  const others = new Set<Dependent>(yield* judge.forbiddenBefore(rows))
+  const untouchable = rows.filter(c => !seen.has(c) || others.has(c))
   return removalsOf(untouchable.flatMap(change => change.parents)).map(childrenExist)
 }
 
@@ -136,6 +137,9 @@ function* rejectClearing(judge: PushAccess, { changes, removalsOf }: Reach): Tra
 }
 
 const childrenExist = (row: Dependent): Rejected => ({ ...row, code: 'children-exist', detail: 'There are rows that need it.' })
+
+/** Without links: these go with the rows that they link, whoever made them. */
+const inRows = <C extends Dependent>(changes: readonly C[]) => changes.filter(change => !change.collection.isLink)
 
 const contestedBy = ({ collection, id }: Dependent, { value, stamp }: Version): Contested => ({ collection, id, value, stamp })
 

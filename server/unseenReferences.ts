@@ -12,6 +12,8 @@ import { filtersOf, isKeysOf, type KeysOf, type Rule, type RuleAnswer, type Rule
 /** Emits a warning for each reference that is not declared as dangling. Throws SyncConfigurationError for a declaration that names none. */
 export function warnOfUnseenParents(rules: ReadonlyMap<Collection, Rule>): void {
   for (const [collection, { options }] of rules) {
+    // a link to a row that is not seen waits, and holds nothing up
+    if (collection.isLink) continue
     const declared = new Set((options.dangling ?? []).map(name => danglingColumn(collection, name)))
     for (const reference of collection.parents) {
       const { parent, property, childColumn } = reference

@@ -3,9 +3,10 @@
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import { ALWAYS, all, among, any, type Condition, holdsTexts } from '../src/changes/scopes/conditions.js'
-import type { Transaction } from '../src/databases/database.js'
+import { quote, type Transaction } from '../src/databases/database.js'
 import type { Access } from './access.js'
 import { columnOf, isOneOf, type KeyReader } from './keyReader.js'
+import { type Owner, ownerOf } from './linkRules.js'
 import type { Rule, RuleAnswer } from './rules.js'
 
 /** What is done to a row. */
@@ -20,11 +21,14 @@ export interface WriteFilter {
 /** Evaluates a rule for changing rows: one of these has to fit. */
 export function* readWriteFilters(
   log: ChangeLog,
-  { rules, caller }: Access,
+  access: Access,
   collection: Collection,
   deed: Deed,
   reader: KeyReader,
 ): Transaction<readonly WriteFilter[]> {
+  const { rules, caller } = access
+  const owner = ownerOf(collection)
+  if (owner) return yield* readOwnersFilters(log, access, owner, reader)
   const { read, write } = (rules.get(collection) as Rule).options
   const answer: RuleAnswer = ((typeof write === 'function' ? write : write?.[deed]) ?? read)(caller)
   const resolved = yield* reader.resolve(collection, answer)
@@ -39,4 +43,21 @@ export function* readWriteFilters(
     })
     return { condition: parts.length ? all(...parts) : ALWAYS, columns: filter.map(({ name }) => columnOf(metadata, name).databaseName) }
   })
+}
+
+/** Who may change the row that owns a link may make and remove the link. */
+function* readOwnersFilters(
+  log: ChangeLog,
+  access: Access,
+  { parent, childColumn, parentColumn }: Owner,
+  reader: KeyReader,
+): Transaction<readonly WriteFilter[]> {
+  const filters = yield* readWriteFilters(log, access, parent, 'update', reader)
+  return filters.map(({ condition: { sql, values } }) => ({
+    condition: {
+      sql: `x.${quote(childColumn)} IN (SELECT x.${quote(parentColumn)} FROM ${quote(parent.table.name)} x WHERE ${sql})`,
+      values,
+    },
+    columns: [],
+  }))
 }

@@ -1,9 +1,10 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
-// Remedies of keys that have several columns.
+// Remedies of keys that have several columns, and of many-to-many relations.
 
 import type { Mutant } from './mutants.js'
 
 const composite = 'spec/stories/compositeKeys.spec.ts'
+const links = 'spec/stories/manyToMany.spec.ts'
 
 export const ofKeys: Mutant[] = [
   {
@@ -53,5 +54,61 @@ export const ofKeys: Mutant[] = [
     find: 'collection.rejectKey(id, given) !== undefined',
     replace: 'collection.rejectKey(id) !== undefined',
     by: [composite],
+  },
+  {
+    name: 'links-contest-a-removal',
+    hazard: 'somebody is asked about a tag of a task that is removed',
+    file: 'src/sync/apply/removals.ts',
+    find: 'const rows = removed.filter(row => !row.collection.isLink)',
+    replace: 'const rows = removed',
+    by: [links],
+  },
+  {
+    name: 'links-restore-a-row',
+    hazard: 'somebody is asked about a removed task because another device has tagged it',
+    file: 'src/sync/apply/defer.ts',
+    find: 'isRemovedHere && !exchange.collection.isLink',
+    replace: 'isRemovedHere',
+    by: [links],
+  },
+  {
+    name: 'links-hold-a-removal-back',
+    hazard: 'a task is not removed elsewhere while a tag of it waits',
+    file: 'src/sync/push/heldBack.ts',
+    find: 'if (collection.isLink) continue',
+    replace: 'if (collection.isLink && !collection.name) continue',
+    by: [links],
+  },
+  {
+    name: 'links-are-asked-about',
+    hazard: 'somebody is asked whether a link is there',
+    file: 'src/sync/apply/bases.ts',
+    find: 'collection.isLink && merged.isContested ?',
+    replace: 'collection.isLink && !collection.name ?',
+    by: [links],
+  },
+  {
+    name: 'links-of-others-block-a-removal',
+    hazard: 'a tag cannot be removed by who may not change each task that has it',
+    file: 'server/storeRows.ts',
+    find: 'changes.filter(change => !change.collection.isLink)',
+    replace: 'changes.filter(change => change.id !== undefined)',
+    by: [links],
+  },
+  {
+    name: 'links-by-the-right-to-read',
+    hazard: 'who only sees a task tags it',
+    file: 'server/writeFilters.ts',
+    find: "readWriteFilters(log, access, parent, 'update', reader)",
+    replace: '[{ condition: ALWAYS, columns: [] }]',
+    by: [links],
+  },
+  {
+    name: 'links-of-a-replaced-row',
+    hazard: 'two tags that mean the same are made one, and nothing has it',
+    file: 'src/sync/conflicts/resolve.ts',
+    find: 'const writes = isKeyPart',
+    replace: 'if (isKeyPart) continue\n    const writes = isKeyPart',
+    by: [links],
   },
 ]

@@ -1718,7 +1718,7 @@ const applying: Mutant[] = [
     name: 'unseen-children',
     hazard: "a parent's removal arrives and cascades over a child that was edited or made here; unseen-children",
     file: 'src/sync/apply/removals.ts',
-    find: '    ...removed.filter(isChanged),\n',
+    find: '    ...rows.filter(isChanged),\n',
     replace: '',
     by: [rows, 'simulation'],
   },
@@ -1750,9 +1750,9 @@ const applying: Mutant[] = [
     name: 'what-goes-along-is-read-row-by-row',
     hazard: 'a removal that cascades to thousands of rows holds the clock for a minute',
     file: 'src/sync/apply/removals.ts',
-    find: '(yield* readEarly(exchange, removed))',
+    find: '(yield* readEarly(exchange, rows))',
     replace:
-      '(yield* (function* () {\n      const early = []\n      for (const row of removed) early.push(...(yield* readEarly(exchange, [row])))\n      return early\n    })())',
+      '(yield* (function* () {\n      const early = []\n      for (const row of rows) early.push(...(yield* readEarly(exchange, [row])))\n      return early\n    })())',
     by: [statements],
   },
   {
@@ -1800,8 +1800,8 @@ const applying: Mutant[] = [
     name: 'child-of-a-removed-parent',
     hazard: 'a child arrives for a parent that was removed here: contested together; law 9',
     file: 'src/sync/apply/defer.ts',
-    find: "isRemovedHere ? 'parent-removed' : 'parent-missing'",
-    replace: "isRemovedHere ? 'parent-missing' : 'parent-missing'",
+    find: "!exchange.collection.isLink ? 'parent-removed' : 'parent-missing'",
+    replace: "!exchange.collection.isLink ? 'parent-missing' : 'parent-missing'",
     by: [rows, 'simulation'],
   },
   {

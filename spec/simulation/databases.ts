@@ -148,7 +148,7 @@ export class SimulatedDatabase {
   /** The application's own, on SQLite: TypeORM forgets them where it rebuilds a table. */
   #addTriggers(): void {
     const refuses = '(SELECT refuses FROM rule) = 1'
-    for (const { table } of this.log.collections)
+    for (const { table } of this.log.collections.filter(c => !c.isLink))
       for (const event of ['INSERT', 'UPDATE']) {
         // a rule of the server's: a value that ends so is rejected
         this.run(`CREATE TRIGGER IF NOT EXISTS rule_${table.name}_${event} BEFORE ${event} ON ${table.name}
@@ -176,7 +176,7 @@ export class SimulatedDatabase {
     await this.dataSource.initialize()
     if (isThere) return
     this.run('CREATE TABLE rule (refuses INTEGER)')
-    for (const { table } of this.log.collections) other.addTriggers(table.name, this.schema)
+    for (const { table } of this.log.collections.filter(c => !c.isLink)) other.addTriggers(table.name, this.schema)
     // tables that need each other can only be changed together
     if (!this.schema.isMutual) other.forgetDurability([...this.#allTables, 'wall', 'rule'].reverse())
   }
@@ -275,12 +275,13 @@ export class SimulatedDatabase {
 
   get #allTables(): string[] {
     const members = this.schema.users && !this.schema.users.isSynced ? ['member'] : []
-    return [...this.tables, ...members, ...OUR_TABLES, ...this.tables.map(t => `sync_base_${t}`)]
+    const all = [...this.tables, ...(this.schema.linked ? ['link'] : [])]
+    return [...all, ...members, ...OUR_TABLES, ...all.map(t => `sync_base_${t}`)]
   }
 
   /** Of a key of several columns the id is not written. */
   isGenerated(table: string, column: string): boolean {
-    const isComposite = this.schema.tables.some(t => t.name === table && t.composite)
+    const isComposite = table === 'link' || this.schema.tables.some(t => t.name === table && t.composite)
     return isComposite && (column === 'id' || column === '_sync_key')
   }
 

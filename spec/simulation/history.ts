@@ -210,7 +210,7 @@ function groupsOf(body: string | undefined, path: string): Map<string, Record<st
 
 const postedRows = (body: string | undefined) => [...groupsOf(body, '').values()].flat()
 
-const pathOf = ({ name }: Collection) => `/${name}s`
+const pathOf = ({ name, isLink, paths }: Collection) => (isLink ? (paths[0] as string) : `/${name}s`)
 
 interface Request {
   readonly server: string
@@ -416,7 +416,35 @@ export async function history(
     return kept === null ? { removed: removalsOf(db.name).get(id) ?? 'unknown' } : (kept ?? null)
   }
 
+  /** The links that a server has had, and those that somebody has removed, by themselves or with a row. */
+  const [linked, unlinked] = [new Set<string>(), new Set<string>()]
+  const linksIn = (db: SimulatedDatabase) =>
+    schema.linked ? db.run('SELECT item, other FROM link ORDER BY item, other').map(({ item, other }) => `${item} ${other}`) : []
+
+  function writeLink(db: SimulatedDatabase): void {
+    const [item, other] = ['item', schema.linked].map(name => pick(schema.tables.find(t => t.name === name)?.ids ?? []))
+    const name = `${item} ${other}`
+    if (linksIn(db).includes(name)) {
+      unlinked.add(name)
+      db.run('DELETE FROM link WHERE item = ? AND other = ?', item, other)
+    } else if (![item, other].some(id => isGone(snapshot(db).get(id as string))))
+      db.run('INSERT INTO link (item, other) VALUES (?, ?)', item, other)
+    trace(`  ${db.name} ${linksIn(db).includes(name) ? 'links' : 'does not link'} ${name}`)
+  }
+
+  function lookAtLinks(): string[] {
+    if (!oracle.isWhole) return []
+    const removed = new Set(oracle.written.filter(w => w.property === 'removed').map(w => w.id))
+    const stays = (name: string) => !unlinked.has(name) && !name.split(' ').some(id => removed.has(id))
+    const there = new Set(linksIn([...world.values()][0] as SimulatedDatabase))
+    return [...linked].filter(name => stays(name) && !there.has(name)).map(name => `the link ${name} is lost`)
+  }
+
   function writeRow(db: SimulatedDatabase, id: string): void {
+    if (schema.linked && chance(0.4)) {
+      writeLink(db)
+      return
+    }
     if (schema.isWide) {
       application.write(db, id)
       if (servers.has(db.name)) users?.watch.note(db)
@@ -612,6 +640,7 @@ export async function history(
     // the key is random, and a history is not
     trace(`    ${from} ${method} ${server}${path.replace(/&idempotency-key=[^&]*/, '')} ${body ?? ''} ⇒ ${answer.status} ${answer.body}`)
     const after = snapshot(db)
+    for (const name of linksIn(db)) linked.add(name)
     for (const id of changesOf(before, after)) {
       const old = before.get(id) ?? null
       let value: Value = after.get(id) ?? null
@@ -1272,6 +1301,8 @@ export async function history(
 
   function decideFor(p: Process, conflicts: Conflict[], updates: ConflictUpdate[]): () => NonNullable<Process['resolved']> {
     const resolved: NonNullable<Process['resolved']> = new Map()
+    if (schema.linked && conflicts.some(({ id }) => id.includes('/')))
+      throw new Error(`somebody is asked about links: ${conflicts.map(c => c.id)}`)
     const plan = conflicts.map(conflict => {
       const cells = (row: object | null): Cells | null =>
         row && ({ a: (row as Cells).a, b: (row as Cells).b, c: (row as Cells).c } as Cells)
@@ -1650,6 +1681,7 @@ export async function history(
       wasQuiet = isQuiet
     }
     if (users) return { problems: [...problems, ...(await lookAtUsers(finish, results))], reached, rounds }
+    problems.push(...lookAtLinks())
     if (!isEqual()) problems.push(`diverged: ${all.map(db => db.name + rowsOf(db)).join(' ')}`)
     if (results.some(r => r !== 'ok')) problems.push(`ends with ${results}`)
     if (pushedRows) problems.push(`after ${rounds} rounds ${pushedRows} rows are pushed again`)
@@ -1807,7 +1839,8 @@ export async function history(
     )
   const columnsOf = new Map(schema.tables.map(t => [t.name, ['id', ...PROPERTIES, ...t.extras.map(e => `"${e.column}"`)].join(', ')]))
   /** All that an application sees. */
-  const rowsOf = (db: SimulatedDatabase) => JSON.stringify(db.tables.map(t => db.run(`SELECT ${columnsOf.get(t)} FROM ${t} ORDER BY id`)))
+  const rowsOf = (db: SimulatedDatabase) =>
+    JSON.stringify([...db.tables.map(t => db.run(`SELECT ${columnsOf.get(t)} FROM ${t} ORDER BY id`)), ...linksIn(db)])
 
   // a unique value that two rows want goes to one of them
   function mendUnique(db: SimulatedDatabase): void {

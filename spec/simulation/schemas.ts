@@ -73,6 +73,8 @@ export interface Schema {
   readonly gained?: (typeof PROPERTIES)[number]
   /** Its users see a part of the rows: who is a member of which list stands in the table `member`, which is synced or not. */
   readonly users?: UsersSpec
+  /** A many-to-many relation from `item` to this table, by a table `link` of two columns, `item` and `other`. */
+  readonly linked?: string
 }
 
 export interface UsersSpec {
@@ -106,7 +108,11 @@ const composite = (name: string, column: string, ids: readonly string[], extras:
   composite: column,
 })
 
-const schema = (name: string, tables: readonly TableSpec[], more: Pick<Schema, 'trigger' | 'gained' | 'users'> = {}): Schema => ({
+const schema = (
+  name: string,
+  tables: readonly TableSpec[],
+  more: Pick<Schema, 'trigger' | 'gained' | 'users' | 'linked'> = {},
+): Schema => ({
   isMutual: name.startsWith('mutual'),
   isRound: /^mutual|^tree (CASCADE|SET NULL)/.test(name),
   ...{ name, tables, isWide: true, ids: tables.flatMap(t => t.ids) },
@@ -168,8 +174,10 @@ export const WIDE_SCHEMAS: readonly Schema[] = [
   schema('gaining', [table('item', ['x', 'y', 'z', 'w', 'v'])], { gained: 'b' }),
 ]
 
-/** Keys of several columns. */
+/** Keys of several columns, and links. */
 export const COMPOSITE_SCHEMAS: readonly Schema[] = [
+  schema('links', [table('item', ['x', 'y', 'w']), table('tag', ['z', 'v'])], { linked: 'tag' }),
+  schema('links to its own kind', [table('item', ['x', 'y', 'z', 'w'])], { linked: 'item' }),
   schema('composite', [composite('item', 'k', ['x/1', 'x/2', 'y/1', 'y/-1', 'z/1'], [number('place'), slot])]),
   schema('composite CASCADE', [
     table('item', ['x', 'y']),
@@ -272,7 +280,11 @@ export function keyOfId({ composite }: TableSpec, id: string): Record<string, st
 }
 
 /** The entities of a schema; `without`: before the column came. `key`: a type of column that the database can index. */
-export function entitiesOf({ tables, isWide, gained, users }: Schema, key: 'text' | 'varchar', lacksGained: boolean): EntitySchema[] {
+export function entitiesOf(
+  { tables, isWide, gained, users, linked }: Schema,
+  key: 'text' | 'varchar',
+  lacksGained: boolean,
+): EntitySchema[] {
   const synced = tables.map(spec => {
     const { name, extras, together, composite } = spec
     const columns = keyColumns(spec, key)
@@ -291,6 +303,11 @@ export function entitiesOf({ tables, isWide, gained, users }: Schema, key: 'text
         ...{ type: unique ? 'one-to-one' : 'many-to-one', target: to, onDelete, nullable, joinColumn: { name: column } },
       }
     }
+    if (linked && name === 'item')
+      relations.linked = {
+        ...{ type: 'many-to-many', target: linked },
+        joinTable: { name: 'link', joinColumn: { name: 'item' }, inverseJoinColumn: { name: 'other' } },
+      }
     const entity = new EntitySchema({
       ...{ name, tableName: name, columns, relations },
       uniques: together.map(c => ({ columns: [...c] })),

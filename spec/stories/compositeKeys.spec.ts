@@ -1,7 +1,7 @@
 // Entities whose key has several columns: who is a member of which list, what a product costs in which year.
 
 import 'reflect-metadata'
-import { describe, expect, test } from '@jest/globals'
+import { describe, expect, jest, test } from '@jest/globals'
 import {
   Column,
   DataSource,
@@ -18,6 +18,8 @@ import {
 import { EnableSync, hasLocalChanges, journal, preferLocalConflictHandler, resolveEach, syncAll } from 'typeorm-sync'
 import { rule } from 'typeorm-sync/server-koa'
 import { databaseOn, openIn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+
+jest.setTimeout(60_000) // where databases are slow to be made
 
 @Entity('list')
 @EnableSync('/lists')
@@ -38,7 +40,7 @@ class Member {
   @PrimaryColumn('varchar', { length: 40 })
   user!: string
 
-  @ManyToOne(() => List, { onDelete: 'CASCADE' })
+  @ManyToOne(() => List, { onDelete: 'CASCADE', onUpdate: 'CASCADE' })
   @JoinColumn({ name: 'list_id' })
   list!: Relation<List>
 
@@ -187,6 +189,25 @@ describe.each(SERVERS)('on %s', kind => {
     expect(await sql(server, 'SELECT "id" FROM "sync_tombstone" ORDER BY "id"')).toEqual(
       ['l1', 'l1/alice', 'l2', 'l2/alice'].map(id => ({ id })),
     )
+  })
+
+  test('rows follow the changed key of their parent, as other rows', async () => {
+    const { server, alice, bob, both } = await start()
+    await alice.getRepository(List).save({ id: 'l1', name: 'Shopping' })
+    await alice.getRepository(Member).save({ listId: 'l1', user: 'alice' })
+    await both()
+    for (const [who, from, to] of [
+      [server, 'l1', 'l2'],
+      [bob, 'l2', 'l3'],
+      [alice, 'l3', 'l1'],
+      [server, 'l1', 'l3'],
+    ] as const) {
+      await sql(who, `UPDATE "list" SET "id" = '${to}' WHERE "id" = '${from}'`)
+      await both()
+      expect(await members(server)).toEqual([`${to}/alice ${to} alice guest null`])
+      expect(await sql(server, `SELECT "id" FROM "sync_tombstone" WHERE "collection" = 'member' AND "id" LIKE '${from}/%'`)).toHaveLength(1)
+      expect(await sql(server, `SELECT "id" FROM "sync_tombstone" WHERE "collection" = 'member' AND "id" LIKE '${to}/%'`)).toEqual([])
+    }
   })
 
   test('two devices make the same row: their values conflict, not their keys', async () => {

@@ -139,7 +139,11 @@ function isKeyOfAnother(column: ColumnMetadata): boolean {
   return column.referencedColumn?.isPrimary === true
 }
 
+/** What the two columns of a junction table are called on the wire: their names follow from a naming strategy, which may be another one elsewhere. */
+const sideOf = (column: ColumnMetadata) => (column.entityMetadata.ownerColumns.includes(column) ? 'owner' : 'inverse')
+
 function wireName(column: ColumnMetadata): string {
+  if (column.entityMetadata.tableType === 'junction') return sideOf(column)
   // on the wire `id` is the whole key
   if (column.isPrimary && column.propertyPath === 'id') return '_id'
   const relation = column.isVirtual && column.referencedColumn ? column.relationMetadata : undefined

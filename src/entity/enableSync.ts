@@ -3,25 +3,9 @@
 import { type EntitySchema, getMetadataArgsStorage } from 'typeorm'
 import type { IndexMetadataArgs } from 'typeorm/metadata-args/IndexMetadataArgs.js'
 import { SyncConfigurationError } from '../errors.js'
+import { STAMP } from './hiddenColumns.js'
 import { type EnableSyncOptions, registerEntity, type SyncTarget } from './registry.js'
 import { indexScopesOfClass, indexScopesOfSchema } from './scopeIndexes.js'
-
-const STAMP = '_lastChange'
-
-// The database writes it, by triggers; to see it use addSelect.
-const COLUMN = {
-  type: 'bigint',
-  // a naming strategy keeps a name that is given
-  name: STAMP,
-  nullable: true,
-  select: false,
-  insert: false,
-  update: false,
-  transformer: {
-    to: (stamp: number) => stamp,
-    from: (stamp: string | number | null) => (stamp === null || stamp === undefined ? stamp : Number(stamp)),
-  },
-} as const
 
 /**
  * Lets an entity sync with one server or several. Call it before the data source is initialised.
@@ -70,10 +54,10 @@ function addToClass(target: Exclude<SyncTarget, EntitySchema>, scopes: readonly 
   // a class has the columns and indexes of the classes that it extends
   const family = familyOf(target)
   indexScopesOfClass(target, scopes, () => keysOf(family))
-  if (!storage.columns.some(c => c.propertyName === STAMP && family.includes(c.target)))
-    storage.columns.push({ target, propertyName: STAMP, mode: 'regular', options: { ...COLUMN } })
+  if (!storage.columns.some(c => c.propertyName === STAMP.name && family.includes(c.target)))
+    storage.columns.push({ target, propertyName: STAMP.name, mode: 'regular', options: { ...STAMP } })
   if (storage.indices.some(index => ours.has(index) && family.includes(index.target))) return
-  const index: IndexMetadataArgs = { target, columns: () => [STAMP, ...keysOf(family)] }
+  const index: IndexMetadataArgs = { target, columns: () => [STAMP.name, ...keysOf(family)] }
   ours.add(index)
   const isInherited = (other: IndexMetadataArgs) => ours.has(other) && familyOf(other.target).includes(target)
   storage.indices.splice(0, storage.indices.length, ...storage.indices.filter(other => !isInherited(other)), index)
@@ -96,9 +80,9 @@ function keysOf(family: readonly unknown[], path: readonly string[] = []): strin
 function addToSchema(schema: EntitySchema, scopes: readonly string[]): void {
   const { options } = schema
   const columns = options.columns as Record<string, { primary?: boolean }>
-  columns[STAMP] ??= { ...COLUMN } as object
-  const indices = (options.indices ?? []).filter(index => !(Array.isArray(index.columns) && index.columns[0] === STAMP))
+  columns[STAMP.name] ??= { ...STAMP } as object
+  const indices = (options.indices ?? []).filter(index => !(Array.isArray(index.columns) && index.columns[0] === STAMP.name))
   const keys = Object.keys(columns).filter(property => columns[property]?.primary)
-  options.indices = [...indices, { columns: [STAMP, ...keys] }]
+  options.indices = [...indices, { columns: [STAMP.name, ...keys] }]
   indexScopesOfSchema(schema, scopes, keys)
 }

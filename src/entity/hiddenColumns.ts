@@ -5,6 +5,21 @@ import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import type { IndexMetadata } from 'typeorm/metadata/IndexMetadata.js'
 import { hiddenColumns } from '../databases/columns.js'
 
+/** The column of stamps. The database writes it, by triggers; to see it use addSelect. */
+export const STAMP = {
+  type: 'bigint',
+  // a naming strategy keeps a name that is given
+  name: '_lastChange',
+  nullable: true,
+  select: false,
+  insert: false,
+  update: false,
+  transformer: {
+    to: (stamp: number) => stamp,
+    from: (stamp: string | number | null) => (stamp === null || stamp === undefined ? stamp : Number(stamp)),
+  },
+} as const
+
 /** Adds a column that the application neither reads nor writes. */
 export function addColumn(dataSource: DataSource, metadata: EntityMetadata, name: string, options: object): ColumnMetadata {
   // TypeORM does not export the classes

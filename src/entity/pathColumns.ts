@@ -4,8 +4,7 @@
 
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
-import type { RelationMetadata } from 'typeorm/metadata/RelationMetadata.js'
-import { pathColumnOf, rejectScope } from '../changes/collections/scopes.js'
+import { columnOf, pathColumnOf, rejectScope, toOneOf } from '../changes/collections/scopes.js'
 import { addColumn, addIndex } from './hiddenColumns.js'
 import { keyColumnsOf } from './keyColumns.js'
 import { syncedEntities } from './registry.js'
@@ -18,7 +17,7 @@ export function addPathColumns(dataSource: DataSource): void {
 
   function addPath(metadata: EntityMetadata, path: string): ColumnMetadata | undefined {
     const [first, rest] = split(path)
-    const relation = rest === undefined ? undefined : relationOf(metadata, first)
+    const relation = rest === undefined ? undefined : toOneOf(metadata, first)
     if (!relation || rest === undefined) return
     const known = metadata.columns.find(c => c.databaseName === pathColumnOf(path))
     if (known) return known
@@ -45,12 +44,6 @@ function split(path: string): [first: string, rest: string | undefined] {
   const at = path.indexOf('.')
   return at < 0 ? [path, undefined] : [path.slice(0, at), path.slice(at + 1)]
 }
-
-const relationOf = ({ relations }: EntityMetadata, property: string): RelationMetadata | undefined =>
-  relations.find(r => r.isWithJoinColumn && r.propertyPath === property)
-
-const columnOf = (metadata: EntityMetadata, path: string) =>
-  metadata.columns.find(c => c.propertyPath === path) ?? relationOf(metadata, path)?.joinColumns[0]
 
 const typeOf = ({ type, length, precision, scale, charset, collation, unsigned, isArray, transformer }: ColumnMetadata) => ({
   ...{ type, length, scale, charset, collation, unsigned, array: isArray, transformer },

@@ -4,9 +4,10 @@ import type { DataSource, EntityMetadata, EntitySchema } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
 import type { ConflictHandler } from '../sync/conflicts/handlers.js'
+import { linksBetween } from './links.js'
 
 export interface EnableSyncOptions {
-  /** Many-to-many relations that are knowingly left out: their links differ from device to device. */
+  /** Many-to-many relations that are knowingly left out, on either side: their links differ from device to device. Others sync where both sides do. */
   omit?: string[]
   /**
    * References of the entity to itself that may run in circles, as `friend`. Elsewhere, as with a folder's `parent`, two moves that close a
@@ -50,7 +51,7 @@ export function registerEntity(target: SyncTarget, urls: readonly string[], opti
 /** Is there an entity that syncs with such a url, in whatever data source? It is known before that is initialised. */
 export const isRegistered = (isMeant: (url: string) => boolean): boolean => [...registered.values()].some(({ urls }) => urls.some(isMeant))
 
-/** The entities of an initialised data source that sync. Throws SyncConfigurationError for one that was enabled too late. */
+/** The entities of an initialised data source that sync, and the junction tables between them. Throws SyncConfigurationError for one that was enabled too late. */
 export function syncedEntities(dataSource: DataSource): readonly EnabledEntity[] {
   const known = found.get(dataSource.entityMetadatas)
   if (known) return known
@@ -73,6 +74,7 @@ export function syncedEntities(dataSource: DataSource): readonly EnabledEntity[]
       )
     entities.push({ metadata, urls, options })
   }
+  entities.push(...linksBetween(entities))
   found.set(dataSource.entityMetadatas, entities)
   return entities
 }

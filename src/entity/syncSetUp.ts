@@ -29,10 +29,9 @@ export class SyncSetUp {
   get changeLog(): ChangeLog {
     if (this.#changeLog) return this.#changeLog
     const { dataSource, options } = this
-    const synced = syncedEntities(dataSource).map(({ metadata, urls, options: { omit = [], cyclic = [], scopes = [] } }) => ({
+    const synced = syncedEntities(dataSource).map(({ metadata, urls, options: { cyclic = [], scopes = [] } }) => ({
       metadata,
       urls,
-      omit,
       cyclic,
       scopes,
     }))

@@ -3,6 +3,7 @@
 import { type DataSource, MigrationExecutor } from 'typeorm'
 import { changeSchema } from '../changes/setUp/changeSchema.js'
 import { addKeyColumn } from './keyColumns.js'
+import { addLinkColumns } from './links.js'
 import { addPathColumns } from './pathColumns.js'
 import { syncedEntities } from './registry.js'
 import type { SyncSetUp } from './syncSetUp.js'
@@ -51,7 +52,10 @@ export function wrapMethods(dataSource: DataSource, setUp: SyncSetUp): void {
   const building = {
     async buildMetadatas(this: DataSource) {
       await buildMetadatas.call(this)
-      for (const { metadata } of syncedEntities(this)) addKeyColumn(this, metadata)
+      for (const { metadata } of syncedEntities(this)) {
+        addLinkColumns(this, metadata)
+        addKeyColumn(this, metadata)
+      }
       addPathColumns(this)
     },
   }

@@ -8,6 +8,8 @@ import type { WireRow } from '../protocol/messages.js'
 /** A row as an instance of its entity. Paths of embedded properties (`address.city`) can be read and assigned as well. */
 export function toEntity(collection: Collection, id: string, row: WireRow): ObjectLiteral {
   const { metadata } = collection
+  // it has no class
+  if (collection.isLink) return { ...row }
   const { discriminatorColumn } = metadata
   const kind = discriminatorColumn && row[discriminatorColumn.propertyPath]
   const own = metadata.childEntityMetadatas.find(child => child.discriminatorValue === kind) ?? metadata

@@ -38,6 +38,8 @@ export interface Collection {
   /** What people call it. */
   readonly entity: string
   readonly metadata: EntityMetadata
+  /** Its rows are the links of a many-to-many relation: they say nothing but that they are there, and go with the rows that they link. */
+  readonly isLink: boolean
   readonly table: Table
   /** The property that holds the key in the entity; it is `id` on the wire. None has that name where the key has several columns. */
   readonly keyProperty: string

@@ -22,13 +22,12 @@ const OUR_TABLES =
 export interface Declared {
   readonly metadata: EntityMetadata
   readonly urls: readonly string[]
-  readonly omit: readonly string[]
   readonly scopes: readonly string[]
 }
 
 /** Describes an entity, without its references. Throws SyncConfigurationError. */
-export function describeCollection(dataSource: DataSource, { metadata, urls, omit, scopes: declared }: Declared): Collection {
-  checkEntity(metadata, omit)
+export function describeCollection(dataSource: DataSource, { metadata, urls, scopes: declared }: Declared): Collection {
+  checkEntity(metadata)
   const key = checkKey(dataSource, metadata)
   const columns = describeColumns(metadata, dataSource)
   const keyParts =
@@ -38,8 +37,9 @@ export function describeCollection(dataSource: DataSource, { metadata, urls, omi
   return {
     name: metadata.tableName,
     paths: urls.map(url => new URL(url, 'http://server').pathname),
-    entity: metadata.name,
+    entity: nameOf(metadata),
     metadata,
+    isLink: metadata.tableType === 'junction',
     // what is hidden is kept with base versions as well
     table: {
       name: metadata.tableName,
@@ -60,19 +60,18 @@ export function describeCollection(dataSource: DataSource, { metadata, urls, omi
   }
 }
 
-function checkEntity(metadata: EntityMetadata, omit: readonly string[]): void {
+/** What people call it: a junction table is called by its relation. */
+function nameOf({ name, tableType, ownerColumns }: EntityMetadata): string {
+  const relation = tableType === 'junction' ? ownerColumns[0]?.relationMetadata : undefined
+  return relation ? `${relation.entityMetadata.name}.${relation.propertyPath}` : name
+}
+
+function checkEntity(metadata: EntityMetadata): void {
   const reject = (why: string): never => rejectEntity(metadata.name, why)
-  if (metadata.tableType === 'view' || metadata.tableType === 'junction') reject('it is not an entity with a table of its own.')
+  if (metadata.tableType === 'view') reject('it is not an entity with a table of its own.')
   if (metadata.tableType === 'entity-child')
     reject(`it is stored in the table of ${metadata.parentEntityMetadata.name}; enable sync on that entity.`)
   if (metadata.treeType) reject(`${metadata.treeType} trees keep rows that follow from others; use a parent relation without @Tree.`)
-  for (const relation of metadata.manyToManyRelations) {
-    if (omit.includes(relation.propertyName)) continue
-    reject(
-      `its many-to-many relation ${relation.propertyName} is not synced yet, so it would differ from device to device. ` +
-        `Leave it out knowingly with { omit: ['${relation.propertyName}'] }, or make the link an entity with a key of its own.`,
-    )
-  }
   if (OUR_TABLES.test(metadata.tableName)) reject(`its table ${metadata.tableName} has a name of our own tables; give it another one.`)
 }
 

@@ -1,6 +1,7 @@
 // The scopes of an entity: columns whose values say who sees a row.
 
 import type { DataSource, EntityMetadata } from 'typeorm'
+import type { RelationMetadata } from 'typeorm/metadata/RelationMetadata.js'
 import { type ColumnCodec, describeColumn } from '../../databases/columns.js'
 import { ownName, type PathScope } from '../../databases/database.js'
 import { SyncConfigurationError } from '../../errors.js'
@@ -55,7 +56,7 @@ function describePath(
 ): ScopeColumn | undefined {
   const column = metadata.columns.find(c => c.propertyName === pathColumnOf(path))
   const at = path.indexOf('.')
-  const relation = metadata.relations.find(r => r.isWithJoinColumn && r.propertyPath === path.slice(0, Math.max(at, 0)))
+  const relation = toOneOf(metadata, path.slice(0, Math.max(at, 0)))
   const [reference, referenced] = [relation?.joinColumns[0], relation?.joinColumns[0]?.referencedColumn]
   if (!column || !relation || !reference || !referenced) return
   const rest = path.slice(at + 1)
@@ -76,8 +77,19 @@ function describePath(
 
 export const KEY = 'it is the key, which is always one; leave it out'
 
-const columnOf = ({ columns, relations }: EntityMetadata, path: string) =>
-  columns.find(c => c.propertyPath === path) ?? relations.find(r => r.isWithJoinColumn && r.propertyPath === path)?.joinColumns[0]
+/** The column of a property or to-one relation. */
+export const columnOf = (metadata: EntityMetadata, path: string) =>
+  metadata.columns.find(c => c.propertyPath === path) ?? toOneOf(metadata, path)?.joinColumns[0]
+
+/** The to-one relation of this name; of a junction table that to the owner of its links. */
+export function toOneOf(
+  { tableType, relations, ownerColumns }: EntityMetadata,
+  property: string,
+): Pick<RelationMetadata, 'joinColumns' | 'inverseEntityMetadata'> | undefined {
+  if (tableType !== 'junction') return relations.find(r => r.isWithJoinColumn && r.propertyPath === property)
+  const relation = ownerColumns[0]?.relationMetadata
+  return property === 'owner' && relation ? { joinColumns: ownerColumns, inverseEntityMetadata: relation.entityMetadata } : undefined
+}
 
 function checkType({ driver, options }: DataSource, { name }: EntityMetadata, path: string, { metadata: column }: ColumnCodec): void {
   const type = driver.normalizeType(column)

@@ -8,7 +8,7 @@
 // the table that it belongs to: of rows that a table's own foreign key removes, base versions and tombstones are written directly.
 
 import { TRIGGER_MARK } from '../knows.js'
-import { ownName, type Table } from '../table.js'
+import { keysOf, ownName, type Table } from '../table.js'
 import { keepAbsentBase, keepBase } from './bases.js'
 import { asId, type Catalog, differs, type ForeignKey, pinned } from './catalog.js'
 import { NOW, tickSql } from './clock.js'
@@ -66,9 +66,16 @@ function reachedRows(catalog: Catalog, table: string, tables: readonly Table[], 
   const before = moved.flatMap(k => {
     if (k.onUpdate === 'SET NULL') return ifMoved(k, [clear(catalog, k)])
     const child = tables.find(t => t.name === k.child)
-    return child ? ifMoved(k, [tick, keepChildren(catalog, child, k), ...childrenLeave(catalog, child, k)]) : []
+    return child
+      ? ifMoved(k, [tick, keepChildren(catalog, child, k), ...childrenLeave(catalog, child, k), ...childrenGo(catalog, child, k)])
+      : []
   })
-  const after = moved.filter(k => k.onUpdate === 'CASCADE' && catalog.stamped.has(k.child)).flatMap(k => ifMoved(k, [touch(catalog, k)]))
+  const after = moved
+    .filter(k => k.onUpdate === 'CASCADE' && catalog.stamped.has(k.child))
+    .flatMap(k => {
+      const child = tables.find(t => t.name === k.child)
+      return ifMoved(k, child && hasInKey(child, k) ? childrenCome(catalog, child, k) : [touch(catalog, k)])
+    })
   return {
     ...{ before, after },
     removals: [['BEFORE DELETE', removals.length ? ['IF @@foreign_key_checks THEN', ...removals, 'END IF;'] : []]] satisfies Bodies,
@@ -126,8 +133,8 @@ function triggerOf(table: string, event: Event, statements: readonly string[], a
   const name = ownName(`sync_${event.toLowerCase().replace(' ', '_')}_`, table)
   const own = statements.length ? [`IF @sync_bypass IS NULL THEN\n    ${statements.join('\n    ')}\n  END IF;`] : []
   const isLast = event.startsWith('AFTER')
-  const declared = isLast && always.length ? [DECLARED] : []
-  const all = [...declared, ...(isLast ? [...own, ...always] : [...always, ...own])]
+  const rest = isLast ? [...own, ...always] : [...always, ...own]
+  const all = [...(rest.some(each => each.includes('= sync_bypassed')) ? [DECLARED] : []), ...rest]
   const body = `BEGIN ${TRIGGER_MARK}\n  ${all.join('\n  ')}\nEND`
   return { name, body, sql: `CREATE TRIGGER ${identifier(name)} ${event} ON ${identifier(table)} FOR EACH ROW ${body}` }
 }
@@ -146,18 +153,44 @@ const clear = (catalog: Catalog, key: ForeignKey) =>
 // ON UPDATE CASCADE: children cannot follow before their parent has moved. Their base versions are kept before, and they are touched after.
 function keepChildren(catalog: Catalog, child: Table, key: ForeignKey): string {
   const name = identifier(child.name)
-  const id = asId(catalog.columns.get(child.name)?.get(child.key), `${name}.${identifier(child.key)}`)
-  const source = { id, stamp: `${name}.\`_lastChange\``, cell: (c: string) => `${name}.${identifier(c)}` }
+  const source = { id: idIn(catalog, child), stamp: `${name}.\`_lastChange\``, cell: (c: string) => `${name}.${identifier(c)}` }
   return `${keepBase(child, { ...source, from: `, ${name}`, where: `${refersTo(key, 'OLD')} AND` })};`
 }
 
 // A child whose scope is what it refers to by: it leaves with its parent's old key.
 function childrenLeave(catalog: Catalog, child: Table, key: ForeignKey): string[] {
-  if (!key.childColumns.some(c => child.scopes.includes(c))) return []
+  const isOtherRow = hasInKey(child, key)
+  if (!(isOtherRow ? child.scopes.length : key.childColumns.some(c => child.scopes.includes(c)))) return []
   const name = identifier(child.name)
-  const id = asId(catalog.columns.get(child.name)?.get(child.key), `${name}.${identifier(child.key)}`)
   const cell = (c: string) => `${name}.${identifier(c)}`
-  return [`${writeExits(child, { id, stamp: NOW, removed: '0', cell, from: ` FROM ${name} WHERE ${refersTo(key, 'OLD')}` })};`]
+  const source = { id: idIn(catalog, child), stamp: NOW, removed: isOtherRow ? '1' : '0', cell }
+  return [`${writeExits(child, { ...source, from: ` FROM ${name} WHERE ${refersTo(key, 'OLD')}` })};`]
+}
+
+/** Is the foreign key a part of the child's own key? Then a child that follows its parent is another row. */
+const hasInKey = (child: Table, key: ForeignKey) => keysOf(child).some(c => key.childColumns.includes(c))
+
+const idIn = (catalog: Catalog, { name, key }: Table) => asId(catalog.columns.get(name)?.get(key), `${identifier(name)}.${identifier(key)}`)
+
+function childrenGo(catalog: Catalog, child: Table, key: ForeignKey): string[] {
+  if (!hasInKey(child, key)) return []
+  return [
+    `INSERT INTO sync_tombstone (collection, id, stamp)
+      SELECT ${literal(child.name)}, ${idIn(catalog, child)}, ${NOW} FROM ${identifier(child.name)} WHERE ${refersTo(key, 'OLD')}
+      ON DUPLICATE KEY UPDATE stamp = VALUES(stamp);`,
+  ]
+}
+
+// They are new rows: what their own triggers would keep as replaced never was there.
+function childrenCome(catalog: Catalog, child: Table, key: ForeignKey): string[] {
+  const ids = `SELECT ${idIn(catalog, child)} AS id FROM ${identifier(child.name)} WHERE ${refersTo(key, 'NEW')}`
+  return [
+    'SET @sync_bypass = 1;',
+    `UPDATE ${identifier(child.name)} SET \`_lastChange\` = ${NOW}${pinned(columnsOf(catalog, key.child))} WHERE ${refersTo(key, 'NEW')};`,
+    'SET @sync_bypass = sync_bypassed;',
+    `${keepAbsentBase(child, 'k.id', { from: `(${ids}) k CROSS JOIN ` })};`,
+    `DELETE FROM sync_tombstone WHERE collection = ${literal(child.name)} AND id IN (${ids});`,
+  ]
 }
 
 const touch = (catalog: Catalog, key: ForeignKey) =>

@@ -5,9 +5,16 @@ import type { RowState } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { type Exchange, isClean } from '../exchange.js'
+import { type Merge, merge } from './merge.js'
 import type { ToDefer } from './unapplied.js'
 
 export const isAutomatic = (collection: Collection) => (property: string) => collection.column.get(property)?.automatic !== undefined
+
+/** Merges a row of a collection. Of a link that one side has removed, and neither is known to have seen the other, no one is asked: it is there. */
+export function mergeIn(collection: Collection, base: WireRow | null | undefined, local: WireRow | null, remote: WireRow | null): Merge {
+  const merged = merge(base, local, remote, isAutomatic(collection))
+  return collection.isLink && merged.isContested ? { value: local ?? remote, properties: [], isContested: false } : merged
+}
 
 /**
  * What both sides know, with what follows from the removal of a parent: ON DELETE SET NULL is no edit, so it contests none.

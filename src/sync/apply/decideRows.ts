@@ -12,11 +12,11 @@ import { type Exchange, isClean, readRowStates, type TransactionStamp } from '..
 import { type Known, knownOf } from '../pull/undecided.js'
 import type { Part } from './applied.js'
 import { applyUnread } from './applyUnread.js'
-import { isAutomatic, readCommonBases } from './bases.js'
+import { mergeIn, readCommonBases } from './bases.js'
 import { type Candidate, isUnknown } from './candidates.js'
 import { returnContested, returningOf } from './comeBack.js'
 import { deferAll } from './defer.js'
-import { isSameRow, merge } from './merge.js'
+import { isSameRow } from './merge.js'
 import type { ToDefer } from './unapplied.js'
 
 /** A row that came from the server. */
@@ -58,7 +58,7 @@ export function* decideRows(
     const base = returning ? returning.base : baseOf(server, state)
     const remote = held ? withBase(collection, held.value, base) : null
     if (returning) {
-      const { value, isContested } = merge(base, returning.local, remote, isAutomatic(collection))
+      const { value, isContested } = mergeIn(collection, base, returning.local, remote)
       if (isContested) {
         const back = yield* returnContested(exchange, { state, remote, value, base }, stamp)
         ;(back.reason === 'contested' ? contested : waiting).push(back)
@@ -74,7 +74,7 @@ export function* decideRows(
     if (server.serverHistory === null && !state.unapplied && base !== undefined && isSameRow(remote, base)) continue
     let known: Known = { base: basesOf(id), isShown: false }
     if (server.serverHistory === null) known = knownOf(exchange, state, known.base, remote)
-    const { value, isContested } = merge(known.base, state.version.value, remote, isAutomatic(collection))
+    const { value, isContested } = mergeIn(collection, known.base, state.version.value, remote)
     if (isContested) {
       if (known.base && known.isShown) yield* keepBases(log.database, collection, server, [{ id, value: known.base }], yield* stamp.take())
       if (yield* isAnswered(exchange, state, remote)) waiting.push({ state, remote, reason: 'parent-missing' })

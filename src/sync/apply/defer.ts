@@ -36,7 +36,8 @@ export function* leaveRows(parts: readonly Part[]): Transaction<void> {
   }
 }
 
-// A child of a parent that was removed here is contested: to apply it is to restore the parent. Otherwise the parent has not come yet. Given so
+// A child of a parent that was removed here is contested: to apply it is to restore the parent; a link waits, and goes with the removal. Otherwise the
+// parent has not come yet. Given so
 // that rows come after those which they need.
 export function* deferForParents(unapplied: ReadonlyMap<Candidate, string>): Transaction<void> {
   const rows = [...unapplied].map(([candidate, property]) => {
@@ -60,7 +61,7 @@ export function* deferForParents(unapplied: ReadonlyMap<Candidate, string>): Tra
     if (isRemovedHere) removed.add(nameOf({ collection: exchange.collection, id: state.id }))
     const group = notes.get(applied) ?? { exchange, rows: [] }
     notes.set(applied, group)
-    group.rows.push({ state, remote, reason: isRemovedHere ? 'parent-removed' : 'parent-missing' })
+    group.rows.push({ state, remote, reason: isRemovedHere && !exchange.collection.isLink ? 'parent-removed' : 'parent-missing' })
   }
   for (const [applied, { exchange, rows: some }] of notes) yield* deferAll(exchange, applied, some)
 }

@@ -31,6 +31,7 @@ export function* readFamilies(exchange: Exchange, states: readonly RowState[]): 
   const childrenOf = new Map<string, Child[]>()
   const all = new Map<string, Dependent>()
   const found = (row: Dependent, parent: Dependent, onDelete: Reference['onDelete']) => {
+    if (row.collection.isLink) return
     all.set(nameOf(row), row)
     const children = childrenOf.get(nameOf(parent))
     if (children) children.push({ row, onDelete })

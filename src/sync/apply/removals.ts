@@ -41,8 +41,10 @@ export function* whyNotYet(exchange: Exchange, ids: readonly string[]): Transact
   }
   const dependents = yield* readDependents(exchange.log.database, exchange.collection, ids, { descend })
   const { removed, cleared, forbidding, blocked } = dependents
-  const stateOf = yield* readStatesOf(exchange, [...removed, ...cleared, ...forbidding])
-  const elsewhere = yield* readUnpushedElsewhere(exchange, [...removed, ...forbidding])
+  // a link goes along, changed or not: it says nothing without the row
+  const rows = removed.filter(row => !row.collection.isLink)
+  const stateOf = yield* readStatesOf(exchange, [...rows, ...cleared, ...forbidding])
+  const elsewhere = yield* readUnpushedElsewhere(exchange, [...rows, ...forbidding])
   const isChanged = (row: Dependent) => {
     const there = siblingOf(exchange, row.collection)
     return there ? !isClean(there, stateOf(row)) : elsewhere.has(nameOf(row))
@@ -52,11 +54,11 @@ export function* whyNotYet(exchange: Exchange, ids: readonly string[]): Transact
     return there !== undefined && baseOf(there.server, stateOf(row))?.[row.property] !== row.key
   }
   const changed = [
-    ...removed.filter(isChanged),
+    ...rows.filter(isChanged),
     ...forbidding.filter(isChanged).map(parentOf),
     ...cleared.filter(row => isChanged(row) && isMoved(row)).map(parentOf),
   ]
-  const existing = [...forbidding.map(parentOf), ...blocked, ...(yield* readEarly(exchange, removed))]
+  const existing = [...forbidding.map(parentOf), ...blocked, ...(yield* readEarly(exchange, rows))]
   const why = new Map<string, Obstacle>()
   for (const name of reaching(dependents, existing)) why.set(name, 'children-exist')
   for (const name of reaching(dependents, changed)) why.set(name, 'children-changed')

@@ -2,12 +2,14 @@
 
 import type { Collection } from '../../changes/collections/collection.js'
 import { readDependents } from '../../changes/rows/dependents.js'
-import { readVersions } from '../../changes/rows/rows.js'
+import { NEVER, readVersions, type Version } from '../../changes/rows/rows.js'
 import { baseOf, isInPush, localOf } from '../../changes/servers/agreement.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
+import type { Write } from '../../changes/store/change.js'
 import { releaseFirst } from '../../changes/store/release.js'
 import { storeVersions } from '../../changes/store/store.js'
 import { query, quote, type Transaction } from '../../databases/database.js'
+import { joinId } from '../../databases/values/compositeKeys.js'
 import { ConstraintError, NotInJournalError, UnpushedChildrenError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'
 import type { Resolved } from '../apply/candidates.js'
@@ -125,7 +127,7 @@ function* release(exchange: Exchange, id: string): Transaction<RowState> {
 
 /**
  * Moves the rows that need one to another one, and removes it: all of that is a local change, and the journal can bring the row back. A row whose own
- * key is that of the row which goes, or has it as a part, cannot be moved.
+ * key is that of the row which goes cannot be moved; one that has it as a part is made anew.
  */
 function* replace(
   exchange: Exchange,
@@ -138,7 +140,7 @@ function* replace(
   const { database } = log
   const { id, version } = replaced
   for (const { child, childTable, childColumn, property, isOwnKey, isKeyPart, parentColumn } of collection.children) {
-    if (parentColumn !== collection.table.key || isOwnKey || isKeyPart) continue
+    if (parentColumn !== collection.table.key || isOwnKey) continue
     if (!child) {
       yield* query(`UPDATE ${quote(childTable)} SET ${quote(childColumn)} = ? WHERE ${quote(childColumn)} = ?`, by, id)
       continue
@@ -152,7 +154,9 @@ function* replace(
       child,
       rows.map(row => String(row.id)),
     )
-    const writes = [...versions].map(([row, old]) => ({ id: row, old, value: { [property]: by } }))
+    const writes = isKeyPart
+      ? yield* remake(exchange, child, versions, { [property]: by })
+      : [...versions].map(([row, old]) => ({ id: row, old, value: { [property]: by } }))
     if (writes.length) yield* storeVersions(log, child, writes, yield* database.tick())
   }
   const old = (yield* readVersions(database, collection, [id])).get(id) ?? version
@@ -161,4 +165,17 @@ function* replace(
   yield* writeResolution(exchange, server.url, {
     ...{ id, base: baseOf(server, replaced), local: version.value, remote: null, decision: null },
   })
+}
+
+/** Rows under other keys, where there are none yet, instead of these. */
+function* remake({ log }: Exchange, collection: Collection, versions: ReadonlyMap<string, Version>, key: WireRow): Transaction<Write[]> {
+  const made = new Map<string, WireRow>()
+  for (const { value } of versions.values()) {
+    if (!value) continue
+    const row = { ...value, ...key }
+    made.set(joinId(collection.keyParts.map(({ property }) => String(row[property]))), row)
+  }
+  const there = yield* readVersions(log.database, collection, [...made.keys()])
+  const added = [...made].map(([id, value]) => ({ id, old: there.get(id) ?? NEVER, value })).filter(({ old }) => old.value === null)
+  return [...added, ...[...versions].map(([id, old]) => ({ id, old, value: null }))]
 }

@@ -50,6 +50,7 @@ export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'al
 
 function* addNeededByUnapplied(exchange: Exchange, needed: Ids): Transaction<void> {
   for (const collection of exchange.siblings.keys()) {
+    if (collection.isLink) continue
     const there = siblingOf(exchange, collection) as Exchange
     for (const [id, { remote }] of yield* readUnapplied(there)) addParents(needed, collection, id, remote)
   }

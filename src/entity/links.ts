@@ -1,0 +1,54 @@
+// The links of many-to-many relations: the junction table of one whose both sides sync is a collection as well, without a class.
+
+import type { DataSource, EntityMetadata } from 'typeorm'
+import type { RelationMetadata } from 'typeorm/metadata/RelationMetadata.js'
+import { SyncConfigurationError } from '../errors.js'
+import { addColumn, addIndex, STAMP } from './hiddenColumns.js'
+import type { EnabledEntity } from './registry.js'
+
+/** The junction tables between entities that sync. Throws SyncConfigurationError for a relation that is neither synced nor left out. */
+export function linksBetween(entities: readonly EnabledEntity[]): EnabledEntity[] {
+  const links: EnabledEntity[] = []
+  const enabled = (metadata: EntityMetadata) => entities.find(e => e.metadata === metadata || e.metadata === metadata.parentEntityMetadata)
+  const leavesOut = (entity: EnabledEntity | undefined, relation: RelationMetadata | undefined) =>
+    relation !== undefined && entity?.options.omit?.includes(relation.propertyName) === true
+  for (const entity of entities) {
+    for (const relation of entity.metadata.manyToManyRelations) {
+      const { inverseEntityMetadata, inverseRelation, junctionEntityMetadata: junction } = relation
+      const other = enabled(inverseEntityMetadata)
+      if (leavesOut(entity, relation) || leavesOut(other, inverseRelation)) continue
+      if (!other) reject(entity, relation)
+      // an entity of one's own may have the table
+      if (!relation.isOwning || !junction || entities.some(e => e.metadata.tableName === junction.tableName)) continue
+      const { scopes = [] } = entity.options
+      links.push({
+        metadata: junction,
+        urls: entity.urls.map(url => urlOf(url, relation)),
+        options: { scopes: ['owner', ...scopes.map(scope => `owner.${scope}`)] },
+      })
+    }
+  }
+  return links
+}
+
+function reject({ metadata: { name } }: EnabledEntity, { propertyName, inverseEntityMetadata: other }: RelationMetadata): never {
+  throw new SyncConfigurationError(
+    `${name} cannot be synced: its many-to-many relation ${propertyName} leads to ${other.name}, which is not synced, so it would differ from device to device. ` +
+      `Enable sync on ${other.name} too, or leave the relation out knowingly with { omit: ['${propertyName}'] }.`,
+    { entity: name },
+  )
+}
+
+// beside that of the entity, with its parameters
+function urlOf(url: string, { propertyPath }: RelationMetadata): string {
+  const [, path = '', rest = ''] = /^([^?#]*)(.*)$/.exec(url) ?? []
+  return `${path}.${propertyPath}${rest}`
+}
+
+/** Gives a junction table what enableSync gives an entity. */
+export function addLinkColumns(dataSource: DataSource, metadata: EntityMetadata): void {
+  if (metadata.tableType !== 'junction') return
+  const stamp = addColumn(dataSource, metadata, STAMP.name, STAMP)
+  addIndex(dataSource, metadata, [stamp, ...metadata.primaryColumns])
+  addIndex(dataSource, metadata, [...metadata.ownerColumns, stamp])
+}
