@@ -36,7 +36,7 @@ export const ofFrameworks: Mutant[] = [
     file: 'server/eventStream.ts',
     find: '    if (signal.aborted) out.destroy()\n',
     replace: '',
-    by: [node],
+    by: [fetched],
   },
   {
     name: 'waits-for-who-left-early',

@@ -4,6 +4,7 @@ import 'reflect-metadata'
 import { expect, test } from '@jest/globals'
 import { Column, type DataSource, Entity, EntitySchema, ManyToOne, PrimaryColumn, type Relation } from 'typeorm'
 import { EnableSync, SyncedEntity } from 'typeorm-sync'
+import { type SyncRequest, syncHandler } from 'typeorm-sync/server'
 import { keys, type Principal, rule, type SyncRoutesOptions, syncRoutes } from 'typeorm-sync/server-koa'
 
 @Entity('typed_list')
@@ -87,5 +88,11 @@ test('rules know what `principal` gives', () => {
   never(() =>
     // @ts-expect-error the principal has no tenant
     syncRoutes(dataSource, { principal: () => ({ id: 'a' }), rules: [byTenant] }),
+  )
+  syncHandler(dataSource, { principal: find, rules: [byTenant, all, rule(Member, { read: p => ({ user: p.id }) })] })
+  syncHandler(dataSource, { principal: async ({ raw }: SyncRequest<{ user: User }>) => raw.user, rules: [byTenant] })
+  never(() =>
+    // @ts-expect-error the same
+    syncHandler(dataSource, { principal: () => ({ id: 'a' }), rules: [byTenant] }),
   )
 })

@@ -69,11 +69,11 @@ describe('a push', () => {
     ['too large', 413],
     ['cut off', 400],
   ])('that is %s is left: %d', async (how, status) => {
-    let isCancelled = false
+    let [isCancelled, count] = [false, 0]
     const body = new ReadableStream({
       async pull(controller) {
         if (how === 'cut off') controller.error(new Error('gone'))
-        else if (how === 'too large') controller.enqueue(new Uint8Array(1_000).fill(32))
+        else if (how === 'too large' && ++count < 100) controller.enqueue(new Uint8Array(1_000).fill(32))
         else await sleep(200)
       },
       cancel() {
@@ -104,13 +104,13 @@ describe('an answer', () => {
   test('that is read slowly is read for slowly, and left when it is not read any more', async () => {
     await fill(5_000)
     const steps = jest.spyOn(changeLogOf(there).database, 'transaction')
-    const answer = await open({ pageSize: 100, requestTimeout: 100 }).fetch(at('/fetchNotes'))
+    const answer = await open({ pageSize: 100, requestTimeout: 1_000 }).fetch(at('/fetchNotes'))
     const reader = (answer.body as ReadableStream<Uint8Array>).getReader()
     for (let i = 0; i < 5; i++) {
-      await sleep(50)
+      await sleep(300)
       expect((await reader.read()).value?.length).toBeLessThanOrEqual(64 * 1024)
     }
-    await sleep(200)
+    await sleep(1_200)
     await expect(reader.read()).rejects.toThrow('The client does not read.')
     expect(steps.mock.calls.length).toBeLessThan(10)
   })
@@ -153,6 +153,23 @@ describe('an answer', () => {
     await waiting
     await wait(AbortSignal.abort())
     expect(Date.now() - start).toBeLessThan(5_000)
+  })
+
+  test('that is a stream of events makes room when its client has left, even before it began', async () => {
+    const { fetch } = open({ maxListeners: 1 })
+    const listen = (signal: AbortSignal) => fetch(at('/sync', { headers: { Accept: 'text/event-stream' }, signal }))
+    await listen(AbortSignal.abort())
+    await sleep(10)
+    const controller = new AbortController()
+    expect((await listen(controller.signal)).status).toBe(200)
+    expect((await listen(new AbortController().signal)).status).toBe(503)
+    controller.abort()
+    await sleep(10)
+    const { status, body } = await listen(new AbortController().signal)
+    expect(status).toBe(200)
+    await body?.cancel()
+    await sleep(10)
+    expect((await listen(AbortSignal.timeout(100))).status).toBe(200)
   })
 })
 
