@@ -61,7 +61,7 @@ export const scopes: Mutant[] = [
     file: 'server/storeRows.ts',
     find: 'const rows = push.rows.filter(r => r.value !== null || !view.hidden.has(r))',
     replace: 'const rows = push.rows',
-    by: [server],
+    by: [server, 'simulation users-two'],
   },
   {
     name: 'unseen-rows-are-overwritten',
@@ -205,7 +205,7 @@ export const scopes: Mutant[] = [
     file: 'src/databases/sqlite/paths.ts',
     find: 'horizon = CASE WHEN ${isUpstream} THEN now ELSE horizon END',
     replace: 'horizon = horizon',
-    by: [scopePaths],
+    by: [scopePaths, 'simulation users-relay'],
   },
   {
     name: 'last-sets-are-kept-for-ever',

@@ -31,7 +31,6 @@ export function* acknowledgePush(
   }
   // what was new got a value, and released none
   if (rows.some(({ row }) => row.value === null || row.partial)) yield* freeRejected(exchanges)
-  else if (rows.length) yield* freeNeedy(exchanges)
   yield* acknowledge(exchanges, ({ server }) => (server.push as OpenPush).limit, answer, more)
   return true
 }
@@ -54,7 +53,10 @@ export function* acknowledge(
   yield* forgetStored(servers)
   const { log } = exchanges[0] as Exchange
   yield* writeServers(log.database, servers)
-  if (yield* first('SELECT 1 FROM sync_rejection LIMIT 1')) for (const exchange of exchanges) yield* forgetOutdatedRejections(exchange)
+  if (yield* first('SELECT 1 FROM sync_rejection LIMIT 1')) {
+    for (const exchange of exchanges) yield* forgetOutdatedRejections(exchange)
+    if (answer) yield* freeNeedy(exchanges)
+  }
   if (more) return // it reads all of them
   for (const { collection, server } of yield* withBases(exchanges)) yield* pruneBases(log.database, collection, server)
 }

@@ -84,25 +84,26 @@ export function* forgetOutdatedRejections(exchange: Exchange): Transaction<void>
 }
 
 /** Rows of the server's have changed: one of them may have released a value that a rejected row needs, or be what it needs. It is pushed again then. */
-export function* freeRejected(exchanges: readonly Exchange[]): Transaction<void> {
-  yield* free(serversOf(exchanges), AGAIN.rowsChanged)
-  yield* freeNeedy(exchanges)
-}
-
-/** Rows of ours are there: they may be what others of ours need, of whichever collection. */
-export const freeNeedy = (exchanges: readonly Exchange[]): Transaction<void> =>
-  free(new Set(exchanges.flatMap(exchange => [...exchange.siblings.values()])), AGAIN.parentSeen)
+export const freeRejected = (exchanges: readonly Exchange[]): Transaction<void> => free(exchanges, AGAIN.rowsChanged)
 
 /** The user holds other keys than before: what was not allowed may be, and what a row needs may be seen. */
-export function* freeNotAllowed(exchanges: readonly Exchange[]): Transaction<void> {
-  yield* free(serversOf(exchanges), AGAIN.scopeChanged)
-  yield* freeNeedy(exchanges)
+export const freeNotAllowed = (exchanges: readonly Exchange[]): Transaction<void> => free(exchanges, AGAIN.scopeChanged)
+
+/** Rows of ours are there: they may be what others of ours need. */
+export const freeNeedy = (exchanges: readonly Exchange[]): Transaction<void> => free(exchanges, AGAIN.parentSeen)
+
+/** With those that need a row, of whichever collection. */
+function* free(exchanges: readonly Exchange[], again: number): Transaction<void> {
+  if (!(yield* first('SELECT 1 FROM sync_rejection WHERE again IN (?, ?) LIMIT 1', again, AGAIN.parentSeen))) return
+  const all = new Set(exchanges.flatMap(exchange => [...exchange.siblings.values()]))
+  yield* setFree(all, AGAIN.parentSeen)
+  yield* setFree(
+    exchanges.map(exchange => exchange.server),
+    again,
+  )
 }
 
-const serversOf = (exchanges: readonly Exchange[]) => exchanges.map(exchange => exchange.server)
-
-function* free(servers: Iterable<ServerState>, again: number): Transaction<void> {
-  if (!(yield* first('SELECT 1 FROM sync_rejection WHERE again = ? LIMIT 1', again))) return
+function* setFree(servers: Iterable<ServerState>, again: number): Transaction<void> {
   for (const { id } of servers) yield* query('UPDATE sync_rejection SET again = ? WHERE server = ? AND again = ?', AGAIN.freed, id, again)
 }
 
