@@ -249,6 +249,14 @@ import { type Conflict, type SyncReport, syncAll, withSync } from 'typeorm-sync'
 import type { IncomingMessage } from 'node:http'
 import { type SyncRequest, syncHandler } from 'typeorm-sync/server'
 import { syncRoutes } from 'typeorm-sync/server-koa'
+import 'typeorm-sync/inspector'
+
+export function inspect(dataSource: DataSource): void {
+  const inspector = document.createElement('typeorm-sync-inspector')
+  inspector.dataSource = dataSource
+  // @ts-expect-error what keepSynced gives
+  inspector.kept = dataSource
+}
 
 export async function sync(dataSource: DataSource): Promise<SyncReport> {
   const synced: DataSource = withSync(dataSource, { server: 'https://example.org', headers: async () => ({ authorization: 'x' }) })
