@@ -1,6 +1,7 @@
 // The web app of examples/web, as users have it.
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import type { FrameLocator } from 'playwright-core'
 import { Member, memberId, Project, Task } from '../../examples/model.js'
 import type { Server } from '../../examples/server.js'
 import { crash, describeInChromium, openProfile, slowDown } from '../support/chromium.js'
@@ -40,6 +41,24 @@ describeInChromium('the web app', () => {
     await alice.page.reload()
     await alice.sees('Buy candles instead')
     expect([...alice.errors, ...bob.errors]).toEqual([])
+  })
+
+  test('one page shows two devices, each with a user and a database of its own', async () => {
+    const page = await (await openProfile()).newPage()
+    await page.goto(server.url)
+    const [laptop, phone] = ['Laptop', 'Phone'].map(name => page.frameLocator(`iframe[title=${name}]`)) as [FrameLocator, FrameLocator]
+    await laptop.getByRole('button', { name: 'alice' }).click()
+    await phone.getByRole('button', { name: 'bob' }).click()
+    await phone.getByRole('button', { name: 'Garden' }).waitFor()
+    await laptop.getByRole('button', { name: 'Birthday' }).waitFor()
+    expect(await phone.getByRole('button', { name: 'Birthday' }).count()).toBe(0)
+    for (const device of [laptop, phone]) await device.getByRole('button', { name: 'Weekend' }).click()
+    await laptop.getByRole('switch').click()
+    await phone.getByRole('checkbox', { name: 'Book a train' }).click()
+    await until(() => server.dataSource.getRepository(Task).existsBy({ name: 'Book a train', done: true }))
+    expect(await laptop.getByRole('checkbox', { name: 'Book a train' }).isChecked()).toBe(false)
+    await laptop.getByRole('switch').click()
+    await until(() => laptop.getByRole('checkbox', { name: 'Book a train' }).isChecked())
   })
 
   test('a page without a network can be loaded anew; what is written there arrives later', async () => {
