@@ -143,7 +143,7 @@ export const ofUsers: Mutant[] = [
     file: 'src/sync/scope.ts',
     find: '  if (others.length) yield* freeNotAllowed(others)\n',
     replace: '',
-    by: [scopes],
+    by: [scopes, 'simulation users'],
   },
   {
     name: 'filters-that-say-nothing',

@@ -97,7 +97,7 @@ export async function callJournal(db: SimulatedDatabase, use: JournalUse): Promi
     if ((isGone(old) ? isGone(now) : isSame(old, now)) && !resolved.has(id)) continue
     if (!targets.includes(id) && !undone.includes(id)) {
       reached.add('journal call on a row with others')
-      if (isGone(now) && !isGone(old) && hasNews(id) && !resolved.has(id))
+      if (isGone(now) && !isGone(old) && hasNews(id) && !resolved.has(id) && isGone(use.keptApart(db, id)))
         throw new Error(`a journal call removed ${id} on ${db.name}, which was never told, and no decision brings it back`)
     }
     let value = now

@@ -195,6 +195,15 @@ export class Users {
     this.watch.note(db)
   }
 
+  /** Everybody may write all lists. */
+  grantAll(db: SimulatedDatabase): void {
+    db.run('DELETE FROM member')
+    for (const who of USERS) for (const list of this.#lists) this.#add(db, who, list, 'writer')
+    this.w.trace(`GRANT ${db.name} everything`)
+    this.w.reached.add('everything granted in the end')
+    this.watch.note(db)
+  }
+
   /** Key sets that answers have named are not known any more. */
   forget(db: SimulatedDatabase): void {
     db.run('DELETE FROM sync_scope')
