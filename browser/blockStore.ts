@@ -49,6 +49,8 @@ export class BlockStore {
   readonly #owner = globalThis.crypto.randomUUID()
   #open: Promise<Open> | undefined
   #user: string | undefined
+  /** Why the browser has dropped what was there, and begun anew; undefined where it has not. */
+  lost: string | undefined
 
   constructor(private readonly name: string) {}
 
@@ -134,9 +136,12 @@ export class BlockStore {
 
   #opened(): Promise<Open> {
     this.#open ??= openDB<Schema>(keptAs(this.name), 1, {
-      upgrade(database) {
+      upgrade: (database, _from, _to, _transaction, event) => {
         database.createObjectStore('blocks')
         database.createObjectStore('file')
+        // Chromium alone says so
+        const { dataLoss, dataLossMessage } = event as { dataLoss?: string; dataLossMessage?: string }
+        if (dataLoss === 'total') this.lost = dataLossMessage || 'unknown'
       },
       // somebody removes it, or the browser closed it: the next transaction opens it anew, and finds out
       blocking: () => void this.close(),

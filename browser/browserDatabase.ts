@@ -54,6 +54,14 @@ export class BrowserDatabase {
     dataSource.subscribers.push(check)
   }
 
+  /**
+   * Why the browser has dropped the database that was here, and this one is new: its own reason, where it says that it has. What was pushed comes with the next
+   * sync.
+   */
+  get lost(): string | undefined {
+    return this.#parts.store.lost
+  }
+
   /** Aborted when another tab has taken the database over, and nothing can be written here any more. */
   get signal(): AbortSignal {
     return this.#end.signal

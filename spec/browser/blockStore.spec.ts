@@ -119,6 +119,26 @@ test('one that does not open is tried again', async () => {
   expect(await first.claim(undefined)).toEqual(new Uint8Array())
 })
 
+test('where the browser has dropped what was there, that is said', async () => {
+  const [whole, lost] = [store(newName()), store(newName())]
+  await whole.claim(undefined)
+  expect(whole.lost).toBeUndefined()
+  const { open } = indexedDB
+  // what Chromium adds to the event
+  const loss = { dataLoss: 'total', dataLossMessage: 'checksum mismatch' }
+  indexedDB.open = (...parameters) => {
+    const request = open.apply(indexedDB, parameters)
+    request.addEventListener('upgradeneeded', event => Object.assign(event, loss))
+    return request
+  }
+  try {
+    await lost.claim(undefined)
+  } finally {
+    indexedDB.open = open
+  }
+  expect(lost.lost).toBe('checksum mismatch')
+})
+
 test('it is emptied where a tab that is frozen has it open still', async () => {
   const name = newName()
   const first = store(name)

@@ -127,6 +127,7 @@ export const kept = offer({
     return outcome === 'done' ? (isWiped ? 'wiped' : 'kept') : outcome
   },
   adopt: (user: string) => outcomeOf(() => opened().adopt(user)),
+  lost: () => opened().lost,
   isTakenOver: () => opened().signal.aborted,
   failures: () => failures,
   databases: async () => (await indexedDB.databases()).map(({ name }) => name),
