@@ -40,7 +40,11 @@ const listsOf = (p: Principal) => keys(Member, 'list', { user: p.id })
 /** Who sees a row may move it anywhere. */
 export const RULES: readonly Rule[] = [
   rule(ListedItem, { read: p => ({ list: listsOf(p) }), write: () => true }),
-  rule<ListedPart>(ListedPart, { read: p => [{ 'item.list': listsOf(p) }, { owner: p.id }] as never, write: () => true }),
+  rule<ListedPart>(ListedPart, {
+    read: p => [{ 'item.list': listsOf(p) }, { owner: p.id }] as never,
+    write: () => true,
+    dangling: ['item'],
+  }),
 ]
 
 type Rows = Map<string, Record<string, unknown>>
