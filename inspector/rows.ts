@@ -1,6 +1,6 @@
 // Rows as their entities describe them: which properties there are, and what they hold.
 
-import type { DataSource, EntityMetadata, ObjectLiteral } from 'typeorm'
+import type { DataSource, EntityMetadata, ObjectLiteral, Repository } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { h } from './dom.js'
 import { kindOf, printOf, show, visible } from './values.js'
@@ -19,36 +19,54 @@ export interface Property {
   readonly nameOf?: (key: unknown) => Promise<string | undefined>
 }
 
+/** What a row of a junction table has for the column. */
+function sideOf(column: ColumnMetadata): 'owner' | 'inverse' | undefined {
+  const { entityMetadata } = column
+  if (entityMetadata.tableType !== 'junction') return
+  return entityMetadata.ownerColumns.includes(column) ? 'owner' : 'inverse'
+}
+
 function describe(dataSource: DataSource, column: ColumnMetadata): Property {
   const { propertyPath, isNullable, referencedColumn, relationMetadata, isVirtual } = column
-  const relation = isVirtual && referencedColumn ? relationMetadata : undefined
-  const path = relation?.propertyPath ?? propertyPath
+  const side = sideOf(column)
+  const relation = isVirtual && referencedColumn && !side ? relationMetadata : undefined
+  const path = side ?? relation?.propertyPath ?? propertyPath
   return {
     ...{ path, isNullable, key: relation && referencedColumn?.propertyName },
     // by TypeORM's own ways: a lazy relation would send a query
-    read: row => (Object.hasOwn(row, path) && !relation ? row[path] : (relation ?? column).getEntityValue(row)),
+    read: row => (side || (Object.hasOwn(row, path) && !relation) ? row[path] : (relation ?? column).getEntityValue(row)),
     write(row, value) {
       if (relation?.isLazy) relation.setEntityValue(row, value)
       else row[path] = value
     },
-    ...(relationMetadata &&
-      referencedColumn && { nameOf: key => nameOf(dataSource, relationMetadata.inverseEntityMetadata, referencedColumn, key) }),
+    ...(referencedColumn && { nameOf: key => nameOf(dataSource, referencedColumn, key) }),
   }
 }
 
-async function nameOf(
-  dataSource: DataSource,
-  { name }: EntityMetadata,
-  { propertyName }: ColumnMetadata,
-  key: unknown,
-): Promise<string | undefined> {
-  const where = { [propertyName]: key }
-  return labelOf(await dataSource.getRepository<ObjectLiteral>(name).findOne({ where, withDeleted: true, loadEagerRelations: false }))
+/** Of an entity as the journal names it: `Album.labels` are the links of a many-to-many relation. */
+export function metadataOf(dataSource: DataSource, entity: string): EntityMetadata {
+  const [owner = '', ...path] = entity.split('.')
+  const links = () => dataSource.getMetadata(owner).findRelationWithPropertyPath(path.join('.'))?.junctionEntityMetadata
+  return (dataSource.hasMetadata(entity) ? undefined : links()) ?? dataSource.getMetadata(entity)
 }
 
-/** What rows of an entity have, but for their key and what the library keeps in them. */
+export function repositoryOf(dataSource: DataSource, entity: string): Repository<ObjectLiteral> {
+  const { tableType, tableName } = metadataOf(dataSource, entity)
+  // a junction table has no class
+  return dataSource.getRepository(tableType === 'junction' ? tableName : entity)
+}
+
+async function nameOf(dataSource: DataSource, { propertyName, entityMetadata }: ColumnMetadata, key: unknown): Promise<string | undefined> {
+  const where = { [propertyName]: key }
+  return labelOf(
+    await dataSource.getRepository<ObjectLiteral>(entityMetadata.name).findOne({ where, withDeleted: true, loadEagerRelations: false }),
+  )
+}
+
+/** What rows of an entity have, but for what the library keeps in them, and a key that is the id; a key of several columns says more than that. */
 export function propertiesOf(dataSource: DataSource, entity: string): Property[] {
-  const columns = dataSource.getMetadata(entity).columns.filter(c => !c.isPrimary && c.propertyName !== '_lastChange')
+  const { columns: all, primaryColumns } = metadataOf(dataSource, entity)
+  const columns = all.filter(c => !(c.isPrimary && primaryColumns.length === 1) && !/^_(lastChange|sync_key)$/.test(c.propertyName))
   return [...new Map(columns.map(column => describe(dataSource, column)).map(property => [property.path, property])).values()]
 }
 

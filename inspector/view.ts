@@ -13,6 +13,7 @@ import { pendingRows } from './panels/pending.js'
 import { rejectedRows } from './panels/rejected.js'
 import { requestsPanel } from './panels/requests.js'
 import { serversPanel } from './panels/servers.js'
+import { repositoryOf } from './rows.js'
 import { messageOf, Status } from './status.js'
 import { Tabs } from './tabs.js'
 import { printOf } from './values.js'
@@ -135,7 +136,7 @@ export class View {
       ...this.shown,
       entities: [...new Set(known.map(({ entity }) => entity))],
       hasSeveralServers: new Set(known.map(({ url }) => new URL(url).origin)).size > 1,
-      journalOf: entity => journal(dataSource.getRepository(entity)),
+      journalOf: entity => journal(repositoryOf(dataSource, entity)),
       announce: sentence => this.#voice.replaceChildren(sentence),
       say: (sentence, tone) => this.#say(sentence, tone),
       ask: question => ask(this.root, question),

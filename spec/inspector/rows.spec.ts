@@ -2,8 +2,8 @@
 
 import { expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema, type ObjectLiteral } from 'typeorm'
-import { enableSync, journal, syncAll } from 'typeorm-sync'
-import { differences, isSame, type Property, propertiesOf, valueAt } from '../../inspector/rows.js'
+import { enableSync, journal, servers, syncAll } from 'typeorm-sync'
+import { differences, isSame, type Property, propertiesOf, repositoryOf, valueAt } from '../../inspector/rows.js'
 import { textOf } from '../../inspector/values.js'
 import { device, startServer } from '../stories/devices.js'
 
@@ -82,6 +82,31 @@ test('each property of a conflict is one that can be shown, and its decision is 
   expect(await row(alice)).toEqual([decided])
   expect(await row(bob)).toEqual([decided])
   await Promise.all([alice.destroy(), bob.destroy(), server.stop()])
+})
+
+const Label = new EntitySchema({ name: 'ShownLabel', tableName: 'shown_label', columns: { id, name: text } })
+const Album = new EntitySchema<ObjectLiteral>({
+  ...{ name: 'ShownAlbum', tableName: 'shown_album', columns: { id, name: text } },
+  relations: { labels: { type: 'many-to-many', target: 'ShownLabel', joinTable: true } },
+})
+enableSync(Label, '/shownLabels')
+enableSync(Album, '/shownAlbums')
+
+test('a link of two rows is shown by the names of both', async () => {
+  const server = await startServer([Label, Album])
+  const here = await device([Label, Album], server.url)
+  await here.getRepository(Label).save({ id: 'sea', name: 'Sea' })
+  await here.getRepository(Album).save({ id: 'may', name: 'May', labels: [{ id: 'sea' }] })
+  const link = 'ShownAlbum.labels'
+  expect((await servers(here)).map(({ entity }) => entity)).toContain(link)
+  const [row] = await journal(repositoryOf(here, link)).pending()
+  const properties = propertiesOf(here, link)
+  const names = properties.map(async property => {
+    const value = valueAt(row?.local, property)
+    return property.nameOf?.(property.key ? (value as ObjectLiteral)[property.key] : value)
+  })
+  expect((await Promise.all(names)).sort()).toEqual(['May', 'Sea'])
+  await Promise.all([here.destroy(), server.stop()])
 })
 
 test.each([
