@@ -9,7 +9,7 @@ import compress from 'koa-compress'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync } from 'typeorm-sync'
 import { keys, rule, type SyncRoutesOptions, syncRoutes } from 'typeorm-sync/server-koa'
-import { openOn, SERVERS, sql } from '../support/eachDatabase.js'
+import { databaseOn, openIn, openOn, SERVERS, sql } from '../support/eachDatabase.js'
 import { listen } from '../support/events.js'
 import { sleep, until } from '../support/until.js'
 
@@ -136,6 +136,24 @@ describe.each(SERVERS)('on %s', kind => {
     await until(() => again.of('changes').length)
     expect(again.of('changes')).toEqual([written])
     for (const each of [ear, again]) each.close()
+  })
+
+  test('a server hears of what another one on the same database is posted, and its application writes', async () => {
+    const database = await databaseOn(kind)
+    const [one, other] = [await openIn(database, [Task, Note, Member]), await openIn(database, [Task, Note, Member])]
+    const [{ url, get }, { post }] = [await serve(one, { public: true }), await serve(other, { public: true })]
+    const { json } = await get('since=0')
+    const ear = await listen(`${url}/sync?since=${json.now}&collection=${json.collection}`)
+    await until(() => ear.of('hello').length)
+    await post([{ id: 'p', owner: 'x' }])
+    await until(() => ear.of('changes').length === 1)
+    await raw(other, 'w')
+    await until(() => ear.of('changes').length === 2)
+    ear.close()
+    const waiting = get(`since=${ear.of('changes')[1].now}`, { prefer: 'wait=5' })
+    await sleep(150)
+    await post([{ id: 'q', owner: 'x' }])
+    expect((await waiting).json.changes['/liveTasks']).toMatchObject([{ id: 'q' }])
   })
 
   test('nobody hears of rows that they do not see; what they gain, move and lose is news', async () => {

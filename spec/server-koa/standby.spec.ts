@@ -6,8 +6,10 @@ import Koa from 'koa'
 import { Column, DataSource, Entity, ManyToOne, PrimaryColumn, type Relation } from 'typeorm'
 import { EnableSync, preferLocalConflictHandler, syncAll, withSync } from 'typeorm-sync'
 import { health, syncRoutes } from 'typeorm-sync/server-koa'
+import { listen } from '../support/events.js'
 import { freePort } from '../support/freePort.js'
 import { findBinaries, PostgresCluster } from '../support/postgresCluster.js'
+import { until } from '../support/until.js'
 
 @EnableSync('/lists')
 @Entity('list')
@@ -119,6 +121,22 @@ described('a standby of PostgreSQL', () => {
     expect(pushed).toMatchObject({ status: 503, json: { status: 503, title: 'Service Unavailable' } })
     expect(Number(pushed.headers.get('retry-after'))).toBeGreaterThan(0)
     expect((await ask(port, '/lists')).json.updates).toHaveLength(1)
+  }, 60_000)
+
+  test('tells who listens, and who waits, what the primary has stored', async () => {
+    await post(port, '/lists', [{ id: 'chores', name: 'Chores' }])
+    await standby.catchUp(primary)
+    running.push(await serve(standby, standbyPort))
+    const { json } = await ask(standbyPort, '/sync?since=0')
+    const question = `/sync?since=${json.now}&collection=${json.collection}`
+    const ear = await listen(`http://127.0.0.1:${standbyPort}${question}`)
+    await until(() => ear.of('hello').length)
+    const waiting = ask(standbyPort, question, { headers: { prefer: 'wait=20' } })
+    await post(port, '/lists', [{ id: 'shopping', name: 'Shopping' }])
+    await until(() => ear.of('changes').length)
+    ear.close()
+    expect(ear.of('changes')[0].changes).toEqual({ '/lists': expect.any(Number) })
+    expect((await waiting).json.changes['/lists']).toMatchObject([{ id: 'shopping' }])
   }, 60_000)
 
   test('that is behind the client says so, and never that the collection was reset', async () => {
