@@ -1,2 +1,3 @@
+export { DatabaseInUseError, DatabaseTakenOverError, OtherOwnerError, StorageFullError } from '../src/errors.js'
 export type { BrowserDatabase } from './browserDatabase.js'
 export { type BrowserDatabaseOptions, openBrowserDatabase } from './openBrowserDatabase.js'
