@@ -1666,6 +1666,14 @@ const applying: Mutant[] = [
     by: [pushes, 'simulation'],
   },
   {
+    name: 'removal-drops-gained-values',
+    hazard: 'a removal drops what was written there into a property that the server has gained meanwhile, and nobody is asked',
+    file: 'src/sync/apply/merge.ts',
+    find: ' && !saysMore(remote, base)',
+    replace: '',
+    by: ['spec/sync/apply/merge.spec.ts'],
+  },
+  {
     name: 'removal-wins-silently',
     hazard: 'edit against removal, either way: a conflict for the handler, never silent',
     file: 'src/sync/apply/merge.ts',

@@ -25,6 +25,15 @@ describe('what both sides know, our side, the server’s side: what becomes of t
     ['removed here, unchanged there', old, null, old, null, []],
     ['removed there, unchanged here', old, old, null, null, []],
     ['removed here, changed there', old, null, other, null, 'existence'],
+    [
+      'removed here, and there is a value of which the known version says nothing',
+      { title: 'old' },
+      null,
+      row('old', true),
+      null,
+      'existence',
+    ],
+    ['removed here, and there is a property without a value', { title: 'old' }, null, { title: 'old', done: null }, null, []],
     ['removed there, changed here', old, mine, null, mine, 'existence'],
 
     ['made here', null, mine, null, mine, []],

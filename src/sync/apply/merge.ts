@@ -24,6 +24,10 @@ export function isSameRow(x: WireRow | null, y: WireRow | null): boolean {
   return true
 }
 
+/** Has it a value of which the other one says nothing? A property that the server has gained meanwhile may have been edited there. */
+const saysMore = (row: WireRow | null, base: WireRow | null) =>
+  row !== null && base !== null && Object.keys(row).some(p => !Object.hasOwn(base, p) && row[p] !== null)
+
 /** `base` is the last version that both sides know: null where they know that there was none, undefined where there is no such version. */
 export function merge(
   base: WireRow | null | undefined,
@@ -35,7 +39,7 @@ export function merge(
   if (local === null || remote === null) {
     if (local === remote) return agreed(remote)
     if (base !== undefined && isSameRow(local, base)) return agreed(remote)
-    if (base !== undefined && isSameRow(remote, base)) return agreed(local)
+    if (base !== undefined && isSameRow(remote, base) && !saysMore(remote, base)) return agreed(local)
     return { value: local, properties: [], isContested: true }
   }
   const known = base ?? undefined
