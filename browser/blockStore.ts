@@ -83,9 +83,16 @@ export class BlockStore {
     if (file?.user !== undefined && file.user !== user) throw new OtherOwnerError(this.name, file.user)
   }
 
-  /** Says with the next write whose rows these are. */
-  assign(user: string | undefined): void {
-    this.#user = user
+  /** Makes it another user's. Throws DatabaseTakenOverError where this is not the owner any more. */
+  async assign(user: string): Promise<void> {
+    await this.#explained(async () => {
+      const transaction = (await this.#opened()).transaction('file', 'readwrite', { durability: 'strict' })
+      this.#user = user
+      const file = await transaction.store.get('file')
+      if (file?.owner !== this.#owner) throw taken(this.name)
+      await transaction.store.put({ ...file, user }, 'file')
+      await transaction.done
+    })
   }
 
   /** Stores the blocks that have changed, all of them or none. Throws DatabaseTakenOverError where this is not the owner any more, StorageFullError. */

@@ -4,7 +4,7 @@ import type { DataSource, EntitySubscriberInterface } from 'typeorm'
 import { delay } from '../src/databases/schemaChanges.js'
 import { letGo } from '../src/entity/letGo.js'
 import { hasLocalChanges } from '../src/entity/syncAll.js'
-import { adopt, wipe } from '../src/entity/users.js'
+import { adopt, type Confirm, wipe } from '../src/entity/users.js'
 import { DatabaseFailedError, DatabaseTakenOverError, StorageFullError } from '../src/errors.js'
 import type { BlockStore } from './blockStore.js'
 import { listenToLeaving } from './leaving.js'
@@ -85,7 +85,7 @@ export class BrowserDatabase {
    * Removes the database from the browser, and closes it. `confirm` is asked first where rows hold something that no server has, and given how many;
    * without it that is an UnpushedChangesError, and nothing is removed. Resolves to whether it was removed.
    */
-  async wipe(confirm?: (unpushed: number) => boolean | Promise<boolean>): Promise<boolean> {
+  async wipe(confirm?: Confirm): Promise<boolean> {
     const { sqlJs, saver, store } = this.#parts
     do {
       // who says no goes on as before, in sync
@@ -100,7 +100,7 @@ export class BrowserDatabase {
     return true
   }
 
-  async #wipeRows(confirm?: (unpushed: number) => boolean | Promise<boolean>): Promise<boolean> {
+  async #wipeRows(confirm: Confirm | undefined): Promise<boolean> {
     try {
       return await wipe(this.dataSource, confirm)
     } catch (error) {
@@ -110,11 +110,16 @@ export class BrowserDatabase {
     }
   }
 
-  /** Makes the rows that are here the next user's: what was agreed with servers is forgotten, and the next sync pushes them all as new ones. */
-  async adopt(user: string): Promise<void> {
-    this.#parts.store.assign(user)
-    await adopt(this.dataSource)
-    await this.flush()
+  /**
+   * Makes the rows that are here the next user's: what was agreed with servers is forgotten, and the next sync pushes them all as new ones. `confirm` is asked
+   * first where the journal keeps what no server has, and given how many rows that are; without it that is an UnpushedChangesError, and the database stays the
+   * former user's. Resolves to whether it is the next one's.
+   */
+  async adopt(user: string, confirm?: Confirm): Promise<boolean> {
+    // a tab that is killed in between leaves a database of the former user, to be adopted once more
+    if (!(await adopt(this.dataSource, confirm))) return false
+    await this.#parts.store.assign(user)
+    return true
   }
 
   /** What would write here then throws this error. What cannot be saved, or has a transaction open for too long, stays as it is. */

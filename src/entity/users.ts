@@ -9,7 +9,7 @@ import { hasServer, openServers } from './feeds.js'
 import { changeLogOf } from './registry.js'
 
 /** Is asked before something is lost that no server has, and given how many rows hold that. */
-type Confirm = (unpushed: number) => boolean | Promise<boolean>
+export type Confirm = (unpushed: number) => boolean | Promise<boolean>
 
 /**
  * Signs a user out of this device: removes all rows of synced entities, what is pending, the journal, and everything that is remembered of

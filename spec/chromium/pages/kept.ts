@@ -21,6 +21,15 @@ async function outcomeOf(work: () => Promise<unknown>): Promise<string> {
   }
 }
 
+/** `done` as the spec calls it, `kept` where whoever was asked says no, or the code of the error. */
+async function answerOf(work: (confirm?: () => boolean) => Promise<boolean>, done: string, confirms?: boolean): Promise<string> {
+  let isDone = false
+  const outcome = await outcomeOf(async () => {
+    isDone = await work(confirms === undefined ? undefined : () => confirms)
+  })
+  return outcome === 'done' ? (isDone ? done : 'kept') : outcome
+}
+
 const opened = () => {
   if (!database) throw new Error('The database is not open.')
   return database
@@ -119,14 +128,13 @@ export const kept = offer({
   },
   flush: () => outcomeOf(() => opened().flush()),
   close: () => outcomeOf(() => opened().close()),
-  async wipe(confirms?: boolean): Promise<string> {
-    let isWiped = false
-    const outcome = await outcomeOf(async () => {
-      isWiped = await opened().wipe(confirms === undefined ? undefined : () => confirms)
-    })
-    return outcome === 'done' ? (isWiped ? 'wiped' : 'kept') : outcome
-  },
-  adopt: (user: string) => outcomeOf(() => opened().adopt(user)),
+  wipe: (confirms?: boolean) => answerOf(confirm => opened().wipe(confirm), 'wiped', confirms),
+  adopt: (user: string, confirms?: boolean) => answerOf(confirm => opened().adopt(user, confirm), 'adopted', confirms),
+  /** As a sync leaves an edit of a row that the server does not show any more. */
+  keepApart: () =>
+    opened().dataSource.query(
+      `INSERT INTO sync_no_access (server, id, local, base) SELECT id, 'gone', '{"name":"Edited"}', '{"name":"Before"}' FROM sync_server`,
+    ),
   lost: () => opened().lost,
   isTakenOver: () => opened().signal.aborted,
   failures: () => failures,
