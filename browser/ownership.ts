@@ -35,9 +35,9 @@ interface Lock {
 function lock(name: string, options: LockOptions): Promise<Lock | undefined> {
   return new Promise((resolve, reject) => {
     let isHeld = false
-    let tellStolen = () => {}
-    const isStolen = new Promise<void>(tell => {
-      tellStolen = tell
+    let stolen = () => {}
+    const isStolen = new Promise<void>(resolve => {
+      stolen = resolve
     })
     const held = (granted: unknown) => {
       if (!granted) return resolve(undefined)
@@ -45,7 +45,7 @@ function lock(name: string, options: LockOptions): Promise<Lock | undefined> {
       return new Promise<void>(release => resolve({ release, isStolen }))
     }
     globalThis.navigator.locks.request(keyOf(name), options, held).catch(error => {
-      if (isHeld) tellStolen()
+      if (isHeld) stolen()
       else if (options.signal?.aborted) resolve(undefined)
       else reject(error)
     })
@@ -74,7 +74,7 @@ export async function own(name: string, takeOver: boolean): Promise<Ownership> {
   }
 }
 
-const tell = (channel: BroadcastChannel, type: Message['type']) => channel.postMessage({ type } satisfies Message)
+const post = (channel: BroadcastChannel, type: Message['type']) => channel.postMessage({ type } satisfies Message)
 
 async function takeFromOwner(name: string): Promise<Lock | undefined> {
   const channel = new BroadcastChannel(keyOf(name))
@@ -91,7 +91,7 @@ async function takeFromOwner(name: string): Promise<Lock | undefined> {
       unheard = waiting()
     }
   }
-  const ask = () => tell(channel, 'take-over')
+  const ask = () => post(channel, 'take-over')
   const asking = setInterval(ask, AGAIN)
   try {
     ask()
@@ -126,14 +126,14 @@ function listen(name: string, { release, isStolen }: Lock): Ownership {
   }
   channel.onmessage = async ({ data }: MessageEvent<Message>) => {
     if (data.type !== 'take-over' || !ownership.asked) return
-    tell(channel, 'leaving')
+    post(channel, 'leaving')
     if (isLeaving) return
     isLeaving = true
     try {
       await ownership.asked()
     } catch {
       isLeaving = false
-      tell(channel, 'kept')
+      post(channel, 'kept')
     }
   }
   isStolen.then(end)

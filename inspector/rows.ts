@@ -66,7 +66,7 @@ async function nameOf(dataSource: DataSource, { propertyName, entityMetadata }: 
 /** What rows of an entity have, but for what the library keeps in them, and a key that is the id; a key of several columns says more than that. */
 export function propertiesOf(dataSource: DataSource, entity: string): Property[] {
   const { columns: all, primaryColumns } = metadataOf(dataSource, entity)
-  const columns = all.filter(c => !(c.isPrimary && primaryColumns.length === 1) && !/^_(lastChange|sync_key)$/.test(c.propertyName))
+  const columns = all.filter(c => !(c.isPrimary && primaryColumns.length === 1) && !/^_(lastChange$|sync_)/.test(c.propertyName))
   return [...new Map(columns.map(column => describe(dataSource, column)).map(property => [property.path, property])).values()]
 }
 

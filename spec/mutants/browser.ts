@@ -9,6 +9,14 @@ const killed = 'spec/chromium/killed.spec.ts'
 
 export const ofBrowsers: Mutant[] = [
   {
+    name: 'who-does-not-adopt-has-it',
+    hazard: 'a database goes to the next user, though its rows were not handed over',
+    file: 'browser/browserDatabase.ts',
+    find: 'if (!(await adopt(this.dataSource, confirm))) return false',
+    replace: 'await adopt(this.dataSource, confirm)',
+    by: [kept],
+  },
+  {
     name: 'the-running-save-is-not-waited-for',
     hazard: 'a push leaves before what it noted is saved, for another sync is saving that',
     file: 'src/databases/sqlite/save.ts',

@@ -221,7 +221,7 @@ describe.each(KINDS)('notes in folders, ON DELETE $onDelete, on a server with a 
     // the one server has the note, the other is away
     for (const entity of ['Folder', 'Note']) await syncAll(carol.getRepository(entity)).catch(() => {})
     expect(await unappliedOf(folders(carol))).toMatchObject([{ id: 'shared', reason: 'contested' }])
-    expect(await notes(carol).pending(both('/notes')[0])).toEqual([])
+    expect(await notes(carol).pending({ url: both('/notes')[0]! })).toEqual([])
     await expect(folders(carol).resolve('shared', null)).rejects.toMatchObject({
       name: 'UnpushedChildrenError',
       children: [{ entity: 'Note', id: 'n' }],

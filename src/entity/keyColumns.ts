@@ -3,7 +3,7 @@
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { generationOf, KEY_COLUMN } from '../databases/values/compositeKeys.js'
-import { addColumn, addIndex, removeIndex } from './hiddenColumns.js'
+import { addColumn, addIndex, removeIndex, STAMP } from './hiddenColumns.js'
 
 /** The columns by which rows are told apart in indexes. */
 export function keyColumnsOf({ columns, primaryColumns }: EntityMetadata): ColumnMetadata[] {
@@ -17,8 +17,8 @@ export function addKeyColumn(dataSource: DataSource, metadata: EntityMetadata): 
   if (primaryColumns.length < 2) return
   const key = addColumn(dataSource, metadata, KEY_COLUMN, { type: 'varchar', ...generationOf(dataSource, primaryColumns) })
   addIndex(dataSource, metadata, [key], true)
-  for (const index of indices.filter(({ columns }) => columns.some(c => c.propertyName === '_lastChange'))) {
-    const at = index.columns.findIndex(c => c.propertyName === '_lastChange')
+  for (const index of indices.filter(({ columns }) => columns.some(c => c.propertyName === STAMP.name))) {
+    const at = index.columns.findIndex(c => c.propertyName === STAMP.name)
     addIndex(dataSource, metadata, [...index.columns.slice(0, at + 1), key])
     removeIndex(metadata, index)
   }

@@ -5,7 +5,7 @@
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { columnOf, pathColumnOf, rejectScope, toOneOf } from '../changes/collections/scopes.js'
-import { addColumn, addIndex } from './hiddenColumns.js'
+import { addColumn, addIndex, STAMP } from './hiddenColumns.js'
 import { keyColumnsOf } from './keyColumns.js'
 import { syncedEntities } from './registry.js'
 
@@ -33,7 +33,7 @@ export function addPathColumns(dataSource: DataSource): void {
         `${parent.name} has no such column or to-one relation; a longer path is declared as a scope of ${parent.name} as well`,
       )
     const column = addColumn(dataSource, metadata, pathColumnOf(path), typeOf(target))
-    addIndex(dataSource, metadata, [column, ...metadata.columns.filter(c => c.propertyName === '_lastChange'), ...keyColumnsOf(metadata)])
+    addIndex(dataSource, metadata, [column, ...metadata.columns.filter(c => c.propertyName === STAMP.name), ...keyColumnsOf(metadata)])
     const references = relation.joinColumns
     if (!metadata.indices.some(index => index.columns[0] === references[0])) addIndex(dataSource, metadata, references)
     return column

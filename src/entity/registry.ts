@@ -4,6 +4,7 @@ import type { DataSource, EntityMetadata, EntitySchema } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
 import type { ConflictHandler } from '../sync/conflicts/handlers.js'
+import { STAMP } from './hiddenColumns.js'
 import { linksBetween } from './links.js'
 
 export interface EnableSyncOptions {
@@ -60,14 +61,14 @@ export function syncedEntities(dataSource: DataSource): readonly EnabledEntity[]
     const metadata = metadataOf(dataSource, target)
     if (!metadata) continue
     const { name, columns } = metadata
-    const stamp = columns.find(column => column.propertyName === '_lastChange')
+    const stamp = columns.find(column => column.propertyName === STAMP.name)
     if (!stamp)
       throw new SyncConfigurationError(
         `Sync was enabled for ${name} after the data source was initialised. Call enableSync before dataSource.initialize(), ` +
           `with the class or the EntitySchema that the data source itself is given.`,
         { entity: name },
       )
-    if (stamp.databaseName !== '_lastChange')
+    if (stamp.databaseName !== STAMP.name)
       throw new SyncConfigurationError(
         `The naming strategy calls the column _lastChange of ${name} ${stamp.databaseName}; let it keep a name that is given.`,
         { entity: name },

@@ -3,6 +3,7 @@
 import { type EntitySchema, getMetadataArgsStorage } from 'typeorm'
 import type { IndexMetadataArgs } from 'typeorm/metadata-args/IndexMetadataArgs.js'
 import { KEY, rejectScope } from '../changes/collections/scopes.js'
+import { STAMP } from './hiddenColumns.js'
 import type { SyncTarget } from './registry.js'
 
 /** The scope of each index of ours. */
@@ -44,7 +45,7 @@ const extendsClass = (one: unknown, other: unknown) =>
 function columnsOf(entity: string, path: string, isThere: (path: string) => boolean, keys: readonly string[]): string[] {
   if (!isThere(path)) rejectScope(entity, path, 'it has no such column or to-one relation; name a property of the entity')
   if (keys.length < 2 && keys.includes(path)) rejectScope(entity, path, KEY)
-  return [path, '_lastChange', ...(keys.includes(path) ? [] : keys)]
+  return [path, STAMP.name, ...(keys.includes(path) ? [] : keys)]
 }
 
 function isInClass(target: unknown, [name, ...rest]: readonly string[]): boolean {

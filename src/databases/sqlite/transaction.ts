@@ -3,12 +3,12 @@
 
 import type { DataSource } from 'typeorm'
 import type { OpenOptions } from '../database.js'
+import { macrotask } from '../macrotask.js'
 import { retriedTransactions } from '../retry.js'
 import type { Row, Statement, Transaction } from '../statement.js'
 import type { TransactionOptions, Transactions } from '../transactions.js'
 import { type Connection, connectionOf } from './connection.js'
 import { constraintError, failure, isBusy } from './errors.js'
-import { macrotask } from './macrotask.js'
 import { Saving } from './save.js'
 
 export function sqliteTransactions(dataSource: DataSource, options: OpenOptions): Transactions {

@@ -2,7 +2,7 @@
 
 import type { DataSource } from 'typeorm'
 import { readEvents } from '../../sync/http/eventStream.js'
-import { tell } from '../../sync/http/requests.js'
+import { emitRequest } from '../../sync/http/requests.js'
 import { readRetryAfter } from '../../sync/http/retry.js'
 import { feedAddress, type TransportOptions } from '../../sync/http/transport.js'
 import type { Feed } from '../feeds.js'
@@ -192,7 +192,7 @@ export class LiveFeed {
     const url = feedAddress(this.feed.url, query)
     const headers = new Headers(typeof given === 'function' ? await given({ renew: this.#renew, url }) : given)
     for (const [name, value] of Object.entries(own)) headers.set(name, value)
-    return tell(this.dataSource, { method, url }, () => send(url, { method, headers, signal, ...{ cache: 'no-store' } }))
+    return emitRequest(this.dataSource, { method, url }, () => send(url, { method, headers, signal, ...{ cache: 'no-store' } }))
   }
 
   #heard(): void {

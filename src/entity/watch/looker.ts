@@ -4,7 +4,7 @@ import type { DataSource, EntitySubscriberInterface, QueryRunner } from 'typeorm
 import type { ChangeLog } from '../../changes/changeLog.js'
 import { readLastChanges } from '../../changes/rows/lastChanges.js'
 import { first, type Transaction } from '../../databases/database.js'
-import { macrotask } from '../../databases/sqlite/macrotask.js'
+import { macrotask } from '../../databases/macrotask.js'
 import { DatabaseBusyError } from '../../errors.js'
 import { Timer } from '../keep/timer.js'
 import { listenToBrowser } from '../keep/wakeUps.js'
@@ -56,7 +56,7 @@ export class Looker {
 
   constructor(private readonly log: ChangeLog) {}
 
-  /** Tells a watcher of each look from now on; returns a function that ends this. */
+  /** Emits each look to a watcher from now on; returns a function that ends this. */
   join(watcher: Watcher): () => void {
     this.#watchers.add(watcher)
     this.#leave ??= this.#listen()
@@ -78,7 +78,7 @@ export class Looker {
     this.#timer.clear()
     while (this.#isDue && this.#watchers.size) {
       this.#isDue = false
-      await this.#tell()
+      await this.#emit()
     }
     this.#isLooking = false
     if (this.#watchers.size) this.#timer.set(INTERVAL)
@@ -103,19 +103,19 @@ export class Looker {
     }
   }
 
-  async #tell(): Promise<void> {
-    let tell: (watcher: Watcher) => unknown
+  async #emit(): Promise<void> {
+    let emit: (watcher: Watcher) => unknown
     try {
       const look = await this.#read()
-      tell = watcher => watcher.looked(look)
+      emit = watcher => watcher.looked(look)
     } catch (error) {
-      if (this.isClosed) tell = watcher => watcher.closed()
+      if (this.isClosed) emit = watcher => watcher.closed()
       // it is looked at when the others have ended
       else if (error instanceof DatabaseBusyError) return
-      else tell = watcher => watcher.failed(error)
+      else emit = watcher => watcher.failed(error)
     }
     // what each of them reads is a task of its own: a page has its turn between them
-    for (const watcher of [...this.#watchers]) if (this.#watchers.has(watcher) && tell(watcher) === true) await macrotask()
+    for (const watcher of [...this.#watchers]) if (this.#watchers.has(watcher) && emit(watcher) === true) await macrotask()
   }
 
   async #read(): Promise<Look> {

@@ -94,8 +94,8 @@ export class Watched<Row> implements Watch<Row>, Watcher {
   async *[Symbol.asyncIterator](): AsyncGenerator<WatchSnapshot<Row>, void> {
     let wake = () => {}
     const unsubscribe = this.subscribe(() => wake())
-    const told = () => wake()
-    this.#wakes.add(told)
+    const stopped = () => wake()
+    this.#wakes.add(stopped)
     const alive = setInterval(() => {}, LONGEST_WAIT) // Node ends where only our other timers are left
     try {
       for (let last: WatchSnapshot<Row> | undefined; ; ) {
@@ -111,7 +111,7 @@ export class Watched<Row> implements Watch<Row>, Watcher {
       }
     } finally {
       clearInterval(alive)
-      this.#wakes.delete(told)
+      this.#wakes.delete(stopped)
       unsubscribe()
     }
   }
@@ -193,9 +193,9 @@ export class Watched<Row> implements Watch<Row>, Watcher {
 
   #show(snapshot: WatchSnapshot<Row>): void {
     this.#snapshot = snapshot
-    for (const tell of [...this.#listeners]) {
+    for (const listener of [...this.#listeners]) {
       try {
-        tell(snapshot)
+        listener(snapshot)
       } catch (error) {
         console.error(error) // what fails to show rows does not end the watch
       }

@@ -55,7 +55,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   ) {}
 
   /** What was changed here and not pushed yet, but for conflicts, deferred and rejected rows, which have lists of their own. */
-  async pending(options?: string | ListOptions): Promise<PendingChange<Entity>[]> {
+  async pending(options?: ListOptions): Promise<PendingChange<Entity>[]> {
     return this.#read(options, function* (exchange, limit) {
       const states: RowState[] = []
       yield* readPending(exchange, state => states.push(state) < limit)
@@ -64,8 +64,8 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /** How many rows are pending. */
-  async pendingCount(url?: string): Promise<number> {
-    const counts = await this.#read(url, function* (exchange) {
+  async pendingCount(options?: Pick<ListOptions, 'url'>): Promise<number> {
+    const counts = await this.#read(options, function* (exchange) {
       let count = 0
       yield* readPending(exchange, () => ++count > 0)
       return [{ count }]
@@ -91,24 +91,21 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   }
 
   /** Conflicts that are not resolved yet: `resolve` or `discard` ends them, and so does a handler of the next sync. */
-  async conflicts(options?: string | ListOptions): Promise<UnresolvedConflict<Entity>[]> {
+  async conflicts(options?: ListOptions): Promise<UnresolvedConflict<Entity>[]> {
     return (await this.#unapplied(options, isConflictReason)).filter(isConflict)
   }
 
   /** Rows of the server that are applied here once what they need is there: a row that is missing, or a database that accepts them. */
-  async deferred(options?: string | ListOptions): Promise<DeferredRow<Entity>[]> {
+  async deferred(options?: ListOptions): Promise<DeferredRow<Entity>[]> {
     return (await this.#unapplied(options, reason => !isConflictReason(reason))).filter(isDeferred)
   }
 
-  async #unapplied(
-    options: string | ListOptions | undefined,
-    isMeant: (reason: UnappliedReason) => boolean,
-  ): Promise<UnappliedRow<Entity>[]> {
+  async #unapplied(options: ListOptions | undefined, isMeant: (reason: UnappliedReason) => boolean): Promise<UnappliedRow<Entity>[]> {
     return this.#read(options, (exchange, limit) => listUnapplied<Entity>(exchange, isMeant, limit))
   }
 
   /** Rows that servers rejected, and why; and changes of rows that they do not show any more (`no-access`). */
-  async rejected(options?: string | ListOptions): Promise<RejectedRow<Entity>[]> {
+  async rejected(options?: ListOptions): Promise<RejectedRow<Entity>[]> {
     return this.#read(options, function* (exchange, limit) {
       const rejected = yield* listRejected<Entity>(exchange, limit)
       return rejected.length < limit ? [...rejected, ...(yield* listNoAccess<Entity>(exchange, limit - rejected.length))] : rejected
@@ -236,9 +233,9 @@ export class SyncJournal<Entity extends ObjectLiteral> {
     await log.database.save()
   }
 
-  async #read<T>(options: string | ListOptions | undefined, body: (exchange: Exchange, limit: number) => Transaction<T[]>): Promise<T[]> {
+  async #read<T>(options: ListOptions | undefined, body: (exchange: Exchange, limit: number) => Transaction<T[]>): Promise<T[]> {
     const { log, collection } = this
-    const { url, limit = Number.POSITIVE_INFINITY } = typeof options === 'string' ? { url: options } : (options ?? {})
+    const { url, limit = Number.POSITIVE_INFINITY } = options ?? {}
     return log.database.transaction(
       function* () {
         const found: T[] = []

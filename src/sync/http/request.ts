@@ -4,7 +4,7 @@ import { AnswerTooLargeError, NetworkError, RequestTimeoutError, TransportError 
 import { deadline, orAbort, wait } from '../waiting.js'
 import { readBody } from './body.js'
 import { errorOf, nameOf, type Reply } from './reply.js'
-import { tell } from './requests.js'
+import { emitRequest } from './requests.js'
 import { isRetried, pauseBefore } from './retry.js'
 
 export type HeadersValue = Headers | Record<string, string> | [string, string][]
@@ -89,7 +89,7 @@ export function createAsk(options: TransportOptions, dataSource?: object): Ask {
   async function askOnce(question: Question, headers: Headers, isFirst: boolean, signal: AbortSignal | undefined): Promise<Reply> {
     signal?.throwIfAborted()
     const once = () => answerTo(question, headers, isFirst, signal)
-    return tell(dataSource, question, once, reply => reply.bytes)
+    return emitRequest(dataSource, question, once, reply => reply.bytes)
   }
 
   async function answerTo(question: Question, headers: Headers, isFirst: boolean, signal: AbortSignal | undefined): Promise<Reply> {

@@ -1,4 +1,4 @@
-// Requests, told to whoever listens. While nobody does, nothing is measured.
+// Requests, emitted to whoever listens. While nobody does, nothing is measured.
 
 import { TransportError } from '../../errors.js'
 
@@ -39,8 +39,8 @@ interface Asked {
   readonly body?: string
 }
 
-/** Waits for an answer, and tells of it. */
-export async function tell<Answer extends { readonly status: number }>(
+/** Waits for an answer, and emits the request to those who listen. */
+export async function emitRequest<Answer extends { readonly status: number }>(
   dataSource: object | undefined,
   { method, url, body = '' }: Asked,
   ask: () => Promise<Answer>,
