@@ -1,6 +1,5 @@
 // The end of `npm run build`: the declarations that a user's compiler reads, in both forms of the package, and what kind of modules each holds.
-// Scripts are printed anew with less white space: in the ES modules a line for each statement, in the others, which are there once more, none that is not
-// needed.
+// Scripts are printed anew: the ES modules with less white space, a line for each statement; the others, which are there once more, as small as can be.
 
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -23,7 +22,7 @@ function reachable() {
 }
 
 function print(file, form) {
-  const dense = form === 'cjs' && { minifyWhitespace: true }
+  const dense = form === 'cjs' && { minify: true }
   const { code } = transformSync(readFileSync(file, 'utf8'), { charset: 'utf8', legalComments: 'none', ...dense })
   // in a text of several lines this is SQL, to which it is the same
   writeFileSync(
