@@ -9,6 +9,14 @@ const twoServers = 'spec/stories/scopesTwoServers.spec.ts'
 
 export const ofLeaving: Mutant[] = [
   {
+    name: 'what-is-here-for-others-is-nowhere',
+    hazard: 'a conflict is asked about with each sync, for its row needs one that left, and was removed here for another server',
+    file: 'src/sync/apply/defer.ts',
+    find: 'if (noAccess || version.stamp === 0',
+    replace: 'if (version.stamp === 0',
+    by: [twoServers],
+  },
+  {
     name: 'asks-to-restore-what-is-not-seen',
     hazard:
       'a handler is asked with each sync whether a row is to be restored that was only ever here, under the id of one that is not seen',

@@ -616,6 +616,9 @@ export async function history(
 
   // ------------------------------------------------------------ the network
 
+  /** Requests that are at a server: what becomes of its rows then is their doing. */
+  const serving = new Map<string, number>()
+
   async function serve(request: Request): Promise<Response> {
     const { server, method, path, headers, body, from } = request
     const db = world.get(server) as SimulatedDatabase
@@ -636,7 +639,10 @@ export async function history(
       numbersBefore && !isFaulty
         ? new Map(specs.map(spec => [spec, remembered(db, spec.name, () => db.run(`SELECT * FROM ${spec.name}`))]))
         : undefined
-    const answer = await beside(db, 'transaction beside a request', look, () => running.exit(() => db.handler(method, path, headers, body)))
+    const count = (more: 1 | -1) => serving.set(server, (serving.get(server) ?? 0) + more)
+    count(1)
+    const handling = beside(db, 'transaction beside a request', look, () => running.exit(() => db.handler(method, path, headers, body)))
+    const answer = await handling.finally(() => count(-1))
     if (isFaulty) endFault(db)
     // the key is random, and a history is not
     trace(`    ${from} ${method} ${server}${path.replace(/&idempotency-key=[^&]*/, '')} ${body ?? ''} ⇒ ${answer.status} ${answer.body}`)
@@ -1615,6 +1621,7 @@ export async function history(
         save(db)
       } else if (chance(odds.wipe)) {
         const name = pick([...servers].filter(n => !clients.has(n)))
+        if (serving.get(name)) continue
         const db = world.get(name) as SimulatedDatabase
         const backup = backups.get(name)
         if (backup && chance(0.5)) {

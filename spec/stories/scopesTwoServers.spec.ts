@@ -2,7 +2,7 @@
 
 import { expect, test } from '@jest/globals'
 import { EntitySchema } from 'typeorm'
-import { enableSync, hasLocalChanges, journal, resolveEach, syncAll } from 'typeorm-sync'
+import { type ConflictHandler, enableSync, hasLocalChanges, journal, preferRemoteConflictHandler, resolveEach, syncAll } from 'typeorm-sync'
 import { openOn, sql } from '../support/eachDatabase.js'
 import { HandMade } from './handMade.js'
 
@@ -330,4 +330,25 @@ test('a conflict about a row that the other server shows is asked about once, an
   expect(asked).toEqual(['theirs', 'theirs'])
   expect(await cards.find()).toMatchObject([{ text: 'both', box: 'hidden' }])
   expect([await journal(cards).conflicts(), await journal(cards).deferred(), await hasLocalChanges(phone)]).toEqual([[], [], false])
+})
+
+test('nobody is asked twice about a row that hangs on one which left, and was removed here for another server', async () => {
+  const { one, two, phone, cards } = await boxes()
+  const [box, card] = [one.row('f', {}), (text: string, of: string | null) => one.row('a', { text, box: of })]
+  const scoped = ['/boxes', '/cards']
+  one.answers.push({ changes: { '/boxes': [box], '/cards': [card('base', null)] }, scoped })
+  two.answers.push({ changes: { '/boxes': [two.row('f', {})] }, scoped })
+  await syncAll(phone)
+  one.answers.push({ changes: { '/boxes': [one.left('f')] } })
+  await syncAll(phone)
+  await phone.getRepository(Box).delete('f')
+  await cards.update('a', { text: 'ours' })
+  one.answers.push({ changes: { '/cards': [card('theirs', 'f')] } })
+  const asked: string[] = []
+  const preferRemote: ConflictHandler = (conflicts, updates, callback) => {
+    asked.push(...conflicts.map(c => c.id))
+    return preferRemoteConflictHandler(conflicts, updates, callback)
+  }
+  for (let i = 0; i < 3; i++) await syncAll(phone, preferRemote)
+  expect([asked, await journal(cards).conflicts()]).toEqual([['a'], []])
 })

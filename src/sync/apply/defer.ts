@@ -74,11 +74,15 @@ function wasRemovedHere(exchange: Exchange, state: RowState): boolean {
   return state.version.stamp > 0 && !isClean(exchange, state) && !isNotSeen(exchange, state)
 }
 
-/** It has not come, or has left: nothing of it waits for a word here. Where the user sees all rows of its collection, it is nowhere. */
+/**
+ * It has not come, or has left, perhaps to be here for another server's sake: nothing of it waits for a word here. Where the user sees all rows of its
+ * collection, it is nowhere.
+ */
 export function isNotSeen(exchange: Exchange, state: RowState): boolean {
-  const { version, unapplied } = state
+  const { version, unapplied, noAccess } = state
   if (!exchange.server.isPart) return false
-  return version.stamp === 0 || isClean(exchange, state) || (!unapplied && baseOf(exchange.server, state) === null)
+  if (noAccess || version.stamp === 0 || isClean(exchange, state)) return true
+  return !unapplied && baseOf(exchange.server, state) === null
 }
 
 export function reasonOf(error: ConstraintError | ValueError): UnappliedReason {
