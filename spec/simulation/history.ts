@@ -1691,6 +1691,8 @@ export async function history(
       wasQuiet = isQuiet
       if (!isQuiet || !isGenerous) continue
       isGenerous = false
+      // the next answers say that the sets are others, even where that brings no row
+      wasQuiet = false
       for (const name of servers) users?.grantAll(world.get(name) as SimulatedDatabase)
     }
     if (users) return { problems: [...problems, ...(await lookAtUsers(finish, results))], reached, rounds }
