@@ -632,6 +632,8 @@ export async function history(
     }
     const isFaulty = db.other !== undefined && faults && chance(odds.fault * 3)
     if (isFaulty) injectFault(db)
+    // who only reads does not wait for a transaction beside it, and may see what was before that
+    const earlier = db.other && method === 'GET' ? users?.look(db, headers.user) : undefined
     const numbersBefore = method === 'POST' ? numbersIn(db) : undefined
     const groups = groupsOf(body, path)
     const specs = schema.tables.filter(spec => groups.has(`/${spec.name}s`) && keysOf(spec).length)
@@ -668,7 +670,8 @@ export async function history(
         cause: 'post',
       })
     }
-    if (users && watched) users.answered(db, { from, user: headers.user, method, path, posted: postedRows(body) }, answer, watched)
+    if (users && watched)
+      users.answered(db, { from, user: headers.user, method, path, posted: postedRows(body) }, answer, { ...watched, earlier })
     if (method === 'POST') {
       if (schema.isWide) lookAtPush(db, request, answer, numbersBefore, after)
       // a removal that reaches others lets go of more than its own values

@@ -3,10 +3,10 @@
 import { createHash } from 'node:crypto'
 import type { SimulatedDatabase } from './databases.js'
 import type { Cells, Value } from './oracle.js'
-import { EVERYTHING, type Policy, policiesOf, type Rights, type Row } from './policies.js'
+import { EVERYTHING, type Policy, policiesOf, type Row } from './policies.js'
 import type { Random } from './random.js'
 import { type ChoiceColumn, PROPERTIES, ROLES, referencesOf, type Schema, USERS } from './schemas.js'
-import { type Rows, Watch } from './watch.js'
+import { type State, Watch } from './watch.js'
 
 /** What answers call a user. */
 export const principalName = (user: string) =>
@@ -78,7 +78,7 @@ export class Users {
   // ------------------------------------------------------------ what servers answer
 
   /** What stands in a server before a request, and what its sender may do. */
-  look(db: SimulatedDatabase, user = EVERYTHING): { rows: Rows; rights: Rights } {
+  look(db: SimulatedDatabase, user = EVERYTHING): State {
     return { rows: this.watch.rowsOf(db), rights: this.watch.rightsOf(db, user) }
   }
 
@@ -86,7 +86,7 @@ export class Users {
     db: SimulatedDatabase,
     { from, user = EVERYTHING, method, path, posted }: Asked,
     { status, body }: { status: number; body: string },
-    before: { rows: Rows; rights: Rights },
+    before: State & { earlier?: State | undefined },
   ): void {
     this.watch.note(db)
     const { reached } = this.w
@@ -96,7 +96,7 @@ export class Users {
     const json = JSON.parse(body)
     const { updates, changes = {}, errors = [], reset } = json
     const told = (updates ?? Object.values(changes).flat()) as Row[]
-    this.watch.answered(db, user, told, errors, ids)
+    this.watch.answered(db, user, told, errors, ids, before.earlier)
     if (reset === 'scope-unknown') reached.add(reset)
     if (reset === 'scope-changed') reached.add(method === 'POST' ? 'scope-changed in a push' : reset)
     const { full, next, scope } = json

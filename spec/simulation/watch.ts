@@ -8,6 +8,12 @@ import { referencesOf, type Schema, USERS } from './schemas.js'
 /** The rows of all tables, by their ids. */
 export type Rows = ReadonlyMap<string, Row>
 
+/** What a database holds, and what a user may do there. */
+export interface State {
+  readonly rows: Rows
+  readonly rights: Rights
+}
+
 export class Watch {
   /** What was not right. */
   readonly wrong = new Set<string>()
@@ -64,11 +70,12 @@ export class Watch {
   }
 
   /** Does a server show a row, as it is given, to the user? */
-  sees(db: SimulatedDatabase, user: string, row: Row | undefined): boolean {
+  sees(db: SimulatedDatabase, user: string, row: Row | undefined, state?: State): boolean {
     if (row === undefined) return false
+    const { rows, rights } = state ?? { rows: this.rowsOf(db), rights: this.rightsOf(db, user) }
     const { path } = this.schema.users as NonNullable<Schema['users']>
-    const whole = path && !(path.name in row) ? this.#withPath(row, this.rowsOf(db)) : row
-    return may(this.policy, db.tableOf(String(row.id)), 'read', user, whole, this.rightsOf(db, user))
+    const whole = path && !(path.name in row) ? this.#withPath(row, rows) : row
+    return may(this.policy, db.tableOf(String(row.id)), 'read', user, whole, rights)
   }
 
   /** With the scope that it has of its parent. */
@@ -85,17 +92,16 @@ export class Watch {
     return [...this.#keys].some(key => key.startsWith(held) && this.#keys.has(`${db.name} ${id} has ${key.slice(held.length)}`))
   }
 
-  /** Looks at an answer; `posted`: what the caller has pushed, by its ids. */
-  answered(db: SimulatedDatabase, user: string, updates: readonly Row[], errors: readonly Row[], posted: Rows): void {
-    for (const update of updates) {
-      const id = String(update.id)
-      const isShown = update._removed
-        ? update._lastChange === 0
-          ? posted.has(id)
-          : this.#mayKnow(db, user, id)
-        : this.sees(db, user, update)
-      if (!isShown) this.wrong.add(`${db.name} tells ${user} of ${JSON.stringify(update)}`)
-    }
+  /** Looks at an answer; `posted`: what the caller has pushed, by its ids. It is of this moment, or as a whole of an earlier one. */
+  answered(db: SimulatedDatabase, user: string, updates: readonly Row[], errors: readonly Row[], posted: Rows, earlier?: State): void {
+    const hidden = (state?: State) =>
+      updates.filter(update => {
+        const id = String(update.id)
+        if (!update._removed) return !this.sees(db, user, update, state)
+        return update._lastChange === 0 ? !posted.has(id) : !this.#mayKnow(db, user, id)
+      })
+    for (const update of earlier && !hidden(earlier).length ? [] : hidden())
+      this.wrong.add(`${db.name} tells ${user} of ${JSON.stringify(update)}`)
     for (const { id, code } of errors) {
       const row = posted.get(String(id))
       if (!row) this.wrong.add(`${db.name} names ${id} to ${user}`)
