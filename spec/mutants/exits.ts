@@ -36,7 +36,7 @@ export const ofExits: Mutant[] = [
     name: 'exits-of-rows-that-stay',
     hazard: 'a row that stays in its scope is told as one that left',
     file: 'src/changes/store/exits.ts',
-    find: '      for (const each of uncertain) yield* settleExits(database, ...each)\n',
+    find: '      for (const each of uncertain) yield* forgetUnmovedExits(database, ...each)\n',
     replace: '',
     by: [more],
   },

@@ -16,7 +16,7 @@ export interface Changes {
   readonly removalsAbove?: number | undefined
   /** Leaves out what came from this server: it is no local change for it. */
   readonly localChangesFor?: number
-  /** What is told, where that is not everything. */
+  /** What is sent, where that is not everything. */
   readonly shown?: Shown | undefined
 }
 

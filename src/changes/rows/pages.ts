@@ -28,7 +28,7 @@ interface Asked {
   readonly removalsAbove?: number | undefined
   /** Of values; one row comes in any case. */
   readonly bytes: number
-  /** What is told of collections of which that is not everything. */
+  /** What is sent of collections of which that is not everything. */
   readonly shown: ReadonlyMap<Collection, Shown>
 }
 

@@ -4,7 +4,7 @@ import { type Database, query, quote, Rollback, savepoint, type Transaction } fr
 import { ConstraintError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'
 import type { Collection } from '../collections/collection.js'
-import { noteAnyExits, settleExits } from '../store/exits.js'
+import { forgetUnmovedExits, noteAnyExits } from '../store/exits.js'
 
 interface Written {
   readonly id: string
@@ -56,7 +56,7 @@ export function* deleteStaying(database: Database, collection: Collection, ids: 
   yield* deleteRows(database, collection, ids)
   const rows = ids.map(id => [stamp, id])
   yield* database.updateRows(table.name, ['_lastChange'], [table.key], rows)
-  yield* settleExits(database, collection, ids, stamp)
+  yield* forgetUnmovedExits(database, collection, ids, stamp)
   yield* rejectSkipped(
     database,
     collection,

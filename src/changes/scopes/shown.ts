@@ -22,7 +22,7 @@ export interface Difference {
   readonly start: number | undefined
 }
 
-/** Undefined where all of it is told, with tombstones, as to those who have no keys. */
+/** Undefined where all of it is sent, with tombstones, as to those who have no keys. */
 export function shownOf(database: Database, collection: Collection, { held, keys, since, start }: Difference): Shown | undefined {
   const isNews: Condition = { sql: 'x."_lastChange" > ?', values: [since] }
   if (keys === 'all') {
@@ -80,7 +80,7 @@ const union = (one: Condition, other: Condition): Condition => ({
   values: [...one.values, ...other.values],
 })
 
-/** The stamp of the last change above `since` that is told; 0 where there is none. It reads what is new, and of the rest the index alone. */
+/** The stamp of the last change above `since` that is sent; 0 where there is none. It reads what is new, and of the rest the index alone. */
 export function* readLastShown(collection: Collection, { rows, removals }: Shown, since: number): Transaction<number> {
   const row = yield* first(
     `SELECT (SELECT max(x."_lastChange") FROM ${quote(collection.table.name)} x WHERE ${rows.sql} AND x."_lastChange" > ?) AS stored,

@@ -7,8 +7,8 @@ import type { Collection } from '../collections/collection.js'
 import { byCollection, groupBy } from '../collections/groupBy.js'
 import type { Change } from './change.js'
 
-/** Notes the exits of these changes. To be called before the rows change; `settle` afterwards. */
-export function* noteExits(database: Database, changes: readonly Change[]): Transaction<{ settle: () => Transaction<void> }> {
+/** Notes the exits of these changes. To be called before the rows change; `forgetUnmoved` afterwards. */
+export function* noteExits(database: Database, changes: readonly Change[]): Transaction<{ forgetUnmoved: () => Transaction<void> }> {
   const uncertain: [collection: Collection, ids: string[], stamp: number][] = []
   for (const [collection, all] of byCollection(changes)) {
     const { scopes, table } = collection
@@ -26,8 +26,8 @@ export function* noteExits(database: Database, changes: readonly Change[]): Tran
     }
   }
   return {
-    *settle() {
-      for (const each of uncertain) yield* settleExits(database, ...each)
+    *forgetUnmoved() {
+      for (const each of uncertain) yield* forgetUnmovedExits(database, ...each)
     },
   }
 }
@@ -38,7 +38,12 @@ export function* noteAnyExits(database: Database, { table, scopes }: Collection,
 }
 
 /** Forgets the exits, under a stamp, of rows that are where they were. */
-export function* settleExits(database: Database, { table, scopes }: Collection, ids: readonly string[], stamp: number): Transaction<void> {
+export function* forgetUnmovedExits(
+  database: Database,
+  { table, scopes }: Collection,
+  ids: readonly string[],
+  stamp: number,
+): Transaction<void> {
   if (!scopes.length || !ids.length) return
   const bases = quote(baseTableOf(table))
   const differs = table.scopes.map(c => database.differs(`x.${quote(c)}`, `${bases}.${quote(c)}`)).join(' OR ')

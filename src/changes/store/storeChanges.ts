@@ -35,7 +35,7 @@ export function* storeChanges(log: ChangeLog, changes: readonly Change[]): Trans
       yield* storeReleased(log, changes, error)
     }
   }
-  yield* exits.settle()
+  yield* exits.forgetUnmoved()
   yield* writeTombstones(log.database, changes)
   for (const [collection, some] of byCollection(changes)) {
     const stamps = new Set(some.map(c => c.stamp))

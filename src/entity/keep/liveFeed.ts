@@ -42,7 +42,7 @@ export class LiveFeed {
   #holdUntil = 0
   #isMute = false
   /** The cursor above which there was news, and how often. */
-  #told = -1
+  #newsSince = -1
   #repeats = 0
 
   constructor(
@@ -125,8 +125,8 @@ export class LiveFeed {
     const late = new AbortController()
     const watchdog = new Timer(() => late.abort())
     let isHeard = false
-    let patience = HELLO
-    watchdog.set(patience)
+    let maxSilence = HELLO
+    watchdog.set(maxSilence)
     try {
       const response = await this.#send('GET', question, { accept: 'text/event-stream' }, AbortSignal.any([signal, late.signal]))
       const end = endOf(response)
@@ -137,12 +137,12 @@ export class LiveFeed {
       for await (const { name, data } of readEvents(response.body)) {
         if (name === 'hello') {
           isHeard = true
-          patience = 2.5 * (Number(data.heartbeat) || HELLO)
+          maxSilence = 2.5 * (Number(data.heartbeat) || HELLO)
           this.#heard()
         }
         if (name === 'changes') this.hooks.news(async () => isNews(await this.#question(), data))
         if (name === 'bye') return this.#endAfter(data.reason)
-        if (isHeard) watchdog.set(patience)
+        if (isHeard) watchdog.set(maxSilence)
       }
       return 'broke'
     } catch {
@@ -178,8 +178,8 @@ export class LiveFeed {
       if (response.status === 304) return 'ok'
       const { since } = question.query
       // where a sync does not get on, it is not hurried
-      this.#repeats = since === this.#told ? this.#repeats + 1 : 0
-      this.#told = since
+      this.#repeats = since === this.#newsSince ? this.#repeats + 1 : 0
+      this.#newsSince = since
       this.hooks.news(async () => (await this.#question())?.query.since === since)
       return 'news'
     } finally {

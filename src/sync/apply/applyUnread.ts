@@ -7,7 +7,7 @@ import { agreedSql } from '../../changes/servers/agreement.js'
 import { readIdsOfBases } from '../../changes/servers/baseVersions.js'
 import { isAnythingKnown, readKinds } from '../../changes/servers/rowStates.js'
 import { hasOtherServers } from '../../changes/servers/servers.js'
-import { noteAnyExits, readMoves, settleExits } from '../../changes/store/exits.js'
+import { forgetUnmovedExits, noteAnyExits, readMoves } from '../../changes/store/exits.js'
 import { insertNew } from '../../changes/store/store.js'
 import { quote, Rollback, type Transaction } from '../../databases/database.js'
 import { ConstraintError, ValueError } from '../../errors.js'
@@ -47,7 +47,7 @@ export function* applyUnread(exchange: Exchange, left: Map<string, Update>, appl
       const agreed = agreedSql(server, quote(table.key))
       yield* noteAnyExits(database, collection, moves, now)
       const changed = yield* database.updateRowsWhere!(table.name, ['_lastChange', ...columns], table.key, agreed, rows)
-      yield* settleExits(database, collection, moves, now)
+      yield* forgetUnmovedExits(database, collection, moves, now)
       if (changed.every(count => count === 0)) throw new NothingChanged()
       return changed
     })
