@@ -275,7 +275,9 @@ export class Users {
           reached.add('waits for a parent that is not seen')
           continue
         }
-        if (noAccess && this.#ownWaitsForParent(db, server, user, id, noAccess)) reached.add('kept apart for a parent that is not seen')
+        // what is kept apart for one server is our side for the other one too
+        const apart = noAccess ?? (unapplied && noted.find(each => each.noAccess)?.noAccess)
+        if (apart && this.#ownWaitsForParent(db, server, user, id, apart)) reached.add('kept apart for a parent that is not seen')
         else if (noAccess) found.push(`${client} keeps ${id} apart, which ${server.name} shows`)
         else if (unapplied) found.push(`${client} does not apply ${id}: ${JSON.stringify(unapplied)}`)
         else if (describe(row) !== describe(theirs)) found.push(`${client} has ${describe(row)}, ${server.name} ${describe(theirs)}`)
