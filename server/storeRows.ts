@@ -35,14 +35,21 @@ export function* storeRows(log: ChangeLog, push: Push, clock: Clock, access: Acc
   const created = push.rows.map((row): PostedWrite => ({ ...row, old: NEVER }))
   const rejections = judge ? yield* judge.rejectAfter(created, () => NEVER) : []
   if (rejections.length) return { kind: 'rejected', rejections: unique(rejections) }
-  return stored(inserted, clock, (yield* isSeen(judge, created)) && (yield* isStoredAsPosted(log, push.rows, () => NEVER)))
+  return stored(inserted, clock, (yield* isSeen(log, judge, created, clock)) && (yield* isStoredAsPosted(log, push.rows, () => NEVER)))
 }
 
-/** Does the sender see all that was stored? Else they have to read what has left them. */
-function* isSeen(judge: PushAccess | undefined, stored: readonly PostedWrite[]): Transaction<boolean> {
+/**
+ * Does the sender see all that was stored, and nothing that was there? Else they have to read what has left them; or, at a relay, what has come with its
+ * parent: the rows of a path get no stamp there, and who reads begins anew (databases/paths.ts).
+ */
+function* isSeen(log: ChangeLog, judge: PushAccess | undefined, stored: readonly PostedWrite[], before: Clock): Transaction<boolean> {
+  if (!judge) return true
   const rows = stored.filter(w => w.value !== null)
-  return !judge || (yield* judge.seen(rows)).length === rows.length
+  if ((yield* judge.seen(rows)).length < rows.length) return false
+  return !hasPaths(log) || (yield* log.database.clock()).horizon === before.horizon
 }
+
+const hasPaths = ({ collections }: ChangeLog) => collections.some(({ scopes }) => scopes.some(({ path }) => path))
 
 function* storeOverRows(log: ChangeLog, push: Push, clock: Clock, judge: PushAccess | undefined): Transaction<PushOutcome> {
   const { since, seen, compared } = push
@@ -105,7 +112,7 @@ function* storeOverRows(log: ChangeLog, push: Push, clock: Clock, judge: PushAcc
     !reached.changes.length &&
     !reached.cleared.size &&
     !staying.size &&
-    (yield* isSeen(judge, changing)) &&
+    (yield* isSeen(log, judge, changing, clock)) &&
     (yield* isStoredAsPosted(log, rows, versionOf))
   return stored(stamp, clock, isExact)
 }

@@ -121,4 +121,11 @@ test.each(SERVERS)('comments follow their task at a relay, wherever it was moved
   await sql(top, `UPDATE "comment" SET "text" = 'two'`)
   expect(await seen()).toEqual([1, 0, 1])
   expect(await sql(relay, 'SELECT horizon FROM sync_clock')).toEqual([{ horizon }])
+  // who moves a task reads what is below it, though they have said themselves all that was new
+  await top.getRepository(Task).save({ id: 'u', project: 'q' })
+  await top.getRepository(Comment).save({ id: 'd', text: 'one', author: 'x', task: { id: 'u' } })
+  expect(await seen()).toEqual([1, 1, 2])
+  await devices[0]!.getRepository(Task).update('u', { project: 'p' })
+  await syncAll(devices[0]!)
+  expect(await seen()).toEqual([2, 0, 2])
 })

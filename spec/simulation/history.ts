@@ -1117,7 +1117,8 @@ export async function history(
       if (!exchange) continue
       const ids = IDS.filter(id => db.tableOf(id) === collection.name)
       for (const [id, state] of db.look(readRowStates(exchange, ids))) {
-        const base = baseOf(exchange.server, state)
+        // of what is kept apart the note says what both sides knew
+        const base = state.noAccess ? state.noAccess.base : baseOf(exchange.server, state)
         const remote = state.unapplied?.remote
         states.set(id, {
           base: base === undefined ? undefined : base === null ? 'gone' : cellsFrom(base),

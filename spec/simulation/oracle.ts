@@ -101,6 +101,8 @@ export class Oracle {
       for (const t of cellsOf(value)) this.inherit(t, remote.removed) // made here, never had the one removed there
     if (cause === 'merge' && old === null) {
       this.#createdLocally.delete(key)
+      // the removal here was kept apart when the row left, and is the same as that there
+      if (remote && isGone(remote)) this.inherit(remote.removed, this.lastRemoval.get(key))
       for (const t of cellsOf(value)) this.inherit(t, this.lastRemoval.get(key)) // the tombstone was collected here
     }
     if (cause === 'merge' && old && isGone(old) && !isGone(value) && isKnownGone) {
