@@ -8,6 +8,14 @@ const scopePaths = 'spec/server-koa/scopePaths.spec.ts'
 
 export const scopes: Mutant[] = [
   {
+    name: 'what-comes-by-a-path-is-not-read',
+    hazard: 'who moves a row at a relay never gets what is below it, for their push says that they know all',
+    file: 'server/storeRows.ts',
+    find: 'return !hasPaths(log) || ',
+    replace: 'return true || ',
+    by: [scopePaths],
+  },
+  {
     name: 'rules-are-not-read',
     hazard: 'everybody sees everybody’s rows',
     file: 'server/pull.ts',
