@@ -1508,7 +1508,8 @@ export async function history(
         if (asked) giveUp(values)
         removals.set(client, new Map())
       } else {
-        const isLost = IDS.some(id => !isGone(keptApart(db, id)) && isGone(snapshot(db).get(id)))
+        // a row that was made anew meanwhile, and removed, is not missed
+        const isLost = IDS.some(id => !isGone(keptApart(db, id)) && (snapshot(db).get(id) ?? null) === null)
         let asked = 0
         await adopt(db.dataSource, unpushed => {
           asked = unpushed
