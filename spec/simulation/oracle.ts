@@ -35,6 +35,8 @@ export class Oracle {
   readonly #givenUp = new Set<string>()
   readonly #removals = new Set<string>()
   readonly lastRemoval = new Map<string, string>()
+  /** The databases in which a token has stood. */
+  readonly #places = new Map<string, Set<string>>()
   readonly written: { id: string; property: 'a' | 'b' | 'c' | 'removed'; token: string }[] = []
   /** False once a wipe or a backup has lost edits. */
   isWhole = true
@@ -80,6 +82,7 @@ export class Oracle {
       `    ${database} ${cause} ${id} ${JSON.stringify(old)} → ${JSON.stringify(value)}${remote === undefined ? '' : ` remote ${JSON.stringify(remote)} base ${base}`}`,
     )
     const key = database + id
+    for (const token of cellsOf(value)) this.#places.set(token, (this.#places.get(token) ?? new Set()).add(database))
     if (cause === 'purge') {
       this.#createdLocally.delete(key)
       return
@@ -163,6 +166,14 @@ export class Oracle {
     for (const token of tokens) this.#givenUp.add(token)
   }
 
+  /** Was it removed where it was made, before anybody else had it? Then nobody needs to hear of it, whatever they have at its id. */
+  #hasNeverLeft(database: string, id: string, token: string): boolean {
+    const removal = this.lastRemoval.get(database + id)
+    if (removal === undefined || !this.#createdLocally.has(database + id) || !this.isAfter(removal, token)) return false
+    const before = this.written.filter(w => w.id === id && this.isAfter(removal, w.token))
+    return before.every(w => [...(this.#places.get(w.token) ?? [])].every(place => place === database))
+  }
+
   #isGivenUp(token: string): boolean {
     return [...this.#givenUp].some(r => this.isAfter(r, token))
   }
@@ -180,6 +191,7 @@ export class Oracle {
     if (!this.isWhole) return []
     const problems: string[] = []
     for (const { id, property, token } of this.written) {
+      if (databases.some(name => this.#hasNeverLeft(name, id, token))) continue
       const values = finals(id).filter(v => v !== null)
       const rows = values.filter(v => !isGone(v)) as Cells[]
       const heirs = apart(id).flatMap(cellsOf)
