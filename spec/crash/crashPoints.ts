@@ -1,9 +1,10 @@
 // Lets every scenario go wrong at each of its moments, on each kind of database.
-//   npm run crash-points -- [--scenario PART OF A NAME] [--kinds sqljs,libsql,wal] [--stride N] [--offset N] [--count N of each] [--only 12/before/gone] [--show N]
+//   npm run crash-points -- [--scenario PART OF A NAME] [--kinds sqljs,libsql,wal of the devices] [--database postgres|mysql of the servers] [--stride N] [--offset N] [--count N of each] [--only 12/before/gone] [--show N]
 
 import 'reflect-metadata'
+import { OTHER_KINDS, type OtherKind } from '../simulation/otherDatabase.js'
 import { runScenario } from './run.js'
-import { SCENARIOS } from './scenarios.js'
+import { KINDS, SCENARIOS } from './scenarios.js'
 
 const option = (name: string, otherwise: string): string => {
   const i = process.argv.indexOf(`--${name}`)
@@ -15,9 +16,13 @@ const show = Number(option('show', '5'))
 const only = process.argv.includes('--only') ? option('only', '') : undefined
 const count = process.argv.includes('--count') ? Number(option('count', '')) : undefined
 const kinds = option('kinds', 'sqljs,libsql').split(',')
+const database = option('database', '')
 // a short run uses the kinds in turn
 const isAlternating = process.argv.includes('--alternate')
 const scenarios = SCENARIOS.filter(s => s.name.includes(option('scenario', '')))
+
+const isOther = (name: string): name is OtherKind => OTHER_KINDS.includes(name as OtherKind)
+if (database && !isOther(database)) throw new Error(`--database is one of ${OTHER_KINDS.join(', ')}`)
 
 const start = performance.now()
 let [done, held] = [0, 0]
@@ -25,18 +30,22 @@ let isComplete = true
 for (const [i, scenario] of scenarios.entries()) {
   for (const kind of isAlternating ? [kinds[i % kinds.length] as string] : kinds) {
     const begun = performance.now()
-    const result = await runScenario(scenario, kind, {
-      stride,
-      offset: offset * (isAlternating ? i : 1),
-      only,
-      ...(count !== undefined && { count }),
-    })
+    const result = await runScenario(
+      scenario,
+      { ...KINDS[kind]!, ...(isOther(database) && { server: database }) },
+      {
+        stride,
+        offset: offset * (isAlternating ? i : 1),
+        only,
+        ...(count !== undefined && { count }),
+      },
+    )
     done += result.done
     held += result.held
     if (result.failures.length) isComplete = false
     const seconds = ((performance.now() - begun) / 1000).toFixed(0)
     console.log(
-      `${result.held} of ${result.done} points${result.done < result.points ? ` (there are ${result.points})` : ''}: ${scenario.name} (${kind}, ${seconds} s)`,
+      `${result.held} of ${result.done} points${result.done < result.points ? ` (there are ${result.points})` : ''}: ${scenario.name} (${kind}${database && `, ${database}`}, ${seconds} s)`,
     )
     // one failure of each sort
     const sorts = new Map<string, { point: string; problems: string[]; count: number }>()

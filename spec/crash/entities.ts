@@ -1,14 +1,14 @@
-// Items with parts, in two collections, and the same items after a migration.
+// Items with parts, in two collections, and the same items after a migration. MySQL has no keys of type text.
 
 import { Column, Entity, ManyToOne, type MigrationInterface, PrimaryColumn, type QueryRunner, type Relation, TableColumn } from 'typeorm'
 import { enableSync } from '../../src/entity/enableSync.js'
 
 export const PROPERTIES = ['a', 'b', 'c'] as const
 
-function entitiesOf(onDelete: 'CASCADE' | 'SET NULL' | 'RESTRICT', key: 'text' | 'varchar' = 'text') {
+function entitiesOf(onDelete: 'CASCADE' | 'SET NULL' | 'RESTRICT') {
   @Entity('item')
   class Item {
-    @PrimaryColumn(key) id!: string
+    @PrimaryColumn('varchar') id!: string
     @Column('text', { nullable: true }) a!: string | null
     @Column('text', { nullable: true }) b!: string | null
     @Column('text', { nullable: true }) c!: string | null
@@ -17,7 +17,7 @@ function entitiesOf(onDelete: 'CASCADE' | 'SET NULL' | 'RESTRICT', key: 'text' |
 
   @Entity('part')
   class Part {
-    @PrimaryColumn(key) id!: string
+    @PrimaryColumn('varchar') id!: string
     @Column('text', { nullable: true }) a!: string | null
     @Column('text', { nullable: true }) b!: string | null
     @Column('text', { nullable: true }) c!: string | null
@@ -30,12 +30,10 @@ function entitiesOf(onDelete: 'CASCADE' | 'SET NULL' | 'RESTRICT', key: 'text' |
 export const CASCADE = entitiesOf('CASCADE')
 export const SET_NULL = entitiesOf('SET NULL')
 export const RESTRICT = entitiesOf('RESTRICT')
-/** MySQL has no keys of type text. */
-export const ANYWHERE = entitiesOf('CASCADE', 'varchar')
 
 @Entity('item')
 class Single {
-  @PrimaryColumn('text') id!: string
+  @PrimaryColumn('varchar') id!: string
   @Column('text', { nullable: true }) a!: string | null
   @Column('text', { nullable: true }) b!: string | null
   @Column('text', { nullable: true }) c!: string | null
@@ -46,7 +44,7 @@ export const SINGLE = [Single]
 /** With two servers. */
 @Entity('item')
 class Doubled {
-  @PrimaryColumn('text') id!: string
+  @PrimaryColumn('varchar') id!: string
   @Column('text', { nullable: true }) a!: string | null
   @Column('text', { nullable: true }) b!: string | null
   @Column('text', { nullable: true }) c!: string | null
@@ -56,7 +54,7 @@ export const DOUBLED = [Doubled]
 
 @Entity('item')
 class Widened {
-  @PrimaryColumn('text') id!: string
+  @PrimaryColumn('varchar') id!: string
   @Column('text', { nullable: true }) a!: string | null
   @Column('text', { nullable: true }) b!: string | null
   @Column('text', { nullable: true }) c!: string | null
@@ -80,7 +78,7 @@ export class Widen1700000000000 implements MigrationInterface {
 /** The application before it knew of sync. */
 @Entity('item')
 class Plain {
-  @PrimaryColumn('text') id!: string
+  @PrimaryColumn('varchar') id!: string
   @Column('text', { nullable: true }) a!: string | null
   @Column('text', { nullable: true }) b!: string | null
   @Column('text', { nullable: true }) c!: string | null

@@ -1,6 +1,7 @@
 // The moments of a scenario at which something can go wrong, counted in the order in which they come.
 
-export type Fault = 'gone' | 'error'
+/** The process is gone, the database reports an error, or the connection to it breaks. */
+export type Fault = 'gone' | 'error' | 'cut'
 export type Phase = 'before' | 'after'
 
 export interface Moment {
@@ -8,6 +9,8 @@ export interface Moment {
   /** `sql` is a statement of the application's or of TypeORM's, `statement` one of our transactions. */
   readonly kind: 'statement' | 'sql' | 'transaction' | 'request' | 'serve' | 'handler' | 'save'
   readonly label: string
+  /** Its database is behind a connection, which can break. */
+  readonly isRemote: boolean
 }
 
 export interface Point {
@@ -30,12 +33,19 @@ const POSSIBLE: Record<Moment['kind'], readonly (readonly [Phase, Fault])[]> = {
   save: [['before', 'gone'], ['before', 'error'], ['after', 'gone'], ['after', 'error']], // biome-ignore format: a table
 }
 
+/** Behind a connection, where the answer to a commit may be lost, but says nothing else than that it was done. */
+const POSSIBLE_REMOTELY: Partial<typeof POSSIBLE> = {
+  statement: [['before', 'gone'], ['before', 'error'], ['before', 'cut'], ['after', 'gone'], ['after', 'cut']], // biome-ignore format: a table
+  sql: [['before', 'gone'], ['before', 'error'], ['before', 'cut']], // biome-ignore format: a table
+}
+
 interface Striking {
   readonly name: string
+  readonly isRemote: boolean
   /** Throws Gone. */
   die(): never
   /** The error that the moment's kind throws. */
-  fail(moment: Moment, index: number): never
+  fail(moment: Moment, index: number, fault: Fault): never
 }
 
 export class Points {
@@ -57,7 +67,7 @@ export class Points {
   /** Reaches a moment; what goes wrong there is thrown. Gives its number, for `after`. */
   before(process: Striking, kind: Moment['kind'], label: string): number | undefined {
     if (!this.isCounting) return
-    const index = this.moments.push({ process: process.name, kind, label }) - 1
+    const index = this.moments.push({ process: process.name, kind, label, isRemote: process.isRemote }) - 1
     this.#strike(process, index, 'before')
     return index
   }
@@ -73,7 +83,7 @@ export class Points {
     // stamps may fall into one millisecond or two, so that now and then a run has a statement more than the dry run had
     if (phase === 'after' && moment.label.startsWith('BEGIN')) return
     if (this.#target.fault === 'gone') process.die()
-    process.fail(moment, index)
+    process.fail(moment, index, this.#target.fault)
   }
 
   /** What fails by itself, as a statement does that breaks a constraint, has no moment after it. */
@@ -83,8 +93,8 @@ export class Points {
 
   /** Every point of the moments that a dry run has counted. */
   all(): Point[] {
-    return this.moments.flatMap(({ kind, label }, index) =>
-      POSSIBLE[kind]
+    return this.moments.flatMap(({ kind, label, isRemote }, index) =>
+      ((isRemote && POSSIBLE_REMOTELY[kind]) || POSSIBLE[kind])
         // after a statement is before the next one, save where it ends something
         .filter(
           ([phase]) =>

@@ -1,24 +1,17 @@
 // A process with one database that can die at any moment and be started again on what is left of it.
 
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import Koa from 'koa'
-import libsql from 'libsql'
 import inject from 'light-my-request'
 import { DataSource, type DataSourceOptions, type Logger } from 'typeorm'
 import { type Rule, syncRoutes } from '../../server-koa/index.js'
 import type { ChangeLog } from '../../src/changes/changeLog.js'
 import type { Row } from '../../src/databases/database.js'
-import { type Connection, connectionOf } from '../../src/databases/sqlite/connection.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { withHooks } from '../../src/entity/withSync.js'
-import { Gone, type Moment, type Points } from './points.js'
-
-/** `wal` and `journal` are libsql files; `sqljs` is saved by our option, `autosave` by TypeORM's. */
-export type Kind = 'sqljs' | 'autosave' | 'wal' | 'journal'
-
-const isInMemory = (kind: Kind) => kind === 'sqljs' || kind === 'autosave'
+import { type Fault, Gone, type Moment, type Points } from './points.js'
+import { ServerStorage } from './serverStorage.js'
+import { SqliteStorage } from './sqliteStorage.js'
+import { type Kind, type Left, Life, never, type Storage, type Watcher } from './storage.js'
 
 export interface Answer {
   readonly status: number
@@ -46,51 +39,19 @@ export interface Schema {
   readonly isPlain?: boolean
 }
 
-interface RawConnection {
-  prepare(sql: string): unknown
-  export?(): Uint8Array
-  close(): void
-}
-
-// a file system in memory: killing a process loses nothing that it has written, so nothing needs to reach a disk
-const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'sync-crash-'))
-process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
-let files = 0
-const newFile = () => join(folder, `${++files}.db`)
-const PARTS = ['', '-wal', '-journal']
-
 // TypeORM logs migrations that fail, as they are meant to
 const SILENT = Object.fromEntries(
   ['logQuery', 'logQueryError', 'logQuerySlow', 'logSchemaBuild', 'logMigration', 'log'].map(name => [name, () => {}]),
 ) as unknown as Logger
-
-const never = () => new Promise<never>(() => {})
-
-/** From one start to the next death. */
-class Life {
-  isOver = false
-  end: () => void = () => {}
-  readonly ended = new Promise<void>(resolve => {
-    this.end = () => {
-      this.isOver = true
-      resolve()
-    }
-  })
-}
-
-/** What is left of a database when its process is gone. */
-export type Left = Uint8Array | string | undefined
 
 export class Process {
   dataSource!: DataSource
   life = new Life()
   /** How it starts, also after a death. */
   schema: Schema
-  #left: Left
+  readonly storage: Storage
   #isStarted = false
-  #look: Connection['run'] = () => []
   #app: Koa | undefined
-  #raw: RawConnection | undefined
   #started: Schema | undefined
 
   constructor(
@@ -105,6 +66,12 @@ export class Process {
     readonly onError: (error: unknown) => void,
   ) {
     this.schema = { entities: options.entities }
+    const watcher: Watcher = {
+      before: (moment, label) => points.before(this, moment, label),
+      after: index => points.after(this, index),
+      noteFailed: index => points.noteFailed(index),
+    }
+    this.storage = kind === 'postgres' || kind === 'mysql' ? new ServerStorage(kind, watcher) : new SqliteStorage(kind, watcher)
   }
 
   get log(): ChangeLog {
@@ -115,101 +82,40 @@ export class Process {
     return this.life.isOver
   }
 
+  get isRemote(): boolean {
+    return this.storage.isRemote
+  }
+
   async start(): Promise<void> {
-    this.writeTombstone()
+    this.close()
     const life = new Life()
     this.life = life
-    const { points, schema } = this
+    const { points, schema, storage } = this
     const { isPlain, ...typeorm } = schema
-    if (!isInMemory(this.kind)) this.#left ??= newFile()
-    const autoSave = { autoSave: true, autoSaveCallback: (data: Uint8Array) => this.#save(life, data) }
-    const ownOptions = isInMemory(this.kind)
-      ? { type: 'sqljs', database: this.#left, ...(this.kind === 'autosave' && autoSave) }
-      : {
-          ...{ type: 'better-sqlite3', driver: libsql, database: this.#left, enableWAL: this.kind === 'wal' },
-          statementCacheSize: 0, // a statement that is prepared once is a moment once, and belongs to one connection
-        }
-    const dataSource = new DataSource({ ...ownOptions, ...typeorm, logger: SILENT } as DataSourceOptions)
+    const { options, hooks } = storage.begin(life)
+    const dataSource = new DataSource({ ...options, ...typeorm, logger: SILENT } as DataSourceOptions)
     this.dataSource = dataSource
     this.#started = schema
     this.#app = undefined
-    const driver = dataSource.driver as unknown as { connect(): Promise<void> }
-    const connect = driver.connect.bind(driver)
-    let pending: number | undefined
-    driver.connect = async () => {
-      await connect()
-      this.#hook(life, hasFailed => {
-        const index = pending
-        pending = undefined
-        if (hasFailed) points.noteFailed(index)
-        else points.after(this, index)
-      })
-    }
+    storage.watch(dataSource, life)
     if (!isPlain) {
       withHooks(dataSource, {
         ...(this.options.server && { server: `http://${this.options.server}` }),
         ...(this.options.pageSize && { pageSize: this.options.pageSize }),
         ...(this.options.batchSize && { batchSize: this.options.batchSize }),
-        busyTimeout: 100,
         retries: this.options.retries ?? 0,
         ...(this.options.rules && { headers: () => ({ user: this.name }) }),
         wait: async () => {},
         fetch: this.#fetch(life),
-        beforeStatement: sql => {
-          if (life.isOver) throw new Gone()
-          pending = points.before(this, 'statement', sql)
-        },
         beforeTransaction: async () => {
           if (life.isOver) return never()
           points.before(this, 'transaction', '')
         },
-        ...(this.kind === 'sqljs' && { save: () => this.#save(life) }),
+        ...hooks,
       })
     }
     await dataSource.initialize()
     this.#isStarted = true
-  }
-
-  // What TypeORM and the application say goes through `prepare`, what our transactions say through our own connection.
-  #hook(life: Life, after: (hasFailed: boolean) => void): void {
-    const { dataSource, points } = this
-    const raw = (dataSource.driver as unknown as { databaseConnection: RawConnection }).databaseConnection
-    const connection = connectionOf(dataSource)
-    const [prepare, run, runMany] = [raw.prepare.bind(raw), connection.run.bind(connection), connection.runMany.bind(connection)]
-    this.#raw = raw
-    let isStep = false
-    raw.prepare = sql => {
-      if (isStep) return prepare(sql)
-      if (life.isOver) throw new Gone()
-      points.before(this, 'sql', sql)
-      return prepare(sql)
-    }
-    const own = <T>(work: () => T): T => {
-      isStep = true
-      try {
-        return work()
-      } finally {
-        isStep = false
-      }
-    }
-    this.#look = (sql, values) => own(() => run(sql, values))
-    const alive = () => {
-      if (life.isOver) throw new Gone()
-    }
-    const transaction = <T>(work: () => T): T => {
-      alive()
-      let result: T
-      try {
-        result = own(work)
-      } catch (error) {
-        after(true)
-        throw error
-      }
-      after(false)
-      return result
-    }
-    connection.run = (sql, values) => transaction(() => run(sql, values))
-    connection.runMany = (sql, many) => transaction(() => runMany(sql, many))
   }
 
   #fetch(life: Life): typeof globalThis.fetch {
@@ -243,102 +149,65 @@ export class Process {
     }
   }
 
-  async #save(life: Life, data?: Uint8Array): Promise<void> {
-    if (life.isOver) return never()
-    try {
-      const index = this.points.before(this, 'save', '')
-      this.#left = data ?? this.#raw?.export?.()
-      this.points.after(this, index)
-    } catch (error) {
-      if (life.isOver) return never()
-      throw error
-    }
-  }
-
   /** Saves after the application's own writes. */
-  async save(): Promise<void> {
-    if (this.kind === 'sqljs') await this.#save(this.life)
+  save(): Promise<void> {
+    return this.storage.save(this.life)
   }
 
-  /** The process is gone, in the middle of whatever it does. What it had not committed, or not saved, is gone with it. */
+  /** The process is gone, in the middle of whatever it does. */
   die(): never {
-    this.#left = this.#snapshot()
     this.life.end()
+    this.storage.leave()
     throw new Gone()
   }
 
   /** The process ends as it should. */
   stop(): void {
-    this.#left = this.#snapshot()
-    this.writeTombstone()
+    this.storage.leave()
+    this.close()
   }
 
-  #snapshot(): Left {
-    if (isInMemory(this.kind)) return this.#left
-    const copy = newFile()
-    for (const part of PARTS) if (existsSync(this.#left + part)) copyFileSync(this.#left + part, copy + part)
-    return copy
+  keep(): Promise<Left> {
+    return this.storage.keep(this.life)
   }
 
-  /** Everything as it stands, to begin from again; nothing may be under way. */
-  async keep(): Promise<Left> {
-    if (isInMemory(this.kind)) await this.#save(this.life)
-    return this.#snapshot()
-  }
-
-  /** Begins from what was kept. A data source that nothing happened to is used again, on another connection: to make one is slower. */
+  /** Begins from what was kept. A data source that nothing happened to is used again: to make one is slower. */
   async reset(left: Left): Promise<void> {
-    const { life, dataSource } = this
-    const old = typeof this.#left === 'string' ? this.#left : undefined
-    const isUsable = this.#isStarted && !life.isOver && this.#started === this.schema
-    if (isInMemory(this.kind)) this.#left = left
-    else {
-      this.#left = newFile()
-      for (const part of PARTS) if (existsSync(left + part)) copyFileSync(left + part, this.#left + part)
+    const { schema, storage } = this
+    const isUsable = this.#isStarted && !this.life.isOver && this.#started === schema
+    if (!isUsable) this.close()
+    if (storage instanceof ServerStorage && this.#started?.entities !== schema.entities) {
+      // its tables are others now
+      storage.clear()
+      this.schema = { ...schema, synchronize: true }
+      await this.start()
+      this.close()
+      this.schema = schema
     }
+    await storage.reset(left, isUsable ? this.dataSource : undefined)
     if (!isUsable) await this.start()
-    else {
-      this.#raw?.close()
-      // `connect` is ours, and hooks the new connection
-      const driver = dataSource.driver as unknown as { options: { database: unknown }; connect(): Promise<void> }
-      driver.options.database = this.#left
-      await driver.connect()
-    }
-    if (old) for (const part of PARTS) rmSync(old + part, { force: true })
   }
 
-  writeTombstone(): void {
-    if (!this.#isStarted) return
+  close(): void {
     this.#isStarted = false
     this.life.end()
-    try {
-      this.#raw?.close()
-    } catch {
-      // it was in the middle of something
-    }
+    this.storage.close()
   }
 
-  fail(moment: Moment, index: number): never {
-    const { kind, label } = moment
-    if (kind === 'request') throw new TypeError('fetch failed')
-    if (kind === 'handler') throw new Error('the handler failed')
-    const isFull = index % 2 === 0
-    // SQLite ends the transaction by itself when the disk is full
-    if (isFull && kind === 'statement' && label !== 'COMMIT' && !label.startsWith('BEGIN')) {
-      try {
-        this.#look('ROLLBACK', [])
-      } catch {
-        // there was none
-      }
-    }
-    throw Object.assign(new Error(isFull ? 'database or disk is full' : 'disk I/O error'), {
-      code: isFull ? 'SQLITE_FULL' : 'SQLITE_IOERR',
-    })
+  remove(): void {
+    this.close()
+    this.storage.remove()
+  }
+
+  fail(moment: Moment, index: number, fault: Fault): never {
+    if (moment.kind === 'request') throw new TypeError('fetch failed')
+    if (moment.kind === 'handler') throw new Error('the handler failed')
+    this.storage.fail(moment, index, fault)
   }
 
   /** Looks, unseen. */
   look(sql: string, ...values: unknown[]): Row[] {
-    return this.#look(sql, values)
+    return this.storage.look(sql, values)
   }
 
   /** Answers a request as a server. */

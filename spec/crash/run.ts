@@ -1,7 +1,8 @@
 // Runs a scenario once per point at which it can go wrong.
 
 import type { Point } from './points.js'
-import { KINDS, type Scenario, worldOf } from './scenarios.js'
+import { type Scenario, worldOf } from './scenarios.js'
+import type { Kind, LocalKind } from './storage.js'
 import { Stopped, type World } from './world.js'
 
 export interface Result {
@@ -23,10 +24,10 @@ export interface Choice {
 
 export async function runScenario(
   scenario: Scenario,
-  kinds: string,
+  kinds: { readonly device: LocalKind; readonly server: Kind },
   { stride: given = 1, offset = 0, only, count }: Choice = {},
 ): Promise<Result> {
-  const world = await worldOf(scenario, KINDS[kinds] as (typeof KINDS)[string])
+  const world = await worldOf(scenario, kinds)
   const nameOf = ({ index, phase, fault }: Point) => {
     const moment = world.points.moments[index]
     return `${index}/${phase}/${fault}${moment ? ` (${moment.process} ${moment.kind} ${moment.label.replace(/\s+/g, ' ').slice(0, 80)})` : ''}`
@@ -55,7 +56,7 @@ export async function runScenario(
     }
     return { points: points.length, done, held: done - failures.length, failures }
   } finally {
-    for (const each of world.processes.values()) each.writeTombstone()
+    for (const each of world.processes.values()) each.remove()
   }
 }
 

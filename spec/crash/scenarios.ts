@@ -3,8 +3,9 @@
 import { collectTombstones, forgetPushes, renewHistory } from '../../server/maintenance.js'
 import { preferLocalConflictHandler, preferRemoteConflictHandler, resolveEach } from '../../src/sync/conflicts/handlers.js'
 import { CASCADE, DOUBLED, PLAIN, RESTRICT, SET_NULL, SINGLE, WIDENED, Widen1700000000000 } from './entities.js'
-import type { Kind, ProcessOptions, Schema } from './process.js'
+import type { Process, ProcessOptions, Schema } from './process.js'
 import { SCOPED_SCENARIOS } from './scopedScenarios.js'
+import type { Kind, LocalKind } from './storage.js'
 import { World } from './world.js'
 
 export interface Scenario {
@@ -27,14 +28,14 @@ export interface Scenario {
   readonly rounds?: number
 }
 
-export const KINDS: Record<string, { device: Kind; server: Kind }> = {
+export const KINDS: Record<string, { device: LocalKind; server: Kind }> = {
   sqljs: { device: 'sqljs', server: 'wal' },
   libsql: { device: 'journal', server: 'sqljs' },
   autosave: { device: 'autosave', server: 'wal' },
   wal: { device: 'wal', server: 'journal' },
 }
 
-export async function worldOf(scenario: Scenario, kinds: { device: Kind; server: Kind }): Promise<World> {
+export async function worldOf(scenario: Scenario, kinds: { device: LocalKind; server: Kind }): Promise<World> {
   const { entities = SINGLE, pageSize, batchSize, retries, rules, isRelay } = scenario
   const world = new World()
   const options = (server?: string): ProcessOptions => ({ entities, server, pageSize, batchSize, retries, rules })
@@ -70,6 +71,16 @@ function lose(w: World, when: 'before' | 'after', lost: string): void {
     throw new TypeError('fetch failed')
   }
 }
+
+/** A server that rejects values which end so. */
+const RULE = {
+  sqlite: ['INSERT', 'UPDATE'].map(
+    event =>
+      `CREATE TRIGGER rule_${event} BEFORE ${event} ON item WHEN NEW.b LIKE '%!' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`,
+  ),
+  postgres: [`ALTER TABLE item ADD CONSTRAINT rule CHECK (b NOT LIKE '%!')`],
+  mysql: [`ALTER TABLE item ADD CONSTRAINT rule CHECK (b NOT LIKE '%!')`],
+} as { readonly [kind: string]: readonly string[]; readonly sqlite: readonly string[] }
 
 const threeItems = async (w: World) => {
   for (const id of ['x', 'y', 'z']) await w.put(w.A, 'item', id)
@@ -374,10 +385,7 @@ export const SCENARIOS: Scenario[] = [
     name: 'a row that the server rejects',
     async prepare(w) {
       await threeItems(w)
-      for (const event of ['INSERT', 'UPDATE'])
-        w.S.look(
-          `CREATE TRIGGER rule_${event} BEFORE ${event} ON item WHEN NEW.b LIKE '%!' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`,
-        )
+      for (const sql of RULE[w.S.kind] ?? RULE.sqlite) w.S.look(sql)
       await w.save(w.S)
       await w.put(w.A, 'item', 'x', ['a', 'b'], {}, ['b'])
       await w.put(w.A, 'item', 'y', ['a'])
@@ -541,9 +549,7 @@ export const SCENARIOS: Scenario[] = [
   {
     name: 'set-up on an application that has rows',
     async prepare(w) {
-      // the database as it was before the application knew of sync
-      const plain = await plainDatabase(w.A.kind)
-      await w.A.reset(plain)
+      await beginWithoutSync(w.A)
       await w.put(w.B, 'item', 'q')
       await w.sync(w.B)
     },
@@ -551,6 +557,20 @@ export const SCENARIOS: Scenario[] = [
       await w.restart(w.A, { entities: SINGLE, synchronize: true })
       await w.save(w.A)
       await w.sync(w.A)
+    },
+  },
+  {
+    name: 'set-up on a server that has rows',
+    async prepare(w) {
+      await beginWithoutSync(w.S)
+      await w.put(w.A, 'item', 'p')
+      await w.put(w.B, 'item', 'q')
+    },
+    async act(w) {
+      await w.restart(w.S, { entities: SINGLE, synchronize: true })
+      await w.save(w.S)
+      await w.sync(w.A)
+      await w.sync(w.B)
     },
   },
   {
@@ -594,14 +614,9 @@ export const SCENARIOS: Scenario[] = [
   ...SCOPED_SCENARIOS,
 ]
 
-async function plainDatabase(kind: Kind) {
-  const world = new World()
-  const plain = world.add('P', kind, { entities: PLAIN })
-  plain.schema = { entities: PLAIN, synchronize: true, isPlain: true }
-  await plain.start()
-  for (const id of ['x', 'y'])
-    await plain.dataSource.query('INSERT INTO item (id, a, b, c) VALUES (?, ?, ?, ?)', [id, `${id}a`, `${id}b`, `${id}c`])
-  const left = await plain.keep()
-  plain.writeTombstone()
-  return left
+/** The database as it was before the application knew of sync. */
+async function beginWithoutSync(process: Process): Promise<void> {
+  process.schema = { entities: PLAIN, synchronize: true, isPlain: true }
+  await process.reset(undefined)
+  for (const id of ['x', 'y']) process.look('INSERT INTO item (id, a, b, c) VALUES (?, ?, ?, ?)', id, `${id}a`, `${id}b`, `${id}c`)
 }

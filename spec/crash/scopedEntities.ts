@@ -7,28 +7,28 @@ import type { Process } from './process.js'
 
 @Entity('member')
 export class Member {
-  @PrimaryColumn('text') id!: string
-  @Column('text') user!: string
-  @Column('text') list!: string
+  @PrimaryColumn('varchar') id!: string
+  @Column('varchar') user!: string
+  @Column('varchar') list!: string
 }
 
 @Entity('item')
 export class ListedItem {
-  @PrimaryColumn('text') id!: string
+  @PrimaryColumn('varchar') id!: string
   @Column('text', { nullable: true }) a!: string | null
   @Column('text', { nullable: true }) b!: string | null
   @Column('text', { nullable: true }) c!: string | null
-  @Column('text') list!: string
+  @Column('varchar') list!: string
 }
 enableSync(ListedItem, '/items', { scopes: ['list'] })
 
 @Entity('part')
 export class ListedPart {
-  @PrimaryColumn('text') id!: string
+  @PrimaryColumn('varchar') id!: string
   @Column('text', { nullable: true }) a!: string | null
   @Column('text', { nullable: true }) b!: string | null
   @Column('text', { nullable: true }) c!: string | null
-  @Column('text', { nullable: true }) owner!: string | null
+  @Column('varchar', { nullable: true }) owner!: string | null
   @ManyToOne(() => ListedItem, { onDelete: 'CASCADE', nullable: true }) item!: Relation<ListedItem> | null
 }
 enableSync(ListedPart, '/parts', { scopes: ['item.list', 'owner'] })

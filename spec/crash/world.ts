@@ -1,6 +1,7 @@
 // The processes of a scenario, the network between them, and what has to hold in the end.
 
 import type { ObjectLiteral } from 'typeorm'
+import { isSetUp } from '../../src/changes/setUp/rehearseSetUp.js'
 import { hasLocalChanges, syncAll } from '../../src/entity/syncAll.js'
 import { SyncError } from '../../src/errors.js'
 import type { Conflict, ConflictHandler, ConflictUpdate } from '../../src/sync/conflicts/handlers.js'
@@ -8,8 +9,10 @@ import type { SyncReport } from '../../src/sync/report.js'
 import { PROPERTIES } from './entities.js'
 import { Ledger } from './ledger.js'
 import { Gone, type Point, Points } from './points.js'
-import { type Answer, type Kind, type Left, Process, type ProcessOptions, type Schema } from './process.js'
+import { type Answer, Process, type ProcessOptions, type Schema } from './process.js'
 import { remainsOf, seenBy } from './scopedEntities.js'
+import { ServerStorage } from './serverStorage.js'
+import type { Kind, Left } from './storage.js'
 
 /** A process died: what it was about to do next is not done. */
 export class Stopped extends Error {}
@@ -185,7 +188,8 @@ export class World {
 
   async remove(process: Process, table: string, id: string): Promise<void> {
     const gone: [string, string][] = [[table, id]]
-    if (table === 'item' && process.look(`SELECT 1 FROM sqlite_master WHERE name = 'part' AND sql LIKE '%ON DELETE CASCADE%'`).length)
+    const parts = process.log.collections.find(c => c.name === 'part')?.metadata
+    if (table === 'item' && parts?.foreignKeys.some(key => key.onDelete === 'CASCADE'))
       gone.push(...process.look('SELECT id FROM part WHERE "itemId" = ?', id).map(r => ['part', String(r.id)] as [string, string]))
     const edits = gone.map(([from, key]) => {
       const before = Object.values(process.look(`SELECT a, b, c FROM ${from} WHERE id = ?`, key)[0] ?? {})
@@ -274,7 +278,7 @@ export class World {
     }
     const pushes = this.requests.filter(r => r.startsWith('POST'))
     if (pushes.length) this.problems.push(`pushed at rest: ${pushes}`)
-    for (const each of this.processes.values()) this.#checkBookkeeping(each)
+    for (const each of this.processes.values()) await this.#checkBookkeeping(each)
   }
 
   async #mustSync(process: Process, when: string): Promise<SyncReport | undefined> {
@@ -313,22 +317,26 @@ export class World {
       this.problems.push(`lost ${token}, ${property ?? 'the removal'} of ${row}: ${JSON.stringify([...server.rows])}`)
   }
 
-  #checkBookkeeping(process: Process): void {
-    const { name } = process
+  async #checkBookkeeping(process: Process): Promise<void> {
+    const { name, storage } = process
     const problem = (what: string) => this.problems.push(`${name} ${what}`)
-    const tables = process.look(`SELECT name FROM sqlite_master WHERE type = 'table'`).map(r => String(r.name))
-    for (const table of tables) {
+    for (const table of storage.tables) {
       if (/^(sync_copy_|sync_outdated|temporary_)/.test(table)) problem(`has ${table} left`)
       if (!/^sync_(base_|unapplied$|rejection$|seen$|replaced$)/.test(table)) continue
       // exits stay
-      const rows = process.look(`SELECT * FROM "${table}"${table.startsWith('sync_base_') ? ' WHERE _sync_server <> 0' : ''}`)
+      const rows = process.look(`SELECT * FROM ${table}${table.startsWith('sync_base_') ? ' WHERE _sync_server <> 0' : ''}`)
       if (rows.length) problem(`has ${table} left: ${JSON.stringify(rows)}`)
     }
-    const open = process.look('SELECT * FROM sync_server WHERE push_key IS NOT NULL OR pulling OR sweeping OR page IS NOT NULL')
+    const open = process.look('SELECT * FROM sync_server WHERE push_key IS NOT NULL OR pulling <> 0 OR sweeping <> 0 OR page IS NOT NULL')
     if (open.length) problem(`has begun something: ${JSON.stringify(open)}`)
-    if (process.look('SELECT bypass FROM sync_clock')[0]?.bypass !== null) problem('has a bypass of capture open')
-    const unstamped = process.look('SELECT id FROM item WHERE "_lastChange" IS NULL OR "_lastChange" > (SELECT now FROM sync_clock)')
+    const unstamped = process.look('SELECT id FROM item WHERE "_lastChange" IS NULL OR "_lastChange" > (SELECT "now" FROM sync_clock)')
     if (unstamped.length) problem(`has rows without a stamp of its clock: ${JSON.stringify(unstamped)}`)
+    if (storage instanceof ServerStorage) {
+      for (const found of await storage.checkConnections()) problem(found)
+      if (!(await isSetUp(process.log))) problem('lacks something of its set-up')
+      return
+    }
+    if (process.look('SELECT bypass FROM sync_clock')[0]?.bypass !== null) problem('has a bypass of capture open')
     const orphans = process.look('PRAGMA foreign_key_check')
     if (orphans.length) problem(`has orphans: ${JSON.stringify(orphans)}`)
     const triggers = Number(process.look(`SELECT count(*) AS n FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'sync_%'`)[0]?.n)
@@ -342,13 +350,17 @@ const tableOf = (entity: string) => (/part/i.test(entity) ? 'part' : 'item')
 function rowsOf(process: Process): Map<string, Record<string, unknown>> {
   const rows = new Map<string, Record<string, unknown>>()
   for (const { name } of process.log.collections)
-    for (const { _lastChange, ...row } of process.look(`SELECT * FROM ${name} ORDER BY id`)) rows.set(`${name} ${row.id}`, row)
+    for (const { _lastChange, ...row } of process.look(`SELECT * FROM ${name} ORDER BY id`))
+      rows.set(`${name} ${row.id}`, Object.fromEntries(Object.entries(row).sort()))
   return rows
 }
 
+const INJECTED =
+  /disk is full|disk I\/O error|injected|terminating connection|Connection terminated|not queryable|ECONNRESET|Connection lost|closed state|was killed|fetch failed|handler failed/
+
 const isInjected = (error: unknown): boolean => {
   for (let e = error as (Error & { code?: string }) | undefined; e instanceof Error; e = e.cause as Error | undefined) {
-    if (e instanceof Gone || /disk is full|disk I\/O error|fetch failed|handler failed/.test(e.message)) return true
+    if (e instanceof Gone || INJECTED.test(e.message)) return true
     const driver = (e as { driverError?: Error }).driverError
     if (driver && isInjected(driver)) return true
   }

@@ -7,14 +7,14 @@ import type { DataSource, EntityManager, EntityTarget, ObjectLiteral } from 'typ
 import { Like } from 'typeorm'
 import { syncAll } from '../../src/entity/syncAll.js'
 import { SyncError } from '../../src/errors.js'
-import { ANYWHERE } from '../crash/entities.js'
+import { CASCADE } from '../crash/entities.js'
 import { Random } from '../simulation/random.js'
 import { type ClientOrders, open, orders, PROPERTIES, type Said } from './open.js'
 import { watchingHandler } from './watch.js'
 
 const say = (said: Said) => writeSync(1, `${JSON.stringify(said)}\n`)
 const { server, seed, places, habits } = orders<ClientOrders>()
-const [Item, Part] = ANYWHERE as unknown as [EntityTarget<ObjectLiteral>, EntityTarget<ObjectLiteral>]
+const [Item, Part] = CASCADE as unknown as [EntityTarget<ObjectLiteral>, EntityTarget<ObjectLiteral>]
 
 type Edit = { row: string; property: string | null; token: string; before: string[] }
 const tokensOf = (row: ObjectLiteral) => PROPERTIES.map(p => row[p]).filter(v => typeof v === 'string')

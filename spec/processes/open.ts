@@ -3,7 +3,7 @@
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions } from 'typeorm'
 import { type WithSyncOptions, withSync } from '../../src/entity/withSync.js'
-import { ANYWHERE } from '../crash/entities.js'
+import { CASCADE } from '../crash/entities.js'
 
 export const PROPERTIES = ['a', 'b', 'c'] as const
 
@@ -20,7 +20,7 @@ export interface SharedPlace {
 }
 
 export function open(place: Place, options: WithSyncOptions = {}, synchronize = false): Promise<DataSource> {
-  return withSync(new DataSource({ ...optionsOf(place), entities: ANYWHERE, synchronize }), options).initialize()
+  return withSync(new DataSource({ ...optionsOf(place), entities: CASCADE, synchronize }), options).initialize()
 }
 
 function optionsOf(place: Place): DataSourceOptions {

@@ -45,35 +45,39 @@ export class OtherDatabase {
   writes = 0
   /** The answer to the next commit does not come, though it is stored. */
   losesCommit = false
+  readonly url: string
   readonly #name: string
-  readonly #url: string
 
   constructor(readonly kind: OtherKind) {
     this.#name = `sync_simulation_${process.pid}_${made.length}`
     const url = new URL(SERVERS[kind])
     url.pathname = `/${this.#name}`
-    this.#url = url.href
+    this.url = url.href
     watch()
     this.drop()
-    runNow(SERVERS[kind], { sql: `CREATE DATABASE ${this.#name}${kind === 'mysql' ? ' CHARACTER SET utf8mb4' : ''}` })
+    this.create()
     made.push(this)
   }
 
+  create(): void {
+    runNow(SERVERS[this.kind], { sql: `CREATE DATABASE ${this.#name}${this.kind === 'mysql' ? ' CHARACTER SET utf8mb4' : ''}` })
+  }
+
   drop(): void {
-    closeNow(this.#url)
+    closeNow(this.url)
     // a transaction that is open would keep it
     if (this.kind === 'mysql') this.#kill()
     runNow(SERVERS[this.kind], { sql: `DROP DATABASE IF EXISTS ${this.#name}${this.kind === 'postgres' ? ' WITH (FORCE)' : ''}` })
   }
 
   get options(): DataSourceOptions {
-    if (this.kind === 'postgres') return { type: 'postgres', url: this.#url, poolSize: 2, extra: { Client: this.#watchedClient() } }
-    return { type: 'mariadb', url: this.#url, poolSize: 2, driver: this.#watchedDriver() }
+    if (this.kind === 'postgres') return { type: 'postgres', url: this.url, poolSize: 2, extra: { Client: this.#watchedClient() } }
+    return { type: 'mariadb', url: this.url, poolSize: 2, driver: this.#watchedDriver() }
   }
 
   run(sql: string, values: readonly unknown[]): Row[] {
     if (/^\s*(INSERT|UPDATE|DELETE)/.test(sql)) this.writes++
-    return runNow(this.#url, this.#statement(sql, values))[0] as Row[]
+    return runNow(this.url, this.#statement(sql, values))[0] as Row[]
   }
 
   #statement(sql: string, values: readonly unknown[]): Statement {
@@ -103,16 +107,16 @@ export class OtherDatabase {
               BEGIN IF ${isBad} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'rule'; END IF;
               ${touches ? "IF @restores IS NULL THEN SET NEW.t = CONCAT('of ', NEW.a); END IF;" : ''} END`,
           )
-    runNow(this.#url, ...statements.map(sql => ({ sql })))
+    runNow(this.url, ...statements.map(sql => ({ sql })))
   }
 
   /** What is durable is not what is tried here, and a commit without a log waits for no disk. Children come first. */
   forgetDurability(tables: readonly string[]): void {
-    if (this.kind === 'postgres') runNow(this.#url, ...tables.map(table => ({ sql: `ALTER TABLE ${table} SET UNLOGGED` })))
+    if (this.kind === 'postgres') runNow(this.url, ...tables.map(table => ({ sql: `ALTER TABLE ${table} SET UNLOGGED` })))
   }
 
   dump(tables: readonly string[], isGenerated: (table: string, column: string) => boolean): Dump {
-    const found = runNow(this.#url, ...tables.map(table => ({ sql: `SELECT * FROM ${table}` })))
+    const found = runNow(this.url, ...tables.map(table => ({ sql: `SELECT * FROM ${table}` })))
     return new Map(
       tables.map((table, i) => {
         const rows = found[i] as Row[]
@@ -138,14 +142,16 @@ export class OtherDatabase {
       const value = cell(clock?.rows[0]?.[clock.columns.indexOf(name)])
       return `${isPostgres ? `"${name}"` : `\`${name}\``} = ${value}`
     })
-    statements.push(`UPDATE sync_clock SET ${set.join(', ')}`)
+    if (tables.includes('sync_clock')) statements.push(`UPDATE sync_clock SET ${set.join(', ')}`)
     const frame = isPostgres
       ? [
           ['BEGIN', 'SET LOCAL session_replication_role = replica'],
           [
-            ...['sync_server', 'sync_resolution'].map(
-              table => `SELECT setval(pg_get_serial_sequence('${table}', 'id'), coalesce((SELECT max(id) FROM ${table}), 0) + 1, false)`,
-            ),
+            ...['sync_server', 'sync_resolution']
+              .filter(table => tables.includes(table))
+              .map(
+                table => `SELECT setval(pg_get_serial_sequence('${table}', 'id'), coalesce((SELECT max(id) FROM ${table}), 0) + 1, false)`,
+              ),
             'COMMIT',
           ],
         ]
@@ -154,7 +160,7 @@ export class OtherDatabase {
           ['COMMIT', 'SET foreign_key_checks = 1, @sync_bypass = NULL, @restores = NULL'],
         ]
     this.writes++
-    runNow(this.#url, { sql: [...(frame[0] as string[]), ...statements, ...(frame[1] as string[])].join(';\n') })
+    runNow(this.url, { sql: [...(frame[0] as string[]), ...statements, ...(frame[1] as string[])].join(';\n') })
   }
 
   /** The database ends the connections of the engine's. */
@@ -164,7 +170,26 @@ export class OtherDatabase {
       this.run(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ${where}`, [])
       return
     }
-    this.#kill(Number(this.run('SELECT CONNECTION_ID() AS id', [])[0]?.id))
+    this.#kill(this.#ownId)
+  }
+
+  /** All others' connections, whatever they do: their process is gone. */
+  endConnections(): void {
+    if (this.kind === 'postgres')
+      this.run(
+        `SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+        [],
+      )
+    else this.#kill(this.#ownId)
+  }
+
+  endConnection(id: number): void {
+    if (this.kind === 'postgres') this.run('SELECT pg_terminate_backend(?, 1000)', [id])
+    else runNow(SERVERS.mysql, { sql: `KILL ${id}` })
+  }
+
+  get #ownId(): number {
+    return Number(this.run('SELECT CONNECTION_ID() AS id', [])[0]?.id)
   }
 
   #kill(except = 0): void {
