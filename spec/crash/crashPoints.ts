@@ -1,5 +1,5 @@
 // Lets every scenario go wrong at each of its moments, on each kind of database.
-//   npm run crash-points -- [--scenario PART OF A NAME] [--kinds sqljs,libsql,wal of the devices] [--database postgres|mysql of the servers] [--stride N] [--offset N] [--count N of each] [--only 12/before/gone] [--show N]
+//   npm run crash-points -- [--scenario PATTERN] [--kinds sqljs,libsql,wal of the devices] [--database postgres|mysql of the servers] [--stride N] [--offset N] [--count N of each] [--only 12/before/gone] [--show N]
 
 import 'reflect-metadata'
 import { OTHER_KINDS, type OtherKind } from '../simulation/otherDatabase.js'
@@ -19,7 +19,7 @@ const kinds = option('kinds', 'sqljs,libsql').split(',')
 const database = option('database', '')
 // a short run uses the kinds in turn
 const isAlternating = process.argv.includes('--alternate')
-const scenarios = SCENARIOS.filter(s => s.name.includes(option('scenario', '')))
+const scenarios = SCENARIOS.filter(s => new RegExp(option('scenario', '')).test(s.name))
 
 const isOther = (name: string): name is OtherKind => OTHER_KINDS.includes(name as OtherKind)
 if (database && !isOther(database)) throw new Error(`--database is one of ${OTHER_KINDS.join(', ')}`)

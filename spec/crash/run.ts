@@ -61,7 +61,12 @@ export async function runScenario(
 }
 
 async function runPoint(world: World, scenario: Scenario, point: Point | undefined): Promise<string[]> {
-  await world.begin(point)
+  try {
+    await world.begin(point)
+  } catch (error) {
+    world.abandon()
+    return [`could not begin, after the point before: ${(error as Error).stack}`]
+  }
   try {
     await scenario.act(world)
   } catch (error) {

@@ -258,6 +258,11 @@ export class World {
     this.points.begin(point)
   }
 
+  /** All start anew for the next run: one of them holds something. */
+  abandon(): void {
+    for (const each of this.processes.values()) each.close()
+  }
+
   /** Whoever died begins again; all sync, twice, and then nothing may be left to do. */
   async end(mend: ((world: World) => Promise<void>) | undefined, rounds: number): Promise<void> {
     this.points.isCounting = false
