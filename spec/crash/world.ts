@@ -17,7 +17,8 @@ import type { Kind, Left } from './storage.js'
 /** A process died: what it was about to do next is not done. */
 export class Stopped extends Error {}
 
-const PATIENCE = 10_000
+// on a busy machine a set-up takes its time
+const PATIENCE = 60_000
 
 /** What a network does to a request, besides carrying it. Throws where it does not. */
 export interface Network {
