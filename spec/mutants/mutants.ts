@@ -988,7 +988,7 @@ const pushing: Mutant[] = [
     name: 'since-despite-changed-values-of-new-rows',
     hazard: '`since` is left out where a stored row differs from what was posted',
     file: 'server/storeRows.ts',
-    find: 'stored(inserted, clock, (yield* isSeen(judge, created)) && (yield* isStoredAsPosted(log, push.rows, () => NEVER)))',
+    find: 'stored(inserted, clock, (yield* isSeen(log, judge, created, clock)) && (yield* isStoredAsPosted(log, push.rows, () => NEVER)))',
     replace: 'stored(inserted, clock, true)',
     by: [pushes],
   },
