@@ -8,11 +8,12 @@ import { readPullQuery } from '../src/protocol/queries.js'
 import { type Exchange, JSON_TYPE } from './exchange.js'
 import { readWhenNew } from './hold.js'
 import type { LiveLimits } from './live.js'
-import type { Caller } from './principal.js'
+import { type Caller, readerOf } from './principal.js'
 import { type PageQuery, type PullPage, readAt } from './pull.js'
 import { streamAnswer, type UpdatesPage } from './stream.js'
 import { readToken, writeToken } from './tokens.js'
 import type { WriteUpdate } from './updates.js'
+import { broughtDown } from './versions.js'
 
 export interface PullLimits {
   /** Updates that are read at a time. */
@@ -37,19 +38,20 @@ export async function answerPull(
   caller: Caller,
 ) {
   const { principal } = caller
+  const reader = readerOf(caller)
   const { properties, after, ...query } = readPullQuery(exchange.query)
   const withUpdates = ({ answer, etag }: PullPage) => ({
     etag,
-    page: answer && { ...answer, updates: answer.changes.get(collection) ?? [] },
+    page: answer && { ...answer, updates: broughtDown(caller.client, collection, answer.changes.get(collection) ?? []) },
   })
   const read = async (q: PageQuery, limit: number) => withUpdates(await readAt(log, caller, [collection], q, limit, limits.pageBytes))
   const limit = query.limit === undefined ? Number.POSITIVE_INFINITY : Math.min(query.limit, limits.maxPageSize)
   const atOnce = Math.min(limit, limits.pageSize)
   const asked: PageQuery = {
     ...query,
-    after: after === undefined ? undefined : readToken(after, principal),
+    after: after === undefined ? undefined : readToken(after, reader),
     ifNoneMatch: exchange.get('If-None-Match'),
-    ...(principal !== undefined && { tag: `${principal}.` }),
+    ...(reader !== undefined && { tag: `${reader}.` }),
   }
   const readFirst = () => readAt(log, caller, [collection], asked, exchange.method === 'HEAD' ? 1 : atOnce, limits.pageBytes)
   const { page, etag } = withUpdates(await readWhenNew(exchange, log, limits, caller, asked, readFirst))
@@ -67,7 +69,7 @@ export async function answerPull(
   }
   if (page.updates.length < SMALL && (page.next === undefined || atOnce === limit)) {
     const { now, collection: history, ...more } = answer
-    const next = page.next && { next: writeToken(page.next, principal) }
+    const next = page.next && { next: writeToken(page.next, reader) }
     exchange.body = JSON.stringify({ now, collection: history, updates: page.updates.map(write), ...more, ...next })
     return
   }
@@ -79,7 +81,7 @@ export async function answerPull(
   }
   sendStream(
     exchange,
-    streamAnswer(answer, page, readAfter, write, { limit, bytes: query.limit === undefined ? limit : limits.pageBytes }),
+    streamAnswer(answer, page, readAfter, write, { reader, limit, bytes: query.limit === undefined ? limit : limits.pageBytes }),
     limits,
   )
 }

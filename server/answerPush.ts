@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import type { Transaction } from '../src/databases/database.js'
-import { syncedEntities } from '../src/entity/registry.js'
+import { servedUrls, syncedEntities } from '../src/entity/registry.js'
 import { ConstraintError } from '../src/errors.js'
 import type { Rejection } from '../src/protocol/messages.js'
 import { readPushedRows } from '../src/protocol/pushedRows.js'
@@ -103,10 +103,10 @@ export function readRows(collection: Collection, json: unknown, isRounded: boole
 // A proxy may remove a prefix from the path that a client knows: a path fits where it ends with ours.
 function seenCollections(log: ChangeLog, seen: ReadonlyMap<string, number>): Map<Collection, number> {
   const stamps = new Map<Collection, number>()
-  for (const { metadata, urls } of syncedEntities(log.dataSource)) {
-    const collection = log.collections.find(c => c.metadata === metadata)
+  for (const entity of syncedEntities(log.dataSource)) {
+    const collection = log.collections.find(c => c.metadata === entity.metadata)
     for (const [path, stamp] of seen)
-      if (collection && urls.some(url => path.endsWith(new URL(url, 'http://server').pathname))) stamps.set(collection, stamp)
+      if (collection && servedUrls(entity).some(url => path.endsWith(new URL(url, 'http://server').pathname))) stamps.set(collection, stamp)
   }
   return stamps
 }

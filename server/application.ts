@@ -14,3 +14,4 @@ export {
   type RuleValue,
   rule,
 } from './rules.js'
+export type { SchemaStep, SchemaVersions, VersionedRow } from './versions.js'

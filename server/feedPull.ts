@@ -2,7 +2,7 @@
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
-import type { ByPath } from '../src/protocol/messages.js'
+import type { ByPath, StampedUpdate } from '../src/protocol/messages.js'
 import { writeUpdate } from '../src/protocol/messages.js'
 import { readFeedQuery } from '../src/protocol/queries.js'
 import { servedTo } from './access.js'
@@ -11,13 +11,15 @@ import type { Exchange } from './exchange.js'
 import { type FeedPaths, pathsOf } from './feedPaths.js'
 import { readWhenNew } from './hold.js'
 import type { LiveLimits } from './live.js'
-import type { Caller } from './principal.js'
+import { type Caller, readerOf } from './principal.js'
 import { type Page, type PageQuery, readAt } from './pull.js'
 import { type FeedGroup, streamFeed } from './stream.js'
 import { nameSet, readFeedToken, type Token, writeFeedToken } from './tokens.js'
+import { broughtDown } from './versions.js'
 
 export async function answerFeedPull(exchange: Exchange, log: ChangeLog, limits: PullLimits & LiveLimits, caller: Caller) {
   const { principal } = caller
+  const reader = readerOf(caller)
   const { collections: named, properties, after, limit, ...query } = readFeedQuery(exchange.query)
   const paths = pathsOf(servedTo(log, caller), named)
   const { collections } = paths
@@ -26,9 +28,9 @@ export async function answerFeedPull(exchange: Exchange, log: ChangeLog, limits:
   const most = limit === undefined ? SMALL : Math.min(limit, limits.maxPageSize)
   const asked: PageQuery = {
     ...query,
-    after: after === undefined ? undefined : readFeedToken(after, collections, principal),
+    after: after === undefined ? undefined : readFeedToken(after, collections, reader),
     ifNoneMatch: exchange.get('If-None-Match'),
-    tag: `${nameSet(collections, principal)}.`,
+    tag: `${nameSet(collections, reader)}.`,
   }
   const readFirst = () => read(asked, exchange.method === 'HEAD' ? 1 : most)
   const { answer: page, etag } = await readWhenNew(exchange, log, limits, caller, asked, readFirst)
@@ -46,11 +48,15 @@ export async function answerFeedPull(exchange: Exchange, log: ChangeLog, limits:
   }
   // a client that asks for pages gets each as it was at one moment; another one gets everything, one collection after the other
   const isWhole = page.next === undefined || limit !== undefined
-  const tail = { ...(isWhole && page.next && { next: writeFeedToken(page.next, collections, principal) }), now: page.now }
-  const groups = [...page.changes].map(([collection, updates]): FeedGroup => ({ path: paths.pathOf(collection), updates }))
+  const tail = { ...(isWhole && page.next && { next: writeFeedToken(page.next, collections, reader) }), now: page.now }
+  const groupOf = (collection: Collection, updates: readonly StampedUpdate[] = []): FeedGroup => ({
+    path: paths.pathOf(collection),
+    updates: broughtDown(caller.client, collection, updates),
+  })
+  const groups = [...page.changes].map(([collection, updates]) => groupOf(collection, updates))
   if (isWhole && groups.reduce((sum, { updates }) => sum + updates.length, 0) <= SMALL)
     exchange.body = JSON.stringify({ ...head, changes: Object.fromEntries(groups.map(g => [g.path, g.updates.map(writeUpdate)])), ...tail })
-  else sendStream(exchange, streamFeed(head, isWhole ? groups : readOn(page, query, paths, readOne), tail), limits)
+  else sendStream(exchange, streamFeed(head, isWhole ? groups : readOn(page, query, groupOf, readOne), tail), limits)
 
   function readOne(q: PageQuery, collection: Collection) {
     return read(q, limits.pageSize, [collection]).then(({ answer }) => answer)
@@ -61,7 +67,7 @@ export async function answerFeedPull(exchange: Exchange, log: ChangeLog, limits:
 async function* readOn(
   { changed, collection: history, now, begin, reset }: Page,
   query: Pick<PageQuery, 'since' | 'min'>,
-  { pathOf }: FeedPaths,
+  groupOf: (collection: Collection, updates: readonly StampedUpdate[] | undefined) => FeedGroup,
   read: (query: PageQuery, collection: Collection) => Promise<Page | undefined>,
 ): AsyncGenerator<FeedGroup> {
   const since = reset ? 0 : query.since
@@ -70,7 +76,7 @@ async function* readOn(
     for (let after: Token | undefined = begin; after; ) {
       const page: Page | undefined = await read({ since, min, collection: history, after }, collection)
       if (!page || page.reset) throw new Error('The history was reset while it was being read.')
-      yield { path: pathOf(collection), updates: page.changes.get(collection) ?? [] }
+      yield groupOf(collection, page.changes.get(collection))
       min = Math.max(min, page.now)
       after = page.next
     }

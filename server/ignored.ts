@@ -4,7 +4,7 @@ import type { Collection } from '../src/changes/collections/collection.js'
 import { BadRequestError } from '../src/errors.js'
 import type { PostedRow } from './posted.js'
 
-const ENVELOPE = new Set(['id', '_lastChange', '_removed', '_partial'])
+export const ENVELOPE = new Set(['id', '_lastChange', '_removed', '_partial'])
 
 /** The answer repeats the names and is kept with the key: no more of them than a table has columns, and no longer ones. */
 const MOST = 1_000

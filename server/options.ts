@@ -11,6 +11,7 @@ import type { FindPrincipal, Principal } from './principal.js'
 import type { SyncRequest } from './request.js'
 import type { Rule } from './rules.js'
 import { rulesOf } from './rulesOf.js'
+import type { SchemaVersions } from './versions.js'
 
 /** `Asked` is what `principal` gets. */
 export interface ServerOptions<P extends Principal = Principal, Asked = SyncRequest>
@@ -26,6 +27,8 @@ export interface ServerOptions<P extends Principal = Principal, Asked = SyncRequ
    * or an ETag of another user says does not count.
    */
   readonly principal?: FindPrincipal<P, Asked>
+  /** The version of the schema, and what clients of earlier ones need. Without it every client is served as the entities are. */
+  readonly schema?: SchemaVersions
   /** A path before those of the entities. */
   readonly prefix?: string
 }

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { Problem } from './problem.js'
 import type { SyncRequest } from './request.js'
 import type { Rule } from './rules.js'
+import type { ClientVersion } from './versions.js'
 
 /** The user, or whatever else signs in, on whose behalf a request comes. */
 export interface Principal {
@@ -29,7 +30,13 @@ export interface Caller {
   readonly caller: Principal | undefined
   /** What they may see and change; undefined where that is everything. */
   readonly rules: readonly Rule[] | undefined
+  /** The version of the schema that they have; undefined where the server knows none. */
+  readonly client?: ClientVersion
 }
+
+/** Whose pages and ETags are the same: those of one principal, and one version of the schema. */
+export const readerOf = ({ principal, client }: Caller): string | undefined =>
+  client ? `${principal ?? ''}.v${client.version}` : principal
 
 /** Throws a Problem. */
 export async function callerOf(request: SyncRequest, find: FindPrincipal | undefined, rules: readonly Rule[] | undefined): Promise<Caller> {

@@ -8,6 +8,7 @@ import { type Clock, first, type Transaction } from '../src/databases/database.j
 import type { PushAnswer, Reset } from '../src/protocol/messages.js'
 import { readAccess } from './access.js'
 import { ignoredProperties } from './ignored.js'
+import { liftPush } from './lift.js'
 import type { PostedRow, Rejected } from './posted.js'
 import type { Caller } from './principal.js'
 import { storeRows } from './storeRows.js'
@@ -63,7 +64,8 @@ export function* storePush(log: ChangeLog, push: Push): Transaction<PushOutcome>
   // what came in sight by a grant has an old stamp: the sender has to read it first
   if (access && push.scope !== undefined && push.scope !== access.scope)
     return { kind: 'stale', clock, contested: [], reset: 'scope-changed' }
-  return yield* finish(log, push, yield* storeRows(log, push, clock, access))
+  const lifted = yield* liftPush(log, push)
+  return yield* finish(log, lifted.push, lifted.bringDown(yield* storeRows(log, lifted.push, clock, access)))
 }
 
 function* finish(log: ChangeLog, push: Push, outcome: PushOutcome): Transaction<PushOutcome> {

@@ -3,7 +3,7 @@
 import type { DataSource } from 'typeorm'
 import { type ChangeLog, collectionNamed } from '../src/changes/changeLog.js'
 import { ensureTriggersNowAndThen } from '../src/changes/setUp/setUp.js'
-import { changeLogOf, type EnabledEntity, isRegistered, setUpAgain, syncedEntities } from '../src/entity/registry.js'
+import { changeLogOf, type EnabledEntity, isRegistered, servedUrls, setUpAgain, syncedEntities } from '../src/entity/registry.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import { preferred } from './accepts.js'
 import { servedTo } from './access.js'
@@ -18,6 +18,7 @@ import { callerOf } from './principal.js'
 import { Problem, unavailable, writeProblem } from './problem.js'
 import type { SyncRequest, SyncResponse } from './request.js'
 import { updateWriter } from './updates.js'
+import { askedVersion, ClientVersion, checkVersions } from './versions.js'
 import { poke } from './watcher.js'
 
 /** What a server has to do with a request. */
@@ -37,6 +38,7 @@ export type Find = (request: SyncRequest) => Found
 export function serve(name: string, dataSource: DataSource, options: ServerOptions, onError: OnError): Find {
   checkOptions(name, options)
   checkRules(dataSource, options.rules)
+  checkVersions(name, options.schema)
   const limits = limitsOf(name, options)
   const prefix = (options.prefix ?? '').replace(/\/$/, '')
   return request => {
@@ -70,7 +72,7 @@ function find(dataSource: DataSource, path: string): { door?: Door | undefined; 
   if (!dataSource.isInitialized) return { failure: notReady() }
   try {
     const entities = syncedEntities(dataSource)
-    const at = (place: string) => entities.find(({ urls }) => urls.some(url => pathOf(url) === place))
+    const at = (place: string) => entities.find(entity => servedUrls(entity).some(url => pathOf(url) === place))
     const thief = at(FEED)
     if (thief) throw new SyncConfigurationError(`${thief.metadata.name} has the path of the feed, ${FEED}; give it another one.`)
     return { door: path === FEED ? 'feed' : at(path) }
@@ -110,8 +112,10 @@ async function answer(exchange: Exchange, dataSource: DataSource, door: Door, li
   const type = preferred(exchange.get('Accept'), types)
   if (!type) throw new Problem(406, 'There is application/json here, and nothing else.')
   if (options.principal) exchange.vary('Cookie')
-  const caller = await callerOf(request, options.principal, options.rules)
+  const version = askedVersion(exchange.query, options.schema)
+  const asked = await callerOf(request, options.principal, options.rules)
   const log = await openLog(exchange, dataSource)
+  const caller = { ...asked, ...(version && options.schema && { client: new ClientVersion(version, options.schema, log) }) }
   const isPost = method === 'POST'
   if (type === STREAM) {
     await answerEventStream(exchange, log, limits, caller)

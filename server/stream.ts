@@ -14,6 +14,8 @@ export interface UpdatesPage {
 }
 
 interface Most {
+  /** Whose the token of the next page is. */
+  readonly reader: string | undefined
   readonly limit: number
   readonly bytes: number
 }
@@ -40,7 +42,7 @@ async function* pieces(
   firstPage: UpdatesPage,
   readAfter: (page: UpdatesPage, limit: number) => Promise<UpdatesPage | undefined>,
   write: WriteUpdate,
-  { limit, bytes }: Most,
+  { reader, limit, bytes }: Most,
 ): AsyncGenerator<string> {
   const { now: _, ...head } = answer
   let text = `${JSON.stringify(head).slice(0, -1)},"updates":[`
@@ -63,7 +65,7 @@ async function* pieces(
     page = next
   }
   const { next, now } = page
-  yield `${text}],${next === undefined ? '' : `"next":${JSON.stringify(writeToken(next, head.principal))},`}"now":${now}}`
+  yield `${text}],${next === undefined ? '' : `"next":${JSON.stringify(writeToken(next, reader))},`}"now":${now}}`
 }
 
 /** A part of the updates of a collection on the feed. */

@@ -13,42 +13,42 @@ export interface Token extends FeedPlace {
   readonly to?: string
 }
 
-export const writeToken = ({ stamp, id, start, from, to }: Token, principal: string | undefined) =>
-  toText([stamp, id, start ?? null, principal ?? null, from ?? null, to ?? null])
+export const writeToken = ({ stamp, id, start, from, to }: Token, reader: string | undefined) =>
+  toText([stamp, id, start ?? null, reader ?? null, from ?? null, to ?? null])
 
-/** Undefined where its page was another user's: the client begins again. Throws BadRequestError for a token that is none. */
-export function readToken(text: string, principal: string | undefined): Token | undefined {
+/** Undefined where its page was another user's, or of another version: the client begins again. Throws BadRequestError for a token that is none. */
+export function readToken(text: string, reader: string | undefined): Token | undefined {
   const list = toList(text, 6)
   const token = tokenOf(list)
   if (!token) throw new BadRequestError('`after` is no token of this server.')
-  return list[3] === (principal ?? null) ? token : undefined
+  return list[3] === (reader ?? null) ? token : undefined
 }
 
 /** A token of the feed names the collection too, and of which collections its page was one. */
-export const writeFeedToken = (token: Token, collections: readonly Collection[], principal: string | undefined) =>
+export const writeFeedToken = (token: Token, collections: readonly Collection[], reader: string | undefined) =>
   toText([
-    ...[token.stamp, token.id, token.start ?? null, token.collection?.name, nameSet(collections, principal)],
+    ...[token.stamp, token.id, token.start ?? null, token.collection?.name, nameSet(collections, reader)],
     ...[token.from ?? null, token.to ?? null],
   ])
 
 /**
- * Undefined where its page was one of other collections, or another user's: the client begins again, for what joins them now would miss what
+ * Undefined where its page was one of other collections, another user's, or of another version: the client begins again, for what joins them now would miss what
  * comes before it.
  * Throws BadRequestError for a token that is none.
  */
-export function readFeedToken(text: string, collections: readonly Collection[], principal: string | undefined): Token | undefined {
+export function readFeedToken(text: string, collections: readonly Collection[], reader: string | undefined): Token | undefined {
   const list = toList(text, 7)
   const token = tokenOf(list)
   if (!token || typeof list[3] !== 'string' || typeof list[4] !== 'string')
     throw new BadRequestError('`after` is no token of the feed of this server.')
   const collection = collections.find(c => c.name === list[3])
-  return collection && list[4] === nameSet(collections, principal) ? { ...token, collection } : undefined
+  return collection && list[4] === nameSet(collections, reader) ? { ...token, collection } : undefined
 }
 
-/** A short name for these collections in this order, as a principal sees them. */
-export const nameSet = (collections: readonly Collection[], principal: string | undefined) =>
+/** A short name for these collections in this order, as somebody reads them. */
+export const nameSet = (collections: readonly Collection[], reader: string | undefined) =>
   createHash('sha256')
-    .update(JSON.stringify([principal ?? null, ...collections.map(c => c.name)]))
+    .update(JSON.stringify([reader ?? null, ...collections.map(c => c.name)]))
     .digest('base64url')
     .slice(0, 12)
 

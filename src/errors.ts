@@ -252,6 +252,18 @@ export class AnswerTooLargeError extends TransportError {
   override readonly code = 'answer-too-large'
 }
 
+/** 426: the server does not serve this version of the app any more. What was not pushed yet is kept, and pushed when the app is updated. */
+export class ClientTooOldError extends TransportError {
+  override readonly name = 'ClientTooOldError'
+  override readonly code = 'client-too-old'
+}
+
+/** The server does not know this version of the app yet. What was not pushed yet is kept, and pushed when the server is updated. */
+export class ServerTooOldError extends TransportError {
+  override readonly name = 'ServerTooOldError'
+  override readonly code = 'server-too-old'
+}
+
 /** Any other status that is no success. */
 export class ServerError extends TransportError {
   override readonly name = 'ServerError'

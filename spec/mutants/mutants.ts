@@ -14,6 +14,7 @@ import { ofLeaving } from './leaving.js'
 import { ofLive } from './live.js'
 import { scopes } from './scopes.js'
 import { ofUsers } from './users.js'
+import { ofVersions } from './versions.js'
 import { ofWatching } from './watch.js'
 
 export type Finder =
@@ -2332,7 +2333,7 @@ const onTheServer: Mutant[] = [
     name: 'feed-pages-of-other-collections',
     hazard: 'a collection that joins while pages are turned misses what comes before',
     file: 'server/tokens.ts',
-    find: 'list[4] === nameSet(collections, principal)',
+    find: 'list[4] === nameSet(collections, reader)',
     replace: 'list[4] !== undefined',
     by: [feed],
   },
@@ -2340,7 +2341,7 @@ const onTheServer: Mutant[] = [
     name: 'feed-nothing-new-for-other-collections',
     hazard: '«nothing new» is said about collections that were not asked about',
     file: 'server/feedPull.ts',
-    find: 'tag: `${nameSet(collections, principal)}.`',
+    find: 'tag: `${nameSet(collections, reader)}.`',
     replace: "tag: ''",
     by: [feed],
   },
@@ -2915,6 +2916,7 @@ export const mutants: readonly Mutant[] = [
   ...ofLive,
   ...ofWatching,
   ...ofKeys,
+  ...ofVersions,
   ...ofBrowsers,
   ...ofFrameworks,
   ...scopes,

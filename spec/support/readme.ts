@@ -21,6 +21,7 @@ const NAMES = [
   'docs/operations.md',
   'docs/old-servers.md',
   'docs/schemas.md',
+  'docs/versions.md',
   'docs/limitations.md',
   'docs/troubleshooting.md',
   'docs/how-it-works.md',

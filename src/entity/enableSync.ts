@@ -17,8 +17,8 @@ export function enableSync(target: SyncTarget, url: string | readonly string[], 
   const urls: readonly string[] = Array.isArray(url) ? url : [url]
   const name = typeof target === 'function' ? target.name : target.options.name
   if (urls.length === 0) throw new SyncConfigurationError(`${name} has no url to sync with.`, { entity: name })
-  for (const each of urls) checkUrl(each, name)
-  const { scopes = [] } = options
+  const { scopes = [], formerly = [] } = options
+  for (const each of [...urls, ...formerly]) checkUrl(each, name)
   if (typeof target === 'function') addToClass(target, scopes)
   else addToSchema(target, scopes)
   registerEntity(target, urls, options)

@@ -37,11 +37,20 @@ export interface Feed {
 /** Where a collection syncs. Throws SyncConfigurationError where a path has nothing to complete it. */
 function placesOf(dataSource: DataSource, collection: Collection): Place[] {
   const server = clients.get(dataSource)?.server ?? (globalThis as { location?: { origin?: string } }).location?.origin
-  return (entityOf(dataSource, collection)?.urls ?? []).map(url => {
+  const { urls = [], options: { formerly = [] } = {} } = entityOf(dataSource, collection) ?? {}
+  const base = server?.replace(/\/+$/, '')
+  const before = formerly.map(url => (url.startsWith('/') ? `${base}${url}` : url))
+  return urls.map(url => {
     // the feed is beside it, for requests with the same parameters
     if (!url.startsWith('/')) {
       const { pathname, search } = new URL(url)
-      return { collection, url, path: pathname.slice(pathname.lastIndexOf('/')), feed: new URL(`sync${search}`, url).href }
+      return {
+        collection,
+        url,
+        formerly: before,
+        path: pathname.slice(pathname.lastIndexOf('/')),
+        feed: new URL(`sync${search}`, url).href,
+      }
     }
     if (server === undefined || !/^https?:/.test(server)) {
       throw new SyncConfigurationError(
@@ -49,8 +58,7 @@ function placesOf(dataSource: DataSource, collection: Collection): Place[] {
         { entity: collection.entity },
       )
     }
-    const base = server.replace(/\/+$/, '')
-    return { collection, url: base + url, path: url, feed: `${base}/sync` }
+    return { collection, url: base + url, formerly: before, path: url, feed: `${base}/sync` }
   })
 }
 

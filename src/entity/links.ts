@@ -20,11 +20,14 @@ export function linksBetween(entities: readonly EnabledEntity[]): EnabledEntity[
       if (!other) reject(entity, relation)
       // an entity of one's own may have the table
       if (!relation.isOwning || !junction || entities.some(e => e.metadata.tableName === junction.tableName)) continue
-      const { scopes = [] } = entity.options
+      const { scopes = [], formerly } = entity.options
       links.push({
         metadata: junction,
         urls: entity.urls.map(url => urlOf(url, relation)),
-        options: { scopes: ['owner', ...scopes.map(scope => `owner.${scope}`)] },
+        options: {
+          scopes: ['owner', ...scopes.map(scope => `owner.${scope}`)],
+          ...(formerly && { formerly: formerly.map(url => urlOf(url, relation)) }),
+        },
       })
     }
   }

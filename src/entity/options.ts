@@ -2,7 +2,7 @@
 
 import type { DataSource } from 'typeorm'
 import type { ConflictHandler } from '../sync/conflicts/handlers.js'
-import type { TransportOptions } from '../sync/http/transport.js'
+import type { TransportOptions, Versioned } from '../sync/http/transport.js'
 import type { SyncProgress } from '../sync/report.js'
 
 /** How a client syncs. Given to `withSync` for all syncs of a data source, or to a single call. */
@@ -33,7 +33,7 @@ export interface SyncCallOptions extends SyncOptions {
   readonly url?: string
 }
 
-export interface ClientOptions extends SyncOptions {
+export interface ClientOptions extends SyncOptions, Versioned {
   /** Completes urls that are paths, e.g. `https://example.org`. */
   readonly server?: string
 }

@@ -25,6 +25,11 @@ export interface EnableSyncOptions {
   /** Decides conflicts of this entity where the call of `syncAll` gives no handler for it. */
   // biome-ignore lint/suspicious/noExplicitAny: of whatever entity it is
   onConflict?: ConflictHandler<any>
+  /**
+   * Urls that the entity had in earlier versions of the application. A server answers there as well; a client goes on with what it knows of the server from
+   * then, instead of reading and pushing everything anew.
+   */
+  formerly?: string[]
   /** A collection for clients of 2012 writes dates as numbers. */
   dates?: 'iso' | 'number'
 }
@@ -39,6 +44,12 @@ export interface EnabledEntity {
   readonly options: EnableSyncOptions
 }
 
+/** All urls at which a server answers for it: its own first. */
+export const servedUrls = ({ urls, options: { formerly = [] } }: Omit<EnabledEntity, 'metadata'>): readonly string[] => [
+  ...urls,
+  ...formerly,
+]
+
 const registered = new Map<SyncTarget, { urls: readonly string[]; options: EnableSyncOptions }>()
 /** What was found so far, by the metadata of a data source, which are new ones each time that it is initialised. */
 let found = new WeakMap<readonly EntityMetadata[], readonly EnabledEntity[]>()
@@ -50,7 +61,8 @@ export function registerEntity(target: SyncTarget, urls: readonly string[], opti
 }
 
 /** Is there an entity that syncs with such a url, in whatever data source? It is known before that is initialised. */
-export const isRegistered = (isMeant: (url: string) => boolean): boolean => [...registered.values()].some(({ urls }) => urls.some(isMeant))
+export const isRegistered = (isMeant: (url: string) => boolean): boolean =>
+  [...registered.values()].some(entity => servedUrls(entity).some(isMeant))
 
 /** The entities of an initialised data source that sync, and the junction tables between them. Throws SyncConfigurationError for one that was enabled too late. */
 export function syncedEntities(dataSource: DataSource): readonly EnabledEntity[] {

@@ -7,7 +7,7 @@ import { ensureTriggers, isCapturing } from '../changes/setUp/setUp.js'
 import { InvalidAnswerError } from '../errors.js'
 import type { ConflictHandler } from '../sync/conflicts/handlers.js'
 import { openExchanges } from '../sync/exchange.js'
-import { createTransport } from '../sync/http/transport.js'
+import { createTransport, type Versioned } from '../sync/http/transport.js'
 import { feedWire, NoFeedError, OpenAtRouteError, routeWire } from '../sync/http/wire.js'
 import { addLater, addReports, ReportBuilder, type SyncReport } from '../sync/report.js'
 import type { Member, Session } from '../sync/session.js'
@@ -35,7 +35,7 @@ export interface CallOptions {
   readonly handlers: ReadonlyMap<Collection, ConflictHandler>
   /** For those of all others. */
   readonly handler: ConflictHandler | undefined
-  readonly options: SyncOptions
+  readonly options: SyncOptions & Versioned
 }
 
 /** Milliseconds after which a server that had no feed is asked for it again. */

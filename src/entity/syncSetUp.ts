@@ -10,7 +10,7 @@ import { loadKind, openDatabase } from '../databases/open.js'
 import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
 import { openServers } from './feeds.js'
 import { makeNewKeys } from './newKeys.js'
-import { lacksSchema, noteChangeLog, syncedEntities } from './registry.js'
+import { lacksSchema, noteChangeLog, servedUrls, syncedEntities } from './registry.js'
 
 export interface SetUpOptions extends DatabaseOptions, DatabaseHooks {
   /** With false tables and triggers are made elsewhere. */
@@ -29,12 +29,10 @@ export class SyncSetUp {
   get changeLog(): ChangeLog {
     if (this.#changeLog) return this.#changeLog
     const { dataSource, options } = this
-    const synced = syncedEntities(dataSource).map(({ metadata, urls, options: { cyclic = [], scopes = [] } }) => ({
-      metadata,
-      urls,
-      cyclic,
-      scopes,
-    }))
+    const synced = syncedEntities(dataSource).map(entity => {
+      const { cyclic = [], scopes = [] } = entity.options
+      return { metadata: entity.metadata, urls: servedUrls(entity), cyclic, scopes }
+    })
     for (const { metadata } of synced) rejectAttached(dataSource, metadata)
     this.#changeLog = { dataSource, database: openDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
     return this.#changeLog

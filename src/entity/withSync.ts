@@ -51,11 +51,13 @@ export interface HookedOptions extends WithSyncOptions, DatabaseHooks {}
 
 /** `withSync` for tests. */
 export function withHooks<D extends DataSource>(dataSource: D, options: HookedOptions = {}): D {
-  const { server } = options
+  const { server, schema } = options
   if (dataSource.isInitialized)
     throw new SyncConfigurationError('The data source is initialised already; call withSync before dataSource.initialize().')
   if (server !== undefined && !isHttpUrl(server))
     throw new SyncConfigurationError(`The server ${JSON.stringify(server)} is no absolute http(s) url, such as 'https://example.org'.`)
+  if (schema !== undefined && !(Number.isSafeInteger(schema) && schema > 0))
+    throw new SyncConfigurationError('schema, the version of the schema, has to be a whole number from 1 on.')
   const setUp = new SyncSetUp(dataSource, options)
   if (!noteDataSource(dataSource, () => setUp.setUp())) throw new SyncConfigurationError('withSync was called before for this data source.')
   noteClient(dataSource, options)

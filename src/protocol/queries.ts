@@ -6,7 +6,7 @@ import { isHeldScope, own } from './words.js'
 
 type Query = Record<string, string | string[] | undefined>
 
-const PARAMETERS = ['since', 'limit', 'after', 'min', 'collection', 'scope', 'seen', 'properties', 'principal', 'idempotency-key']
+const PARAMETERS = ['since', 'limit', 'after', 'min', 'collection', 'scope', 'seen', 'properties', 'principal', 'idempotency-key', 'schema']
 
 const FEED_PARAMETERS = [...PARAMETERS.filter(name => name !== 'seen'), 'collections']
 
@@ -86,6 +86,13 @@ export function readFeedPushQuery(query: Query): {
     ...given('principal', textOf(query, 'principal')),
     ...given('key', textOf(query, 'idempotency-key')),
   }
+}
+
+/** The version of the client's schema, of any request. Throws BadRequestError. */
+export function readSchema(query: Query): number | undefined {
+  const schema = numberOf(query, 'schema')
+  if (schema === 0) throw new BadRequestError('schema is 0; the first version is 1.')
+  return schema
 }
 
 function scopeOf(query: Query): string | undefined {

@@ -10,6 +10,8 @@ import { readServerState, type ServerState, writeServers } from './serverState.j
 export interface Address {
   readonly collection: Collection
   readonly url: string
+  /** Urls that it had there before. */
+  readonly formerly?: readonly string[]
 }
 
 /** The ids of servers; undefined where a server is not known. */
@@ -21,6 +23,7 @@ export function* findServers(addresses: readonly Address[]): Transaction<(number
 
 /** The ids of servers. Servers that are not known are inserted. */
 export function* openServers(database: Database, addresses: readonly Address[], origin: string): Transaction<number[]> {
+  yield* followMoves(addresses)
   const known = yield* findServers(addresses)
   yield* database.updateRows(
     'sync_server',
@@ -38,6 +41,16 @@ export function* openServers(database: Database, addresses: readonly Address[], 
     missing.map(({ collection, url }) => [collection.name, url, origin, LAST, owner?.principal ?? null]),
   )
   return (yield* findServers(addresses)) as number[]
+}
+
+/** What is known of a server stays known where a collection has another url there by now. */
+function* followMoves(addresses: readonly Address[]): Transaction<void> {
+  const ids = yield* findServers(addresses)
+  for (const [i, { collection, url, formerly = [] }] of addresses.entries()) {
+    if (ids[i] !== undefined || !formerly.length) continue
+    const before = (yield* findServers(formerly.map(was => ({ collection, url: was })))).find(id => id !== undefined)
+    if (before !== undefined) yield* query('UPDATE sync_server SET url = ? WHERE id = ?', url, before)
+  }
 }
 
 /** Does this database sync the collection with another server as well? */

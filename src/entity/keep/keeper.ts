@@ -3,6 +3,7 @@
 import type { DataSource } from 'typeorm'
 import {
   AuthenticationError,
+  ClientTooOldError,
   DatabaseTakenOverError,
   NetworkError,
   OtherUserError,
@@ -28,7 +29,7 @@ import { TokenWatch } from './tokenWatch.js'
 import { listenToBrowser } from './wakeUps.js'
 
 /** Errors that the next sync, with the same program and the same user, would have again. */
-const LASTING = [DatabaseTakenOverError, OtherUserError, SyncConfigurationError, SyncSchemaError]
+const LASTING = [ClientTooOldError, DatabaseTakenOverError, OtherUserError, SyncConfigurationError, SyncSchemaError]
 
 /** Milliseconds in which a sync finds out why a connection broke. */
 const BROKEN = 1_000

@@ -1,7 +1,7 @@
 // All the servers of a data source that are listened to.
 
 import type { DataSource } from 'typeorm'
-import type { TransportOptions } from '../../sync/http/transport.js'
+import type { TransportOptions, Versioned } from '../../sync/http/transport.js'
 import { feedsOf } from '../feeds.js'
 import { changeLogOf } from '../registry.js'
 import { LiveFeed, type LiveHooks } from './liveFeed.js'
@@ -13,7 +13,7 @@ export class Live {
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly options: TransportOptions,
+    private readonly options: TransportOptions & Versioned,
     private readonly hooks: LiveHooks,
     private readonly random: () => number,
   ) {}

@@ -4,7 +4,7 @@ import type { DataSource } from 'typeorm'
 import { readEvents } from '../../sync/http/eventStream.js'
 import { emitRequest } from '../../sync/http/requests.js'
 import { readRetryAfter } from '../../sync/http/retry.js'
-import { feedAddress, type TransportOptions } from '../../sync/http/transport.js'
+import { feedAddress, type TransportOptions, type Versioned } from '../../sync/http/transport.js'
 import type { Feed } from '../feeds.js'
 import { changeLogOf } from '../registry.js'
 import { isNews, type LiveQuestion, liveQuestion } from './liveQuestion.js'
@@ -48,7 +48,7 @@ export class LiveFeed {
   constructor(
     private readonly dataSource: DataSource,
     private readonly feed: Feed,
-    private readonly options: TransportOptions,
+    private readonly options: TransportOptions & Versioned,
     private readonly hooks: LiveHooks,
     private readonly random: () => number,
   ) {}
@@ -188,8 +188,8 @@ export class LiveFeed {
   }
 
   async #send(method: string, { query }: LiveQuestion, own: Record<string, string>, signal: AbortSignal): Promise<Response> {
-    const { headers: given, fetch: send = globalThis.fetch.bind(globalThis) } = this.options
-    const url = feedAddress(this.feed.url, query)
+    const { headers: given, fetch: send = globalThis.fetch.bind(globalThis), schema } = this.options
+    const url = feedAddress(this.feed.url, query, schema)
     const headers = new Headers(typeof given === 'function' ? await given({ renew: this.#renew, url }) : given)
     for (const [name, value] of Object.entries(own)) headers.set(name, value)
     return emitRequest(this.dataSource, { method, url }, () => send(url, { method, headers, signal, ...{ cache: 'no-store' } }))

@@ -2,9 +2,11 @@
 
 import {
   AuthenticationError,
+  ClientTooOldError,
   InvalidAnswerError,
   MalformedAnswerError,
   ServerError,
+  ServerTooOldError,
   TooLargeError,
   type TransportDetails,
   type TransportError,
@@ -78,12 +80,19 @@ function invalidAnswer(reply: Reply, why: string, cause?: unknown): InvalidAnswe
   return new InvalidAnswerError(`${where} answered ${reply.status} with ${what}\n${advice} ${SAFE}.`, excerpt, detailsOf(reply, cause))
 }
 
+const OUTDATED: Record<string, typeof ClientTooOldError | typeof ServerTooOldError> = {
+  'urn:typeorm-sync:client-too-old': ClientTooOldError,
+  'urn:typeorm-sync:server-too-old': ServerTooOldError,
+}
+
 /** The error that an answer without success is. */
 export function errorOf(reply: Reply): TransportError {
   if (isRedirect(reply)) return new ServerError(redirectMessage(reply), detailsOf(reply))
   const details = detailsOf(reply)
   const problem = problemOf(reply)
+  const Outdated = OUTDATED[String((reply.json as { type?: unknown } | null | undefined)?.type)]
   const message = `${nameOf(reply.url)} answered ${reply.status}${problem && `: ${problem}`}. ${adviceOf(reply.status, details.retryAfter)}`
+  if (Outdated) return new Outdated(message, details)
   if (reply.status === 401 || reply.status === 403) return new AuthenticationError(message, details)
   return new (reply.status === 413 ? TooLargeError : ServerError)(message, details)
 }

@@ -73,8 +73,14 @@ interface Reading<Answer, Stale> {
 const OF_ROUTE = { read: readPushAnswer, isStale: isStaleAnswer, readStale: readStaleAnswer }
 const OF_FEED = { read: readFeedPushAnswer, isStale: isFeedStaleAnswer, readStale: readFeedStaleAnswer }
 
-export function createTransport(options: TransportOptions = {}, dataSource?: object): Transport {
+/** The version of the schema that the client has; each request says it. */
+export interface Versioned {
+  readonly schema?: number
+}
+
+export function createTransport(options: TransportOptions & Versioned = {}, dataSource?: object): Transport {
   const ask = createAsk(options, dataSource)
+  const { schema } = options
 
   async function pull<Answer>(
     address: string,
@@ -112,6 +118,7 @@ export function createTransport(options: TransportOptions = {}, dataSource?: obj
       seen: seen && writeSeen(seen),
       collections: collections && listOf(collections),
       'idempotency-key': key,
+      schema,
     })
     const reply = await ask({ method: 'POST', url: address, headers, body, mayRetry: retry }, signal)
     const { bytes, isNearLimit } = reply
@@ -131,10 +138,10 @@ export function createTransport(options: TransportOptions = {}, dataSource?: obj
 
   return {
     pull(url, { properties, ...query }, etag, signal) {
-      return pull(withQuery(url, { ...pageOf(query), properties: properties && listOf(properties) }), readPullAnswer, etag, signal)
+      return pull(withQuery(url, { ...pageOf(query), properties: properties && listOf(properties), schema }), readPullAnswer, etag, signal)
     },
 
-    pullFeed: (url, query, etag, signal) => pull(feedAddress(url, query), readFeedAnswer, etag, signal),
+    pullFeed: (url, query, etag, signal) => pull(feedAddress(url, query, schema), readFeedAnswer, etag, signal),
 
     push: (url, body, given, signal) => push(url, body, given, OF_ROUTE, signal),
     pushFeed: (url, body, given, signal) => push(url, body, given, OF_FEED, signal),
@@ -142,9 +149,9 @@ export function createTransport(options: TransportOptions = {}, dataSource?: obj
 }
 
 /** Where a question is asked of a feed. */
-export function feedAddress(url: string, { collections, properties, ...query }: FeedQuery): string {
+export function feedAddress(url: string, { collections, properties, ...query }: FeedQuery, schema: number | undefined): string {
   const asked = properties && [...properties].flatMap(([path, names]) => names.map(name => `${path}:${name}`))
-  return withQuery(url, { ...pageOf(query), collections: listOf(collections), properties: asked && listOf(asked) })
+  return withQuery(url, { ...pageOf(query), collections: listOf(collections), properties: asked && listOf(asked), schema })
 }
 
 const pageOf = ({ since, limit, after, min, collection, scope }: Omit<PullQuery, 'properties'>) => ({

@@ -1,0 +1,366 @@
+// Clients of last year's app and this year's server, and the other way round: what is more than an addition.
+
+import 'reflect-metadata'
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import {
+  DataSource,
+  type DataSourceOptions,
+  EntitySchema,
+  type EntitySchemaColumnOptions,
+  type MigrationInterface,
+  type QueryRunner,
+} from 'typeorm'
+import { ClientTooOldError, enableSync, hasLocalChanges, journal, keepSynced, ServerTooOldError, syncAll, withSync } from 'typeorm-sync'
+import type { SchemaStep, SchemaVersions } from 'typeorm-sync/server'
+import { databaseOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+import { until } from '../support/until.js'
+
+jest.setTimeout(60_000)
+
+type Columns = Record<string, EntitySchemaColumnOptions>
+
+const text = { type: 'varchar', length: 40 } as const
+
+/** The entity as a version of the app knows it; on the wire it has one path. */
+function entity(columns: Columns): EntitySchema<any> {
+  const made = new EntitySchema<any>({
+    ...{ name: 'Person', tableName: 'person' },
+    columns: { id: { ...text, primary: true }, note: { ...text, nullable: true }, ...columns },
+  })
+  enableSync(made, '/people')
+  return made
+}
+
+const migration = (statements: readonly string[]) =>
+  class Change1700000000000 implements MigrationInterface {
+    async up(runner: QueryRunner) {
+      for (const statement of statements) await runner.query(own(runner, statement))
+    }
+    async down() {}
+  }
+
+const own = ({ connection }: QueryRunner, statement: string) =>
+  connection.options.type === 'mariadb' ? statement.replaceAll('"', '`') : statement
+
+interface Change {
+  readonly what: string
+  readonly before: Columns
+  readonly after: Columns
+  readonly statements: readonly string[]
+  readonly step: SchemaStep
+  /** A value of the changed properties in the words of each version, as they come: three of them. */
+  readonly old: readonly [object, object, object]
+  readonly now: readonly [object, object, object]
+}
+
+const CHANGES: Change[] = [
+  {
+    what: 'is renamed',
+    before: { name: text },
+    after: { title: text },
+    statements: ['ALTER TABLE "person" RENAME COLUMN "name" TO "title"'],
+    step: { up: ({ name, ...row }) => ({ ...row, title: name }), down: ({ title, ...row }) => ({ ...row, name: title }) },
+    old: [{ name: 'one' }, { name: 'two' }, { name: 'three' }],
+    now: [{ title: 'one' }, { title: 'two' }, { title: 'three' }],
+  },
+  {
+    what: 'is split in two',
+    before: { name: text },
+    after: { first: { ...text, default: '' }, last: { ...text, default: '' } },
+    statements: [
+      `ALTER TABLE "person" ADD COLUMN "first" varchar(40) NOT NULL DEFAULT ''`,
+      `ALTER TABLE "person" ADD COLUMN "last" varchar(40) NOT NULL DEFAULT ''`,
+      `UPDATE "person" SET "first" = REPLACE("name", ' Lee', ''), "last" = 'Lee'`,
+      'ALTER TABLE "person" DROP COLUMN "name"',
+    ],
+    step: {
+      up: ({ name, ...row }) => ({ ...row, first: name.split(' ')[0], last: name.split(' ').slice(1).join(' ') }),
+      down: ({ first, last, ...row }) => ({ ...row, name: `${first} ${last}` }),
+    },
+    old: [{ name: 'Ann Lee' }, { name: 'Bob Lee' }, { name: 'Cid Lee' }],
+    now: [
+      { first: 'Ann', last: 'Lee' },
+      { first: 'Bob', last: 'Lee' },
+      { first: 'Cid', last: 'Lee' },
+    ],
+  },
+  {
+    what: 'gets another type',
+    before: { done: { type: 'int' } },
+    after: { done: { ...text, default: 'no' } },
+    statements: [
+      `ALTER TABLE "person" ADD COLUMN "state" varchar(40) NOT NULL DEFAULT 'no'`,
+      `UPDATE "person" SET "state" = CASE "done" WHEN 0 THEN 'no' WHEN 1 THEN 'yes' ELSE 'half' END`,
+      'ALTER TABLE "person" DROP COLUMN "done"',
+      'ALTER TABLE "person" RENAME COLUMN "state" TO "done"',
+    ],
+    step: {
+      up: ({ done, ...row }) => ({ ...row, done: ['no', 'yes', 'half'][done] }),
+      down: ({ done, ...row }) => ({ ...row, done: ['no', 'yes', 'half'].indexOf(done) }),
+    },
+    old: [{ done: 0 }, { done: 1 }, { done: 2 }],
+    now: [{ done: 'no' }, { done: 'yes' }, { done: 'half' }],
+  },
+  {
+    what: 'is removed',
+    before: { name: text, color: { ...text, default: 'red' } },
+    after: { name: text },
+    statements: ['ALTER TABLE "person" DROP COLUMN "color"'],
+    step: { up: ({ color, ...row }) => row },
+    old: [
+      { name: 'one', color: 'red' },
+      { name: 'two', color: 'blue' },
+      { name: 'three', color: 'green' },
+    ],
+    now: [{ name: 'one' }, { name: 'two' }, { name: 'three' }],
+  },
+  {
+    what: 'is added, without a default',
+    before: { name: text },
+    after: { name: text, size: { type: 'int' } },
+    statements: [`ALTER TABLE "person" ADD COLUMN "size" int NOT NULL DEFAULT 1`],
+    step: { up: row => ({ size: 1, ...row }) },
+    old: [{ name: 'one' }, { name: 'two' }, { name: 'three' }],
+    now: [
+      { name: 'one', size: 1 },
+      { name: 'two', size: 1 },
+      { name: 'three', size: 1 },
+    ],
+  },
+]
+
+/** A database that lives through the versions of an app. */
+interface Place {
+  readonly options: DataSourceOptions
+  dataSource: DataSource
+}
+
+describe.each(SERVERS)('on %s', kind => {
+  let url: string
+  let requests: string[]
+
+  const fetchThere: typeof globalThis.fetch = (input, init) => {
+    requests.push(`${init?.method ?? 'GET'} ${input}`)
+    return fetch(String(input).replace('http://server.test', url), init)
+  }
+
+  async function open(options: DataSourceOptions, entities: EntitySchema[], schema: number | undefined, statements?: readonly string[]) {
+    const isDevice = schema !== undefined
+    const made = new DataSource({
+      ...{ ...options, entities },
+      ...(statements ? { migrations: [migration(statements)], migrationsRun: true } : { synchronize: true }),
+    } as DataSourceOptions)
+    const sync = isDevice ? { server: 'http://server.test', fetch: fetchThere, ...(schema && { schema }) } : {}
+    const dataSource = await withSync(made, { retries: 0, ...sync }).initialize()
+    closing.push(async () => dataSource.isInitialized && dataSource.destroy())
+    return dataSource
+  }
+  const closing: (() => Promise<unknown>)[] = []
+
+  /** `schema` 0: a device that says no version. */
+  async function place(entities: EntitySchema[], schema?: number): Promise<Place> {
+    const options = await databaseOn(kind)
+    return { options, dataSource: await open(options, entities, schema) }
+  }
+
+  async function upgrade(of: Place, entities: EntitySchema[], schema: number | undefined, statements: readonly string[]) {
+    await of.dataSource.destroy()
+    of.dataSource = await open(of.options, entities, schema, statements)
+  }
+
+  const serveIt = async ({ dataSource }: Place, schema?: SchemaVersions) => {
+    ;({ url } = await serve(dataSource, schema ? { schema } : {}))
+  }
+
+  const rowsOf = async ({ dataSource }: Place) => {
+    const rows: Record<string, unknown>[] = await sql(dataSource, 'SELECT * FROM "person" ORDER BY "id"')
+    return rows.map(({ _lastChange, ...row }) => row)
+  }
+  const repository = ({ dataSource }: Place) => dataSource.getRepository<any>('Person')
+
+  async function expectAtRest({ dataSource }: Place) {
+    requests = []
+    expect(await syncAll(dataSource)).toMatchObject({ pulled: 0, pushed: 0, conflicts: 0, unapplied: 0, rejected: 0 })
+    expect(requests).toHaveLength(1)
+    expect(await hasLocalChanges(dataSource)).toBe(false)
+  }
+
+  beforeEach(() => {
+    requests = []
+  })
+  afterEach(async () => {
+    for (const close of closing.splice(0)) await close()
+  })
+
+  describe.each(CHANGES)('a column $what:', ({ before, after, statements, step, old, now }) => {
+    const [Before, After] = [entity(before), entity(after)]
+    const schema: SchemaVersions = { version: 2, steps: { 2: { '/people': step } } }
+
+    test.each([0, 1])('a device of version %s that was offline meanwhile syncs with the server of the next one', async said => {
+      const server = await place([Before])
+      await serveIt(server, { version: 1 })
+      const alice = await place([Before], said)
+      await repository(alice).save(['a', 'b', 'c', 'd'].map(id => ({ id, ...old[0] })))
+      await syncAll(alice.dataSource)
+      await repository(alice).update('a', old[1])
+      await repository(alice).update('b', { note: 'Alice’s' })
+      await repository(alice).delete('c')
+      await repository(alice).save({ id: 'e', ...old[2] })
+
+      await upgrade(server, [After], undefined, statements)
+      await serveIt(server, schema)
+      const carol = await place([After], 2)
+      await syncAll(carol.dataSource)
+      await repository(carol).update('b', now[2])
+      await repository(carol).update('d', now[1])
+      await syncAll(carol.dataSource)
+
+      expect(await syncAll(alice.dataSource)).toMatchObject({ conflicts: 0, unapplied: 0, rejected: 0, unknownThere: [] })
+      const lasting = (values: readonly object[]) => [
+        { id: 'a', note: null, ...values[1] },
+        { id: 'b', note: 'Alice’s', ...values[2] },
+        { id: 'd', note: null, ...values[1] },
+        { id: 'e', note: null, ...values[2] },
+      ]
+      expect(await rowsOf(server)).toEqual(lasting(now))
+      await syncAll(alice.dataSource)
+      // what has no place there any more stays as it was on the device
+      const own = lasting(old).map((row, i) => ('color' in row && (i === 1 || i === 2) ? { ...row, color: 'red' } : row))
+      expect(await rowsOf(alice)).toEqual(own)
+      await expectAtRest(alice)
+      await syncAll(carol.dataSource)
+      expect(await rowsOf(carol)).toEqual(lasting(now))
+      await expectAtRest(carol)
+    })
+
+    test('a device of the next version waits for the server, and keeps its edits', async () => {
+      const server = await place([Before])
+      await serveIt(server, { version: 1 })
+      const carol = await place([After], 2)
+      await repository(carol).save({ id: 'a', ...now[1] })
+      const failed = syncAll(carol.dataSource)
+      await expect(failed).rejects.toBeInstanceOf(ServerTooOldError)
+      await expect(failed).rejects.toMatchObject({ code: 'server-too-old', status: 503, retryAfter: 60_000 })
+      expect(await rowsOf(server)).toEqual([])
+      expect(await journal(repository(carol)).pending()).toMatchObject([{ id: 'a' }])
+      await upgrade(server, [After], undefined, statements)
+      await serveIt(server, schema)
+      expect(await syncAll(carol.dataSource)).toMatchObject({ pushed: 1 })
+      expect(await rowsOf(server)).toEqual([{ id: 'a', note: null, ...now[1] }])
+      await expectAtRest(carol)
+    })
+  })
+
+  describe('an app that is too old', () => {
+    const Before = entity({ name: text })
+    const After = entity({ title: text })
+    const statements = ['ALTER TABLE "person" RENAME COLUMN "name" TO "title"']
+    const up = ({ name, ...row }: Record<string, any>) => ({ ...row, title: name })
+    const down = ({ title, ...row }: Record<string, any>) => ({ ...row, name: title })
+    const later: SchemaVersions = { version: 2, oldest: 2, steps: { 2: { '/people': { up, down } } } }
+
+    /** Alice has synced `a`; of her push of `b` the answer was lost, `c` came after that. Then the server is another one. */
+    async function begin() {
+      const server = await place([Before])
+      await serveIt(server, { version: 1 })
+      const alice = await place([Before], 1)
+      await repository(alice).save({ id: 'a', name: 'one' })
+      await syncAll(alice.dataSource)
+      await repository(alice).save({ id: 'b', name: 'two' })
+      const lost: typeof fetch = async (input, init) => {
+        const answer = await fetchThere(input, init)
+        if (init?.method === 'POST') throw new TypeError('fetch failed')
+        return answer
+      }
+      await expect(syncAll(alice.dataSource, undefined, { fetch: lost })).rejects.toMatchObject({ code: 'network' })
+      await repository(alice).update('b', { note: 'later' })
+      await repository(alice).save({ id: 'c', name: 'three' })
+      await upgrade(server, [After], undefined, statements)
+      await serveIt(server, later)
+      return { server, alice }
+    }
+
+    test('is told so, keeps what was not pushed, and pushes it when it is updated', async () => {
+      const { server, alice } = await begin()
+      for (let times = 0; times < 2; times++) {
+        const failed = syncAll(alice.dataSource)
+        await expect(failed).rejects.toBeInstanceOf(ClientTooOldError)
+        await expect(failed).rejects.toMatchObject({ code: 'client-too-old', status: 426, message: expect.stringContaining('update it') })
+      }
+      expect((await rowsOf(server)).map(r => r.title)).toEqual(['one', 'two'])
+      expect((await journal(repository(alice)).pending()).map(p => p.id)).toEqual(['b', 'c'])
+      await upgrade(alice, [After], 2, statements)
+      expect(await syncAll(alice.dataSource)).toMatchObject({ conflicts: 0, unapplied: 0, rejected: 0 })
+      const all = [
+        { id: 'a', note: null, title: 'one' },
+        { id: 'b', note: 'later', title: 'two' },
+        { id: 'c', note: null, title: 'three' },
+      ]
+      expect(await rowsOf(server)).toEqual(all)
+      expect(await rowsOf(alice)).toEqual(all)
+      await expectAtRest(alice)
+    })
+
+    test('is kept in sync no further, and does not ask again and again', async () => {
+      const { alice } = await begin()
+      requests = []
+      const kept = keepSynced(alice.dataSource, { interval: 50, debounce: 10 })
+      await until(() => kept.status.state === 'failed')
+      const { length } = requests
+      expect(kept.status.lastError).toBeInstanceOf(ClientTooOldError)
+      await repository(alice).save({ id: 'd', name: 'four' })
+      await new Promise(resolve => setTimeout(resolve, 500))
+      expect(requests).toHaveLength(length)
+      expect(kept.status).toMatchObject({ state: 'failed', pending: 3 })
+      await kept.stop()
+    })
+  })
+
+  test('each request says the version, also those that wait for news', async () => {
+    const After = entity({ title: text })
+    const server = await place([After])
+    await serveIt(server, { version: 2, oldest: 2 })
+    const alice = await place([After], 2)
+    const kept = keepSynced(alice.dataSource, { debounce: 10 })
+    await until(() => kept.status.isLive)
+    await repository(server).save({ id: 'a', title: 'one' })
+    await until(async () => (await rowsOf(alice)).length === 1)
+    await repository(alice).save({ id: 'b', title: 'two' })
+    await until(async () => (await rowsOf(server)).length === 2)
+    await kept.stop()
+    expect(requests.length).toBeGreaterThan(3)
+    expect(requests.filter(request => !request.includes('schema=2'))).toEqual([])
+  })
+
+  test('a collection whose table and url were renamed goes on where it was', async () => {
+    const columns = { id: { ...text, primary: true }, name: text } as const
+    const Before = new EntitySchema<any>({ name: 'Person', tableName: 'person', columns })
+    const After = new EntitySchema<any>({ name: 'Person', tableName: 'human', columns })
+    enableSync(Before, '/people')
+    enableSync(After, '/humans', { formerly: ['/people'] })
+    const statements = ['ALTER TABLE "person" RENAME TO "human"']
+    const server = await place([Before])
+    await serveIt(server, { version: 1 })
+    const [alice, bob] = [await place([Before], 1), await place([Before], 1)]
+    await repository(alice).save(['a', 'b', 'c'].map(id => ({ id, name: id })))
+    for (const { dataSource } of [alice, bob]) await syncAll(dataSource)
+    for (const each of [alice, bob]) {
+      await repository(each).update('a', { name: each === alice ? 'A' : 'a' })
+      await repository(each).delete(each === alice ? 'b' : 'c')
+    }
+    await upgrade(server, [After], undefined, statements)
+    await serveIt(server, { version: 2 })
+    // Bob's app is the one of then
+    expect(await syncAll(bob.dataSource)).toMatchObject({ pushed: 1, conflicts: 0 })
+    await upgrade(alice, [After], 2, statements)
+    requests = []
+    expect(await syncAll(alice.dataSource)).toMatchObject({ pulled: 1, pushed: 2, conflicts: 0, unapplied: 0 })
+    expect(requests[0]).toMatch(/since=[1-9].*humans/)
+    await syncAll(bob.dataSource)
+    const human = async (of: Place, table: string) => (await sql(of.dataSource, `SELECT "id", "name" FROM "${table}"`)) as object[]
+    for (const rows of [await human(server, 'human'), await human(alice, 'human'), await human(bob, 'person')])
+      expect(rows).toEqual([{ id: 'a', name: 'A' }])
+    await expectAtRest(bob)
+    await expectAtRest(alice)
+  })
+})
