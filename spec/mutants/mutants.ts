@@ -139,8 +139,8 @@ const orderAndCursors: Mutant[] = [
     name: 'page-ends-between-stamps',
     hazard: 'many rows share a stamp; a page ends inside it',
     file: 'server/tokens.ts',
-    find: 'toText([stamp, id, start ?? null, principal ?? null, ',
-    replace: "toText([stamp, '\\u{10ffff}', start ?? null, principal ?? null, ",
+    find: 'toText([stamp, id, start ?? null, reader ?? null, ',
+    replace: "toText([stamp, '\\u{10ffff}', start ?? null, reader ?? null, ",
     by: [http, 'simulation'],
   },
   {
@@ -650,8 +650,8 @@ const pushing: Mutant[] = [
     name: 'key-sent-in-the-header-alone',
     hazard: 'a proxy strips a request header',
     file: 'src/sync/http/transport.ts',
-    find: "      'idempotency-key': key,\n    })\n    const reply",
-    replace: '    })\n    const reply',
+    find: "      'idempotency-key': key,\n      schema,\n    })\n    const reply",
+    replace: '      schema,\n    })\n    const reply',
     by: [transport, gateways],
   },
   {

@@ -67,8 +67,8 @@ export const ofVersions: Mutant[] = [
     name: 'pages-and-etags-of-any-version',
     hazard: 'an updated app hears that nothing is new, of rows that it has never seen as they are',
     file: 'server/principal.ts',
-    find: "(client ? `${principal ?? ''}.v${client.version}` : principal)",
-    replace: '(client ? principal : principal)',
+    find: "client ? `${principal ?? ''}.v${client.version}` : principal",
+    replace: 'client ? principal : principal',
     by: [wire],
   },
   {

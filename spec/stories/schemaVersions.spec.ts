@@ -159,7 +159,7 @@ describe.each(SERVERS)('on %s', kind => {
 
   /** `schema` 0: a device that says no version. */
   async function place(entities: EntitySchema[], schema?: number): Promise<Place> {
-    const options = await databaseOn(kind)
+    const options = await databaseOn(schema === undefined ? kind : 'libsql')
     return { options, dataSource: await open(options, entities, schema) }
   }
 
@@ -192,7 +192,8 @@ describe.each(SERVERS)('on %s', kind => {
     for (const close of closing.splice(0)) await close()
   })
 
-  describe.each(CHANGES)('a column $what:', ({ before, after, statements, step, old, now }) => {
+  // that which differs between databases is in the columns; the words of a version are the same everywhere
+  describe.each(kind === 'libsql' ? CHANGES : CHANGES.slice(1, 3))('a column $what:', ({ before, after, statements, step, old, now }) => {
     const [Before, After] = [entity(before), entity(after)]
     const schema: SchemaVersions = { version: 2, steps: { 2: { '/people': step } } }
 

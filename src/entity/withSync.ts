@@ -21,6 +21,9 @@ export interface WithSyncOptions extends DatabaseOptions, ClientOptions {
 
 const setUps = new WeakMap<DataSource, SyncSetUp>()
 
+/** Undefined where withSync was not applied. */
+export const setUpOf = (dataSource: DataSource): SyncSetUp | undefined => setUps.get(dataSource)
+
 /**
  * What `initialize()` would change in the database as it is now: SQL statements, to be reviewed, and run in their order on one connection, in a
  * transaction where they do not begin one themselves. Throws SyncConfigurationError where withSync was not applied, SyncSchemaError where a table or column

@@ -1,6 +1,7 @@
 // The set-up of a change log: our tables, tables of base versions and triggers, and stamps for rows that have none.
 
 import { copiesOf, type Database, query, type TableState, type Transaction } from '../../databases/database.js'
+import { text } from '../../databases/knows.js'
 import { SyncSchemaError } from '../../errors.js'
 import type { ChangeLog } from '../changeLog.js'
 import type { Collection } from '../collections/collection.js'
@@ -83,8 +84,12 @@ const tablesOf = (collections: readonly Collection[]) => collections.map(c => c.
 
 // What a server has in a column that is new here was passed over until now.
 function* readAgain({ name }: Collection): Transaction<void> {
-  yield* query('UPDATE sync_server SET server_date = 0, etag = NULL, page = NULL, pulling = 0, sweeping = 0 WHERE collection = ?', name)
+  yield* query(readAgainSql(name))
 }
+
+/** SQL by which the next sync reads a collection from the beginning. */
+export const readAgainSql = (collection: string) =>
+  `UPDATE sync_server SET server_date = 0, etag = NULL, page = NULL, pulling = 0, sweeping = 0 WHERE collection = ${text(collection)}`
 
 export const leaveMissing = () => {}
 

@@ -71,7 +71,9 @@ export function* alignBaseTable(catalog: Catalog, table: Table, own: Columns): T
     if (!/^_sync_(server|id|stamp|removed)$/.test(column) && !table.columns.includes(column)) yield* dropColumn(bases, column)
   for (const column of table.columns) {
     const [info, known] = [own.get(column) as ColumnInfo, kept.get(column)]
-    if (known && typeWithCollation(known) === typeWithCollation(info)) continue
+    // a local migration may have made it as it is in the entity's table
+    if (known?.isRequired) yield* query(`ALTER TABLE ${bases} ALTER COLUMN ${quote(column)} DROP NOT NULL`)
+    if (known && !known.isEnum && typeWithCollation(known) === typeWithCollation(info)) continue
     if (known && (yield* hasNewType(bases, column, info))) continue
     if (known) yield* dropColumn(bases, column)
     yield* addBaseColumn(bases, column, info)

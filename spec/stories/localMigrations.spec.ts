@@ -1,0 +1,260 @@
+// Devices that are updated: what each computes for itself is no change, and what was pending is still.
+
+import 'reflect-metadata'
+import { afterEach, describe, expect, jest, test } from '@jest/globals'
+import {
+  DataSource,
+  type DataSourceOptions,
+  EntitySchema,
+  type EntitySchemaColumnOptions,
+  type MigrationInterface,
+  type QueryRunner,
+} from 'typeorm'
+import {
+  enableSync,
+  hasLocalChanges,
+  journal,
+  localMigration,
+  preferLocalConflictHandler,
+  SyncConfigurationError,
+  syncAll,
+  withSync,
+} from 'typeorm-sync'
+import type { SchemaVersions } from 'typeorm-sync/server'
+import { databaseOn, type Kind, SERVERS, serve, sql } from '../support/eachDatabase.js'
+
+jest.setTimeout(120_000)
+
+const text = { type: 'varchar', length: 40 } as const
+
+function entity(columns: Record<string, EntitySchemaColumnOptions>): EntitySchema<any> {
+  const made = new EntitySchema<any>({
+    ...{ name: 'Person', tableName: 'person' },
+    columns: { id: { ...text, primary: true }, note: { ...text, nullable: true }, ...columns },
+  })
+  enableSync(made, '/people')
+  return made
+}
+
+const Before = entity({ name: text, done: { type: 'int', default: 0 } })
+const After = entity({ first: { ...text, default: '' }, last: { ...text, default: '' }, done: { ...text, default: 'no' } })
+
+/** A column is split in two, and another gets another type under its name. */
+const change = (table: string) => [
+  `ALTER TABLE ${table} ADD COLUMN "first" varchar(40) NOT NULL DEFAULT ''`,
+  `ALTER TABLE ${table} ADD COLUMN "last" varchar(40) NOT NULL DEFAULT ''`,
+  `UPDATE ${table} SET "first" = REPLACE("name", ' Lee', ''), "last" = 'Lee'`,
+  `ALTER TABLE ${table} DROP COLUMN "name"`,
+  `ALTER TABLE ${table} ADD COLUMN "state" varchar(40) NOT NULL DEFAULT 'no'`,
+  `UPDATE ${table} SET "state" = 'yes' WHERE "done" = 1`,
+  `ALTER TABLE ${table} DROP COLUMN "done"`,
+  `ALTER TABLE ${table} RENAME COLUMN "state" TO "done"`,
+]
+
+const schema: SchemaVersions = {
+  version: 2,
+  steps: {
+    2: {
+      '/people': {
+        up: ({ name, done, ...row }) => ({ ...row, first: name.replace(' Lee', ''), last: 'Lee', done: done === 1 ? 'yes' : 'no' }),
+        down: ({ first, last, done, ...row }) => ({ ...row, name: `${first} ${last}`, done: done === 'yes' ? 1 : 0 }),
+      },
+    },
+  },
+}
+
+type Work = (runner: QueryRunner) => Promise<unknown>
+
+const migration = (work: Work) =>
+  class Change1700000000000 implements MigrationInterface {
+    up = work as (runner: QueryRunner) => Promise<void>
+    async down() {}
+  }
+
+const run = (runner: QueryRunner) => async (statements: readonly string[]) => {
+  const isMaria = runner.dataSource.options.type === 'mariadb'
+  for (const statement of statements) await runner.query(isMaria ? statement.replaceAll('"', '`') : statement)
+}
+const local: Work = runner => localMigration(runner, 'person', table => run(runner)(change(table)))
+
+describe.each(SERVERS)('on %s', kind => {
+  let url: string
+  let requests: string[] = []
+  const fetchThere: typeof globalThis.fetch = (input, init) => {
+    requests.push(`${init?.method ?? 'GET'} ${input}`)
+    return fetch(String(input).replace('http://server.test', url), init)
+  }
+  const closing: (() => Promise<unknown>)[] = []
+  afterEach(async () => {
+    for (const close of closing.splice(0)) await close()
+  })
+
+  interface Place {
+    readonly options: DataSourceOptions
+    readonly isDevice: boolean
+    dataSource: DataSource
+  }
+
+  async function open(options: DataSourceOptions, isDevice: boolean, Entity: EntitySchema, version: number, work?: Work) {
+    const made = new DataSource({
+      ...{ ...options, entities: [Entity] },
+      ...(work ? { migrations: [migration(work)], migrationsRun: true } : { synchronize: true }),
+    } as DataSourceOptions)
+    const sync = isDevice ? { server: 'http://server.test', fetch: fetchThere, schema: version } : {}
+    const dataSource = await withSync(made, { retries: 0, ...sync }).initialize()
+    closing.push(async () => dataSource.isInitialized && dataSource.destroy())
+    return dataSource
+  }
+
+  async function place(on: Kind, isDevice: boolean, Entity = Before): Promise<Place> {
+    const options = await databaseOn(on)
+    return { options, isDevice, dataSource: await open(options, isDevice, Entity, Entity === Before ? 1 : 2) }
+  }
+
+  async function upgrade(of: Place, work: Work) {
+    await of.dataSource.destroy()
+    of.dataSource = await open(of.options, of.isDevice, After, 2, work)
+  }
+
+  const serveIt = async ({ dataSource }: Place, options: SchemaVersions) => {
+    ;({ url } = await serve(dataSource, { schema: options }))
+  }
+  const people = ({ dataSource }: Place) => dataSource.getRepository<any>('Person')
+  const rowsOf = ({ dataSource }: Place) => dataSource.getRepository<any>('Person').find({ order: { id: 'ASC' } })
+  const row = (id: string, first: string, done = 'no', note: string | null = null) => ({ id, note, first, last: 'Lee', done })
+
+  /** The server is on a file; Alice's device is on the database that this is about, and has synced four rows. */
+  async function begin() {
+    const server = await place('libsql', false)
+    await serveIt(server, { version: 1 })
+    const alice = await place(kind, true)
+    await people(alice).save(['Ann', 'Bob', 'Cid', 'Dan'].map(first => ({ id: first[0], name: `${first} Lee` })))
+    await syncAll(alice.dataSource)
+    return { server, alice }
+  }
+
+  test('nothing of it is pushed, and what was pending is, without a conflict', async () => {
+    const { server, alice } = await begin()
+    await people(alice).update('A', { name: 'Amy Lee' })
+    await people(alice).update('B', { note: 'Alice’s' })
+    await people(alice).delete('C')
+    await people(alice).save({ id: 'E', name: 'Eve Lee', done: 1 })
+    await upgrade(server, local)
+    await serveIt(server, schema)
+    const carol = await place('libsql', true, After)
+    await syncAll(carol.dataSource)
+    await people(carol).update('B', { first: 'Bea' })
+    await people(carol).update('D', { done: 'yes' })
+    await syncAll(carol.dataSource)
+
+    await upgrade(alice, local)
+    expect((await journal(people(alice)).pending()).map(p => p.id).sort()).toEqual(['A', 'B', 'C', 'E'])
+    expect(await rowsOf(alice)).toEqual([row('A', 'Amy'), row('B', 'Bob', 'no', 'Alice’s'), row('D', 'Dan'), row('E', 'Eve', 'yes')])
+    const report = await syncAll(alice.dataSource)
+    expect(report).toMatchObject({ pushed: 4, conflicts: 0, unapplied: 0, rejected: 0 })
+    const all = [row('A', 'Amy'), row('B', 'Bea', 'no', 'Alice’s'), row('D', 'Dan', 'yes'), row('E', 'Eve', 'yes')]
+    expect(await rowsOf(server)).toEqual(all)
+    expect(await rowsOf(alice)).toEqual(all)
+    // what is written from now on is captured, new rows and removals too
+    await people(alice).save({ id: 'F', first: 'Fay', last: 'Lee' })
+    await people(alice).delete('E')
+    expect(await syncAll(alice.dataSource)).toMatchObject({ pushed: 2, conflicts: 0 })
+    expect(await rowsOf(server)).toEqual([...all.slice(0, 3), row('F', 'Fay')])
+    requests = []
+    expect(await syncAll(alice.dataSource)).toMatchObject({ pulled: 0, pushed: 0 })
+    expect(requests).toHaveLength(1)
+  })
+
+  test('a device without pending changes pushes nothing, and takes what the server computed otherwise', async () => {
+    const { server, alice } = await begin()
+    await upgrade(server, runner => run(runner)([...change('"person"'), `UPDATE "person" SET "first" = 'Anna' WHERE "id" = 'A'`]))
+    await serveIt(server, schema)
+    await upgrade(alice, local)
+    expect(await hasLocalChanges(alice.dataSource)).toBe(false)
+    requests = []
+    expect(await syncAll(alice.dataSource)).toMatchObject({ pushed: 0, conflicts: 0 })
+    expect(requests.filter(r => r.startsWith('POST'))).toEqual([])
+    expect(await rowsOf(alice)).toEqual([row('A', 'Anna'), row('B', 'Bob'), row('C', 'Cid'), row('D', 'Dan')])
+  })
+
+  test('what the same migration changes otherwise is a change', async () => {
+    const { server, alice } = await begin()
+    await upgrade(server, local)
+    await serveIt(server, schema)
+    await upgrade(alice, async runner => {
+      await local(runner)
+      await run(runner)([`UPDATE "person" SET "note" = 'migrated' WHERE "id" = 'B'`])
+    })
+    expect((await journal(people(alice)).pending()).map(p => p.id)).toEqual(['B'])
+    expect(await syncAll(alice.dataSource)).toMatchObject({ pushed: 1, conflicts: 0 })
+    expect((await rowsOf(server))[1]).toEqual(row('B', 'Bob', 'no', 'migrated'))
+  })
+
+  test('a conflict that waits is about the properties of today afterwards', async () => {
+    const { server, alice } = await begin()
+    await people(alice).update('A', { name: 'Amy Lee' })
+    await sql(server.dataSource, `UPDATE "person" SET "name" = 'Ada Lee', "done" = 1 WHERE "id" = 'A'`)
+    expect(await syncAll(alice.dataSource)).toMatchObject({ unapplied: 1 })
+    await upgrade(server, local)
+    await serveIt(server, schema)
+    await upgrade(alice, local)
+    const seen: unknown[] = []
+    await syncAll(alice.dataSource, (conflicts, ...rest) => {
+      for (const { id, properties, local: own, remote, base } of conflicts)
+        seen.push([id, properties, own?.first, remote?.first, base?.first])
+      return preferLocalConflictHandler(conflicts, ...rest)
+    })
+    expect(seen).toEqual([['A', ['first'], 'Amy', 'Ada', 'Ann']])
+    for (const each of [alice, server]) expect((await rowsOf(each))[0]).toEqual(row('A', 'Amy', 'yes'))
+  })
+
+  test('a push without an answer is still known to have arrived', async () => {
+    const { server, alice } = await begin()
+    await people(alice).update('A', { name: 'Amy Lee' })
+    const lost: typeof fetch = async (input, init) => {
+      const answer = await fetchThere(input, init)
+      if (init?.method === 'POST') throw new TypeError('fetch failed')
+      return answer
+    }
+    await expect(syncAll(alice.dataSource, undefined, { fetch: lost })).rejects.toMatchObject({ code: 'network' })
+    await people(alice).update('A', { done: 1 })
+    await upgrade(server, local)
+    await serveIt(server, schema)
+    await sql(server.dataSource, `UPDATE "person" SET "note" = 'there' WHERE "id" = 'A'`)
+    await upgrade(alice, local)
+    expect(await syncAll(alice.dataSource)).toMatchObject({ conflicts: 0, unapplied: 0 })
+    for (const each of [alice, server]) expect((await rowsOf(each))[0]).toEqual(row('A', 'Amy', 'yes', 'there'))
+  })
+
+  test('a migration that fails leaves everything as it was', async () => {
+    if (kind === 'mysql') return // a statement that changes a table is stored at once there
+    const { server, alice } = await begin()
+    await people(alice).update('A', { name: 'Amy Lee' })
+    const failing: Work = async runner => {
+      await local(runner)
+      throw new Error('disk full')
+    }
+    await expect(upgrade(alice, failing)).rejects.toThrow('disk full')
+    alice.dataSource = await open(alice.options, true, Before, 1)
+    expect((await journal(people(alice)).pending()).map(p => p.id)).toEqual(['A'])
+    expect(await syncAll(alice.dataSource)).toMatchObject({ pushed: 1, conflicts: 0 })
+    expect((await rowsOf(server))[0]).toMatchObject({ name: 'Amy Lee' })
+  })
+})
+
+test('outside of a migration it is an error, and without sync it is a migration as any', async () => {
+  const options = await databaseOn('libsql')
+  const dataSource = await withSync(new DataSource({ ...options, entities: [Before], synchronize: true } as DataSourceOptions)).initialize()
+  await dataSource.getRepository(Before).save({ id: 'A', name: 'Ann Lee' })
+  const runner = dataSource.createQueryRunner()
+  await expect(local(runner)).rejects.toThrow(SyncConfigurationError)
+  await runner.release()
+  await dataSource.destroy()
+  const own = { ...(await databaseOn('libsql')), entities: [Before] } as DataSourceOptions
+  const first = await new DataSource({ ...own, synchronize: true }).initialize()
+  await first.getRepository(Before).save({ id: 'A', name: 'Ann Lee' })
+  await first.destroy()
+  const plain = await new DataSource({ ...own, migrations: [migration(local)], migrationsRun: true }).initialize()
+  expect(await plain.query('SELECT first, last FROM person')).toEqual([{ first: 'Ann', last: 'Lee' }])
+  await plain.destroy()
+})
