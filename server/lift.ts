@@ -33,7 +33,8 @@ export function* liftPush(log: ChangeLog, push: Push): Transaction<Lifted> {
     } catch {
       // one that its sender does not see is still to be answered as an unknown id
       lifted.set(row, {})
-      failed.push({ ...row, code: 'not-valid', detail: 'It cannot be brought to the present version of the schema.' })
+      const { collection, id } = row
+      failed.push({ collection, id, code: 'not-valid', detail: 'It cannot be brought to the present version of the schema.' })
     }
   }
   const all = push.rows.map(row => ({ ...row, value: lifted.get(row) ?? row.value }))

@@ -5,6 +5,7 @@ import type { Mutant } from './mutants.js'
 
 const wire = 'spec/server-koa/versions.spec.ts'
 const stories = 'spec/stories/schemaVersions.spec.ts'
+const migrations = 'spec/stories/localMigrations.spec.ts'
 
 export const ofVersions: Mutant[] = [
   {
@@ -118,5 +119,45 @@ export const ofVersions: Mutant[] = [
     find: 'feedAddress(this.feed.url, query, schema)',
     replace: 'feedAddress(this.feed.url, query, undefined)',
     by: [stories],
+  },
+  {
+    name: 'local-changes-of-a-migration',
+    hazard: 'every device pushes what every device computes',
+    file: 'src/entity/localMigration.ts',
+    find: 'if (changed && (await runner.hasTable(copiesOf(changed.name)))) await run(copiesOf(changed.name))',
+    replace: '',
+    by: [migrations],
+  },
+  {
+    name: 'bases-of-before-a-migration',
+    hazard: 'a pending edit conflicts with a server that has changed nothing',
+    file: 'src/entity/localMigration.ts',
+    find: 'if (changed && (await runner.hasTable(bases))) await changeBases(runner, bases, run)',
+    replace: '',
+    by: [migrations],
+  },
+  {
+    name: 'absent-bases-have-values',
+    hazard: 'a migration fails where a row was made or removed that was not pushed yet',
+    file: 'src/entity/localMigration.ts',
+    find: 'await runner.query(`DELETE FROM ${table} WHERE _sync_removed <> 0`)',
+    replace: '',
+    by: [migrations],
+  },
+  {
+    name: 'absent-bases-forgotten',
+    hazard: 'a row that was made here looks like one that the server has removed',
+    file: 'src/entity/localMigration.ts',
+    find: 'await runner.query(`INSERT INTO ${table} (${MARKS}) SELECT ${MARKS} FROM ${aside}`)',
+    replace: '',
+    by: [migrations],
+  },
+  {
+    name: 'computed-and-never-compared',
+    hazard: 'a device that has computed something else than the server differs for good',
+    file: 'src/entity/localMigration.ts',
+    find: "if (changed && (await runner.hasTable('sync_server'))) await runner.query(readAgainSql(table))",
+    replace: '',
+    by: [migrations],
   },
 ]

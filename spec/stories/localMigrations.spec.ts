@@ -226,6 +226,18 @@ describe.each(SERVERS)('on %s', kind => {
     for (const each of [alice, server]) expect((await rowsOf(each))[0]).toEqual(row('A', 'Amy', 'yes', 'there'))
   })
 
+  test('an enum type that a local migration has used can be dropped later', async () => {
+    if (kind !== 'postgres') return
+    const { alice } = await begin()
+    await upgrade(alice, async runner => {
+      await run(runner)([`CREATE TYPE mood AS ENUM ('good', 'bad')`])
+      const work = (table: string) => run(runner)([...change(table), `ALTER TABLE ${table} ALTER COLUMN "note" TYPE mood USING 'good'`])
+      await localMigration(runner, 'person', work)
+    })
+    await alice.dataSource.query('ALTER TABLE person ALTER COLUMN note TYPE text')
+    await alice.dataSource.query('DROP TYPE mood')
+  })
+
   test('a migration that fails leaves everything as it was', async () => {
     if (kind === 'mysql') return // a statement that changes a table is stored at once there
     const { server, alice } = await begin()

@@ -71,8 +71,7 @@ export function* alignBaseTable(table: Table, own: Columns, kept: Columns | unde
       ${table.columns.map(c => `${definition(c)},`).join(' ')} PRIMARY KEY (_sync_server, _sync_id, _sync_stamp)) ${TABLE_OPTIONS}`)
     return []
   }
-  // a local migration may have made it as it is in the entity's table
-  const hasOtherType = (column: string) => kept.get(column)?.type !== own.get(column)?.type || kept.get(column)?.isRequired === true
+  const hasOtherType = (column: string) => kept.get(column)?.type !== own.get(column)?.type
   if (kept.size === table.columns.length + 4 && !table.columns.some(hasOtherType)) return []
   const gained = table.columns.filter(c => !kept.has(c))
   const defaultOf = (c: string) => (own.get(c)?.fallback === undefined ? '' : ` DEFAULT ${own.get(c)?.fallback}`)

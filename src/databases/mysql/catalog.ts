@@ -16,7 +16,6 @@ export interface Column {
   /** SQL for its default. */
   readonly fallback: string | undefined
   readonly isGenerated: boolean
-  readonly isRequired: boolean
   /** ON UPDATE CURRENT_TIMESTAMP: an update that does not set it moves it. */
   readonly movesByItself: boolean
 }
@@ -49,7 +48,7 @@ export const guardOf = (table: string) => ownName('sync_guard_', table, 56)
 export function* columnsOf(tables: readonly string[]): Transaction<Map<string, Map<string, Column>>> {
   const rows = yield* query(
     `SELECT c.TABLE_NAME AS name, c.COLUMN_NAME AS "column", c.COLUMN_TYPE AS type, c.DATA_TYPE AS data_type, c.CHARACTER_SET_NAME AS charset,
-            c.COLLATION_NAME AS collation, c.COLUMN_DEFAULT AS fallback, c.IS_NULLABLE AS nullable, c.EXTRA AS extra, c.GENERATION_EXPRESSION AS expression, VERSION() AS version
+            c.COLLATION_NAME AS collation, c.COLUMN_DEFAULT AS fallback, c.EXTRA AS extra, c.GENERATION_EXPRESSION AS expression, VERSION() AS version
        FROM information_schema.COLUMNS c
       WHERE c.TABLE_SCHEMA = DATABASE() AND c.TABLE_NAME IN (?)
       ORDER BY c.TABLE_NAME, c.ORDINAL_POSITION`,
@@ -70,7 +69,6 @@ export function* columnsOf(tables: readonly string[]): Transaction<Map<string, M
       collation,
       fallback: fallbackOf(row.fallback === null ? undefined : String(row.fallback), extra, String(row.version)),
       isGenerated: Boolean(row.expression),
-      isRequired: row.nullable === 'NO',
       movesByItself: /on update/i.test(extra),
     })
     found.set(table, columns)

@@ -71,8 +71,7 @@ export function* alignBaseTable(catalog: Catalog, table: Table, own: Columns): T
     if (!/^_sync_(server|id|stamp|removed)$/.test(column) && !table.columns.includes(column)) yield* dropColumn(bases, column)
   for (const column of table.columns) {
     const [info, known] = [own.get(column) as ColumnInfo, kept.get(column)]
-    // a local migration may have made it as it is in the entity's table
-    if (known?.isRequired) yield* query(`ALTER TABLE ${bases} ALTER COLUMN ${quote(column)} DROP NOT NULL`)
+    // a local migration may have given it an enum type, which could not be dropped then
     if (known && !known.isEnum && typeWithCollation(known) === typeWithCollation(info)) continue
     if (known && (yield* hasNewType(bases, column, info))) continue
     if (known) yield* dropColumn(bases, column)

@@ -22,7 +22,6 @@ export interface ColumnInfo {
   readonly baseCollation: string | undefined
   /** SQL of its default. */
   readonly fallback: string | null
-  readonly isRequired: boolean
 }
 
 export type Columns = ReadonlyMap<string, ColumnInfo>
@@ -68,7 +67,7 @@ export class Catalog {
 function* readColumns(table: string): Transaction<Map<string, ColumnInfo>> {
   const rows = yield* query(
     `SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format_type(a.atttypid, -1) AS cast_type,
-            coalesce(e.typtype, t.typtype) = 'e' AS is_enum, a.attnotnull AS is_required,
+            coalesce(e.typtype, t.typtype) = 'e' AS is_enum,
             quote_ident(cn.nspname) || '.' || quote_ident(co.collname) AS collation, pg_get_expr(d.adbin, d.adrelid) AS fallback
        FROM pg_attribute a
        JOIN pg_type t ON t.oid = a.atttypid
@@ -87,8 +86,7 @@ function* readColumns(table: string): Transaction<Map<string, ColumnInfo>> {
       const baseType = isEnum ? 'text' : String(row.type)
       const baseCollation = isEnum ? 'pg_catalog."default"' : collation
       const castType = String(row.cast_type)
-      const more = { fallback: row.fallback as string | null, isRequired: row.is_required === true }
-      return [String(row.name), { castType, collation, isEnum, baseType, baseCollation, ...more }]
+      return [String(row.name), { castType, collation, isEnum, baseType, baseCollation, fallback: row.fallback as string | null }]
     }),
   )
 }

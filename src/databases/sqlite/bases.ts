@@ -57,13 +57,11 @@ export const bases: BaseStatements = {
   },
 }
 
-/** Has the table of base versions the columns of the entity's table? A row that is not there has none of the values. */
+/** Has the table of base versions the columns of the entity's table? */
 export function* isBaseTableAligned(table: Table): Transaction<boolean> {
   const own = yield* columnsOf(table.name)
   const kept = yield* columnsOf(baseTableOf(table))
-  return (
-    table.columns.every(c => kept.get(c)?.type === own.get(c)?.type && !kept.get(c)?.isRequired) && kept.size === table.columns.length + 4
-  )
+  return table.columns.every(c => kept.get(c)?.type === own.get(c)?.type) && kept.size === table.columns.length + 4
 }
 
 /** Makes the table of base versions, or makes it anew with the columns that the entity's table has now. Gives those that are new to it. */

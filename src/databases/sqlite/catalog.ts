@@ -10,14 +10,11 @@ export interface Column {
   readonly type: string
   /** SQL of its default. */
   readonly fallback: string | null
-  readonly isRequired: boolean
 }
 
 export function* columnsOf(name: string): Transaction<Map<string, Column>> {
-  const rows = yield* query('SELECT name, type, dflt_value, "notnull" AS required FROM pragma_table_xinfo(?) WHERE hidden <> 1', name)
-  return new Map(
-    rows.map(r => [String(r.name), { type: String(r.type), fallback: r.dflt_value as string | null, isRequired: Boolean(r.required) }]),
-  )
+  const rows = yield* query('SELECT name, type, dflt_value FROM pragma_table_xinfo(?) WHERE hidden <> 1', name)
+  return new Map(rows.map(r => [String(r.name), { type: String(r.type), fallback: r.dflt_value as string | null }]))
 }
 
 export interface IndexedColumn {
