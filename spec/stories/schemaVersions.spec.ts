@@ -306,7 +306,7 @@ describe.each(SERVERS)('on %s', kind => {
       const { alice } = await begin()
       requests = []
       const kept = keepSynced(alice.dataSource, { interval: 50, debounce: 10 })
-      await until(() => kept.status.state === 'failed')
+      await until(() => kept.status.state === 'failed', 40_000)
       const { length } = requests
       expect(kept.status.lastError).toBeInstanceOf(ClientTooOldError)
       await repository(alice).save({ id: 'd', name: 'four' })
@@ -323,11 +323,11 @@ describe.each(SERVERS)('on %s', kind => {
     await serveIt(server, { version: 2, oldest: 2 })
     const alice = await place([After], 2)
     const kept = keepSynced(alice.dataSource, { debounce: 10 })
-    await until(() => kept.status.isLive)
+    await until(() => kept.status.isLive, 40_000)
     await repository(server).save({ id: 'a', title: 'one' })
-    await until(async () => (await rowsOf(alice)).length === 1)
+    await until(async () => (await rowsOf(alice)).length === 1, 40_000)
     await repository(alice).save({ id: 'b', title: 'two' })
-    await until(async () => (await rowsOf(server)).length === 2)
+    await until(async () => (await rowsOf(server)).length === 2, 40_000)
     await kept.stop()
     expect(requests.length).toBeGreaterThan(3)
     expect(requests.filter(request => !request.includes('schema=2'))).toEqual([])
