@@ -1,7 +1,25 @@
 // What sameHistory.ts uses of the model.
 
 /** The properties of a row, or `{ removed }`; null: it never was here. */
-export type Value = Readonly<Record<string, string>> | null
+export type Value = Readonly<Record<string, string | null>> | null
+
+/** Who may see and change which rows. */
+export interface Rules {
+  /** The keys by which a row is seen. */
+  readonly scopesOf: (value: Value) => readonly string[]
+  readonly accessOf: (database: Database, principal: string) => Access
+}
+
+/** What a caller holds. */
+export interface Access {
+  readonly principal: string
+  /** That of the set of keys, and of the rights. */
+  readonly name: string
+  /** '*' is a key that every row has. */
+  readonly keys: readonly string[]
+  readonly mayChange: (old: Value, value: Value) => boolean
+  readonly mayMake: (old: Value, value: Value) => boolean
+}
 
 export interface Version {
   readonly value: Value
@@ -26,6 +44,8 @@ export interface Get {
   readonly after: unknown
   readonly collection: string | undefined
   readonly min: number
+  readonly scope: string | undefined
+  readonly etag: string | undefined
 }
 
 export interface Post {
@@ -33,21 +53,27 @@ export interface Post {
   readonly since: number
   readonly collection: string | undefined
   readonly key: string
+  readonly scope: string | undefined
+  readonly as: string | undefined
 }
 
 export interface Page {
   readonly status: number
   readonly now: number
   readonly reset: string | undefined
-  readonly updates: readonly { readonly id: string; readonly value: Value; readonly stamp: number }[]
+  /** Absent where nothing is new. */
+  readonly updates?: readonly { readonly id: string; readonly value: Value; readonly stamp: number }[]
   readonly full: boolean
+  readonly scoped: boolean
   readonly next: unknown
 }
 
 export interface Posted {
   readonly status: number
   readonly reset?: string
-  readonly errors?: readonly { readonly id: string }[]
+  readonly since?: number
+  readonly errors?: readonly { readonly id: string; readonly why: string }[]
+  readonly updates?: readonly { readonly id: string; readonly value: Value; readonly stamp: number }[]
   readonly empty?: boolean
   readonly replayed?: boolean
 }
@@ -59,6 +85,11 @@ export class Database {
   versions: Map<string, Version>
   remotes: Remote[]
   pushes: Map<string, unknown>
+  rules: Rules | undefined
+  exits: readonly { readonly id: string; readonly stamp: number; readonly keys: readonly string[]; readonly value: Value }[]
+  sets: Map<string, { readonly name: string; readonly keys: readonly string[] }>
+  /** Of the harness: rows of a table that is not synced, which the rules read. */
+  members: Map<string, Readonly<Record<string, string>>>
   constructor(collection: string)
   version(id: string): Version
   tick(): number
@@ -77,7 +108,11 @@ export class Remote {
   images: Map<string, Map<number, Value>>
   conflicts: Map<string, Conflict>
   rejected: Map<string, number>
-  retry: Set<string>
+  retry: Map<string, string>
+  principal: string | undefined
+  scope: string | null
+  aside: Map<string, { readonly mine?: Value; readonly base?: Value | undefined }>
+  decisions: Set<string>
   tokenOfRemoval: (id: string) => string
   constructor(name: string)
   agreed(id: string, stamp: number): boolean
@@ -87,8 +122,15 @@ export class Remote {
 /** Remedies that are taken out. */
 export const without: Set<string>
 export function gone(value: Value): boolean
-export function get(database: Database, query: Get): Page
-export function post(database: Database, push: Post, refuses: (row: Readonly<Record<string, unknown>>) => boolean): Posted
+export function get(database: Database, query: Get, principal: string | undefined): Page
+export function post(
+  database: Database,
+  push: Post,
+  refuses: (row: Readonly<Record<string, unknown>>) => boolean,
+  principal: string | undefined,
+): Posted
+/** The answer is another user's. */
+export class OtherUser extends Error {}
 export function merge(base: Value | undefined, mine: Value, theirs: Value): { value: Value; contested: boolean }
 export function sync(
   database: Database,

@@ -1,19 +1,21 @@
 // The same history in the model (model.js) and in the shipped code: one random schedule of whole operations drives both, and after each of
 // them both stand in the same place. A difference is a fault of one of the two.
-//   node sameHistory.js [--seeds N] [--first S] [--topology star,relay,two] [--operations N] [--show N] [--trace] [--without remedy,…]
+//   node sameHistory.js [--seeds N] [--first S] [--topology star,relay,two,users,users-relay,users-two] [--operations N] [--show N] [--trace]
+//                       [--without remedy,…]
+//
+// With users (users, users-relay, users-two) servers show their callers a part of the rows. The host grants and revokes memberships and moves rows, servers
+// forget sets of keys, devices change hands, and are wiped or adopted.
 //
 // What is not compared, and why that says nothing about either:
 // - Stamps as numbers. Where rows of one step share a stamp in the code each has its own in the model (those that one page merged), or the
 //   other way round (a bulk write: SQLite ticks for each row). Stamps are asked for their order alone, so the order of a database's rows is
 //   compared, except of those that share a stamp on one side. Every clock begins at 1: before the first stamp a device asks
 //   with since=0 again and again, and the model calls the empty answer a full one where the code says 304.
-// - `serverDate` as a number: the code's 304 leaves it where it was. What counts is what an answer from there would tell, and whether it
-//   would be a reset.
+// - `serverDate` as a number. What counts is what an answer from there would tell, and whether it would be a reset.
 // - The order in which the model's maps are walked: where it gives stamps it is made the code's (`ordered`).
 // - Images that are no base of anything: the model sweeps them after an answered push, the code also where nothing was to tell. Both are
 //   compared as swept. So are rejections of versions that have moved on, which the code forgets and the model keeps.
-// - The pull that the model begins its next round with after a 422: nobody else has written meanwhile, so it may bring nothing (that is
-//   checked), and the code leaves it out. It is not counted among the requests, or faults would not strike the same ones.
+// - Names of users and of sets of keys, which the code hashes: what a set holds is compared.
 // - A write that changes nothing: the code's triggers stamp it, the model does not. It is not drawn.
 // - A horizon is drawn as a row's tombstone, and never below an earlier one: there the code collects once more what lies below that, and the
 //   model does not. It covers all that shares a stamp with the row in the model.
@@ -26,7 +28,8 @@ import type { Collection } from '../../src/changes/collections/collection.js'
 import { readVersions } from '../../src/changes/rows/rows.js'
 import { baseOf, isAgreed } from '../../src/changes/servers/agreement.js'
 import { openServers } from '../../src/changes/servers/servers.js'
-import { SyncContentionError, TransportError } from '../../src/errors.js'
+import { adopt, wipe } from '../../src/entity/users.js'
+import { OtherUserError, SyncContentionError, TransportError } from '../../src/errors.js'
 import type { Conflict, ConflictUpdate } from '../../src/sync/conflicts/handlers.js'
 import { openExchange, readRowStates } from '../../src/sync/exchange.js'
 import { createTransport } from '../../src/sync/http/transport.js'
@@ -34,15 +37,18 @@ import { feedWire } from '../../src/sync/http/wire.js'
 import { ReportBuilder } from '../../src/sync/report.js'
 import { sync } from '../../src/sync/sync.js'
 import { type Dump, IDS, PROPERTIES, SimulatedDatabase } from './databases.js'
-import { TOPOLOGIES, type Topology } from './history.js'
+import { hasUsers, TOPOLOGIES, type Topology } from './history.js'
 import type { Contested, Get, Page, Post, Posted, Value } from './model.js'
 import * as model from './model.js'
+import { EVERYTHING, may, mayMake, type Policy, policiesOf, type Row, rightsOf } from './policies.js'
 import { Random } from './random.js'
-import { OLD_SCHEMAS } from './schemas.js'
+import { choicesOf, OLD_SCHEMAS, ONE_TABLE_OF_USERS, ROLES, USERS } from './schemas.js'
 
 const OPERATIONS = 40
 const ROWS = 3 // in a page, and in a push, as in the model
 const SORTED = [...IDS].sort()
+const SCOPES = ['owner', 'list']
+const COLUMNS = [...PROPERTIES, ...SCOPES]
 
 interface Fault {
   /** The how-manyth request of the sync it strikes. */
@@ -69,7 +75,13 @@ class Lost extends TypeError {}
 // ---------------------------------------------------------------- values, the same on both sides
 
 const text = (value: Value | undefined): string =>
-  value === undefined ? 'unknown' : value === null || value.removed ? 'gone' : PROPERTIES.map(p => value[p]).join(' ')
+  value === undefined
+    ? 'unknown'
+    : value?.left
+      ? 'left'
+      : value === null || value.removed
+        ? 'gone'
+        : COLUMNS.flatMap(p => (p in value ? (value[p] ?? 'none') : [])).join(' ')
 
 function hash(...words: string[]): number {
   let h = 0x811c9dc5
@@ -78,7 +90,7 @@ function hash(...words: string[]): number {
   return (h ^ (h >>> 13)) >>> 0
 }
 
-type Decision = 'leave' | 'local' | 'remote' | ReadonlyMap<string, string>
+type Decision = 'leave' | 'local' | 'remote' | ReadonlyMap<string, string | null>
 
 /** The handler of both sides; of two rows it decides each contested property. */
 function resolve(id: string, mine: Value, theirs: Value, contested: readonly string[]): Decision {
@@ -88,8 +100,8 @@ function resolve(id: string, mine: Value, theirs: Value, contested: readonly str
   if (h === 2) return 'remote'
   return new Map(
     contested.map(p => {
-      const [ours, other] = [mine?.[p] as string, theirs?.[p] as string]
-      return [p, hash(id, p, ours, other) % 2 ? ours : other]
+      const [ours, other] = [mine?.[p] ?? null, theirs?.[p] ?? null]
+      return [p, hash(id, p, String(ours), String(other)) % 2 ? ours : other]
     }),
   )
 }
@@ -106,7 +118,7 @@ const describeBody = (rows: readonly Readonly<Record<string, unknown>>[]) =>
     .map(({ id, removed, _removed, partial, _partial, ...values }) =>
       removed || _removed
         ? `${id} removed`
-        : `${id} ${partial || _partial ? 'partial' : 'whole'} ${PROPERTIES.flatMap(p => (p in values ? `${p}=${values[p]}` : []))}`,
+        : `${id} ${partial || _partial ? 'partial' : 'whole'} ${COLUMNS.flatMap(p => (p in values ? `${p}=${values[p]}` : []))}`,
     )
     .sort()
     .join('; ')
@@ -114,49 +126,102 @@ const describeBody = (rows: readonly Readonly<Record<string, unknown>>[]) =>
 const describeUpdates = (updates: readonly (readonly [id: string, value: Value])[]) =>
   updates.map(([id, value]) => `${id} ${text(value)}`).sort().join('; ') // biome-ignore format: short
 
+const LEFT = { removed: 'left', left: true } as unknown as Value
+
 function describePage(
   updates: readonly (readonly [string, Value])[],
-  { reset, full, next }: { reset?: string | undefined; full?: boolean | undefined; next?: unknown },
+  { reset, full, next, isPart }: { reset?: string | undefined; full?: boolean | undefined; next?: unknown; isPart?: boolean },
 ): string {
-  return `${reset ?? ''}${full ? ' full' : ''}${next === undefined ? '' : ' more'} [${describeUpdates(updates)}]`
+  const what = `${reset ?? ''}${full ? ' full' : ''}${isPart ? ' of a part' : ''}${next === undefined ? '' : ' more'}`
+  return `${what} [${describeUpdates(updates)}]`
 }
 
 /** The rows of a body, of an answer or a push: there is one collection. */
 const rowsIn = ({ changes }: { changes: Record<string, Record<string, string>[]> }) => Object.values(changes).flat()
 
-const describeModelPage = ({ updates, ...page }: Page) =>
-  describePage(
-    updates.map(u => [u.id, u.value]),
-    page,
-  )
+const describeModelPage = ({ status, updates = [], scoped, ...page }: Page) =>
+  status === 304
+    ? 'nothing new'
+    : describePage(
+        updates.map(u => [u.id, u.value]),
+        { ...page, isPart: scoped === true },
+      )
 
-function describeModelPosted({ status, reset, errors, empty, replayed }: Posted): string {
-  return `${status} ${reset ?? ''}${replayed ? ' replayed' : ''}${empty ? ' empty' : ''}${errors ? ` [${errors.map(e => e.id).sort()}]` : ''}`
+type Told = Pick<Posted, 'status' | 'reset' | 'empty' | 'replayed'> & {
+  readonly errors?: readonly (readonly [id: string, why: string])[]
+  readonly updates?: readonly (readonly [id: string, value: Value])[]
+  /** Nothing of others lies between. */
+  readonly isExact: boolean
 }
 
+function describeTold({ status, reset, errors, updates, empty, replayed, isExact }: Told): string {
+  const rejected = errors && ` [${[...new Set(errors.map(([id, why]) => `${id} ${why}`))].sort()}]`
+  const contested = updates && !reset && ` contested [${describeUpdates(updates)}]`
+  return `${status} ${reset ?? ''}${replayed ? ' replayed' : ''}${empty ? ' empty' : ''}${rejected ?? ''}${contested || ''}${isExact ? ' exact' : ''}`
+}
+
+const describeModelPosted = ({ errors, updates, since, ...posted }: Posted): string =>
+  describeTold({
+    ...posted,
+    ...(errors && { errors: errors.map(e => [e.id, e.why]) }),
+    ...(updates && { updates: updates.map(u => [u.id, u.value]) }),
+    isExact: since !== undefined,
+  })
+
+const updatesIn = (json: { changes: Record<string, Record<string, string>[]> }) =>
+  rowsIn(json).map(({ id, _removed, _left, _lastChange, ...value }): [string, Value] => [
+    id as string,
+    _left ? LEFT : _removed ? null : (value as Value),
+  ])
+
 function describeAnswer(method: string, answer: { status: number; headers: Record<string, string>; body: string }): string {
-  if (answer.status === 304) return describePage([], {})
+  if (answer.status === 304) return 'nothing new'
   const json = JSON.parse(answer.body)
-  if (method === 'GET')
-    return describePage(
-      rowsIn(json).map(({ id, _removed, _lastChange, ...value }) => [id as string, _removed ? null : (value as Value)]),
-      json,
-    )
-  return describeModelPosted({
+  if (method === 'GET') return describePage(updatesIn(json), { ...json, isPart: json.scoped?.length > 0 })
+  return describeTold({
     ...{ status: answer.status, reset: json.reset, empty: json.empty, replayed: 'idempotency-replayed' in answer.headers },
-    ...(json.errors && { errors: [...new Set(json.errors.map((e: { id: string }) => e.id))].map(id => ({ id: id as string })) }),
+    ...(json.errors && {
+      errors: json.errors.map((e: { id: string; code: string }) => [e.id, e.code === 'not-allowed' ? e.code : 'rule'] as const),
+    }),
+    ...(json.changes && { updates: updatesIn(json) }),
+    isExact: json.since !== undefined,
   })
 }
 
 // ---------------------------------------------------------------- the world
 
 const pool = new Map<string, SimulatedDatabase>()
-async function database(name: string): Promise<SimulatedDatabase> {
-  const known = pool.get(name)
+async function database(name: string, isOfUsers: boolean): Promise<SimulatedDatabase> {
+  const place = `${name} ${isOfUsers}`
+  const known = pool.get(place)
   if (known) return known
-  const opened = await SimulatedDatabase.open(name, OLD_SCHEMAS.none, name.startsWith('d') ? 'sqljs' : 'libsql', '(SELECT time FROM wall)')
-  pool.set(name, opened)
+  const schema = isOfUsers ? ONE_TABLE_OF_USERS : OLD_SCHEMAS.none
+  const opened = await SimulatedDatabase.open(name, schema, name.startsWith('d') ? 'sqljs' : 'libsql', '(SELECT time FROM wall)')
+  pool.set(place, opened)
   return opened
+}
+
+/** What the model asks about users, who see what a policy says: answered by the oracle's own reading of it, which knows nothing of the product. */
+function modelRules(policy: Policy): model.Rules {
+  const read = (user: string) => (user === EVERYTHING ? true : policy.tables.item!.read(user))
+  // where a filter speaks of the owner as well, a list shows rows alone that have one
+  const needsOwner = read(USERS[0]) !== true && (read(USERS[0]) as readonly Row[]).every(filter => 'owner' in filter)
+  const rowOf = (value: Value): Row | undefined => (model.gone(value) ? undefined : (value as Row))
+  return {
+    scopesOf: value => SCOPES.flatMap(p => (value?.[p] && (p === 'owner' || !needsOwner || value.owner) ? `${p} ${value[p]}` : [])),
+    accessOf(db, user) {
+      const rights = rightsOf(user, [...db.members.values()], 'list')
+      const keys = read(user) === true ? ['*'] : [`owner ${user}`, ...[...rights.lists].sort().map(list => `list ${list}`)]
+      const whom = { table: 'item', user, scopes: SCOPES }
+      return {
+        principal: user,
+        name: [user, ...keys, 'writes', ...[...rights.writers].sort()].join(' '),
+        keys,
+        mayChange: (old, value) => may(policy, 'item', model.gone(value) ? 'remove' : 'update', user, rowOf(old) as Row, rights),
+        mayMake: (old, value) => mayMake(policy, whom, rowOf(old), rowOf(value) as Row, rights),
+      }
+    },
+  }
 }
 
 interface Both {
@@ -172,15 +237,18 @@ interface Backup {
 function copyModel(db: model.Database): model.Database {
   const copy = new model.Database(db.collection)
   Object.assign(copy, { now: db.now, horizon: db.horizon, versions: new Map(db.versions), pushes: new Map(db.pushes) })
+  Object.assign(copy, { rules: db.rules, exits: db.exits, sets: new Map(db.sets), members: new Map(db.members) })
   copy.remotes = db.remotes.map(r =>
     Object.assign(new model.Remote(r.name), r, {
       page: r.page && { ...r.page, seen: r.page.seen && new Set(r.page.seen) },
-      local: new Set(r.mine),
+      mine: new Set(r.mine),
       push: r.push && { ...r.push },
-      baseVersions: new Map([...r.images].map(([id, baseVersions]) => [id, new Map(baseVersions)])),
+      images: new Map([...r.images].map(([id, images]) => [id, new Map(images)])),
       conflicts: new Map([...r.conflicts].map(([id, conflict]) => [id, { ...conflict }])),
       rejected: new Map(r.rejected),
-      retry: new Set(r.retry),
+      retry: new Map(r.retry),
+      aside: new Map(r.aside),
+      decisions: new Set(r.decisions),
     }),
   )
   return copy
@@ -216,17 +284,70 @@ function describeCursor(
   return `${serverDate === 0 ? 'at the beginning, ' : serverDate < server.horizon ? 'since-too-old, ' : ''}${isPaging ? 'paging, ' : ''}unread [${unread.sort()}]`
 }
 
+/** How the code writes down that a rejected row is pushed again by this sync. */
+const FREED = 5
+
 const isKnown = ({ value, stamp }: { value: unknown; stamp: number }) => (value ? 'row' : stamp ? 'tombstone' : 'nothing')
 
 function describeRow(row: {
   agreed: boolean
   base: Value | undefined
   unapplied: { remote: Value; unpushed: 'agreed' | 'unpushed' | 'older' } | undefined
-  isRejected: boolean
+  /** Why, and when it is pushed again. */
+  rejected: string | undefined
+  /** What is kept apart from the table; null: the row is here for another server's sake. */
+  apart: { local: Value; base: Value | undefined } | null | undefined
+  isDecided: boolean
   baseVersions: string
 }): string {
-  const { agreed, base, unapplied, isRejected, baseVersions } = row
-  return `${agreed ? 'agreed' : 'news'}, base ${text(base)}${unapplied ? `, waiting ${text(unapplied.remote)} ${unapplied.unpushed}` : ''}${isRejected ? ', refused' : ''}${baseVersions && `, images ${baseVersions}`}`
+  const { agreed, base, unapplied, rejected, apart, isDecided, baseVersions } = row
+  return [
+    agreed ? 'agreed' : 'news',
+    `base ${text(base)}`,
+    ...(unapplied ? [`waiting ${text(unapplied.remote)} ${unapplied.unpushed}`] : []),
+    ...(rejected === undefined ? [] : [`refused ${rejected}`]),
+    ...(apart === null ? ['here for others'] : apart ? [`apart ${text(apart.local)} from ${text(apart.base)}`] : []),
+    ...(isDecided ? ['decided'] : []),
+    ...(baseVersions ? [`images ${baseVersions}`] : []),
+  ].join(', ')
+}
+
+const describeScope = (scope: string | null, keys: readonly string[] | undefined) =>
+  scope === null ? 'no scope' : scope === '' ? 'no whole set' : keys ? `holds ${[...keys].sort()}` : 'holds what is forgotten'
+
+/** What left scopes, for each row in its order; not those where the row is: they are told to nobody. */
+const describeExits = (
+  exits: readonly { id: string; stamp: number; isRemoval: boolean; keys: readonly string[] }[],
+  isThere: (id: string, keys: readonly string[]) => boolean,
+) =>
+  exits
+    .filter(({ id, isRemoval, keys }) => isRemoval || !isThere(id, keys))
+    .sort((x, y) => (x.id < y.id ? -1 : x.id > y.id ? 1 : x.stamp - y.stamp))
+    .map(({ id, isRemoval, keys }) => `${id} ${isRemoval ? 'removed' : 'left'} ${keys.join('+')}`)
+    .join('; ')
+
+const isIn =
+  (at: (id: string) => Value, { scopesOf }: model.Rules) =>
+  (id: string, keys: readonly string[]) => {
+    const value = at(id)
+    return !model.gone(value) && scopesOf(value).join() === keys.join()
+  }
+
+const describeSets = (sets: readonly (readonly string[])[]) =>
+  sets
+    .map(keys => [...keys].sort().join('+'))
+    .sort()
+    .join('; ')
+
+/** The keys of a set, as the code writes them down. */
+function keysIn(held: unknown): string[] {
+  const { item } = JSON.parse(String(held)) as { item: 'all' | readonly Readonly<Record<string, readonly string[]>>[] }
+  if (item === 'all') return ['*']
+  // of a filter that speaks of every owner as well the list is the key
+  return item.flatMap(filter => {
+    const [property, values] = Object.entries(filter).find(([p]) => p === 'list') ?? (Object.entries(filter)[0] as [string, string[]])
+    return values.map(value => `${property} ${value}`)
+  })
 }
 
 const untoldOf = (unpushed: number | null | undefined, stamp: number) =>
@@ -245,6 +366,20 @@ function codeState(world: ReadonlyMap<string, Both>, links: readonly (readonly [
       const version = versions.get(id) ?? { value: null, stamp: 0 }
       state.set(`${name} ${id}`, version.value ? text(version.value) : isKnown(version))
     }
+    const { rules } = world.get(name)!.model
+    if (!rules) continue
+    const exits = code.run('SELECT * FROM sync_base_item WHERE _sync_server = 0').map(row => ({
+      ...{ id: String(row._sync_id), stamp: Number(row._sync_stamp), isRemoval: Boolean(row._sync_removed) },
+      keys: rules.scopesOf(row as Value),
+    }))
+    state.set(
+      `${name} exits`,
+      describeExits(
+        exits.filter(({ keys }) => keys.length),
+        isIn(id => versions.get(id)?.value ?? null, rules),
+      ),
+    )
+    state.set(`${name} sets`, describeSets(code.run('SELECT held FROM sync_scope').map(row => keysIn(row.held))))
   }
   for (const [client, server] of links) {
     const [mine, theirs] = [world.get(client)!.code, world.get(server)!.code]
@@ -253,7 +388,14 @@ function codeState(world: ReadonlyMap<string, Both>, links: readonly (readonly [
     const { server: known } = exchange
     const link = `${client}→${server}`
     const stamps = new Map([...stampsOfCode(theirs)].map(([id, { stamp }]) => [id, stamp]))
-    const { serverHistory, serverDate, highest, page } = known
+    const { serverHistory, serverDate, highest, page, scope } = known
+    const [set] = theirs.run('SELECT held FROM sync_scope WHERE name = ?', scope)
+    if (world.get(server)!.model.rules)
+      state.set(`${link} user`, `${known.principal === null ? 'nobody' : 'somebody'}, ${describeScope(scope, set && keysIn(set.held))}`)
+    const decided = new Set(mine.run('SELECT row_id FROM sync_resolution WHERE url = ?', known.url).map(row => String(row.row_id)))
+    const rejections = new Map(
+      mine.run('SELECT id, code, again FROM sync_rejection WHERE server = ?', known.id).map(r => [String(r.id), r]),
+    )
     state.set(
       `${link} cursor`,
       describeCursor(
@@ -263,7 +405,8 @@ function codeState(world: ReadonlyMap<string, Both>, links: readonly (readonly [
     )
     state.set(`${link} push`, known.push ? 'open' : 'none')
     for (const [id, row] of mine.look(readRowStates(exchange, SORTED))) {
-      const { version, unapplied, rejection, baseVersions } = row
+      const { version, unapplied, rejection, baseVersions, noAccess } = row
+      const { code, again } = rejections.get(id) ?? {}
       const agreed = isAgreed(known, row, version.stamp)
       state.set(
         `${link} ${id}`,
@@ -271,7 +414,10 @@ function codeState(world: ReadonlyMap<string, Both>, links: readonly (readonly [
           agreed,
           base: baseOf(known, row) as Value | undefined,
           unapplied: unapplied && { remote: unapplied.remote as Value, unpushed: untoldOf(unapplied.unpushed, version.stamp) },
-          isRejected: rejection?.stamp === version.stamp,
+          rejected:
+            rejection?.stamp === version.stamp ? `${code === 'not-allowed' ? code : 'rule'}${again === FREED ? ', free' : ''}` : undefined,
+          apart: noAccess && (noAccess.local === undefined ? null : { local: noAccess.local as Value, base: noAccess.base as Value }),
+          isDecided: decided.has(id),
           baseVersions: describeImages(
             baseVersions.map(i => ({ stamp: i.stamp, value: i.value as Value, agreed: isAgreed(known, row, i.stamp) })),
             agreed,
@@ -290,13 +436,25 @@ function modelState(world: ReadonlyMap<string, Both>, links: readonly (readonly 
       const version = db.version(id)
       state.set(`${name} ${id}`, model.gone(version.value) ? isKnown({ value: null, stamp: version.stamp }) : text(version.value))
     }
+    if (!db.rules) continue
+    state.set(
+      `${name} exits`,
+      describeExits(
+        db.exits.map(({ value, ...exit }) => ({ ...exit, isRemoval: !value?.left })),
+        isIn(id => db.version(id).value, db.rules),
+      ),
+    )
+    state.set(`${name} sets`, describeSets([...db.sets.values()].map(set => set.keys)))
   }
   for (const [client, server] of links) {
     const [mine, theirs] = [world.get(client)!.model, world.get(server)!.model]
     const known = remoteOf(mine, server)
     const link = `${client}→${server}`
     const stamps = new Map([...theirs.versions].map(([id, { stamp }]) => [id, stamp]))
-    const { collection, serverDate, highest, page } = known
+    const { collection, serverDate, highest, page, scope } = known
+    const set = [...theirs.sets.values()].find(({ name }) => name === scope)
+    if (theirs.rules)
+      state.set(`${link} user`, `${known.principal === undefined ? 'nobody' : 'somebody'}, ${describeScope(scope, set?.keys)}`)
     state.set(
       `${link} cursor`,
       describeCursor({ ...theirs, stamps }, { collection, serverDate, highest, isPaging: page?.next !== undefined }),
@@ -305,6 +463,7 @@ function modelState(world: ReadonlyMap<string, Both>, links: readonly (readonly 
     for (const id of SORTED) {
       const version = db(mine, id)
       const conflict = known.conflicts.get(id)
+      const apart = known.aside.get(id)
       const agreed = known.agreed(id, version.stamp)
       state.set(
         `${link} ${id}`,
@@ -312,7 +471,12 @@ function modelState(world: ReadonlyMap<string, Both>, links: readonly (readonly 
           agreed,
           base: known.base(id, version),
           unapplied: conflict && { remote: conflict.theirs, unpushed: untoldOf(conflict.untold, version.stamp) },
-          isRejected: known.rejected.get(id) === version.stamp,
+          rejected:
+            known.rejected.get(id) === version.stamp
+              ? `${known.retry.has(id) ? 'not-allowed' : 'rule'}${known.retry.get(id) === 'freed' ? ', free' : ''}`
+              : undefined,
+          apart: apart && (apart.mine === undefined ? null : { local: apart.mine, base: apart.base }),
+          isDecided: known.decisions.has(id),
           baseVersions: describeImages(
             [...(known.images.get(id) ?? [])].map(([stamp, value]) => ({ stamp, value, agreed: known.agreed(id, stamp) })),
             agreed,
@@ -367,8 +531,16 @@ export async function sameHistory(
     reset: weight() * 0.04,
     backup: weight() * 0.12,
     host: weight() * 0.3,
-    write: 0.3 + random.next() * 0.4,
+    write: hasUsers(topology) ? 0.15 + random.next() * 0.3 : 0.3 + random.next() * 0.4,
+    grant: weight() * 0.3,
+    forget: weight() * 0.1,
+    change: weight() * 0.08,
+    wipe: weight() * 0.03,
+    move: random.next() * 0.5,
   }
+  const isOfUsers = hasUsers(topology)
+  const policy = isOfUsers ? pick(policiesOf(ONE_TABLE_OF_USERS)) : undefined
+  const scopes = isOfUsers ? choicesOf(ONE_TABLE_OF_USERS.tables[0]!) : []
   const values = pick([2, 4, 50]) // how many there are of a property: few, and both sides often write the same
   const links = TOPOLOGIES[topology] as readonly (readonly [string, string])[]
   const names = [...new Set(links.flat())]
@@ -376,7 +548,9 @@ export async function sameHistory(
   const clients = new Set<string>(links.map(([c]) => c))
   const world = new Map<string, Both>()
   const backups = new Map<string, Backup>()
-  const late: { server: string; http: HttpRequest; post: Post }[] = []
+  const late: { server: string; http: HttpRequest; post: Post; user: string }[] = []
+  /** Who has a device in their hands. */
+  const userOf = new Map<string, string>()
   let collections = 0
   let keys = 0
 
@@ -389,16 +563,32 @@ export async function sameHistory(
     const { code, model: db } = at(name)
     const old = db.version(id).value
     if (value?.removed) code.run('DELETE FROM item WHERE id = ?', id)
-    else if (model.gone(old)) code.run('INSERT INTO item (id, a, b, c) VALUES (?, ?, ?, ?)', id, value?.a, value?.b, value?.c)
-    else code.run('UPDATE item SET a = ?, b = ?, c = ? WHERE id = ?', value?.a, value?.b, value?.c, id)
+    else {
+      const columns = COLUMNS.filter(p => value && p in value)
+      const cells = columns.map(p => value?.[p])
+      if (model.gone(old)) code.run(`INSERT INTO item (id, ${columns}) VALUES (?${', ?'.repeat(columns.length)})`, id, ...cells)
+      else code.run(`UPDATE item SET ${columns.map(p => `${p} = ?`)} WHERE id = ?`, ...cells, id)
+    }
     db.write(id, value, stamp)
   }
 
   function drawValue(name: string, old: Value): Value {
-    const value: Record<string, string> = { ...(model.gone(old) ? {} : old) }
+    const value: Record<string, string | null> = { ...(model.gone(old) ? {} : old) }
     for (const p of PROPERTIES) if (value[p] === undefined || chance(0.4)) value[p] = aValue(p)
+    for (const { column, values: all } of scopes)
+      if (value[column] === undefined || chance(odds.move)) value[column] = aScope(name, column, all)
     if (chance(odds.bad) && !servers.has(name)) value.c = `${aValue('c')}!`
     return value
+  }
+
+  /** Usually one that its user may give a row. */
+  function aScope(name: string, column: string, all: readonly (string | null)[]): string | null {
+    const user = userOf.get(name)
+    if (!user || user === EVERYTHING || chance(0.3)) return pick(all)
+    if (column === 'owner') return user
+    const server = links.find(([client]) => client === name)?.[1] as string
+    const own = [...(world.get(server)?.model.members.values() ?? [])].filter(m => m.who === user && m.role === 'writer')
+    return own.length ? (pick(own).list as string) : pick(all)
   }
 
   function write(name: string): string | undefined {
@@ -420,24 +610,29 @@ export async function sameHistory(
     let ids = there
     let newValueOf: (id: string) => Value = () => ({ removed: 'r' })
     let sql = () => `DELETE FROM item WHERE id IN ${list(ids)}`
+    const literal = (cell: string | null | undefined) => (cell === null ? 'NULL' : `'${cell}'`)
     if (kind === 'update') {
-      const value = aValue('b')
-      ids = there.filter(id => db.version(id).value?.b !== value)
-      newValueOf = id => ({ ...db.version(id).value, b: value })
-      sql = () => `UPDATE item SET b = '${value}' WHERE id IN ${list(ids)}`
+      const moved = scopes.length && chance(odds.move) ? pick(scopes) : undefined
+      const [column, value] = moved ? [moved.column, aScope(name, moved.column, moved.values)] : ['b', aValue('b')]
+      ids = there.filter(id => db.version(id).value?.[column] !== value)
+      newValueOf = id => ({ ...db.version(id).value, [column]: value })
+      sql = () => `UPDATE item SET ${column} = ${literal(value)} WHERE id IN ${list(ids)}`
     } else if (kind === 'insert') {
-      const [a, b, c] = PROPERTIES.map(aValue) as [string, string, string]
+      const value: Record<string, string | null> = Object.fromEntries(PROPERTIES.map(p => [p, aValue(p)]))
+      for (const { column, values: all } of scopes) value[column] = aScope(name, column, all)
       ids = absent
-      newValueOf = () => ({ a, b, c })
-      sql = () => `INSERT INTO item (id, a, b, c) VALUES ${ids.map(id => `('${id}', '${a}', '${b}', '${c}')`).join(', ')}`
+      newValueOf = () => value
+      const cells = Object.values(value).map(literal)
+      sql = () => `INSERT INTO item (id, ${Object.keys(value)}) VALUES ${ids.map(id => `('${id}', ${cells.join(', ')})`).join(', ')}`
     }
     if (!ids.length) return
     code.run(sql())
-    // SQLite stamps them one by one, in an order of its own; the model gives them one stamp where that comes to the same
+    // SQLite stamps them one by one, in an order of its own; the model gives them one stamp where that comes to the same: exits of rows that are there again
+    // are collected by their own stamps
     const stamps = stampsOfCode(code)
     const stampOf = (id: string) => stamps.get(id)?.stamp ?? 0
     const stamped = [...ids].sort((x, y) => stampOf(x) - stampOf(y))
-    const shared = String(stamped) === String(ids) ? db.tick() : undefined
+    const shared = !isOfUsers && String(stamped) === String(ids) ? db.tick() : undefined
     for (const id of stamped) db.write(id, newValueOf(id), shared)
     return `${name} ${kind}s ${ids} at once`
   }
@@ -481,6 +676,86 @@ export async function sameHistory(
     both.code.run('UPDATE sync_clock SET now = 1')
     both.model = new model.Database(collection)
     both.model.now = 1
+    if (policy) both.model.rules = modelRules(policy)
+  }
+
+  // ------------------------------------------------------------ users
+
+  const someLists = () =>
+    choicesOf(ONE_TABLE_OF_USERS.tables[0]!)
+      .find(({ column }) => column === 'list')!
+      .values.filter(l => l !== null)
+
+  /** The host gives somebody a role in a list; undefined: none. */
+  function setRole(name: string, who: string, list: string, role: string | undefined): void {
+    const { code, model: db } = at(name)
+    const id = `${who} ${list}`
+    code.run('DELETE FROM member WHERE id = ?', id)
+    db.members.delete(id)
+    if (role === undefined) return
+    code.run('INSERT INTO member (id, who, list, role) VALUES (?, ?, ?, ?)', id, who, list, role)
+    db.members.set(id, { who, list, role })
+  }
+
+  function grant(name: string): string {
+    const [who, list] = [pick(USERS), pick(someLists())]
+    const isRevoked = at(name).model.members.has(`${who} ${list}`) && chance(0.7)
+    const role = isRevoked ? undefined : pick(ROLES)
+    setRole(name, who, list, role)
+    return `${name} makes ${who} ${role ?? 'nothing'} of ${list}`
+  }
+
+  function forget(name: string): string {
+    at(name).code.run('DELETE FROM sync_scope')
+    at(name).model.sets.clear()
+    return `${name} forgets all sets of keys`
+  }
+
+  // a relay has to see what its devices may see
+  const drawUser = (client: string) => (servers.has(client) || chance(0.15) ? EVERYTHING : pick(USERS))
+
+  function change(client: string): string {
+    userOf.set(client, drawUser(client))
+    return `${client} is in the hands of ${userOf.get(client)}`
+  }
+
+  /** A device is emptied, or its rows become the present user's. */
+  async function handOver(client: string, isWiped: boolean): Promise<string> {
+    const both = at(client)
+    await (isWiped ? wipe : adopt)(both.code.dataSource, () => true)
+    const { model: before } = both
+    const db = isWiped ? new model.Database(before.collection) : before
+    db.rules = before.rules
+    db.now = before.now
+    db.horizon = db.tick()
+    db.exits = []
+    for (const [id, { value }] of db.versions) if (model.gone(value)) db.versions.delete(id)
+    const decisions = before.remotes.map(r => r.decisions)
+    db.remotes = []
+    both.model = db
+    openRemotes(client)
+    // decisions about rows that stay are no secret of the former user's
+    if (!isWiped) for (const [i, r] of db.remotes.entries()) r.decisions = decisions[i] as Set<string>
+    return `${client} is ${isWiped ? 'wiped' : 'adopted'}`
+  }
+
+  function openRemotes(client: string): void {
+    const { code, model: db } = at(client)
+    for (const [c, server] of links) {
+      if (c !== client) continue
+      code.look(
+        openServers(code.log.database, [{ collection: code.log.collections[0]!, url: `http://${server}/items` }], `http://${server}`),
+      )
+      db.remotes.push(Object.assign(new model.Remote(server), { tokenOfRemoval: () => 'r' }))
+    }
+  }
+
+  /** What an application does when it hears that somebody else has signed in than the one whose rows are here. */
+  async function meetOther(client: string, server: string): Promise<string> {
+    const former = remoteOf(at(client).model, server).principal as string
+    if (chance(0.7)) return await handOver(client, chance(0.7))
+    userOf.set(client, former)
+    return `${client} is in the hands of ${former} again`
   }
 
   function backUp(name: string): string {
@@ -506,8 +781,8 @@ export async function sameHistory(
       newKey: () => `k${++keys}`,
       rounds: 12,
     })
+    const user = userOf.get(client)
     let count = 0
-    let wasRefused = false
     let answer: Page | Posted | undefined
     try {
       for (;;) {
@@ -520,13 +795,6 @@ export async function sameHistory(
         }
         const request = transaction.value
         if (!request) continue
-        if (request.get && wasRefused) {
-          wasRefused = false
-          answer = page(client, server, request.get)
-          const told422 = describeModelPage(answer as Page)
-          if (told422 !== ' []') seen.requests.push(`after a refusal ${told422}`)
-          continue
-        }
         const isStruck = ++count === fault?.at
         const asks = request.get ? 'GET' : `POST ${describeBody(request.post.body)}`
         if (isStruck && fault.kind !== 'answer lost') {
@@ -534,22 +802,21 @@ export async function sameHistory(
           seen.requests.push(`${asks} ⇒ never arrived`)
           throw new Lost()
         }
-        answer = request.get ? page(client, server, request.get) : model.post(at(server).model, request.post, refuses)
+        answer = request.get ? page(client, server, request.get) : model.post(at(server).model, request.post, refuses, user)
         seen.requests.push(`${asks} ⇒ ${request.get ? describeModelPage(answer as Page) : describeModelPosted(answer as Posted)}`)
         if (isStruck) throw new Lost()
-        wasRefused = answer.status === 422
       }
     } catch (error) {
-      if (!(error instanceof Lost)) throw error
+      if (!(error instanceof Lost || error instanceof model.OtherUser)) throw error
       it.return('')
-      seen.end = 'lost'
+      seen.end = error instanceof Lost ? 'lost' : 'other user'
       return seen
     }
   }
 
   const page = (client: string, server: string, query: Get): Page => {
-    const answer = model.get(at(server).model, query)
-    return { ...answer, updates: [...answer.updates].sort(byOrder(at(client).model)) }
+    const answer = model.get(at(server).model, query, userOf.get(client))
+    return answer.status === 304 ? answer : { ...answer, updates: [...(answer.updates ?? [])].sort(byOrder(at(client).model)) }
   }
 
   // the code stores rows before removals, each in the order of ids
@@ -575,7 +842,7 @@ export async function sameHistory(
         const known = base && !model.gone(base) ? base : undefined
         const isContested = (p: string) =>
           mine?.[p] !== theirs?.[p] && !(known && theirs?.[p] === known[p]) && !(known && mine?.[p] === known[p])
-        const properties = isRow ? PROPERTIES.filter(isContested) : []
+        const properties = isRow ? COLUMNS.filter(isContested) : []
         asked.add(question(c.id, mine, theirs, base, properties))
         const decision = resolve(c.id, mine, theirs, properties)
         if (decision === 'leave') return []
@@ -588,13 +855,14 @@ export async function sameHistory(
   async function syncCode(client: string, server: string, fault: Fault | undefined, toldLater: (http: HttpRequest) => void): Promise<Seen> {
     const seen: Seen = { requests: [], asked: new Set(), end: '' }
     const { code } = at(client)
+    const user = userOf.get(client)
     let count = 0
     async function fetch(url: string, init: RequestInit | undefined): Promise<Response> {
       const { pathname, search } = new URL(url)
       const http: HttpRequest = {
         method: (init?.method ?? 'GET') as 'GET',
         path: pathname + search,
-        headers: Object.fromEntries(new Headers(init?.headers).entries()),
+        headers: { ...Object.fromEntries(new Headers(init?.headers).entries()), ...(user !== undefined && { user }) },
         body: init?.body ? String(init.body) : undefined,
       }
       const isStruck = ++count === fault?.at
@@ -642,6 +910,7 @@ export async function sameHistory(
       seen.end = 'ok'
     } catch (error) {
       if (error instanceof SyncContentionError) seen.end = 'contention'
+      else if (error instanceof OtherUserError) seen.end = 'other user'
       else if (error instanceof TransportError && (error.cause as Error)?.message === 'fetch failed') seen.end = 'lost'
       else throw error
     }
@@ -668,13 +937,16 @@ export async function sameHistory(
     let [post, http]: [Post | undefined, HttpRequest | undefined] = [undefined, undefined]
     const inModel = syncModel(client, server, fault, request => { post = request }) // biome-ignore format: short
     const inCode = await syncCode(client, server, fault, request => { http = request }) // biome-ignore format: short
-    if (post && http) late.push({ server, post, http })
-    return [`${client} syncs with ${server}${fault ? `, request ${fault.at}: ${fault.kind}` : ''}`, compareTold(inModel, inCode)]
+    if (post && http) late.push({ server, post, http, user: userOf.get(client) as string })
+    const line = `${client} syncs with ${server}${fault ? `, request ${fault.at}: ${fault.kind}` : ''}`
+    const differences = compareTold(inModel, inCode)
+    const isOther = !differences.length && inCode.end === 'other user'
+    return [isOther ? `${line}; ${await meetOther(client, server)}` : line, differences]
   }
 
   async function deliver(): Promise<[string, string[]]> {
-    const [{ server, post, http }] = late.splice(Math.floor(random.next() * late.length), 1) as [(typeof late)[number]]
-    const inModel = describeModelPosted(model.post(at(server).model, post, refuses))
+    const [{ server, post, http, user }] = late.splice(Math.floor(random.next() * late.length), 1) as [(typeof late)[number]]
+    const inModel = describeModelPosted(model.post(at(server).model, post, refuses, user))
     const inCode = describeAnswer('POST', await at(server).code.handler(http.method, http.path, http.headers, http.body))
     const line = `a late push arrives at ${server}: ${describeBody(post.body)}`
     return [line, inModel === inCode ? [] : [`answer: model ${inModel}, code ${inCode}`]]
@@ -689,25 +961,30 @@ export async function sameHistory(
     if (chance(odds.collect)) return [await collect(pick(names)), []]
     if (chance(odds.reset)) return [reset(pick([...servers].filter(n => !clients.has(n)))), []]
     if (chance(odds.backup)) return [backUp(pick(names.filter(n => !(servers.has(n) && clients.has(n))))), []]
+    const device = pick(names.filter(n => !servers.has(n)))
+    if (isOfUsers && chance(odds.grant)) return [grant(pick([...servers])), []]
+    if (isOfUsers && chance(odds.forget)) return [forget(pick([...servers])), []]
+    if (isOfUsers && chance(odds.change)) return [change(device), []]
+    if (isOfUsers && chance(odds.wipe)) return [await handOver(device, true), []]
     if (chance(odds.write)) return [write(name), []]
     return await syncBoth()
   }
 
   for (const name of names) {
-    const both: Both = { code: await database(name), model: new model.Database('') }
+    const both: Both = { code: await database(name, isOfUsers), model: new model.Database('') }
     world.set(name, both)
     begin(both, `c${++collections}`)
+    both.code.policy = policy
+    if (isOfUsers && clients.has(name)) userOf.set(name, drawUser(name))
+    if (isOfUsers && servers.has(name))
+      for (const who of USERS) for (const list of someLists()) if (chance(0.5)) setRole(name, who, list, pick(ROLES))
     both.code.run('DELETE FROM rule')
     both.code.run('INSERT INTO rule VALUES (?)', servers.has(name) ? 1 : 0)
     both.code.run('UPDATE wall SET time = 0')
     // some databases hold rows from before they were synced
     if (chance(0.3)) for (const id of SORTED) if (chance(0.6)) store(name, id, drawValue(name, null))
   }
-  for (const [client, server] of links) {
-    const { code, model: db } = at(client)
-    code.look(openServers(code.log.database, [{ collection: code.log.collections[0]!, url: `http://${server}/items` }], `http://${server}`))
-    db.remotes.push(Object.assign(new model.Remote(server), { tokenOfRemoval: () => 'r' }))
-  }
+  for (const client of clients) openRemotes(client)
 
   for (let i = 1; i <= operations; i++) {
     const [what, differences] = await operate()
@@ -733,7 +1010,7 @@ async function run(): Promise<void> {
   for (const remedy of option('without', '').split(',').filter(Boolean)) model.without.add(remedy)
   let failed = 0
   const start = performance.now()
-  for (const topology of option('topology', 'star,relay,two').split(',') as Topology[]) {
+  for (const topology of option('topology', 'star,relay,two,users,users-relay,users-two').split(',') as Topology[]) {
     for (let seed = first; seed < first + seeds; seed++) {
       const differences = await sameHistory(seed, topology, Number(option('operations', String(OPERATIONS))), trace).catch(error => [
         String(error?.stack ?? error),

@@ -247,6 +247,11 @@ export const USER_SCHEMAS: readonly Schema[] = [
   ...(['CASCADE', 'RESTRICT', 'SET NULL'] as const).map(pathSchema),
 ]
 
+/** What sameHistory.ts drives with users. */
+export const ONE_TABLE_OF_USERS = schema('users, one table', [table('item', IDS, [OWNER, LIST])], {
+  users: { list: 'list', lists: LISTS, isSynced: false },
+})
+
 const oldSchema = (relation: RelationKind): Schema => ({
   name: relation,
   isWide: false,
