@@ -39,6 +39,8 @@ const POSSIBLE_REMOTELY: Partial<typeof POSSIBLE> = {
   sql: [['before', 'gone'], ['before', 'error'], ['before', 'cut']], // biome-ignore format: a table
 }
 
+const possibleAt = ({ isRemote, kind }: Moment) => (isRemote && POSSIBLE_REMOTELY[kind]) || POSSIBLE[kind]
+
 interface Striking {
   readonly name: string
   readonly isRemote: boolean
@@ -80,10 +82,12 @@ export class Points {
     if (this.#target?.index !== index || this.#target.phase !== phase) return
     const moment = this.moments[index] as Moment
     this.struck = moment
+    const { fault } = this.#target
     // stamps may fall into one millisecond or two, so that now and then a run has a statement more than the dry run had
     if (phase === 'after' && moment.label.startsWith('BEGIN')) return
-    if (this.#target.fault === 'gone') process.die()
-    process.fail(moment, index, this.#target.fault)
+    if (!possibleAt(moment).some(each => each[0] === phase && each[1] === fault)) return
+    if (fault === 'gone') process.die()
+    process.fail(moment, index, fault)
   }
 
   /** What fails by itself, as a statement does that breaks a constraint, has no moment after it. */
@@ -93,12 +97,13 @@ export class Points {
 
   /** Every point of the moments that a dry run has counted. */
   all(): Point[] {
-    return this.moments.flatMap(({ kind, label, isRemote }, index) =>
-      ((isRemote && POSSIBLE_REMOTELY[kind]) || POSSIBLE[kind])
+    return this.moments.flatMap((moment, index) =>
+      possibleAt(moment)
         // after a statement is before the next one, save where it ends something
         .filter(
           ([phase]) =>
-            phase === 'before' || (!this.#failed.has(index) && (kind !== 'statement' || /^(COMMIT|RELEASE|ROLLBACK)/.test(label))),
+            phase === 'before' ||
+            (!this.#failed.has(index) && (moment.kind !== 'statement' || /^(COMMIT|RELEASE|ROLLBACK)/.test(moment.label))),
         )
         .map(([phase, fault]) => ({ index, phase, fault })),
     )
