@@ -104,8 +104,9 @@ function run(
 
 const bin = (name: string) => join('node_modules', name)
 
-/** Type errors are the list's, not a finding: specs are run without looking at types. */
-async function build(copy: string): Promise<string | undefined> {
+/** What simulations run. Type errors are the list's, not a finding: specs are run without looking at types, and without this. */
+async function build(copy: string, chosen: readonly Mutant[]): Promise<string | undefined> {
+  if (!chosen.some(m => m.by.some(finder => finder.startsWith('simulation')))) return
   const { code, output } = await run(copy, [bin('typescript/bin/tsc'), '-p', 'spec/mutants/tsconfig.copy.json'], SPEC_SECONDS)
   return code === 0 ? undefined : output
 }
@@ -178,7 +179,7 @@ const elapsed = () => {
 
 /** Whatever is red without a mutant would find them all. */
 async function checkUnmutated(copy: string, chosen: readonly Mutant[]): Promise<void> {
-  const problem = await build(copy)
+  const problem = await build(copy, chosen)
   if (problem) throw new Error(`The source does not compile:\n${problem}`)
   for (const finder of new Set(chosen.flatMap(m => m.by))) {
     // a finder that is asked last is seldom asked to its limit, and a whole simulation is the business of `npm run simulate`
@@ -193,7 +194,7 @@ async function find(copy: string, mutant: Mutant): Promise<string[]> {
   const { path, before, after } = mutate(copy, mutant)
   writeFileSync(path, after)
   try {
-    const problem = await build(copy)
+    const problem = await build(copy, [mutant])
     if (problem) return [`not even compiled: ${problem.slice(0, 300)}`]
     const found: string[] = []
     for (const finder of mutant.by) {
