@@ -39,7 +39,7 @@ export function* decideWrites(
     if (rejection) rejections.push({ collection, id, property: 'id', code: 'not-valid', detail: `It ${rejection}.` })
     for (const { property, detail } of errors) rejections.push({ collection, id, property, code: 'not-valid', detail: `It ${detail}.` })
     // its parent is removed, and the sender did not say what that does to the row
-    for (const property of cleared.get(nameOf(row)) ?? []) if (!Object.hasOwn(posted, property)) posted[property] = null
+    for (const property in cleared.get(nameOf(row))) if (!Object.hasOwn(posted, property)) posted[property] = null
     if (rejection === undefined && !errors.length) writes.push({ collection, id, old, value: posted })
   }
   return { writes, rejections }

@@ -8,6 +8,7 @@ import { pathColumnOf } from '../src/changes/collections/scopes.js'
 import { ALWAYS, all, any, type Condition, holdsTexts } from '../src/changes/scopes/conditions.js'
 import { OWN_KEY } from '../src/changes/scopes/keySet.js'
 import { query, quote, type Transaction } from '../src/databases/database.js'
+import { KEY_COLUMN } from '../src/databases/values/compositeKeys.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import { filtersOf, isKeysOf, type KeysOf, listOf, metadataOf, type RuleAnswer, type RuleValue } from './rules.js'
 
@@ -80,12 +81,18 @@ function holderOf(metadata: EntityMetadata, property: string): string {
 
 /** The column of a property that a rule names. Throws SyncConfigurationError. */
 export function columnOf(metadata: EntityMetadata, name: string): ColumnMetadata {
-  const own = name === OWN_KEY && metadata.primaryColumns.length === 1 ? metadata.primaryColumns[0] : undefined
-  const hidden = metadata.columns.find(c => c.propertyName === pathColumnOf(name))
+  const [key, ...more] = metadata.primaryColumns
+  const hidden = metadata.columns.find(c => c.propertyName === (more.length && name === OWN_KEY ? KEY_COLUMN : pathColumnOf(name)))
+  const { joinColumns = [] } = metadata.findRelationWithPropertyPath(name) ?? {}
   const column =
-    metadata.findColumnWithPropertyPathStrict(name) ?? metadata.findRelationWithPropertyPath(name)?.joinColumns[0] ?? own ?? hidden
+    (more.length && name === OWN_KEY ? hidden : undefined) ??
+    metadata.findColumnWithPropertyPathStrict(name) ??
+    (joinColumns.length < 2 ? joinColumns[0] : undefined) ??
+    hidden ??
+    (name === OWN_KEY ? key : undefined)
   if (column) return column
-  throw new SyncConfigurationError(`A rule is about ${metadata.name}.${name}, which is no column of it.`, { entity: metadata.name })
+  const why = joinColumns.length < 2 ? 'is no column of it' : 'has several columns; declare it as a scope'
+  throw new SyncConfigurationError(`A rule is about ${metadata.name}.${name}, which ${why}.`, { entity: metadata.name })
 }
 
 /** «The column has one of these values», as the application’s own queries would say it; texts bytewise. */

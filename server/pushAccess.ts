@@ -132,11 +132,10 @@ export class PushAccess {
     for (const [collection, some] of byCollection(done)) {
       for (const { property: own, column, path } of collection.scopes) {
         // a path leads elsewhere where the row refers to another one
-        const property = path?.by ?? own
-        const moved = some.filter(({ old, value }) => {
-          const scope = value?.[property] ?? null
-          return scope !== null && !equalValues(old.value?.[property] ?? null, scope)
-        })
+        const properties = path?.by ?? [own]
+        const moved = some.filter(({ old, value }) =>
+          properties.some(p => (value?.[p] ?? null) !== null && !equalValues(old.value?.[p] ?? null, value?.[p])),
+        )
         for (const [deed, rows] of groupBy(moved, deedOf)) {
           const filters = yield* this.#filtersOf(collection, deed, reader)
           if (!filters.some(f => f.columns.includes(column))) continue

@@ -1,7 +1,7 @@
 // What the removals of a POST reach by foreign keys, and whose rows may not be stored or removed for them.
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import { keyOf, type Reference } from '../src/changes/collections/collection.js'
+import { keyAt, keyOf, noneOf } from '../src/changes/collections/collection.js'
 import { byCollection } from '../src/changes/collections/groupBy.js'
 import { type Dependent, type Link, nameOf, reaching, readDependentsOf } from '../src/changes/rows/dependents.js'
 import { findOrphansAmong } from '../src/changes/rows/orphans.js'
@@ -26,8 +26,8 @@ export interface Reach {
   readonly removalsOf: (rows: readonly Dependent[]) => Dependent[]
   /** Posted removals that rows forbid. */
   readonly forbidden: readonly Dependent[]
-  /** Posted rows, by name, whose parent is removed: properties that become null. */
-  readonly cleared: ReadonlyMap<string, readonly string[]>
+  /** Posted rows, by name, whose parent is removed: what becomes null. */
+  readonly cleared: ReadonlyMap<string, WireRow>
   /** Posted rows whose parent is removed, which would remove them. */
   readonly orphans: readonly (Dependent & { readonly property: string })[]
 }
@@ -42,9 +42,10 @@ export function* readReached(log: ChangeLog, rows: readonly PostedRow[], version
   const posted = new Map([...byCollection(rows)].map(([collection, some]) => [collection, new Map(some.map(r => [r.id, r]))]))
   const postedAt = ({ collection, id }: Dependent) => posted.get(collection)?.get(id)
   // a posted child that names another parent does not go with the old one
-  const leaves = (row: Dependent, { property, key }: Link) => {
-    const value = postedAt(row)?.value
-    return !!value && Object.hasOwn(value, property) && value[property] !== key
+  const leaves = (row: Dependent, { reference, key }: Link) => {
+    const there = postedAt(row)
+    const needed = there && keyOf(reference, row.id, there.value, versionOf(there).value)
+    return needed !== undefined && needed !== key
   }
   const dependents = yield* readDependentsOf(log.database, removals, { leaves })
   const removalsOf = (some: readonly Dependent[]) => {
@@ -52,23 +53,23 @@ export function* readReached(log: ChangeLog, rows: readonly PostedRow[], version
     return removals.filter(row => names.has(nameOf(row)))
   }
   const changed = new Map<string, Omit<Reached, 'old'>>()
-  const cleared = new Map<string, string[]>()
+  const cleared = new Map<string, WireRow>()
   // cleared while their parents are there: the old versions are kept
-  for (const { collection: there, id, property, parent } of dependents.cleared) {
+  for (const { collection: there, id, reference, parent } of dependents.cleared) {
     const row = { collection: there, id }
     const name = nameOf(row)
     if (postedAt(row)) {
-      cleared.set(name, [...(cleared.get(name) ?? []), property])
+      cleared.set(name, { ...cleared.get(name), ...noneOf(reference) })
       continue
     }
     const known = changed.get(name)
-    changed.set(name, { ...row, value: { ...known?.value, [property]: null }, parents: [...(known?.parents ?? []), parent] })
+    changed.set(name, { ...row, value: { ...known?.value, ...noneOf(reference) }, parents: [...(known?.parents ?? []), parent] })
   }
   const orphans: (Dependent & { property: string })[] = []
   const reached = [...changed.values()]
   // none of these is cleared as well
   for (const { collection, id, by } of dependents.removed) {
-    if (postedAt({ collection, id })) orphans.push(...by.map(({ property }) => ({ collection, id, property })))
+    if (postedAt({ collection, id })) orphans.push(...by.map(({ reference: { property } }) => ({ collection, id, property })))
     else reached.push({ collection, id, value: null, parents: by.map(link => link.parent) })
   }
   const oldOf = yield* readVersionsOf(log, reached)
@@ -84,7 +85,7 @@ export function* readReached(log: ChangeLog, rows: readonly PostedRow[], version
 export function* rejectByRelation({ database }: ChangeLog, writes: readonly PostedWrite[], reached: Reach): Transaction<Rejected[]> {
   const rows = writes.filter(w => w.value !== null) as (PostedWrite & { value: WireRow })[]
   const orphans: (Dependent & { property: string })[] = [...reached.orphans]
-  for (const [{ collection, id }, property] of yield* findOrphansAmong(database, rows)) orphans.push({ collection, id, property })
+  for (const [{ collection, id }, { property }] of yield* findOrphansAmong(database, rows)) orphans.push({ collection, id, property })
   // nor may a row need one that the same push removes
   const going = [...writes, ...reached.changes].filter(w => w.value === null)
   if (going.length) {
@@ -94,11 +95,10 @@ export function* rejectByRelation({ database }: ChangeLog, writes: readonly Post
       for (const reference of collection.parents) {
         const { parent, property } = reference
         if (!parent || !goingOf.has(parent)) continue
-        const keyIn = referencedBy(reference)
-        const keys = new Set((goingOf.get(parent) ?? []).map(row => keyIn(row.id, row.old.value)))
-        for (const row of rowsOf.get(parent) ?? []) keys.delete(keyIn(row.id, row.value))
-        for (const { id, value } of some) {
-          const key = keyOf(reference, id, value)
+        const keys = new Set((goingOf.get(parent) ?? []).map(row => keyAt(reference, row.id, row.old.value)))
+        for (const row of rowsOf.get(parent) ?? []) keys.delete(keyAt(reference, row.id, row.value))
+        for (const { id, value, old } of some) {
+          const key = keyOf(reference, id, value, old.value)
           if (key !== null && key !== undefined && keys.has(String(key))) orphans.push({ collection, id, property })
         }
       }
@@ -108,14 +108,4 @@ export function* rejectByRelation({ database }: ChangeLog, writes: readonly Post
     ...orphans.map((row): Rejected => ({ ...row, code: 'parent-missing', detail: 'The row that it needs is not there.' })),
     ...reached.forbidden.map((row): Rejected => ({ ...row, code: 'children-exist', detail: 'There are rows that need it.' })),
   ]
-}
-
-/** By what a reference finds a row: its id, or the value of another column. */
-function referencedBy({ parent, parentColumn }: Reference): (id: string, value: WireRow | null) => string | undefined {
-  if (parentColumn === parent?.table.key) return id => id
-  const property = parent?.columns.find(c => c.column === parentColumn)?.property
-  return (_, value) => {
-    const key = property === undefined ? undefined : value?.[property]
-    return key === null || key === undefined ? undefined : String(key)
-  }
 }

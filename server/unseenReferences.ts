@@ -14,11 +14,11 @@ export function warnOfUnseenParents(rules: ReadonlyMap<Collection, Rule>): void 
   for (const [collection, { options }] of rules) {
     // a link to a row that is not seen waits, and holds nothing up
     if (collection.isLink) continue
-    const declared = new Set((options.dangling ?? []).map(name => danglingColumn(collection, name)))
+    const declared = new Set((options.dangling ?? []).map(name => danglingReference(collection, name)))
     for (const reference of collection.parents) {
-      const { parent, property, childColumn } = reference
+      const { parent, property } = reference
       const theirs = parent && rules.get(parent)
-      if (!theirs || declared.has(childColumn) || PRINCIPALS.every(p => areSeenTogether(reference, options.read, theirs.options.read, p)))
+      if (!theirs || declared.has(reference) || PRINCIPALS.every(p => areSeenTogether(reference, options.read, theirs.options.read, p)))
         continue
       process.emitWarning(
         `Who sees a row of ${collection.entity} may not see the row of ${parent.entity} that it needs (${property}), and a device cannot store it then. Read both by the same scope, as by a path, '${property}.…'; or, where the row may wait in the journal of the device, say so: rule(${collection.entity}, { …, dangling: ['${property}'] }).`,
@@ -28,9 +28,11 @@ export function warnOfUnseenParents(rules: ReadonlyMap<Collection, Rule>): void 
   }
 }
 
-function danglingColumn({ entity, metadata, parents }: Collection, name: string): string {
-  const column = columnOf(metadata, name).databaseName
-  if (parents.some(r => r.childColumn === column && r.parent)) return column
+function danglingReference({ entity, metadata, parents }: Collection, name: string): Reference {
+  const isMeant = ({ childColumns, property }: Reference) =>
+    childColumns.length < 2 ? childColumns[0] === columnOf(metadata, name).databaseName : property === name
+  const found = parents.find(r => r.parent && isMeant(r))
+  if (found) return found
   throw new SyncConfigurationError(`The rule of ${entity} declares ${name} as dangling, which is no reference to a synced entity.`, {
     entity,
   })
@@ -70,12 +72,12 @@ const implies = (reference: Reference, filter: RuleFilter, needed: RuleFilter) =
   )
 
 /** The reference itself, a path along it, or a scope of the same name: rows that belong together are in the same project, and have the same owner. */
-function isSameScope({ child, parent, childColumn, parentColumn, property }: Reference, own: string, theirs: string): boolean {
+function isSameScope({ child, parent, childColumns, parentColumns }: Reference, own: string, theirs: string): boolean {
   if (!child || !parent) return false
   const [column, needed] = [columnOf(child.metadata, own), columnOf(parent.metadata, theirs)]
-  if (column.databaseName === childColumn) return needed.databaseName === parentColumn
+  if (childColumns.length < 2 && column.databaseName === childColumns[0]) return needed.databaseName === parentColumns[0]
   const path = child.scopes.find(scope => scope.column === column.databaseName)?.path
-  if (path?.by === property) return path.parentColumn === needed.databaseName
+  if (path && path.references.join('\n') === childColumns.join('\n')) return path.parentColumn === needed.databaseName
   return own === theirs && !column.isPrimary && !needed.isPrimary
 }
 

@@ -49,15 +49,17 @@ export function* readWriteFilters(
 function* readOwnersFilters(
   log: ChangeLog,
   access: Access,
-  { parent, childColumn, parentColumn }: Owner,
+  { parent, childColumns, parentColumns }: Owner,
   reader: KeyReader,
 ): Transaction<readonly WriteFilter[]> {
   const filters = yield* readWriteFilters(log, access, parent, 'update', reader)
   return filters.map(({ condition: { sql, values } }) => ({
     condition: {
-      sql: `x.${quote(childColumn)} IN (SELECT x.${quote(parentColumn)} FROM ${quote(parent.table.name)} x WHERE ${sql})`,
+      sql: `(${listOf(childColumns)}) IN (SELECT ${listOf(parentColumns)} FROM ${quote(parent.table.name)} x WHERE ${sql})`,
       values,
     },
     columns: [],
   }))
 }
+
+const listOf = (columns: readonly string[]) => columns.map(column => `x.${quote(column)}`).join(', ')

@@ -140,8 +140,8 @@ export const ofExits: Mutant[] = [
     name: 'comments-moved-to-others',
     hazard: 'a row is put below a parent that its writer does not see, where others see it',
     file: 'server/pushAccess.ts',
-    find: 'const property = path?.by ?? own',
-    replace: 'const property = own',
+    find: 'const properties = path?.by ?? [own]',
+    replace: 'const properties = [own]',
     by: ['spec/server-koa/scopePaths.spec.ts'],
   },
   {

@@ -4,6 +4,7 @@
 import type { Mutant } from './mutants.js'
 
 const composite = 'spec/stories/compositeKeys.spec.ts'
+const references = 'spec/stories/compositeReferences.spec.ts'
 const links = 'spec/stories/manyToMany.spec.ts'
 
 export const ofKeys: Mutant[] = [
@@ -54,6 +55,46 @@ export const ofKeys: Mutant[] = [
     find: 'collection.rejectKey(id, given) !== undefined',
     replace: 'collection.rejectKey(id) !== undefined',
     by: [composite],
+  },
+  {
+    name: 'keys-merged-part-by-part',
+    hazard: 'of a key of which each device has changed another part both are taken, and no row has that key',
+    file: 'src/sync/apply/merge.ts',
+    find: 'of contestedTogether(known, local, remote, together)',
+    replace: 'of contestedTogether(known, local, remote, together.slice(together.length))',
+    by: [references],
+  },
+  {
+    name: 'keys-pushed-in-part',
+    hazard: 'who reads a push, as a batch that looks for the rows which its rows need, sees a part of a key',
+    file: 'src/sync/push/describePush.ts',
+    find: 'for (const p of properties) if (Object.hasOwn(value, p)) changed[p]',
+    replace: 'for (const p of properties) if (Object.hasOwn(changed, p)) changed[p]',
+    by: [references],
+  },
+  {
+    name: 'posted-part-of-a-key',
+    hazard: 'a row is hung on one that is not there by a part of its key alone, which passes for none',
+    file: 'src/changes/rows/orphans.ts',
+    find: 'keyOf(reference, r.id, r.value, r.old.value)',
+    replace: 'keyOf(reference, r.id, r.value)',
+    by: [references],
+  },
+  {
+    name: 'circle-without-its-key',
+    hazard: 'rows of MySQL that need each other are inserted without the part of their own key that a foreign key shares',
+    file: 'src/databases/mysql/parentsFirst.ts',
+    find: 'reference.nullable.includes(columns[place] as string)',
+    replace: 'reference.child.includes(columns[place] as string)',
+    by: [references],
+  },
+  {
+    name: 'parents-by-one-column',
+    hazard: 'rows of MySQL are taken for parents of others that share a part of their key',
+    file: 'src/databases/mysql/parentsFirst.ts',
+    find: 'JSON.stringify(places.map(i => String(row[i])))',
+    replace: 'String(row[places[0] as number])',
+    by: [references],
   },
   {
     name: 'links-contest-a-removal',

@@ -14,6 +14,7 @@ import {
   type ReferenceColumn,
   referencesOf,
   type TableSpec,
+  writtenOf,
 } from './schemas.js'
 
 export interface Writing {
@@ -156,7 +157,7 @@ export class Application {
 
   #insert(db: SimulatedDatabase, spec: TableSpec, { id, ...others }: Row): void {
     const { name } = spec
-    const values = { ...others, ...keyOfId(spec, String(id)) }
+    const values = { ...writtenOf(spec, others), ...keyOfId(spec, String(id)) }
     const columns = Object.keys(values)
     db.run(
       `INSERT INTO ${name} (${columns.map(c => `"${c}"`).join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
@@ -164,9 +165,10 @@ export class Application {
     )
   }
 
-  #update(db: SimulatedDatabase, { name }: TableSpec, id: string, values: Row): void {
-    const set = Object.keys(values).map(c => `"${c}" = ?`)
-    db.run(`UPDATE ${name} SET ${set.join(', ')} WHERE id = ?`, ...Object.values(values), id)
+  #update(db: SimulatedDatabase, spec: TableSpec, id: string, values: Row): void {
+    const written = writtenOf(spec, values)
+    const set = Object.keys(written).map(c => `"${c}" = ?`)
+    db.run(`UPDATE ${spec.name} SET ${set.join(', ')} WHERE id = ?`, ...Object.values(written), id)
   }
 
   /** Writes within the transaction that is open, or nothing, and reports it to the oracle. `removed`: the row whose removal this is. */

@@ -17,7 +17,7 @@ import { changeLogOf } from '../../src/entity/registry.js'
 import { withHooks } from '../../src/entity/withSync.js'
 import { OtherDatabase, type OtherKind } from './otherDatabase.js'
 import { type Policy, rulesOf } from './policies.js'
-import { entitiesOf, type Schema, type TableSpec } from './schemas.js'
+import { entitiesOf, referencesOf, type Schema, type TableSpec } from './schemas.js'
 
 // in memory where there is a file system there: what is durable is not what is tried here
 const FOLDER = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
@@ -282,7 +282,8 @@ export class SimulatedDatabase {
   /** Of a key of several columns the id is not written. */
   isGenerated(table: string, column: string): boolean {
     const isComposite = table === 'link' || this.schema.tables.some(t => t.name === table && t.composite)
-    return isComposite && (column === 'id' || column === '_sync_key')
+    if (isComposite && (column === 'id' || column === '_sync_key')) return true
+    return this.schema.tables.some(t => t.name === table && referencesOf(t).some(r => r.isSplit && r.column === column))
   }
 
   dump(): Dump {

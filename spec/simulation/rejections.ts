@@ -1,12 +1,14 @@
 // What a server may reject: a unique value that another row has once the whole push is stored. What is valid as a whole is stored as a whole.
 
-import { referencesOf, type TableSpec } from './schemas.js'
+import { type ExtraColumn, neededIn, referencesOf, type TableSpec } from './schemas.js'
 
 type Row = Readonly<Record<string, unknown>>
 
 /** The columns that are unique, alone or together. */
+const isSplit = (extra: ExtraColumn) => extra.kind === 'reference' && extra.isSplit === true
+
 export const keysOf = ({ extras, together }: TableSpec): (readonly string[])[] => [
-  ...extras.flatMap(e => ('unique' in e && e.unique ? [[e.column]] : [])),
+  ...extras.flatMap(e => ('unique' in e && e.unique ? [isSplit(e) ? [`${e.column}K`, `${e.column}N`] : [e.column]] : [])),
   ...together,
 ]
 
@@ -23,7 +25,7 @@ export function wronglyRejected(
   const old = new Map(before.map(row => [String(row.id), row]))
   const posted = new Map(pushed.map(row => [String(row.id), row]))
   const notThere = new Set<unknown>(rejected.filter(({ id }) => !posted.has(id)).map(({ id }) => id))
-  const needsOne = (row: Row) => referencesOf(spec).some(({ column }) => notThere.has(row[column]))
+  const needsOne = (row: Row) => referencesOf(spec).some(reference => notThere.has(neededIn(reference, row)))
   // a rejected row stays as it was, and so keeps what others wanted
   const out = new Set([
     ...rejected.filter(r => r.code !== 'not-unique').map(r => r.id),

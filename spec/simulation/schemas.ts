@@ -29,6 +29,8 @@ export interface ReferenceColumn {
   readonly unique: boolean
   /** Its value is a scope of the row. */
   readonly isScope?: boolean
+  /** The key of the other row has two columns, and so has the foreign key: `<column>K` and `<column>N`. The column itself joins them. */
+  readonly isSplit?: boolean
 }
 
 /** A column that a trigger of the servers' fills. */
@@ -93,8 +95,8 @@ const reference = (
   column: string,
   to: string,
   onDelete: ReferenceColumn['onDelete'],
-  { nullable = true, unique = false, isScope = false } = {},
-): ReferenceColumn => ({ kind: 'reference', column, to, onDelete, nullable, unique, isScope })
+  { nullable = true, unique = false, isScope = false, isSplit = false } = {},
+): ReferenceColumn => ({ kind: 'reference', column, to, onDelete, nullable, unique, isScope, isSplit })
 
 const table = (
   name: string,
@@ -187,6 +189,20 @@ export const COMPOSITE_SCHEMAS: readonly Schema[] = [
     table('item', ['x', 'y']),
     composite('part', 'itemId', ['x/1', 'x/2', 'y/1'], [reference('itemId', 'item', 'RESTRICT', { nullable: false })]),
   ]),
+  // foreign keys of two columns
+  ...(['CASCADE', 'SET NULL', 'RESTRICT'] as const).map(onDelete =>
+    schema(`needed composite ${onDelete}`, [
+      composite('item', 'k', ['x/1', 'x/2', 'y/1'], []),
+      table('part', ['z', 'v'], [reference('itemId', 'item', onDelete, { isSplit: true })]),
+    ]),
+  ),
+  schema('needed composite, always', [
+    composite('item', 'k', ['x/1', 'x/2', 'y/1'], []),
+    table('part', ['z', 'v'], [reference('itemId', 'item', 'CASCADE', { nullable: false, unique: true, isSplit: true })]),
+  ]),
+  schema('tree RESTRICT, composite', [
+    composite('item', 'k', ['x/1', 'x/2', 'y/1', 'y/2'], [reference('parentId', 'item', 'RESTRICT', { isSplit: true })]),
+  ]),
 ]
 
 export const USERS = ['p1', 'p2', 'p3'] as const
@@ -267,14 +283,39 @@ export const numbersOf = ({ extras }: TableSpec) => extras.filter(e => e.kind ==
 export const choicesOf = ({ extras }: TableSpec) => extras.filter(e => e.kind === 'choice')
 export const referencesOf = ({ extras }: TableSpec) => extras.filter(e => e.kind === 'reference')
 
+/** Values as they are written: what joins two columns is not. */
+export function writtenOf({ extras }: TableSpec, values: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const written = { ...values }
+  for (const extra of extras) {
+    if (extra.kind !== 'reference' || !extra.isSplit || !Object.hasOwn(written, extra.column)) continue
+    const { column } = extra
+    const [first = null, second = null] = written[column] === null ? [] : String(written[column]).split('/')
+    delete written[column]
+    Object.assign(written, { [`${column}K`]: first, [`${column}N`]: second === null ? null : Number(second) })
+  }
+  return written
+}
+
+/** The key of the row that a row needs, in what is pushed. */
+export function neededIn({ column, isSplit }: ReferenceColumn, row: Readonly<Record<string, unknown>>): unknown {
+  if (!isSplit) return row[column]
+  const [first, second] = [row[`${column}K`], row[`${column}N`]]
+  return first === undefined ? undefined : first === null ? null : `${first}/${second}`
+}
+
+/** A column that the application has made of two. */
+const joined = (first: string, second: string, key: 'text' | 'varchar'): EntitySchemaColumnOptions => ({
+  ...{ type: key, nullable: true, generatedType: key === 'varchar' ? 'VIRTUAL' : 'STORED' },
+  asExpression: key === 'varchar' ? `concat(\`${first}\`, '/', \`${second}\`)` : `"${first}" || '/' || CAST("${second}" AS text)`,
+})
+
 /** The columns of a key. What the histories call a row by is a column that the application has made of two. */
 function keyColumns({ composite }: TableSpec, key: 'text' | 'varchar'): Record<string, EntitySchemaColumnOptions> {
   if (!composite) return { id: { type: key, primary: true } }
-  const asExpression = key === 'varchar' ? `concat(\`${composite}\`, '/', n)` : `"${composite}" || '/' || CAST(n AS text)`
   return {
     [composite]: { type: key, primary: true },
     n: { type: 'integer', primary: true },
-    id: { type: key, asExpression, generatedType: key === 'varchar' ? 'VIRTUAL' : 'STORED', nullable: true },
+    id: joined(composite, 'n', key),
   }
 }
 
@@ -301,11 +342,21 @@ export function entitiesOf(
       if (kind === 'choice') columns[column] = { type: key, nullable: true }
       if (kind === 'number') columns[column] = { type: extra.type, nullable: extra.nullable, unique: extra.unique }
       if (kind !== 'reference') continue
-      const { to, onDelete, nullable, unique } = extra
+      const { to, onDelete, nullable, unique, isSplit } = extra
+      if (isSplit) {
+        columns[`${column}K`] = { type: key, nullable }
+        columns[`${column}N`] = { type: 'integer', nullable }
+        columns[column] = joined(`${column}K`, `${column}N`, key)
+      }
       // wide ones name the column itself as a property
-      if (isWide && column !== composite) columns[column] = { type: key, nullable }
+      else if (isWide && column !== composite) columns[column] = { type: key, nullable }
+      const needed = tables.find(t => t.name === to)?.composite as string
+      const pairs = [
+        { name: `${column}K`, referencedColumnName: needed },
+        { name: `${column}N`, referencedColumnName: 'n' },
+      ]
       relations[column.replace(/Id$/, '')] = {
-        ...{ type: unique ? 'one-to-one' : 'many-to-one', target: to, onDelete, nullable, joinColumn: { name: column } },
+        ...{ type: unique ? 'one-to-one' : 'many-to-one', target: to, onDelete, nullable, joinColumn: isSplit ? pairs : { name: column } },
       }
     }
     if (linked && name === 'item')

@@ -136,14 +136,20 @@ function keyType(type: ColumnType): ColumnType {
 }
 
 function isKeyOfAnother(column: ColumnMetadata): boolean {
-  return column.referencedColumn?.isPrimary === true
+  // a part of one is what it is in the other row
+  return column.referencedColumn?.isPrimary === true && column.referencedColumn.entityMetadata.primaryColumns.length < 2
 }
 
-/** What the two columns of a junction table are called on the wire: their names follow from a naming strategy, which may be another one elsewhere. */
-const sideOf = (column: ColumnMetadata) => (column.entityMetadata.ownerColumns.includes(column) ? 'owner' : 'inverse')
+/** What the two sides of a junction table are called on the wire: the names of its columns follow from a naming strategy, which may be another one elsewhere. */
+export const sideOf = (column: ColumnMetadata) => (column.entityMetadata.ownerColumns.includes(column) ? 'owner' : 'inverse')
 
 function wireName(column: ColumnMetadata): string {
-  if (column.entityMetadata.tableType === 'junction') return sideOf(column)
+  if (column.entityMetadata.tableType === 'junction') {
+    const { ownerColumns, inverseColumns } = column.entityMetadata
+    const side = sideOf(column)
+    const isAlone = (side === 'owner' ? ownerColumns : inverseColumns).length < 2
+    return isAlone ? side : `${side}.${column.referencedColumn?.propertyPath}`
+  }
   // on the wire `id` is the whole key
   if (column.isPrimary && column.propertyPath === 'id') return '_id'
   const relation = column.isVirtual && column.referencedColumn ? column.relationMetadata : undefined

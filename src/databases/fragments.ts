@@ -13,6 +13,8 @@ export interface Fragments {
   amongTexts(expression: string): string
   /** «The expression, as text». */
   text(expression: string): string
+  /** The id of a row whose key has these columns (values/compositeKeys.ts). */
+  joined(cells: readonly string[]): string
   /** The bytes that a value of a column has, found without reading it where that can be had. `declared` is the column's type. */
   size(expression: string, declared: string): string
   /** «These two values differ», whatever a collation counts as equal. */

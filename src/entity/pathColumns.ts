@@ -4,7 +4,7 @@
 
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
-import { columnOf, pathColumnOf, rejectScope, toOneOf } from '../changes/collections/scopes.js'
+import { columnOf, pathColumnOf, pathOf, rejectScope } from '../changes/collections/scopes.js'
 import { addColumn, addIndex, STAMP } from './hiddenColumns.js'
 import { keyColumnsOf } from './keyColumns.js'
 import { syncedEntities } from './registry.js'
@@ -16,9 +16,9 @@ export function addPathColumns(dataSource: DataSource): void {
   for (const [metadata, paths] of scopes) for (const path of paths) addPath(metadata, path)
 
   function addPath(metadata: EntityMetadata, path: string): ColumnMetadata | undefined {
-    const [first, rest] = split(path)
-    const relation = rest === undefined ? undefined : toOneOf(metadata, first)
-    if (!relation || rest === undefined) return
+    const found = pathOf(metadata, path)
+    if (!found) return
+    const { relation, rest } = found
     const known = metadata.columns.find(c => c.databaseName === pathColumnOf(path))
     if (known) return known
     const parent = relation.inverseEntityMetadata
@@ -38,11 +38,6 @@ export function addPathColumns(dataSource: DataSource): void {
     if (!metadata.indices.some(index => index.columns[0] === references[0])) addIndex(dataSource, metadata, references)
     return column
   }
-}
-
-function split(path: string): [first: string, rest: string | undefined] {
-  const at = path.indexOf('.')
-  return at < 0 ? [path, undefined] : [path.slice(0, at), path.slice(at + 1)]
 }
 
 const typeOf = ({ type, length, precision, scale, charset, collation, unsigned, isArray, transformer }: ColumnMetadata) => ({

@@ -56,8 +56,11 @@ export function* removeEverything({ database, collections }: ChangeLog): Transac
   for (const collection of parentsFirst(collections, needs).reverse()) {
     const table = quote(collection.table.name)
     const kept = collection.children.filter(r => r.child && !removed.has(r.child) && isNullable(r))
-    for (const { childTable, childColumn } of kept)
-      yield* query(`UPDATE ${quote(childTable)} SET ${quote(childColumn)} = NULL WHERE ${quote(childColumn)} IS NOT NULL`)
+    for (const { childTable, child, nullable } of kept) {
+      const columns = nullable.map(p => quote(child?.column.get(p)?.column as string))
+      const isSet = columns.map(c => `${c} IS NOT NULL`).join(' OR ')
+      yield* query(`UPDATE ${quote(childTable)} SET ${columns.map(c => `${c} = NULL`).join(', ')} WHERE ${isSet}`)
+    }
     yield* query(`DELETE FROM ${table}`)
     yield* query(`DELETE FROM ${quote(baseTableOf(collection.table))}`)
     removed.add(collection)
@@ -66,8 +69,7 @@ export function* removeEverything({ database, collections }: ChangeLog): Transac
   yield* raiseHorizon(database)
 }
 
-const isNullable = ({ child, childColumn }: Reference) =>
-  child?.metadata.columns.some(column => column.databaseName === childColumn && column.isNullable) === true
+const isNullable = ({ nullable }: Reference) => nullable.length > 0
 
 /** Forgets every server and every removal: the next sync pushes all rows as new ones. */
 export function* forgetServers({ database, collections }: ChangeLog): Transaction<void> {

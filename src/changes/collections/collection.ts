@@ -3,7 +3,8 @@
 import type { EntityMetadata } from 'typeorm'
 import type { ColumnCodec } from '../../databases/columns.js'
 import type { Table } from '../../databases/database.js'
-import type { WireRow } from '../../protocol/messages.js'
+import { joinId, splitId } from '../../databases/values/compositeKeys.js'
+import type { Json, WireRow } from '../../protocol/messages.js'
 import type { ScopeColumn } from './scopes.js'
 
 export type OnDelete = 'CASCADE' | 'SET NULL' | 'RESTRICT'
@@ -13,16 +14,23 @@ export interface Reference {
   /** The collection that holds the key; undefined where that entity is not synced. */
   readonly child: Collection | undefined
   readonly childTable: string
-  readonly childColumn: string
-  /** Wire name of the key in the child; `id` where that is its own key. */
+  /** In the order of the parent's key. */
+  readonly childColumns: readonly string[]
+  /** What it is called on the wire: the property that holds the key, or the relation, where several do; `id` where that is the child's own key. */
   readonly property: string
+  /** The properties, on the wire, that hold the key in the child. */
+  readonly properties: readonly string[]
+  /** Those of them that may be null: they say that the row needs none. */
+  readonly nullable: readonly string[]
   /** The child's own key is the foreign key: its row has the id of the one that it needs. */
   readonly isOwnKey: boolean
   /** The foreign key is a part of the child's own key: a row that needs another one is another row. */
   readonly isKeyPart: boolean
   readonly parent: Collection | undefined
   readonly parentTable: string
-  readonly parentColumn: string
+  readonly parentColumns: readonly string[]
+  /** They are the parent's key, and not another unique one. */
+  readonly isByKey: boolean
   readonly onDelete: OnDelete
   /** A self-reference that may run in circles. */
   readonly isCyclic: boolean
@@ -60,6 +68,36 @@ export interface Collection {
   readonly children: Reference[]
 }
 
-/** The key of the row that a row needs by this reference; null where it needs none, undefined where the value does not say. */
-export const keyOf = ({ isOwnKey, property }: Reference, id: string, value: WireRow | null | undefined) =>
-  isOwnKey ? (value ? id : undefined) : value?.[property]
+/**
+ * The key of the row that a row needs by this reference; null where it needs none, undefined where the value does not say. `old` is what the row has
+ * where the value says nothing.
+ */
+export function keyOf(reference: Reference, id: string, value: WireRow | null | undefined, old?: WireRow | null): Json | undefined {
+  const { isOwnKey, property, properties } = reference
+  if (isOwnKey) return value ? id : undefined
+  if (properties.length < 2) return value?.[property]
+  if (!value || !properties.some(p => Object.hasOwn(value, p))) return
+  const parts = properties.map(p => (Object.hasOwn(value, p) ? value[p] : old?.[p]))
+  return parts.includes(null) ? null : parts.includes(undefined) ? undefined : joinId(parts.map(String))
+}
+
+/** The values by which a row needs no row by this reference. */
+export const noneOf = ({ nullable }: Reference): WireRow => Object.fromEntries(nullable.map(p => [p, null]))
+
+/** The values by which a row needs the row with this key. */
+export function valuesOf({ child, properties }: Reference, key: string): WireRow {
+  const parts = properties.length < 2 ? [key] : splitId(key, properties.length)
+  return Object.fromEntries(properties.map((p, i) => [p, child?.column.get(p)?.canonical(parts?.[i] ?? null) ?? null]))
+}
+
+/** The key by which rows refer to a row of the parent: its id, or another unique value. */
+export function keyAt(
+  { parent, parentColumns: [column], isByKey }: Reference,
+  id: string,
+  value: WireRow | null | undefined,
+): string | undefined {
+  if (!value) return
+  if (isByKey) return id
+  const key = value[parent?.columns.find(c => c.column === column)?.property as string]
+  return key === null || key === undefined ? undefined : String(key)
+}

@@ -1,7 +1,10 @@
 // Foreign keys between the tables of a data source.
 
 import type { DataSource, EntityMetadata } from 'typeorm'
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import type { ForeignKeyMetadata } from 'typeorm/metadata/ForeignKeyMetadata.js'
+import { sideOf } from '../../databases/columns.js'
+import { keysOf } from '../../databases/database.js'
 import type { Collection, Reference } from './collection.js'
 import { rejectEntity } from './describeCollection.js'
 
@@ -15,37 +18,76 @@ export function describeReference(
   byTable: ReadonlyMap<string, Collection>,
   cyclic: readonly string[],
 ): Reference | undefined {
-  const [column, referenced] = [key.columns[0], key.referencedColumns[0]]
-  const [child, parent] = [byTable.get(metadata.tableName), byTable.get(key.referencedEntityMetadata.tableName)]
-  if (!column || !referenced || (child === undefined && parent === undefined)) return
-  const isOwnKey = child?.table.key === column.databaseName
-  checkForeignKey(metadata, key)
+  const other = key.referencedEntityMetadata
+  const [child, parent] = [byTable.get(metadata.tableName), byTable.get(other.tableName)]
+  if (child === undefined && parent === undefined) return
+  const columns = inOrderOfKey(key)
+  checkForeignKey(metadata, key, columns)
+  const [childColumns, parentColumns] = [columns.map(c => c.own.databaseName), columns.map(c => c.needed.databaseName)]
+  const isOwnKey = child !== undefined && sameList(keysOf(child.table), childColumns)
+  const properties = columns.map(({ own }) => child?.columns.find(c => c.column === own.databaseName)?.property ?? own.propertyPath)
+  const [{ own }] = columns as [ColumnPair]
   return {
     child,
     childTable: metadata.tableName,
-    childColumn: column.databaseName,
-    property: isOwnKey ? 'id' : (child?.columns.find(c => c.column === column.databaseName)?.property ?? column.propertyPath),
+    childColumns,
+    property: isOwnKey ? 'id' : columns.length < 2 ? (properties[0] as string) : relationOf(columns),
+    properties: isOwnKey && columns.length < 2 ? ['id'] : properties,
+    nullable: properties.filter(p => child?.column.get(p)?.nullable),
     isOwnKey,
-    isKeyPart: child?.table.parts?.includes(column.databaseName) === true,
+    isKeyPart: childColumns.some(c => child?.table.parts?.includes(c)),
     parent,
-    parentTable: key.referencedEntityMetadata.tableName,
-    parentColumn: referenced.databaseName,
+    parentTable: other.tableName,
+    parentColumns,
+    isByKey: sameList(
+      other.primaryColumns.map(c => c.databaseName),
+      parentColumns,
+    ),
     onDelete: key.onDelete === 'CASCADE' || key.onDelete === 'SET NULL' ? key.onDelete : 'RESTRICT',
-    isCyclic: cyclic.includes(column.relationMetadata?.propertyName ?? column.propertyPath),
+    isCyclic: cyclic.includes(own.relationMetadata?.propertyName ?? own.propertyPath),
     isDeferred: key.deferrable === 'INITIALLY DEFERRED',
   }
 }
 
-function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata): void {
+interface ColumnPair {
+  readonly own: ColumnMetadata
+  readonly needed: ColumnMetadata
+}
+
+/** The columns of a foreign key, in the order in which the other row's key has them. */
+function inOrderOfKey({ columns, referencedColumns, referencedEntityMetadata: { primaryColumns } }: ForeignKeyMetadata): ColumnPair[] {
+  const pairs = columns.map((own, i): ColumnPair => ({ own, needed: referencedColumns[i] as ColumnMetadata }))
+  return pairs.sort((x, y) => primaryColumns.indexOf(x.needed) - primaryColumns.indexOf(y.needed))
+}
+
+const sameList = (x: readonly string[], y: readonly string[]) => x.join('\n') === y.join('\n')
+
+/** What a foreign key of several columns is called: as its relation, or the side of a link. */
+function relationOf(columns: readonly ColumnPair[]): string {
+  const [{ own }] = columns as [ColumnPair]
+  if (own.entityMetadata.tableType === 'junction') return sideOf(own)
+  const relation = own.entityMetadata.relations.find(r =>
+    sameList(r.joinColumns.map(c => c.databaseName).sort(), columns.map(c => c.own.databaseName).sort()),
+  )
+  return relation?.propertyPath ?? columns.map(c => c.own.propertyPath).join(',')
+}
+
+function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata, columns: readonly ColumnPair[]): void {
   const other = key.referencedEntityMetadata
-  const property = key.columns[0]?.propertyName
+  const property = columns.map(c => c.own.propertyName).join(', ')
   const reject = (why: string): never => rejectEntity(metadata.name, why)
   if (other.schema !== metadata.schema || other.database !== metadata.database)
     reject(
       `its foreign key ${property} leads to ${other.tablePath}, in another schema or database than ${metadata.tablePath}; keep them in one.`,
     )
-  if (key.columns.length > 1)
-    reject(`it has a foreign key of several columns (${key.columns.map(c => c.propertyName).join(', ')}), which is not supported yet.`)
+  if (columns.length > 1 && columns.some(({ needed }, i) => needed !== other.primaryColumns[i]))
+    reject(
+      `its foreign key ${property} of several columns leads to others of ${other.name} than its key, by which rows are known elsewhere; let it lead to the key.`,
+    )
+  if (columns.length > 1 && key.onDelete === 'SET NULL' && columns.some(({ own }) => !own.isNullable))
+    reject(
+      `its foreign key ${property} has ON DELETE SET NULL, which makes all of these null, but not all may be; use CASCADE or RESTRICT.`,
+    )
   if (key.onDelete === 'DEFAULT') reject(`the foreign key ${property} has ON DELETE SET DEFAULT; use CASCADE, SET NULL or RESTRICT.`)
   if (key.columns.some(c => c.isPrimary) && key.onDelete === 'SET NULL')
     reject(`its key ${property} is a foreign key with ON DELETE SET NULL, but a key cannot be null; use CASCADE or RESTRICT.`)
@@ -53,7 +95,7 @@ function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata): voi
 
 // a single-table inheritance has the same foreign key once per class
 export const same = (x: Reference, y: Reference) =>
-  x.childTable === y.childTable && x.childColumn === y.childColumn && x.parentTable === y.parentTable
+  x.childTable === y.childTable && sameList(x.childColumns, y.childColumns) && x.parentTable === y.parentTable
 
 // A removal that reaches a synced table by way of one that is not synced would pass unseen: the database does it, not we.
 export function rejectUnseenCascade(

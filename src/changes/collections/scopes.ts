@@ -1,9 +1,11 @@
 // The scopes of an entity: columns whose values say who sees a row.
 
 import type { DataSource, EntityMetadata } from 'typeorm'
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import type { RelationMetadata } from 'typeorm/metadata/RelationMetadata.js'
 import { type ColumnCodec, describeColumn } from '../../databases/columns.js'
 import { ownName, type PathScope } from '../../databases/database.js'
+import { KEY_COLUMN } from '../../databases/values/compositeKeys.js'
 import { SyncConfigurationError } from '../../errors.js'
 
 const SCOPE =
@@ -11,8 +13,8 @@ const SCOPE =
 
 /** The column of a scope. */
 export interface ScopeColumn extends ColumnCodec {
-  /** Of a path: what is kept in the column, and the property, on the wire, of the reference by which it follows. */
-  readonly path?: PathScope & { readonly by: string }
+  /** Of a path: what is kept in the column, and the properties, on the wire, of the reference by which it follows. */
+  readonly path?: PathScope & { readonly by: readonly string[] }
 }
 
 /** The name of the hidden column, and of its property, that keeps what a path leads to. */
@@ -55,37 +57,44 @@ function describePath(
   path: string,
 ): ScopeColumn | undefined {
   const column = metadata.columns.find(c => c.propertyName === pathColumnOf(path))
-  const at = path.indexOf('.')
-  const relation = toOneOf(metadata, path.slice(0, Math.max(at, 0)))
-  const [reference, referenced] = [relation?.joinColumns[0], relation?.joinColumns[0]?.referencedColumn]
-  if (!column || !relation || !reference || !referenced) return
-  const rest = path.slice(at + 1)
-  const parent = relation.inverseEntityMetadata
-  const parentColumn = parent.columns.find(c => c.propertyName === pathColumnOf(rest)) ?? columnOf(parent, rest)
+  const found = pathOf(metadata, path)
+  if (!column || !found) return
+  const { joinColumns, inverseEntityMetadata: parent } = found.relation
+  const parentColumn = parent.columns.find(c => c.propertyName === pathColumnOf(found.rest)) ?? columnOf(parent, found.rest)
   return {
     ...describeColumn(column, dataSource, path),
     path: {
       column: column.databaseName,
-      reference: reference.databaseName,
+      references: joinColumns.map(c => c.databaseName),
       parent: parent.tableName,
-      parentKey: referenced.databaseName,
+      parentKeys: joinColumns.map(c => c.referencedColumn?.databaseName as string),
       parentColumn: parentColumn?.databaseName as string,
-      by: columns.find(c => c.column === reference.databaseName)?.property ?? 'id',
+      by: joinColumns.map(({ databaseName }) => columns.find(c => c.column === databaseName)?.property ?? 'id'),
     },
   }
 }
 
 export const KEY = 'it is the key, which is always one; leave it out'
 
-/** The column of a property or to-one relation. */
-export const columnOf = (metadata: EntityMetadata, path: string) =>
-  metadata.columns.find(c => c.propertyPath === path) ?? toOneOf(metadata, path)?.joinColumns[0]
+/** The column of a property, or of a to-one relation where it has one. */
+export function columnOf(metadata: EntityMetadata, path: string): ColumnMetadata | undefined {
+  const { joinColumns = [] } = toOneOf(metadata, path) ?? {}
+  return metadata.columns.find(c => c.propertyPath === path) ?? (joinColumns.length < 2 ? joinColumns[0] : undefined)
+}
+
+/** A path through a to-one relation: to a property of the other row, or to its key where that has several columns. */
+export function pathOf(metadata: EntityMetadata, path: string): { readonly relation: ToOne; readonly rest: string } | undefined {
+  const whole = toOneOf(metadata, path)
+  if (whole && whole.joinColumns.length > 1) return { relation: whole, rest: KEY_COLUMN }
+  const at = path.indexOf('.')
+  const relation = at < 0 ? undefined : toOneOf(metadata, path.slice(0, at))
+  return relation && { relation, rest: path.slice(at + 1) }
+}
+
+type ToOne = Pick<RelationMetadata, 'joinColumns' | 'inverseEntityMetadata'>
 
 /** The to-one relation of this name; of a junction table that to the owner of its links. */
-export function toOneOf(
-  { tableType, relations, ownerColumns }: EntityMetadata,
-  property: string,
-): Pick<RelationMetadata, 'joinColumns' | 'inverseEntityMetadata'> | undefined {
+export function toOneOf({ tableType, relations, ownerColumns }: EntityMetadata, property: string): ToOne | undefined {
   if (tableType !== 'junction') return relations.find(r => r.isWithJoinColumn && r.propertyPath === property)
   const relation = ownerColumns[0]?.relationMetadata
   return property === 'owner' && relation ? { joinColumns: ownerColumns, inverseEntityMetadata: relation.entityMetadata } : undefined

@@ -2,10 +2,11 @@
 
 import { type Database, query, quote, type Transaction } from '../../databases/database.js'
 import type { Collection, Reference } from '../collections/collection.js'
+import { neededKey } from '../collections/joins.js'
 
 /** The references of a collection to itself in which a circle is a mistake. */
 export const treesOf = (collection: Collection): Reference[] =>
-  collection.parents.filter(r => r.parent === collection && r.parentColumn === collection.table.key && !r.isCyclic && !r.isOwnKey)
+  collection.parents.filter(r => r.parent === collection && r.isByKey && !r.isCyclic && !r.isOwnKey)
 
 /**
  * The circles that `starts` are part of, were rows stored as `after` says: the key of the row that each needs. All of them are walked
@@ -14,7 +15,7 @@ export const treesOf = (collection: Collection): Reference[] =>
 export function* findCycles(
   database: Database,
   { table }: Collection,
-  { childColumn }: Reference,
+  reference: Reference,
   starts: readonly string[],
   after: ReadonlyMap<string, unknown>,
 ): Transaction<string[][]> {
@@ -37,7 +38,7 @@ export function* findCycles(
     for (const id of left) note(id, null)
     if (!left.length) break
     const rows = yield* query(
-      `SELECT ${database.id(table, 'x')} AS id, ${database.text(`x.${quote(childColumn)}`)} AS parent
+      `SELECT ${database.id(table, 'x')} AS id, ${neededKey(database, reference, 'x')} AS parent
          FROM ${quote(table.name)} x WHERE ${database.among(table.name, 'x', table.key)}`,
       database.list(left),
     )

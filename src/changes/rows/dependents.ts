@@ -3,6 +3,7 @@
 
 import { type Database, queryCells, quote, type Transaction } from '../../databases/database.js'
 import type { Collection, Reference } from '../collections/collection.js'
+import { neededKey, needs } from '../collections/joins.js'
 import { parentsFirst } from '../collections/parentsFirst.js'
 
 /** A row to which a removal cascades. */
@@ -13,7 +14,7 @@ export interface Dependent {
 
 /** By which reference a row depends on another one that is removed. */
 export interface Link {
-  readonly property: string
+  readonly reference: Reference
   readonly key: string
   readonly parent: Dependent
 }
@@ -21,7 +22,7 @@ export interface Link {
 export interface Dependents {
   /** ON DELETE CASCADE: removed as well, those that depend on others first. `by` are all that cascade to the row. */
   readonly removed: readonly (Dependent & { readonly by: readonly Link[] })[]
-  /** ON DELETE SET NULL: these properties become null. */
+  /** ON DELETE SET NULL: they need none by these references afterwards. */
   readonly cleared: readonly (Dependent & Link)[]
   /** ON DELETE RESTRICT or NO ACTION: rows that forbid the removal of their parent. */
   readonly forbidding: readonly (Dependent & Pick<Link, 'parent'>)[]
@@ -74,9 +75,9 @@ export function* readDependentsOf(
     const next: Dependent[] = []
     for (const [parent, parents] of byCollection(level)) {
       for (const reference of parent.children) {
-        const { child, property, onDelete } = reference
+        const { child, onDelete } = reference
         for (const { id, key, parentId } of yield* readChildren(database, parent, reference, parents.keys())) {
-          const link: Link = { property, key, parent: parents.get(parentId) ?? { collection: parent, id: parentId } }
+          const link: Link = { reference, key, parent: parents.get(parentId) ?? { collection: parent, id: parentId } }
           if (!child) {
             blocked.push(link.parent)
             continue
@@ -106,16 +107,17 @@ export function* readDependentsOf(
 function* readChildren(
   database: Database,
   parent: Collection,
-  { child, childTable, childColumn, parentTable, parentColumn, onDelete }: Reference,
+  reference: Reference,
   parentIds: Iterable<string>,
 ): Transaction<{ id: string; key: string; parentId: string }[]> {
+  const { child, childTable, parentTable, onDelete } = reference
   if (!child && onDelete !== 'RESTRICT') return []
   const cells = child
-    ? `${database.id(child.table, 'x')} AS id, ${database.text(`x.${quote(childColumn)}`)} AS reference`
+    ? `${database.id(child.table, 'x')} AS id, ${neededKey(database, reference, 'x')} AS reference`
     : "DISTINCT '' AS id, '' AS reference"
   const rows = yield* queryCells(
     `SELECT ${cells}, ${database.id(parent.table, 'p')} AS parent
-       FROM ${quote(parentTable)} p JOIN ${quote(childTable)} x ON x.${quote(childColumn)} = p.${quote(parentColumn)}
+       FROM ${quote(parentTable)} p JOIN ${quote(childTable)} x ON ${needs(reference)}
       WHERE ${database.among(parentTable, 'p', parent.table.key)}`,
     database.list(parentIds),
   )

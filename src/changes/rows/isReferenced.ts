@@ -1,18 +1,16 @@
 // Whether a row can be removed and inserted again.
 
-import { query, quote, type Transaction } from '../../databases/database.js'
+import { type Database, query, quote, type Transaction } from '../../databases/database.js'
 import type { Collection } from '../collections/collection.js'
+import { needs } from '../collections/joins.js'
 
 /** Do other rows refer to one of these? Then it cannot be removed and inserted again. */
-export function* isReferenced(
-  collection: Collection,
-  ids: readonly string[],
-  among: (table: string, column: string) => { sql: string; list: unknown },
-): Transaction<boolean> {
-  for (const { childTable, childColumn, parentColumn } of collection.children) {
-    if (parentColumn !== collection.table.key) return true
-    const { sql, list } = among(childTable, childColumn)
-    if (ids.length && (yield* query(`SELECT 1 FROM ${quote(childTable)} x WHERE ${sql} LIMIT 1`, list)).length) return true
+export function* isReferenced(database: Database, { table, children }: Collection, ids: readonly string[]): Transaction<boolean> {
+  for (const reference of children) {
+    if (!reference.isByKey) return true
+    const sql = `SELECT 1 FROM ${quote(table.name)} p JOIN ${quote(reference.childTable)} x ON ${needs(reference)}
+      WHERE ${database.among(table.name, 'p', table.key)} LIMIT 1`
+    if (ids.length && (yield* query(sql, database.list(ids))).length) return true
   }
   return false
 }

@@ -2,7 +2,8 @@
 
 import { type Database, query, quote, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
-import { type Collection, keyOf } from '../collections/collection.js'
+import { type Collection, keyAt, keyOf, type Reference } from '../collections/collection.js'
+import { ownKey } from '../collections/joins.js'
 import type { Version } from './rows.js'
 
 interface NeedyRow {
@@ -12,34 +13,34 @@ interface NeedyRow {
   readonly old: Version
 }
 
-/** The rows among these that lack a row which they need, as (id, property); rows of the same collection may come along. */
+/** The rows among these that lack a row which they need, as (id, reference); rows of the same collection may come along. */
 export function* findOrphans(
   database: Database,
   collection: Collection,
   rows: readonly Omit<NeedyRow, 'collection'>[],
-): Transaction<Map<string, string>> {
+): Transaction<Map<string, Reference>> {
   if (!collection.parents.length) return new Map()
   const orphans = yield* findOrphansAmong(
     database,
     rows.map(row => ({ ...row, collection })),
   )
-  return new Map([...orphans].map(([{ id }, property]) => [id, property]))
+  return new Map([...orphans].map(([{ id }, reference]) => [id, reference]))
 }
 
-/** The rows among these that lack a row which they need, and by which property. A parent may come along with its child. Linear. */
-export function* findOrphansAmong<R extends NeedyRow>(database: Database, rows: readonly R[]): Transaction<Map<R, string>> {
-  const orphans = new Map<R, string>()
+/** The rows among these that lack a row which they need, and by which reference. A parent may come along with its child. Linear. */
+export function* findOrphansAmong<R extends NeedyRow>(database: Database, rows: readonly R[]): Transaction<Map<R, Reference>> {
+  const orphans = new Map<R, Reference>()
   const collections = new Map<Collection, R[]>()
   for (const row of rows)
     collections
       .set(row.collection, collections.get(row.collection) ?? [])
       .get(row.collection)
       ?.push(row)
-  const needing = new Map<R, { child: R; property: string }[]>()
+  const needing = new Map<R, { child: R; reference: Reference }[]>()
   for (const [collection, some] of collections) {
     for (const reference of collection.parents) {
-      const { property, parent, parentTable, parentColumn } = reference
-      const neededBy = (r: R) => keyOf(reference, r.id, r.value)
+      const { parent, parentTable } = reference
+      const neededBy = (r: R) => keyOf(reference, r.id, r.value, r.old.value)
       // a row that keeps its parent has it
       const changed = some.filter(r => {
         const key = neededBy(r)
@@ -47,29 +48,26 @@ export function* findOrphansAmong<R extends NeedyRow>(database: Database, rows: 
       })
       if (!changed.length) continue
       const keys = new Set(changed.map(r => String(neededBy(r))))
-      const found = yield* query(
-        `SELECT ${database.text(`p.${quote(parentColumn)}`)} AS id FROM ${quote(parentTable)} p WHERE ${database.among(parentTable, 'p', parentColumn)}`,
-        database.list(keys),
-      )
+      const { text, isAmong } = ownKey(database, reference, 'p')
+      const found = yield* query(`SELECT ${text} AS id FROM ${quote(parentTable)} p WHERE ${isAmong}`, database.list(keys))
       for (const { id } of found) keys.delete(String(id))
       if (!keys.size) continue
-      const referenced = parent?.columns.find(c => c.column === parentColumn)?.property
       const coming = new Map<string, R>()
       for (const row of (parent && collections.get(parent)) ?? []) {
-        const key = referenced === undefined ? row.id : row.value[referenced]
-        if (key !== null && key !== undefined) coming.set(String(key), row)
+        const key = keyAt(reference, row.id, row.value)
+        if (key !== undefined) coming.set(key, row)
       }
       for (const child of changed) {
         const key = String(neededBy(child))
         if (!keys.has(key)) continue
         const along = coming.get(key)
-        if (!along) orphans.set(child, property)
-        else if (needing.get(along)?.push({ child, property }) === undefined) needing.set(along, [{ child, property }])
+        if (!along) orphans.set(child, reference)
+        else if (needing.get(along)?.push({ child, reference }) === undefined) needing.set(along, [{ child, reference }])
       }
     }
   }
   // what needs an orphan is one as well: a map that grows is walked to its end
   for (const row of orphans.keys())
-    for (const { child, property } of needing.get(row) ?? []) if (!orphans.has(child)) orphans.set(child, property)
+    for (const { child, reference } of needing.get(row) ?? []) if (!orphans.has(child)) orphans.set(child, reference)
   return orphans
 }

@@ -107,7 +107,7 @@ export function* readStates(
         rejection: rejections?.get(id),
         baseVersions: baseVersions?.get(id) ?? [],
         ignored: ignored?.get(id) ?? [],
-        putOff: ignored?.get(id)?.filter(property => collection.parents.some(r => r.property === property)) ?? [],
+        putOff: ignored?.get(id)?.filter(property => collection.parents.some(r => r.properties.includes(property))) ?? [],
         noAccess: apart?.own.get(id),
         setAside: apart?.local.get(id),
       },

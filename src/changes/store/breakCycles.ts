@@ -39,10 +39,10 @@ export function breakCycles(changes: readonly Change[], size: number, all: reado
   edges = edges.filter(edge => {
     if (edge.kind === 'unique' || !isWithin(edge)) return true
     const row = edge.kind === 'needs' ? edge.to : edge.from
-    if (!changes[row]?.collection.column.get(edge.property)?.nullable) return true
-    if (edge.kind === 'leaves') releaseOf(row).cleared.add(edge.property)
-    else late.set(row, (late.get(row) ?? new Set()).add(edge.property))
-    return false
+    const { nullable } = edge.reference
+    if (edge.kind === 'leaves') for (const property of nullable) releaseOf(row).cleared.add(property)
+    else for (const property of nullable) late.set(row, (late.get(row) ?? new Set()).add(property))
+    return !nullable.length
   })
   isWithin = cyclesOf(size, edges).isWithin
   const left = edges.filter(edge => !isWithin(edge))

@@ -2,7 +2,7 @@
 
 import type { UniqueIndex } from '../../databases/database.js'
 import type { Json, WireRow } from '../../protocol/messages.js'
-import type { Collection } from '../collections/collection.js'
+import type { Collection, Reference } from '../collections/collection.js'
 import type { Change, Write } from './change.js'
 import type { Edge } from './graph.js'
 import { addReference } from './referenceEdges.js'
@@ -11,10 +11,10 @@ import type { Uniques } from './uniques.js'
 
 type Why =
   | { readonly kind: 'unique'; readonly index: UniqueIndex }
-  /** `to` needs the row `from`, by a property of its own. */
-  | { readonly kind: 'needs'; readonly property: string }
-  /** `from` leaves the row `to`, by a property of its own. */
-  | { readonly kind: 'leaves'; readonly property: string }
+  /** `to` needs the row `from`. */
+  | { readonly kind: 'needs'; readonly reference: Reference }
+  /** `from` leaves the row `to`. */
+  | { readonly kind: 'leaves'; readonly reference: Reference }
 
 export type Dependency = Edge & Why
 

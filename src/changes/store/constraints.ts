@@ -3,8 +3,9 @@
 import { type Database, query, quote, type Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'
 import type { ChangeLog } from '../changeLog.js'
-import { keyOf, type Reference } from '../collections/collection.js'
+import { keyAt, keyOf, type Reference } from '../collections/collection.js'
 import { byCollection } from '../collections/groupBy.js'
+import { neededKey, needs } from '../collections/joins.js'
 import type { Change } from './change.js'
 
 /** Throws ConstraintError where one of these changes leaves a row without one that it needs. `all`: every foreign key was put off. */
@@ -13,27 +14,39 @@ export function* checkConstraints({ database }: ChangeLog, changes: readonly Cha
   for (const [collection, some] of byCollection(changes)) {
     const isLate = (r: Reference) => all || r.isDeferred
     for (const reference of collection.parents.filter(isLate)) {
-      const ids = some.filter(c => keyOf(reference, c.id, c.value) !== undefined).map(c => c.id)
-      if (ids.length && (yield* lacksParent(database, reference, collection.table.key, ids)))
-        throw new ConstraintError('foreign-key', reference.childColumn)
+      const ids = some.filter(c => keyOf(reference, c.id, c.value, c.old.value) !== undefined).map(c => c.id)
+      if (ids.length && (yield* lacksParent(database, reference, database.among(collection.name, 'x', collection.table.key), ids)))
+        throw new ConstraintError('foreign-key', reference.childColumns[0])
     }
     for (const reference of collection.children.filter(isLate)) {
-      const column = collection.columns.find(c => c.column === reference.parentColumn)
-      const gone = some.filter(c => c.old.value !== null && (c.value === null || (column && Object.hasOwn(c.value, column.property))))
-      const keys = gone.flatMap(c => (column ? (c.old.value?.[column.property] ?? []) : c.id)).map(String)
-      if (keys.length && (yield* lacksParent(database, reference, reference.childColumn, keys)))
+      const keys = some.flatMap(c => keyGone(reference, c) ?? [])
+      if (keys.length && (yield* lacksParent(database, reference, isNeeding(database, reference), keys)))
         throw new ConstraintError('foreign-key', undefined)
     }
   }
 }
 
-/** Is there a row, with one of these values in a column, whose parent is not there? */
-function* lacksParent(database: Database, reference: Reference, column: string, values: readonly string[]): Transaction<boolean> {
-  const { childTable, childColumn, parentTable, parentColumn } = reference
+/** The key of a row by which others may need it, where it is removed, or gets another one. */
+function keyGone(reference: Reference, { id, old, value }: Change): string | undefined {
+  const before = keyAt(reference, id, old.value)
+  return value === null || keyAt(reference, id, { ...old.value, ...value }) !== before ? before : undefined
+}
+
+/** «The row x needs one of these.» */
+const isNeeding = (database: Database, reference: Reference) => {
+  const { childTable, childColumns } = reference
+  return childColumns.length < 2
+    ? database.among(childTable, 'x', childColumns[0] as string)
+    : database.amongTexts(neededKey(database, reference, 'x'))
+}
+
+/** Is there a row x, one of those whose condition has these values, whose parent is not there? */
+function* lacksParent(database: Database, reference: Reference, isMeant: string, values: readonly string[]): Transaction<boolean> {
+  const { childTable, childColumns, parentTable } = reference
   const rows = yield* query(
     `SELECT 1 FROM ${quote(childTable)} x
-      WHERE ${database.among(childTable, 'x', column)} AND x.${quote(childColumn)} IS NOT NULL
-        AND NOT EXISTS (SELECT 1 FROM ${quote(parentTable)} p WHERE p.${quote(parentColumn)} = x.${quote(childColumn)}) LIMIT 1`,
+      WHERE ${isMeant} AND ${childColumns.map(column => `x.${quote(column)} IS NOT NULL`).join(' AND ')}
+        AND NOT EXISTS (SELECT 1 FROM ${quote(parentTable)} p WHERE ${needs(reference)}) LIMIT 1`,
     database.list(values),
   )
   return rows.length > 0

@@ -80,7 +80,7 @@ export function* readMoves(
 const isMove = ({ scopes }: Collection, old: WireRow | null, value: WireRow | null) =>
   scopes.some(c => {
     // by a path a row moves with its parent: where to is seen afterwards
-    if (c.path) return value !== null && Object.hasOwn(value, c.path.by) && value[c.path.by] !== (old?.[c.path.by] ?? null)
+    if (c.path) return value !== null && c.path.by.some(p => Object.hasOwn(value, p) && value[p] !== (old?.[p] ?? null))
     return value !== null && Object.hasOwn(value, c.property) && c.canonical(value[c.property] as Json) !== (old?.[c.property] ?? null)
   })
 

@@ -14,7 +14,7 @@ const MOST = 100_000
 
 /** Can the column hold a value that no row has? A foreign key cannot, and a part of the key is the row's name. */
 export const canBeFree = ({ parents, keyParts }: Collection, column: ColumnCodec) =>
-  !keyParts.includes(column) && !parents.some(r => r.childColumn === column.column) && kindOf(column) !== undefined
+  !keyParts.includes(column) && !parents.some(r => r.childColumns.includes(column.column)) && kindOf(column) !== undefined
 
 /**
  * As many values as there are rows, each of which the column can hold and no row has or will have; undefined where there are too few.

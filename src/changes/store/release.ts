@@ -76,8 +76,7 @@ export function* release(
   }
   for (const [collection, some] of byCollection([...gone])) {
     const ids = some.map(change => change.id)
-    const among = (table: string, column: string) => ({ sql: database.among(table, 'x', column), list: database.list(ids) })
-    if (yield* isReferenced(collection, ids, among)) throw new NoneFree()
+    if (yield* isReferenced(database, collection, ids)) throw new NoneFree()
     yield* database.deleteRows(
       collection.table.name,
       [collection.table.key],

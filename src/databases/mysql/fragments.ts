@@ -1,5 +1,6 @@
 import type { Fragments } from '../fragments.js'
 import { quote, type Table } from '../table.js'
+import { idOfMysqlCells } from '../values/compositeKeys.js'
 import { asId, asKey, asText, pinned } from './catalog.js'
 import { textOf } from './connection.js'
 import type { KnownTables } from './knownTables.js'
@@ -16,6 +17,7 @@ export const fragmentsOf = (tables: KnownTables): Fragments => ({
   amongTexts: expression => `${asText(expression)} IN (?)`,
   list: ids => [...ids],
   text: asText,
+  joined: idOfMysqlCells,
   size: expression => `LENGTH(${expression})`,
   differs: (one, other) => `NOT (CAST(${one} AS BINARY) <=> CAST(${other} AS BINARY))`,
   pins: table => pinned(tables.known(table.name)?.values() ?? []),

@@ -17,26 +17,31 @@ export function parentsFirst(
   references: readonly SelfReference[],
 ): { readonly ordered: readonly List[]; readonly later: readonly Later[] } {
   const own = references.flatMap(reference => {
-    const [from, to] = [columns.indexOf(reference.child), columns.indexOf(reference.parent)]
-    return from < 0 || to < 0 ? [] : [{ reference, from, byValue: new Map(rows.map(row => [String(row[to]), row])) }]
+    const [from, to] = [reference.child, reference.parent].map(names => names.map(name => columns.indexOf(name))) as [number[], number[]]
+    return [...from, ...to].includes(-1) ? [] : [{ reference, from, byValue: new Map(rows.map(row => [keyIn(row, to), row])) }]
   })
   if (!own.length) return { ordered: rows, later: [] }
   type Own = (typeof own)[number]
-  const parentOf = (row: List, { from, byValue }: Own) => (row[from] === null ? undefined : byValue.get(String(row[from])))
+  const parentOf = (row: List, { from, byValue }: Own) => (from.some(i => row[i] === null) ? undefined : byValue.get(keyIn(row, from)))
 
   const inserted = new Set<List>()
   const later: Later[] = []
   const ordered = order(rows, row => own.map(each => parentOf(row, each))).map(row => {
     const missing = own.filter(each => {
+      if (!each.reference.nullable.length) return false
       const parent = parentOf(row, each)
       return parent !== undefined && parent !== row && !inserted.has(parent)
     })
     inserted.add(row)
     for (const { reference } of missing) later.push({ reference, row })
-    return missing.length ? row.map((value, place) => (missing.some(({ from }) => from === place) ? null : value)) : row
+    return missing.length
+      ? row.map((value, place) => (missing.some(({ reference }) => reference.nullable.includes(columns[place] as string)) ? null : value))
+      : row
   })
   return { ordered, later }
 }
+
+const keyIn = (row: List, places: readonly number[]) => JSON.stringify(places.map(i => String(row[i])))
 
 function order(rows: readonly List[], parentsOf: (row: List) => (List | undefined)[]): List[] {
   const ordered = new Set<List>()

@@ -2,7 +2,7 @@
 //
 // A trigger may not write to a table that the statement reads: one that moves parents by a condition on the rows below fails (error 1442).
 
-import { type PathScope, pathsTo } from '../paths.js'
+import { leadsTo, type PathScope, pathsTo } from '../paths.js'
 import type { Table } from '../table.js'
 import { type Catalog, differs, pinned } from './catalog.js'
 import { identifier, literal } from './connection.js'
@@ -16,17 +16,17 @@ type Bodies = readonly (readonly [
 export function pathStatements(catalog: Catalog, table: string, tables: readonly Table[]): Bodies {
   const own = tables.find(t => t.name === table)?.paths ?? []
   const columns = catalog.columns.get(table)
-  const fill = ({ column, reference, parent, parentKey, parentColumn }: PathScope) =>
-    `SET NEW.${identifier(column)} = (SELECT p.${identifier(parentColumn)} FROM ${identifier(parent)} p WHERE p.${identifier(parentKey)} = NEW.${identifier(reference)});`
+  const fill = (path: PathScope) =>
+    `SET NEW.${identifier(path.column)} = (SELECT p.${identifier(path.parentColumn)} FROM ${identifier(path.parent)} p WHERE ${leadsTo(path, 'NEW.', 'p.', identifier)});`
   const refill = (path: PathScope) => {
-    const reference = identifier(path.reference)
-    return [`IF ${differs(columns?.get(path.reference), `OLD.${reference}`, `NEW.${reference}`)} THEN`, fill(path), 'END IF;']
+    const isMoved = path.references.map(c => differs(columns?.get(c), `OLD.${identifier(c)}`, `NEW.${identifier(c)}`)).join(' OR ')
+    return [`IF ${isMoved} THEN`, fill(path), 'END IF;']
   }
   const below = pathsTo(table, tables)
   const correct = ({ child, path }: (typeof below)[number]) => {
     const own = catalog.columns.get(child.name)
     const [column, value] = [identifier(path.column), `NEW.${identifier(path.parentColumn)}`]
-    const isBelow = `${identifier(path.reference)} = NEW.${identifier(path.parentKey)} AND ${differs(own?.get(path.column), column, value)}`
+    const isBelow = `${leadsTo(path, '', 'NEW.', identifier)} AND ${differs(own?.get(path.column), column, value)}`
     return [
       'IF @sync_bypass IS NOT NULL THEN',
       `IF NOT EXISTS (SELECT 1 FROM sync_server WHERE collection = ${literal(child.name)} LOCK IN SHARE MODE) THEN`,

@@ -84,10 +84,10 @@ export function rowStatements(tables: KnownTables, session: Session): RowStateme
     spell: (_table, columns, lists) => spell(columns, lists),
   }
 
-  function setParent(table: string, columns: readonly Target[], { child, parent }: SelfReference, row: List): Transaction<void> {
+  function setParent(table: string, columns: readonly Target[], { nullable, parent }: SelfReference, row: List): Transaction<void> {
     const at = (name: string) => columns.findIndex(c => nameOf(c) === name)
-    const target = columns[at(child)] as Target
-    return update(table, [target], [parent], [[row[at(child)], row[at(parent)]]])
+    const targets = nullable.map(name => columns[at(name)] as Target)
+    return update(table, targets, parent, [[...nullable, ...parent].map(name => row[at(name)])])
   }
 }
 

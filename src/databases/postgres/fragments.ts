@@ -1,5 +1,6 @@
 import type { Fragments } from '../fragments.js'
 import { quote, type Table } from '../table.js'
+import { idOfCells } from '../values/compositeKeys.js'
 import type { Catalog } from './catalog.js'
 
 const asText = (expression: string) => `(CAST(${expression} AS text) COLLATE "C")`
@@ -30,6 +31,7 @@ export const fragmentsOf = (catalog: Catalog): Fragments => ({
   amongTexts: expression => `${asText(expression)} = ANY(CAST(? AS text[]))`,
   list: ids => [...ids],
   text: asText,
+  joined: idOfCells,
   size: sizeOf,
   differs: (one, other) => `CAST(${one} AS text) COLLATE "C" IS DISTINCT FROM CAST(${other} AS text) COLLATE "C"`,
 })

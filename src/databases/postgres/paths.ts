@@ -1,7 +1,7 @@
 // Scopes by paths (../paths.ts). These triggers act inside of the engine's transactions as well.
 
 import { text } from '../knows.js'
-import { type PathScope, pathsTo } from '../paths.js'
+import { leadsTo, type PathScope, pathsTo } from '../paths.js'
 import { quote, type Table } from '../table.js'
 
 /** The bodies of the functions of a table's triggers for paths: its own, and those that lead to it. Undefined where there are none. */
@@ -9,18 +9,15 @@ export function pathBodies(table: Table, tables: readonly Table[], schema: strin
   const own = table.paths ?? []
   const below = pathsTo(table.name, tables)
   const named = (name: string) => `${quote(schema)}.${quote(name)}`
-  const fill = ({
-    column,
-    reference,
-    parent,
-    parentKey,
-    parentColumn,
-  }: PathScope) => `IF TG_OP = 'INSERT' OR NEW.${quote(reference)} IS DISTINCT FROM OLD.${quote(reference)} THEN
-      NEW.${quote(column)} := (SELECT p.${quote(parentColumn)} FROM ${named(parent)} p WHERE p.${quote(parentKey)} = NEW.${quote(reference)});
+  const fill = (path: PathScope) => {
+    const isMoved = path.references.map(c => `NEW.${quote(c)} IS DISTINCT FROM OLD.${quote(c)}`).join(' OR ')
+    return `IF TG_OP = 'INSERT' OR ${isMoved} THEN
+      NEW.${quote(path.column)} := (SELECT p.${quote(path.parentColumn)} FROM ${named(path.parent)} p WHERE ${leadsTo(path, 'NEW.', 'p.')});
     END IF;`
+  }
   const correct = ({ child, path }: (typeof below)[number]) => {
     const differs = `CAST(x.${quote(path.column)} AS text) COLLATE "C" IS DISTINCT FROM CAST(n.${quote(path.parentColumn)} AS text) COLLATE "C"`
-    const from = `FROM sync_new n JOIN ${named(child.name)} x ON x.${quote(path.reference)} = n.${quote(path.parentKey)} AND ${differs}`
+    const from = `FROM sync_new n JOIN ${named(child.name)} x ON ${leadsTo(path, 'x.', 'n.')} AND ${differs}`
     return `IF EXISTS (SELECT 1 ${from}) THEN
       IF bypass = ${text(suffix)} THEN
         IF EXISTS (SELECT 1 FROM sync_server r WHERE r.collection = ${text(child.name)}) THEN
@@ -30,7 +27,7 @@ export function pathBodies(table: Table, tables: readonly Table[], schema: strin
         END IF;
       END IF;
       UPDATE ${named(child.name)} x SET ${quote(path.column)} = n.${quote(path.parentColumn)} FROM sync_new n
-        WHERE x.${quote(path.reference)} = n.${quote(path.parentKey)} AND ${differs};
+        WHERE ${leadsTo(path, 'x.', 'n.')} AND ${differs};
       PERFORM set_config('typeorm_sync.bypass', coalesce(bypass, ''), true);
     END IF;`
   }

@@ -21,14 +21,17 @@ const escaped = (cell: string, type: string) => `REPLACE(REPLACE(CAST(${cell} AS
 /** SQL for the id on SQLite and PostgreSQL; `cells` are those of the key's columns. */
 export const idOfCells = (cells: readonly string[]) => `(${cells.map(cell => escaped(cell, 'TEXT')).join(" || '/' || ")})`
 
+/** As `idOfCells`, on MySQL and MariaDB. */
+export const idOfMysqlCells = (cells: readonly string[]) =>
+  `CONCAT(${cells.map(cell => escaped(cell, 'CHAR CHARACTER SET utf8mb4')).join(", '/', ")})`
+
 /** How the database is to generate the column. Where a foreign key may change a part, MySQL does not store what follows from it. */
 export function generationOf({ driver, options }: DataSource, columns: readonly ColumnMetadata[]) {
   const cells = columns.map(c => driver.escape(c.databaseName))
   if (options.type !== 'mysql' && options.type !== 'mariadb')
     return { asExpression: idOfCells(cells), generatedType: options.type === 'postgres' ? 'STORED' : 'VIRTUAL' }
-  const texts = cells.map(cell => escaped(cell, 'CHAR CHARACTER SET utf8mb4'))
   return {
-    ...{ asExpression: `CONCAT(${texts.join(", '/', ")})`, generatedType: 'VIRTUAL' },
+    ...{ asExpression: idOfMysqlCells(cells), generatedType: 'VIRTUAL' },
     ...{ length: '255', charset: 'utf8mb4', collation: 'utf8mb4_bin' },
   }
 }

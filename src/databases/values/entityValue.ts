@@ -22,9 +22,22 @@ export function setEntityValue(entity: ObjectLiteral, { metadata: column }: OfCo
   if (!relation || !referencedColumn) return
   // a loaded relation would win over the join column's own property when the entity is saved
   if (!column.isVirtual && relation.getEntityValue(entity) === undefined) return
+  const related = relatedOf(entity, column, value)
   // TypeORM would write the new key into the loaded parent
   if (!relation.embeddedMetadata) delete entity[relation.isLazy ? `__${relation.propertyName}__` : relation.propertyName]
-  relation.setEntityValue(entity, value === null || value === undefined ? null : referencedColumn.createValueMap(value))
+  relation.setEntityValue(entity, related)
+}
+
+/** The other row, as an object with nothing but its key; null where no part of that is set. */
+function relatedOf(entity: ObjectLiteral, column: ColumnMetadata, value: unknown): ObjectLiteral | null {
+  const related: ObjectLiteral = {}
+  let isSet = false
+  for (const each of column.relationMetadata?.joinColumns ?? []) {
+    const part = each === column ? value : each.getEntityValue(entity)
+    if (part !== undefined) each.referencedColumn?.setEntityValue(related, part)
+    isSet ||= part !== undefined && part !== null
+  }
+  return isSet ? related : null
 }
 
 function discriminatorOf(entity: ObjectLiteral, column: ColumnMetadata): string | undefined {

@@ -40,7 +40,7 @@ function* applySeen(parts: readonly Part[], stamp: TransactionStamp): Transactio
   if (!any) return
   const { log } = any.exchange
   const orphans = yield* findOrphansAmong(log.database, rows.map(toRow))
-  const unapplied = new Map([...orphans].map(([{ candidate }, property]) => [candidate, property]))
+  const unapplied = new Map([...orphans].map(([{ candidate }, reference]) => [candidate, reference]))
   yield* deferForParents(unapplied)
   const applicable: (Candidate & { value: WireRow })[] = []
   for (const { exchange } of parts) {

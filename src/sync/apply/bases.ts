@@ -1,4 +1,4 @@
-import type { Collection } from '../../changes/collections/collection.js'
+import { type Collection, keyOf, noneOf } from '../../changes/collections/collection.js'
 import { readVersions } from '../../changes/rows/rows.js'
 import { baseOf } from '../../changes/servers/agreement.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
@@ -10,9 +10,12 @@ import type { ToDefer } from './unapplied.js'
 
 export const isAutomatic = (collection: Collection) => (property: string) => collection.column.get(property)?.automatic !== undefined
 
+/** Properties that are one value together: the key of another row. */
+export const togetherIn = ({ parents }: Collection) => parents.map(r => r.properties).filter(properties => properties.length > 1)
+
 /** Merges a row of a collection. Of a link that one side has removed, and neither is known to have seen the other, no one is asked: it is there. */
 export function mergeIn(collection: Collection, base: WireRow | null | undefined, local: WireRow | null, remote: WireRow | null): Merge {
-  const merged = merge(base, local, remote, isAutomatic(collection))
+  const merged = merge(base, local, remote, isAutomatic(collection), togetherIn(collection))
   return collection.isLink && merged.isContested ? { value: local ?? remote, properties: [], isContested: false } : merged
 }
 
@@ -26,16 +29,17 @@ export function* readCommonBases(
   const { log, collection, server } = exchange
   const isKnown = ({ state, remote }: Pick<ToDefer, 'state' | 'remote'>) => remote !== null || !isEditOfIgnored(exchange, state)
   const bases = new Map(rows.map(row => [row.state.id, isKnown(row) ? baseOf(server, row.state) : undefined]))
-  for (const { parent, parentColumn, property, onDelete } of collection.parents) {
-    if (onDelete !== 'SET NULL' || !parent || parentColumn !== parent.table.key) continue
+  for (const reference of collection.parents) {
+    const { parent, properties, onDelete, isByKey } = reference
+    if (onDelete !== 'SET NULL' || !parent || !isByKey) continue
     const cleared = new Map<string, string>()
     for (const { state, remote } of rows) {
-      const key = bases.get(state.id)?.[property]
-      if (remote?.[property] === null && typeof key === 'string') cleared.set(state.id, key)
+      const key = keyOf(reference, state.id, bases.get(state.id))
+      if (properties.every(p => remote?.[p] === null) && typeof key === 'string') cleared.set(state.id, key)
     }
     if (!cleared.size) continue
     const versions = yield* readVersions(log.database, parent, [...new Set(cleared.values())])
-    for (const [id, key] of cleared) if (!versions.get(key)?.value) bases.set(id, { ...bases.get(id), [property]: null })
+    for (const [id, key] of cleared) if (!versions.get(key)?.value) bases.set(id, { ...bases.get(id), ...noneOf(reference) })
   }
   return id => bases.get(id)
 }

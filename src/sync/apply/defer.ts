@@ -1,4 +1,4 @@
-import { keyOf } from '../../changes/collections/collection.js'
+import { keyOf, type Reference } from '../../changes/collections/collection.js'
 import { nameOf } from '../../changes/rows/dependents.js'
 import { baseOf } from '../../changes/servers/agreement.js'
 import type { RowState, UnappliedReason } from '../../changes/servers/rowStates.js'
@@ -39,12 +39,11 @@ export function* leaveRows(parts: readonly Part[]): Transaction<void> {
 // A child of a parent that was removed here is contested: to apply it is to restore the parent; a link waits, and goes with the removal. Otherwise the
 // parent has not come yet. Given so
 // that rows come after those which they need.
-export function* deferForParents(unapplied: ReadonlyMap<Candidate, string>): Transaction<void> {
-  const rows = [...unapplied].map(([candidate, property]) => {
+export function* deferForParents(unapplied: ReadonlyMap<Candidate, Reference>): Transaction<void> {
+  const rows = [...unapplied].map(([candidate, reference]) => {
     const { exchange, state, value } = candidate
-    const reference = exchange.collection.parents.find(r => r.property === property)
-    const key = reference && keyOf(reference, state.id, value)
-    const there = reference?.parent && siblingOf(exchange, reference.parent)
+    const key = keyOf(reference, state.id, value)
+    const there = reference.parent && siblingOf(exchange, reference.parent)
     return { candidate, there, parent: there && typeof key === 'string' ? { collection: there.collection, id: key } : undefined }
   })
   const [any] = rows

@@ -16,6 +16,9 @@ export type IsAutomatic = (property: string) => boolean
 
 const never: IsAutomatic = () => false
 
+/** Properties that are one value together, as those of a key: they are merged as one. */
+export type Together = readonly (readonly string[])[]
+
 /** Two versions of a row are the same where all their properties are; an absent property says nothing. */
 export function isSameRow(x: WireRow | null, y: WireRow | null): boolean {
   if (x === null || y === null) return x === y
@@ -34,6 +37,7 @@ export function merge(
   local: WireRow | null,
   remote: WireRow | null,
   isAutomatic: IsAutomatic = never,
+  together: Together = [],
 ): Merge {
   const agreed = (value: WireRow | null): Merge => ({ value, properties: [], isContested: false })
   if (local === null || remote === null) {
@@ -58,7 +62,22 @@ export function merge(
       properties.push(p)
     }
   }
+  for (const p of contestedTogether(known, local, remote, together)) {
+    if (properties.includes(p)) continue
+    value[p] = local[p] as never
+    properties.push(p)
+  }
   return { value, properties, isContested: properties.length > 0 }
+}
+
+/** What both sides have changed of values that are one together, each in its own way, be it each another part. */
+function contestedTogether(base: WireRow | undefined, local: WireRow, remote: WireRow, together: Together): string[] {
+  const isSame = (x: WireRow, y: WireRow) => (p: string) => equalValues(x[p], y[p])
+  const isSameHere = isSame(local, remote)
+  return together
+    .filter(all => all.every(p => Object.hasOwn(local, p) && Object.hasOwn(remote, p)))
+    .filter(all => !all.every(isSameHere) && !(base && (all.every(isSame(local, base)) || all.every(isSame(remote, base)))))
+    .flatMap(all => all.filter(p => !isSameHere(p)))
 }
 
 // versions are numbers, dates ISO 8601 in UTC, which sort as they are

@@ -1,6 +1,6 @@
 // What a removal removes with it on this side: whether it may, and how. Each function reads and writes sets of rows, however many there are.
 
-import type { Collection } from '../../changes/collections/collection.js'
+import { type Collection, keyOf, noneOf } from '../../changes/collections/collection.js'
 import { byCollection } from '../../changes/collections/groupBy.js'
 import { type Dependent, type Dependents, type Link, nameOf, reaching, readDependents } from '../../changes/rows/dependents.js'
 import { baseOf, isInPush } from '../../changes/servers/agreement.js'
@@ -51,7 +51,7 @@ export function* whyNotYet(exchange: Exchange, ids: readonly string[]): Transact
   }
   const isMoved = (row: Dependent & Link) => {
     const there = siblingOf(exchange, row.collection)
-    return there !== undefined && baseOf(there.server, stateOf(row))?.[row.property] !== row.key
+    return there !== undefined && keyOf(row.reference, row.id, baseOf(there.server, stateOf(row))) !== row.key
   }
   const changed = [
     ...rows.filter(isChanged),
@@ -98,13 +98,14 @@ export function* removeDependents(
     const there = siblingOf(exchange, row.collection)
     const base = there && baseOf(there.server, stateOf(row))
     // by its own key a row is always under the same one
-    const isTaken = ({ property, key, parent }: Link) => (property === 'id' || base?.[property] === key) && !staying.has(nameOf(parent))
+    const isTaken = ({ reference, key, parent }: Link) =>
+      (reference.isOwnKey || keyOf(reference, row.id, base) === key) && !staying.has(nameOf(parent))
     if (!there || base === undefined || (base && !row.by.some(isTaken))) staying.add(nameOf(row))
   }
   const values = new Map<string, { row: Dependent; value: WireRow | null; isLocalChange: boolean }>()
-  for (const { property, ...row } of cleared) {
+  for (const { reference, ...row } of cleared) {
     const there = siblingOf(exchange, row.collection)
-    const value = { ...values.get(nameOf(row))?.value, [property]: null }
+    const value = { ...values.get(nameOf(row))?.value, ...noneOf(reference) }
     values.set(nameOf(row), { row, value, isLocalChange: !there || !isClean(there, stateOf(row)) })
   }
   for (const row of removed) {
@@ -144,15 +145,16 @@ function* forgetRejectionsOf(exchange: Exchange, rows: readonly Dependent[], sta
 /** A row that hangs on what hangs on it would go by the database's own cascade, unseen: it lets go before, and goes afterwards. */
 function* freeFromCircles(exchange: Exchange, ids: readonly string[], removed: readonly Dependent[]): Transaction<Change[]> {
   const { collection } = exchange
-  const references = collection.parents.filter(r => r.parent && !r.isOwnKey && collection.column.get(r.property)?.nullable)
+  const references = collection.parents.filter(r => r.parent && r.nullable.length)
   if (!references.length) return []
   const going = new Set(removed.map(nameOf))
   const freed: Change[] = []
   for (const { id, version } of (yield* readRowStates(exchange, ids)).values()) {
     const value: WireRow = {}
-    for (const { property, parent } of references) {
-      const key = version.value?.[property]
-      if (parent && typeof key === 'string' && going.has(nameOf({ collection: parent, id: key }))) value[property] = null
+    for (const reference of references) {
+      const { parent } = reference
+      const key = keyOf(reference, id, version.value)
+      if (parent && typeof key === 'string' && going.has(nameOf({ collection: parent, id: key }))) Object.assign(value, noneOf(reference))
     }
     if (Object.keys(value).length) freed.push({ collection, id, old: version, value, stamp: version.stamp })
   }

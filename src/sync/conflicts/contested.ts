@@ -1,12 +1,13 @@
 // What is contested of a row, as a handler is asked about it and as the journal lists it.
 
-import type { Collection, Reference } from '../../changes/collections/collection.js'
+import { type Collection, noneOf, type Reference } from '../../changes/collections/collection.js'
 import { findOrphans } from '../../changes/rows/orphans.js'
 import { localOf } from '../../changes/servers/agreement.js'
 import { isConflictReason, type RowState, type UnappliedReason } from '../../changes/servers/rowStates.js'
+import { equalValues } from '../../databases/columns.js'
 import type { Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
-import { isAutomatic, readCommonBases } from '../apply/bases.js'
+import { isAutomatic, readCommonBases, togetherIn } from '../apply/bases.js'
 import { NO_FAMILY, readFamilies } from '../apply/families.js'
 import { type Merge, merge } from '../apply/merge.js'
 import { type Exchange, readRowStates } from '../exchange.js'
@@ -21,8 +22,8 @@ export interface Contested {
   readonly remote: WireRow | null
   readonly json: string | null
   readonly base: WireRow | null | undefined
-  /** The relation to a parent that was removed here, or that would close a circle here; contested on whichever side it was changed. */
-  readonly lost?: string
+  /** The properties of a relation to a parent that was removed here, or that would close a circle here; contested on whichever side they were changed. */
+  readonly lost?: readonly string[]
   /** The rows that a removal would remove with it, as they were. */
   readonly family: string
   readonly children: readonly { readonly entity: string; readonly id: string }[]
@@ -47,7 +48,7 @@ export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>,
     const circle = reason === 'cycle' && remote ? yield* findCircle(exchange, id, remote) : undefined
     contested.push({
       ...sidesOf(localOf(state), base, unapplied.remote, orphan),
-      ...(circle && { lost: circle.tree.property }),
+      ...(circle && { lost: circle.tree.properties }),
       id,
       reason,
       stamp: version.stamp,
@@ -62,8 +63,7 @@ export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>,
 
 /** The relation by which a row needs one that was removed here. */
 function* findLostParent({ log, collection }: Exchange, { id, version }: RowState, remote: WireRow): Transaction<Reference | undefined> {
-  const property = (yield* findOrphans(log.database, collection, [{ id, value: remote, old: version }])).get(id)
-  return collection.parents.find(r => r.property === property)
+  return (yield* findOrphans(log.database, collection, [{ id, value: remote, old: version }])).get(id)
 }
 
 // A row that needs one that was removed here: our side is the row without that parent, or, where it cannot be without, none.
@@ -75,19 +75,22 @@ function sidesOf(
 ): Pick<Contested, 'local' | 'base' | 'lost'> {
   if (!orphan || !remote) return { local, base }
   if (local === null && orphan.onDelete === 'SET NULL')
-    return { local: { ...remote, [orphan.property]: null }, base: null, lost: orphan.property }
-  return { local, base, ...(local && { lost: orphan.property }) }
+    return { local: { ...remote, ...noneOf(orphan) }, base: null, lost: orphan.properties }
+  return { local, base, ...(local && { lost: orphan.properties }) }
 }
 
 export const mergeOf = (collection: Collection, { base, local, remote, lost }: Contested) =>
-  contestLost(merge(base, local, remote, isAutomatic(collection)), local, lost)
+  contestLost(merge(base, local, remote, isAutomatic(collection), togetherIn(collection)), local, remote, lost)
 
 /** What is contested of a row. */
 export const propertiesOf = (collection: Collection, contested: Contested) => mergeOf(collection, contested).properties
 
-function contestLost(merged: Merge, local: WireRow | null, lost: string | undefined): Merge {
-  if (lost === undefined || local === null || merged.value === null || merged.properties.includes(lost)) return merged
-  return { isContested: true, properties: [...merged.properties, lost], value: { ...merged.value, [lost]: local[lost] ?? null } }
+function contestLost(merged: Merge, local: WireRow | null, remote: WireRow | null, lost: readonly string[] = []): Merge {
+  const differing = lost.filter(p => !equalValues(local?.[p], remote?.[p]))
+  const more = (differing.length ? differing : lost).filter(p => !merged.properties.includes(p))
+  if (!more.length || local === null || merged.value === null) return merged
+  const ours = Object.fromEntries(more.map(p => [p, local[p] ?? null]))
+  return { isContested: true, properties: [...merged.properties, ...more], value: { ...merged.value, ...ours } }
 }
 
 /** Both sides of a conflict, merged: of what is contested our side. Undefined where there is none, or of a row that the database does not accept as it is. */

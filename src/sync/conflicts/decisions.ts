@@ -1,5 +1,6 @@
 // Stores what a conflict handler has decided.
 
+import { keyOf } from '../../changes/collections/collection.js'
 import { readDependents } from '../../changes/rows/dependents.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { savepoint, type Transaction } from '../../databases/database.js'
@@ -29,7 +30,7 @@ export function childrenFirst({ collection }: Exchange, resolved: readonly Decis
   if (!own.length) return [...resolved]
   const byId = new Map(resolved.map(d => [d.contested.id, d]))
   const parentsOf = ({ contested, value }: Decision) =>
-    own.flatMap(r => byId.get(String((value ?? contested.local ?? contested.remote)?.[r.property])) ?? [])
+    own.flatMap(r => byId.get(String(keyOf(r, contested.id, value ?? contested.local ?? contested.remote))) ?? [])
   // parents before children, reversed; rows that need each other come in any order
   const ordered = new Set<Decision>()
   const entered = new Set<Decision>()

@@ -16,7 +16,7 @@ import {
 import { equalValues } from '../../databases/columns.js'
 import { query, type Row, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
-import { isAutomatic } from '../apply/bases.js'
+import { isAutomatic, togetherIn } from '../apply/bases.js'
 import { merge } from '../apply/merge.js'
 import { readUnapplied } from '../apply/unapplied.js'
 import { toEntity } from '../entities.js'
@@ -200,7 +200,7 @@ export function resolvedConflict<Entity extends ObjectLiteral>(collection: Colle
     local: entityOf<Entity>(collection, id, local ?? null),
     remote: entityOf<Entity>(collection, id, remote ?? null),
     decision: entityOf<Entity>(collection, id, decision ?? null),
-    properties: merge(base, local ?? null, remote ?? null, isAutomatic(collection)).properties,
+    properties: merge(base, local ?? null, remote ?? null, isAutomatic(collection), togetherIn(collection)).properties,
   }
 }
 

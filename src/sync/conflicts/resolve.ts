@@ -1,6 +1,6 @@
 // Stores what the application decides about a row in the journal.
 
-import type { Collection } from '../../changes/collections/collection.js'
+import { type Collection, valuesOf } from '../../changes/collections/collection.js'
 import { readDependents } from '../../changes/rows/dependents.js'
 import { NEVER, readVersions, type Version } from '../../changes/rows/rows.js'
 import { baseOf, isInPush, localOf } from '../../changes/servers/agreement.js'
@@ -9,7 +9,7 @@ import type { Write } from '../../changes/store/change.js'
 import { releaseFirst } from '../../changes/store/release.js'
 import { storeVersions } from '../../changes/store/store.js'
 import { query, quote, type Transaction } from '../../databases/database.js'
-import { joinId } from '../../databases/values/compositeKeys.js'
+import { joinId, splitId } from '../../databases/values/compositeKeys.js'
 import { ConstraintError, NotInJournalError, UnpushedChildrenError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'
 import type { Resolved } from '../apply/candidates.js'
@@ -139,15 +139,21 @@ function* replace(
   const { log, collection, server } = exchange
   const { database } = log
   const { id, version } = replaced
-  for (const { child, childTable, childColumn, property, isOwnKey, isKeyPart, parentColumn } of collection.children) {
-    if (parentColumn !== collection.table.key || isOwnKey) continue
+  for (const reference of collection.children) {
+    const { child, childTable, childColumns, isOwnKey, isKeyPart } = reference
+    if (!reference.isByKey || isOwnKey) continue
+    const columns = childColumns.map(quote)
+    const partsOf = (key: string) => (columns.length < 2 ? [key] : (splitId(key, columns.length) ?? []))
     if (!child) {
-      yield* query(`UPDATE ${quote(childTable)} SET ${quote(childColumn)} = ? WHERE ${quote(childColumn)} = ?`, by, id)
+      yield* query(
+        `UPDATE ${quote(childTable)} SET ${columns.map(c => `${c} = ?`).join(', ')} WHERE ${columns.map(c => `${c} = ?`).join(' AND ')}`,
+        ...[...partsOf(by), ...partsOf(id)],
+      )
       continue
     }
     const rows = yield* query(
-      `SELECT ${database.id(child.table, 'x')} AS id FROM ${quote(childTable)} x WHERE x.${quote(childColumn)} = ?`,
-      id,
+      `SELECT ${database.id(child.table, 'x')} AS id FROM ${quote(childTable)} x WHERE ${columns.map(c => `x.${c} = ?`).join(' AND ')}`,
+      ...partsOf(id),
     )
     const versions = yield* readVersions(
       database,
@@ -155,8 +161,8 @@ function* replace(
       rows.map(row => String(row.id)),
     )
     const writes = isKeyPart
-      ? yield* remake(exchange, child, versions, { [property]: by })
-      : [...versions].map(([row, old]) => ({ id: row, old, value: { [property]: by } }))
+      ? yield* remake(exchange, child, versions, valuesOf(reference, by))
+      : [...versions].map(([row, old]) => ({ id: row, old, value: valuesOf(reference, by) }))
     if (writes.length) yield* storeVersions(log, child, writes, yield* database.tick())
   }
   const old = (yield* readVersions(database, collection, [id])).get(id) ?? version

@@ -47,10 +47,10 @@ export function* findMissingParents(
   const rows = [{ from: exchange, at: id, row: value }]
   for (const { from, at, row } of rows) {
     for (const reference of from.collection.parents) {
-      const { parent, parentColumn } = reference
+      const { parent, isByKey } = reference
       const key = keyOf(reference, at, row)
       const there = parent && siblingOf(from, parent)
-      if (!there || typeof key !== 'string' || parentColumn !== parent.table.key || walked.has(`${parent.name} ${key}`)) continue
+      if (!there || typeof key !== 'string' || !isByKey || walked.has(`${parent.name} ${key}`)) continue
       walked.add(`${parent.name} ${key}`)
       const state = (yield* readRowStates(there, [key])).get(key) as RowState
       if (state.version.value !== null) continue

@@ -16,7 +16,7 @@ export function reject({ id, value }: PushedRow): Rejection | undefined {
 }
 
 /** What is pushed of a row: all of it, where the server has none; what changed, where it has; nothing, where it is as the server knows it. */
-export function describePush({ columns }: Collection, server: ServerState, state: RowState): PushedRow | undefined {
+export function describePush({ columns, parents }: Collection, server: ServerState, state: RowState): PushedRow | undefined {
   const { id, version } = state
   const base = baseOf(server, state)
   const { value } = version
@@ -30,6 +30,9 @@ export function describePush({ columns }: Collection, server: ServerState, state
     if (Object.hasOwn(value, property) && !(Object.hasOwn(base, property) && equalValues(value[property], base[property])))
       changed[property] = value[property] as never
   if (!Object.keys(changed).length) return
+  // a key is pushed as a whole
+  for (const { properties } of parents.filter(r => r.properties.some(p => Object.hasOwn(changed, p))))
+    for (const p of properties) if (Object.hasOwn(value, p)) changed[p] = value[p] as never
   return { id, value: changed, partial: true }
 }
 

@@ -1,6 +1,7 @@
 // What is held back from pushes: rows that need it are pushed, or decided, first.
 
 import { type Collection, keyOf } from '../../changes/collections/collection.js'
+import { neededKey } from '../../changes/collections/joins.js'
 import { baseOf, isAgreed, isHeld } from '../../changes/servers/agreement.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { baseTableOf, first, query, quote, type Transaction } from '../../databases/database.js'
@@ -89,12 +90,12 @@ function add(level: Ids, collection: Collection, id: string): void {
 function* readLeft(exchange: Exchange, parent: Collection): Transaction<string[]> {
   const { log, collection, server } = exchange
   const left: string[] = []
-  for (const { property, childColumn, isOwnKey, parent: needed, parentColumn } of collection.parents) {
+  for (const reference of collection.parents) {
     // a row whose own key it is does not move
-    if (needed !== parent || parentColumn !== parent.table.key || isOwnKey) continue
+    if (reference.parent !== parent || !reference.isByKey || reference.isOwnKey) continue
     const rows = yield* query(
       `SELECT DISTINCT i._sync_id AS id
-         FROM ${quote(baseTableOf(collection.table))} i JOIN sync_tombstone t ON t.collection = ? AND t.id = ${log.database.text(`i.${quote(childColumn)}`)}
+         FROM ${quote(baseTableOf(collection.table))} i JOIN sync_tombstone t ON t.collection = ? AND t.id = ${neededKey(log.database, reference, 'i')}
         WHERE i._sync_server = ?`,
       parent.name,
       server.id,
@@ -104,9 +105,10 @@ function* readLeft(exchange: Exchange, parent: Collection): Transaction<string[]
       rows.map(r => String(r.id)),
     )
     for (const state of states.values()) {
-      const before = baseOf(server, state)?.[property]
-      if (isHeld(state) || isAgreed(server, state, state.version.stamp) || !state.version.value || typeof before !== 'string') continue
-      if (state.version.value[property] !== before) left.push(before)
+      const { id, version } = state
+      const before = keyOf(reference, id, baseOf(server, state))
+      if (isHeld(state) || isAgreed(server, state, version.stamp) || !version.value || typeof before !== 'string') continue
+      if (keyOf(reference, id, version.value) !== before) left.push(before)
     }
   }
   return left

@@ -1,6 +1,6 @@
 // Moves in a tree, of ours and of the server's, that would close a circle together: one of the server's rows is a conflict, and decides about all of it.
 
-import type { Reference } from '../../changes/collections/collection.js'
+import { keyOf, type Reference } from '../../changes/collections/collection.js'
 import { findCycles, treesOf } from '../../changes/rows/cycles.js'
 import { baseOf, isAllPushed, isHeld } from '../../changes/servers/agreement.js'
 import { type RowState, readKinds } from '../../changes/servers/rowStates.js'
@@ -23,12 +23,15 @@ export function* findContestedMoves(exchange: Exchange, rows: readonly Moved[]):
   const trees = treesOf(collection)
   if (!trees.length || !rows.length || !(yield* isAnythingOurs(exchange))) return contested
   for (const tree of trees) {
-    const { property } = tree
-    const isMoved = ({ state: { version }, value }: Moved) =>
-      version.value !== null && typeof value[property] === 'string' && value[property] !== version.value[property]
+    const after = new Map<string, unknown>()
+    for (const { state, value } of rows) {
+      const key = keyOf(tree, state.id, value, state.version.value)
+      if (key !== undefined) after.set(state.id, key)
+    }
+    const isMoved = ({ state: { id, version } }: Moved) =>
+      version.value !== null && typeof after.get(id) === 'string' && after.get(id) !== keyOf(tree, id, version.value)
     const moved = rows.filter(isMoved).map(row => row.state.id)
     if (!moved.length) continue
-    const after = new Map(rows.filter(row => Object.hasOwn(row.value, property)).map(row => [row.state.id, row.value[property]]))
     const remote = new Set(moved)
     for (const circle of yield* findCycles(log.database, collection, tree, moved, after)) {
       const others = circle.filter(id => !remote.has(id))
@@ -47,11 +50,13 @@ function* isAnythingOurs({ log, collection, server }: Exchange): Transaction<boo
 }
 
 /** Which of these rows have we moved, without the server's knowing. */
-function* readOwnMoves(exchange: Exchange, { property }: Reference, ids: readonly string[]): Transaction<RowState[]> {
+function* readOwnMoves(exchange: Exchange, tree: Reference, ids: readonly string[]): Transaction<RowState[]> {
   const states = yield* readRowStates(exchange, ids)
   return [...states.values()].filter(state => {
     const { value } = state.version
-    return value !== null && !isClean(exchange, state) && baseOf(exchange.server, state)?.[property] !== value[property]
+    return (
+      value !== null && !isClean(exchange, state) && keyOf(tree, state.id, baseOf(exchange.server, state)) !== keyOf(tree, state.id, value)
+    )
   })
 }
 
@@ -63,7 +68,7 @@ export function* findCircle(
 ): Transaction<{ tree: Reference; moves: RowState[] } | undefined> {
   const { log, collection } = exchange
   for (const tree of treesOf(collection)) {
-    const after = new Map([[id, remote[tree.property]]])
+    const after = new Map([[id, keyOf(tree, id, remote)]])
     const [circle] = yield* findCycles(log.database, collection, tree, [id], after)
     const moves = circle
       ? yield* readOwnMoves(
@@ -82,13 +87,13 @@ export function* discardMoves(exchange: Exchange, id: string, value: WireRow): T
   // what they are moved back to may be part of another circle
   const before = new Set<string>()
   for (let circle = yield* findCircle(exchange, id, value); circle; circle = yield* findCircle(exchange, id, value)) {
-    const { property } = circle.tree
+    const { properties } = circle.tree
     const moves = circle.moves.filter(state => !before.has(state.id) && baseOf(server, state))
     if (!moves.length) return
     for (const state of moves) {
       before.add(state.id)
       const base = baseOf(server, state) as WireRow
-      const back = { [property]: base[property] ?? null }
+      const back = Object.fromEntries(properties.map(p => [p, base[p] ?? null]))
       const local = state.version.value as WireRow
       yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: back }], yield* log.database.tick())
       yield* writeResolution(exchange, server.url, { id: state.id, base, local, remote: base, decision: { ...local, ...back } })

@@ -24,7 +24,7 @@ export function* addNeeded(batch: BatchBuilder, exchanges: Exchanges): Transacti
         const key = keyOf(reference, row.id, row.value)
         const there = reference.parent && exchangeOf.get(reference.parent)
         if (!there || typeof key !== 'string' || batch.has(there.collection, key)) continue
-        if (reference.parentColumn === there.collection.table.key) needed.set(there, (needed.get(there) ?? new Set()).add(key))
+        if (reference.isByKey) needed.set(there, (needed.get(there) ?? new Set()).add(key))
       }
     }
     const before = batch.rows.length

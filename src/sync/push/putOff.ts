@@ -1,7 +1,7 @@
 // References that are pushed later: rows of several collections that need each other, and that the server has none of yet, cannot be pushed one
 // collection at a time. One of them goes without its reference, which follows when the server has the other row.
 
-import type { Collection } from '../../changes/collections/collection.js'
+import { type Collection, keyOf, type Reference } from '../../changes/collections/collection.js'
 import { baseOf } from '../../changes/servers/agreement.js'
 import { addIgnored } from '../../changes/servers/ignored.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
@@ -19,28 +19,29 @@ interface Path {
 /** Puts off the references of rejected rows that need rows which need them, where they may be null. Gives the ids of these rows. */
 export function* putOffReferences(exchange: Exchange, rejections: readonly Rejection<string>[]): Transaction<Set<string>> {
   const { log, collection, server } = exchange
-  const missing = rejections.filter(r => r.code === 'parent-missing' && r.property !== undefined && mayBeNull(collection, r.property))
+  const missing = rejections.filter(r => r.code === 'parent-missing' && referenceOf(collection, r)?.nullable.length)
   if (!missing.length) return new Set()
   const states = yield* readRowStates(
     exchange,
     missing.map(r => r.id),
   )
-  const candidates = missing.filter(({ id, property = '' }) => {
-    const state = states.get(id)
-    return state && isUnknownThere(exchange, state) && !state.ignored.includes(property)
+  const candidates = missing.filter(rejection => {
+    const state = states.get(rejection.id)
+    return state && isUnknownThere(exchange, state) && !referenceOf(collection, rejection)?.nullable.every(p => state.ignored.includes(p))
   })
   const needy = yield* findCircles(exchange, candidates, states)
   const putOff = candidates.filter(({ id }) => needy.has(id))
   yield* addIgnored(
     log.database,
     server.id,
-    putOff.map(({ id, property = '' }) => ({ id, properties: [property] })),
+    putOff.map(rejection => ({ id: rejection.id, properties: referenceOf(collection, rejection)?.nullable ?? [] })),
   )
   return needy
 }
 
-const mayBeNull = ({ column, parents }: Collection, property: string) =>
-  column.get(property)?.nullable === true && parents.some(r => r.property === property && r.parent !== undefined)
+/** The reference that a rejection names. */
+const referenceOf = ({ parents }: Collection, { property }: Rejection<string>): Reference | undefined =>
+  parents.find(r => r.property === property && r.parent !== undefined)
 
 /** The server never had the row. */
 const isUnknownThere = ({ server }: Exchange, state: RowState) => state.version.value !== null && !baseOf(server, state)
@@ -53,9 +54,10 @@ function* findCircles(
 ): Transaction<Set<string>> {
   const found = new Set<string>()
   const walked = new Set<string>()
-  let paths = rejections.flatMap(({ id, property }): Path[] => {
-    const reference = exchange.collection.parents.find(r => r.property === property)
-    const needed = states.get(id)?.version.value?.[property as string]
+  let paths = rejections.flatMap((rejection): Path[] => {
+    const { id } = rejection
+    const reference = referenceOf(exchange.collection, rejection)
+    const needed = reference && keyOf(reference, id, states.get(id)?.version.value)
     return reference?.parent && typeof needed === 'string' ? [{ id, collection: reference.parent, needed }] : []
   })
   while (paths.length) {
@@ -68,8 +70,9 @@ function* findCircles(
       for (const path of some) {
         const state = needed.get(path.needed) as RowState
         if (!isUnknownThere(there, state)) continue
-        for (const { parent, property } of collection.parents) {
-          const key = state.version.value?.[property]
+        for (const reference of collection.parents) {
+          const { parent } = reference
+          const key = keyOf(reference, path.needed, state.version.value)
           if (!parent || typeof key !== 'string') continue
           const edge = JSON.stringify([path.id, parent.name, key])
           if (parent === exchange.collection && key === path.id) found.add(path.id)
