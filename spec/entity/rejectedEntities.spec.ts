@@ -48,9 +48,7 @@ const rejected: [title: string, options: Partial<Options>, says: RegExp][] = [
     { relations: { tags: { type: 'many-to-many', target: 'Tag', joinTable: true } } },
     /relation tags leads to Tag, which is not synced, .* Enable sync on Tag too, or .*omit: \['tags'\]/,
   ],
-  ['a closure tree', { trees: [{ type: 'closure-table' }], relations: tree() }, /closure-table trees/],
-  ['a nested set', { trees: [{ type: 'nested-set' }], relations: tree() }, /nested-set trees/],
-  ['a materialized path', { trees: [{ type: 'materialized-path' }], relations: tree() }, /materialized-path trees/],
+  ['a nested set', { trees: [{ type: 'nested-set' }], relations: tree() }, /nested-set tree numbers all rows anew/],
   [
     'a property with a name of the protocol',
     { columns: { id: { type: 'text', primary: true }, _removed: { type: 'boolean' } } },

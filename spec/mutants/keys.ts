@@ -97,6 +97,22 @@ export const ofKeys: Mutant[] = [
     by: [references],
   },
   {
+    name: 'trees-do-not-follow',
+    hazard: 'a tree that came from elsewhere is read as a forest of single rows',
+    file: 'src/changes/store/storeChanges.ts',
+    find: '  yield* followTrees(database, changes)\n',
+    replace: '',
+    by: ['spec/stories/trees.spec.ts'],
+  },
+  {
+    name: 'trees-follow-alone',
+    hazard: 'what hangs on a row that moves keeps its old path',
+    file: 'src/changes/store/trees.ts',
+    find: 'for (let level = [...below]; level.length; ) {',
+    replace: 'for (let level: string[] = []; level.length; ) {',
+    by: ['spec/stories/trees.spec.ts'],
+  },
+  {
     name: 'links-contest-a-removal',
     hazard: 'somebody is asked about a tag of a task that is removed',
     file: 'src/sync/apply/removals.ts',

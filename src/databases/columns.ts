@@ -63,6 +63,7 @@ function isSynced(column: ColumnMetadata, { primaryColumns }: EntityMetadata): b
     !(column.isPrimary && primaryColumns.length < 2) &&
     !column.isVirtualProperty &&
     !column.generatedType &&
+    !column.isMaterializedPath &&
     column.propertyName !== '_lastChange' &&
     !hiddenColumns.has(column)
   )

@@ -71,7 +71,12 @@ function checkEntity(metadata: EntityMetadata): void {
   if (metadata.tableType === 'view') reject('it is not an entity with a table of its own.')
   if (metadata.tableType === 'entity-child')
     reject(`it is stored in the table of ${metadata.parentEntityMetadata.name}; enable sync on that entity.`)
-  if (metadata.treeType) reject(`${metadata.treeType} trees keep rows that follow from others; use a parent relation without @Tree.`)
+  if (metadata.treeType === 'nested-set')
+    reject(
+      'each insert of a nested-set tree numbers all rows anew, on each device in another way; use a materialized-path or closure-table tree.',
+    )
+  if (metadata.treeType === 'closure-table' && metadata.primaryColumns.length > 1)
+    reject('TypeORM keeps a closure-table tree of keys of one column alone; use a materialized-path tree.')
   if (OUR_TABLES.test(metadata.tableName)) reject(`its table ${metadata.tableName} has a name of our own tables; give it another one.`)
 }
 

@@ -18,6 +18,8 @@ export function describeReference(
   byTable: ReadonlyMap<string, Collection>,
   cyclic: readonly string[],
 ): Reference | undefined {
+  // what is in it follows from other rows (store/trees.ts)
+  if (metadata.tableType === 'closure-junction') return
   const other = key.referencedEntityMetadata
   const [child, parent] = [byTable.get(metadata.tableName), byTable.get(other.tableName)]
   if (child === undefined && parent === undefined) return

@@ -12,6 +12,7 @@ import { keepReplaced } from './keepReplaced.js'
 import { isDeep, type Plan, planChanges } from './order.js'
 import { NoneFree, putBack, release } from './release.js'
 import { isNotUnique, isRowError } from './rowErrors.js'
+import { followTrees } from './trees.js'
 import { readUniques, type Uniques } from './uniques.js'
 import { write } from './writeOperations.js'
 
@@ -90,6 +91,7 @@ function* store(log: ChangeLog, { releases, levels, late, isDeferred }: Plan, ch
   const gone = yield* release(database, releases, changes, kind)
   for (const level of levels) yield* write(database, gone.size ? level.map(operation => putBack(operation, gone)) : level)
   yield* write(database, late)
+  yield* followTrees(database, changes)
   yield* checkConstraints(log, changes, isDeferred)
   if (isDeferred) yield* database.deferConstraints(false)
 }
