@@ -48,6 +48,37 @@ const rejected: [title: string, options: Partial<Options>, says: RegExp][] = [
     { relations: { tags: { type: 'many-to-many', target: 'Tag', joinTable: true } } },
     /relation tags leads to Tag, which is not synced, .* Enable sync on Tag too, or .*omit: \['tags'\]/,
   ],
+  [
+    'a foreign key that sets a default',
+    { relations: { other: toTask({ name: 'otherId' }, 'DEFAULT') } },
+    /its foreign key .* sets a default/,
+  ],
+  [
+    'a foreign key of several columns that does not lead to the key',
+    {
+      columns: { id: { type: 'text', primary: true }, a: { type: 'text' }, b: { type: 'text' } },
+      uniques: [{ columns: ['a', 'b'] }],
+      relations: { other: toTask([...leading('a'), ...leading('b')]) },
+    },
+    /its foreign key .* of several columns leads to others of Task than its key/,
+  ],
+  [
+    'a foreign key of several columns, of which not all can become null',
+    {
+      columns: { a: { type: 'text', primary: true }, b: { type: 'text', primary: true }, otherA: { type: 'text' } },
+      relations: { other: toTask([...leading('a'), ...leading('b')], 'SET NULL') },
+    },
+    /ON DELETE SET NULL, which makes all of these null, but not all may be/,
+  ],
+  [
+    'a closure table of a key of several columns',
+    {
+      columns: { a: { type: 'text', primary: true }, b: { type: 'text', primary: true } },
+      trees: [{ type: 'closure-table' }],
+      relations: tree(),
+    },
+    /closure-table tree of keys of one column alone/,
+  ],
   ['a nested set', { trees: [{ type: 'nested-set' }], relations: tree() }, /nested-set tree numbers all rows anew/],
   [
     'a property with a name of the protocol',
@@ -57,6 +88,14 @@ const rejected: [title: string, options: Partial<Options>, says: RegExp][] = [
   ['another property called id', { columns: { key: { type: 'text', primary: true }, id: { type: 'text' } } }, /its property id has a name/],
   ['a view', { type: 'view', expression: 'SELECT 1 AS id' }, /no entity|not an entity/],
 ]
+
+function toTask(joinColumn: object, onDelete?: string) {
+  return { type: 'many-to-one', target: 'Task', joinColumn, nullable: true, ...(onDelete && { onDelete }) } as never
+}
+
+function leading(to: string) {
+  return [{ name: `other${to.toUpperCase()}`, referencedColumnName: to }]
+}
 
 function tree(): Options['relations'] {
   return {

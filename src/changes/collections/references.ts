@@ -90,7 +90,10 @@ function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata, colu
     reject(
       `its foreign key ${property} has ON DELETE SET NULL, which makes all of these null, but not all may be; use CASCADE or RESTRICT.`,
     )
-  if (key.onDelete === 'DEFAULT') reject(`the foreign key ${property} has ON DELETE SET DEFAULT; use CASCADE, SET NULL or RESTRICT.`)
+  if (/DEFAULT$/.test(key.onDelete ?? ''))
+    reject(
+      `its foreign key ${property} sets a default when the other row is removed, which InnoDB does not know, and which TypeORM spells so that no database does; use CASCADE, SET NULL or RESTRICT.`,
+    )
   if (key.columns.some(c => c.isPrimary) && key.onDelete === 'SET NULL')
     reject(`its key ${property} is a foreign key with ON DELETE SET NULL, but a key cannot be null; use CASCADE or RESTRICT.`)
 }
