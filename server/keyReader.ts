@@ -107,8 +107,8 @@ export function isOneOf(
   const expression = `${alias}.${quote(column.databaseName)}`
   const parts = list.map((value): Condition => {
     if (value === null) return { sql: `${expression} IS NULL`, values: [] }
-    // of a relation the value is the key of the other row
-    const prepared = column.relationMetadata ? value : dataSource.driver.preparePersistentValue(value, column)
+    // keys, that of another row too, are compared as the database has them
+    const prepared = column.relationMetadata || column.isPrimary ? value : dataSource.driver.preparePersistentValue(value, column)
     const isSame: Condition = { sql: `${expression} = ?`, values: [prepared] }
     const isText = typeof prepared === 'string' && holdsTexts(dataSource.driver.normalizeType(column))
     return isText ? all(isSame, { sql: database.amongTexts(expression), values: [database.list([prepared])] }) : isSame

@@ -39,11 +39,6 @@ const rejected: [title: string, options: Partial<Options>, says: RegExp][] = [
     /collation NOCASE; keys are compared byte by byte/,
   ],
   [
-    'a key with a transformer',
-    { columns: { id: { type: 'text', primary: true, transformer: { to: x => x, from: x => x } } } },
-    /its key id has a transformer/,
-  ],
-  [
     'a many-to-many relation to an entity that is not synced',
     { relations: { tags: { type: 'many-to-many', target: 'Tag', joinTable: true } } },
     /relation tags leads to Tag, which is not synced, .* Enable sync on Tag too, or .*omit: \['tags'\]/,

@@ -5,6 +5,7 @@ import type { Mutant } from './mutants.js'
 
 const composite = 'spec/stories/compositeKeys.spec.ts'
 const references = 'spec/stories/compositeReferences.spec.ts'
+const transformers = 'spec/stories/keyTransformers.spec.ts'
 const links = 'spec/stories/manyToMany.spec.ts'
 
 export const ofKeys: Mutant[] = [
@@ -95,6 +96,22 @@ export const ofKeys: Mutant[] = [
     find: 'JSON.stringify(places.map(i => String(row[i])))',
     replace: 'String(row[places[0] as number])',
     by: [references],
+  },
+  {
+    name: 'transformed-keys-in-rules',
+    hazard: 'a rule that names a key opens one thing to be read and another to be written',
+    file: 'server/keyReader.ts',
+    find: 'column.relationMetadata || column.isPrimary ? value',
+    replace: 'column.relationMetadata ? value',
+    by: [transformers],
+  },
+  {
+    name: 'transformed-keys-in-conflicts',
+    hazard: 'a conflict is decided for a row that the application does not know',
+    file: 'src/sync/entities.ts',
+    find: 'key.setEntityValue(entity, metadata.dataSource.driver.prepareHydratedValue(id, key))',
+    replace: 'key.setEntityValue(entity, id)',
+    by: [transformers],
   },
   {
     name: 'trees-do-not-follow',

@@ -7,7 +7,7 @@ import type { DataSource, EntityMetadata } from 'typeorm'
 export function makeNewKeys({ subscribers }: DataSource, entities: readonly EntityMetadata[]): void {
   for (const { target, primaryColumns } of entities) {
     const [key, ...more] = primaryColumns
-    if (!key || more.length || key.isGenerated || key.default !== undefined) continue
+    if (!key || more.length || key.isGenerated || key.transformer || key.default !== undefined) continue
     subscribers.push({
       listenTo: () => target,
       beforeInsert({ entity }) {

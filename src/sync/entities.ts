@@ -32,9 +32,17 @@ export function toEntity(collection: Collection, id: string, row: WireRow): Obje
 }
 
 function setId({ metadata, keyParts }: Collection, entity: ObjectLiteral, id: string): void {
-  // they are among the columns
-  if (keyParts.length) return
-  metadata.primaryColumns[0]?.setEntityValue(entity, id)
+  const [key] = metadata.primaryColumns
+  // the parts of a key are among the columns
+  if (key && !keyParts.length) key.setEntityValue(entity, metadata.dataSource.driver.prepareHydratedValue(id, key))
+}
+
+/** Is it about the row with this id? It says so by the id, or by the key as the application has it. */
+export function isAbout({ metadata, keyParts, keyProperty }: Collection, update: ObjectLiteral, id: string): boolean {
+  const [key] = metadata.primaryColumns
+  if (update.id === id || update[keyProperty] === id) return true
+  if (!key?.transformer || keyParts.length || update[keyProperty] === undefined) return false
+  return metadata.dataSource.driver.preparePersistentValue(update[keyProperty], key) === id
 }
 
 /** An entity, or an object of its shape, as a row; properties that are undefined there are left out, and those of its key. Throws ValueError. */

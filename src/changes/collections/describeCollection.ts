@@ -94,7 +94,6 @@ function checkKey(dataSource: DataSource, metadata: EntityMetadata): ColumnMetad
       reject(`its key ${part.propertyName} is of type ${type}, of which each database makes another text; use texts, uuids and integers.`)
     if (part.collation && !/^(binary|C|\w+_bin)$/i.test(part.collation))
       reject(`its key ${part.propertyName} has the collation ${part.collation}; keys are compared byte by byte.`)
-    if (part.transformer) reject(`its key ${part.propertyName} has a transformer; keys travel as they are.`)
   }
   return metadata.columns.find(c => c.propertyName === KEY_COLUMN) ?? key
 }

@@ -2,7 +2,7 @@
 
 import type { Collection } from '../../changes/collections/collection.js'
 import type { WireRow } from '../../protocol/messages.js'
-import { differences, fromEntity, toEntity } from '../entities.js'
+import { differences, fromEntity, isAbout, toEntity } from '../entities.js'
 import { type Contested, mergeOf } from './contested.js'
 import type { Decision } from './decisions.js'
 import { type Conflict, type ConflictUpdate, UPDATE_DATE } from './handlers.js'
@@ -34,7 +34,7 @@ export function question(
   return {
     conflict,
     resolve(updates) {
-      const update = updates.findLast(u => u.id === id || (u as Record<string, unknown>)[collection.keyProperty] === id)
+      const update = updates.findLast(u => isAbout(collection, u, id))
       if (isRemote) return [{ contested, value: remote }]
       if (update?._removed) return [{ contested, value: null }]
       const assigned = localEntity && shown ? differences(shown, fromEntity(collection, localEntity)) : {}
