@@ -5,26 +5,15 @@ import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import type { PullAnswer } from '../src/protocol/messages.js'
 import { readPullQuery } from '../src/protocol/queries.js'
+import { type Caller, readerOf } from './caller.js'
+import { broughtDown } from './clientVersion.js'
 import { type Exchange, JSON_TYPE } from './exchange.js'
 import { readWhenNew } from './hold.js'
-import type { LiveLimits } from './live.js'
-import { type Caller, readerOf } from './principal.js'
+import type { LiveLimits, PullLimits } from './limits.js'
 import { type PageQuery, type PullPage, readAt } from './pull.js'
 import { streamAnswer, type UpdatesPage } from './stream.js'
 import { readToken, writeToken } from './tokens.js'
 import type { WriteUpdate } from './updates.js'
-import { broughtDown } from './versions.js'
-
-export interface PullLimits {
-  /** Updates that are read at a time. */
-  readonly pageSize: number
-  /** The most that a client gets that asks for pages. */
-  readonly maxPageSize: number
-  /** Bytes of values that are read at a time, and that a client gets that asks for pages; a row that is larger comes alone. */
-  readonly pageBytes: number
-  /** Milliseconds after which the connection of a client that reads nothing of its answer is closed. */
-  readonly requestTimeout: number
-}
 
 /** So few updates are not worth a stream. */
 export const SMALL = 400

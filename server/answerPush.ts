@@ -9,20 +9,16 @@ import { ConstraintError } from '../src/errors.js'
 import type { Rejection } from '../src/protocol/messages.js'
 import { readPushedRows } from '../src/protocol/pushedRows.js'
 import { readPushQuery } from '../src/protocol/queries.js'
-import { type BodyLimits, readJson } from './body.js'
+import { readJson } from './body.js'
+import { type Caller, checkPrincipal } from './caller.js'
 import { type Exchange, JSON_TYPE } from './exchange.js'
+import type { PushLimits } from './limits.js'
 import { rejectRounded } from './numbers.js'
 import type { PostedRow, Rejected } from './posted.js'
-import { type Caller, checkPrincipal } from './principal.js'
 import { keyReused, Problem } from './problem.js'
 import { type Contested, type Push, type PushOutcome, storePush } from './push.js'
 import { rejectTogether } from './rejections.js'
 import type { WriteUpdate } from './updates.js'
-
-export interface PushLimits extends BodyLimits {
-  /** In one POST. */
-  readonly maxRows: number
-}
 
 export async function answerPush(
   exchange: Exchange,

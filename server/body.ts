@@ -2,16 +2,10 @@
 
 import type { Exchange } from './exchange.js'
 import { endOfString, look } from './jsonBytes.js'
+import type { BodyLimits } from './limits.js'
 import { markRounded } from './numbers.js'
 import { Problem } from './problem.js'
 import { isStream, readBody } from './readBody.js'
-
-export interface BodyLimits {
-  /** Of the decoded body, and of the encoded one. */
-  readonly maxBodyBytes: number
-  /** Milliseconds for the whole body to arrive. */
-  readonly requestTimeout: number
-}
 
 // A row that is nested deeper than a database holds is rejected alone; this limit protects the memory of the process.
 const DEEPEST = 10_000

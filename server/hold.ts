@@ -1,9 +1,9 @@
 // A GET that is answered when there is news: `Prefer: wait=25` (RFC 7240; PROTOCOL.md, Live).
 
 import type { ChangeLog } from '../src/changes/changeLog.js'
+import type { Caller } from './caller.js'
 import type { Exchange } from './exchange.js'
-import type { LiveLimits } from './live.js'
-import type { Caller } from './principal.js'
+import type { LiveLimits } from './limits.js'
 import type { PageQuery, PullPage } from './pull.js'
 import { watcherOf } from './watcher.js'
 

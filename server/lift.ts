@@ -4,11 +4,11 @@ import type { ChangeLog } from '../src/changes/changeLog.js'
 import { nameOf } from '../src/changes/rows/dependents.js'
 import { equalValues } from '../src/databases/columns.js'
 import type { Transaction } from '../src/databases/database.js'
-import type { WireRow } from '../src/protocol/messages.js'
+import type { Json, WireRow } from '../src/protocol/messages.js'
+import { broughtDown, type ClientVersion } from './clientVersion.js'
 import { ENVELOPE } from './ignored.js'
 import { type PostedRow, type Rejected, readVersionsOf } from './posted.js'
 import type { Push, PushOutcome } from './push.js'
-import { broughtDown, type ClientVersion } from './versions.js'
 
 interface Lifted {
   readonly push: Push
@@ -57,7 +57,8 @@ function bringDown(client: ClientVersion, rows: readonly PostedRow[], failed: re
   if (outcome.kind === 'stale')
     return { ...outcome, contested: outcome.contested.flatMap(row => broughtDown(client, row.collection, [row])) }
   if (outcome.kind === 'rejected') {
-    const others = outcome.rejections.map(rejection => inTheirWords(client, rows, rejection))
+    const posted = new Map(rows.map(row => [nameOf(row), row]))
+    const others = outcome.rejections.map(rejection => inTheirWords(client, posted.get(nameOf(rejection)), rejection))
     const known = new Set(others.map(nameOf))
     return { kind: 'rejected', rejections: [...others, ...failed.filter(row => !known.has(nameOf(row)))] }
   }
@@ -68,21 +69,24 @@ function bringDown(client: ClientVersion, rows: readonly PostedRow[], failed: re
   return { ...outcome, answer }
 }
 
-/** Names the property of the client's of which the rejected one was made: what is another without it. None where it was made of several. */
-function inTheirWords(client: ClientVersion, rows: readonly PostedRow[], rejection: Rejected): Rejected {
-  const row = rows.find(r => nameOf(r) === nameOf(rejection))
+/** Properties of a row that are tried. */
+const MOST = 200
+
+/** Names the property of the client's of which the rejected one was made: without it that is another, or cannot be made. None where it was made of several. */
+function inTheirWords(client: ClientVersion, row: PostedRow | undefined, rejection: Rejected): Rejected {
   const { property, ...rest } = rejection
   if (!row?.value || property === undefined || property === 'id') return rejection
-  const posted = row.value
-  const madeOf = (some: WireRow) => {
+  const posted = Object.entries(row.value).filter(([name]) => !ENVELOPE.has(name))
+  if (posted.length > MOST) return rest
+  const madeOf = (some: [string, Json][]) => client.up(row.collection, row.id, Object.fromEntries(some))[property]
+  const [sure, likely]: [string[], string[]] = [[], []]
+  for (const [name] of posted) {
     try {
-      return client.up(row.collection, row.id, some)[property]
+      if (!equalValues(madeOf(posted.filter(([other]) => other !== name)), madeOf(posted))) sure.push(name)
     } catch {
-      return
+      likely.push(name)
     }
   }
-  const whole = madeOf(posted)
-  const without = (name: string) => Object.fromEntries(Object.entries(posted).filter(([other]) => other !== name))
-  const sources = Object.keys(posted).filter(name => !ENVELOPE.has(name) && !equalValues(madeOf(without(name)), whole))
+  const sources = sure.length ? sure : likely
   return sources.length === 1 ? { ...rest, property: sources[0] as string } : rest
 }

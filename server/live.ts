@@ -4,19 +4,8 @@ import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import type { Clock, Transaction } from '../src/databases/database.js'
 import { readAccess } from './access.js'
-import type { Caller } from './principal.js'
+import type { Caller } from './caller.js'
 import { readLastTold } from './pull.js'
-
-export interface LiveLimits {
-  /** Requests that wait for news: in all, by data source. One more is answered with 503. */
-  readonly maxListeners: number
-  /** Those of one principal. */
-  readonly maxListenersPerPrincipal: number
-  /** Milliseconds between looks at the clock while somebody listens. What this process is posted needs none. */
-  readonly watchInterval: number
-  /** Milliseconds between signs of life in a stream. */
-  readonly heartbeat: number
-}
 
 /** How far somebody has heard. */
 export interface Heard {

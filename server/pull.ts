@@ -11,8 +11,8 @@ import type { Clock, Database, Transaction } from '../src/databases/database.js'
 import { LaggingReplicaError } from '../src/errors.js'
 import type { PullQuery, Reset, StampedUpdate } from '../src/protocol/messages.js'
 import { type Access, readAccess } from './access.js'
+import type { Caller } from './caller.js'
 import { type HeldSet, isNoted, noteSet, readHeldSet } from './keySets.js'
-import type { Caller } from './principal.js'
 import type { Token } from './tokens.js'
 
 export interface PullPage {

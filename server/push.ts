@@ -7,10 +7,10 @@ import type { Version } from '../src/changes/rows/rows.js'
 import { type Clock, first, type Transaction } from '../src/databases/database.js'
 import type { PushAnswer, Reset } from '../src/protocol/messages.js'
 import { readAccess } from './access.js'
+import type { Caller } from './caller.js'
 import { ignoredProperties } from './ignored.js'
 import { liftPush } from './lift.js'
 import type { PostedRow, Rejected } from './posted.js'
-import type { Caller } from './principal.js'
 import { storeRows } from './storeRows.js'
 
 /** The version at an id that is contested. */

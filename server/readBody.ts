@@ -6,8 +6,9 @@
 import { Readable } from 'node:stream'
 import type { ReadableStream as WebStream } from 'node:stream/web'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
-import { type BodyLimits, tooLarge } from './body.js'
+import { tooLarge } from './body.js'
 import type { Exchange } from './exchange.js'
+import type { BodyLimits } from './limits.js'
 import { Problem } from './problem.js'
 
 const DECODERS: Record<string, () => NodeJS.ReadWriteStream & { destroy(): void }> = {

@@ -3,7 +3,7 @@
 import { setImmediate as macrotask } from 'node:timers/promises'
 import type { DataSource } from 'typeorm'
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import type { LiveLimits } from './live.js'
+import type { LiveLimits } from './limits.js'
 import { unavailable } from './problem.js'
 
 /** Why a stream ends: its principal has expired, the server stops, or it is time to come again. */

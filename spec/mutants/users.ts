@@ -28,7 +28,7 @@ export const ofUsers: Mutant[] = [
   {
     name: 'pushes-for-another-user-are-stored',
     hazard: 'the server stores a push that was made on behalf of another user (law 22)',
-    file: 'server/principal.ts',
+    file: 'server/caller.ts',
     find: 'if (meant === undefined || meant === principal) return',
     replace: 'if (meant !== undefined || meant === principal) return',
     by: [users],

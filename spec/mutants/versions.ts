@@ -60,14 +60,14 @@ export const ofVersions: Mutant[] = [
     name: 'rejections-of-today',
     hazard: 'a rejection names a property that the app does not have',
     file: 'server/lift.ts',
-    find: 'outcome.rejections.map(rejection => inTheirWords(client, rows, rejection))',
+    find: 'outcome.rejections.map(rejection => inTheirWords(client, posted.get(nameOf(rejection)), rejection))',
     replace: 'outcome.rejections',
     by: [wire],
   },
   {
     name: 'pages-and-etags-of-any-version',
     hazard: 'an updated app hears that nothing is new, of rows that it has never seen as they are',
-    file: 'server/principal.ts',
+    file: 'server/caller.ts',
     find: "client ? `${principal ?? ''}.v${client.version}` : principal",
     replace: 'client ? principal : principal',
     by: [wire],
@@ -75,7 +75,7 @@ export const ofVersions: Mutant[] = [
   {
     name: 'steps-down-in-the-order-of-up',
     hazard: 'an app that is two versions old gets what no version was',
-    file: 'server/versions.ts',
+    file: 'server/clientVersion.ts',
     find: '[...(this.#steps.get(collection) ?? [])].reverse()',
     replace: '[...(this.#steps.get(collection) ?? [])]',
     by: [wire],
@@ -83,7 +83,7 @@ export const ofVersions: Mutant[] = [
   {
     name: 'newer-apps-are-served',
     hazard: 'an app that is newer than the server pushes what it would never be asked for again',
-    file: 'server/versions.ts',
+    file: 'server/askedVersion.ts',
     find: 'if (asked > version) {',
     replace: 'if (asked > version * 1_000) {',
     by: [wire, stories],
@@ -151,6 +151,24 @@ export const ofVersions: Mutant[] = [
     find: 'await runner.query(`INSERT INTO ${table} (${MARKS}) SELECT ${MARKS} FROM ${aside}`)',
     replace: '',
     by: [migrations],
+  },
+  {
+    name: 'what-waits-under-former-names',
+    hazard:
+      'a conflict that waits has lost the server’s side of a property that a migration has renamed, and an ignored value counts as pushed',
+    file: 'src/changes/setUp/renames.ts',
+    find: 'yield* moveProperties(collection.name, movedProperties(columns, wanted, renamed))',
+    replace: '',
+    by: [stories],
+  },
+  {
+    name: 'hidden-rows-fail-to-be-lifted',
+    hazard: 'somebody learns from what a step rejects that a row is there which they do not see',
+    file: 'server/lift.ts',
+    find: 'lifted.set(row, {})',
+    replace:
+      'return { push, bringDown: () => ({ kind: "rejected", rejections: [{ collection: row.collection, id: row.id, code: "not-valid", detail: "" }] }) }',
+    by: [wire],
   },
   {
     name: 'computed-and-never-compared',

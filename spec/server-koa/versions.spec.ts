@@ -4,7 +4,7 @@ import 'reflect-metadata'
 import { describe, expect, jest, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, SyncConfigurationError } from 'typeorm-sync'
-import type { SchemaVersions } from 'typeorm-sync/server'
+import { rule, type SchemaVersions } from 'typeorm-sync/server'
 import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 
 jest.setTimeout(60_000)
@@ -22,20 +22,20 @@ const Person = new EntitySchema<any>({
 })
 enableSync(Person, '/people', { formerly: ['/persons'] })
 
-// 1: nick and name; 2: handle and name; 3: handle, first and last
+// 1: nick and name; 2: tag and name; 3: handle, first and last
 const schema: SchemaVersions = {
   version: 3,
   steps: {
-    2: { '/people': { up: ({ nick, ...row }) => ({ ...row, handle: nick }), down: ({ handle, ...row }) => ({ ...row, nick: handle }) } },
+    2: { '/people': { up: ({ nick, ...row }) => ({ ...row, tag: nick }), down: ({ tag, ...row }) => ({ ...row, nick: tag }) } },
     3: {
       '/people': {
-        up: ({ name, ...row }) =>
-          name === undefined ? row : { ...row, first: name.split(' ')[0], last: name.split(' ').slice(1).join(' ') },
-        down: ({ first, last, ...row }) => ({ ...row, name: `${first} ${last}` }),
+        up: ({ name, tag, ...row }) => ({ ...row, handle: tag, ...split(name) }),
+        down: ({ first, last, handle, ...row }) => ({ ...row, tag: handle, name: `${first} ${last}` }),
       },
     },
   },
 }
+const split = (name: string) => ({ first: name.split(' ')[0] as string, last: name.split(' ').slice(1).join(' ') })
 
 const at = (url: string, query: string, init?: RequestInit) => fetch(`${url}${query}`, init)
 const post = async (url: string, query: string, body: unknown, headers = {}) => {
@@ -92,7 +92,7 @@ describe('a version', () => {
   test('that is not named counts as the one that the server says', async () => {
     const { url, get, save } = await start({ unnamed: 2 })
     await save([{ id: 'a', first: 'Ann', last: 'Lee', handle: 'al' }])
-    expect((await get('/people')).json.updates[0]).toMatchObject({ name: 'Ann Lee', handle: 'al' })
+    expect((await get('/people')).json.updates[0]).toMatchObject({ name: 'Ann Lee', tag: 'al' })
     const other = await serve(await openOn('libsql', [Person]))
     expect((await post(other.url, '/people?schema=7', [{ id: 'a', first: 'Ann' }])).status).toBe(200)
     expect(url).toBeDefined()
@@ -124,7 +124,7 @@ describe.each(SERVERS)('on %s', kind => {
       { id: 'a', first: 'Ann', last: 'Lee', handle: 'al' },
       { id: 'b', first: 'Bob', last: 'Ray', handle: 'br' },
     ])
-    const of = { 1: { name: 'Ann Lee', nick: 'al' }, 2: { name: 'Ann Lee', handle: 'al' }, 3: { first: 'Ann', last: 'Lee', handle: 'al' } }
+    const of = { 1: { name: 'Ann Lee', nick: 'al' }, 2: { name: 'Ann Lee', tag: 'al' }, 3: { first: 'Ann', last: 'Lee', handle: 'al' } }
     for (const version of [1, 2, 3] as const) {
       const expected = { id: 'a', note: null, ...of[version], _lastChange: expect.any(Number) }
       expect((await get(`/people?schema=${version}`)).json.updates[0]).toEqual(expected)
@@ -137,7 +137,7 @@ describe.each(SERVERS)('on %s', kind => {
     const changes = { '/people': [expect.objectContaining({ id: 'b', nick: 'br' })] }
     expect((await get(`/sync?schema=1&limit=1&after=${next}`)).json.changes).toEqual(changes)
     // pages of another version are as if they did not exist
-    expect((await get(`/sync?schema=2&limit=1&after=${next}`)).json.changes['/people'][0]).toMatchObject({ id: 'a', handle: 'al' })
+    expect((await get(`/sync?schema=2&limit=1&after=${next}`)).json.changes['/people'][0]).toMatchObject({ id: 'a', tag: 'al' })
     expect(url).toBeDefined()
   })
 
@@ -215,5 +215,24 @@ describe.each(SERVERS)('on %s', kind => {
     const { url } = await start({}, kind)
     const pushed = await post(url, '/people?schema=1', [{ id: 'a', name: 'Ann Lee', nick: 'al', mood: 'good' }])
     expect(pushed.json).toMatchObject({ status: 'ok', ignored: ['mood'] })
+  })
+
+  test('a row that the caller does not see is answered as an unknown id, whatever a step makes of it', async () => {
+    const server = await openOn(kind, [Person])
+    const rules = [rule(Person, { read: p => ({ id: [p.id] }) })]
+    const { url } = await serve(server, { schema, rules, principal: ctx => ({ id: ctx.get('x-user') }) })
+    await server.getRepository(Person).save({ id: 'bob', first: 'Bob', last: 'Lee' })
+    const answers = ['bob', 'nobody'].map(async id => {
+      const { status, json } = await post(url, '/people?schema=1', [{ id, _partial: true, name: 7 }], { 'x-user': 'alice' })
+      return [
+        status,
+        JSON.stringify(json)
+          .replaceAll(id, '…')
+          .replace(/"now":\d+/, ''),
+      ]
+    })
+    const [hidden, unknown] = await Promise.all(answers)
+    expect(hidden).toEqual(unknown)
+    expect(hidden?.[0]).toBe(409)
   })
 })

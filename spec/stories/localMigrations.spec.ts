@@ -139,6 +139,9 @@ describe.each(SERVERS)('on %s', kind => {
     await people(alice).update('B', { note: 'Alice’s' })
     await people(alice).delete('C')
     await people(alice).save({ id: 'E', name: 'Eve Lee', done: 1 })
+    // that a row was made here, and did not come from another server
+    const made = () => sql(alice.dataSource, 'SELECT "_sync_id" AS id FROM "sync_base_person" WHERE "_sync_removed" = 1')
+    expect(await made()).toEqual([{ id: 'E' }])
     await upgrade(server, local)
     await serveIt(server, schema)
     const carol = await place('libsql', true, After)
@@ -148,6 +151,7 @@ describe.each(SERVERS)('on %s', kind => {
     await syncAll(carol.dataSource)
 
     await upgrade(alice, local)
+    expect(await made()).toEqual([{ id: 'E' }])
     expect((await journal(people(alice)).pending()).map(p => p.id).sort()).toEqual(['A', 'B', 'C', 'E'])
     expect(await rowsOf(alice)).toEqual([row('A', 'Amy'), row('B', 'Bob', 'no', 'Alice’s'), row('D', 'Dan'), row('E', 'Eve', 'yes')])
     const report = await syncAll(alice.dataSource)

@@ -10,7 +10,17 @@ import {
   type MigrationInterface,
   type QueryRunner,
 } from 'typeorm'
-import { ClientTooOldError, enableSync, hasLocalChanges, journal, keepSynced, ServerTooOldError, syncAll, withSync } from 'typeorm-sync'
+import {
+  ClientTooOldError,
+  enableSync,
+  hasLocalChanges,
+  journal,
+  keepSynced,
+  preferRemoteConflictHandler,
+  ServerTooOldError,
+  syncAll,
+  withSync,
+} from 'typeorm-sync'
 import type { SchemaStep, SchemaVersions } from 'typeorm-sync/server'
 import { databaseOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 import { until } from '../support/until.js'
@@ -315,6 +325,30 @@ describe.each(SERVERS)('on %s', kind => {
       expect(kept.status).toMatchObject({ state: 'failed', pending: 3 })
       await kept.stop()
     })
+  })
+
+  test('what waits is called as the properties are, after a migration has renamed them', async () => {
+    const There = entity({ name: text })
+    const Here = entity({ name: text, mood: { ...text, nullable: true } })
+    const After = entity({ title: text, humour: { ...text, nullable: true } })
+    const rename = 'ALTER TABLE "person" RENAME COLUMN "name" TO "title"'
+    const server = await place([There])
+    await serveIt(server, { version: 1 })
+    const alice = await place([Here], 1)
+    await repository(alice).save(['a', 'b', 'c'].map(id => ({ id, name: id, mood: 'good' })))
+    await syncAll(alice.dataSource)
+    await repository(server).update('a', { name: 'there' })
+    await repository(alice).update('a', { name: 'here' })
+    expect(await syncAll(alice.dataSource)).toMatchObject({ unapplied: 1, unknownThere: ['mood'] })
+    await upgrade(server, [After], undefined, [rename, 'ALTER TABLE "person" ADD COLUMN "humour" varchar(40)'])
+    await upgrade(alice, [After], 2, [rename, 'ALTER TABLE "person" RENAME COLUMN "mood" TO "humour"'])
+    const [conflict] = await journal(repository(alice)).conflicts()
+    expect(conflict).toMatchObject({ id: 'a', properties: ['title'], remote: { title: 'there' }, local: { title: 'here' } })
+    await serveIt(server, { version: 2, steps: { 2: { '/people': {} } } })
+    for (let round = 0; round < 2; round++) await syncAll(alice.dataSource, preferRemoteConflictHandler)
+    const all = ['there', 'b', 'c'].map((title, i) => ({ id: 'abc'[i], note: null, title, humour: 'good' }))
+    for (const each of [alice, server]) expect(await rowsOf(each)).toEqual(all)
+    await expectAtRest(alice)
   })
 
   test('each request says the version, also those that wait for news', async () => {

@@ -5,7 +5,7 @@ import { tablesInChange } from '../changes/setUp/changeSchema.js'
 import { readAgainSql } from '../changes/setUp/setUp.js'
 import { baseTableNameOf, copiesOf } from '../databases/database.js'
 import { SyncConfigurationError } from '../errors.js'
-import { setUpOf } from './withSync.js'
+import { setUps } from './syncSetUp.js'
 
 /**
  * In a migration: changes rows, and columns, of a table so that this is no local change, for every device does the same. What was changed before stays a
@@ -18,7 +18,7 @@ import { setUpOf } from './withSync.js'
 export async function localMigration(runner: QueryRunner, table: string, work: (table: string) => Promise<unknown>): Promise<void> {
   const { dataSource } = runner
   const run = (name: string) => work(dataSource.driver.escape(name))
-  const database = setUpOf(dataSource)?.changeLog.database
+  const database = setUps.get(dataSource)?.changeLog.database
   const inChange = database && tablesInChange(database)
   if (database && !inChange)
     throw new SyncConfigurationError(

@@ -17,6 +17,9 @@ export interface SetUpOptions extends DatabaseOptions, DatabaseHooks {
   readonly setUp?: boolean
 }
 
+/** Those of the data sources to which withSync was applied. */
+export const setUps = new WeakMap<DataSource, SyncSetUp>()
+
 export class SyncSetUp {
   #changeLog: ChangeLog | undefined
 

@@ -8,7 +8,7 @@ import { SyncConfigurationError } from '../errors.js'
 import { isHttpUrl } from './enableSync.js'
 import { type ClientOptions, noteClient } from './options.js'
 import { noteDataSource } from './registry.js'
-import { SyncSetUp } from './syncSetUp.js'
+import { SyncSetUp, setUps } from './syncSetUp.js'
 import { wrapMethods } from './wrapMethods.js'
 
 export interface WithSyncOptions extends DatabaseOptions, ClientOptions {
@@ -18,11 +18,6 @@ export interface WithSyncOptions extends DatabaseOptions, ClientOptions {
    */
   readonly setUp?: boolean
 }
-
-const setUps = new WeakMap<DataSource, SyncSetUp>()
-
-/** Undefined where withSync was not applied. */
-export const setUpOf = (dataSource: DataSource): SyncSetUp | undefined => setUps.get(dataSource)
 
 /**
  * What `initialize()` would change in the database as it is now: SQL statements, to be reviewed, and run in their order on one connection, in a

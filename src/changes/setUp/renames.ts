@@ -2,6 +2,7 @@
 
 import { baseTableNameOf, copiesOf, type Database, query, quote, type Table, type Transaction } from '../../databases/database.js'
 import type { Collection } from '../collections/collection.js'
+import { movedProperties, moveProperties } from './renamedProperties.js'
 
 /** The names at an entity's last set-up, by its table. */
 interface Known {
@@ -106,6 +107,7 @@ function* moveColumns(database: Database, collection: Collection, columns: Known
     if (kept.includes(gone) && !kept.includes(column)) yield* rename(baseTableNameOf(table.name), gone, column)
     if (copied.includes(gone) && !copied.includes(column)) yield* rename(copiesOf(table.name), gone, column)
   }
+  yield* moveProperties(collection.name, movedProperties(columns, wanted, renamed))
 }
 
 const rename = (table: string, from: string, to: string) =>
