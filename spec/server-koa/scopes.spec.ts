@@ -4,7 +4,7 @@ import { expect, test } from '@jest/globals'
 import type { Context } from 'koa'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync } from 'typeorm-sync'
-import { collectTombstones, keys, rule } from 'typeorm-sync/server-koa'
+import { collectTombstones, keys, type Rule, rule } from 'typeorm-sync/server-koa'
 import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 
 interface Project {
@@ -101,9 +101,9 @@ interface Answer {
   readonly etag: string | null
 }
 
-async function world(kind: (typeof SERVERS)[number]) {
+async function open(kind: (typeof SERVERS)[number], entities: EntitySchema<any>[], rules: Rule[]) {
   const statements: string[] = []
-  const there = await openOn(kind, ENTITIES, { beforeStatement: sql => void statements.push(sql) })
+  const there = await openOn(kind, entities, { beforeStatement: sql => void statements.push(sql) })
   const { url, errors } = await serve(there, { principal, rules })
   const ask = async (user: string, path: string, init: RequestInit = {}): Promise<Answer> => {
     const response = await fetch(url + path, { ...init, headers: { authorization: `Bearer ${user}`, ...init.headers } })
@@ -113,6 +113,12 @@ async function world(kind: (typeof SERVERS)[number]) {
   const get = (user: string, query = 'since=0', headers: Record<string, string> = {}) => ask(user, `/sync?${query}`, { headers })
   const push = (user: string, changes: Record<string, object[]>, query = '') =>
     ask(user, `/sync?${query}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ changes }) })
+  return { there, statements, errors, ask, get, push }
+}
+
+async function world(kind: (typeof SERVERS)[number]) {
+  const opened = await open(kind, ENTITIES, rules)
+  const { there } = opened
   await there.getRepository(Project).save([
     { id: 'p1', name: 'one' },
     { id: 'p2', name: 'two' },
@@ -131,7 +137,7 @@ async function world(kind: (typeof SERVERS)[number]) {
   await there.getRepository<any>(Note).save({ id: 'nb', owner: 'bob', project: 'p1' })
   await there.getRepository(Country).save({ id: 'de' })
   await there.getRepository(Secret).save({ id: 's' })
-  return { there, statements, errors, ask, get, push }
+  return opened
 }
 
 /** Stamps may be ahead of the time. */
@@ -385,6 +391,64 @@ test.each(SERVERS)('what a caller may not do stores nothing (%s)', async kind =>
     expect([what, await contents(there)]).toEqual([what, before])
   }
   expect(errors).toEqual([])
+})
+
+interface Seat {
+  id: string
+  user: string
+  board: string
+}
+const Seat = new EntitySchema<Seat>({
+  ...{ name: 'Seat', tableName: 'seat' },
+  columns: {
+    id: { type: 'varchar', length: 64, primary: true },
+    user: { type: 'varchar', length: 64 },
+    board: { type: 'varchar', length: 64 },
+  },
+})
+enableSync(Seat, '/seats', { scopes: ['board'] })
+
+interface Card {
+  id: string
+  owner: string
+  board: string | null
+}
+const Card = new EntitySchema<Card>({
+  ...{ name: 'Card', tableName: 'card' },
+  columns: {
+    id: { type: 'varchar', length: 64, primary: true },
+    owner: { type: 'varchar', length: 64 },
+    board: { type: 'varchar', length: 64, nullable: true },
+  },
+})
+enableSync(Card, '/cards', { scopes: ['owner', 'board'] })
+
+/** Where no relation says that a board is not seen, the rules alone close it. */
+test.each(SERVERS)('a scope without a relation opens to nobody by a push (%s)', async kind => {
+  const boards = (p: { id: string }) => keys<Seat>(Seat, 'board', { user: p.id })
+  const { there, get, push } = await open(
+    kind,
+    [Seat, Card],
+    [rule<Seat>(Seat, { read: p => ({ board: boards(p) }) }), rule<Card>(Card, { read: p => [{ owner: p.id }, { board: boards(p) }] })],
+  )
+  await there.getRepository(Seat).save([
+    { id: 's1', user: 'alice', board: 'b1' },
+    { id: 's2', user: 'bob', board: 'b2' },
+  ])
+  await there.getRepository(Card).save({ id: 'ca', owner: 'alice', board: null })
+  const { now, scope } = (await get('alice')).json
+  const seat = { id: 'sx', user: 'alice', board: 'b2' }
+  for (const [changes, id] of [
+    [{ '/cards': [{ id: 'ca', _partial: true, board: 'b2' }] }, 'ca'],
+    [{ '/seats': [seat] }, 'sx'],
+    [{ '/cards': [{ id: 'b2', owner: 'alice', board: null }], '/seats': [seat] }, 'sx'],
+  ] as [Record<string, object[]>, string][])
+    expect(await push('alice', changes, `since=${now}&scope=${scope}`)).toMatchObject({
+      status: 422,
+      json: { errors: [{ id, code: 'not-allowed' }] },
+    })
+  const allowed = { '/cards': [{ id: 'ca', _partial: true, board: 'b1' }], '/seats': [{ ...seat, user: 'carol', board: 'b1' }] }
+  expect(await push('alice', allowed, `since=${now}&scope=${scope}`)).toMatchObject({ status: 200 })
 })
 
 /** What is not seen, and what is not there. */
