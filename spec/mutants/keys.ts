@@ -82,14 +82,6 @@ export const ofKeys: Mutant[] = [
     by: [references],
   },
   {
-    name: 'circle-without-its-key',
-    hazard: 'rows of MySQL that need each other are inserted without the part of their own key that a foreign key shares',
-    file: 'src/databases/mysql/parentsFirst.ts',
-    find: 'reference.nullable.includes(columns[place] as string)',
-    replace: 'reference.child.includes(columns[place] as string)',
-    by: [references],
-  },
-  {
     name: 'parents-by-one-column',
     hazard: 'rows of MySQL are taken for parents of others that share a part of their key',
     file: 'src/databases/mysql/parentsFirst.ts',
