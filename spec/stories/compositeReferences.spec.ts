@@ -164,6 +164,36 @@ class Shelf {
   parent!: Relation<Shelf> | null
 }
 
+/** Not synced: it differs from device to device. */
+@Entity('audit')
+class Audit {
+  @PrimaryColumn('varchar', key)
+  id!: string
+
+  @ManyToOne(() => Order, { onDelete: 'RESTRICT' })
+  order!: Relation<Order>
+}
+
+/** Not synced: each database is given it in another way. */
+@Entity('season')
+class Season {
+  @PrimaryColumn('varchar', key)
+  name!: string
+
+  @PrimaryColumn('integer')
+  year!: number
+}
+
+@Entity('sale')
+@EnableSync('/sales')
+class Sale {
+  @PrimaryColumn('varchar', key)
+  id!: string
+
+  @ManyToOne(() => Season)
+  season!: Relation<Season> | null
+}
+
 const ENTITIES = [Product, Order, Line, Note, Invoice, Receipt, Shelf]
 const TABLES = ['product', 'order', 'order_product', 'line', 'note', 'invoice', 'receipt', 'shelf']
 
@@ -483,6 +513,47 @@ describe.each(SERVERS)('on %s', kind => {
     for (const who of [bob, alice]) await syncAll(who)
     await expectEqual([server, alice, bob], all)
     expect([await lines(alice), await notes(alice), await count(alice, 'order')]).toEqual([['s/1/1 1'], ['n s/1'], 1])
+  })
+
+  test('rows that are not synced need others, and are needed', async () => {
+    const entities = [Product, Order, Audit, Season, Sale]
+    const server = await openOn(kind, entities)
+    const { url } = await serve(server)
+    const alice = await openOn('sqljs', entities, { server: url })
+    const bob = await openOn(kind, entities, { server: url })
+    for (const number of [1, 2]) await alice.getRepository(Order).save(order('s', number))
+    for (const who of [alice, bob]) await syncAll(who)
+    // a row of the device alone forbids the removal
+    await bob.getRepository(Audit).save({ id: 'x', order: order('s', 1) })
+    await alice.getRepository(Order).delete(order('s', 1))
+    for (const who of [alice, bob]) await syncAll(who)
+    const deferred = async () => (await journal(bob.getRepository(Order)).deferred()).map(({ id, reason }) => `${id} ${reason}`)
+    expect([await deferred(), await count(bob, 'order')]).toEqual([['s/1 children-exist'], 2])
+    await bob.getRepository(Audit).update('x', { order: order('s', 2) })
+    await syncAll(bob)
+    expect([await deferred(), await count(bob, 'order')]).toEqual([[], 1])
+    // it follows a row that is taken for another one
+    await alice.getRepository(Order).save({ ...order('t', 1), label: 'x' })
+    await bob.getRepository(Order).update(order('s', 2), { label: 'x' })
+    for (const who of [alice, bob]) await syncAll(who)
+    await journal(bob.getRepository(Order)).resolve('t/1', { label: 'x' }, { replaces: 's/2' })
+    expect(await bob.getRepository(Audit).find({ relations: { order: true } })).toMatchObject([{ id: 'x', order: { shop: 't' } }])
+    // what a row needs is nowhere, until it is
+    await alice.getRepository(Season).save({ name: 'winter', year: 1 })
+    await alice.getRepository(Sale).save({ id: 'y', season: { name: 'winter', year: 1 } })
+    await syncAll(alice)
+    expect(await journal(alice.getRepository(Sale)).rejected()).toMatchObject([{ id: 'y', code: 'parent-missing', property: 'season' }])
+    await server.getRepository(Season).save([
+      { name: 'winter', year: 1 },
+      { name: 'winter', year: 2 },
+    ])
+    await syncAll(alice)
+    expect(await count(server, 'sale')).toBe(1)
+    await syncAll(bob)
+    expect((await journal(bob.getRepository(Sale)).deferred()).map(({ id, reason }) => `${id} ${reason}`)).toEqual(['y parent-missing'])
+    await bob.getRepository(Season).save({ name: 'winter', year: 1 })
+    await syncAll(bob)
+    expect(await count(bob, 'sale')).toBe(1)
   })
 
   test('what hangs on an order is seen and changed with it', async () => {

@@ -169,3 +169,17 @@ describe('two versions are the same', () => {
     expect(isSameRow(y, x)).toBe(isSame)
   })
 })
+
+describe('properties that are one value together', () => {
+  const base = { shop: 's', number: 1, note: 'old' }
+  const cases: [title: string, local: object, remote: object, value: object, contested: string[]][] = [
+    ['each side another part', { shop: 't' }, { number: 2 }, { shop: 't', number: 1 }, ['number', 'shop']],
+    ['one side, and something else on the other', { shop: 't', number: 2 }, { note: 'new' }, { shop: 't', number: 2, note: 'new' }, []],
+    ['both sides, the same', { shop: 't', number: 2 }, { shop: 't', number: 2 }, { shop: 't', number: 2 }, []],
+    ['one side a part of what the other one changed', { shop: 't' }, { shop: 't', number: 2 }, { shop: 't', number: 1 }, ['number']],
+  ]
+  test.each(cases)('%s', (_, local, remote, value, contested) => {
+    const merged = merge(base, { ...base, ...local }, { ...base, ...remote }, undefined, [['shop', 'number']])
+    expect([merged.value, [...merged.properties].sort()]).toEqual([{ ...base, ...value }, contested])
+  })
+})
