@@ -10,6 +10,7 @@ export function askedVersion(query: Parameters<typeof readSchema>[0], versions: 
   const { version, oldest = 1, unnamed = 1 } = versions
   const asked = readSchema(query) ?? unnamed
   const members = { schema: version, oldest }
+  // without the header Upgrade, which HTTP/2 forbids: it is not the protocol that is too old
   if (asked < oldest)
     throw new Problem(426, 'The app is too old for this server: update it. Nothing was stored; what was not pushed yet is pushed then.', {
       type: 'urn:typeorm-sync:client-too-old',

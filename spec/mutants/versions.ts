@@ -153,6 +153,14 @@ export const ofVersions: Mutant[] = [
     by: [migrations],
   },
   {
+    name: 'exits-lost-in-a-local-migration',
+    hazard: 'a row that left a scope before a migration stays on the devices that had it there',
+    file: 'src/entity/localMigration.ts',
+    find: 'await runner.query(`UPDATE sync_clock SET horizon = ${now}`)',
+    replace: '',
+    by: [migrations],
+  },
+  {
     name: 'what-waits-under-former-names',
     hazard:
       'a conflict that waits has lost the server’s side of a property that a migration has renamed, and an ignored value counts as pushed',

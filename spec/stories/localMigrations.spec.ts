@@ -230,6 +230,33 @@ describe.each(SERVERS)('on %s', kind => {
     for (const each of [alice, server]) expect((await rowsOf(each))[0]).toEqual(row('A', 'Amy', 'yes', 'there'))
   })
 
+  test('on a server whose rows have scopes, clients read everything once more: nobody knows any more what left which', async () => {
+    const columns = { id: { ...text, primary: true }, owner: text, name: text } as const
+    const [Then, Now] = [columns, { ...columns, size: { type: 'int', default: 0 } } as const].map(some => {
+      const made = new EntitySchema<any>({ name: 'Thing', tableName: 'thing', columns: some })
+      enableSync(made, '/things', { scopes: ['owner'] })
+      return made
+    }) as [EntitySchema<any>, EntitySchema<any>]
+    const options = await databaseOn(kind)
+    const before = await open(options, false, Then, 1)
+    await before.getRepository('Thing').save({ id: 'a', owner: 'alice', name: 'one' })
+    await before.getRepository('Thing').update('a', { owner: 'bob' })
+    await before.destroy()
+    const lengths = (table: string) => [
+      `ALTER TABLE ${table} ADD COLUMN "size" int NOT NULL DEFAULT 0`,
+      `UPDATE ${table} SET "size" = LENGTH("name")`,
+    ]
+    const after = await open(options, false, Now, 2, runner => localMigration(runner, 'thing', table => run(runner)(lengths(table))))
+    ;({ url } = await serve(after))
+    const [{ now, stamp }] = await sql(after, 'SELECT "now" AS now, (SELECT "_lastChange" FROM "thing") AS stamp FROM sync_clock')
+    const answer = (await (await fetch(`${url}/things?since=${Number(now) - 1}`)).json()) as object
+    expect(answer).toMatchObject({ reset: 'since-too-old', full: true, updates: [{ id: 'a', size: 3, _lastChange: Number(stamp) }] })
+    await sql(after, `UPDATE "thing" SET "owner" = 'carol'`)
+    expect(await sql(after, 'SELECT "_sync_id" AS id, "owner" FROM "sync_base_thing" WHERE "_sync_server" = 0')).toEqual([
+      { id: 'a', owner: 'bob' },
+    ])
+  })
+
   test('an enum type that a local migration has used can be dropped later', async () => {
     if (kind !== 'postgres') return
     const { alice } = await begin()

@@ -16,13 +16,14 @@ import {
   hasLocalChanges,
   journal,
   keepSynced,
+  preferLocalConflictHandler,
   preferRemoteConflictHandler,
   ServerTooOldError,
   syncAll,
   withSync,
 } from 'typeorm-sync'
 import type { SchemaStep, SchemaVersions } from 'typeorm-sync/server'
-import { databaseOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+import { databaseOn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 import { until } from '../support/until.js'
 
 jest.setTimeout(60_000)
@@ -324,6 +325,81 @@ describe.each(SERVERS)('on %s', kind => {
       expect(requests).toHaveLength(length)
       expect(kept.status).toMatchObject({ state: 'failed', pending: 3 })
       await kept.stop()
+    })
+  })
+
+  describe('an older app', () => {
+    const Before = entity({ name: text })
+    const After = entity({ title: text })
+    const up = ({ name, ...row }: Record<string, any>) => ({ ...row, title: name })
+    const down = ({ title, ...row }: Record<string, any>) => ({ ...row, name: title })
+    const versions: SchemaVersions = { version: 2, steps: { 2: { '/people': { up, down } } } }
+
+    test('is asked about a conflict in its own words, and so is a newer one', async () => {
+      const server = await place([After])
+      await serveIt(server, versions)
+      const [alice, carol] = [await place([Before], 1), await place([After], 2)]
+      await repository(alice).save(['a', 'b'].map(id => ({ id, name: id })))
+      for (const { dataSource } of [alice, carol]) await syncAll(dataSource)
+      await repository(alice).update('a', { name: 'Alice' })
+      await repository(carol).update('a', { title: 'Carol' })
+      await repository(alice).update('b', { name: 'Alice' })
+      await syncAll(carol.dataSource)
+      const seen: unknown[] = []
+      await syncAll(alice.dataSource, (conflicts, ...rest) => {
+        for (const { id, properties, local, remote, base } of conflicts) seen.push([id, properties, local?.name, remote?.name, base?.name])
+        return preferLocalConflictHandler(conflicts, ...rest)
+      })
+      await repository(carol).update('b', { title: 'Carol' })
+      await syncAll(carol.dataSource, (conflicts, ...rest) => {
+        for (const { id, properties, local, remote, base } of conflicts)
+          seen.push([id, properties, local?.title, remote?.title, base?.title])
+        return preferRemoteConflictHandler(conflicts, ...rest)
+      })
+      expect(seen).toEqual([
+        ['a', ['name'], 'Alice', 'Carol', 'a'],
+        ['b', ['title'], 'Carol', 'Alice', 'b'],
+      ])
+      await syncAll(alice.dataSource)
+      expect((await rowsOf(server)).map(row => row.title)).toEqual(['Alice', 'Alice'])
+      for (const each of [alice, carol]) await expectAtRest(each)
+    })
+
+    test('syncs with a relay of today, whose server is of today', async () => {
+      const server = await place([After])
+      await serveIt(server, { version: 2, oldest: 2 })
+      const upper = url
+      const relay = await openOn(kind, [After], { server: upper, schema: 2 })
+      ;({ url } = await serve(relay, { schema: versions }))
+      const alice = await place([Before], 1)
+      await repository(alice).save({ id: 'a', name: 'one' })
+      await repository(server).save({ id: 'b', title: 'two' })
+      for (const dataSource of [alice.dataSource, relay, alice.dataSource]) await syncAll(dataSource)
+      await repository(server).update('a', { title: 'eins' })
+      await repository(alice).update('b', { name: 'zwei' })
+      for (const dataSource of [relay, alice.dataSource, relay, alice.dataSource])
+        expect(await syncAll(dataSource)).toMatchObject({ conflicts: 0 })
+      expect((await rowsOf(server)).map(row => row.title)).toEqual(['eins', 'zwei'])
+      expect((await rowsOf(alice)).map(row => row.name)).toEqual(['eins', 'zwei'])
+      await expectAtRest(alice)
+    })
+
+    test('syncs collection by collection, where something on the way hides the feed', async () => {
+      const server = await place([After])
+      const hidden = async (ctx: { path: string }, next: () => Promise<unknown>) => (ctx.path === '/sync' ? undefined : next())
+      ;({ url } = await serve(server.dataSource, { schema: versions, before: [hidden] }))
+      const alice = await place([Before], 1)
+      await repository(alice).save(['a', 'b'].map(id => ({ id, name: id })))
+      await syncAll(alice.dataSource)
+      await repository(server).update('a', { title: 'there' })
+      await repository(alice).update('b', { name: 'here' })
+      await repository(alice).update('a', { name: 'here' })
+      expect(await syncAll(alice.dataSource, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1, unapplied: 0 })
+      await syncAll(alice.dataSource)
+      expect((await rowsOf(server)).map(row => row.title)).toEqual(['there', 'here'])
+      expect((await rowsOf(alice)).map(row => row.name)).toEqual(['there', 'here'])
+      expect(await syncAll(alice.dataSource)).toMatchObject({ pulled: 0, pushed: 0, unapplied: 0 })
+      expect(await hasLocalChanges(alice.dataSource)).toBe(false)
     })
   })
 
