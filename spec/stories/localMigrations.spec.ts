@@ -181,6 +181,28 @@ describe.each(SERVERS)('on %s', kind => {
     expect(await rowsOf(alice)).toEqual([row('A', 'Anna'), row('B', 'Bob'), row('C', 'Cid'), row('D', 'Dan')])
   })
 
+  test('a device that skipped a version goes through both, and renames the table then', async () => {
+    const { server, alice } = await begin()
+    await people(alice).update('A', { name: 'Amy Lee' })
+    await people(alice).update('B', { done: 1 })
+    await upgrade(server, local)
+    await serveIt(server, schema)
+    const Renamed = new EntitySchema<any>({ ...After.options, tableName: 'human' })
+    enableSync(Renamed, '/people')
+    const inSteps: Work = async runner => {
+      await localMigration(runner, 'person', table => run(runner)(change(table).slice(0, 4)))
+      await localMigration(runner, 'person', table => run(runner)(change(table).slice(4)))
+      await run(runner)(['ALTER TABLE "person" RENAME TO "human"'])
+    }
+    await alice.dataSource.destroy()
+    alice.dataSource = await open(alice.options, true, Renamed, 2, inSteps)
+    expect((await journal(people(alice)).pending()).map(p => p.id).sort()).toEqual(['A', 'B'])
+    expect(await syncAll(alice.dataSource)).toMatchObject({ pushed: 2, conflicts: 0, unapplied: 0 })
+    const all = [row('A', 'Amy'), row('B', 'Bob', 'yes'), row('C', 'Cid'), row('D', 'Dan')]
+    for (const each of [alice, server]) expect(await rowsOf(each)).toEqual(all)
+    expect(await hasLocalChanges(alice.dataSource)).toBe(false)
+  })
+
   test('what the same migration changes otherwise is a change', async () => {
     const { server, alice } = await begin()
     await upgrade(server, local)
