@@ -24,6 +24,7 @@ import {
   preferRemoteConflictHandler,
   type SyncReport,
   syncAll,
+  wipe,
 } from 'typeorm-sync'
 import { rule } from 'typeorm-sync/server-koa'
 import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
@@ -563,7 +564,7 @@ describe.each(SERVERS)('on %s', kind => {
       rules: [
         rule(Order, { read: p => ({ owner: p.id }) }),
         ...[Line, Invoice, Receipt].map(entity => rule<any>(entity, { read: p => ({ 'order.owner': p.id }) })),
-        rule(Note, { read: p => [{ order: p.id === 'alice' ? ['s/1', 's/3'] : ['s/2'] }] as any }),
+        rule(Note, { read: p => [{ order: p.id === 'alice' ? ['s/1', 's/3'] : ['s/2'] }] as any, dangling: ['order'] }),
         ...[Product, Shelf].map(entity => rule<object>(entity, { read: () => true })),
       ],
     })
@@ -612,5 +613,9 @@ describe.each(SERVERS)('on %s', kind => {
     await sql(server, 'UPDATE "line" SET "count" = 6')
     await both()
     expect(await lines(alice)).toEqual(['s/1/1 6', 's/2/1 6'])
+    // and a device is emptied, and filled again
+    await wipe(bob)
+    expect([await count(bob, 'order'), await count(bob, 'note')]).toEqual([0, 0])
+    await both()
   })
 })

@@ -9,6 +9,7 @@ import {
   JoinColumn,
   type ObjectLiteral,
   PrimaryColumn,
+  PrimaryGeneratedColumn,
   type Relation,
   Tree,
   TreeChildren,
@@ -74,6 +75,20 @@ class Shelf {
   children!: Relation<Shelf>[]
 }
 
+@Entity('branch')
+@EnableSync('/branches')
+@Tree('closure-table', { closureTableName: 'twig', ancestorColumnName: () => 'up', descendantColumnName: () => 'down' })
+class Branch {
+  @PrimaryGeneratedColumn('uuid')
+  id!: string
+
+  @TreeParent()
+  parent!: Relation<Branch> | null
+
+  @TreeChildren()
+  children!: Relation<Branch>[]
+}
+
 @Entity('plain')
 @EnableSync('/plains')
 @Tree('adjacency-list')
@@ -88,7 +103,7 @@ class Plain {
   children!: Relation<Plain>[]
 }
 
-const ENTITIES = [Folder, Area, Shelf, Plain]
+const ENTITIES = [Folder, Area, Shelf, Branch, Plain]
 type Node = ObjectLiteral & { id: string; children: Node[] }
 const shapeOf = (nodes: readonly Node[]): string =>
   [...nodes]
@@ -182,7 +197,14 @@ describe.each(SERVERS)('on %s', kind => {
     await shelves.save({ shop: 's', number: 2, parent: { shop: 's', number: 1 } })
     await alice.getRepository(Plain).save([{ id: 'p', parent: null }])
     await alice.getRepository(Plain).save([{ id: 'q', parent: { id: 'p' } }])
+    const branches = alice.getTreeRepository(Branch)
+    const root = await branches.save({ parent: null })
+    const leaf = await branches.save({ parent: await branches.save({ parent: root }) })
     for (const who of [alice, bob]) await syncAll(who)
+    for (const who of [server, bob]) {
+      expect(await who.getTreeRepository(Branch).countAncestors(leaf)).toBe(3)
+      expect(await who.getTreeRepository(Branch).countDescendants(root)).toBe(3)
+    }
     const paths = async (who: DataSource) => (await sql(who, 'SELECT "mpath" FROM "shelf" ORDER BY "number"')).map((s: any) => s.mpath)
     expect(await paths(bob)).toEqual(await paths(alice))
     expect(await paths(server)).toEqual(await paths(alice))
