@@ -57,7 +57,9 @@ export function repositoryOf(dataSource: DataSource, entity: string): Repository
 }
 
 async function nameOf(dataSource: DataSource, { propertyName, entityMetadata }: ColumnMetadata, key: unknown): Promise<string | undefined> {
-  const where = { [propertyName]: key }
+  // a row that each database numbers for itself is called by its identity
+  const isNumbered = entityMetadata.columns.some(c => c.propertyName === '_sync_identity')
+  const where = { [isNumbered ? '_sync_identity' : propertyName]: key }
   return labelOf(
     await dataSource.getRepository<ObjectLiteral>(entityMetadata.name).findOne({ where, withDeleted: true, loadEagerRelations: false }),
   )

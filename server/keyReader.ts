@@ -9,6 +9,7 @@ import { ALWAYS, all, any, type Condition, holdsTexts } from '../src/changes/sco
 import { OWN_KEY } from '../src/changes/scopes/keySet.js'
 import { query, quote, type Transaction } from '../src/databases/database.js'
 import { KEY_COLUMN } from '../src/databases/values/compositeKeys.js'
+import { IDENTITY, travelling } from '../src/databases/values/identities.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import { filtersOf, isKeysOf, type KeysOf, listOf, metadataOf, type RuleAnswer, type RuleValue } from './rules.js'
 
@@ -74,13 +75,15 @@ export class KeyReader {
 
 /** The table whose rows have the key that the property holds: that of the relation, or its own. */
 function holderOf(metadata: EntityMetadata, property: string): string {
-  const column = columnOf(metadata, property)
+  const column = ownColumnOf(metadata, property)
   if (column.referencedColumn?.isPrimary) return column.referencedColumn.entityMetadata.tableName
   return column.isPrimary ? metadata.tableName : ''
 }
 
 /** The column of a property that a rule names. Throws SyncConfigurationError. */
-export function columnOf(metadata: EntityMetadata, name: string): ColumnMetadata {
+export const columnOf = (metadata: EntityMetadata, name: string): ColumnMetadata => travelling(ownColumnOf(metadata, name))
+
+function ownColumnOf(metadata: EntityMetadata, name: string): ColumnMetadata {
   const [key, ...more] = metadata.primaryColumns
   const hidden = metadata.columns.find(c => c.propertyName === (more.length && name === OWN_KEY ? KEY_COLUMN : pathColumnOf(name)))
   const { joinColumns = [] } = metadata.findRelationWithPropertyPath(name) ?? {}
@@ -105,7 +108,13 @@ export function isOneOf(
 ): Condition {
   const column = columnOf(metadata, name)
   const expression = `${alias}.${quote(column.databaseName)}`
+  const isIdentity = column !== ownColumnOf(metadata, name)
   const parts = list.map((value): Condition => {
+    if (isIdentity && typeof value === 'number')
+      throw new SyncConfigurationError(
+        `A rule compares ${metadata.name}.${name} with the number ${value}, which is this database's own; compare it with the identity of that row (${IDENTITY}).`,
+        { entity: metadata.name },
+      )
     if (value === null) return { sql: `${expression} IS NULL`, values: [] }
     // keys, that of another row too, are compared as the database has them
     const prepared = column.relationMetadata || column.isPrimary ? value : dataSource.driver.preparePersistentValue(value, column)

@@ -3,7 +3,6 @@
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
-import { KEY_COLUMN } from '../src/databases/values/compositeKeys.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import { ownerOf, ruleOfLinks } from './linkRules.js'
 import { metadataOf, type Rule } from './rules.js'
@@ -47,7 +46,9 @@ export function rulesOf(log: ChangeLog, list: readonly Rule[]): Rules {
 /** A value that is unique for all users tells who tries it that somebody has it. */
 function warnOfUniques({ entity, metadata, scopes }: Collection): void {
   const isScope = (column: ColumnMetadata) =>
-    column.isPrimary || column.propertyName === KEY_COLUMN || scopes.some(s => s.column === column.databaseName)
+    column.isPrimary ||
+    /^_sync_(key|identity|to_)/.test(column.propertyName) ||
+    scopes.some(s => s.metadata.databaseName === column.databaseName)
   const lists = [...metadata.uniques.map(u => u.columns), ...metadata.indices.filter(i => i.isUnique).map(i => i.columns)]
   for (const columns of lists) {
     if (!scopes.length || !columns.length || columns.some(isScope)) continue

@@ -13,15 +13,42 @@ const Tag = schema({ name: 'Tag' })
 
 const rejected: [title: string, options: Partial<Options>, says: RegExp][] = [
   [
-    'a key that is numbered',
-    { columns: { id: { type: 'integer', primary: true, generated: 'increment' } } },
-    /Task cannot be synced: its key is numbered .* @PrimaryGeneratedColumn\("uuid"\)/,
+    'a key that is a number which nobody counts',
+    { columns: { id: { type: 'integer', primary: true } } },
+    /its key id is of type integer; .* @PrimaryGeneratedColumn\(\)/,
   ],
-  ['a key that is a number', { columns: { id: { type: 'integer', primary: true } } }, /its key id is of type integer/],
+  [
+    'a relation to a counted row without a foreign key',
+    {
+      columns: { id: { type: 'integer', primary: true, generated: 'increment' } },
+      relations: { parent: { type: 'many-to-one', target: 'Task', createForeignKeyConstraints: false } },
+    },
+    /its relation parent holds numbers that each database counts for itself, .* leave out createForeignKeyConstraints: false/,
+  ],
+  [
+    'a tree of counted rows',
+    {
+      columns: { id: { type: 'integer', primary: true, generated: 'increment' } },
+      trees: [{ type: 'materialized-path' }],
+      relations: tree(),
+    },
+    /its tree is made of numbers that each database counts for itself/,
+  ],
+  [
+    'a relation by another number than the key',
+    {
+      columns: { id: { type: 'integer', primary: true, generated: 'increment' } },
+      relations: {
+        twin: { type: 'one-to-one', target: 'Task', joinColumn: true },
+        other: { type: 'many-to-one', target: 'Task', joinColumn: { name: 'other', referencedColumnName: 'twin' } },
+      },
+    } as Partial<Options>,
+    /leads to numbers that each database counts for itself/,
+  ],
   [
     'a number that is counted, as a part of a key',
     { columns: { a: { type: 'text', primary: true }, b: { type: 'integer', primary: true, generated: 'increment' } } },
-    /its key is numbered/,
+    /its key b is numbered by the database/,
   ],
   ...(['datetime', 'boolean', Boolean, 'decimal', 'blob'] as const).map((type): (typeof rejected)[number] => [
     `a part of a key that is ${typeof type === 'string' ? type : 'a Boolean'}`,

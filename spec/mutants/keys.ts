@@ -21,8 +21,8 @@ export const ofKeys: Mutant[] = [
     name: 'generated-key-before-an-update',
     hazard: 'the stamping of a row counts as another edit of it, for what is generated is not there yet',
     file: 'src/databases/sqlite/triggers.ts',
-    find: '(parts ? idOfCells(',
-    replace: '(parts?.length === 0 ? idOfCells(',
+    find: 'parts ? idOfCells(',
+    replace: 'parts?.length === 0 ? idOfCells(',
     by: [composite],
   },
   {
@@ -101,8 +101,8 @@ export const ofKeys: Mutant[] = [
     name: 'transformed-keys-in-conflicts',
     hazard: 'a conflict is decided for a row that the application does not know',
     file: 'src/sync/entities.ts',
-    find: 'key.setEntityValue(entity, metadata.dataSource.driver.prepareHydratedValue(id, key))',
-    replace: 'key.setEntityValue(entity, id)',
+    find: 'table.number === undefined ? metadata.dataSource.driver.prepareHydratedValue(id, key) : id',
+    replace: 'id',
     by: [transformers],
   },
   {

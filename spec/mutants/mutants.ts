@@ -12,6 +12,7 @@ import { inTheJournal } from './journal.js'
 import { ofKeys } from './keys.js'
 import { ofLeaving } from './leaving.js'
 import { ofLive } from './live.js'
+import { ofNumbers } from './numbers.js'
 import { scopes } from './scopes.js'
 import { ofUsers } from './users.js'
 import { ofVersions } from './versions.js'
@@ -429,8 +430,8 @@ const orderAndCursors: Mutant[] = [
     name: 'triggers-stay-away',
     hazard: 'capture: no write may pass unseen after a transaction that stored many rows',
     file: 'src/databases/sqlite/rows.ts',
-    find: 'rows)\n    for (const { sql } of triggers) yield* query(String(sql))\n',
-    replace: 'rows)\n',
+    find: 'lists)\n    for (const { sql } of triggers) yield* query(String(sql))\n',
+    replace: 'lists)\n',
     by: [steps],
   },
   {
@@ -1963,23 +1964,23 @@ const applying: Mutant[] = [
     name: 'inserts-are-not-stamped',
     hazard: 'capture is in the database: every insert is stamped',
     file: 'src/databases/sqlite/triggers.ts',
-    find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
-    replace: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}`,\n    // before',
+    find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}\n    ${stampRow}`\n  const triggers',
+    replace: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}`\n  const triggers',
     by: [capture],
   },
   {
     name: 'new-rows-keep-no-absent-base',
     hazard: 'created locally or not known: only what the application made has "nothing" as its base; law 10',
     file: 'src/databases/sqlite/triggers.ts',
-    find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
-    replace: '    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
+    find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}\n    ${stampRow}`\n  const triggers',
+    replace: '    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}\n    ${stampRow}`\n  const triggers',
     by: [capture, 'simulation'],
   },
   {
     name: 'edits-keep-no-base-version',
     hazard: 'what replaces a version keeps it: triggers; law 4',
     file: 'src/databases/sqlite/triggers.ts',
-    find: 'WHEN ${notOurs} AND ${isChange} BEGIN',
+    find: 'WHEN ${notOurs}${hadKey} AND ${isChange} BEGIN',
     replace: 'WHEN 0 AND ${isChange} BEGIN',
     by: [capture, twoDevices],
   },
@@ -2011,8 +2012,8 @@ const applying: Mutant[] = [
     name: 'tombstone-stays-under-a-row',
     hazard: 'a row that is made anew has no tombstone',
     file: 'src/databases/sqlite/triggers.ts',
-    find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}\n    ${stampRow}`,\n    // before',
-    replace: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${stampRow}`,\n    // before',
+    find: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${dropTombstone}\n    ${stampRow}`\n  const triggers',
+    replace: '    ${keepAbsentBaseOfNew}\n    ${writeReplacedTombstones()}${exits.back}\n    ${stampRow}`\n  const triggers',
     by: [capture],
   },
   {
@@ -2917,6 +2918,7 @@ export const mutants: readonly Mutant[] = [
   ...ofWatching,
   ...ofKeys,
   ...ofVersions,
+  ...ofNumbers,
   ...ofBrowsers,
   ...ofFrameworks,
   ...scopes,

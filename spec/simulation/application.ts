@@ -7,8 +7,10 @@ import type { Random } from './random.js'
 import {
   type ChoiceColumn,
   choicesOf,
+  isNumberedReference,
   keyOfId,
   type NumberColumn,
+  numberColumnOf,
   numbersOf,
   PROPERTIES,
   type ReferenceColumn,
@@ -157,7 +159,7 @@ export class Application {
 
   #insert(db: SimulatedDatabase, spec: TableSpec, { id, ...others }: Row): void {
     const { name } = spec
-    const values = { ...writtenOf(spec, others), ...keyOfId(spec, String(id)) }
+    const values = this.#stored(db, spec, { ...others, ...keyOfId(spec, String(id)) })
     const columns = Object.keys(values)
     db.run(
       `INSERT INTO ${name} (${columns.map(c => `"${c}"`).join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
@@ -165,10 +167,21 @@ export class Application {
     )
   }
 
-  #update(db: SimulatedDatabase, spec: TableSpec, id: string, values: Row): void {
-    const written = writtenOf(spec, values)
-    const set = Object.keys(written).map(c => `"${c}" = ?`)
-    db.run(`UPDATE ${spec.name} SET ${set.join(', ')} WHERE id = ?`, ...Object.values(written), id)
+  /** As the columns of the table have them: of rows that are counted their numbers. */
+  #stored(db: SimulatedDatabase, spec: TableSpec, values: Row): Row {
+    const numbered = referencesOf(spec).filter(r => isNumberedReference(db.schema, r))
+    return Object.fromEntries(
+      Object.entries(writtenOf(spec, values)).map(([column, value]) => {
+        const reference = numbered.find(r => r.column === column)
+        return reference ? [numberColumnOf(column), db.numberOf(reference.to, value)] : [column, value]
+      }),
+    )
+  }
+
+  #update(db: SimulatedDatabase, spec: TableSpec, id: string, given: Row): void {
+    const values = this.#stored(db, spec, given)
+    const set = Object.keys(values).map(c => `"${c}" = ?`)
+    db.run(`UPDATE ${spec.name} SET ${set.join(', ')} WHERE id = ?`, ...Object.values(values), id)
   }
 
   /** Writes within the transaction that is open, or nothing, and reports it to the oracle. `removed`: the row whose removal this is. */

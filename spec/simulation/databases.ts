@@ -17,7 +17,7 @@ import { changeLogOf } from '../../src/entity/registry.js'
 import { withHooks } from '../../src/entity/withSync.js'
 import { OtherDatabase, type OtherKind } from './otherDatabase.js'
 import { type Policy, rulesOf } from './policies.js'
-import { entitiesOf, referencesOf, type Schema, type TableSpec } from './schemas.js'
+import { entitiesOf, isNumberedReference, referencesOf, type Schema, type TableSpec } from './schemas.js'
 
 // in memory where there is a file system there: what is durable is not what is tried here
 const FOLDER = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
@@ -95,8 +95,8 @@ export class SimulatedDatabase {
     const file =
       (before?.dataSource.options.database as string | undefined) ??
       (kind === 'libsql' ? join(mkdtempSync(join(FOLDER, 'sync-')), 'db') : '')
-    // scopes by paths are filled when they are set up, and what is filled gets a stamp
-    const needsWall = !before && !other && schema.users?.path !== undefined
+    // scopes by paths, and identities of references, are filled when they are set up, and what is filled gets a stamp
+    const needsWall = !before && !other && (schema.users?.path !== undefined || schema.tables.some(t => t.isNumbered))
     const bytes = before && kind === 'sqljs' ? exportOf(before.dataSource) : needsWall ? await withWall(kind === 'sqljs', file) : undefined
     if (before) await before.dataSource.destroy()
     const dataSource = other
@@ -279,8 +279,16 @@ export class SimulatedDatabase {
     return [...all, ...members, ...OUR_TABLES, ...all.map(t => `sync_base_${t}`)]
   }
 
-  /** Of a key of several columns the id is not written. */
+  /** The number that a row has here; null where there is none, so that what needs it is rejected, or needs nothing. */
+  numberOf(table: string, id: unknown): unknown {
+    return id === null ? null : (this.run(`SELECT num FROM ${table} WHERE id = ?`, id)[0]?.num ?? null)
+  }
+
+  /** Of a key of several columns the id is not written, nor what is generated of identities. */
   isGenerated(table: string, column: string): boolean {
+    const spec = this.schema.tables.find(t => t.name === table)
+    if (spec?.isNumbered && column === 'id') return true
+    if (spec && referencesOf(spec).some(r => r.column === column && isNumberedReference(this.schema, r))) return true
     const isComposite = table === 'link' || this.schema.tables.some(t => t.name === table && t.composite)
     if (isComposite && (column === 'id' || column === '_sync_key')) return true
     return this.schema.tables.some(t => t.name === table && referencesOf(t).some(r => r.isSplit && r.column === column))

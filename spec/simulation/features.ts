@@ -2,7 +2,7 @@
 
 import { hasUsers, type ServerKind, type Topology } from './history.js'
 import { Random } from './random.js'
-import { COMPOSITE_SCHEMAS, type Schema, USER_SCHEMAS, WIDE_SCHEMAS } from './schemas.js'
+import { COMPOSITE_SCHEMAS, NUMBERED_SCHEMAS, type Schema, USER_SCHEMAS, WIDE_SCHEMAS } from './schemas.js'
 
 /** Schemas that fail for want of a remedy in the engine; to be switched on with it. */
 const WITHOUT_REMEDY: readonly string[] = []
@@ -36,6 +36,8 @@ export interface Features {
 const OLD_SHARE = 0.4
 /** How many of the others have keys of several columns. */
 const COMPOSITES = 0.15
+/** How many of the others have rows that the database counts. */
+const NUMBERED = 0.12
 const BY_COLLECTION = 0.25
 const STRANGERS = 0.3
 
@@ -50,7 +52,9 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
     return { schema: undefined, journal: 0, rest: false, valid: false, again: false, late: new Set(), byCollection, strangers }
   const drawn = chance(0.8) ? pick(WIDE_SCHEMAS) : undefined
   const composites = new Random(Math.imul(seed, 0x27d4eb2f))
-  const schema = drawn && composites.chance(COMPOSITES) ? composites.pick(COMPOSITE_SCHEMAS) : drawn
+  const wide = drawn && composites.chance(COMPOSITES) ? composites.pick(COMPOSITE_SCHEMAS) : drawn
+  const numbered = new Random(Math.imul(seed, 0x165667b1))
+  const schema = wide && numbered.chance(NUMBERED) ? numbered.pick(NUMBERED_SCHEMAS) : wide
   const journal = chance(0.4) ? random.next() * 0.06 : 0
   const rest = chance(0.4)
   const names = pick(
@@ -87,4 +91,4 @@ function featuresOfUsers({ chance, next, pick }: Random): Features {
 
 /** A schema by its name, for a history that is to have it. */
 export const schemaNamed = (name: string): Schema | undefined =>
-  [...WIDE_SCHEMAS, ...COMPOSITE_SCHEMAS, ...USER_SCHEMAS].find(s => s.name === name)
+  [...WIDE_SCHEMAS, ...COMPOSITE_SCHEMAS, ...NUMBERED_SCHEMAS, ...USER_SCHEMAS].find(s => s.name === name)

@@ -23,7 +23,7 @@ import type { OtherKind } from './otherDatabase.js'
 import { EVERYTHING } from './policies.js'
 import { Random } from './random.js'
 import { keysOf, wronglyRejected } from './rejections.js'
-import { numbersOf, OLD_SCHEMAS, referencesOf, type Schema, type TableSpec, USERS } from './schemas.js'
+import { isNumberedReference, numberColumnOf, numbersOf, OLD_SCHEMAS, referencesOf, type Schema, type TableSpec, USERS } from './schemas.js'
 import { principalName, Users } from './users.js'
 
 export const TOPOLOGIES = {
@@ -297,6 +297,7 @@ export async function history(
   const schema = features.schema ?? OLD_SCHEMAS[relation]
   const { byCollection, strangers } = features
   const IDS = schema.ids
+  const isCounted = schema.tables.some(t => t.isNumbered)
   const pageSize = pick([1, 2, 3, 3, 50])
   const batchSize = pick([1, 2, 3, 3, 50])
   const oracle = new Oracle(trace)
@@ -357,6 +358,23 @@ export async function history(
   const removalsOf = (name: string) => removals.get(name) ?? removals.set(name, new Map()).get(name)!
 
   // ------------------------------------------------------------ which rows need which
+
+  /** The number that each row has. It stays, and references by numbers lead to the same rows as those by identities. */
+  function countedIn(db: SimulatedDatabase): Map<string, number> {
+    const counted = new Map<string, number>()
+    for (const spec of schema.tables) {
+      if (spec.isNumbered) for (const { id, num } of db.run(`SELECT id, num FROM ${spec.name}`)) counted.set(String(id), Number(num))
+      for (const reference of referencesOf(spec).filter(r => isNumberedReference(schema, r))) {
+        const [own, number] = [`x."${reference.column}"`, `x."${numberColumnOf(reference.column)}"`]
+        const wrong = db.run(
+          `SELECT x.id, ${own} AS own, ${number} AS number, p.id AS led FROM ${spec.name} x LEFT JOIN ${reference.to} p ON p.num = ${number}
+            WHERE coalesce(p.id, '') <> coalesce(${own}, '') OR (${number} IS NULL) <> (${own} IS NULL)`,
+        )
+        if (wrong.length) throw new Error(`${db.name} has other numbers than identities: ${JSON.stringify(wrong)}`)
+      }
+    }
+    return counted
+  }
 
   /** The parents of each row, as the rows stand. */
   function parentsIn(db: SimulatedDatabase): Map<string, string[]> {
@@ -419,17 +437,28 @@ export async function history(
 
   /** The links that a server has had, and those that somebody has removed, by themselves or with a row. */
   const [linked, unlinked] = [new Set<string>(), new Set<string>()]
+  const linkColumns = schema.tables[0]?.isNumbered ? ['_sync_to_item', '_sync_to_other'] : ['item', 'other']
   const linksIn = (db: SimulatedDatabase) =>
-    schema.linked ? db.run('SELECT item, other FROM link ORDER BY item, other').map(({ item, other }) => `${item} ${other}`) : []
+    schema.linked
+      ? db
+          .run(`SELECT ${linkColumns[0]} AS item, ${linkColumns[1]} AS other FROM link ORDER BY 1, 2`)
+          .map(({ item, other }) => `${item} ${other}`)
+      : []
 
   function writeLink(db: SimulatedDatabase): void {
     const [item, other] = ['item', schema.linked].map(name => pick(schema.tables.find(t => t.name === name)?.ids ?? []))
     const name = `${item} ${other}`
     if (linksIn(db).includes(name)) {
       unlinked.add(name)
-      db.run('DELETE FROM link WHERE item = ? AND other = ?', item, other)
+      db.run(`DELETE FROM link WHERE ${linkColumns[0]} = ? AND ${linkColumns[1]} = ?`, item, other)
     } else if (![item, other].some(id => isGone(snapshot(db).get(id as string))))
-      db.run('INSERT INTO link (item, other) VALUES (?, ?)', item, other)
+      db.run(
+        'INSERT INTO link (item, other) VALUES (?, ?)',
+        ...[
+          ['item', item],
+          [schema.linked, other],
+        ].map(([table, id]) => (schema.tables[0]?.isNumbered ? db.numberOf(String(table), id) : id)),
+      )
     trace(`  ${db.name} ${linksIn(db).includes(name) ? 'links' : 'does not link'} ${name}`)
   }
 
@@ -1141,10 +1170,13 @@ export async function history(
     }
     let before = new Map<string, Value>()
     let writes = 0
+    let counted = new Map<string, number>()
     const look = () => {
       before = snapshot(db)
       writes = db.writes
+      if (isCounted) counted = countedIn(db)
     }
+    if (isCounted) counted = countedIn(db)
     const pushedPlaces = () =>
       JSON.stringify(db.run(`SELECT pushed_stamp, pushed_id FROM sync_server WHERE id IN (${p.remoteIds.join()}) ORDER BY id`))
     const parents = schema.isWide ? parentsIn(db) : undefined
@@ -1163,6 +1195,9 @@ export async function history(
     const apart = users && new Map(IDS.map(id => [id, keptApart(db, id)]))
     await beside(db, 'transaction beside a step', look, () => p.go(parked))
     if (db.writes === writes) return tellEnd(p)
+    if (isCounted)
+      for (const [id, number] of countedIn(db))
+        if ((counted.get(id) ?? number) !== number) throw new Error(`${db.name} counts ${id} anew: ${counted.get(id)} → ${number}`)
     if (servers.has(db.name)) users?.watch.note(db) // a relay
     // removals that a page brought, and that wait now
     for (const [id, value] of p.page) if (value && isGone(value)) journalRemovals.set(`${p.client}${p.server}${id}`, value.removed)
@@ -1854,7 +1889,7 @@ export async function history(
   const describe = (row: Readonly<Record<string, unknown>>) =>
     JSON.stringify(
       Object.entries(row)
-        .filter(([name]) => name !== '_lastChange')
+        .filter(([name]) => !/^_lastChange$|^num$|Num$/.test(name) || name.startsWith('_sync_'))
         .sort(),
     )
   const columnsOf = new Map(schema.tables.map(t => [t.name, ['id', ...PROPERTIES, ...t.extras.map(e => `"${e.column}"`)].join(', ')]))

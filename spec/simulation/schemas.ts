@@ -2,6 +2,7 @@
 // need each other in both directions, form trees, have a column that not every database has yet, or belong to users.
 
 import { EntitySchema, type EntitySchemaColumnOptions, type EntitySchemaRelationOptions } from 'typeorm'
+import { referenceColumnOf } from '../../src/databases/values/identities.js'
 import { enableSync } from '../../src/entity/enableSync.js'
 
 export const RELATIONS = ['none', 'CASCADE', 'RESTRICT', 'SET NULL'] as const
@@ -57,6 +58,8 @@ export interface TableSpec {
   readonly together: readonly (readonly string[])[]
   /** Its key has two columns: this one and the number `n`, which an id has behind a slash. */
   readonly composite?: string
+  /** The database counts its rows: `num`. What the histories call a row by is its identity. */
+  readonly isNumbered?: boolean
 }
 
 export interface Schema {
@@ -205,6 +208,17 @@ export const COMPOSITE_SCHEMAS: readonly Schema[] = [
   ]),
 ]
 
+/** As others, with rows that each database counts for itself. */
+const numbered = (name: string): Schema => {
+  const like = [...WIDE_SCHEMAS, ...COMPOSITE_SCHEMAS].find(s => s.name === name) as Schema
+  return { ...like, name: `numbered ${name}`, tables: like.tables.map(t => (t.composite ? t : { ...t, isNumbered: true })) }
+}
+
+export const NUMBERED_SCHEMAS: readonly Schema[] = [
+  ...['unique', 'mutual, loose', 'tree CASCADE', 'tree SET NULL', 'tree RESTRICT', 'several', 'one-to-one'],
+  ...['links', 'links to its own kind', 'composite CASCADE'],
+].map(numbered)
+
 export const USERS = ['p1', 'p2', 'p3'] as const
 export const ROLES = ['writer', 'writer', 'reader'] as const
 const LISTS = ['l1', 'l2', 'l3'] as const
@@ -310,8 +324,27 @@ const joined = (first: string, second: string, key: 'text' | 'varchar'): EntityS
 })
 
 /** The columns of a key. What the histories call a row by is a column that the application has made of two. */
-function keyColumns({ composite }: TableSpec, key: 'text' | 'varchar'): Record<string, EntitySchemaColumnOptions> {
+function keyColumns(spec: TableSpec, key: 'text' | 'varchar', schema: Pick<Schema, 'tables'>): Record<string, EntitySchemaColumnOptions> {
+  const { composite, isNumbered } = spec
+  const asIs = (column: string) =>
+    ({
+      ...{ type: key, asExpression: key === 'varchar' ? `\`${column}\`` : `"${column}"`, nullable: true },
+      generatedType: key === 'varchar' ? 'VIRTUAL' : 'STORED',
+    }) as const
+  if (isNumbered) return { num: { type: 'integer', primary: true, generated: 'increment' }, id: asIs('_sync_identity') }
   if (!composite) return { id: { type: key, primary: true } }
+  if (referencesOf(spec).some(r => isNumberedReference(schema, r) && r.column === composite)) {
+    const identity = referenceColumnOf(numberColumnOf(composite))
+    return {
+      [composite]: { type: 'integer', primary: true, name: numberColumnOf(composite) },
+      n: { type: 'integer', primary: true },
+      id: {
+        ...asIs(identity),
+        asExpression: key === 'varchar' ? `concat(\`${identity}\`, '/', n)` : `"${identity}" || '/' || CAST(n AS text)`,
+      },
+      [`${composite}_`]: { ...asIs(identity), name: composite },
+    }
+  }
   return {
     [composite]: { type: key, primary: true },
     n: { type: 'integer', primary: true },
@@ -319,21 +352,24 @@ function keyColumns({ composite }: TableSpec, key: 'text' | 'varchar'): Record<s
   }
 }
 
+/** Does it lead to rows that the database counts? Then the column holds their identities, generated, and another one the numbers. */
+export const isNumberedReference = ({ tables }: Pick<Schema, 'tables'>, { to }: ReferenceColumn) =>
+  tables.some(t => t.name === to && t.isNumbered)
+export const numberColumnOf = (column: string) => column.replace(/Id$/, 'Num')
+
 /** The columns of the key of a row with this id. */
-export function keyOfId({ composite }: TableSpec, id: string): Record<string, string | number> {
+export function keyOfId({ composite, isNumbered }: TableSpec, id: string): Record<string, string | number> {
+  if (isNumbered) return { _sync_identity: id }
   const [first, second] = id.split('/') as [string, string]
   return composite ? { [composite]: first, n: Number(second) } : { id }
 }
 
 /** The entities of a schema; `without`: before the column came. `key`: a type of column that the database can index. */
-export function entitiesOf(
-  { tables, isWide, gained, users, linked }: Schema,
-  key: 'text' | 'varchar',
-  lacksGained: boolean,
-): EntitySchema[] {
+export function entitiesOf(schema: Schema, key: 'text' | 'varchar', lacksGained: boolean): EntitySchema[] {
+  const { tables, isWide, gained, users, linked } = schema
   const synced = tables.map(spec => {
     const { name, extras, together, composite } = spec
-    const columns = keyColumns(spec, key)
+    const columns = keyColumns(spec, key, schema)
     for (const p of PROPERTIES) if (!(lacksGained && p === gained)) columns[p] = { type: 'text', nullable: true }
     const relations: Record<string, EntitySchemaRelationOptions> = {}
     for (const extra of extras) {
@@ -349,14 +385,23 @@ export function entitiesOf(
         columns[column] = joined(`${column}K`, `${column}N`, key)
       }
       // wide ones name the column itself as a property
-      else if (isWide && column !== composite) columns[column] = { type: key, nullable }
+      const isNumber = isNumberedReference(schema, extra)
+      const own = isNumber ? numberColumnOf(column) : column
+      if (isNumber && column !== composite) {
+        const identity = referenceColumnOf(own)
+        columns[column] = { type: 'integer', name: own, nullable }
+        columns[`${column}_`] = {
+          ...{ type: key, name: column, asExpression: key === 'varchar' ? `\`${identity}\`` : `"${identity}"`, nullable: true },
+          generatedType: key === 'varchar' ? 'VIRTUAL' : 'STORED',
+        }
+      } else if (isWide && !isSplit && column !== composite) columns[column] = { type: key, nullable }
       const needed = tables.find(t => t.name === to)?.composite as string
       const pairs = [
         { name: `${column}K`, referencedColumnName: needed },
         { name: `${column}N`, referencedColumnName: 'n' },
       ]
       relations[column.replace(/Id$/, '')] = {
-        ...{ type: unique ? 'one-to-one' : 'many-to-one', target: to, onDelete, nullable, joinColumn: isSplit ? pairs : { name: column } },
+        ...{ type: unique ? 'one-to-one' : 'many-to-one', target: to, onDelete, nullable, joinColumn: isSplit ? pairs : { name: own } },
       }
     }
     if (linked && name === 'item')

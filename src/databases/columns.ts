@@ -3,7 +3,9 @@ import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { ValueError } from '../errors.js'
 import type { Json } from '../protocol/messages.js'
 import { typeOf } from './open.js'
+import type { PathScope } from './paths.js'
 import { bytesOf, type ColumnType, type Reject } from './values/columnType.js'
+import { IDENTITY, travelling } from './values/identities.js'
 
 export { dateToNumber } from './values/dates.js'
 export { getEntityValue, setEntityValue } from './values/entityValue.js'
@@ -25,6 +27,8 @@ export interface ColumnCodec {
   /** Only the database knows whether it accepts a value, and how it spells it (held.ts): `fromWire` and `canonical` leave it as it is. */
   readonly isSpelledThere: boolean
   readonly metadata: ColumnMetadata
+  /** Of a reference to a row that is numbered here. Then the column is hidden, and `metadata` is that of the number. */
+  readonly reference?: PathScope
   /** SQL that reads the column, e.g. `t."due"`, so that the driver loses nothing. */
   read(expression: string): string
   /** The value's place in a statement. */
@@ -49,9 +53,33 @@ export function describeColumns(metadata: EntityMetadata, dataSource: DataSource
   const codecs = new Map<string, ColumnCodec>()
   for (const column of tableMetadata(metadata).columns) {
     if (!isSynced(column, metadata) || codecs.has(column.databaseName)) continue
-    codecs.set(column.databaseName, describeColumn(column, dataSource))
+    const own = travelling(column)
+    codecs.set(column.databaseName, own === column ? describeColumn(column, dataSource) : describeReference(column, own, dataSource))
   }
   return [...codecs.values()]
+}
+
+/** A reference to a row that is numbered here: its identity travels, and is what handlers and the journal show. */
+function describeReference(number: ColumnMetadata, own: ColumnMetadata, dataSource: DataSource): ColumnCodec {
+  const property = wireName(number)
+  const parent = number.referencedColumn as ColumnMetadata
+  return {
+    ...describeColumn(own, dataSource, property, number.isNullable),
+    metadata: number,
+    reference: {
+      ...{ column: own.databaseName, references: [number.databaseName], parent: parent.entityMetadata.tableName },
+      ...{ parentKeys: [parent.databaseName], parentColumn: IDENTITY, isIdentity: true },
+    },
+    toEntity: value => value,
+    fromEntity(value) {
+      if (typeof value !== 'number') return value as Json
+      throw new ValueError(
+        number.entityMetadata.name,
+        property,
+        'is a number of this database; give the id that conflicts and the journal have',
+      )
+    },
+  }
 }
 
 function tableMetadata(metadata: EntityMetadata): EntityMetadata {
@@ -70,9 +98,13 @@ function isSynced(column: ColumnMetadata, { primaryColumns }: EntityMetadata): b
 }
 
 /** `property`: its name on the wire. */
-export function describeColumn(column: ColumnMetadata, dataSource: DataSource, property = wireName(column)): ColumnCodec {
+export function describeColumn(
+  column: ColumnMetadata,
+  dataSource: DataSource,
+  property = wireName(column),
+  nullable = column.isNullable,
+): ColumnCodec {
   const type = isKeyOfAnother(column) ? keyType(typeOf(column)) : typeOf(column)
-  const nullable = column.isNullable
   const driver = dataSource.driver
   const isJson = ['json', 'jsonb', 'simple-json'].includes(String(column.type))
 

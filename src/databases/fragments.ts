@@ -21,6 +21,8 @@ export interface Fragments {
   differs(one: string, other: string): string
   /** «, column = column» for the columns of a table that move by themselves; absent where there are none. */
   pins?(table: Table): string
+  /** A new identity, for rows that have none yet; absent where the database gives them one with the column. */
+  readonly newIdentity?: string
   /** No index gives rows in the order of (stamp, id): the stamp at which a page ends is looked up first, and only those up to it are sorted. */
   readonly cutsPages?: boolean
   /** A statement as a person would type it, where its text here is not the database's own. */

@@ -11,7 +11,13 @@ export interface UniqueIndex {
 
 /** Is it the index of the key, or of more than that? No other row can have its place. */
 export const holdsKey = (table: Table, columns: readonly string[]) =>
-  columns.includes(table.key) || (table.parts?.every(part => columns.includes(part)) ?? false)
+  columns.includes(table.key) ||
+  (table.number !== undefined && columns.includes(table.number)) ||
+  (table.parts?.every(part => columns.includes(part)) ?? false)
+
+/** The column of the identity, of one that holds numbers. */
+export const travelling = ({ paths }: Table, column: string) =>
+  paths?.find(p => p.isIdentity && p.references[0] === column)?.column ?? column
 
 /** The rules of the application that a write meets: constraints, and triggers that are not ours. */
 export interface RuleStatements {

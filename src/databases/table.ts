@@ -22,11 +22,13 @@ export interface Table {
   readonly key: string
   /** Where the key has several columns: these. Then `key` is a hidden one that the database generates from them: nothing writes it. */
   readonly parts?: readonly string[]
+  /** Where the key is the identity of a row: the column by which the database counts. Nothing writes it. */
+  readonly number?: string
   /** Database names of the columns that are synced, key and `_lastChange` left out. */
   readonly columns: readonly string[]
   /** Database names of those of them whose values name the scopes of a row. */
   readonly scopes: readonly string[]
-  /** Of those scopes that are paths: what is kept in the column. */
+  /** Columns that keep what the parent of a row has: scopes that are paths, and identities of parents that are numbered here. */
   readonly paths?: readonly PathScope[]
   /** The table that holds its rows yet, before a migration renames it. */
   readonly was?: string
@@ -36,7 +38,7 @@ export interface Table {
 export const keysOf = ({ key, parts }: Table): readonly string[] => parts ?? [key]
 
 /** A column that a statement writes, and its placeholder, where that is not a mere parameter. */
-export type Target = string | { readonly column: string; readonly placeholder: string }
+export type Target = string | { readonly column: string; readonly placeholder: string; readonly reference?: PathScope }
 
 export const nameOf = (target: Target) => (typeof target === 'string' ? target : target.column)
 export const placeholderOf = (target: Target) => (typeof target === 'string' ? '?' : target.placeholder)

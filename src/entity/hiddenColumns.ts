@@ -48,6 +48,12 @@ export function addIndex({ namingStrategy }: DataSource, metadata: EntityMetadat
   for (const list of listsOf(metadata)) list.push(index)
 }
 
+/** TypeORM would read back what the database makes, by a query of its own, and show it. */
+export function hideFromInserts(metadata: EntityMetadata, column: ColumnMetadata): void {
+  const { getInsertionReturningColumns } = metadata
+  metadata.getInsertionReturningColumns = () => getInsertionReturningColumns.call(metadata).filter(c => c !== column)
+}
+
 export function removeIndex(metadata: EntityMetadata, index: IndexMetadata): void {
   for (const list of listsOf(metadata)) list.splice(0, list.length, ...list.filter(each => each !== index))
 }

@@ -1,28 +1,39 @@
-// A key of several columns: the id of a row is kept in a hidden column, which the database generates of them (databases/values/compositeKeys.ts).
+// The key by which rows are told apart, where that is no column of the application's: of several columns the database generates one
+// (databases/values/compositeKeys.ts), and for a number it has an identity (databases/values/identities.ts).
 
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { generationOf, KEY_COLUMN } from '../databases/values/compositeKeys.js'
-import { addColumn, addIndex, removeIndex, STAMP } from './hiddenColumns.js'
+import { travelling } from '../databases/values/identities.js'
+import { addColumn, addIndex, hideFromInserts, removeIndex, STAMP } from './hiddenColumns.js'
 
 /** The columns by which rows are told apart in indexes. */
 export function keyColumnsOf({ columns, primaryColumns }: EntityMetadata): ColumnMetadata[] {
   const key = columns.find(c => c.propertyName === KEY_COLUMN)
-  return key ? [key] : primaryColumns
+  return key ? [key] : primaryColumns.map(travelling)
 }
 
-/** Adds the column, and its indexes. */
+/** Adds the column of a key of several columns, with its index. */
 export function addKeyColumn(dataSource: DataSource, metadata: EntityMetadata): void {
-  const { primaryColumns, indices } = metadata
+  const { primaryColumns } = metadata
   if (primaryColumns.length < 2) return
-  const key = addColumn(dataSource, metadata, KEY_COLUMN, { type: 'varchar', ...generationOf(dataSource, primaryColumns) })
+  const parts = primaryColumns.map(travelling)
+  const key = addColumn(dataSource, metadata, KEY_COLUMN, { type: 'varchar', ...generationOf(dataSource, parts) })
   addIndex(dataSource, metadata, [key], true)
-  for (const index of indices.filter(({ columns }) => columns.some(c => c.propertyName === STAMP.name))) {
+  // on MySQL a table that guards this one refers to the parts
+  if (parts.some((part, i) => part !== primaryColumns[i])) addIndex(dataSource, metadata, parts)
+  hideFromInserts(metadata, key)
+}
+
+/** Lets the indexes of stamps speak of what travels. */
+export function indexKeys(dataSource: DataSource, metadata: EntityMetadata): void {
+  const keys = keyColumnsOf(metadata)
+  for (const index of [...metadata.indices]) {
     const at = index.columns.findIndex(c => c.propertyName === STAMP.name)
-    addIndex(dataSource, metadata, [...index.columns.slice(0, at + 1), key])
+    if (at < 0) continue
+    const wanted = [...index.columns.slice(0, at + 1).map(travelling), ...keys]
+    if (wanted.length === index.columns.length && wanted.every((c, i) => c === index.columns[i])) continue
+    addIndex(dataSource, metadata, wanted)
     removeIndex(metadata, index)
   }
-  // TypeORM would read back what the database generates, by a query of its own
-  const { getInsertionReturningColumns } = metadata
-  metadata.getInsertionReturningColumns = () => getInsertionReturningColumns.call(metadata).filter(c => c !== key)
 }

@@ -4,7 +4,7 @@
 
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
-import { columnOf, pathColumnOf, pathOf, rejectScope } from '../changes/collections/scopes.js'
+import { pathColumnOf, pathOf, rejectScope, travellingColumnOf } from '../changes/collections/scopes.js'
 import { addColumn, addIndex, STAMP } from './hiddenColumns.js'
 import { keyColumnsOf } from './keyColumns.js'
 import { syncedEntities } from './registry.js'
@@ -25,7 +25,7 @@ export function addPathColumns(dataSource: DataSource): void {
     if (!scopes.has(parent)) rejectScope(metadata.name, path, `${parent.name}, to which it leads, is not synced; enable sync on it too`)
     if (parent === metadata) rejectScope(metadata.name, path, 'it leads from the entity to itself; name a relation to another entity')
     const isDeclared = scopes.get(parent)?.includes(rest)
-    const target = (isDeclared ? addPath(parent, rest) : undefined) ?? columnOf(parent, rest)
+    const target = (isDeclared ? addPath(parent, rest) : undefined) ?? travellingColumnOf(parent, rest)
     if (!target)
       return rejectScope(
         metadata.name,

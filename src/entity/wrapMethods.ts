@@ -2,7 +2,8 @@
 
 import { type DataSource, MigrationExecutor } from 'typeorm'
 import { changeSchema } from '../changes/setUp/changeSchema.js'
-import { addKeyColumn } from './keyColumns.js'
+import { addIdentity, addReferences } from './identityColumns.js'
+import { addKeyColumn, indexKeys } from './keyColumns.js'
 import { addLinkColumns } from './links.js'
 import { addPathColumns } from './pathColumns.js'
 import { syncedEntities } from './registry.js'
@@ -52,9 +53,13 @@ export function wrapMethods(dataSource: DataSource, setUp: SyncSetUp): void {
   const building = {
     async buildMetadatas(this: DataSource) {
       await buildMetadatas.call(this)
-      for (const { metadata } of syncedEntities(this)) {
-        addLinkColumns(this, metadata)
+      const synced = syncedEntities(this).map(({ metadata }) => metadata)
+      for (const metadata of synced) addLinkColumns(this, metadata)
+      for (const metadata of synced) addIdentity(this, metadata)
+      for (const metadata of synced) {
+        addReferences(this, metadata, synced)
         addKeyColumn(this, metadata)
+        indexKeys(this, metadata)
       }
       addPathColumns(this)
     },

@@ -31,17 +31,19 @@ export function toEntity(collection: Collection, id: string, row: WireRow): Obje
   return entity
 }
 
-function setId({ metadata, keyParts }: Collection, entity: ObjectLiteral, id: string): void {
+function setId({ metadata, keyParts, table }: Collection, entity: ObjectLiteral, id: string): void {
   const [key] = metadata.primaryColumns
   // the parts of a key are among the columns
-  if (key && !keyParts.length) key.setEntityValue(entity, metadata.dataSource.driver.prepareHydratedValue(id, key))
+  if (!key || keyParts.length) return
+  // of a row that is numbered here it is no number
+  key.setEntityValue(entity, table.number === undefined ? metadata.dataSource.driver.prepareHydratedValue(id, key) : id)
 }
 
 /** Is it about the row with this id? It says so by the id, or by the key as the application has it. */
-export function isAbout({ metadata, keyParts, keyProperty }: Collection, update: ObjectLiteral, id: string): boolean {
+export function isAbout({ metadata, keyParts, keyProperty, table }: Collection, update: ObjectLiteral, id: string): boolean {
   const [key] = metadata.primaryColumns
   if (update.id === id || update[keyProperty] === id) return true
-  if (!key?.transformer || keyParts.length || update[keyProperty] === undefined) return false
+  if (!key?.transformer || keyParts.length || table.number !== undefined || update[keyProperty] === undefined) return false
   return metadata.dataSource.driver.preparePersistentValue(update[keyProperty], key) === id
 }
 

@@ -5,6 +5,7 @@ import type { Collection, Reference } from '../changes/collections/collection.js
 import { parentsFirst } from '../changes/collections/parentsFirst.js'
 import { readVersions } from '../changes/rows/rows.js'
 import { forgetServer, serversOf } from '../changes/servers/servers.js'
+import type { ColumnCodec } from '../databases/columns.js'
 import { baseTableOf, type Database, EXIT, query, quote, type Transaction } from '../databases/database.js'
 import { readLocalChanges } from './conflicts/pending.js'
 import { openExchange } from './exchange.js'
@@ -57,9 +58,11 @@ export function* removeEverything({ database, collections }: ChangeLog): Transac
     const table = quote(collection.table.name)
     const kept = collection.children.filter(r => r.child && !removed.has(r.child) && isNullable(r))
     for (const { childTable, child, nullable } of kept) {
-      const columns = nullable.map(p => quote(child?.column.get(p)?.column as string))
+      const codecs = nullable.map(p => child?.column.get(p) as ColumnCodec)
+      const columns = codecs.map(c => quote(c.column))
+      const numbers = codecs.flatMap(c => c.reference?.references.map(quote) ?? [])
       const isSet = columns.map(c => `${c} IS NOT NULL`).join(' OR ')
-      yield* query(`UPDATE ${quote(childTable)} SET ${columns.map(c => `${c} = NULL`).join(', ')} WHERE ${isSet}`)
+      yield* query(`UPDATE ${quote(childTable)} SET ${[...columns, ...numbers].map(c => `${c} = NULL`).join(', ')} WHERE ${isSet}`)
     }
     yield* query(`DELETE FROM ${table}`)
     yield* query(`DELETE FROM ${quote(baseTableOf(collection.table))}`)

@@ -4,6 +4,7 @@ import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { type ColumnCodec, describeColumns } from '../../databases/columns.js'
 import { KEY_COLUMN } from '../../databases/values/compositeKeys.js'
+import { IDENTITY, identities, isNumber, travelling } from '../../databases/values/identities.js'
 import { compositeKeyCheck, keyCheck } from '../../databases/values/keys.js'
 import { SyncConfigurationError } from '../../errors.js'
 import type { Collection } from './collection.js'
@@ -32,7 +33,7 @@ export function describeCollection(dataSource: DataSource, { metadata, urls, sco
   const columns = describeColumns(metadata, dataSource)
   const keyParts =
     key.propertyName === KEY_COLUMN ? metadata.primaryColumns.flatMap(part => columns.find(c => c.metadata === part) ?? []) : []
-  checkColumns(metadata, key, columns)
+  checkColumns(metadata, columns)
   const scopes = describeScopes(dataSource, metadata, columns, declared)
   return {
     name: metadata.tableName,
@@ -45,11 +46,12 @@ export function describeCollection(dataSource: DataSource, { metadata, urls, sco
       name: metadata.tableName,
       key: key.databaseName,
       ...(keyParts.length && { parts: keyParts.map(c => c.column) }),
+      ...(key.propertyName === IDENTITY && { number: (metadata.primaryColumns[0] as ColumnMetadata).databaseName }),
       columns: [...columns, ...scopes.filter(c => c.path)].map(c => c.column),
       scopes: scopes.map(c => c.column),
-      paths: scopes.flatMap(c => c.path ?? []),
+      paths: [...columns.flatMap(c => c.reference ?? []), ...scopes.flatMap(c => c.path ?? [])],
     },
-    keyProperty: keyParts.length ? 'id' : key.propertyPath,
+    keyProperty: keyParts.length ? 'id' : (metadata.primaryColumns[0] as ColumnMetadata).propertyPath,
     rejectKey: keyParts.length ? compositeKeyCheck(keyParts, dataSource) : keyCheck(key, dataSource),
     columns,
     keyParts,
@@ -71,6 +73,8 @@ function checkEntity(metadata: EntityMetadata): void {
   if (metadata.tableType === 'view') reject('it is not an entity with a table of its own.')
   if (metadata.tableType === 'entity-child')
     reject(`it is stored in the table of ${metadata.parentEntityMetadata.name}; enable sync on that entity.`)
+  if (metadata.treeType && isNumber(metadata.primaryColumns[0]))
+    reject('its tree is made of numbers that each database counts for itself; use uuids, or a parent relation without @Tree.')
   if (metadata.treeType === 'nested-set')
     reject(
       'each insert of a nested-set tree numbers all rows anew, on each device in another way; use a materialized-path or closure-table tree.',
@@ -85,26 +89,41 @@ function checkKey(dataSource: DataSource, metadata: EntityMetadata): ColumnMetad
   const [key, ...more] = metadata.primaryColumns
   if (!key) return reject('it has no primary column.')
   for (const part of metadata.primaryColumns) {
-    if (part.isGenerated && part.generationStrategy !== 'uuid')
-      reject('its key is numbered by the database, so two devices would give one number to two rows; use @PrimaryGeneratedColumn("uuid").')
+    if (isNumber(part)) {
+      // it stays here
+      if (!more.length) break
+      reject(
+        `its key ${part.propertyName} is numbered by the database, so two devices would give one number to two rows; make that the whole key, or use a uuid.`,
+      )
+    }
     const type = dataSource.driver.normalizeType(part)
     if (!more.length && !TEXT.test(type))
-      reject(`its key ${part.propertyName} is of type ${type}; keys are strings, use a text column or @PrimaryGeneratedColumn("uuid").`)
+      reject(`its key ${part.propertyName} is of type ${type}; keys are strings, use a text column or @PrimaryGeneratedColumn().`)
     if (more.length && (part.type === Boolean || !(TEXT.test(type) || INTEGER.test(type))))
       reject(`its key ${part.propertyName} is of type ${type}, of which each database makes another text; use texts, uuids and integers.`)
     if (part.collation && !/^(binary|C|\w+_bin)$/i.test(part.collation))
       reject(`its key ${part.propertyName} has the collation ${part.collation}; keys are compared byte by byte.`)
   }
-  return metadata.columns.find(c => c.propertyName === KEY_COLUMN) ?? key
+  return metadata.columns.find(c => c.propertyName === KEY_COLUMN) ?? travelling(key)
 }
 
-function checkColumns({ name }: EntityMetadata, key: ColumnMetadata, columns: readonly ColumnCodec[]): void {
+function checkColumns(
+  { name, columns: all, foreignKeys, primaryColumns: [key, ...more] }: EntityMetadata,
+  columns: readonly ColumnCodec[],
+): void {
   const reject = (why: string): never => rejectEntity(name, why)
   // some databases ignore the case of names
-  for (const { column } of columns)
+  for (const {
+    metadata: { databaseName: column },
+  } of columns)
     if (/^(_sync_.*|_lastchange)$/i.test(column)) reject(`its column ${column} has a name that our own columns have; give it another one.`)
+  for (const column of all)
+    if (column.referencedColumn && identities.has(column.referencedColumn) && !foreignKeys.some(k => k.columns.includes(column)))
+      reject(
+        `its relation ${column.relationMetadata?.propertyName} holds numbers that each database counts for itself, without a foreign key by which these are known; leave out createForeignKeyConstraints: false.`,
+      )
   for (const { property } of columns) {
-    if (RESERVED.has(property) || (property === 'id' && key.propertyPath !== 'id'))
+    if (RESERVED.has(property) || (property === 'id' && (more.length || key?.propertyPath !== 'id')))
       reject(`its property ${property} has a name that the protocol uses itself.`)
   }
 }

@@ -5,6 +5,7 @@ import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import type { ForeignKeyMetadata } from 'typeorm/metadata/ForeignKeyMetadata.js'
 import { sideOf } from '../../databases/columns.js'
 import { keysOf } from '../../databases/database.js'
+import { identities, travelling } from '../../databases/values/identities.js'
 import type { Collection, Reference } from './collection.js'
 import { rejectEntity } from './describeCollection.js'
 
@@ -23,12 +24,20 @@ export function describeReference(
   const other = key.referencedEntityMetadata
   const [child, parent] = [byTable.get(metadata.tableName), byTable.get(other.tableName)]
   if (child === undefined && parent === undefined) return
+  // an identity has a foreign key of its own
+  if (child && parent && key.columns.length < 2 && identities.has(key.columns[0] as ColumnMetadata)) return
+  if (child && parent && key.referencedColumns.some(c => identities.has(c)))
+    rejectEntity(
+      metadata.name,
+      `its foreign key ${key.columns.map(c => c.propertyName).join(', ')} leads to numbers that each database counts for itself; let it lead to the key of an entity with @PrimaryGeneratedColumn(), alone.`,
+    )
   const columns = inOrderOfKey(key)
   checkForeignKey(metadata, key, columns)
   const [childColumns, parentColumns] = [columns.map(c => c.own.databaseName), columns.map(c => c.needed.databaseName)]
   const isOwnKey = child !== undefined && sameList(keysOf(child.table), childColumns)
   const properties = columns.map(({ own }) => child?.columns.find(c => c.column === own.databaseName)?.property ?? own.propertyPath)
   const [{ own }] = columns as [ColumnPair]
+  const number = metadata.columns.find(c => identities.get(c) === own) ?? own
   return {
     child,
     childTable: metadata.tableName,
@@ -42,11 +51,11 @@ export function describeReference(
     parentTable: other.tableName,
     parentColumns,
     isByKey: sameList(
-      other.primaryColumns.map(c => c.databaseName),
+      other.primaryColumns.map(c => (parent ? travelling(c) : c).databaseName),
       parentColumns,
     ),
     onDelete: key.onDelete === 'CASCADE' || key.onDelete === 'SET NULL' ? key.onDelete : 'RESTRICT',
-    isCyclic: cyclic.includes(own.relationMetadata?.propertyName ?? own.propertyPath),
+    isCyclic: cyclic.includes(number.relationMetadata?.propertyName ?? number.propertyPath),
     isDeferred: key.deferrable === 'INITIALLY DEFERRED',
   }
 }

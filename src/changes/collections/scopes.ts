@@ -6,6 +6,7 @@ import type { RelationMetadata } from 'typeorm/metadata/RelationMetadata.js'
 import { type ColumnCodec, describeColumn } from '../../databases/columns.js'
 import { ownName, type PathScope } from '../../databases/database.js'
 import { KEY_COLUMN } from '../../databases/values/compositeKeys.js'
+import { travelling } from '../../databases/values/identities.js'
 import { SyncConfigurationError } from '../../errors.js'
 
 const SCOPE =
@@ -40,7 +41,7 @@ export function describeScopes(
     }
     const column = columnOf(metadata, path)
     if (column?.isPrimary && metadata.primaryColumns.length < 2) rejectScope(metadata.name, path, KEY)
-    const codec = columns.find(c => c.column === column?.databaseName)
+    const codec = columns.find(c => c.metadata.databaseName === column?.databaseName)
     if (!codec)
       return rejectScope(metadata.name, path, 'it has no such column or to-one relation that is synced; name a property of the entity')
     checkType(dataSource, metadata, path, codec)
@@ -60,7 +61,7 @@ function describePath(
   const found = pathOf(metadata, path)
   if (!column || !found) return
   const { joinColumns, inverseEntityMetadata: parent } = found.relation
-  const parentColumn = parent.columns.find(c => c.propertyName === pathColumnOf(found.rest)) ?? columnOf(parent, found.rest)
+  const parentColumn = parent.columns.find(c => c.propertyName === pathColumnOf(found.rest)) ?? travellingColumnOf(parent, found.rest)
   return {
     ...describeColumn(column, dataSource, path),
     path: {
@@ -69,7 +70,7 @@ function describePath(
       parent: parent.tableName,
       parentKeys: joinColumns.map(c => c.referencedColumn?.databaseName as string),
       parentColumn: parentColumn?.databaseName as string,
-      by: joinColumns.map(({ databaseName }) => columns.find(c => c.column === databaseName)?.property ?? 'id'),
+      by: joinColumns.map(({ databaseName }) => columns.find(c => c.metadata.databaseName === databaseName)?.property ?? 'id'),
     },
   }
 }
@@ -92,6 +93,12 @@ export function pathOf(metadata: EntityMetadata, path: string): { readonly relat
 }
 
 type ToOne = Pick<RelationMetadata, 'joinColumns' | 'inverseEntityMetadata'>
+
+/** The same, or the one that travels for it. */
+export function travellingColumnOf(metadata: EntityMetadata, path: string): ColumnMetadata | undefined {
+  const column = columnOf(metadata, path)
+  return column && travelling(column)
+}
 
 /** The to-one relation of this name; of a junction table that to the owner of its links. */
 export function toOneOf({ tableType, relations, ownerColumns }: EntityMetadata, property: string): ToOne | undefined {

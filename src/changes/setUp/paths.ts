@@ -1,7 +1,17 @@
 // Hidden columns of scopes by paths, where no trigger has filled them (databases/paths.ts).
 
-import { type Database, leadsTo, query, quote, type Transaction } from '../../databases/database.js'
+import { type Database, first, leadsTo, query, quote, type Transaction } from '../../databases/database.js'
 import type { Collection } from '../collections/collection.js'
+
+/** Gives identities to the rows that have none. */
+export function* fillIdentities({ newIdentity, pins }: Database, collections: readonly Collection[]): Transaction<void> {
+  if (newIdentity === undefined) return
+  for (const { table } of collections) {
+    const [name, key] = [quote(table.name), quote(table.key)]
+    if (table.number === undefined || !(yield* first(`SELECT 1 AS one FROM ${name} WHERE ${key} IS NULL LIMIT 1`))) continue
+    yield* query(`UPDATE ${name} SET ${key} = ${newIdentity}${pins?.(table) ?? ''} WHERE ${key} IS NULL`)
+  }
+}
 
 /** Fills the columns; `collections` are parents first. */
 export function* fillPaths(database: Database, collections: readonly Collection[]): Transaction<void> {

@@ -5,7 +5,7 @@ import { text } from '../../databases/knows.js'
 import { SyncSchemaError } from '../../errors.js'
 import type { ChangeLog } from '../changeLog.js'
 import type { Collection } from '../collections/collection.js'
-import { fillPaths } from './paths.js'
+import { fillIdentities, fillPaths } from './paths.js'
 import { moveRenamed, noteNames } from './renames.js'
 
 /** Brings the database in line with the synced entities. Throws SyncSchemaError where a table or column is missing. */
@@ -55,7 +55,8 @@ export function* setUp(
     present.push(collection)
     if (isUnawaited && state.lostTriggers && !(yield* database.columnNames(copiesOf(collection.name))).length) isMissed = true
     if (state.gainsScope) gainsScope = true
-    if (state.gainsScope || state.lostTriggers || state.isNew) unfilled = true
+    const isPath = (column: string) => collection.table.paths?.some(p => p.column === column)
+    if (state.gainsScope || state.lostTriggers || state.isNew || state.gained.some(isPath)) unfilled = true
     if (state.gained.some(column => collection.columns.some(c => c.column === column))) gained.push(collection)
   }
   // a database that was dropped stays empty until there is something to keep account of
@@ -72,6 +73,7 @@ export function* setUp(
     yield* database.tick()
     yield* query('UPDATE sync_clock SET horizon = "now"')
   }
+  yield* fillIdentities(database, present)
   if (unfilled) yield* fillPaths(database, present)
   yield* database.stampDifferences(tablesOf(present))
   yield* database.stampUnstamped(tablesOf(present))

@@ -60,6 +60,8 @@ export function* release(
       const nullable = kind === 0 ? own.find(c => c.nullable) : undefined
       const column = kind === KINDS_OF_VALUES ? undefined : (nullable ?? own.find(c => canBeFree(collection, c)))
       if (column) leave(column, column === nullable)
+      // it would come back with another number
+      else if (collection.table.number !== undefined) throw new NoneFree()
       else gone.add(change)
     }
   }

@@ -21,6 +21,7 @@ export const fragmentsOf = (tables: KnownTables): Fragments => ({
   size: expression => `LENGTH(${expression})`,
   differs: (one, other) => `NOT (CAST(${one} AS BINARY) <=> CAST(${other} AS BINARY))`,
   pins: table => pinned(tables.known(table.name)?.values() ?? []),
+  newIdentity: 'UUID()',
   cutsPages: true,
   textOf,
 })

@@ -16,13 +16,29 @@ type Bodies = readonly (readonly [
 export function pathStatements(catalog: Catalog, table: string, tables: readonly Table[]): Bodies {
   const own = tables.find(t => t.name === table)?.paths ?? []
   const columns = catalog.columns.get(table)
-  const fill = (path: PathScope) =>
-    `SET NEW.${identifier(path.column)} = (SELECT p.${identifier(path.parentColumn)} FROM ${identifier(path.parent)} p WHERE ${leadsTo(path, 'NEW.', 'p.', identifier)});`
+  /** `otherwise`: where there is no such parent. */
+  const fill = (path: PathScope, otherwise = 'NULL') =>
+    `SET NEW.${identifier(path.column)} = COALESCE((SELECT p.${identifier(path.parentColumn)} FROM ${identifier(path.parent)} p WHERE ${leadsTo(path, 'NEW.', 'p.', identifier)}), ${otherwise});`
   const refill = (path: PathScope) => {
     const isMoved = path.references.map(c => differs(columns?.get(c), `OLD.${identifier(c)}`, `NEW.${identifier(c)}`)).join(' OR ')
     return [`IF ${isMoved} THEN`, fill(path), 'END IF;']
   }
-  const below = pathsTo(table, tables)
+  const number = ({ column, references: [own], parent, parentKeys: [key], parentColumn }: PathScope) =>
+    `SET NEW.${identifier(own as string)} = (SELECT p.${identifier(key as string)} FROM ${identifier(parent)} p WHERE p.${identifier(parentColumn)} = NEW.${identifier(column)});`
+  /** `wrote`: SQL for «the statement has written the column». */
+  const follow = (path: PathScope, wrote: (column: string) => string) => [
+    `IF ${wrote(path.references[0] as string)} AND (NEW.${identifier(path.references[0] as string)} IS NOT NULL OR @sync_bypass IS NULL) THEN`,
+    fill(path, `IF(@sync_bypass IS NULL, NULL, NEW.${identifier(path.column)})`),
+    `ELSEIF @sync_bypass IS NOT NULL AND ${wrote(path.column)} THEN`,
+    number(path),
+    'END IF;',
+  ]
+  const changed = (column: string) => differs(columns?.get(column), `OLD.${identifier(column)}`, `NEW.${identifier(column)}`)
+  const count = tables.find(t => t.name === table && t.number !== undefined)?.key
+  // as an expression MariaDB would make a uuid of any other identity
+  const identity = count === undefined ? [] : [`IF NEW.${identifier(count)} IS NULL THEN SET NEW.${identifier(count)} = UUID(); END IF;`]
+  // a foreign key lets no child come before its parent here
+  const below = pathsTo(table, tables).filter(({ path }) => !path.isIdentity)
   const correct = ({ child, path }: (typeof below)[number]) => {
     const own = catalog.columns.get(child.name)
     const [column, value] = [identifier(path.column), `NEW.${identifier(path.parentColumn)}`]
@@ -44,8 +60,8 @@ export function pathStatements(catalog: Catalog, table: string, tables: readonly
     return [`IF ${differs(columns?.get(each.path.parentColumn), `OLD.${column}`, `NEW.${column}`)} THEN`, ...correct(each), 'END IF;']
   }
   return [
-    ['BEFORE INSERT', own.map(fill)],
-    ['BEFORE UPDATE', own.flatMap(refill)],
+    ['BEFORE INSERT', [...identity, ...own.flatMap(p => (p.isIdentity ? follow(p, () => 'TRUE') : fill(p)))]],
+    ['BEFORE UPDATE', own.flatMap(p => (p.isIdentity ? follow(p, changed) : refill(p)))],
     ['AFTER INSERT', below.flatMap(correct)],
     ['AFTER UPDATE', below.flatMap(ifMoved)],
   ]

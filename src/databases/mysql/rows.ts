@@ -1,3 +1,4 @@
+import { withNumbers } from '../paths.js'
 import type { RowStatements } from '../rowStatements.js'
 import type { Rows, Statement, Transaction } from '../statement.js'
 import { nameOf, placeholderOf, quote, type Target } from '../table.js'
@@ -48,7 +49,9 @@ export function rowStatements(tables: KnownTables, session: Session): RowStateme
       const rows = [...given]
       const references = rows.length < 2 ? [] : yield* tables.selfReferencesOf(into)
       const { ordered, later } = parentsFirst(rows, columns.map(nameOf), references)
-      yield* insert(into, columns, ordered)
+      // a statement may not read the table that it writes to
+      const [targets, lists] = withNumbers(columns, ordered, path => path.parent !== into)
+      yield* insert(into, targets, [...lists])
       for (const { reference, row } of later) yield* setParent(into, columns, reference, row)
     },
 

@@ -1,5 +1,5 @@
 import { TRIGGER_MARK } from '../knows.js'
-import { holdsKey, type RuleStatements, type UniqueIndex } from '../rules.js'
+import { holdsKey, type RuleStatements, travelling, type UniqueIndex } from '../rules.js'
 import { first, query } from '../statement.js'
 
 export const rules: RuleStatements = {
@@ -13,9 +13,10 @@ export const rules: RuleStatements = {
     const indexes = new Map<string, UniqueIndex & { columns: string[] }>()
     for (const { name, column, part } of rows) {
       const found = indexes.get(String(name)) ?? { columns: [], others: [] }
-      const isWhole = part === null && (column === table.key || table.columns.includes(String(column)))
+      const own = travelling(table, String(column))
+      const isWhole = part === null && (own === table.key || own === table.number || table.columns.includes(own))
       indexes.set(String(name), isWhole ? found : { ...found, others: table.columns })
-      if (isWhole) found.columns.push(String(column))
+      if (isWhole) found.columns.push(own)
     }
     return [...indexes.values()].filter(({ columns }) => !holdsKey(table, columns))
   },

@@ -15,6 +15,29 @@ export function pathBodies(table: Table, tables: readonly Table[], schema: strin
       NEW.${quote(path.column)} := (SELECT p.${quote(path.parentColumn)} FROM ${named(path.parent)} p WHERE ${leadsTo(path, 'NEW.', 'p.')});
     END IF;`
   }
+  const isBypassed = `current_setting('typeorm_sync.bypass', true) IS NOT DISTINCT FROM ${text(suffix)}`
+  const number = ({ column, references: [reference], parent, parentKeys: [parentKey], parentColumn }: PathScope) => {
+    const [own, there, key] = [`NEW.${quote(reference as string)}`, `NEW.${quote(column)}`, `p.${quote(parentKey as string)}`]
+    const isMoved = `${own} IS DISTINCT FROM OLD.${quote(reference as string)}`
+    return `IF (TG_OP = 'INSERT' OR ${isMoved}) AND (${own} IS NOT NULL OR NOT (${isBypassed})) THEN
+      ${there} := coalesce((SELECT p.${quote(parentColumn)} FROM ${named(parent)} p WHERE ${key} = ${own}), CASE WHEN ${isBypassed} THEN ${there} END);
+    ELSIF (${isBypassed}) AND (TG_OP = 'INSERT' OR ${there} IS DISTINCT FROM OLD.${quote(column)}) THEN
+      ${own} := (SELECT ${key} FROM ${named(parent)} p WHERE p.${quote(parentColumn)} = ${there});
+    END IF;`
+  }
+  // a child may have come before its parent
+  const arrive = ({ child, path }: (typeof below)[number]) => {
+    const set = (column: string, value: string, by: string, is: string) =>
+      `UPDATE ${named(child.name)} x SET ${quote(column)} = n.${quote(value)} FROM sync_new n
+        WHERE x.${quote(by)} = n.${quote(is)} AND x.${quote(column)} IS DISTINCT FROM n.${quote(value)};`
+    const { column, parentColumn } = path
+    const [reference, parentKey] = [path.references[0] as string, path.parentKeys[0] as string]
+    return `IF ${isBypassed} THEN
+      ${set(reference, parentKey, column, parentColumn)}
+    ELSE
+      ${set(column, parentColumn, reference, parentKey)}
+    END IF;`
+  }
   const correct = ({ child, path }: (typeof below)[number]) => {
     const differs = `CAST(x.${quote(path.column)} AS text) COLLATE "C" IS DISTINCT FROM CAST(n.${quote(path.parentColumn)} AS text) COLLATE "C"`
     const from = `FROM sync_new n JOIN ${named(child.name)} x ON ${leadsTo(path, 'x.', 'n.')} AND ${differs}`
@@ -31,19 +54,25 @@ export function pathBodies(table: Table, tables: readonly Table[], schema: strin
       PERFORM set_config('typeorm_sync.bypass', coalesce(bypass, ''), true);
     END IF;`
   }
+  const moving = below.filter(({ path }) => !path.isIdentity)
   // only where a value that is kept has changed are the rows below looked for
-  const kept = [...new Set(below.map(({ path }) => `CAST(${quote(path.parentColumn)} AS text) COLLATE "C"`))].join(', ')
-  const correctAll = `DECLARE bypass text := current_setting('typeorm_sync.bypass', true);
+  const kept = [...new Set(moving.map(({ path }) => `CAST(${quote(path.parentColumn)} AS text) COLLATE "C"`))].join(', ')
+  const correctAll = (statements: readonly string[]) => `DECLARE bypass text := current_setting('typeorm_sync.bypass', true);
   BEGIN
-    ${below.map(correct).join('\n    ')}
+    ${statements.join('\n    ')}
     RETURN NULL;
   END`
   const values = `SELECT ${quote(table.key)}, ${kept} FROM`
   return {
-    above: own.length ? `BEGIN\n    ${own.map(fill).join('\n    ')}\n    RETURN NEW;\n  END` : undefined,
-    belowNew: below.length ? correctAll : undefined,
-    below: below.length
-      ? correctAll.replace('BEGIN\n', `BEGIN\n    IF NOT EXISTS (${values} sync_new EXCEPT ${values} sync_old) THEN RETURN NULL; END IF;\n`)
+    above: own.length
+      ? `BEGIN\n    ${own.map(path => (path.isIdentity ? number(path) : fill(path))).join('\n    ')}\n    RETURN NEW;\n  END`
+      : undefined,
+    belowNew: below.length ? correctAll(below.map(each => (each.path.isIdentity ? arrive(each) : correct(each)))) : undefined,
+    below: moving.length
+      ? correctAll(moving.map(correct)).replace(
+          'BEGIN\n',
+          `BEGIN\n    IF NOT EXISTS (${values} sync_new EXCEPT ${values} sync_old) THEN RETURN NULL; END IF;\n`,
+        )
       : undefined,
   }
 }

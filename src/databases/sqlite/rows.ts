@@ -1,3 +1,4 @@
+import { withNumbers } from '../paths.js'
 import type { RowStatements } from '../rowStatements.js'
 import { query, type Row, type Rows, rowsOf, type Transaction } from '../statement.js'
 import { nameOf, placeholderOf, quote, type Target } from '../table.js'
@@ -7,7 +8,8 @@ export const rowStatements: RowStatements = {
   *insertRows(into, columns, rows) {
     const triggers = rows.length < MANY ? [] : yield* insertTriggers(into)
     for (const { name } of triggers) yield* query(`DROP TRIGGER ${quote(String(name))}`)
-    yield* queryMany(insertInto(into, columns), rows)
+    const [targets, lists] = withNumbers(columns, rows)
+    yield* queryMany(insertInto(into, targets), lists)
     for (const { sql } of triggers) yield* query(String(sql))
   },
 
@@ -23,12 +25,15 @@ export const rowStatements: RowStatements = {
     yield* query(`INSERT INTO ${quote(into)} (${names}) SELECT ${cells} FROM json_each(?) k WHERE true ${onConflict}`, ...texts.values)
   },
 
-  *updateRows(table, columns, keys, rows) {
+  *updateRows(table, given, keys, lists) {
+    const [columns, rows] = withNumbers(given, lists)
     const assignments = columns.map(c => `${quote(nameOf(c))} = ${placeholderOf(c)}`).join(', ')
     yield* queryMany(`UPDATE ${quote(table)} SET ${assignments} WHERE ${areEqual(keys)}`, rows)
   },
 
-  *updateRowsWhere(table, columns, key, condition, rows) {
+  *updateRowsWhere(table, given, key, condition, lists) {
+    const [columns, all] = withNumbers(given, lists)
+    const rows = [...all]
     const names = columns.map(c => quote(nameOf(c)))
     const assignments = columns.map((c, i) => `${names[i]} = ${placeholderOf(c)}`).join(', ')
     // the first one is the stamp, by which nothing differs

@@ -11,19 +11,21 @@ import { keepAbsentBase, keepBase } from './bases.js'
 import type { IndexedColumn } from './catalog.js'
 import { NOW } from './clock.js'
 import { exitStatements } from './exits.js'
-import { pathTriggers } from './paths.js'
+import { ofNew, pathTriggers } from './paths.js'
 
 /**
  * An OR REPLACE removes rows without firing a delete trigger: those whose unique values the statement is about to use are noted before, and those of
  * them that are gone afterwards were replaced. Where the statement does not replace them the note says nothing.
  */
-function replacedRows(table: Table, unique: IndexedColumn[][], writeTombstone: (from: string) => string) {
+function replacedRows(table: Table, indexed: IndexedColumn[][], writeTombstone: (from: string) => string) {
+  // a rowid is in no index
+  const unique = table.number === undefined ? indexed : [...indexed, [{ name: table.number, collation: 'BINARY' }]]
   const [name, key, collection, exits] = [quote(table.name), quote(table.key), text(table.name), exitStatements(table)]
   const writeReplacedTombstones = (except = '', told?: string) => `${writeTombstone(`p.id, ${NOW} FROM sync_replaced p
       WHERE p.collection = ${collection} AND NOT EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = p.id)`)}${exits.replaced({ isNew: !except, ...(told && { except: told }) })}
     DELETE FROM sync_replaced WHERE collection = ${collection}${except};`
   const same = ({ name, collation }: IndexedColumn) => `x.${quote(name)} = NEW.${quote(name)} COLLATE ${quote(collation)}`
-  const isKey = `(x.${key} = ${newKeyOf(table)} COLLATE "BINARY")`
+  const isKey = `(x.${key} = ${newKeyOf(table, c => ofNew(table, c))} COLLATE "BINARY")`
   const sameUnique = (columns: IndexedColumn[]) => `(${columns.map(same).join(' AND ')})`
   const noteReplaced = (
     taken: string,
@@ -37,7 +39,8 @@ function replacedRows(table: Table, unique: IndexedColumn[][], writeTombstone: (
 }
 
 /** SQL for the key of the row as it will be: before an update what is generated is not there yet. */
-const newKeyOf = ({ key, parts }: Table) => (parts ? idOfCells(parts.map(part => `NEW.${quote(part)}`)) : `NEW.${quote(key)}`)
+const newKeyOf = ({ key, parts }: Table, cell = (column: string) => `NEW.${quote(column)}`) =>
+  parts ? idOfCells(parts.map(cell)) : `NEW.${quote(key)}`
 
 /** The triggers of one table, by name. `wallClock` is SQL for milliseconds since 1/1/1970. */
 export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: string, tables: readonly Table[] = []): Map<string, string> {
@@ -60,6 +63,14 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
   const all = [...new Set([...keysOf(table), ...table.columns])].map(quote).join(', ')
   // A stamp that a statement wrote is overridden, unless it is the one that a trigger has just given to this very row.
   const isChange = `(OLD."_lastChange" IS NEW."_lastChange" OR NEW."_lastChange" IS NOT ${now} OR ${newKey} IS NOT (SELECT stamping FROM sync_clock))`
+  // a key of identities is there when these have been filled, and so is the row
+  const getsKey = table.paths?.some(p => table.parts?.includes(p.column)) === true
+  const [hadKey, hasKey] = getsKey ? [` AND ${oldKey} IS NOT NULL`, ` AND ${newKey} IS NOT NULL`] : ['', '']
+  const inserted = `${tick(newKey)}
+    ${keepAbsentBaseOfNew}
+    ${writeReplacedTombstones()}${exits.back}
+    ${dropTombstone}
+    ${stampRow}`
   const triggers: Record<string, string> = {
     replace_insert: `BEFORE INSERT ON ${name}
   WHEN ${notOurs} AND EXISTS (SELECT 1 FROM ${name} x WHERE ${takenByInsert}) BEGIN
@@ -68,21 +79,22 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
   WHEN ${notOurs} AND EXISTS (SELECT 1 FROM ${name} x WHERE ${takenByUpdate}) BEGIN
     ${noteReplaced(takenByUpdate)}`,
     insert: `AFTER INSERT ON ${name}
-  WHEN ${notOurs} BEGIN
-    ${tick(newKey)}
-    ${keepAbsentBaseOfNew}
-    ${writeReplacedTombstones()}${exits.back}
-    ${dropTombstone}
-    ${stampRow}`,
+  WHEN ${notOurs}${hasKey} BEGIN
+    ${inserted}`,
+    ...(getsKey && {
+      insert_late: `AFTER UPDATE OF ${keysOf(table).map(quote).join(', ')} ON ${name}
+  WHEN ${notOurs}${hasKey} AND ${oldKey} IS NULL BEGIN
+    ${inserted}`,
+    }),
     // before all others, and apart from the stamping: an application's trigger may change the row, or others of the table, once more while
     // ours runs, and SQLite does not fire a trigger inside itself. The first base version is the true one.
     keep: `BEFORE UPDATE OF ${all}, "_lastChange" ON ${name}
-  WHEN ${notOurs} AND ${isChange} BEGIN
+  WHEN ${notOurs}${hadKey} AND ${isChange} BEGIN
     ${keepOld}`,
     // apart from the stamping for the same reason. Under the stamp that the row has just got, or is about to get.
     ...(table.scopes.length && {
       exit: `AFTER UPDATE OF ${[...new Set([...keysOf(table), ...table.scopes])].map(quote).join(', ')} ON ${name}
-  WHEN ${notOurs} AND ${exits.hasMoved} BEGIN
+  WHEN ${notOurs}${hadKey} AND ${exits.hasMoved} BEGIN
     ${tick('stamping', ` WHERE NOT EXISTS (SELECT 1 FROM ${name} x WHERE x.${key} = ${newKey} AND x."_lastChange" = sync_clock.now AND x."_lastChange" IS NOT NEW."_lastChange")`)}
     ${exits.moved}`,
     }),
@@ -96,7 +108,7 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
     ${tick(newKey)}
     ${writeReplacedTombstones(` AND id IS NOT ${newKey}`)}`,
     rename: `AFTER UPDATE OF ${keysOf(table).map(quote).join(', ')} ON ${name}
-  WHEN ${notOurs} AND ${oldKey} IS NOT ${newKey} BEGIN
+  WHEN ${notOurs}${hadKey} AND ${oldKey} IS NOT ${newKey} BEGIN
     ${tick(newKey)}
     ${writeTombstone(`${oldKey}, ${now} WHERE true`)}
     ${keepAbsentBaseOfNew}
@@ -104,7 +116,7 @@ export function triggersOf(table: Table, unique: IndexedColumn[][], wallClock: s
     ${dropTombstone}
     ${stampRow}`,
     delete: `AFTER DELETE ON ${name}
-  WHEN ${notOurs} BEGIN
+  WHEN ${notOurs}${hadKey} BEGIN
     ${tick('NULL')}
     ${keepOld}
     ${writeTombstone(`${oldKey}, ${now} WHERE true`)}${exits.removed}

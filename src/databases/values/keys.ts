@@ -2,6 +2,7 @@ import type { DataSource } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import type { Json } from '../../protocol/messages.js'
 import { splitId } from './compositeKeys.js'
+import { travelling } from './identities.js'
 
 const canonicalUuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
@@ -34,9 +35,9 @@ interface Part {
 /** As `keyCheck`, for a key of several columns. Of `value` it says as well why the properties of the key are not those of the id. */
 export function compositeKeyCheck(parts: readonly Part[], dataSource: DataSource) {
   const checks = parts.map(({ metadata }) =>
-    INTEGER.test(dataSource.driver.normalizeType(metadata))
+    INTEGER.test(dataSource.driver.normalizeType(travelling(metadata)))
       ? (text: string) => (/^(0|-?[1-9]\d*)$/.test(text) ? undefined : 'is no integer')
-      : keyCheck(metadata, dataSource),
+      : keyCheck(travelling(metadata), dataSource),
   )
   return (id: string, value?: Readonly<Record<string, Json>> | null): string | undefined => {
     const texts = splitId(id, parts.length)
