@@ -103,7 +103,7 @@ export const ofLeaving: Mutant[] = [
     file: 'src/sync/apply/purge.ts',
     find: "    yield* database.deleteRows(\n      'sync_tombstone',\n      ['collection', 'id'],\n      some.map(id => [collection.name, id]),\n    )\n",
     replace: '',
-    by: [leaving],
+    by: [leaving, 'simulation users'],
   },
   {
     name: 'made-here-leaves',
@@ -111,7 +111,7 @@ export const ofLeaving: Mutant[] = [
     file: 'src/sync/apply/leave.ts',
     find: '.filter(state => lastHeardOf(exchange.server, state))',
     replace: '',
-    by: [leaving],
+    by: [leaving, 'simulation users'],
   },
   {
     name: 'children-go-with-parents-that-left',

@@ -56,7 +56,7 @@ export class Application {
     const isThere = !isGone(this.w.snapshot(db).get(id))
     const [number] = numbersOf(spec)
     if (isThere && number && chance(0.25)) this.#exchange(db, spec, id)
-    else if (isThere && chance(this.w.odds.remove)) this.#remove(db, spec, id)
+    else if (isThere && chance(this.w.odds.remove)) this.remove(db, id)
     else this.#edit(db, spec, id)
   }
 
@@ -84,8 +84,9 @@ export class Application {
     })
   }
 
-  #remove(db: SimulatedDatabase, spec: TableSpec, id: string): void {
+  remove(db: SimulatedDatabase, id: string): void {
     const { random, oracle, reached } = this.w
+    const spec = db.specOf(id)
     const heir = spec.ids.find(other => other !== id && isGone(this.w.snapshot(db).get(other)))
     const takesOver = heir !== undefined && (numbersOf(spec).length > 0 || spec.composite !== undefined) && random.chance(0.5)
     const [row] = takesOver ? db.run(`SELECT * FROM ${spec.name} WHERE id = ?`, id) : []

@@ -31,6 +31,8 @@ export interface Features {
   readonly byCollection: boolean
   /** How often a request of a device is sent as somebody else, who has signed in there meanwhile. */
   readonly strangers: number
+  /** How often somebody removes a row on their device of a list that they have just lost. */
+  readonly losing: number
 }
 
 const OLD_SHARE = 0.4
@@ -44,12 +46,15 @@ const STRANGERS = 0.3
 export function drawFeatures(seed: number, topology: Topology, kind: ServerKind): Features {
   const random = new Random(Math.imul(seed, 0x9e3779b1) ^ (topology.length << 16))
   const { chance, pick } = random
-  if (hasUsers(topology)) return featuresOfUsers(random)
+  if (hasUsers(topology)) {
+    const losing = new Random(Math.imul(seed, 0x165667b1))
+    return { ...featuresOfUsers(random), losing: losing.chance(0.7) ? losing.next() : 0 }
+  }
   const byCollection = new Random(Math.imul(seed, 0x85ebca6b)).chance(BY_COLLECTION)
   const others = new Random(Math.imul(seed, 0xc2b2ae35))
   const strangers = others.chance(STRANGERS) ? others.next() * 0.1 : 0
   if (chance(OLD_SHARE))
-    return { schema: undefined, journal: 0, rest: false, valid: false, again: false, late: new Set(), byCollection, strangers }
+    return { schema: undefined, journal: 0, rest: false, valid: false, again: false, late: new Set(), byCollection, strangers, losing: 0 }
   const drawn = chance(0.8) ? pick(WIDE_SCHEMAS) : undefined
   const composites = new Random(Math.imul(seed, 0x27d4eb2f))
   const wide = drawn && composites.chance(COMPOSITES) ? composites.pick(COMPOSITE_SCHEMAS) : drawn
@@ -75,12 +80,13 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
     late: new Set(isTried && schema?.gained ? names : []),
     byCollection,
     strangers,
+    losing: 0,
   }
 }
 
 /** Users see a part of the rows; others than those who sign in are in the history itself. */
 function featuresOfUsers({ chance, next, pick }: Random): Features {
-  const none = { rest: false, valid: false, again: false, late: new Set<string>(), strangers: 0 }
+  const none = { rest: false, valid: false, again: false, late: new Set<string>(), strangers: 0, losing: 0 }
   return {
     ...none,
     schema: pick(USER_SCHEMAS),

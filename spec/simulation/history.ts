@@ -23,7 +23,17 @@ import type { OtherKind } from './otherDatabase.js'
 import { EVERYTHING } from './policies.js'
 import { Random } from './random.js'
 import { keysOf, wronglyRejected } from './rejections.js'
-import { isNumberedReference, numberColumnOf, numbersOf, OLD_SCHEMAS, referencesOf, type Schema, type TableSpec, USERS } from './schemas.js'
+import {
+  choicesOf,
+  isNumberedReference,
+  numberColumnOf,
+  numbersOf,
+  OLD_SCHEMAS,
+  referencesOf,
+  type Schema,
+  type TableSpec,
+  USERS,
+} from './schemas.js'
 import { principalName, Users } from './users.js'
 
 export const TOPOLOGIES = {
@@ -144,6 +154,7 @@ export const STATES = [
 export const USER_STATES = [
   'granted',
   'revoked',
+  'removed what was lost',
   'right changed',
   'key sets forgotten',
   'told that a row left',
@@ -1218,7 +1229,14 @@ export async function history(
       for (const [id, old] of before)
         if (isGone(old) && old && !after.has(id) && states.get(id)?.base === 'gone') oracle.neverTold.add(old.removed) // made and removed here
     if (schema.isWide) lookAtWaiting(db)
-    if (users) lookAtApart(db, before, apart as Map<string, Value>, after, resolved ?? new Map())
+    if (users) {
+      const isTheirs = (id: string) => {
+        const { base, remote } = states.get(id) ?? {}
+        return base !== 'gone' || Boolean(remote && !isGone(remote)) || stillWaiting.has(id)
+      }
+      for (const [id, kept] of apart ?? []) if (!kept && keptApart(db, id)) lookAtLeft(db, id, after.has(id), isTheirs(id))
+      lookAtApart(db, before, apart as Map<string, Value>, after, resolved ?? new Map())
+    }
     for (const id of IDS) {
       const old = before.get(id) ?? null
       let value: Value = after.get(id) ?? null
@@ -1284,6 +1302,11 @@ export async function history(
     const disk = saved.get(db.name)
     if (disk?.writes === db.writes) disk.removals = new Map(removalsOf(db.name))
     tellEnd(p)
+  }
+  /** What leaves is kept apart alone, and nothing leaves that was made here and is not the server's. */
+  function lookAtLeft(db: SimulatedDatabase, id: string, isHere: boolean, isTheirs: boolean): void {
+    if (isHere) throw new Error(`${db.name} keeps ${id} apart, and its row or tombstone stays`)
+    if (!isTheirs) throw new Error(`${db.name} keeps ${id} apart, which was made there and is not the server's`)
   }
   /** A decision about a row that cannot be stored yet stands where the row is kept apart. */
   function lookAtApart(
@@ -1571,6 +1594,20 @@ export async function history(
 
     const isBound = (client: string) => links.every(([c, server]) => c !== client || knownPrincipal(client, server) !== undefined)
 
+    /** Who has lost a list, and has not heard of it, removes a row of it. */
+    const losing = new Random(Math.imul(seed, 0x2545f491))
+    function removeLost(server: string, lost: { who: string; list: string } | undefined): void {
+      for (const [client, from] of links) {
+        if (!lost || from !== server || users?.userOf(client) !== lost.who || !losing.chance(features.losing)) continue
+        const db = world.get(client) as SimulatedDatabase
+        const tables = schema.tables.filter(t => choicesOf(t).some(({ column }) => column === 'list'))
+        const rows = tables.flatMap(({ name }) => db.run(`SELECT id FROM ${name} WHERE list = ? ORDER BY id`, lost.list))
+        if (!rows.length || openTransactions.has(client)) continue
+        application.remove(db, String(losing.pick(rows).id))
+        save(db)
+        reached.add('removed what was lost')
+      }
+    }
     const lacking = [...features.late].filter(name => world.has(name))
     async function grow(name: string): Promise<void> {
       stop(name)
@@ -1598,7 +1635,7 @@ export async function history(
         await grow(lacking.splice(Math.floor(random.next() * lacking.length), 1)[0] as string)
       } else if (users && chance(users.odds.grant)) {
         const db = world.get(pick([...servers])) as SimulatedDatabase
-        if (!users.areSynced) users.grant(db)
+        if (!users.areSynced) removeLost(db.name, users.grant(db))
         else if (!clients.has(db.name)) writeMember(db)
       } else if (users && chance(users.odds.forget)) {
         users.forget(world.get(pick([...servers])) as SimulatedDatabase)

@@ -532,7 +532,7 @@ export async function sameHistory(
     backup: weight() * 0.12,
     host: weight() * 0.3,
     write: hasUsers(topology) ? 0.15 + random.next() * 0.3 : 0.3 + random.next() * 0.4,
-    grant: weight() * 0.3,
+    grant: weight() * 0.5,
     forget: weight() * 0.1,
     change: weight() * 0.08,
     wipe: weight() * 0.03,
@@ -698,8 +698,13 @@ export async function sameHistory(
   }
 
   function grant(name: string): string {
-    const [who, list] = [pick(USERS), pick(someLists())]
-    const isRevoked = at(name).model.members.has(`${who} ${list}`) && chance(0.7)
+    const { versions, members } = at(name).model
+    // usually somebody who has a device, and a list in which there is something
+    const lists = [...versions.values()].flatMap(({ value }) => (value && !model.gone(value) ? (value.list ?? []) : []))
+    const users = links.flatMap(([client, server]) => (server === name ? (userOf.get(client) ?? []) : [])).filter(u => u !== EVERYTHING)
+    const who = users.length && chance(0.7) ? pick(users) : pick(USERS)
+    const list = lists.length && chance(0.7) ? pick(lists) : pick(someLists())
+    const isRevoked = members.has(`${who} ${list}`) && chance(0.7)
     const role = isRevoked ? undefined : pick(ROLES)
     setRole(name, who, list, role)
     return `${name} makes ${who} ${role ?? 'nothing'} of ${list}`

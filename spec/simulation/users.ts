@@ -178,13 +178,14 @@ export class Users {
     db.run('INSERT INTO member (id, who, list, role) VALUES (?, ?, ?, ?)', `${who} ${list}`, who, list, role)
   }
 
-  /** The host grants, revokes, or changes a right. */
-  grant(db: SimulatedDatabase): void {
+  /** The host grants, revokes, or changes a right. Gives who has lost which list. */
+  grant(db: SimulatedDatabase): { who: string; list: string } | undefined {
     const { random, reached, trace } = this.w
     const [who, list, role] = [random.pick(USERS), random.pick(this.#lists), random.pick(ROLES)]
     const [before] = db.run('SELECT role FROM member WHERE who = ? AND list = ?', who, list)
     if (before) db.run('DELETE FROM member WHERE who = ? AND list = ?', who, list)
-    if (before && random.chance(0.7)) reached.add('revoked')
+    const isLost = before !== undefined && random.chance(0.7)
+    if (isLost) reached.add('revoked')
     else {
       this.#add(db, who, list, role)
       reached.add(before ? 'right changed' : 'granted')
@@ -193,6 +194,7 @@ export class Users {
       `GRANT ${db.name} ${who} ${list} ${before?.role ?? 'none'} → ${JSON.stringify(db.run('SELECT role FROM member WHERE who = ? AND list = ?', who, list))}`,
     )
     this.watch.note(db)
+    return isLost ? { who, list } : undefined
   }
 
   /** Everybody may write all lists. */
