@@ -28,7 +28,13 @@ enableSync(Thing, '/things', { scopes: ['owner', 'box'] })
 
 const ownRows = [rule(Box, { read: p => ({ owner: p.id }) }), rule(Thing, { read: p => ({ owner: p.id }), dangling: ['box'] })]
 
-async function world(kind: (typeof SERVERS)[number], rules: readonly Rule[] = ownRows) {
+/** Whoever sees a thing may change it, whosever it becomes. */
+const writtenByAll = [
+  rule(Box, { read: p => ({ owner: p.id }) }),
+  rule(Thing, { read: p => ({ owner: p.id }), write: () => true, dangling: ['box'] }),
+]
+
+async function world(kind: (typeof SERVERS)[number], rules: readonly Rule[]) {
   const there = await openOn(kind, [Box, Thing])
   const { url } = await serve(there, { principal: ctx => ({ id: ctx.get('user') }), rules })
   const push = async (user: string, changes: Record<string, object[]>) => {
@@ -41,8 +47,13 @@ async function world(kind: (typeof SERVERS)[number], rules: readonly Rule[] = ow
 
 const thing = (there: DataSource, id: string) => there.getRepository(Thing).findOne({ where: { id }, loadRelationIds: true })
 
-test.each(SERVERS)('a removal does not take the box from a thing that its sender does not see (%s)', async kind => {
-  const { there, push } = await world(kind)
+test.each(
+  SERVERS.flatMap(kind => [
+    { kind, rules: ownRows, writers: 'its owner writes' },
+    { kind, rules: writtenByAll, writers: 'who sees it writes' },
+  ]),
+)('a removal does not take the box from a thing that its sender does not see, and that $writers ($kind)', async ({ kind, rules }) => {
+  const { there, push } = await world(kind, rules)
   await there.getRepository(Box).save({ id: 'b', owner: 'alice' })
   await there.getRepository<any>(Thing).save({ id: 't', owner: 'bob', box: 'b' })
   const answer = await push('alice', { '/boxes': [{ id: 'b', _removed: true }] })
