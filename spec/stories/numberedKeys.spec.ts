@@ -22,7 +22,7 @@ import {
   type Relation,
   Unique,
 } from 'typeorm'
-import { type Conflict, EnableSync, enableSync, hasLocalChanges, journal, resolveEach, syncAll } from 'typeorm-sync'
+import { type Conflict, EnableSync, enableSync, hasLocalChanges, journal, resolveEach, syncAll, wipe } from 'typeorm-sync'
 import { keys, rule } from 'typeorm-sync/server-koa'
 import { databaseOn, openIn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 
@@ -434,6 +434,16 @@ describe.each(SERVERS)('on %s', kind => {
         'undefined/other',
       ].sort(),
     )
+
+    // to be emptied, rows let go of each other, by number and by identity
+    const last = await shown(alice)
+    for (const who of [alice, bob]) {
+      await wipe(who)
+      expect(await shown(who)).toEqual([])
+    }
+    for (const who of [alice, bob]) await syncAll(who)
+    for (const who of [alice, bob]) expect(await shown(who)).toEqual(last)
+    await expectWhole(alice)
   })
 
   test('a conflict speaks of identities, and a number in a decision is rejected', async () => {
