@@ -3,6 +3,7 @@
 import 'reflect-metadata'
 import { describe, expect, jest, test } from '@jest/globals'
 import {
+  ChildEntity,
   Column,
   DataSource,
   type DataSourceOptions,
@@ -20,6 +21,7 @@ import {
   PrimaryGeneratedColumn,
   type QueryRunner,
   type Relation,
+  TableInheritance,
   Unique,
 } from 'typeorm'
 import { type Conflict, EnableSync, enableSync, hasLocalChanges, journal, resolveEach, syncAll, wipe } from 'typeorm-sync'
@@ -232,6 +234,33 @@ class Chair {
 
   @ManyToOne(() => Room, { nullable: false })
   room?: Relation<Room>
+}
+
+@Entity('person')
+@EnableSync('/people')
+@TableInheritance({ column: { type: 'varchar', length: 20, name: 'kind' } })
+class Person {
+  @PrimaryGeneratedColumn()
+  id!: number
+
+  @Column('varchar', { length: 20 })
+  name!: string
+}
+
+@ChildEntity()
+class Employee extends Person {
+  @ManyToOne(() => Person, { nullable: true })
+  boss?: Relation<Person> | null
+}
+
+@Entity('job')
+@EnableSync('/jobs')
+class Job {
+  @PrimaryGeneratedColumn()
+  id!: number
+
+  @ManyToOne(() => Employee, { nullable: false, onDelete: 'CASCADE' })
+  employee?: Relation<Employee>
 }
 
 class Fill1700000000000 implements MigrationInterface {
@@ -640,5 +669,27 @@ describe.each(SERVERS)('on %s', kind => {
     await sql(server, `UPDATE "seat" SET "room" = 'a', "isBest" = ? WHERE "row" = '1'`, [kind === 'libsql' ? 0 : false])
     await syncAll(alice)
     expect(await numbers()).toEqual(before)
+  })
+
+  test('relations to and from entities that share a table', async () => {
+    const server = await openOn(kind, [Person, Employee, Job])
+    const { url } = await serve(server)
+    const [alice, bob] = [
+      await openOn('sqljs', [Person, Employee, Job], { server: url }),
+      await openOn(kind, [Person, Employee, Job], { server: url }),
+    ]
+    await bob.getRepository(Person).save([{ name: 'other' }, { name: 'another' }])
+    const boss = await alice.getRepository(Person).save({ name: 'boss' })
+    const employee = await alice.getRepository(Employee).save({ name: 'worker', boss })
+    await alice.getRepository(Job).save({ employee })
+    for (const who of [alice, bob, alice]) await syncAll(who)
+    for (const who of [server, alice, bob]) {
+      const [job] = await who.getRepository(Job).find({ relations: { employee: { boss: true } } })
+      expect([job?.employee?.name, job?.employee?.boss?.name]).toEqual(['worker', 'boss'])
+    }
+    await bob.getRepository(Employee).delete({ name: 'worker' })
+    for (const who of [bob, alice]) await syncAll(who)
+    expect(await alice.getRepository(Job).count()).toBe(0)
+    expect(await server.getRepository(Person).count()).toBe(3)
   })
 })
