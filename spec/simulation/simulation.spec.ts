@@ -29,10 +29,10 @@ test('in random histories nothing is lost, and everybody ends equal', async () =
 }, 600_000)
 
 test('a seed replays to the same trace', async () => {
-  const [first, second] = [
-    await simulate('--trace', '--seed', '5', '--topology', 'star'),
-    await simulate('--trace', '--seed', '5', '--topology', 'star'),
-  ]
+  // it has found a row that was never pushed again: what it needs arrived by another process while its rejection was under way
+  const replay = () => simulate('--trace', '--seed', '1100090', '--topology', 'relay')
+  const [first, second] = [await replay(), await replay()]
   expect(first.stdout.split('\n').length).toBeGreaterThan(100)
+  expect(first.stdout).toContain('"problems":[]')
   expect(second.stdout).toBe(first.stdout)
 }, 120_000)

@@ -1,6 +1,5 @@
 // Rows that a server has rejected: noted with the version that it was, and pushed again when they move on, or when what they needed may be there.
 
-import type { Collection } from '../../changes/collections/collection.js'
 import { baseOf, isAgreed } from '../../changes/servers/agreement.js'
 import { forgetRejections } from '../../changes/servers/baseVersions.js'
 import { HELD_BACK, type RowState } from '../../changes/servers/rowStates.js'
@@ -31,25 +30,28 @@ const AGAIN = {
 /** What they need, or who needs them, may change where nobody tells of it. */
 const OF_OTHER_ROWS = new Set(['parent-missing', 'children-exist', 'children-unseen', 'cycle'])
 
-function againOf({ parents }: Collection, { code, property }: Rejection<string>): number {
-  if (code === 'parent-missing' && parents.some(r => r.property === property && r.parent)) return AGAIN.parentSeen
+function againOf({ collection: { parents }, siblings, together }: Exchange, { code, property }: Rejection<string>): number {
+  const needsRow = code === 'parent-missing' && parents.some(r => r.property === property && r.parent)
+  // where collections sync one by one, that row may have come while the push was under way
+  if (needsRow && together.length === siblings.size) return AGAIN.parentSeen
   if (OF_OTHER_ROWS.has(code)) return AGAIN.nextSync
   return code === 'not-unique' ? AGAIN.rowsChanged : code === 'not-allowed' ? AGAIN.scopeChanged : AGAIN.never
 }
 
 /** Notes rejected rows, each with the stamp of the version that was rejected. */
 export function* writeRejections(
-  { log, collection, server }: Exchange,
+  exchange: Exchange,
   rejections: readonly (Rejection<string> & { readonly stamp: number })[],
 ): Transaction<void> {
   if (!rejections.length) return
+  const { log, server } = exchange
   yield* log.database.upsertRows(
     'sync_rejection',
     ['server', 'id', 'stamp', 'code', 'property', 'detail', 'again'],
     ['server', 'id'],
     rejections.map(rejection => {
       const { id, stamp, code, property, detail } = rejection
-      return [server.id, id, stamp, code, property ?? null, detail, againOf(collection, rejection)]
+      return [server.id, id, stamp, code, property ?? null, detail, againOf(exchange, rejection)]
     }),
   )
 }
