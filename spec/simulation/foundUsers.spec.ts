@@ -2,8 +2,9 @@
 
 import { expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
-import { enableSync } from 'typeorm-sync'
+import { enableSync, syncAll } from 'typeorm-sync'
 import { keys, type Rule, rule } from 'typeorm-sync/server-koa'
+import { withoutFeed } from '../stories/devices.js'
 import { openOn, SERVERS, serve } from '../support/eachDatabase.js'
 
 interface Box {
@@ -86,4 +87,33 @@ test.each(SERVERS)('a removal takes nothing out of a box that its sender might n
   expect(await thing(there, 't')).toEqual(before)
   expect((await remove('c')).status).toBe(200)
   expect(await thing(there, 'own')).toMatchObject({ box: null })
+})
+
+test('a removal does not take along what a grant has brought in sight, and was not read yet, collection by collection', async () => {
+  const text = { type: 'varchar', length: 40 } as const
+  const Member = new EntitySchema<any>({
+    name: 'Seat',
+    tableName: 'seat',
+    columns: { id: { ...text, primary: true }, user: text, list: text },
+  })
+  const Case = new EntitySchema<any>({ name: 'Case', tableName: 'case_', columns: { id: { ...text, primary: true } } })
+  const relation = { type: 'many-to-one', target: 'Case', joinColumn: { name: 'case' }, onDelete: 'CASCADE' } as const
+  const Paper = new EntitySchema<any>({
+    ...{ name: 'Paper', tableName: 'paper' },
+    ...{ columns: { id: { ...text, primary: true }, list: text }, relations: { case: relation } },
+  })
+  enableSync(Case, '/cases')
+  enableSync(Paper, '/papers', { scopes: ['list'] })
+  const there = await openOn('libsql', [Member, Case, Paper])
+  const mine = rule<any>(Paper, { read: p => ({ list: keys<any>(Member, 'list', { user: p.id }) }) })
+  const rules = [rule<any>(Case, { read: () => true }), mine]
+  const { url } = await serve(there, { principal: ctx => ({ id: ctx.get('user') }), rules, before: [withoutFeed] })
+  const ann = await openOn('libsql', [Case, Paper], { server: url, headers: { user: 'ann' } })
+  await there.getRepository(Case).save({ id: 'c' })
+  await there.getRepository(Paper).save({ id: 'p', list: 'l', case: { id: 'c' } })
+  await syncAll(ann)
+  await there.getRepository(Member).save({ id: 'm', user: 'ann', list: 'l' })
+  await ann.getRepository(Case).delete('c')
+  expect(await syncAll(ann)).toMatchObject({ entities: { Case: { rejected: 1 } } })
+  expect(await there.getRepository(Paper).count()).toBe(1)
 })

@@ -12,8 +12,9 @@ export function seenBy({ members }: Session, exchanges: Exchanges, rows: readonl
     for (const parent of visited) {
       for (const { child } of parent.children) {
         const server = child && siblings.get(child)
-        // what was read of a history that was reset since says nothing of this one
-        const date = server?.serverHistory === own.serverHistory ? server?.serverDate : 0
+        // what was read of a history that was reset since says nothing of this one, nor what was read by other keys of what these show
+        const isSame = server?.serverHistory === own.serverHistory && server?.scope === own.scope
+        const date = isSame ? server.serverDate : 0
         if (child && server && !members.some(m => m.collection === child)) seen.set(new URL(server.url).pathname, date ?? 0)
         if (child) visited.add(child)
       }
