@@ -17,6 +17,7 @@ export interface Reply {
 
 export class HandMade {
   now = 1_000
+  history = 'history'
   /** undefined: it names no sets of keys. */
   scope: string | undefined = 'one'
   /** The next answers to a GET; where there are none left, nothing is new. */
@@ -41,7 +42,7 @@ export class HandMade {
   removed = (id: string): WireRow => ({ id, _removed: true, _lastChange: ++this.now })
 
   #names(): Record<string, unknown> {
-    return { now: this.now, collection: 'history', principal: 'alice', ...(this.scope !== undefined && { scope: this.scope }) }
+    return { now: this.now, collection: this.history, principal: 'alice', ...(this.scope !== undefined && { scope: this.scope }) }
   }
 
   #pull(query: URLSearchParams): Response {

@@ -279,3 +279,21 @@ test('nobody is asked whether a row is to be restored that was only ever here, u
   expect(await journal.deferred()).toMatchObject([{ id: 'c', reason: 'parent-missing' }])
   await rest(1)
 })
+
+test('nobody is asked twice about a row that hangs on one which was only ever here, before the server was reset', async () => {
+  const { server, phone, book, shelf, read, rest, journal } = await world()
+  const shelves = phone.getRepository(Shelf)
+  await shelves.save({ id: 'hidden', name: 'ours' })
+  await shelves.delete('hidden')
+  server.history = 'another'
+  const asked: string[] = []
+  const preferRemote: ConflictHandler = (conflicts, updates, callback) => {
+    asked.push(...conflicts.map(c => c.id))
+    return preferRemoteConflictHandler(conflicts, updates, callback)
+  }
+  const changes = { '/shelves': [shelf('seen')], '/books': [book('theirs', 'hidden')] }
+  await read(changes, preferRemote, { reset: 'collection-changed', full: true, scoped: ['/shelves', '/books'] })
+  expect([asked, await journal.conflicts()]).toEqual([['b'], []])
+  expect(await journal.deferred()).toMatchObject([{ id: 'b', reason: 'parent-missing' }])
+  await rest(1)
+})

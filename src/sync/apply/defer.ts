@@ -74,14 +74,14 @@ function wasRemovedHere(exchange: Exchange, state: RowState): boolean {
 }
 
 /**
- * It has not come, or has left, perhaps to be here for another server's sake: nothing of it waits for a word here. Where the user sees all rows of its
- * collection, it is nowhere.
+ * It has not come, or not since the server was reset, or has left, perhaps to be here for another server's sake: nothing of it waits for a word here. Where
+ * the user sees all rows of its collection, it is nowhere.
  */
 export function isNotSeen(exchange: Exchange, state: RowState): boolean {
   const { version, unapplied, noAccess } = state
   if (!exchange.server.isPart) return false
   if (noAccess || version.stamp === 0 || isClean(exchange, state)) return true
-  return !unapplied && baseOf(exchange.server, state) === null
+  return !unapplied && !baseOf(exchange.server, state)
 }
 
 export function reasonOf(error: ConstraintError | ValueError): UnappliedReason {
