@@ -1,6 +1,7 @@
 // What went wrong in a sync of several servers or collections.
 
-import { ConflictHandlerError, NetworkError, OtherUserError, RequestTimeoutError, SyncContentionError, TransportError } from '../errors.js'
+import { ConflictHandlerError, OtherUserError, SyncContentionError } from '../errors.js'
+import { NetworkError, RequestTimeoutError, TransportError } from '../sync/http/errors.js'
 
 /**
  * What went wrong on the way. A server that is away, or forbids one collection, does not keep the others from theirs; the caller gets the first error in the end.

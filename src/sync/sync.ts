@@ -1,7 +1,8 @@
 // The loop of one sync: pull, resolve conflicts, push, until both sides agree.
 
-import { ServerError, SyncContentionError } from '../errors.js'
+import { SyncContentionError } from '../errors.js'
 import { resolveConflicts } from './conflicts/conflicts.js'
+import { ServerError } from './http/errors.js'
 import { pull } from './pull/pull.js'
 import { finishPush } from './push/finishPush.js'
 import { pushIgnored } from './push/ignored.js'

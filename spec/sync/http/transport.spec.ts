@@ -10,7 +10,7 @@ import {
   ServerError,
   TooLargeError,
   TransportError,
-} from '../../../src/errors.js'
+} from '../../../src/sync/http/errors.js'
 import { createTransport, type TransportOptions } from '../../../src/sync/http/transport.js'
 import { wait } from '../../../src/sync/waiting.js'
 

@@ -1,18 +1,9 @@
 // Keeps a data source in sync: says when to sync, and what came of it.
 
 import type { DataSource } from 'typeorm'
-import {
-  AuthenticationError,
-  ClientTooOldError,
-  DatabaseTakenOverError,
-  NetworkError,
-  OtherUserError,
-  RequestTimeoutError,
-  SyncConfigurationError,
-  SyncSchemaError,
-  TransportError,
-} from '../../errors.js'
+import { DatabaseTakenOverError, OtherUserError, SyncConfigurationError, SyncSchemaError } from '../../errors.js'
 import type { JournalCounts } from '../../sync/conflicts/counts.js'
+import { AuthenticationError, ClientTooOldError, NetworkError, RequestTimeoutError, TransportError } from '../../sync/http/errors.js'
 import { isRetried } from '../../sync/http/retry.js'
 import type { SyncReport } from '../../sync/report.js'
 import { onLetGo } from '../letGo.js'

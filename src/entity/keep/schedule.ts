@@ -1,6 +1,6 @@
 // When to sync next.
 
-import type { TransportError } from '../../errors.js'
+import type { TransportError } from '../../sync/http/errors.js'
 import { Timer } from './timer.js'
 
 /** Milliseconds: the longest wait after the first failure; it doubles with each further one. */

@@ -1,17 +1,17 @@
 // A whole answer, before it is known whether it is one of a sync server, and the errors that it may turn out to be.
 
+import { MalformedAnswerError } from '../../errors.js'
+import type { Body } from './body.js'
 import {
   AuthenticationError,
   ClientTooOldError,
   InvalidAnswerError,
-  MalformedAnswerError,
   ServerError,
   ServerTooOldError,
   TooLargeError,
   type TransportDetails,
   type TransportError,
-} from '../../errors.js'
-import type { Body } from './body.js'
+} from './errors.js'
 import { readRetryAfter } from './retry.js'
 
 /** The body, whatever content type it came with. */

@@ -1,8 +1,8 @@
 // One request until its whole answer is there: time-outs, aborts, tokens, retries.
 
-import { AnswerTooLargeError, NetworkError, RequestTimeoutError, TransportError } from '../../errors.js'
 import { deadline, orAbort, wait } from '../waiting.js'
 import { readBody } from './body.js'
+import { AnswerTooLargeError, NetworkError, RequestTimeoutError, TransportError } from './errors.js'
 import { errorOf, nameOf, type Reply } from './reply.js'
 import { emitRequest } from './requests.js'
 import { isRetried, pauseBefore } from './retry.js'

@@ -1,6 +1,6 @@
 // Requests, emitted to whoever listens. While nobody does, nothing is measured.
 
-import { TransportError } from '../../errors.js'
+import { TransportError } from './errors.js'
 
 /** A request of a sync, or one that waits for news, once its answer is there. Of a stream: once it has begun. */
 export interface SyncRequest {

@@ -1,7 +1,7 @@
 // What a sync says to a server, in one form of words: to its feed, or to the route of one entity, which older servers have alone.
 
-import { ServerError } from '../../errors.js'
 import type { ByPath, FeedAnswer, FeedPushAnswer, FeedQuery, FeedStaleAnswer } from '../../protocol/messages.js'
+import { ServerError } from './errors.js'
 import type { Push, Transport, Pulled as Transported, Pushed as TransportedPush } from './transport.js'
 
 /** What changed; a server of 2011 has no history id. */

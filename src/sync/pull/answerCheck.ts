@@ -1,7 +1,7 @@
 // Whether an answer may be one to the question, and whether a pull comes to its end.
 
-import { InvalidAnswerError } from '../../errors.js'
 import type { FeedQuery } from '../../protocol/messages.js'
+import { InvalidAnswerError } from '../http/errors.js'
 import { nameOf } from '../http/reply.js'
 import type { Answer } from '../http/wire.js'
 import type { Session } from '../session.js'

@@ -1,8 +1,8 @@
 // Asks a server for pages: for the next one while the last one is stored.
 
 import { type ServerState, writeServers } from '../../changes/servers/serverState.js'
-import { AnswerTooLargeError, RequestTimeoutError } from '../../errors.js'
 import type { FeedQuery } from '../../protocol/messages.js'
+import { AnswerTooLargeError, RequestTimeoutError } from '../http/errors.js'
 import type { Answer, Pulled } from '../http/wire.js'
 import { type Session, transaction } from '../session.js'
 import { anyOf } from '../waiting.js'

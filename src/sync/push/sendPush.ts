@@ -2,7 +2,7 @@
 
 import { writeServers } from '../../changes/servers/serverState.js'
 import type { Transaction } from '../../databases/database.js'
-import { RequestTimeoutError, TooLargeError, TransportError } from '../../errors.js'
+import { RequestTimeoutError, TooLargeError, TransportError } from '../http/errors.js'
 import { asPrincipal, checkPrincipal } from '../principal.js'
 import { type Exchanges, type Session, type TransactionSize, transaction } from '../session.js'
 import { statusOf } from '../status.js'

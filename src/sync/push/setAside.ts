@@ -1,8 +1,8 @@
 // Rows of a push that the server rejected.
 
 import type { Collection } from '../../changes/collections/collection.js'
-import { ServerError } from '../../errors.js'
 import type { Rejection } from '../../protocol/messages.js'
+import { ServerError } from '../http/errors.js'
 import { type Session, transaction } from '../session.js'
 import type { Batch } from './batch.js'
 import { endIn, endPush } from './endPush.js'
