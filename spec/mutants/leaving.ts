@@ -10,19 +10,12 @@ const twoServers = 'spec/stories/scopesTwoServers.spec.ts'
 export const ofLeaving: Mutant[] = [
   {
     name: 'asks-about-what-was-here-before-a-reset',
-    hazard: 'a conflict is asked about with each sync, for its row needs one that was only ever here, before the server was reset',
+    hazard:
+      'a conflict is asked about with each sync, for its row needs one that was only ever here before the server was reset, or is here for others alone',
     file: 'src/sync/apply/defer.ts',
     find: '!unapplied && !baseOf(exchange.server, state)',
     replace: '!unapplied && baseOf(exchange.server, state) === null',
-    by: [decided],
-  },
-  {
-    name: 'what-is-here-for-others-is-nowhere',
-    hazard: 'a conflict is asked about with each sync, for its row needs one that left, and was removed here for another server',
-    file: 'src/sync/apply/defer.ts',
-    find: 'if (noAccess || version.stamp === 0',
-    replace: 'if (version.stamp === 0',
-    by: [twoServers],
+    by: [decided, twoServers],
   },
   {
     name: 'asks-to-restore-what-is-not-seen',

@@ -24,8 +24,12 @@ export interface PathScope {
 }
 
 /** SQL for «the row `child` needs the row `parent` by the path». */
-export const leadsTo = ({ references, parentKeys }: PathScope, child: string, parent: string, quoted = quote) =>
-  references.map((column, i) => `${child}${quoted(column)} = ${parent}${quoted(parentKeys[i] as string)}`).join(' AND ')
+export const leadsTo = (
+  { references, parentKeys }: Pick<PathScope, 'references' | 'parentKeys'>,
+  child: string,
+  parent: string,
+  quoted = quote,
+) => references.map((column, i) => `${child}${quoted(column)} = ${parent}${quoted(parentKeys[i] as string)}`).join(' AND ')
 
 /** The paths that lead to a table, with the tables of the rows that they are kept in. */
 export const pathsTo = (table: string, tables: readonly Table[]) =>

@@ -16,7 +16,7 @@ export const holdsKey = (table: Table, columns: readonly string[]) =>
   (table.parts?.every(part => columns.includes(part)) ?? false)
 
 /** The column of the identity, of one that holds numbers. */
-export const travelling = ({ paths }: Table, column: string) =>
+export const travellingColumn = ({ paths }: Table, column: string) =>
   paths?.find(p => p.isIdentity && p.references[0] === column)?.column ?? column
 
 /** The rules of the application that a write meets: constraints, and triggers that are not ours. */

@@ -1,11 +1,11 @@
 // Foreign keys in statements.
 
-import { type Database, quote } from '../../databases/database.js'
+import { type Database, leadsTo, quote } from '../../databases/database.js'
 import type { Reference } from './collection.js'
 
 /** «The row x needs the row p.» */
 export const needs = ({ childColumns, parentColumns }: Reference): string =>
-  childColumns.map((column, i) => `x.${quote(column)} = p.${quote(parentColumns[i] as string)}`).join(' AND ')
+  leadsTo({ references: childColumns, parentKeys: parentColumns }, 'x.', 'p.')
 
 /** The key of the row that a row needs, as text. */
 export const neededKey = (database: Database, { childColumns }: Reference, alias: string): string => keyText(database, alias, childColumns)

@@ -1,5 +1,5 @@
 import { TRIGGER_MARK } from '../knows.js'
-import { holdsKey, type RuleStatements, travelling, type UniqueIndex } from '../rules.js'
+import { holdsKey, type RuleStatements, travellingColumn, type UniqueIndex } from '../rules.js'
 import { first, query } from '../statement.js'
 
 export const rules: RuleStatements = {
@@ -13,7 +13,7 @@ export const rules: RuleStatements = {
     const indexes = new Map<string, UniqueIndex & { columns: string[] }>()
     for (const { name, column, part } of rows) {
       const found = indexes.get(String(name)) ?? { columns: [], others: [] }
-      const own = travelling(table, String(column))
+      const own = travellingColumn(table, String(column))
       const isWhole = part === null && (own === table.key || own === table.number || table.columns.includes(own))
       indexes.set(String(name), isWhole ? found : { ...found, others: table.columns })
       if (isWhole) found.columns.push(own)

@@ -1,5 +1,5 @@
 import { ConstraintError } from '../../errors.js'
-import { holdsKey, type RuleStatements, travelling } from '../rules.js'
+import { holdsKey, type RuleStatements, travellingColumn } from '../rules.js'
 import { first, query } from '../statement.js'
 import { quote } from '../table.js'
 import { classOf, ownTriggers } from './catalog.js'
@@ -26,7 +26,7 @@ export const rules: RuleStatements = {
     for (const { index, name, is_expression, is_key } of rows) {
       const found = indexes.get(String(index)) ?? { columns: [], others: [] }
       indexes.set(String(index), found)
-      found[is_key || is_expression ? 'columns' : 'others'].push(travelling(table, String(name)))
+      found[is_key || is_expression ? 'columns' : 'others'].push(travellingColumn(table, String(name)))
     }
     return [...indexes.values()].filter(({ columns }) => !holdsKey(table, columns))
   },

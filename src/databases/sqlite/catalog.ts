@@ -1,7 +1,7 @@
 // What SQLite says about tables: columns, unique indexes, triggers.
 
 import { TRIGGER_MARK } from '../knows.js'
-import { holdsKey, travelling, type UniqueIndex } from '../rules.js'
+import { holdsKey, travellingColumn, type UniqueIndex } from '../rules.js'
 import { query, type Row, type Transaction } from '../statement.js'
 import { quote, type Table } from '../table.js'
 
@@ -47,7 +47,7 @@ export function* uniqueIndexes(table: Table): Transaction<UniqueIndex[]> {
     table.name,
   )
   return [...byIndex(rows).values()].flatMap(own => {
-    const plain = own.flatMap(({ column_name: name }) => (name === null ? [] : [travelling(table, String(name))]))
+    const plain = own.flatMap(({ column_name: name }) => (name === null ? [] : [travellingColumn(table, String(name))]))
     if (holdsKey(table, plain)) return []
     const text = String(own[0]?.sql ?? '').toLowerCase()
     const named = table.columns.filter(c => text.includes(c.toLowerCase()))

@@ -78,10 +78,9 @@ function wasRemovedHere(exchange: Exchange, state: RowState): boolean {
  * the user sees all rows of its collection, it is nowhere.
  */
 export function isNotSeen(exchange: Exchange, state: RowState): boolean {
-  const { version, unapplied, noAccess } = state
+  const { version, unapplied } = state
   if (!exchange.server.isPart) return false
-  if (noAccess || version.stamp === 0 || isClean(exchange, state)) return true
-  return !unapplied && !baseOf(exchange.server, state)
+  return version.stamp === 0 || isClean(exchange, state) || (!unapplied && !baseOf(exchange.server, state))
 }
 
 export function reasonOf(error: ConstraintError | ValueError): UnappliedReason {
