@@ -3,6 +3,7 @@
 import type { DataSource } from 'typeorm'
 import type { Collection } from '../src/changes/collections/collection.js'
 import { baseTableOf, type Database, EXIT, first, query, quote, type Transaction } from '../src/databases/database.js'
+import { isKnownSql } from '../src/databases/knows.js'
 import { changeLogOf } from '../src/entity/registry.js'
 import { forgetSets } from './keySets.js'
 
@@ -48,7 +49,7 @@ function* raiseHorizon(database: Database, stamp: number): Transaction<number> {
   return raised
 }
 
-// Only what every server of this database knows. Base versions are dropped with it: else an old one counts as the base of a new row with that id.
+// Only what every server of this database knows, and waits for nothing. Base versions are dropped with it: else an old one counts as the base of a new row with that id.
 function* collectSome(database: Database, { name, table }: Collection, horizon: number): Transaction<number> {
   const rows = yield* query(
     `SELECT t.id AS id
@@ -57,11 +58,8 @@ function* collectSome(database: Database, { name, table }: Collection, horizon: 
         AND NOT EXISTS (
           SELECT 1 FROM sync_server r
            WHERE r.collection = t.collection
-             AND NOT (
-               (t.stamp < r.pushed_stamp OR (t.stamp = r.pushed_stamp AND t.id <= r.pushed_id)
-                 OR EXISTS (SELECT 1 FROM sync_stamp m WHERE m.server = r.id AND m.stamp = t.stamp))
-               AND NOT EXISTS (SELECT 1 FROM sync_unapplied c WHERE c.server = r.id AND c.id = t.id)
-               AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = r.id AND j.id = t.id AND j.stamp = t.stamp)))
+             AND NOT (${isKnownSql({ id: 't.id', stamp: 't.stamp' })}
+               AND NOT EXISTS (SELECT 1 FROM sync_unapplied w WHERE w.server = r.id AND w.id = t.id)))
       ORDER BY t.stamp, t.id LIMIT ?`,
     name,
     horizon,

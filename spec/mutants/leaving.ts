@@ -43,6 +43,15 @@ export const ofLeaving: Mutant[] = [
     by: [twoServers],
   },
   {
+    name: 'parked-counts-as-edited',
+    hazard:
+      'what one server changed in a row is taken back: the row hangs on one that is not seen, and waits apart for another server that never had it, as if it were edited here',
+    file: 'src/sync/apply/purge.ts',
+    find: 'found.keepApart(exchange, state, base)\n    // what was made here',
+    replace: 'found.keepApart(exchange, state, theirs)\n    // what was made here',
+    by: [twoServers, 'simulation'],
+  },
+  {
     name: 'left-is-removed',
     hazard: 'a row that left is removed instead: its tombstone says so to other servers and clients, and remains',
     file: 'src/sync/apply/leave.ts',

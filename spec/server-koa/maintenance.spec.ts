@@ -60,8 +60,12 @@ describe('collectTombstones', () => {
     await sql('DELETE FROM sync_unapplied')
     await sql("INSERT INTO sync_rejection (server, id, stamp, code, again) SELECT 1, id, stamp, 'x', 0 FROM sync_tombstone")
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(0)
-    // what this server removed itself it knows
     await sql('DELETE FROM sync_rejection')
+    // nor what is kept apart: the server does not show the row, and the removal is pushed once it does
+    await sql(`INSERT INTO sync_no_access (server, id, local) VALUES (1, 'bread', 'null')`)
+    expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(0)
+    await sql('DELETE FROM sync_no_access')
+    // what this server removed itself it knows
     await sql("UPDATE sync_server SET pushed_stamp = 0, pushed_id = ''")
     await sql('INSERT INTO sync_stamp (server, stamp) SELECT 1, stamp FROM sync_tombstone')
     expect(await collectTombstones(todo.dataSource, { olderThan: 0 })).toBe(1)

@@ -229,6 +229,22 @@ test('what one server never had is no edit for the other one, which moves the ro
   expect([await journal(cards).conflicts(), await journal(cards).deferred()]).toEqual([[], []])
 })
 
+test('what one server never had is no edit for the other one, which changes the row and hangs it on one that is not seen', async () => {
+  const { one, two, phone, cards } = await boxes()
+  one.answers.push({ scoped: ['/boxes', '/cards'], changes: { '/cards': [one.row('a', { text: 'base', box: null })] } })
+  two.replies.push({ status: 422, body: { errors: [{ collection: '/cards', id: 'a', code: 'not-allowed', detail: 'no' }] } })
+  await syncAll(phone)
+  one.answers.push({ changes: { '/cards': [one.row('a', { text: 'theirs', box: 'f' })] } })
+  await syncAll(phone)
+  await syncAll(phone)
+  expect(pushed(one).flat()).toEqual([])
+  one.answers.push({ changes: { '/boxes': [one.row('f', {})] } })
+  await syncAll(phone)
+  expect(await cards.find()).toMatchObject([{ text: 'theirs', box: 'f' }])
+  expect([await journal(cards).conflicts(), await journal(cards).deferred()]).toEqual([[], []])
+  expect(pushed(one).flat()).toEqual([])
+})
+
 test('the latest version counts for all servers that it is kept apart for', async () => {
   const { one, two, phone, cards } = await boxes()
   one.answers.push({ changes: { '/boxes': [one.row('f', {})], '/cards': [one.row('a', { text: 'base', box: 'f' })] } })

@@ -148,7 +148,7 @@ function* park(found: Purge, from: Exchange, collection: Collection, ids: readon
     const theirs = lastHeardOf(exchange.server, state)
     if (isApart) found.keepApart(exchange, state, base)
     // what another server lacks is no edit for this one
-    else if (theirs && apart.has(state.id)) found.keepApart(exchange, state, theirs)
+    else if (theirs && apart.has(state.id)) found.keepApart(exchange, state, base)
     // what was made here is the server's no row: it comes back by itself
     if (theirs || (isApart && base === null)) found.wait(exchange, state, theirs ?? null)
     if (theirs && base !== undefined && exchanges.length > 1) found.keepBase(exchange, state, base)
