@@ -4,8 +4,25 @@
 import type { Mutant } from './mutants.js'
 
 const numbered = 'spec/stories/numberedKeys.spec.ts'
+const sameNumbers = 'spec/stories/sameNumbers.spec.ts'
 
 export const ofNumbers: Mutant[] = [
+  {
+    name: 'all-numbers-are-shared',
+    hazard: 'rows that two databases have numbered since they were copied from one are taken for the same rows',
+    file: 'src/changes/setUp/paths.ts',
+    find: ' WHERE ${number} <= ${sameNumbers}`',
+    replace: '`',
+    by: [sameNumbers],
+  },
+  {
+    name: 'numbers-are-shared-again',
+    hazard: 'the identities of rows that were pushed change, because it was said later that databases share numbers',
+    file: 'src/changes/setUp/setUp.ts',
+    find: 'if (state.isNew && collection.sameNumbers)',
+    replace: 'if (collection.sameNumbers)',
+    by: [sameNumbers],
+  },
   {
     name: 'numbers-travel',
     hazard: 'a relation leads to another row elsewhere, which has the number there',

@@ -30,6 +30,12 @@ export interface EnableSyncOptions {
    * then, instead of reading and pushing everything anew.
    */
   formerly?: string[]
+  /**
+   * Of an entity whose rows are numbered (`@PrimaryGeneratedColumn()`): the rows that are there when sync is enabled for it have the same numbers on all
+   * databases, as where each began with a copy of one. They are the same rows then; with a number, those up to it. Where their contents differ, the first sync
+   * finds conflicts.
+   */
+  sameNumbers?: boolean | number
   /** A collection for clients of 2012 writes dates as numbers. */
   dates?: 'iso' | 'number'
 }

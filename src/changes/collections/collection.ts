@@ -49,6 +49,8 @@ export interface Collection {
   /** Its rows are the links of a many-to-many relation: they say nothing but that they are there, and go with the rows that they link. */
   readonly isLink: boolean
   readonly table: Table
+  /** Rows that are numbered up to this, and are there when sync is enabled, are the same on all databases; 0: none. */
+  readonly sameNumbers: number
   /** The property that holds the key in the entity; it is `id` on the wire. None has that name where the key has several columns. */
   readonly keyProperty: string
   /**

@@ -24,12 +24,14 @@ export interface Declared {
   readonly metadata: EntityMetadata
   readonly urls: readonly string[]
   readonly scopes: readonly string[]
+  readonly sameNumbers: boolean | number
 }
 
 /** Describes an entity, without its references. Throws SyncConfigurationError. */
-export function describeCollection(dataSource: DataSource, { metadata, urls, scopes: declared }: Declared): Collection {
+export function describeCollection(dataSource: DataSource, { metadata, urls, scopes: declared, sameNumbers }: Declared): Collection {
   checkEntity(metadata)
   const key = checkKey(dataSource, metadata)
+  checkSameNumbers(metadata, key, sameNumbers)
   const columns = describeColumns(metadata, dataSource)
   const keyParts =
     key.propertyName === KEY_COLUMN ? metadata.primaryColumns.flatMap(part => columns.find(c => c.metadata === part) ?? []) : []
@@ -51,6 +53,7 @@ export function describeCollection(dataSource: DataSource, { metadata, urls, sco
       scopes: scopes.map(c => c.column),
       paths: [...columns.flatMap(c => c.reference ?? []), ...scopes.flatMap(c => c.path ?? [])],
     },
+    sameNumbers: sameNumbers === true ? Number.MAX_SAFE_INTEGER : Number(sameNumbers),
     keyProperty: keyParts.length ? 'id' : (metadata.primaryColumns[0] as ColumnMetadata).propertyPath,
     rejectKey: keyParts.length ? compositeKeyCheck(keyParts, dataSource) : keyCheck(key, dataSource),
     columns,
@@ -82,6 +85,12 @@ function checkEntity(metadata: EntityMetadata): void {
   if (metadata.treeType === 'closure-table' && metadata.primaryColumns.length > 1)
     reject('TypeORM keeps a closure-table tree of keys of one column alone; use a materialized-path tree.')
   if (OUR_TABLES.test(metadata.tableName)) reject(`its table ${metadata.tableName} has a name of our own tables; give it another one.`)
+}
+
+function checkSameNumbers({ name }: EntityMetadata, key: ColumnMetadata, given: boolean | number): void {
+  if (given === false) return
+  if (key.propertyName !== IDENTITY) rejectEntity(name, 'it has sameNumbers, but the database does not number its rows.')
+  if (given !== true && !(Number.isSafeInteger(given) && given > 0)) rejectEntity(name, `its sameNumbers is ${given}, and no number.`)
 }
 
 function checkKey(dataSource: DataSource, metadata: EntityMetadata): ColumnMetadata {

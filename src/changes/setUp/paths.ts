@@ -13,6 +13,14 @@ export function* fillIdentities({ newIdentity, pins }: Database, collections: re
   }
 }
 
+/** Rows that have the same numbers on all databases get them as identities. */
+export function* shareNumbers({ text, pins }: Database, collections: readonly Collection[]): Transaction<void> {
+  for (const { table, sameNumbers } of collections) {
+    const [name, key, number] = [quote(table.name), quote(table.key), quote(table.number as string)]
+    yield* query(`UPDATE ${name} SET ${key} = ${text(number)}${pins?.(table) ?? ''} WHERE ${number} <= ${sameNumbers}`)
+  }
+}
+
 /** Fills the columns; `collections` are parents first. */
 export function* fillPaths(database: Database, collections: readonly Collection[]): Transaction<void> {
   for (const { table } of collections) {

@@ -5,7 +5,7 @@ import { text } from '../../databases/knows.js'
 import { SyncSchemaError } from '../../errors.js'
 import type { ChangeLog } from '../changeLog.js'
 import type { Collection } from '../collections/collection.js'
-import { fillIdentities, fillPaths } from './paths.js'
+import { fillIdentities, fillPaths, shareNumbers } from './paths.js'
 import { moveRenamed, noteNames } from './renames.js'
 
 /** Brings the database in line with the synced entities. Throws SyncSchemaError where a table or column is missing. */
@@ -43,6 +43,7 @@ export function* setUp(
   if (!(yield* database.isReplica())) yield* moveRenamed(database, collections)
   const present: Collection[] = []
   const gained: Collection[] = []
+  const shared: Collection[] = []
   let isMissed = false
   let gainsScope = false
   let unfilled = false
@@ -57,6 +58,7 @@ export function* setUp(
     if (state.gainsScope) gainsScope = true
     const isPath = (column: string) => collection.table.paths?.some(p => p.column === column)
     if (state.gainsScope || state.lostTriggers || state.isNew || state.gained.some(isPath)) unfilled = true
+    if (state.isNew && collection.sameNumbers) shared.push(collection)
     if (state.gained.some(column => collection.columns.some(c => c.column === column))) gained.push(collection)
   }
   // a database that was dropped stays empty until there is something to keep account of
@@ -74,6 +76,7 @@ export function* setUp(
     yield* query('UPDATE sync_clock SET horizon = "now"')
   }
   yield* fillIdentities(database, present)
+  yield* shareNumbers(database, shared)
   if (unfilled) yield* fillPaths(database, present)
   yield* database.stampDifferences(tablesOf(present))
   yield* database.stampUnstamped(tablesOf(present))
