@@ -38,8 +38,8 @@ export const ofLeaving: Mutant[] = [
     name: 'removed-elsewhere-forgets-what-is-apart',
     hazard: 'an edit that is kept apart for one server is lost when another one tells that the row is removed there',
     file: 'src/sync/apply/storeDecided.ts',
-    find: 'idsOf(apart.filter(c => c.value !== null))',
-    replace: 'idsOf(apart)',
+    find: 'some.filter(c => isApart(c) && c.value !== null)',
+    replace: 'some.filter(isApart)',
     by: [twoServers],
   },
   {
@@ -50,6 +50,24 @@ export const ofLeaving: Mutant[] = [
     find: 'found.keepApart(exchange, state, base)\n    // what was made here',
     replace: 'found.keepApart(exchange, state, theirs)\n    // what was made here',
     by: [twoServers, 'simulation'],
+  },
+  {
+    name: 'apart-for-others-is-forgotten-first',
+    hazard:
+      'an edit is never pushed: what is kept apart for two servers comes back by one of them while a push to the other, which passed it by, is under way and counts for it',
+    file: 'src/sync/apply/storeDecided.ts',
+    find: '  yield* forgetOwnNoAccess(database, server, idsOf(some.filter(isApart)))\n',
+    replace:
+      '  yield* forgetOwnNoAccess(database, server, idsOf(some.filter(isApart)))\n  yield* forgetOthersNoAccess(database, server, idsOf(some.filter(c => isApart(c) && c.value !== null)))\n',
+    by: [twoServers],
+  },
+  {
+    name: 'contested-row-that-was-apart-keeps-its-stamp',
+    hazard: 'the same, where it comes back as a conflict',
+    file: 'src/sync/apply/comeBack.ts',
+    find: '      yield* storeVersions(log, collection, [ours]',
+    replace: '      if (!isHere) yield* storeVersions(log, collection, [ours]',
+    by: [twoServers],
   },
   {
     name: 'left-is-removed',

@@ -2,8 +2,17 @@
 
 import { expect, test } from '@jest/globals'
 import { EntitySchema } from 'typeorm'
-import { type ConflictHandler, enableSync, hasLocalChanges, journal, preferRemoteConflictHandler, resolveEach, syncAll } from 'typeorm-sync'
-import { openOn, sql } from '../support/eachDatabase.js'
+import {
+  type ConflictHandler,
+  enableSync,
+  hasLocalChanges,
+  journal,
+  NetworkError,
+  preferRemoteConflictHandler,
+  resolveEach,
+  syncAll,
+} from 'typeorm-sync'
+import { databaseOn, openIn, openOn, sql } from '../support/eachDatabase.js'
 import { HandMade } from './handMade.js'
 
 interface Page {
@@ -244,6 +253,51 @@ test('what one server never had is no edit for the other one, which changes the 
   expect([await journal(cards).conflicts(), await journal(cards).deferred()]).toEqual([[], []])
   expect(pushed(one).flat()).toEqual([])
 })
+
+test.each([false, true])(
+  'what comes back by one server while a push to the other one is under way, which passed it by, does not count as pushed (as a conflict: %s)',
+  async isContested => {
+    const [one, two] = [new HandMade(), new HandMade()]
+    const options = await databaseOn('libsql')
+    const fetch: typeof globalThis.fetch = (input, init) => (new URL(String(input)).hostname === 'one.made' ? one : two).fetch(input, init)
+    const phone = await openIn(options, [Box, Card], { fetch })
+    const cards = phone.getRepository(Card)
+    one.answers.push({ changes: { '/boxes': [one.row('f', {}), one.row('g', {})] } })
+    const errors = ['f', 'g'].map(box => ({ collection: '/boxes', id: box, code: 'not-allowed', detail: 'no' }))
+    two.replies.push({ status: 422, body: { errors } })
+    await syncAll(phone)
+    await cards.save({ id: 'a', text: 'made here', box: 'f' })
+    one.answers.push({ changes: { '/boxes': [one.left('f')] } })
+    await syncAll(phone)
+    expect([await cards.find(), pushed(two).flat()]).toEqual([[], []])
+    // another window syncs with the other server meanwhile
+    const window = await openIn(options, [Box, Card], {
+      fetch: async (input, init) => {
+        if (new URL(String(input)).hostname === 'one.made') throw new TypeError('fetch failed')
+        return two.fetch(input, init)
+      },
+    })
+    let posts = 0
+    one.before = async method => {
+      if (method !== 'POST') return
+      posts++
+      if (posts === 1) await cards.save({ id: 'a', text: 'made anew', box: 'g' })
+      if (posts !== 2) return
+      if (isContested)
+        two.answers.push({ changes: { '/boxes': [two.row('g', {})], '/cards': [two.row('a', { text: 'theirs', box: 'g' })] } })
+      await expect(syncAll(window)).rejects.toThrow(NetworkError)
+    }
+    for (const card of ['b', 'c']) await cards.save({ id: card, text: 'made here', box: 'g' })
+    one.replies.push({ status: 422, body: { errors: [{ collection: '/cards', id: 'c', code: 'not-valid', detail: 'no' }] } })
+    await syncAll(phone)
+    expect(posts).toBe(2)
+    for (let i = 0; i < 2; i++) await syncAll(phone)
+    expect(one.posts.flatMap(({ changes }) => changes['/cards'] ?? []).filter(card => card.id === 'a')).toEqual([
+      { id: 'a', text: 'made anew', box: 'g' },
+    ])
+    expect((await journal(cards).conflicts()).length).toBe(isContested ? 1 : 0)
+  },
+)
 
 test('the latest version counts for all servers that it is kept apart for', async () => {
   const { one, two, phone, cards } = await boxes()

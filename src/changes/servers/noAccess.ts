@@ -61,11 +61,10 @@ export function* changeNoAccess(servers: readonly ServerState[], id: string, loc
 
 /**
  * Rows are here again, with what was kept apart for one server or another; this one shows them. What another one does not show is not pushed to it until it
- * does, unless it was made here.
+ * does, unless it was made here. That one removes a row says nothing to the others.
  */
-export function* forgetNoAccess(database: Database, { id: server, collection }: ServerState, ids: readonly string[]): Transaction<void> {
+export function* forgetOthersNoAccess(database: Database, { collection }: ServerState, ids: readonly string[]): Transaction<void> {
   if (!ids.length) return
-  yield* forgetOwnNoAccess(database, { id: server }, ids)
   const others = yield* query(
     `SELECT n.server, n.id, n.base, u.remote FROM sync_no_access n JOIN sync_server r ON r.id = n.server
        LEFT JOIN sync_unapplied u ON u.server = n.server AND u.id = n.id

@@ -3,7 +3,7 @@
 import { findOrphans } from '../../changes/rows/orphans.js'
 import { localOf } from '../../changes/servers/agreement.js'
 import { keepBases } from '../../changes/servers/baseVersions.js'
-import { forgetNoAccess } from '../../changes/servers/noAccess.js'
+import { forgetOthersNoAccess, forgetOwnNoAccess } from '../../changes/servers/noAccess.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { isRowError } from '../../changes/store/rowErrors.js'
 import { storeVersions } from '../../changes/store/store.js'
@@ -44,14 +44,16 @@ export function* returnContested(
   try {
     yield* stamp.savepoint(function* () {
       const agreed = yield* stamp.take()
-      if (!isHere) yield* storeVersions(log, collection, [{ id, old: version, value }], yield* log.database.tick(), server)
+      // one that is here gets a new stamp as well: a push to another server, which passed it by, may be under way and would count for it
+      const ours = { id, old: version, value: isHere ? version.value : value }
+      yield* storeVersions(log, collection, [ours], yield* log.database.tick(), server)
       if (base !== undefined) yield* keepBases(log.database, collection, server, [{ id, value: base }], agreed)
-      yield* forgetNoAccess(log.database, server, [id])
+      yield* forgetOwnNoAccess(log.database, server, [id])
+      yield* forgetOthersNoAccess(log.database, server, [id])
     })
   } catch (error) {
     if (!isRowError(error)) throw error
     return { state, remote, reason: reasonOf(error) }
   }
-  // of a version that stayed the note says that it was never pushed
-  return { state: isHere ? state : ((yield* readRowStates(exchange, [id])).get(id) as RowState), remote, reason: 'contested' }
+  return { state: (yield* readRowStates(exchange, [id])).get(id) as RowState, remote, reason: 'contested' }
 }

@@ -6,7 +6,7 @@ import { groupBy } from '../../changes/collections/groupBy.js'
 import { isInPush } from '../../changes/servers/agreement.js'
 import { forgetBases, forgetRejections, keepBases } from '../../changes/servers/baseVersions.js'
 import { addIgnored, forgetIgnored } from '../../changes/servers/ignored.js'
-import { forgetNoAccess, forgetOwnNoAccess } from '../../changes/servers/noAccess.js'
+import { forgetOthersNoAccess, forgetOwnNoAccess } from '../../changes/servers/noAccess.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { storeVersions } from '../../changes/store/store.js'
 import { storeChanges } from '../../changes/store/storeChanges.js'
@@ -45,7 +45,24 @@ export function* applyAllDecided(log: ChangeLog, resolved: readonly Candidate[],
   for (const [exchange, some] of groups) yield* forgetWhatWasKnown(exchange, some)
   const ours = new Set(resolved.filter(c => !isSameRow(c.value, c.remote)))
   const remote = new Set(resolved.filter(c => !ours.has(c) && !isApplied(c.exchange, c)))
-  if (!remote.size && !ours.size) return
+  if (remote.size || ours.size) yield* store(log, groups, remote, ours, stamp)
+  // after the rows have new stamps: what is kept apart for another server was passed by its push, which may be under way and would count for it
+  for (const [{ server }, some] of groups)
+    yield* forgetOthersNoAccess(database, server, idsOf(some.filter(c => isApart(c) && c.value !== null)))
+}
+
+const idsOf = (candidates: readonly Candidate[]) => candidates.map(c => c.state.id)
+
+const isApart = ({ state }: Candidate) => state.noAccess !== undefined || (state.setAside !== undefined && state.version.stamp === 0)
+
+function* store(
+  log: ChangeLog,
+  groups: ReadonlyMap<Exchange, readonly Candidate[]>,
+  remote: ReadonlySet<Candidate>,
+  ours: ReadonlySet<Candidate>,
+  stamp: TransactionStamp,
+): Transaction<void> {
+  const { database } = log
   const agreed = yield* stamp.take()
   const fresh = ours.size ? yield* database.tick() : agreed
   yield* storeChanges(log, [...[...remote].map(changeOf(agreed)), ...[...ours].map(changeOf(fresh))])
@@ -82,11 +99,7 @@ function* forgetWhatWasKnown(exchange: Exchange, some: readonly Candidate[]): Tr
   yield* addIgnored(database, server.id, unknown)
   const deferred = some.filter(c => c.state.unapplied).map(c => c.state.id)
   yield* forgetUnapplied(exchange, deferred)
-  const apart = some.filter(({ state }) => state.noAccess || (state.setAside !== undefined && state.version.stamp === 0))
-  const idsOf = (kept: readonly Candidate[]) => kept.map(c => c.state.id)
-  yield* forgetNoAccess(database, server, idsOf(apart.filter(c => c.value !== null)))
-  // that it is removed there says nothing of what is kept apart for others
-  yield* forgetOwnNoAccess(database, server, idsOf(apart.filter(c => c.value === null)))
+  yield* forgetOwnNoAccess(database, server, idsOf(some.filter(isApart)))
   const rejections = some.flatMap(({ state }) => (state.rejection ? [{ id: state.id, stamp: state.rejection.stamp }] : []))
   yield* forgetRejections(database, collection, server, rejections)
 }
