@@ -364,3 +364,10 @@ test(
   },
   SLOW,
 )
+
+test('TypeScript 5 with moduleResolution node10, as Nest 10 begins with, finds the declarations of each subpath', () => {
+  const { exports, typesVersions } = JSON.parse(readFileSync(join(folder, 'package', 'package.json'), 'utf8'))
+  const subpaths = Object.entries<{ require?: { types: string } }>(exports).filter(([, { require }]) => require)
+  const declared = Object.entries<string[]>(typesVersions['*']).map(([path, [file]]) => [`./${path}`, file])
+  expect(declared).toEqual(subpaths.filter(([path]) => path !== '.').map(([path, { require }]) => [path, require?.types]))
+})
