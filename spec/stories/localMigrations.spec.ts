@@ -1,15 +1,8 @@
 // Devices that are updated: what each computes for itself is no change, and what was pending is still.
 
 import 'reflect-metadata'
-import { afterEach, describe, expect, jest, test } from '@jest/globals'
-import {
-  DataSource,
-  type DataSourceOptions,
-  EntitySchema,
-  type EntitySchemaColumnOptions,
-  type MigrationInterface,
-  type QueryRunner,
-} from 'typeorm'
+import { beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { DataSource, type DataSourceOptions, EntitySchema, type EntitySchemaColumnOptions } from 'typeorm'
 import {
   enableSync,
   hasLocalChanges,
@@ -21,7 +14,8 @@ import {
   withSync,
 } from 'typeorm-sync'
 import type { SchemaVersions } from 'typeorm-sync/server'
-import { databaseOn, type Kind, SERVERS, serve, sql } from '../support/eachDatabase.js'
+import { AppVersions, migration, type Place, runAll, type Work } from '../support/appVersions.js'
+import { databaseOn, SERVERS, sql } from '../support/eachDatabase.js'
 
 jest.setTimeout(120_000)
 
@@ -63,71 +57,25 @@ const schema: SchemaVersions = {
   },
 }
 
-type Work = (runner: QueryRunner) => Promise<unknown>
-
-const migration = (work: Work) =>
-  class Change1700000000000 implements MigrationInterface {
-    up = work as (runner: QueryRunner) => Promise<void>
-    async down() {}
-  }
-
-const run = (runner: QueryRunner) => async (statements: readonly string[]) => {
-  const isMaria = runner.dataSource.options.type === 'mariadb'
-  for (const statement of statements) await runner.query(isMaria ? statement.replaceAll('"', '`') : statement)
-}
-const local: Work = runner => localMigration(runner, 'person', table => run(runner)(change(table)))
+const local: Work = runner => localMigration(runner, 'person', table => runAll(change(table))(runner))
 
 describe.each(SERVERS)('on %s', kind => {
-  let url: string
-  let requests: string[] = []
-  const fetchThere: typeof globalThis.fetch = (input, init) => {
-    requests.push(`${init?.method ?? 'GET'} ${input}`)
-    return fetch(String(input).replace('http://server.test', url), init)
-  }
-  const closing: (() => Promise<unknown>)[] = []
-  afterEach(async () => {
-    for (const close of closing.splice(0)) await close()
+  let app: AppVersions
+  beforeEach(() => {
+    app = new AppVersions()
   })
 
-  interface Place {
-    readonly options: DataSourceOptions
-    readonly isDevice: boolean
-    dataSource: DataSource
-  }
-
-  async function open(options: DataSourceOptions, isDevice: boolean, Entity: EntitySchema, version: number, work?: Work) {
-    const made = new DataSource({
-      ...{ ...options, entities: [Entity] },
-      ...(work ? { migrations: [migration(work)], migrationsRun: true } : { synchronize: true }),
-    } as DataSourceOptions)
-    const sync = isDevice ? { server: 'http://server.test', fetch: fetchThere, schema: version } : {}
-    const dataSource = await withSync(made, { retries: 0, ...sync }).initialize()
-    closing.push(async () => dataSource.isInitialized && dataSource.destroy())
-    return dataSource
-  }
-
-  async function place(on: Kind, isDevice: boolean, Entity = Before): Promise<Place> {
-    const options = await databaseOn(on)
-    return { options, isDevice, dataSource: await open(options, isDevice, Entity, Entity === Before ? 1 : 2) }
-  }
-
-  async function upgrade(of: Place, work: Work) {
-    await of.dataSource.destroy()
-    of.dataSource = await open(of.options, of.isDevice, After, 2, work)
-  }
-
-  const serveIt = async ({ dataSource }: Place, options: SchemaVersions) => {
-    ;({ url } = await serve(dataSource, { schema: options }))
-  }
+  const upgrade = (of: Place, work: Work) => app.upgrade(of, { entities: [After], schema: 2, migrate: work })
+  const serveIt = (server: Place, schema: SchemaVersions) => app.serve(server, { schema })
   const people = ({ dataSource }: Place) => dataSource.getRepository<any>('Person')
   const rowsOf = ({ dataSource }: Place) => dataSource.getRepository<any>('Person').find({ order: { id: 'ASC' } })
   const row = (id: string, first: string, done = 'no', note: string | null = null) => ({ id, note, first, last: 'Lee', done })
 
   /** The server is on a file; Alice's device is on the database that this is about, and has synced four rows. */
   async function begin() {
-    const server = await place('libsql', false)
+    const server = await app.server('libsql', { entities: [Before] })
     await serveIt(server, { version: 1 })
-    const alice = await place(kind, true)
+    const alice = await app.device(kind, { entities: [Before], schema: 1 })
     await people(alice).save(['Ann', 'Bob', 'Cid', 'Dan'].map(first => ({ id: first[0], name: `${first} Lee` })))
     await syncAll(alice.dataSource)
     return { server, alice }
@@ -144,7 +92,7 @@ describe.each(SERVERS)('on %s', kind => {
     expect(await made()).toEqual([{ id: 'E' }])
     await upgrade(server, local)
     await serveIt(server, schema)
-    const carol = await place('libsql', true, After)
+    const carol = await app.device('libsql', { entities: [After], schema: 2 })
     await syncAll(carol.dataSource)
     await people(carol).update('B', { first: 'Bea' })
     await people(carol).update('D', { done: 'yes' })
@@ -164,20 +112,20 @@ describe.each(SERVERS)('on %s', kind => {
     await people(alice).delete('E')
     expect(await syncAll(alice.dataSource)).toMatchObject({ pushed: 2, conflicts: 0 })
     expect(await rowsOf(server)).toEqual([...all.slice(0, 3), row('F', 'Fay')])
-    requests = []
+    app.requests = []
     expect(await syncAll(alice.dataSource)).toMatchObject({ pulled: 0, pushed: 0 })
-    expect(requests).toHaveLength(1)
+    expect(app.requests).toHaveLength(1)
   })
 
   test('a device without pending changes pushes nothing, and takes what the server computed otherwise', async () => {
     const { server, alice } = await begin()
-    await upgrade(server, runner => run(runner)([...change('"person"'), `UPDATE "person" SET "first" = 'Anna' WHERE "id" = 'A'`]))
+    await upgrade(server, runner => runAll([...change('"person"'), `UPDATE "person" SET "first" = 'Anna' WHERE "id" = 'A'`])(runner))
     await serveIt(server, schema)
     await upgrade(alice, local)
     expect(await hasLocalChanges(alice.dataSource)).toBe(false)
-    requests = []
+    app.requests = []
     expect(await syncAll(alice.dataSource)).toMatchObject({ pushed: 0, conflicts: 0 })
-    expect(requests.filter(r => r.startsWith('POST'))).toEqual([])
+    expect(app.requests.filter(r => r.startsWith('POST'))).toEqual([])
     expect(await rowsOf(alice)).toEqual([row('A', 'Anna'), row('B', 'Bob'), row('C', 'Cid'), row('D', 'Dan')])
   })
 
@@ -190,12 +138,11 @@ describe.each(SERVERS)('on %s', kind => {
     const Renamed = new EntitySchema<any>({ ...After.options, tableName: 'human' })
     enableSync(Renamed, '/people')
     const inSteps: Work = async runner => {
-      await localMigration(runner, 'person', table => run(runner)(change(table).slice(0, 4)))
-      await localMigration(runner, 'person', table => run(runner)(change(table).slice(4)))
-      await run(runner)(['ALTER TABLE "person" RENAME TO "human"'])
+      await localMigration(runner, 'person', table => runAll(change(table).slice(0, 4))(runner))
+      await localMigration(runner, 'person', table => runAll(change(table).slice(4))(runner))
+      await runAll(['ALTER TABLE "person" RENAME TO "human"'])(runner)
     }
-    await alice.dataSource.destroy()
-    alice.dataSource = await open(alice.options, true, Renamed, 2, inSteps)
+    await app.upgrade(alice, { entities: [Renamed], schema: 2, migrate: inSteps })
     expect((await journal(people(alice)).pending()).map(p => p.id).sort()).toEqual(['A', 'B'])
     expect(await syncAll(alice.dataSource)).toMatchObject({ pushed: 2, conflicts: 0, unapplied: 0 })
     const all = [row('A', 'Amy'), row('B', 'Bob', 'yes'), row('C', 'Cid'), row('D', 'Dan')]
@@ -209,7 +156,7 @@ describe.each(SERVERS)('on %s', kind => {
     await serveIt(server, schema)
     await upgrade(alice, async runner => {
       await local(runner)
-      await run(runner)([`UPDATE "person" SET "note" = 'migrated' WHERE "id" = 'B'`])
+      await runAll([`UPDATE "person" SET "note" = 'migrated' WHERE "id" = 'B'`])(runner)
     })
     expect((await journal(people(alice)).pending()).map(p => p.id)).toEqual(['B'])
     expect(await syncAll(alice.dataSource)).toMatchObject({ pushed: 1, conflicts: 0 })
@@ -238,7 +185,7 @@ describe.each(SERVERS)('on %s', kind => {
     const { server, alice } = await begin()
     await people(alice).update('A', { name: 'Amy Lee' })
     const lost: typeof fetch = async (input, init) => {
-      const answer = await fetchThere(input, init)
+      const answer = await app.fetch(input, init)
       if (init?.method === 'POST') throw new TypeError('fetch failed')
       return answer
     }
@@ -260,7 +207,7 @@ describe.each(SERVERS)('on %s', kind => {
       return made
     }) as [EntitySchema<any>, EntitySchema<any>]
     const options = await databaseOn(kind)
-    const before = await open(options, false, Then, 1)
+    const before = await app.open(options, false, { entities: [Then] })
     await before.getRepository('Thing').save({ id: 'a', owner: 'alice', name: 'one' })
     await before.getRepository('Thing').update('a', { owner: 'bob' })
     await before.destroy()
@@ -268,10 +215,13 @@ describe.each(SERVERS)('on %s', kind => {
       `ALTER TABLE ${table} ADD COLUMN "size" int NOT NULL DEFAULT 0`,
       `UPDATE ${table} SET "size" = LENGTH("name")`,
     ]
-    const after = await open(options, false, Now, 2, runner => localMigration(runner, 'thing', table => run(runner)(lengths(table))))
-    ;({ url } = await serve(after))
+    const after = await app.open(options, false, {
+      entities: [Now],
+      migrate: runner => localMigration(runner, 'thing', table => runAll(lengths(table))(runner)),
+    })
+    await app.serve({ dataSource: after })
     const [{ now, stamp }] = await sql(after, 'SELECT "now" AS now, (SELECT "_lastChange" FROM "thing") AS stamp FROM sync_clock')
-    const answer = (await (await fetch(`${url}/things?since=${Number(now) - 1}`)).json()) as object
+    const answer = (await (await fetch(`${app.url}/things?since=${Number(now) - 1}`)).json()) as object
     expect(answer).toMatchObject({ reset: 'since-too-old', full: true, updates: [{ id: 'a', size: 3, _lastChange: Number(stamp) }] })
     await sql(after, `UPDATE "thing" SET "owner" = 'carol'`)
     expect(await sql(after, 'SELECT "_sync_id" AS id, "owner" FROM "sync_base_thing" WHERE "_sync_server" = 0')).toEqual([
@@ -283,8 +233,8 @@ describe.each(SERVERS)('on %s', kind => {
     if (kind !== 'postgres') return
     const { alice } = await begin()
     await upgrade(alice, async runner => {
-      await run(runner)([`CREATE TYPE mood AS ENUM ('good', 'bad')`])
-      const work = (table: string) => run(runner)([...change(table), `ALTER TABLE ${table} ALTER COLUMN "note" TYPE mood USING 'good'`])
+      await runAll([`CREATE TYPE mood AS ENUM ('good', 'bad')`])(runner)
+      const work = (table: string) => runAll([...change(table), `ALTER TABLE ${table} ALTER COLUMN "note" TYPE mood USING 'good'`])(runner)
       await localMigration(runner, 'person', work)
     })
     await alice.dataSource.query('ALTER TABLE person ALTER COLUMN note TYPE text')
@@ -300,7 +250,7 @@ describe.each(SERVERS)('on %s', kind => {
       throw new Error('disk full')
     }
     await expect(upgrade(alice, failing)).rejects.toThrow('disk full')
-    alice.dataSource = await open(alice.options, true, Before, 1)
+    alice.dataSource = await app.open(alice.options, true, { entities: [Before], schema: 1 })
     expect((await journal(people(alice)).pending()).map(p => p.id)).toEqual(['A'])
     expect(await syncAll(alice.dataSource)).toMatchObject({ pushed: 1, conflicts: 0 })
     expect((await rowsOf(server))[0]).toMatchObject({ name: 'Amy Lee' })

@@ -1,15 +1,8 @@
 // Clients of last year's app and this year's server, and the other way round: what is more than an addition.
 
 import 'reflect-metadata'
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
-import {
-  DataSource,
-  type DataSourceOptions,
-  EntitySchema,
-  type EntitySchemaColumnOptions,
-  type MigrationInterface,
-  type QueryRunner,
-} from 'typeorm'
+import { beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { EntitySchema, type EntitySchemaColumnOptions } from 'typeorm'
 import {
   ClientTooOldError,
   enableSync,
@@ -20,10 +13,10 @@ import {
   preferRemoteConflictHandler,
   ServerTooOldError,
   syncAll,
-  withSync,
 } from 'typeorm-sync'
 import type { SchemaStep, SchemaVersions } from 'typeorm-sync/server'
-import { databaseOn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+import { AppVersions, type Place, rowsOf, runAll } from '../support/appVersions.js'
+import { openOn, SERVERS, sql } from '../support/eachDatabase.js'
 import { until } from '../support/until.js'
 
 jest.setTimeout(60_000)
@@ -41,17 +34,6 @@ function entity(columns: Columns): EntitySchema<any> {
   enableSync(made, '/people')
   return made
 }
-
-const migration = (statements: readonly string[]) =>
-  class Change1700000000000 implements MigrationInterface {
-    async up(runner: QueryRunner) {
-      for (const statement of statements) await runner.query(own(runner, statement))
-    }
-    async down() {}
-  }
-
-const own = ({ connection }: QueryRunner, statement: string) =>
-  connection.options.type === 'mariadb' ? statement.replaceAll('"', '`') : statement
 
 interface Change {
   readonly what: string
@@ -140,68 +122,20 @@ const CHANGES: Change[] = [
   },
 ]
 
-/** A database that lives through the versions of an app. */
-interface Place {
-  readonly options: DataSourceOptions
-  dataSource: DataSource
-}
-
 describe.each(SERVERS)('on %s', kind => {
-  let url: string
-  let requests: string[]
-
-  const fetchThere: typeof globalThis.fetch = (input, init) => {
-    requests.push(`${init?.method ?? 'GET'} ${input}`)
-    return fetch(String(input).replace('http://server.test', url), init)
-  }
-
-  async function open(options: DataSourceOptions, entities: EntitySchema[], schema: number | undefined, statements?: readonly string[]) {
-    const isDevice = schema !== undefined
-    const made = new DataSource({
-      ...{ ...options, entities },
-      ...(statements ? { migrations: [migration(statements)], migrationsRun: true } : { synchronize: true }),
-    } as DataSourceOptions)
-    const sync = isDevice ? { server: 'http://server.test', fetch: fetchThere, ...(schema && { schema }) } : {}
-    const dataSource = await withSync(made, { retries: 0, ...sync }).initialize()
-    closing.push(async () => dataSource.isInitialized && dataSource.destroy())
-    return dataSource
-  }
-  const closing: (() => Promise<unknown>)[] = []
+  let app: AppVersions
+  beforeEach(() => {
+    app = new AppVersions()
+  })
 
   /** `schema` 0: a device that says no version. */
-  async function place(entities: EntitySchema[], schema?: number): Promise<Place> {
-    const options = await databaseOn(schema === undefined ? kind : 'libsql')
-    return { options, dataSource: await open(options, entities, schema) }
-  }
-
-  async function upgrade(of: Place, entities: EntitySchema[], schema: number | undefined, statements: readonly string[]) {
-    await of.dataSource.destroy()
-    of.dataSource = await open(of.options, entities, schema, statements)
-  }
-
-  const serveIt = async ({ dataSource }: Place, schema?: SchemaVersions) => {
-    ;({ url } = await serve(dataSource, schema ? { schema } : {}))
-  }
-
-  const rowsOf = async ({ dataSource }: Place) => {
-    const rows: Record<string, unknown>[] = await sql(dataSource, 'SELECT * FROM "person" ORDER BY "id"')
-    return rows.map(({ _lastChange, ...row }) => row)
-  }
+  const place = (entities: EntitySchema[], schema?: number) =>
+    schema === undefined ? app.server(kind, { entities }) : app.device('libsql', { entities, schema })
+  const upgrade = (of: Place, entities: EntitySchema[], schema: number | undefined, statements: readonly string[]) =>
+    app.upgrade(of, { entities, schema, migrate: runAll(statements) })
+  const serveIt = (server: Place, schema: SchemaVersions) => app.serve(server, { schema })
+  const people = (of: Place) => rowsOf(of, 'person')
   const repository = ({ dataSource }: Place) => dataSource.getRepository<any>('Person')
-
-  async function expectAtRest({ dataSource }: Place) {
-    requests = []
-    expect(await syncAll(dataSource)).toMatchObject({ pulled: 0, pushed: 0, conflicts: 0, unapplied: 0, rejected: 0 })
-    expect(requests).toHaveLength(1)
-    expect(await hasLocalChanges(dataSource)).toBe(false)
-  }
-
-  beforeEach(() => {
-    requests = []
-  })
-  afterEach(async () => {
-    for (const close of closing.splice(0)) await close()
-  })
 
   // that which differs between databases is in the columns; the words of a version are the same everywhere
   describe.each(kind === 'libsql' ? CHANGES : CHANGES.slice(1, 3))('a column $what:', ({ before, after, statements, step, old, now }) => {
@@ -234,15 +168,15 @@ describe.each(SERVERS)('on %s', kind => {
         { id: 'd', note: null, ...values[1] },
         { id: 'e', note: null, ...values[2] },
       ]
-      expect(await rowsOf(server)).toEqual(lasting(now))
+      expect(await people(server)).toEqual(lasting(now))
       await syncAll(alice.dataSource)
       // what has no place there any more stays as it was on the device
       const own = lasting(old).map((row, i) => ('color' in row && (i === 1 || i === 2) ? { ...row, color: 'red' } : row))
-      expect(await rowsOf(alice)).toEqual(own)
-      await expectAtRest(alice)
+      expect(await people(alice)).toEqual(own)
+      await app.expectAtRest(alice)
       await syncAll(carol.dataSource)
-      expect(await rowsOf(carol)).toEqual(lasting(now))
-      await expectAtRest(carol)
+      expect(await people(carol)).toEqual(lasting(now))
+      await app.expectAtRest(carol)
     })
 
     test('a device of the next version waits for the server, and keeps its edits', async () => {
@@ -253,13 +187,13 @@ describe.each(SERVERS)('on %s', kind => {
       const failed = syncAll(carol.dataSource)
       await expect(failed).rejects.toBeInstanceOf(ServerTooOldError)
       await expect(failed).rejects.toMatchObject({ code: 'server-too-old', status: 503, retryAfter: 60_000 })
-      expect(await rowsOf(server)).toEqual([])
+      expect(await people(server)).toEqual([])
       expect(await journal(repository(carol)).pending()).toMatchObject([{ id: 'a' }])
       await upgrade(server, [After], undefined, statements)
       await serveIt(server, schema)
       expect(await syncAll(carol.dataSource)).toMatchObject({ pushed: 1 })
-      expect(await rowsOf(server)).toEqual([{ id: 'a', note: null, ...now[1] }])
-      await expectAtRest(carol)
+      expect(await people(server)).toEqual([{ id: 'a', note: null, ...now[1] }])
+      await app.expectAtRest(carol)
     })
   })
 
@@ -280,7 +214,7 @@ describe.each(SERVERS)('on %s', kind => {
       await syncAll(alice.dataSource)
       await repository(alice).save({ id: 'b', name: 'two' })
       const lost: typeof fetch = async (input, init) => {
-        const answer = await fetchThere(input, init)
+        const answer = await app.fetch(input, init)
         if (init?.method === 'POST') throw new TypeError('fetch failed')
         return answer
       }
@@ -299,7 +233,7 @@ describe.each(SERVERS)('on %s', kind => {
         await expect(failed).rejects.toBeInstanceOf(ClientTooOldError)
         await expect(failed).rejects.toMatchObject({ code: 'client-too-old', status: 426, message: expect.stringContaining('update it') })
       }
-      expect((await rowsOf(server)).map(r => r.title)).toEqual(['one', 'two'])
+      expect((await people(server)).map(r => r.title)).toEqual(['one', 'two'])
       expect((await journal(repository(alice)).pending()).map(p => p.id)).toEqual(['b', 'c'])
       await upgrade(alice, [After], 2, statements)
       expect(await syncAll(alice.dataSource)).toMatchObject({ conflicts: 0, unapplied: 0, rejected: 0 })
@@ -308,21 +242,21 @@ describe.each(SERVERS)('on %s', kind => {
         { id: 'b', note: 'later', title: 'two' },
         { id: 'c', note: null, title: 'three' },
       ]
-      expect(await rowsOf(server)).toEqual(all)
-      expect(await rowsOf(alice)).toEqual(all)
-      await expectAtRest(alice)
+      expect(await people(server)).toEqual(all)
+      expect(await people(alice)).toEqual(all)
+      await app.expectAtRest(alice)
     })
 
     test('is kept in sync no further, and does not ask again and again', async () => {
       const { alice } = await begin()
-      requests = []
+      app.requests = []
       const kept = keepSynced(alice.dataSource, { interval: 50, debounce: 10 })
       await until(() => kept.status.state === 'failed', 40_000)
-      const { length } = requests
+      const { length } = app.requests
       expect(kept.status.lastError).toBeInstanceOf(ClientTooOldError)
       await repository(alice).save({ id: 'd', name: 'four' })
       await new Promise(resolve => setTimeout(resolve, 500))
-      expect(requests).toHaveLength(length)
+      expect(app.requests).toHaveLength(length)
       expect(kept.status).toMatchObject({ state: 'failed', pending: 3 })
       await kept.stop()
     })
@@ -361,16 +295,16 @@ describe.each(SERVERS)('on %s', kind => {
         ['b', ['title'], 'Carol', 'Alice', 'b'],
       ])
       await syncAll(alice.dataSource)
-      expect((await rowsOf(server)).map(row => row.title)).toEqual(['Alice', 'Alice'])
-      for (const each of [alice, carol]) await expectAtRest(each)
+      expect((await people(server)).map(row => row.title)).toEqual(['Alice', 'Alice'])
+      for (const each of [alice, carol]) await app.expectAtRest(each)
     })
 
     test('syncs with a relay of today, whose server is of today', async () => {
       const server = await place([After])
       await serveIt(server, { version: 2, oldest: 2 })
-      const upper = url
+      const upper = app.url
       const relay = await openOn(kind, [After], { server: upper, schema: 2 })
-      ;({ url } = await serve(relay, { schema: versions }))
+      await app.serve({ dataSource: relay }, { schema: versions })
       const alice = await place([Before], 1)
       await repository(alice).save({ id: 'a', name: 'one' })
       await repository(server).save({ id: 'b', title: 'two' })
@@ -379,15 +313,15 @@ describe.each(SERVERS)('on %s', kind => {
       await repository(alice).update('b', { name: 'zwei' })
       for (const dataSource of [relay, alice.dataSource, relay, alice.dataSource])
         expect(await syncAll(dataSource)).toMatchObject({ conflicts: 0 })
-      expect((await rowsOf(server)).map(row => row.title)).toEqual(['eins', 'zwei'])
-      expect((await rowsOf(alice)).map(row => row.name)).toEqual(['eins', 'zwei'])
-      await expectAtRest(alice)
+      expect((await people(server)).map(row => row.title)).toEqual(['eins', 'zwei'])
+      expect((await people(alice)).map(row => row.name)).toEqual(['eins', 'zwei'])
+      await app.expectAtRest(alice)
     })
 
     test('syncs collection by collection, where something on the way hides the feed', async () => {
       const server = await place([After])
       const hidden = async (ctx: { path: string }, next: () => Promise<unknown>) => (ctx.path === '/sync' ? undefined : next())
-      ;({ url } = await serve(server.dataSource, { schema: versions, before: [hidden] }))
+      await app.serve(server, { schema: versions, before: [hidden] })
       const alice = await place([Before], 1)
       await repository(alice).save(['a', 'b'].map(id => ({ id, name: id })))
       await syncAll(alice.dataSource)
@@ -396,8 +330,8 @@ describe.each(SERVERS)('on %s', kind => {
       await repository(alice).update('a', { name: 'here' })
       expect(await syncAll(alice.dataSource, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1, unapplied: 0 })
       await syncAll(alice.dataSource)
-      expect((await rowsOf(server)).map(row => row.title)).toEqual(['there', 'here'])
-      expect((await rowsOf(alice)).map(row => row.name)).toEqual(['there', 'here'])
+      expect((await people(server)).map(row => row.title)).toEqual(['there', 'here'])
+      expect((await people(alice)).map(row => row.name)).toEqual(['there', 'here'])
       expect(await syncAll(alice.dataSource)).toMatchObject({ pulled: 0, pushed: 0, unapplied: 0 })
       expect(await hasLocalChanges(alice.dataSource)).toBe(false)
     })
@@ -423,8 +357,8 @@ describe.each(SERVERS)('on %s', kind => {
     await serveIt(server, { version: 2, steps: { 2: { '/people': {} } } })
     for (let round = 0; round < 2; round++) await syncAll(alice.dataSource, preferRemoteConflictHandler)
     const all = ['there', 'b', 'c'].map((title, i) => ({ id: 'abc'[i], note: null, title, humour: 'good' }))
-    for (const each of [alice, server]) expect(await rowsOf(each)).toEqual(all)
-    await expectAtRest(alice)
+    for (const each of [alice, server]) expect(await people(each)).toEqual(all)
+    await app.expectAtRest(alice)
   })
 
   test('each request says the version, also those that wait for news', async () => {
@@ -435,12 +369,12 @@ describe.each(SERVERS)('on %s', kind => {
     const kept = keepSynced(alice.dataSource, { debounce: 10 })
     await until(() => kept.status.isLive, 40_000)
     await repository(server).save({ id: 'a', title: 'one' })
-    await until(async () => (await rowsOf(alice)).length === 1, 40_000)
+    await until(async () => (await people(alice)).length === 1, 40_000)
     await repository(alice).save({ id: 'b', title: 'two' })
-    await until(async () => (await rowsOf(server)).length === 2, 40_000)
+    await until(async () => (await people(server)).length === 2, 40_000)
     await kept.stop()
-    expect(requests.length).toBeGreaterThan(3)
-    expect(requests.filter(request => !request.includes('schema=2'))).toEqual([])
+    expect(app.requests.length).toBeGreaterThan(3)
+    expect(app.requests.filter(request => !request.includes('schema=2'))).toEqual([])
   })
 
   test('a collection whose table and url were renamed goes on where it was', async () => {
@@ -464,14 +398,14 @@ describe.each(SERVERS)('on %s', kind => {
     // Bob's app is the one of then
     expect(await syncAll(bob.dataSource)).toMatchObject({ pushed: 1, conflicts: 0 })
     await upgrade(alice, [After], 2, statements)
-    requests = []
+    app.requests = []
     expect(await syncAll(alice.dataSource)).toMatchObject({ pulled: 1, pushed: 2, conflicts: 0, unapplied: 0 })
-    expect(requests[0]).toMatch(/since=[1-9].*humans/)
+    expect(app.requests[0]).toMatch(/since=[1-9].*humans/)
     await syncAll(bob.dataSource)
     const human = async (of: Place, table: string) => (await sql(of.dataSource, `SELECT "id", "name" FROM "${table}"`)) as object[]
     for (const rows of [await human(server, 'human'), await human(alice, 'human'), await human(bob, 'person')])
       expect(rows).toEqual([{ id: 'a', name: 'A' }])
-    await expectAtRest(bob)
-    await expectAtRest(alice)
+    await app.expectAtRest(bob)
+    await app.expectAtRest(alice)
   })
 })

@@ -2,9 +2,10 @@
 
 import 'reflect-metadata'
 import { beforeEach, describe, expect, jest, test } from '@jest/globals'
-import { type DataSource, type DataSourceOptions, EntitySchema } from 'typeorm'
-import { enableSync, hasLocalChanges, journal, preferLocalConflictHandler, ServerError, syncAll } from 'typeorm-sync'
-import { databaseOn, openIn, SERVERS, serve, sql } from '../support/eachDatabase.js'
+import { EntitySchema } from 'typeorm'
+import { enableSync, journal, preferLocalConflictHandler, ServerError, syncAll } from 'typeorm-sync'
+import { AppVersions, type Place, rowsOf } from '../support/appVersions.js'
+import { SERVERS } from '../support/eachDatabase.js'
 
 jest.setTimeout(120_000)
 
@@ -24,54 +25,24 @@ enableSync(Person, '/people')
 enableSync(Owner, '/people')
 enableSync(Pet, '/pets')
 
-/** A database that lives through the versions of an app. */
-interface Place {
-  readonly options: DataSourceOptions
-  readonly isDevice: boolean
-  dataSource: DataSource
-}
-
 describe.each(SERVERS)('on %s', kind => {
-  let url: string
-  let requests: string[] = []
-  const fetchThere: typeof globalThis.fetch = (input, init) => {
-    requests.push(`${init?.method ?? 'GET'} ${input}`)
-    return fetch(String(input).replace('http://server.test', url), init)
-  }
-  const open = (options: DataSourceOptions, isDevice: boolean, entities: EntitySchema[]) =>
-    openIn(options, entities, isDevice ? { server: 'http://server.test', fetch: fetchThere } : {})
+  let app: AppVersions
+  beforeEach(() => {
+    app = new AppVersions()
+  })
 
-  async function place(isDevice: boolean, entities: EntitySchema[]): Promise<Place> {
-    const options = await databaseOn(isDevice ? 'libsql' : kind)
-    return { options, isDevice, dataSource: await open(options, isDevice, entities) }
-  }
+  const place = (isDevice: boolean, entities: EntitySchema[]) =>
+    isDevice ? app.device('libsql', { entities }) : app.server(kind, { entities })
   async function start(entities: EntitySchema[]) {
     const server = await place(false, entities)
-    ;({ url } = await serve(server.dataSource))
+    await app.serve(server)
     return server
   }
   async function upgrade(of: Place, entities: EntitySchema[]) {
-    await of.dataSource.destroy()
-    of.dataSource = await open(of.options, of.isDevice, entities)
-    if (!of.isDevice) ({ url } = await serve(of.dataSource))
-  }
-
-  const rowsOf = async ({ dataSource }: Place, table: string) => {
-    const rows: Record<string, unknown>[] = await sql(dataSource, `SELECT * FROM "${table}" ORDER BY "id"`)
-    return rows.map(({ _lastChange, ...row }) => row)
+    await app.upgrade(of, { entities })
+    if (!of.isDevice) await app.serve(of)
   }
   const of = ({ dataSource }: Place, entity: 'Person' | 'Pet') => dataSource.getRepository<any>(entity)
-
-  async function expectAtRest({ dataSource }: Place) {
-    requests = []
-    expect(await syncAll(dataSource)).toMatchObject({ pulled: 0, pushed: 0, conflicts: 0, unapplied: 0, rejected: 0 })
-    expect(requests).toHaveLength(1)
-    expect(await hasLocalChanges(dataSource)).toBe(false)
-  }
-
-  beforeEach(() => {
-    requests = []
-  })
 
   test('a table that the server has no more stays on an older device, which syncs all others', async () => {
     const server = await start([Person, Pet])
@@ -95,7 +66,7 @@ describe.each(SERVERS)('on %s', kind => {
     await upgrade(alice, [Person])
     expect(await syncAll(alice.dataSource)).toMatchObject({ pushed: 1, conflicts: 0 })
     expect((await rowsOf(server, 'person')).map(row => row.name)).toEqual(['Anna', 'Bob'])
-    await expectAtRest(alice)
+    await app.expectAtRest(alice)
   })
 
   test('a table that the app has first waits for the server, with what refers to it; older apps lose nothing of it', async () => {
@@ -131,7 +102,7 @@ describe.each(SERVERS)('on %s', kind => {
     expect(await rowsOf(alice, 'person')).toEqual([{ id: 'a', name: 'Anna', petId: null }, ...all.slice(1)])
     expect(await rowsOf(alice, 'pet')).toEqual([{ id: 'x', name: 'Rex' }])
     await syncAll(carol.dataSource)
-    for (const each of [alice, carol]) await expectAtRest(each)
+    for (const each of [alice, carol]) await app.expectAtRest(each)
   })
 
   test('a table that is synced from now on brings together what both sides have in it', async () => {
@@ -164,6 +135,6 @@ describe.each(SERVERS)('on %s', kind => {
       expect(await rowsOf(each, 'pet')).toEqual(names(['s', 'Sammy'], ['w', 'Wim'], ['y', 'here'], ['z', 'Zoe']))
       expect(await rowsOf(each, 'person')).toEqual([{ id: 'a', name: 'Ann' }])
     }
-    await expectAtRest(alice)
+    await app.expectAtRest(alice)
   })
 })

@@ -70,7 +70,7 @@ export async function openIn(
   entities: DataSourceOptions['entities'],
   sync: HookedOptions = {},
 ): Promise<DataSource> {
-  const dataSource = withHooks(new DataSource({ ...options, entities, synchronize: true } as DataSourceOptions), { retries: 0, ...sync })
+  const dataSource = withHooks(new DataSource({ synchronize: true, ...options, entities } as DataSourceOptions), { retries: 0, ...sync })
   open.unshift(async () => dataSource.isInitialized && (await dataSource.destroy()))
   return dataSource.initialize()
 }
