@@ -9,7 +9,7 @@ import { openServers } from '../../src/changes/servers/servers.js'
 import { adopt, wipe } from '../../src/entity/users.js'
 import { DatabaseBusyError, DatabaseFailedError, OtherUserError, SyncContentionError, SyncError } from '../../src/errors.js'
 import type { Conflict, ConflictUpdate } from '../../src/sync/conflicts/handlers.js'
-import { isClean, openExchange, readRowStates } from '../../src/sync/exchange.js'
+import { isClean, openExchanges, readRowStates } from '../../src/sync/exchange.js'
 import { TransportError } from '../../src/sync/http/errors.js'
 import { createTransport } from '../../src/sync/http/transport.js'
 import { feedWire, routeWire, type Wire } from '../../src/sync/http/wire.js'
@@ -1152,10 +1152,9 @@ export async function history(
   /** What is known of each row and of what the server has: the base, and the server's version where it is unapplied (null: removed there). */
   function lookAt(db: SimulatedDatabase, server: string): Map<string, KnownRow> {
     const states = new Map<string, KnownRow>()
-    for (const collection of db.log.collections) {
-      const remote = db.run('SELECT id FROM sync_server WHERE collection = ? AND origin = ?', collection.name, `http://${server}`)[0]
-      const exchange = remote && db.look(openExchange(db.log, collection, Number(remote.id)))
-      if (!exchange) continue
+    const servers = db.run('SELECT id FROM sync_server WHERE origin = ?', `http://${server}`).map(row => Number(row.id))
+    for (const exchange of servers.length ? db.look(openExchanges(db.log, servers)) : []) {
+      const { collection } = exchange
       const ids = IDS.filter(id => db.tableOf(id) === collection.name)
       for (const [id, state] of db.look(readRowStates(exchange, ids))) {
         // of what is kept apart the note says what both sides knew
