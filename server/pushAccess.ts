@@ -4,7 +4,8 @@ import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import { byCollection, groupBy } from '../src/changes/collections/groupBy.js'
 import { type Dependent, nameOf } from '../src/changes/rows/dependents.js'
-import { any, readExits, readFitting } from '../src/changes/scopes/conditions.js'
+import { any, columnsOfKey, readExits, readFitting } from '../src/changes/scopes/conditions.js'
+import { noteUnseenByMaker } from '../src/changes/store/exits.js'
 import { equalValues } from '../src/databases/columns.js'
 import { query, quote, type Transaction } from '../src/databases/database.js'
 import type { Access } from './access.js'
@@ -79,6 +80,17 @@ export class PushAccess {
       for (const row of some) if (ids.has(row.id)) seen.push(row)
     }
     return seen
+  }
+
+  /** When everything is stored: does the sender see it all? Of rows that they have made and do not see their devices hear with the next answer. */
+  *seesAll(stored: readonly PostedWrite[], stamp: number): Transaction<boolean> {
+    const seen = new Set(yield* this.seen(stored))
+    const unseen = stored.filter(row => !seen.has(row))
+    for (const [collection, some] of byCollection(unseen.filter(({ old }) => old.value === null))) {
+      const key = columnsOfKey(collection, this.access.keys[collection.name] ?? [], this.access.caller.id)
+      if (key) yield* noteUnseenByMaker(this.log.database, collection, key, idsOf(some), stamp)
+    }
+    return !unseen.length
   }
 
   /** Before anything is stored: those whose rows the sender may not change or remove, as they are. */

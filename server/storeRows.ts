@@ -35,17 +35,24 @@ export function* storeRows(log: ChangeLog, push: Push, clock: Clock, access: Acc
   const created = push.rows.map((row): PostedWrite => ({ ...row, old: NEVER }))
   const rejections = judge ? yield* judge.rejectAfter(created, () => NEVER) : []
   if (rejections.length) return { kind: 'rejected', rejections: unique(rejections) }
-  return stored(inserted, clock, (yield* isSeen(log, judge, created, clock)) && (yield* isStoredAsPosted(log, push.rows, () => NEVER)))
+  const isSeenWhole = yield* isSeen(log, judge, created, inserted, clock)
+  return stored(inserted, clock, isSeenWhole && (yield* isStoredAsPosted(log, push.rows, () => NEVER)))
 }
 
 /**
  * Does the sender see all that was stored, and nothing that was there? Else they have to read what has left them; or, at a relay, what has come with its
  * parent: the rows of a path get no stamp there, and who reads begins anew (databases/paths.ts).
  */
-function* isSeen(log: ChangeLog, judge: PushAccess | undefined, stored: readonly PostedWrite[], before: Clock): Transaction<boolean> {
+function* isSeen(
+  log: ChangeLog,
+  judge: PushAccess | undefined,
+  stored: readonly PostedWrite[],
+  stamp: number,
+  before: Clock,
+): Transaction<boolean> {
   if (!judge) return true
   const rows = stored.filter(w => w.value !== null)
-  if ((yield* judge.seen(rows)).length < rows.length) return false
+  if (!(yield* judge.seesAll(rows, stamp))) return false
   return !hasPaths(log) || (yield* log.database.clock()).horizon === before.horizon
 }
 
@@ -108,12 +115,9 @@ function* storeOverRows(log: ChangeLog, push: Push, clock: Clock, judge: PushAcc
       some.map(r => r.id),
       stamp,
     )
+  const isSeenWhole = yield* isSeen(log, judge, changing, stamp, clock)
   const isExact =
-    !reached.changes.length &&
-    !reached.cleared.size &&
-    !staying.size &&
-    (yield* isSeen(log, judge, changing, clock)) &&
-    (yield* isStoredAsPosted(log, rows, versionOf))
+    isSeenWhole && !reached.changes.length && !reached.cleared.size && !staying.size && (yield* isStoredAsPosted(log, rows, versionOf))
   return stored(stamp, clock, isExact)
 }
 

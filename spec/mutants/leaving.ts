@@ -6,6 +6,7 @@ import type { Mutant } from './mutants.js'
 const leaving = 'spec/stories/scopesLeaving.spec.ts'
 const decided = 'spec/stories/scopesDecided.spec.ts'
 const twoServers = 'spec/stories/scopesTwoServers.spec.ts'
+const made = 'spec/stories/scopesMade.spec.ts'
 
 export const ofLeaving: Mutant[] = [
   {
@@ -68,6 +69,23 @@ export const ofLeaving: Mutant[] = [
     find: '      yield* storeVersions(log, collection, [ours]',
     replace: '      if (!isHere) yield* storeVersions(log, collection, [ours]',
     by: [twoServers],
+  },
+  {
+    name: 'discarded-keeps-bases',
+    hazard:
+      'what a server has is replaced without a question: another one makes a row under the id, where a change was discarded that it never had',
+    file: 'src/sync/conflicts/noAccess.ts',
+    find: 'noAccess?.base === null',
+    replace: 'noAccess?.base === undefined',
+    by: [twoServers, 'simulation'],
+  },
+  {
+    name: 'made-for-others-stays',
+    hazard: 'a row that its maker does not see stays on the device, or in its journal',
+    file: 'server/pushAccess.ts',
+    find: 'if (key) yield* noteUnseenByMaker(',
+    replace: 'if (key && !stamp) yield* noteUnseenByMaker(',
+    by: [made],
   },
   {
     name: 'left-is-removed',

@@ -195,8 +195,8 @@ export const scopes: Mutant[] = [
     name: 'what-is-given-away-is-exact',
     hazard: 'a client that gave a row away moves its cursor past the exit, and keeps the row',
     file: 'server/storeRows.ts',
-    find: 'if ((yield* judge.seen(rows)).length < rows.length) return false',
-    replace: 'if ((yield* judge.seen(rows)).length < 0) return false',
+    find: 'if (!(yield* judge.seesAll(rows, stamp))) return false',
+    replace: 'yield* judge.seesAll(rows, stamp)',
     by: [server],
   },
   {

@@ -299,6 +299,29 @@ test.each([false, true])(
   },
 )
 
+test('a row that one server makes under the id of one whose change was discarded is no edit of what the other one has', async () => {
+  const { one, two, phone, cards } = await boxes()
+  two.answers.push({ scoped: ['/boxes', '/cards'], changes: { '/boxes': [two.row('f', {})] } })
+  one.answers.push({ scoped: ['/boxes', '/cards'] })
+  const reject = (collection: string, id: string) => ({ collection, id, code: 'not-allowed', detail: 'no' })
+  one.replies.push({ status: 422, body: { errors: [reject('/boxes', 'f')] } })
+  await syncAll(phone)
+  await cards.save({ id: 'a', text: 'made here', box: 'f' })
+  one.replies.push({ status: 422, body: { errors: [reject('/cards', 'a')] } })
+  await syncAll(phone)
+  two.answers.push({ changes: { '/boxes': [two.left('f')] } })
+  await syncAll(phone)
+  expect(await cards.find()).toEqual([])
+  await journal(cards).discard('a')
+  one.answers.push({ changes: { '/cards': [one.row('a', { text: 'of one', box: null })] } })
+  for (const server of [one, two]) server.posts.length = 0
+  await syncAll(phone)
+  two.answers.push({ changes: { '/boxes': [two.row('f', {})] } })
+  await syncAll(phone)
+  expect(pushed(two).flat()).toEqual([])
+  expect(await journal(cards).conflicts()).toMatchObject([{ local: { text: 'of one' }, remote: { text: 'made here' } }])
+})
+
 test('the latest version counts for all servers that it is kept apart for', async () => {
   const { one, two, phone, cards } = await boxes()
   one.answers.push({ changes: { '/boxes': [one.row('f', {})], '/cards': [one.row('a', { text: 'base', box: 'f' })] } })

@@ -85,20 +85,43 @@ const isText = (collection: Collection, property: string) =>
 
 const columnOf = ({ scopes }: Collection, property: string) => scopes.find(c => c.property === property)?.column
 
+/**
+ * One of the keys as columns of a row, `preferred` where it is among the values: a row with these fits it. Undefined where no key speaks of other columns than
+ * the row's own key, or where none can be.
+ */
+export function columnsOfKey(collection: Collection, keys: Keys, preferred: string): ReadonlyMap<string, unknown> | undefined {
+  if (keys === 'all') return
+  const found = keys.flatMap(filter => {
+    const columns = new Map<string, unknown>()
+    let isPreferred = true
+    for (const [property, values] of Object.entries(filter)) {
+      const scope = collection.scopes.find(c => c.property === property)
+      const some = possible(collection, property, values)
+      const value = some.includes(preferred) ? preferred : some[0]
+      if (!scope || value === undefined) return []
+      columns.set(scope.column, holds(scope, value) ? scope.fromWire(value) : scope.fromWire(Number(value)))
+      isPreferred &&= value === preferred
+    }
+    return [{ columns, isPreferred }]
+  })
+  return (found.find(key => key.isPreferred) ?? found[0])?.columns
+}
+
 /** The values that the column can hold: a database fails where it is asked for a uuid that is none. */
 function possible(collection: Collection, property: string, values: readonly string[]): readonly string[] {
   if (property === OWN_KEY) return values.filter(value => collection.rejectKey(value) === undefined)
   const codec = collection.scopes.find(c => c.property === property)
-  const holds = (value: Json) => {
-    try {
-      codec?.fromWire(value)
-      return true
-    } catch (error) {
-      if (error instanceof ValueError) return false
-      throw error
-    }
+  return values.filter(value => !codec || holds(codec, value) || (/^-?\d+$/.test(value) && holds(codec, Number(value))))
+}
+
+function holds(codec: Collection['scopes'][number], value: Json): boolean {
+  try {
+    codec.fromWire(value)
+    return true
+  } catch (error) {
+    if (error instanceof ValueError) return false
+    throw error
   }
-  return values.filter(value => holds(value) || (/^-?\d+$/.test(value) && holds(Number(value))))
 }
 
 /** Those of the ids whose rows a key fits. */

@@ -57,6 +57,19 @@ export function forgetBases(
   return deleteBases(database, collection, versions)
 }
 
+/** Forgets what these servers are known to have of a row. */
+export const forgetBasesOf = (
+  database: Database,
+  { table }: Collection,
+  servers: readonly Pick<ServerState, 'id'>[],
+  id: string,
+): Transaction<void> =>
+  database.deleteRows(
+    baseTableOf(table),
+    ['_sync_server', '_sync_id'],
+    servers.map(server => [server.id, id]),
+  )
+
 /** A rejected row that has moved on is not rejected any more, and what was rejected is no version that the server knows. */
 export function* forgetRejections(
   database: Database,

@@ -37,6 +37,25 @@ export function* noteAnyExits(database: Database, { table, scopes }: Collection,
   if (scopes.length) yield* database.keepExits(table, ids, stamp, false)
 }
 
+/**
+ * Notes that new rows are not seen by who has made them: they leave the scopes of one of the maker's keys, where they never were, so that the maker's devices
+ * hear of it. Others who hold that key hear of an id that they do not know.
+ */
+export function* noteUnseenByMaker(
+  database: Database,
+  { table }: Collection,
+  key: ReadonlyMap<string, unknown>,
+  ids: readonly string[],
+  stamp: number,
+): Transaction<void> {
+  yield* database.upsertRows(
+    baseTableOf(table),
+    ['_sync_server', '_sync_id', '_sync_stamp', '_sync_removed', ...key.keys()],
+    ['_sync_server', '_sync_id', '_sync_stamp'],
+    ids.map(id => [EXIT, id, stamp, 0, ...key.values()]),
+  )
+}
+
 /** Forgets the exits, under a stamp, of rows that are where they were. */
 export function* forgetUnmovedExits(
   database: Database,

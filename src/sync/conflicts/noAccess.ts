@@ -1,7 +1,9 @@
 // Changes of rows that are not seen any more, as the journal discards them.
 
+import { forgetBasesOf } from '../../changes/servers/baseVersions.js'
 import { writeNoAccess } from '../../changes/servers/noAccess.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
+import { serversOf } from '../../changes/servers/servers.js'
 import type { Transaction } from '../../databases/database.js'
 import { purgeUnseen, readShownElsewhere } from '../apply/leave.js'
 import { forgetUnapplied } from '../apply/unapplied.js'
@@ -12,13 +14,14 @@ export const isKeptApart = ({ noAccess }: RowState): boolean => noAccess?.local 
 
 /** Discards it. A row that was made anew under its id goes as well, unless another server shows it. Throws ConstraintError where a row needs that one. */
 export function* discardApart(exchange: Exchange, state: RowState): Transaction<void> {
-  const { log, server } = exchange
-  const { id, version, unapplied } = state
+  const { log, collection, server } = exchange
+  const { id, version, unapplied, noAccess } = state
   if (version.stamp > 0) {
     if ((yield* readShownElsewhere(exchange, [state])).size)
       return yield* writeNoAccess(log.database, [{ server: server.id, id, local: undefined, base: undefined }])
     yield* purgeUnseen(exchange, state, new TransactionStamp(exchange))
-  }
+    // a row that this server makes under the id is no edit of what others have of ours
+  } else if (noAccess?.base === null) yield* forgetBasesOf(log.database, collection, yield* serversOf(collection), id)
   yield* log.database.deleteRows('sync_no_access', ['server', 'id'], [[server.id, id]])
   // it was made here, and waited for rows that it needs
   if (unapplied?.remote === null) yield* forgetUnapplied(exchange, [id])
