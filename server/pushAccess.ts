@@ -82,15 +82,15 @@ export class PushAccess {
     return seen
   }
 
-  /** When everything is stored: does the sender see it all? Of rows that they have made and do not see their devices hear with the next answer. */
-  *seesAll(stored: readonly PostedWrite[], stamp: number): Transaction<boolean> {
+  /** When everything is stored: notes that the sender does not see rows that they have made, so that their devices hear of it. Gives all that they do not see. */
+  *noteUnseen(stored: readonly PostedWrite[], stamp: number): Transaction<PostedWrite[]> {
     const seen = new Set(yield* this.seen(stored))
     const unseen = stored.filter(row => !seen.has(row))
     for (const [collection, some] of byCollection(unseen.filter(({ old }) => old.value === null))) {
       const key = columnsOfKey(collection, this.access.keys[collection.name] ?? [], this.access.caller.id)
       if (key) yield* noteUnseenByMaker(this.log.database, collection, key, idsOf(some), stamp)
     }
-    return !unseen.length
+    return unseen
   }
 
   /** Before anything is stored: those whose rows the sender may not change or remove, as they are. */

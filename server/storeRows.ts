@@ -52,7 +52,7 @@ function* isSeen(
 ): Transaction<boolean> {
   if (!judge) return true
   const rows = stored.filter(w => w.value !== null)
-  if (!(yield* judge.seesAll(rows, stamp))) return false
+  if ((yield* judge.noteUnseen(rows, stamp)).length) return false
   return !hasPaths(log) || (yield* log.database.clock()).horizon === before.horizon
 }
 

@@ -195,8 +195,8 @@ export const scopes: Mutant[] = [
     name: 'what-is-given-away-is-exact',
     hazard: 'a client that gave a row away moves its cursor past the exit, and keeps the row',
     file: 'server/storeRows.ts',
-    find: 'if (!(yield* judge.seesAll(rows, stamp))) return false',
-    replace: 'yield* judge.seesAll(rows, stamp)',
+    find: 'if ((yield* judge.noteUnseen(rows, stamp)).length) return false',
+    replace: 'yield* judge.noteUnseen(rows, stamp)',
     by: [server],
   },
   {
