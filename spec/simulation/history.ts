@@ -1577,7 +1577,9 @@ export async function history(
         reached.add(asked ? 'adopted after asking' : 'adopted')
         if (isLost && !asked) throw new Error(`${client} was adopted, and what it kept apart was dropped without a word.`)
         // what the former user has removed is not removed for this one, nor changed what that one does not see
-        giveUp([...removalsOf(client).values(), ...kept])
+        giveUp(kept)
+        // one name for all that went along: of one row it may be on a server, and not of another
+        for (const [id, removal] of removalsOf(client)) giveUp([removal], [id])
       }
       // a sync that is under way finds that its server is not known any more
       for (const p of [...processes.values(), ...zombies]) if (p.client === client) p.isHandedOver = true
@@ -1587,8 +1589,9 @@ export async function history(
     }
 
     /** What is on no server is lost with the wish of a user. */
-    function giveUp(values: readonly string[]): void {
-      const there = [...servers].flatMap(name => [...snapshot(world.get(name) as SimulatedDatabase).values()]).flatMap(cellsOf)
+    function giveUp(values: readonly string[], ids: readonly string[] = IDS): void {
+      const rows = [...servers].map(name => snapshot(world.get(name) as SimulatedDatabase))
+      const there = rows.flatMap(of => ids.flatMap(id => cellsOf(of.get(id))))
       oracle.giveUp(values.filter(value => !there.some(each => oracle.isAfter(each, value))))
     }
 
