@@ -49,7 +49,8 @@ function* raiseHorizon(database: Database, stamp: number): Transaction<number> {
   return raised
 }
 
-// Only what every server of this database knows, and waits for nothing. Base versions are dropped with it: else an old one counts as the base of a new row with that id.
+// Only what every server of this database knows, and waits for nothing. Base versions are dropped with it: else an old one counts as the base of a new row with
+// that id.
 function* collectSome(database: Database, { name, table }: Collection, horizon: number): Transaction<number> {
   const rows = yield* query(
     `SELECT t.id AS id

@@ -41,7 +41,7 @@ export function* storeRows(log: ChangeLog, push: Push, clock: Clock, access: Acc
 
 /**
  * Does the sender see all that was stored, and nothing that was there? Else they have to read what has left them; or, at a relay, what has come with its
- * parent: the rows of a path get no stamp there, and who reads begins anew (databases/paths.ts).
+ * parent: the rows of a path get no stamp there, and who reads begins anew (databases/paths.ts). Notes what the sender has made and does not see.
  */
 function* isSeen(
   log: ChangeLog,

@@ -89,8 +89,9 @@ function checkEntity(metadata: EntityMetadata): void {
 
 function checkSameNumbers({ name }: EntityMetadata, key: ColumnMetadata, given: boolean | number): void {
   if (given === false) return
-  if (key.propertyName !== IDENTITY) rejectEntity(name, 'it has sameNumbers, but the database does not number its rows.')
-  if (given !== true && !(Number.isSafeInteger(given) && given > 0)) rejectEntity(name, `its sameNumbers is ${given}, and no number.`)
+  if (key.propertyName !== IDENTITY) rejectEntity(name, 'it has sameNumbers, but the database does not number its rows; leave that out.')
+  if (given !== true && !(Number.isSafeInteger(given) && given > 0))
+    rejectEntity(name, `its sameNumbers is ${given}; give true, or the highest number that is shared.`)
 }
 
 function checkKey(dataSource: DataSource, metadata: EntityMetadata): ColumnMetadata {

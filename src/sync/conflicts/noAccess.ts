@@ -20,8 +20,10 @@ export function* discardApart(exchange: Exchange, state: RowState): Transaction<
     if ((yield* readShownElsewhere(exchange, [state])).size)
       return yield* writeNoAccess(log.database, [{ server: server.id, id, local: undefined, base: undefined }])
     yield* purgeUnseen(exchange, state, new TransactionStamp(exchange))
+  } else if (noAccess?.base === null) {
     // a row that this server makes under the id is no edit of what others have of ours
-  } else if (noAccess?.base === null) yield* forgetBasesOf(log.database, collection, yield* serversOf(collection), id)
+    yield* forgetBasesOf(log.database, collection, yield* serversOf(collection), id)
+  }
   yield* log.database.deleteRows('sync_no_access', ['server', 'id'], [[server.id, id]])
   // it was made here, and waited for rows that it needs
   if (unapplied?.remote === null) yield* forgetUnapplied(exchange, [id])
