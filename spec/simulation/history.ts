@@ -1013,7 +1013,8 @@ export async function history(
       const removed = new Map<string, string>()
       for (const row of postedRows(body))
         if (row._removed) removed.set(String(row.id), removalsOf(this.client).get(String(row.id)) ?? 'unknown')
-      if (users && this.goesOn) violation ??= new Error(`${this.client} goes on as ${users.userOf(this.client)}.`)
+      // where the database was handed over meanwhile, it compares with whose the rows were; it stores nothing any more
+      if (users && this.goesOn && !this.isHandedOver) violation ??= new Error(`${this.client} goes on as ${users.userOf(this.client)}.`)
       const isStranger = users ? this.#isOther() : this.#isStranger()
       const user = users ? users.userOf(this.client) : isStranger ? 'stranger' : undefined
       const request: Request = {
