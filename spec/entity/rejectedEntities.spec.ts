@@ -13,9 +13,14 @@ const Tag = schema({ name: 'Tag' })
 
 const rejected: [title: string, options: Partial<Options>, says: RegExp][] = [
   [
-    'a key that is a number which nobody counts',
-    { columns: { id: { type: 'integer', primary: true } } },
-    /its key id is of type integer; .* @PrimaryGeneratedColumn\(\)/,
+    'a key that is a fraction',
+    { columns: { id: { type: 'decimal', primary: true } } },
+    /its key id is of type decimal, of which each database makes another text; use texts, uuids and integers/,
+  ],
+  [
+    'a property with the name that a number as the key has on the wire',
+    { columns: { id: { type: 'integer', primary: true }, _id: { type: 'text' } } },
+    /its property _id has a name that the protocol uses itself/,
   ],
   [
     'a relation to a counted row without a foreign key',

@@ -4,6 +4,7 @@
 import type { Mutant } from './mutants.js'
 
 const numbered = 'spec/stories/numberedKeys.spec.ts'
+const givenNumbers = 'spec/stories/givenNumbers.spec.ts'
 const sameNumbers = 'spec/stories/sameNumbers.spec.ts'
 
 export const ofNumbers: Mutant[] = [
@@ -22,6 +23,38 @@ export const ofNumbers: Mutant[] = [
     find: 'if (state.isNew && collection.sameNumbers)',
     replace: 'if (collection.sameNumbers)',
     by: [sameNumbers],
+  },
+  {
+    name: 'missing-number-is-counted',
+    hazard: 'a pushed row without its number is stored under one that SQLite counts',
+    file: 'src/changes/store/writeOperations.ts',
+    find: 'if (lacking) throw',
+    replace: 'if (lacking && !lacking) throw',
+    by: [givenNumbers],
+  },
+  {
+    name: 'given-number-gets-a-uuid',
+    hazard: 'an application that leaves out a number gets an error of the database about a uuid that it never gave',
+    file: 'src/entity/newKeys.ts',
+    find: '!key || hasMadeId(metadata) ||',
+    replace: '!key ||',
+    by: [givenNumbers],
+  },
+  {
+    name: 'decision-by-number-unseen',
+    hazard: 'what a handler decides for a row that it names by its number is lost',
+    file: 'src/sync/entities.ts',
+    find: 'keyParts.length === 1 && String(own) === id',
+    replace: 'keyParts.length === 1 && own === id',
+    by: [givenNumbers],
+  },
+  {
+    name: 'own-key-of-a-number-on-the-wire',
+    hazard: 'a row whose key is that of another one, a number, cannot be stored: its number is looked for under another name',
+    file: 'src/changes/collections/references.ts',
+    find: 'isOwnKey && !child.keyParts.length ?',
+    replace: 'isOwnKey && child.keyParts.length < 2 ?',
+    by: [givenNumbers],
   },
   {
     name: 'numbers-travel',

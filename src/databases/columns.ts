@@ -5,6 +5,7 @@ import type { Json } from '../protocol/messages.js'
 import { typeOf } from './open.js'
 import type { PathScope } from './paths.js'
 import { bytesOf, type ColumnType, type Reject } from './values/columnType.js'
+import { hasMadeId } from './values/compositeKeys.js'
 import { IDENTITY, travelling } from './values/identities.js'
 
 export { dateToNumber } from './values/dates.js'
@@ -86,9 +87,9 @@ function tableMetadata(metadata: EntityMetadata): EntityMetadata {
   return metadata.tableType === 'entity-child' ? tableMetadata(metadata.parentEntityMetadata) : metadata
 }
 
-function isSynced(column: ColumnMetadata, { primaryColumns }: EntityMetadata): boolean {
+function isSynced(column: ColumnMetadata, metadata: EntityMetadata): boolean {
   return (
-    !(column.isPrimary && primaryColumns.length < 2) &&
+    !(column.isPrimary && !hasMadeId(metadata)) &&
     !column.isVirtualProperty &&
     !column.generatedType &&
     !column.isMaterializedPath &&

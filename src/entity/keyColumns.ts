@@ -3,7 +3,7 @@
 
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
-import { generationOf, KEY_COLUMN } from '../databases/values/compositeKeys.js'
+import { generationOf, hasMadeId, KEY_COLUMN } from '../databases/values/compositeKeys.js'
 import { travelling } from '../databases/values/identities.js'
 import { addColumn, addIndex, hideFromInserts, removeIndex, STAMP } from './hiddenColumns.js'
 
@@ -13,15 +13,15 @@ export function keyColumnsOf({ columns, primaryColumns }: EntityMetadata): Colum
   return key ? [key] : primaryColumns.map(travelling)
 }
 
-/** Adds the column of a key of several columns, with its index. */
+/** Adds the column of an id that is made of the key, with its index. */
 export function addKeyColumn(dataSource: DataSource, metadata: EntityMetadata): void {
+  if (!hasMadeId(metadata)) return
   const { primaryColumns } = metadata
-  if (primaryColumns.length < 2) return
   const parts = primaryColumns.map(travelling)
   const key = addColumn(dataSource, metadata, KEY_COLUMN, { type: 'varchar', ...generationOf(dataSource, parts) })
   addIndex(dataSource, metadata, [key], true)
-  // on MySQL a table that guards this one refers to the parts
-  if (parts.some((part, i) => part !== primaryColumns[i])) addIndex(dataSource, metadata, parts)
+  // on MySQL a table that guards this one refers to the parts; one alone has an index
+  if (parts.length > 1 && parts.some((part, i) => part !== primaryColumns[i])) addIndex(dataSource, metadata, parts)
   hideFromInserts(metadata, key)
 }
 

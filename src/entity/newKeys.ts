@@ -2,12 +2,14 @@
 // which takes no other ids on PostgreSQL and MariaDB: those of clients of 2012, or of users of curl.
 
 import type { DataSource, EntityMetadata } from 'typeorm'
+import { hasMadeId } from '../databases/values/compositeKeys.js'
 
 /** To be called once the metadata is built. */
 export function makeNewKeys({ subscribers }: DataSource, entities: readonly EntityMetadata[]): void {
-  for (const { target, primaryColumns } of entities) {
-    const [key, ...more] = primaryColumns
-    if (!key || more.length || key.isGenerated || key.transformer || key.default !== undefined) continue
+  for (const metadata of entities) {
+    const { target, primaryColumns } = metadata
+    const [key] = primaryColumns
+    if (!key || hasMadeId(metadata) || key.isGenerated || key.transformer || key.default !== undefined) continue
     subscribers.push({
       listenTo: () => target,
       beforeInsert({ entity }) {

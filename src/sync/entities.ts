@@ -42,7 +42,8 @@ function setId({ metadata, keyParts, table }: Collection, entity: ObjectLiteral,
 /** Is it about the row with this id? It says so by the id, or by the key as the application has it. */
 export function isAbout({ metadata, keyParts, keyProperty, table }: Collection, update: ObjectLiteral, id: string): boolean {
   const [key] = metadata.primaryColumns
-  if (update.id === id || update[keyProperty] === id) return true
+  const own = update[keyProperty]
+  if (update.id === id || own === id || (keyParts.length === 1 && String(own) === id)) return true
   if (!key?.transformer || keyParts.length || table.number !== undefined || update[keyProperty] === undefined) return false
   return metadata.dataSource.driver.preparePersistentValue(update[keyProperty], key) === id
 }

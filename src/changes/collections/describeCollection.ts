@@ -3,7 +3,7 @@
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { type ColumnCodec, describeColumns } from '../../databases/columns.js'
-import { KEY_COLUMN } from '../../databases/values/compositeKeys.js'
+import { isInteger, KEY_COLUMN } from '../../databases/values/compositeKeys.js'
 import { IDENTITY, identities, isNumber, travelling } from '../../databases/values/identities.js'
 import { compositeKeyCheck, keyCheck } from '../../databases/values/keys.js'
 import { SyncConfigurationError } from '../../errors.js'
@@ -11,8 +11,6 @@ import type { Collection } from './collection.js'
 import { describeScopes } from './scopes.js'
 
 const TEXT = /^(varchar|text|uuid|char|nchar|nvarchar|character|varying character|native character|clob|character varying)$/i
-
-const INTEGER = /^((tiny|small|medium|big|unsigned big )?int(eger)?|int[248])$/i
 
 const RESERVED = new Set(['_lastChange', '_removed', '_partial'])
 
@@ -54,7 +52,7 @@ export function describeCollection(dataSource: DataSource, { metadata, urls, sco
       paths: [...columns.flatMap(c => c.reference ?? []), ...scopes.flatMap(c => c.path ?? [])],
     },
     sameNumbers: sameNumbers === true ? Number.MAX_SAFE_INTEGER : Number(sameNumbers),
-    keyProperty: keyParts.length ? 'id' : (metadata.primaryColumns[0] as ColumnMetadata).propertyPath,
+    keyProperty: metadata.primaryColumns.length > 1 ? 'id' : (metadata.primaryColumns[0] as ColumnMetadata).propertyPath,
     rejectKey: keyParts.length ? compositeKeyCheck(keyParts, dataSource) : keyCheck(key, dataSource),
     columns,
     keyParts,
@@ -107,9 +105,7 @@ function checkKey(dataSource: DataSource, metadata: EntityMetadata): ColumnMetad
       )
     }
     const type = dataSource.driver.normalizeType(part)
-    if (!more.length && !TEXT.test(type))
-      reject(`its key ${part.propertyName} is of type ${type}; keys are strings, use a text column or @PrimaryGeneratedColumn().`)
-    if (more.length && (part.type === Boolean || !(TEXT.test(type) || INTEGER.test(type))))
+    if (part.type === Boolean || !(TEXT.test(type) || isInteger(part)))
       reject(`its key ${part.propertyName} is of type ${type}, of which each database makes another text; use texts, uuids and integers.`)
     if (part.collation && !/^(binary|C|\w+_bin)$/i.test(part.collation))
       reject(`its key ${part.propertyName} has the collation ${part.collation}; keys are compared byte by byte.`)
@@ -133,7 +129,11 @@ function checkColumns(
         `its relation ${column.relationMetadata?.propertyName} holds numbers that each database counts for itself, without a foreign key by which these are known; leave out createForeignKeyConstraints: false.`,
       )
   for (const { property } of columns) {
-    if (RESERVED.has(property) || (property === 'id' && (more.length || key?.propertyPath !== 'id')))
+    if (
+      RESERVED.has(property) ||
+      columns.filter(c => c.property === property).length > 1 ||
+      (property === 'id' && (more.length || key?.propertyPath !== 'id'))
+    )
       reject(`its property ${property} has a name that the protocol uses itself.`)
   }
 }

@@ -1,6 +1,7 @@
 // Writes operations that do not depend on each other: one statement for all rows that have the same columns.
 
 import { type Database, rowsOf, type Transaction } from '../../databases/database.js'
+import { ConstraintError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'
 import type { Collection } from '../collections/collection.js'
 import type { Operation } from './order.js'
@@ -26,13 +27,16 @@ export function* write(database: Database, operations: readonly Operation[]): Tr
         some.filter(o => o.kind === kind),
       )) {
         const cells = (row: WireRow) => columns.map(c => c.fromWire((row[c.property] ?? null) as never))
-        if (kind === 'insert')
+        if (kind === 'insert') {
+          // SQLite would count a number that is missing
+          const lacking = collection.keyParts.find(part => !columns.includes(part))
+          if (lacking) throw new ConstraintError('not-null', lacking.column)
           yield* database.insertRows(
             name,
             [...(parts ? [] : [key]), '_lastChange', ...columns],
             rowsOf(rows, o => [...(parts ? [] : [o.change.id]), o.change.stamp, ...cells(o.value as WireRow)]),
           )
-        else
+        } else
           yield* database.updateRows(
             name,
             ['_lastChange', ...columns],

@@ -1,11 +1,20 @@
-// The id of a row whose key has several columns: the texts of these, joined by slashes. In a text `~` is `~0` and `/` is `~1`, as in a JSON Pointer
+// The id of a row whose key has several columns, or is a number that the application gives: their texts, joined by slashes. In a text `~` is `~0` and `/` is `~1`, as in a JSON Pointer
 // (RFC 6901), so that no two keys have one id. Every kind of database makes the same text of the same key.
 
-import type { DataSource } from 'typeorm'
+import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
+import { isNumber } from './identities.js'
 
 /** The hidden column that holds the id; the database generates it. */
 export const KEY_COLUMN = '_sync_key'
+
+const INTEGER = /^((tiny|small|medium|big|unsigned big )?int(eger)?|int[248])$/i
+
+export const isInteger = (column: ColumnMetadata) => INTEGER.test(column.entityMetadata.dataSource.driver.normalizeType(column))
+
+/** Are rows told apart by an id that is made of the key? Of a key of one text they are told apart by this, of one that the database counts by an identity. */
+export const hasMadeId = ({ primaryColumns: [key, ...more] }: EntityMetadata) =>
+  key !== undefined && (more.length > 0 || (!isNumber(key) && isInteger(key)))
 
 /** The texts of the key's columns; undefined where a text is no id of so many. */
 export function splitId(id: string, count: number): string[] | undefined {

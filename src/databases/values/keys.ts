@@ -1,7 +1,7 @@
 import type { DataSource } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import type { Json } from '../../protocol/messages.js'
-import { splitId } from './compositeKeys.js'
+import { isInteger, splitId } from './compositeKeys.js'
 import { travelling } from './identities.js'
 
 const canonicalUuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
@@ -23,8 +23,6 @@ export function keyCheck(column: ColumnMetadata, dataSource: DataSource): (id: s
   }
 }
 
-const INTEGER = /int/i
-
 /** What a column of a composite key says of its part of an id. */
 interface Part {
   readonly property: string
@@ -35,7 +33,7 @@ interface Part {
 /** As `keyCheck`, for a key of several columns. Of `value` it says as well why the properties of the key are not those of the id. */
 export function compositeKeyCheck(parts: readonly Part[], dataSource: DataSource) {
   const checks = parts.map(({ metadata }) =>
-    INTEGER.test(dataSource.driver.normalizeType(travelling(metadata)))
+    isInteger(travelling(metadata))
       ? (text: string) => (/^(0|-?[1-9]\d*)$/.test(text) ? undefined : 'is no integer')
       : keyCheck(travelling(metadata), dataSource),
   )
