@@ -1841,9 +1841,9 @@ export async function history(
     problems.push(...users.watch.wrong, ...users.inVain())
     const finals = (id: string) =>
       all.map(db => snapshot(db).get(id) ?? null).filter((value, i) => isGone(value) || servers.has((all[i] as SimulatedDatabase).name))
-    // what was not pushed for a reason
+    // what was not pushed for a reason; `differences` has looked whether there is one for what waits
     const isHeld = (db: SimulatedDatabase, id: string) =>
-      ['sync_rejection', 'sync_no_access'].some(table => db.run(`SELECT 1 FROM ${table} WHERE id = ?`, id).length)
+      ['sync_rejection', 'sync_no_access', 'sync_unapplied'].some(table => db.run(`SELECT 1 FROM ${table} WHERE id = ?`, id).length)
     const apart = (id: string) => all.flatMap(db => [keptApart(db, id), isHeld(db, id) ? (snapshot(db).get(id) ?? null) : null])
     if (!problems.length) problems.push(...oracle.missing(finals, names, apart, servers.size > 1))
     if (problems.length)
