@@ -96,7 +96,10 @@ export class SimulatedDatabase {
       (before?.dataSource.options.database as string | undefined) ??
       (kind === 'libsql' ? join(mkdtempSync(join(FOLDER, 'sync-')), 'db') : '')
     // scopes by paths, and identities of references, are filled when they are set up, and what is filled gets a stamp
-    const needsWall = !before && !other && (schema.users?.path !== undefined || schema.tables.some(t => t.isNumbered))
+    const needsWall =
+      !before &&
+      !other &&
+      (schema.users?.path !== undefined || (schema.users && schema.linked !== undefined) || schema.tables.some(t => t.isNumbered))
     const bytes = before && kind === 'sqljs' ? exportOf(before.dataSource) : needsWall ? await withWall(kind === 'sqljs', file) : undefined
     if (before) await before.dataSource.destroy()
     const dataSource = other

@@ -2,7 +2,7 @@
 
 import { hasUsers, type ServerKind, type Topology } from './history.js'
 import { Random } from './random.js'
-import { COMPOSITE_SCHEMAS, NUMBERED_SCHEMAS, type Schema, USER_SCHEMAS, WIDE_SCHEMAS } from './schemas.js'
+import { COMPOSITE_SCHEMAS, NUMBERED_SCHEMAS, OTHER_USER_SCHEMAS, type Schema, USER_SCHEMAS, WIDE_SCHEMAS } from './schemas.js'
 
 /** Schemas that fail for want of a remedy in the engine; to be switched on with it. */
 const WITHOUT_REMEDY: readonly string[] = []
@@ -40,6 +40,8 @@ const OLD_SHARE = 0.4
 const COMPOSITES = 0.15
 /** How many of the others have rows that the database counts. */
 const NUMBERED = 0.12
+/** How many of those with users have keys of several columns, links, or rows that the database counts. */
+const OTHER_USERS = 0.3
 const BY_COLLECTION = 0.25
 const STRANGERS = 0.3
 
@@ -48,7 +50,10 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
   const { chance, pick } = random
   if (hasUsers(topology)) {
     const losing = new Random(Math.imul(seed, 0x165667b1))
-    return { ...featuresOfUsers(random), losing: losing.chance(0.7) ? losing.next() : 0 }
+    const others = new Random(Math.imul(seed, 0x85ebca6b))
+    const drawn = featuresOfUsers(random)
+    const schema = others.chance(OTHER_USERS) ? others.pick(OTHER_USER_SCHEMAS) : drawn.schema
+    return { ...drawn, schema, losing: losing.chance(0.7) ? losing.next() : 0 }
   }
   const byCollection = new Random(Math.imul(seed, 0x85ebca6b)).chance(BY_COLLECTION)
   const others = new Random(Math.imul(seed, 0xc2b2ae35))
@@ -97,4 +102,4 @@ function featuresOfUsers({ chance, next, pick }: Random): Features {
 
 /** A schema by its name, for a history that is to have it. */
 export const schemaNamed = (name: string): Schema | undefined =>
-  [...WIDE_SCHEMAS, ...COMPOSITE_SCHEMAS, ...NUMBERED_SCHEMAS, ...USER_SCHEMAS].find(s => s.name === name)
+  [...WIDE_SCHEMAS, ...COMPOSITE_SCHEMAS, ...NUMBERED_SCHEMAS, ...USER_SCHEMAS, ...OTHER_USER_SCHEMAS].find(s => s.name === name)

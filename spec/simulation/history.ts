@@ -181,6 +181,7 @@ export const USER_STATES = [
   'at the end not-allowed',
   'waits for a parent that is not seen',
   'decided for later',
+  'links that are seen',
 ] as const
 
 /** What a run comes across besides, where the servers are on another database than SQLite. */

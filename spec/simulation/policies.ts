@@ -2,7 +2,7 @@
 
 import type { DataSource } from 'typeorm'
 import { keys, type Principal, type Rule, rule } from '../../server-koa/index.js'
-import { referencesOf, type Schema, USERS } from './schemas.js'
+import { referencesOf, relationNameOf, type Schema, USERS } from './schemas.js'
 
 /** Sees and changes everything. */
 export const EVERYTHING = 'all'
@@ -80,7 +80,7 @@ export function rulesOf({ tables, users }: Schema, policy: Policy, { options }: 
     return rule<never>(entity(name), {
       read: answer(read),
       write: { create: answer(create), update: answer(update), remove: answer(remove) },
-      dangling: referencesOf(table).map(({ column }) => column as never),
+      dangling: referencesOf(table).map(({ column, isSplit }) => (isSplit ? relationNameOf(column) : column) as never),
     })
   })
 }

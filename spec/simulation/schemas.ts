@@ -208,11 +208,12 @@ export const COMPOSITE_SCHEMAS: readonly Schema[] = [
   ]),
 ]
 
-/** As others, with rows that each database counts for itself. */
-const numbered = (name: string): Schema => {
-  const like = [...WIDE_SCHEMAS, ...COMPOSITE_SCHEMAS].find(s => s.name === name) as Schema
-  return { ...like, name: `numbered ${name}`, tables: like.tables.map(t => (t.composite ? t : { ...t, isNumbered: true })) }
-}
+/** As another, with rows that each database counts for itself. */
+const withNumbers = (like: Schema): Schema => ({
+  ...{ ...like, name: `numbered ${like.name}` },
+  tables: like.tables.map(t => (t.composite ? t : { ...t, isNumbered: true })),
+})
+const numbered = (name: string): Schema => withNumbers([...WIDE_SCHEMAS, ...COMPOSITE_SCHEMAS].find(s => s.name === name) as Schema)
 
 export const NUMBERED_SCHEMAS: readonly Schema[] = [
   ...['unique', 'mutual, loose', 'tree CASCADE', 'tree SET NULL', 'tree RESTRICT', 'several', 'one-to-one'],
@@ -275,6 +276,36 @@ export const USER_SCHEMAS: readonly Schema[] = [
     ),
   ),
   ...(['CASCADE', 'RESTRICT', 'SET NULL'] as const).map(pathSchema),
+]
+
+const withLists = { users: { list: 'list' as const, lists: LISTS, isSynced: false } }
+
+/** As others, with keys of several columns, and with rows that each database counts for itself. */
+export const OTHER_USER_SCHEMAS: readonly Schema[] = [
+  ...(['CASCADE', 'RESTRICT'] as const).map(onDelete =>
+    schema(
+      `users, composite ${onDelete}`,
+      [
+        table('item', ['x', 'y'], [OWNER, LIST]),
+        composite('part', 'itemId', ['x/1', 'x/2', 'y/1'], [OWNER, LIST, reference('itemId', 'item', onDelete, { nullable: false })]),
+      ],
+      withLists,
+    ),
+  ),
+  ...(['CASCADE', 'SET NULL'] as const).map(onDelete =>
+    schema(
+      `users, needed composite ${onDelete}`,
+      [
+        composite('item', 'k', ['x/1', 'x/2', 'y/1'], [OWNER, LIST]),
+        table('part', ['z', 'v'], [OWNER, LIST, reference('itemId', 'item', onDelete, { isSplit: true })]),
+      ],
+      withLists,
+    ),
+  ),
+  schema('users, links', [table('item', ['x', 'y'], [OWNER, LIST]), table('part', ['z', 'v'], [OWNER, LIST])], {
+    ...{ ...withLists, linked: 'part' },
+  }),
+  ...USER_SCHEMAS.map(withNumbers),
 ]
 
 /** What sameHistory.ts drives with users. */
@@ -355,6 +386,9 @@ function keyColumns(spec: TableSpec, key: 'text' | 'varchar', schema: Pick<Schem
 /** Does it lead to rows that the database counts? Then the column holds their identities, generated, and another one the numbers. */
 export const isNumberedReference = ({ tables }: Pick<Schema, 'tables'>, { to }: ReferenceColumn) =>
   tables.some(t => t.name === to && t.isNumbered)
+
+/** The reference's relation, and the column of its numbers. */
+export const relationNameOf = (column: string) => column.replace(/Id$/, '')
 export const numberColumnOf = (column: string) => column.replace(/Id$/, 'Num')
 
 /** The columns of the key of a row with this id. */
@@ -400,7 +434,7 @@ export function entitiesOf(schema: Schema, key: 'text' | 'varchar', lacksGained:
         { name: `${column}K`, referencedColumnName: needed },
         { name: `${column}N`, referencedColumnName: 'n' },
       ]
-      relations[column.replace(/Id$/, '')] = {
+      relations[relationNameOf(column)] = {
         ...{ type: unique ? 'one-to-one' : 'many-to-one', target: to, onDelete, nullable, joinColumn: isSplit ? pairs : { name: own } },
       }
     }

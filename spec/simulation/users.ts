@@ -233,7 +233,8 @@ export class Users {
   /** What a device has that its user may not see, and what it lacks or has otherwise, apart from what its journal says. */
   differences(): string[] {
     const clients = [...new Set(this.w.links.map(([client]) => client))]
-    return [...clients.flatMap(client => this.#differencesOf(client)), ...[...this.w.world.values()].flatMap(db => this.#wrongPaths(db))]
+    const ofClients = clients.flatMap(client => [...this.#differencesOf(client), ...this.#linkDifferencesOf(client)])
+    return [...ofClients, ...[...this.w.world.values()].flatMap(db => this.#wrongPaths(db))]
   }
 
   /** Rows that do not have the scope of their parents. */
@@ -286,6 +287,28 @@ export class Users {
       }
     }
     return found
+  }
+
+  /** A link is seen with the item that has it, and is where both its ends are. */
+  #linkDifferencesOf(client: string): string[] {
+    const { world, schema, reached } = this.w
+    if (!schema.linked) return []
+    const db = world.get(client) as SimulatedDatabase
+    const linksOf = (on: SimulatedDatabase) => on.run('SELECT item, other FROM link').map(({ item, other }) => `${item}/${other}`)
+    const isNoted = (id: string) =>
+      ['sync_unapplied', 'sync_rejection', 'sync_no_access'].some(
+        table =>
+          db.run(`SELECT 1 FROM ${table} n JOIN sync_server r ON r.id = n.server WHERE r.collection = 'link' AND n.id = ?`, id).length,
+      )
+    const own = linksOf(db)
+    const shown = this.#serversOf(client).flatMap(server =>
+      linksOf(server).filter(id => this.watch.sees(server, this.userOf(client), this.watch.rowsOf(server).get(id.split('/')[0] as string))),
+    )
+    if (shown.length) reached.add('links that are seen')
+    return [
+      ...shown.filter(id => !own.includes(id) && !isNoted(id)).map(id => `${client} lacks the link ${id}`),
+      ...own.filter(id => !shown.includes(id) && !isNoted(id)).map(id => `${client} still has the link ${id}`),
+    ]
   }
 
   #notedOf(db: SimulatedDatabase, server: SimulatedDatabase, id: string): Noted {
@@ -347,10 +370,11 @@ export class Users {
   }
 }
 
+/** Without what each database has for itself: the columns of sync, and numbers. */
 const describe = (row: Row | undefined) =>
   row &&
   JSON.stringify(
     Object.entries(row)
-      .filter(([column]) => !/^_|[.]/.test(column))
+      .filter(([column]) => !/^_|[.]|^num$|Num$/.test(column))
       .sort(([x], [y]) => (x < y ? -1 : 1)),
   )

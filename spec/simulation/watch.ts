@@ -97,8 +97,10 @@ export class Watch {
     const hidden = (state?: State) =>
       updates.filter(update => {
         const id = String(update.id)
-        if (!update._removed) return !this.sees(db, user, update, state)
-        return update._lastChange === 0 ? !posted.has(id) : !this.#mayKnow(db, user, id)
+        // a link is seen with the row that has it
+        const owner = this.schema.linked && id.includes('/') ? String(id.split('/')[0]) : id
+        if (!update._removed) return !this.sees(db, user, owner === id ? update : (state?.rows ?? this.rowsOf(db)).get(owner), state)
+        return update._lastChange === 0 ? !posted.has(id) : !this.#mayKnow(db, user, owner)
       })
     for (const update of earlier && !hidden(earlier).length ? [] : hidden())
       this.wrong.add(`${db.name} tells ${user} of ${JSON.stringify(update)}`)
