@@ -1,7 +1,7 @@
 // The databases of a history: real ones, set up once and emptied between histories, each a server and a client at once.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { existsSync, mkdtempSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Koa from 'koa'
@@ -20,7 +20,8 @@ import { type Policy, rulesOf } from './policies.js'
 import { entitiesOf, isNumberedReference, referencesOf, type Schema, type TableSpec } from './schemas.js'
 
 // in memory where there is a file system there: what is durable is not what is tried here
-const FOLDER = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
+const FOLDER = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'sync-'))
+process.once('exit', () => rmSync(FOLDER, { recursive: true, force: true }))
 
 export { IDS, PROPERTIES, RELATIONS, type RelationKind } from './schemas.js'
 
@@ -93,8 +94,7 @@ export class SimulatedDatabase {
     const entities = entitiesOf(schema, kind === 'mysql' ? 'varchar' : 'text', lacksGained)
     const other = kind === 'postgres' || kind === 'mysql' ? (before?.other ?? new OtherDatabase(kind)) : undefined
     const file =
-      (before?.dataSource.options.database as string | undefined) ??
-      (kind === 'libsql' ? join(mkdtempSync(join(FOLDER, 'sync-')), 'db') : '')
+      (before?.dataSource.options.database as string | undefined) ?? (kind === 'libsql' ? join(mkdtempSync(join(FOLDER, 'db-')), 'db') : '')
     // scopes by paths, and identities of references, are filled when they are set up, and what is filled gets a stamp
     const needsWall =
       !before &&
