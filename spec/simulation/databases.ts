@@ -290,9 +290,9 @@ export class SimulatedDatabase {
   /** Of a key of several columns the id is not written, nor what is generated of identities. */
   isGenerated(table: string, column: string): boolean {
     const spec = this.schema.tables.find(t => t.name === table)
-    if (spec?.isNumbered && column === 'id') return true
+    if ((spec?.isNumbered || spec?.isGiven) && column === 'id') return true
     if (spec && referencesOf(spec).some(r => r.column === column && isNumberedReference(this.schema, r))) return true
-    const isComposite = table === 'link' || this.schema.tables.some(t => t.name === table && t.composite)
+    const isComposite = table === 'link' || this.schema.tables.some(t => t.name === table && (t.composite || t.isGiven))
     if (isComposite && (column === 'id' || column === '_sync_key')) return true
     return this.schema.tables.some(t => t.name === table && referencesOf(t).some(r => r.isSplit && r.column === column))
   }

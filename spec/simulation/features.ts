@@ -2,7 +2,15 @@
 
 import { hasUsers, type ServerKind, type Topology } from './history.js'
 import { Random } from './random.js'
-import { COMPOSITE_SCHEMAS, NUMBERED_SCHEMAS, OTHER_USER_SCHEMAS, type Schema, USER_SCHEMAS, WIDE_SCHEMAS } from './schemas.js'
+import {
+  COMPOSITE_SCHEMAS,
+  GIVEN_SCHEMAS,
+  NUMBERED_SCHEMAS,
+  OTHER_USER_SCHEMAS,
+  type Schema,
+  USER_SCHEMAS,
+  WIDE_SCHEMAS,
+} from './schemas.js'
 
 /** Schemas that fail for want of a remedy in the engine; to be switched on with it. */
 const WITHOUT_REMEDY: readonly string[] = []
@@ -42,6 +50,8 @@ const COMPOSITES = 0.15
 const NUMBERED = 0.12
 /** How many of those with users have keys of several columns, links, or rows that the database counts. */
 const OTHER_USERS = 0.3
+/** How many of the others have numbers of the application's. */
+const GIVEN = 0.08
 const BY_COLLECTION = 0.25
 const STRANGERS = 0.3
 
@@ -64,7 +74,9 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
   const composites = new Random(Math.imul(seed, 0x27d4eb2f))
   const wide = drawn && composites.chance(COMPOSITES) ? composites.pick(COMPOSITE_SCHEMAS) : drawn
   const numbered = new Random(Math.imul(seed, 0x165667b1))
-  const schema = wide && numbered.chance(NUMBERED) ? numbered.pick(NUMBERED_SCHEMAS) : wide
+  const counted = wide && numbered.chance(NUMBERED) ? numbered.pick(NUMBERED_SCHEMAS) : wide
+  const given = new Random(Math.imul(seed, 0x2545f491))
+  const schema = counted && given.chance(GIVEN) ? given.pick(GIVEN_SCHEMAS) : counted
   const journal = chance(0.4) ? random.next() * 0.06 : 0
   const rest = chance(0.4)
   const names = pick(
@@ -102,4 +114,6 @@ function featuresOfUsers({ chance, next, pick }: Random): Features {
 
 /** A schema by its name, for a history that is to have it. */
 export const schemaNamed = (name: string): Schema | undefined =>
-  [...WIDE_SCHEMAS, ...COMPOSITE_SCHEMAS, ...NUMBERED_SCHEMAS, ...USER_SCHEMAS, ...OTHER_USER_SCHEMAS].find(s => s.name === name)
+  [...WIDE_SCHEMAS, ...COMPOSITE_SCHEMAS, ...NUMBERED_SCHEMAS, ...GIVEN_SCHEMAS, ...USER_SCHEMAS, ...OTHER_USER_SCHEMAS].find(
+    s => s.name === name,
+  )

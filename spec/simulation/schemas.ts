@@ -60,6 +60,8 @@ export interface TableSpec {
   readonly composite?: string
   /** The database counts its rows: `num`. What the histories call a row by is its identity. */
   readonly isNumbered?: boolean
+  /** Its key is a number that the application gives. */
+  readonly isGiven?: boolean
 }
 
 export interface Schema {
@@ -205,6 +207,23 @@ export const COMPOSITE_SCHEMAS: readonly Schema[] = [
   ]),
   schema('tree RESTRICT, composite', [
     composite('item', 'k', ['x/1', 'x/2', 'y/1', 'y/2'], [reference('parentId', 'item', 'RESTRICT', { isSplit: true })]),
+  ]),
+]
+
+const given = (name: string, ids: readonly string[], extras: readonly ExtraColumn[] = []): TableSpec => ({
+  ...table(name, ids, extras),
+  isGiven: true,
+})
+
+/** Keys that are numbers of the application's. */
+export const GIVEN_SCHEMAS: readonly Schema[] = [
+  ...(['CASCADE', 'SET NULL', 'RESTRICT'] as const).map(onDelete =>
+    schema(`given ${onDelete}`, [given('item', ['1', '-2', '30']), table('part', ['z', 'v'], [reference('itemId', 'item', onDelete)])]),
+  ),
+  schema('tree CASCADE, given', [given('item', ['1', '-2', '30', '4'], [reference('parentId', 'item', 'CASCADE')])]),
+  schema('given, always', [
+    given('item', ['1', '2'], [number('place')]),
+    given('part', ['11', '12', '13'], [reference('itemId', 'item', 'CASCADE', { nullable: false })]),
   ]),
 ]
 
@@ -356,13 +375,18 @@ const joined = (first: string, second: string, key: 'text' | 'varchar'): EntityS
 
 /** The columns of a key. What the histories call a row by is a column that the application has made of two. */
 function keyColumns(spec: TableSpec, key: 'text' | 'varchar', schema: Pick<Schema, 'tables'>): Record<string, EntitySchemaColumnOptions> {
-  const { composite, isNumbered } = spec
+  const { composite, isNumbered, isGiven } = spec
   const asIs = (column: string) =>
     ({
       ...{ type: key, asExpression: key === 'varchar' ? `\`${column}\`` : `"${column}"`, nullable: true },
       generatedType: key === 'varchar' ? 'VIRTUAL' : 'STORED',
     }) as const
   if (isNumbered) return { num: { type: 'integer', primary: true, generated: 'increment' }, id: asIs('_sync_identity') }
+  if (isGiven)
+    return {
+      n: { type: 'integer', primary: true },
+      id: { ...asIs('n'), asExpression: key === 'varchar' ? 'concat(n)' : 'CAST(n AS text)' },
+    }
   if (!composite) return { id: { type: key, primary: true } }
   if (referencesOf(spec).some(r => isNumberedReference(schema, r) && r.column === composite)) {
     const identity = referenceColumnOf(numberColumnOf(composite))
@@ -392,8 +416,9 @@ export const relationNameOf = (column: string) => column.replace(/Id$/, '')
 export const numberColumnOf = (column: string) => column.replace(/Id$/, 'Num')
 
 /** The columns of the key of a row with this id. */
-export function keyOfId({ composite, isNumbered }: TableSpec, id: string): Record<string, string | number> {
+export function keyOfId({ composite, isNumbered, isGiven }: TableSpec, id: string): Record<string, string | number> {
   if (isNumbered) return { _sync_identity: id }
+  if (isGiven) return { n: Number(id) }
   const [first, second] = id.split('/') as [string, string]
   return composite ? { [composite]: first, n: Number(second) } : { id }
 }
@@ -428,7 +453,8 @@ export function entitiesOf(schema: Schema, key: 'text' | 'varchar', lacksGained:
           ...{ type: key, name: column, asExpression: key === 'varchar' ? `\`${identity}\`` : `"${identity}"`, nullable: true },
           generatedType: key === 'varchar' ? 'VIRTUAL' : 'STORED',
         }
-      } else if (isWide && !isSplit && column !== composite) columns[column] = { type: key, nullable }
+      } else if (isWide && !isSplit && column !== composite)
+        columns[column] = { type: tables.some(t => t.name === to && t.isGiven) ? 'integer' : key, nullable }
       const needed = tables.find(t => t.name === to)?.composite as string
       const pairs = [
         { name: `${column}K`, referencedColumnName: needed },
