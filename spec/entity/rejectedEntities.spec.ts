@@ -31,15 +31,6 @@ const rejected: [title: string, options: Partial<Options>, says: RegExp][] = [
     /its relation parent holds numbers that each database counts for itself, .* leave out createForeignKeyConstraints: false/,
   ],
   [
-    'a tree of counted rows',
-    {
-      columns: { id: { type: 'integer', primary: true, generated: 'increment' } },
-      trees: [{ type: 'materialized-path' }],
-      relations: tree(),
-    },
-    /its tree is made of numbers that each database counts for itself/,
-  ],
-  [
     'a relation by another number than the key',
     {
       columns: { id: { type: 'integer', primary: true, generated: 'increment' } },

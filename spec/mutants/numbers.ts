@@ -25,6 +25,22 @@ export const ofNumbers: Mutant[] = [
     by: [sameNumbers],
   },
   {
+    name: 'tree-of-identities',
+    hazard: 'TypeORM finds nothing above or below a row that came from elsewhere: its path is made of what travels, not of its number here',
+    file: 'src/changes/store/trees.ts',
+    find: 'table.number === undefined ? id :',
+    replace: 'table.number !== undefined ? id :',
+    by: ['spec/stories/trees.spec.ts'],
+  },
+  {
+    name: 'tree-by-numbers-unknown',
+    hazard: 'the tree of rows that the database counts stays flat on other devices: its parent is not found by what travels',
+    file: 'src/changes/store/trees.ts',
+    find: 'map(c => travelling(c).databaseName)',
+    replace: 'map(c => c.databaseName)',
+    by: ['spec/stories/trees.spec.ts'],
+  },
+  {
     name: 'missing-number-is-counted',
     hazard: 'a pushed row without its number is stored under one that SQLite counts',
     file: 'src/changes/store/writeOperations.ts',

@@ -74,8 +74,6 @@ function checkEntity(metadata: EntityMetadata): void {
   if (metadata.tableType === 'view') reject('it is not an entity with a table of its own.')
   if (metadata.tableType === 'entity-child')
     reject(`it is stored in the table of ${metadata.parentEntityMetadata.name}; enable sync on that entity.`)
-  if (metadata.treeType && isNumber(metadata.primaryColumns[0]))
-    reject('its tree is made of numbers that each database counts for itself; use uuids, or a parent relation without @Tree.')
   if (metadata.treeType === 'nested-set')
     reject(
       'each insert of a nested-set tree numbers all rows anew, on each device in another way; use a materialized-path or closure-table tree.',
