@@ -1,5 +1,5 @@
-// The id of a row whose key has several columns, or is a number that the application gives: their texts, joined by slashes. In a text `~` is `~0` and `/` is `~1`, as in a JSON Pointer
-// (RFC 6901), so that no two keys have one id. Every kind of database makes the same text of the same key.
+// The id of a row whose key has several columns, or is a number that the application gives: their texts, joined by slashes. In a text `~` is `~0` and `/`
+// is `~1`, as in a JSON Pointer (RFC 6901), so that no two keys have one id. Every kind of database makes the same text of the same key.
 
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
