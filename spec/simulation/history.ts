@@ -1770,7 +1770,8 @@ export async function history(
       const isQuiet = (users ? rowsBefore === all.map(rowsOf).join() : pushedRows === 0) && isEqual() && results.every(r => r === 'ok')
       // at rest: nothing is pushed again. A parent that its child's sync brought back is done with when its own collection has been synced once more.
       if (isQuiet && wasQuiet && !isGenerous) break
-      wasQuiet = isQuiet
+      // the first one may only have ended what was under way
+      wasQuiet = isQuiet && rounds > 0
       if (!isQuiet || !isGenerous) continue
       isGenerous = false
       // the next answers say that the sets are others, even where that brings no row
