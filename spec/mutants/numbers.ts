@@ -65,14 +65,6 @@ export const ofNumbers: Mutant[] = [
     by: [givenNumbers],
   },
   {
-    name: 'own-key-of-a-number-on-the-wire',
-    hazard: 'a row whose key is that of another one, a number, cannot be stored: its number is looked for under another name',
-    file: 'src/changes/collections/references.ts',
-    find: 'isOwnKey && !child.keyParts.length ?',
-    replace: 'isOwnKey && child.keyParts.length < 2 ?',
-    by: [givenNumbers],
-  },
-  {
     name: 'numbers-travel',
     hazard: 'a relation leads to another row elsewhere, which has the number there',
     file: 'src/databases/columns.ts',

@@ -43,7 +43,7 @@ export function describeReference(
     childTable: metadata.tableName,
     childColumns,
     property: isOwnKey ? 'id' : columns.length < 2 ? (properties[0] as string) : relationOf(columns),
-    properties: isOwnKey && !child.keyParts.length ? ['id'] : properties,
+    properties: isOwnKey && columns.length < 2 ? ['id'] : properties,
     nullable: properties.filter(p => child?.column.get(p)?.nullable),
     isOwnKey,
     isKeyPart: childColumns.some(c => child?.table.parts?.includes(c)),
