@@ -229,7 +229,8 @@ export const GIVEN_SCHEMAS: readonly Schema[] = [
 
 /** As another, with rows that each database counts for itself. */
 const withNumbers = (like: Schema): Schema => ({
-  ...{ ...like, name: `numbered ${like.name}` },
+  ...like,
+  name: `numbered ${like.name}`,
   tables: like.tables.map(t => (t.composite ? t : { ...t, isNumbered: true })),
 })
 const numbered = (name: string): Schema => withNumbers([...WIDE_SCHEMAS, ...COMPOSITE_SCHEMAS].find(s => s.name === name) as Schema)
@@ -322,7 +323,8 @@ export const OTHER_USER_SCHEMAS: readonly Schema[] = [
     ),
   ),
   schema('users, links', [table('item', ['x', 'y'], [OWNER, LIST]), table('part', ['z', 'v'], [OWNER, LIST])], {
-    ...{ ...withLists, linked: 'part' },
+    ...withLists,
+    linked: 'part',
   }),
   ...USER_SCHEMAS.map(withNumbers),
 ]
