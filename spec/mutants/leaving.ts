@@ -331,8 +331,17 @@ export const ofLeaving: Mutant[] = [
     name: 'out-of-date-rows-stay',
     hazard: 'a row that the server has hung on one which is not seen stays as it was, and in the way of the removal of what it hung on',
     file: 'src/sync/conflicts/conflicts.ts',
-    find: '    yield* parkOutdated(any, stamp)\n',
-    replace: '',
+    find: 'if (yield* parkOutdated(any, stamp))',
+    replace: 'if (parts.length < 0)',
+    by: [decided],
+  },
+  {
+    name: 'edited-rows-are-out-of-date',
+    hazard:
+      'a row that was edited while half an answer was stored is taken out before a handler is asked about it, and comes back under another number',
+    file: 'src/sync/conflicts/conflicts.ts',
+    find: '    let parts = yield* applyUnapplied(any, stamp)\n',
+    replace: '    let parts: never[] = []\n',
     by: [decided],
   },
   {

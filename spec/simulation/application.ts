@@ -64,8 +64,7 @@ export class Application {
     const { random, oracle, odds, servers } = this.w
     const old = this.w.snapshot(db).get(id) ?? null
     const known = isGone(old) ? undefined : old
-    // who makes it anew has what was changed before their eyes
-    const before = [oracle.lastRemoval.get(db.name + id), ...cellsOf(this.w.keptApart(db, id))]
+    const before = this.#before(db, id)
     const values: Row = {}
     for (const p of PROPERTIES) {
       if (db.lacks(p)) continue
@@ -84,13 +83,18 @@ export class Application {
     })
   }
 
+  /** Who makes a row anew has what was changed in it before their eyes. */
+  #before(db: SimulatedDatabase, id: string): (string | undefined)[] {
+    return [this.w.oracle.lastRemoval.get(db.name + id), ...cellsOf(this.w.keptApart(db, id))]
+  }
+
   remove(db: SimulatedDatabase, id: string): void {
     const { random, oracle, reached } = this.w
     const spec = db.specOf(id)
     const heir = spec.ids.find(other => other !== id && isGone(this.w.snapshot(db).get(other)))
     const takesOver = heir !== undefined && (numbersOf(spec).length > 0 || spec.composite !== undefined) && random.chance(0.5)
     const [row] = takesOver ? db.run(`SELECT * FROM ${spec.name} WHERE id = ?`, id) : []
-    const tokens = takesOver ? PROPERTIES.map(p => [p, oracle.token(db.name, oracle.lastRemoval.get(db.name + heir))]) : []
+    const tokens = takesOver ? PROPERTIES.map(p => [p, oracle.token(db.name, ...this.#before(db, heir))]) : []
     const isDone = this.savepoint(
       db,
       () => {

@@ -258,6 +258,41 @@ test('a row that another table of the application needs stays, though it is out 
   expect([await books.find(), (await journal(books).deferred()).map(b => b.id)]).toEqual([[], ['b', 'c']])
 })
 
+interface Leaf {
+  id: number
+  title: string
+  shelf: string | null
+}
+const Leaf = new EntitySchema<Leaf>({
+  ...{ name: 'DecidedLeaf', tableName: 'decided_leaf' },
+  columns: { id: { type: Number, primary: true, generated: true }, title: text, shelf: { ...text, nullable: true } },
+  foreignKeys: [{ target: 'DecidedShelf', columnNames: ['shelf'], referencedColumnNames: ['id'], onDelete: 'SET NULL' }],
+})
+enableSync(Leaf, '/leaves')
+
+test.each(each)(
+  'a row that is edited after half an answer has hung it on such a one keeps its number, and is asked about (%s)',
+  async kind => {
+    const server = new HandMade()
+    const phone = await deviceOf(server, [Shelf, Leaf], kind)
+    const leaves = phone.getRepository(Leaf)
+    const row = (id: string, title: string, shelf: string | null) => server.row(id, { title, shelf })
+    server.answers.push({ changes: { '/leaves': [row('l', 'base', null), row('m', 'last', null)] }, scoped: ['/shelves', '/leaves'] })
+    await syncAll(phone)
+    const before = await leaves.findOneByOrFail({ title: 'base' })
+    server.answers.push({ changes: { '/leaves': [row('l', 'theirs', 'hidden')] }, next: 'half' })
+    server.before = () => {
+      if (!server.answers.length) throw new TypeError('fetch failed')
+    }
+    await expect(syncAll(phone)).rejects.toThrow()
+    await leaves.update(before.id, { title: 'ours' })
+    server.before = undefined
+    const seen: Leaf[] = []
+    await syncAll(phone, async () => void seen.push(...(await leaves.findBy({ title: 'ours' }))))
+    expect(seen).toEqual([{ ...before, title: 'ours' }])
+  },
+)
+
 test('who sees all of a collection is asked again: what is missing there is nowhere', async () => {
   const { book, books, read, sync, journal } = await world('libsql', ['/books'])
   await read({ '/books': [book('theirs', 'hidden')] }, preferLocalConflictHandler)

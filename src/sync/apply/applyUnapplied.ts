@@ -1,6 +1,5 @@
 // Tries again to apply rows that are not applied yet.
 
-import type { Collection } from '../../changes/collections/collection.js'
 import type { Transaction } from '../../databases/database.js'
 import type { Exchange, TransactionStamp } from '../exchange.js'
 import { nothingApplied, type Part } from './applied.js'
@@ -9,11 +8,11 @@ import { readUnapplied } from './unapplied.js'
 
 /**
  * Tries again to apply what is not applied, as long as that gets it further, in all collections of this server: rows of several
- * collections may need each other. Gives what became of it, by collection; contested is what is in the end.
+ * collections may need each other. Gives what became of it, and of what was tried before; contested is what is in the end.
  */
-export function* applyUnapplied(exchange: Exchange, stamp: TransactionStamp): Transaction<Part[]> {
-  const all = new Map<Collection, Part>()
-  for (let before = -1; ; ) {
+export function* applyUnapplied(exchange: Exchange, stamp: TransactionStamp, before: readonly Part[] = []): Transaction<Part[]> {
+  const all = new Map(before.map(part => [part.exchange.collection, part]))
+  for (let last = -1; ; ) {
     const parts: Part[] = []
     let count = 0
     for (const [there, server] of exchange.siblings) {
@@ -23,8 +22,8 @@ export function* applyUnapplied(exchange: Exchange, stamp: TransactionStamp): Tr
       const updates = [...unapplied].map(([id, { remote }]) => ({ id, value: remote }))
       if (updates.length) parts.push({ exchange: other, updates, applied: nothingApplied() })
     }
-    if (count === before) return [...all.values()]
-    before = count
+    if (count === last) return [...all.values()]
+    last = count
     yield* applyTogether(parts, stamp)
     for (const { applied } of all.values()) applied.contested.clear()
     for (const part of parts) {

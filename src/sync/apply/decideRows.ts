@@ -16,6 +16,7 @@ import { mergeIn, readCommonBases } from './bases.js'
 import { type Candidate, isUnknown } from './candidates.js'
 import { returnContested, returningOf } from './comeBack.js'
 import { deferAll } from './defer.js'
+import { readShownElsewhere } from './leave.js'
 import { isSameRow } from './merge.js'
 import type { ToDefer } from './unapplied.js'
 
@@ -100,11 +101,14 @@ function* readReceived(exchange: Exchange, updates: readonly Update[]): Transact
   return updates.map(({ id, value }) => ({ state: states.get(id) as RowState, given: value, held: value ? heldOf.get(value) : undefined }))
 }
 
-/** Was it decided about both sides as they are, and the row that the decision needs has not come? */
-function* isAnswered({ log, collection }: Exchange, { id, version, unapplied }: RowState, remote: WireRow | null): Transaction<boolean> {
+/** Was it decided about both sides as they are, of a row that another server shows, and the row that the decision needs has not come? */
+function* isAnswered(exchange: Exchange, state: RowState, remote: WireRow | null): Transaction<boolean> {
+  const { log, collection } = exchange
+  const { id, version, unapplied } = state
   if (unapplied?.reason !== 'parent-missing' || unapplied.unpushed !== version.stamp) return false
   if (remote === null || !isSameRow(remote, unapplied.remote)) return false
-  return (yield* findOrphans(log.database, collection, [{ id, value: remote, old: version }])).size > 0
+  if (!(yield* findOrphans(log.database, collection, [{ id, value: remote, old: version }])).size) return false
+  return (yield* readShownElsewhere(exchange, [state])).size > 0
 }
 
 /** We know nothing of the row that the server does not know, and removed nothing that it could hang on. */

@@ -29,8 +29,9 @@ async function findContested(session: Session): Promise<Map<Collection, Conteste
     const [any] = exchanges
     if (!any || exchanges.some(({ server }) => server.pulling)) return [] // half a pull is half the picture
     const stamp = new TransactionStamp(any)
-    yield* parkOutdated(any, stamp)
-    const parts = yield* applyUnapplied(any, stamp)
+    let parts = yield* applyUnapplied(any, stamp)
+    // what is contested is known by now, and stays; the others may have been in the way of removals
+    if (yield* parkOutdated(any, stamp)) parts = yield* applyUnapplied(any, stamp, parts)
     const found: { collection: Collection; applied: Applied; contested: Contested[] }[] = []
     for (const { exchange, applied } of parts) {
       const isOurs = exchanges.some(each => each.collection === exchange.collection)

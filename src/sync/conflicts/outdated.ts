@@ -10,19 +10,22 @@ import { findMissingParents } from './restoreParents.js'
 
 /**
  * They leave their tables for the journal, with what was changed in them here, and wait for that row. Not those that another server shows, nor those about which
- * a handler is to be asked.
+ * a handler is to be asked. False where there are none.
  */
-export function* parkOutdated(exchange: Exchange, stamp: TransactionStamp): Transaction<void> {
-  if (![...exchange.siblings.values()].some(server => server.isPart)) return
+export function* parkOutdated(exchange: Exchange, stamp: TransactionStamp): Transaction<boolean> {
+  let isAny = false
+  if (![...exchange.siblings.values()].some(server => server.isPart)) return isAny
   for (const collection of exchange.siblings.keys()) {
     const there = siblingOf(exchange, collection)
     if (!there) continue
     const ids = yield* findOutdated(there)
     if (!ids.length) continue
+    isAny = true
     yield* stamp.take() // whoever read rows ahead sees by the clock that they have changed
     if (ids.length > 1 && (yield* tryToPark(there, ids))) continue
     for (const id of ids) yield* tryToPark(there, [id])
   }
+  return isAny
 }
 
 function* findOutdated(exchange: Exchange): Transaction<string[]> {
