@@ -153,6 +153,12 @@ describe('rejected, when the data source is initialised, is', () => {
     await (await open(Task, Tag).initialize()).destroy()
   })
 
+  test('a handler for the links of a relation that it does not own', async () => {
+    const Task = schema({ relations: { tags: { type: 'many-to-many', target: 'Tag', joinTable: true } } })
+    enableSync(Task, '/tasks', { omit: ['tags'], links: { lists: { onConflict: () => {} } } })
+    await expect(open(Task, Tag).initialize()).rejects.toThrow(/Task has no many-to-many relation lists with @JoinTable/)
+  })
+
   test('an entity without a key, by TypeORM', async () => {
     const Task = schema({ columns: { name: { type: 'text' } } })
     enableSync(Task, '/tasks')

@@ -122,6 +122,14 @@ export const ofKeys: Mutant[] = [
     by: ['spec/stories/trees.spec.ts'],
   },
   {
+    name: 'links-never-ask',
+    hazard: 'a link comes back though its relation has a handler, which would have it removed',
+    file: 'src/sync/apply/bases.ts',
+    find: ' && !collection.isAsked',
+    replace: '',
+    by: [links],
+  },
+  {
     name: 'links-contest-a-removal',
     hazard: 'somebody is asked about a tag of a task that is removed',
     file: 'src/sync/apply/removals.ts',
@@ -149,8 +157,8 @@ export const ofKeys: Mutant[] = [
     name: 'links-are-asked-about',
     hazard: 'somebody is asked whether a link is there',
     file: 'src/sync/apply/bases.ts',
-    find: 'collection.isLink && merged.isContested ?',
-    replace: 'collection.isLink && !collection.name ?',
+    find: 'return collection.isLink && ',
+    replace: 'return !collection.name && ',
     by: [links],
   },
   {

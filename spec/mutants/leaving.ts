@@ -341,7 +341,7 @@ export const ofLeaving: Mutant[] = [
       'a row that was edited while half an answer was stored is taken out before a handler is asked about it, and comes back under another number',
     file: 'src/sync/conflicts/conflicts.ts',
     find: '    let parts = yield* applyUnapplied(any, stamp)\n',
-    replace: '    let parts: never[] = []\n',
+    replace: '    yield* parkOutdated(any, stamp)\n    let parts = yield* applyUnapplied(any, stamp)\n',
     by: [decided],
   },
   {

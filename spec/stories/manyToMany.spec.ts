@@ -3,8 +3,8 @@
 import 'reflect-metadata'
 import { describe, expect, jest, test } from '@jest/globals'
 import { Column, type DataSource, Entity, JoinColumn, JoinTable, ManyToMany, ManyToOne, PrimaryColumn, type Relation } from 'typeorm'
-import { EnableSync, hasLocalChanges, journal, type SyncReport, syncAll } from 'typeorm-sync'
-import { rule } from 'typeorm-sync/server-koa'
+import { type ConflictHandler, EnableSync, hasLocalChanges, journal, type SyncReport, syncAll } from 'typeorm-sync'
+import { renewHistory, rule } from 'typeorm-sync/server-koa'
 import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 
 jest.setTimeout(60_000) // where databases are slow to be made
@@ -47,8 +47,10 @@ class Task {
   tags!: Relation<Tag>[]
 }
 
+let decideAboutFriends: ConflictHandler = () => {}
+
 @Entity('person')
-@EnableSync('/people')
+@EnableSync('/people', { links: { friends: { onConflict: (...asked) => decideAboutFriends(...asked) } } })
 class Person {
   @PrimaryColumn('varchar', key)
   id!: string
@@ -219,6 +221,30 @@ describe.each(SERVERS)('on %s', kind => {
     await bob.getRepository(Person).delete('x')
     await both()
     expect(await friends(alice)).toEqual(['yz'])
+  })
+
+  test('where it is not known which came first, a link is there, or its relation’s handler decides', async () => {
+    const { server, alice } = await start()
+    await alice.getRepository(Person).save([{ id: 'x' }, { id: 'y', friends: [{ id: 'x' }] }])
+    await syncAll(alice)
+    await alice.getRepository(Task).save(task('1', 'b'))
+    await alice.getRepository(Person).save({ id: 'y', friends: [] })
+    await renewHistory(server)
+    const asked: unknown[] = []
+    decideAboutFriends = conflicts => {
+      asked.push(...conflicts.map(({ id, local, remote }) => ({ id, local, remote })))
+    }
+    expect(await syncAll(alice)).toMatchObject({ conflicts: 1 })
+    expect(asked).toEqual([{ id: 'y/x', local: null, remote: { owner: 'y', inverse: 'x' } }])
+    expect(await tagsOf(alice, '1')).toEqual(['a', 'b'])
+    expect(await journal(alice.getRepository<object>('friendship')).conflicts()).toMatchObject([{ id: 'y/x' }])
+    decideAboutFriends = (conflicts, updates, callback) => {
+      for (const conflict of conflicts) updates.push({ id: conflict.id, _removed: true })
+      callback()
+    }
+    await syncAll(alice)
+    expect(await sql(server, 'SELECT "who" FROM "friendship"')).toEqual([])
+    expect(await hasLocalChanges(alice)).toBe(false)
   })
 
   test('a link with columns of its own is an entity with both keys', async () => {

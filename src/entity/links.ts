@@ -13,6 +13,7 @@ export function linksBetween(entities: readonly EnabledEntity[]): EnabledEntity[
   const leavesOut = (entity: EnabledEntity | undefined, relation: RelationMetadata | undefined) =>
     relation !== undefined && entity?.options.omit?.includes(relation.propertyName) === true
   for (const entity of entities) {
+    checkAsked(entity)
     for (const relation of entity.metadata.manyToManyRelations) {
       const { inverseEntityMetadata, inverseRelation, junctionEntityMetadata: junction } = relation
       const other = enabled(inverseEntityMetadata)
@@ -20,18 +21,28 @@ export function linksBetween(entities: readonly EnabledEntity[]): EnabledEntity[
       if (!other) reject(entity, relation)
       // an entity of one's own may have the table
       if (!relation.isOwning || !junction || entities.some(e => e.metadata.tableName === junction.tableName)) continue
-      const { scopes = [], formerly } = entity.options
+      const { scopes = [], formerly, links: asked } = entity.options
       links.push({
         metadata: junction,
         urls: entity.urls.map(url => urlOf(url, relation)),
         options: {
           scopes: ['owner', ...scopes.map(scope => `owner.${scope}`)],
+          ...asked?.[relation.propertyName],
           ...(formerly && { formerly: formerly.map(url => urlOf(url, relation)) }),
         },
       })
     }
   }
   return links
+}
+
+function checkAsked({ metadata: { name, manyToManyRelations }, options: { links = {} } }: EnabledEntity): void {
+  const wrong = Object.keys(links).find(asked => !manyToManyRelations.some(r => r.isOwning && r.propertyName === asked))
+  if (wrong !== undefined)
+    throw new SyncConfigurationError(
+      `${name} has no many-to-many relation ${wrong} with @JoinTable; name it in { links } of the entity that has.`,
+      { entity: name },
+    )
 }
 
 function reject({ metadata: { name } }: EnabledEntity, { propertyName, inverseEntityMetadata: other }: RelationMetadata): never {

@@ -11,6 +11,12 @@ export interface EnableSyncOptions {
   /** Many-to-many relations that are knowingly left out, on either side: their links differ from device to device. Others sync where both sides do. */
   omit?: string[]
   /**
+   * Many-to-many relations that the entity owns, and who decides about a link that one side has and the other one has removed, where it is not known which
+   * came first. Of others it is there, and nobody is asked.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: links have no class
+  links?: Record<string, { onConflict: ConflictHandler<any> }>
+  /**
    * References of the entity to itself that may run in circles, as `friend`. Elsewhere, as with a folder's `parent`, two moves that close a
    * circle only together are a conflict.
    */

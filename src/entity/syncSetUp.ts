@@ -33,8 +33,8 @@ export class SyncSetUp {
     if (this.#changeLog) return this.#changeLog
     const { dataSource, options } = this
     const synced = syncedEntities(dataSource).map(entity => {
-      const { cyclic = [], scopes = [], sameNumbers = false } = entity.options
-      return { metadata: entity.metadata, urls: servedUrls(entity), cyclic, scopes, sameNumbers }
+      const { cyclic = [], scopes = [], sameNumbers = false, onConflict } = entity.options
+      return { metadata: entity.metadata, urls: servedUrls(entity), cyclic, scopes, sameNumbers, isAsked: onConflict !== undefined }
     })
     for (const { metadata } of synced) rejectAttached(dataSource, metadata)
     this.#changeLog = { dataSource, database: openDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }

@@ -48,6 +48,8 @@ export interface Collection {
   readonly metadata: EntityMetadata
   /** Its rows are the links of a many-to-many relation: they say nothing but that they are there, and go with the rows that they link. */
   readonly isLink: boolean
+  /** It has a conflict handler of its own. */
+  readonly isAsked: boolean
   readonly table: Table
   /** Rows that are numbered up to this, and are there when sync is enabled, are the same on all databases; 0: none. */
   readonly sameNumbers: number

@@ -23,10 +23,14 @@ export interface Declared {
   readonly urls: readonly string[]
   readonly scopes: readonly string[]
   readonly sameNumbers: boolean | number
+  readonly isAsked: boolean
 }
 
 /** Describes an entity, without its references. Throws SyncConfigurationError. */
-export function describeCollection(dataSource: DataSource, { metadata, urls, scopes: declared, sameNumbers }: Declared): Collection {
+export function describeCollection(
+  dataSource: DataSource,
+  { metadata, urls, scopes: declared, sameNumbers, isAsked }: Declared,
+): Collection {
   checkEntity(metadata)
   const key = checkKey(dataSource, metadata)
   checkSameNumbers(metadata, key, sameNumbers)
@@ -41,6 +45,7 @@ export function describeCollection(dataSource: DataSource, { metadata, urls, sco
     entity: nameOf(metadata),
     metadata,
     isLink: metadata.tableType === 'junction',
+    isAsked,
     // what is hidden is kept with base versions as well
     table: {
       name: metadata.tableName,

@@ -13,10 +13,12 @@ export const isAutomatic = (collection: Collection) => (property: string) => col
 /** Properties that are one value together: the key of another row. */
 export const togetherIn = ({ parents }: Collection) => parents.map(r => r.properties).filter(properties => properties.length > 1)
 
-/** Merges a row of a collection. Of a link that one side has removed, and neither is known to have seen the other, no one is asked: it is there. */
+/** Merges a row of a collection. Of a link that one side has removed, and neither is known to have seen the other, no one is asked, unless its relation has a handler: it is there. */
 export function mergeIn(collection: Collection, base: WireRow | null | undefined, local: WireRow | null, remote: WireRow | null): Merge {
   const merged = merge(base, local, remote, isAutomatic(collection), togetherIn(collection))
-  return collection.isLink && merged.isContested ? { value: local ?? remote, properties: [], isContested: false } : merged
+  return collection.isLink && !collection.isAsked && merged.isContested
+    ? { value: local ?? remote, properties: [], isContested: false }
+    : merged
 }
 
 /**
