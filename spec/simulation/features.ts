@@ -1,6 +1,5 @@
 // What a history has besides the small world of old, drawn by its seed apart from all else: a seed of old without any of it runs as it always did.
 
-import { hasUsers, type ServerKind, type Topology } from './history.js'
 import { Random } from './random.js'
 import {
   COMPOSITE_SCHEMAS,
@@ -11,6 +10,7 @@ import {
   USER_SCHEMAS,
   WIDE_SCHEMAS,
 } from './schemas.js'
+import { hasUsers, type ServerKind, type Topology } from './topologies.js'
 
 /** Schemas that fail for want of a remedy in the engine; to be switched on with it. */
 const WITHOUT_REMEDY: readonly string[] = []

@@ -38,12 +38,12 @@ import { feedWire } from '../../src/sync/http/wire.js'
 import { ReportBuilder } from '../../src/sync/report.js'
 import { sync } from '../../src/sync/sync.js'
 import { type Dump, IDS, PROPERTIES, SimulatedDatabase } from './databases.js'
-import { hasUsers, TOPOLOGIES, type Topology } from './history.js'
 import type { Contested, Get, Page, Post, Posted, Value } from './model.js'
 import * as model from './model.js'
 import { EVERYTHING, may, mayMake, type Policy, policiesOf, type Row, rightsOf } from './policies.js'
 import { Random } from './random.js'
 import { choicesOf, OLD_SCHEMAS, ONE_TABLE_OF_USERS, ROLES, USERS } from './schemas.js'
+import { hasUsers, TOPOLOGIES, type Topology } from './topologies.js'
 
 const OPERATIONS = 40
 const ROWS = 3 // in a page, and in a push, as in the model

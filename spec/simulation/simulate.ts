@@ -8,7 +8,9 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import 'reflect-metadata'
 import { type Features, schemaNamed } from './features.js'
-import { hasUsers, history, OTHER_STATES, type ServerKind, STATES, TOPOLOGIES, type Topology, USER_STATES } from './history.js'
+import { history } from './history.js'
+import { OTHER_STATES, STATES, USER_STATES } from './states.js'
+import { hasUsers, type ServerKind, TOPOLOGIES, type Topology } from './topologies.js'
 
 const option = (name: string, otherwise: string): string => {
   const i = process.argv.indexOf(`--${name}`)
