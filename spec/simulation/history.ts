@@ -16,6 +16,7 @@ import { feedWire, routeWire, type Wire } from '../../src/sync/http/wire.js'
 import { ReportBuilder } from '../../src/sync/report.js'
 import { sync } from '../../src/sync/sync.js'
 import { Application } from './application.js'
+import { database, WALL } from './databasePool.js'
 import { type Dump, PROPERTIES, RELATIONS, running, SimulatedDatabase, type Turn } from './databases.js'
 import { drawFeatures, type Features } from './features.js'
 import { callJournal, type KnownRow } from './journalCalls.js'
@@ -23,17 +24,8 @@ import { type Cells, cellsOf, isGone, isSame, Oracle, type Value } from './oracl
 import { EVERYTHING } from './policies.js'
 import { Random } from './random.js'
 import { keysOf, wronglyRejected } from './rejections.js'
-import {
-  choicesOf,
-  isNumberedReference,
-  numberColumnOf,
-  numbersOf,
-  OLD_SCHEMAS,
-  referencesOf,
-  type Schema,
-  type TableSpec,
-  USERS,
-} from './schemas.js'
+import { type Groups, groupsOf, pathOf, postedRows, type Request, updatesOf } from './requests.js'
+import { choicesOf, isNumberedReference, numberColumnOf, numbersOf, OLD_SCHEMAS, referencesOf, type TableSpec, USERS } from './schemas.js'
 import type { OTHER_STATES } from './states.js'
 import { type ServerKind, TOPOLOGIES, type Topology } from './topologies.js'
 import { principalName, Users } from './users.js'
@@ -49,67 +41,6 @@ class Lost extends TypeError {}
 /** A sync of ours asks nothing that the server rejects: what is contested, reset or rejected by row it goes on from. */
 const isRefusal = ({ status = 0 }: TransportError) => status >= 400 && status < 500 && ![408, 425, 429].includes(status)
 class InjectedFault extends Error {}
-
-/** Rows as they travel, of a feed or of one collection. */
-interface Groups {
-  readonly updates?: Record<string, unknown>[]
-  readonly changes?: Record<string, Record<string, unknown>[]>
-}
-
-const updatesOf = ({ updates, changes }: Groups) => updates ?? Object.values(changes ?? {}).flat()
-
-function groupsOf(body: string | undefined, path: string): Map<string, Record<string, unknown>[]> {
-  const json = JSON.parse(body ?? '[]')
-  return new Map(Array.isArray(json) ? [[path.replace(/[?].*/, ''), json]] : Object.entries(json.changes))
-}
-
-const postedRows = (body: string | undefined) => [...groupsOf(body, '').values()].flat()
-
-const pathOf = ({ name, isLink, paths }: Collection) => (isLink ? (paths[0] as string) : `/${name}s`)
-
-interface Request {
-  readonly server: string
-  readonly method: 'GET' | 'POST'
-  readonly path: string
-  readonly headers: Record<string, string>
-  readonly body: string | undefined
-  /** The tokens of the removals that it has. */
-  readonly removals: ReadonlyMap<string, string>
-  /** What the sender has of each row, or its removal: that is what its removals speak for. */
-  readonly sees: ReadonlyMap<string, Value>
-  readonly from: string
-}
-
-const WALL = '(SELECT time FROM wall)'
-const pool = new Map<string, SimulatedDatabase>()
-async function database(name: string, schema: Schema, lacksGained: boolean, kind: ServerKind, number: number): Promise<SimulatedDatabase> {
-  const isOther = kind !== 'sqlite' && !name.startsWith('d')
-  const type = isOther ? kind : name.startsWith('d') ? 'sqljs' : 'libsql'
-  // what gains a column is another one afterwards
-  if (schema.gained) return SimulatedDatabase.open(name, schema, type, WALL, { lacksGained })
-  // connections are few: the servers of all topologies share their databases
-  const key = `${schema.name} ${isOther ? number : name}`
-  let known = pool.get(key)
-  if (!known) {
-    known = await SimulatedDatabase.open(name, schema, type, WALL)
-    pool.set(key, known)
-    await closeLongUnused(isOther)
-  } else {
-    pool.delete(key)
-    pool.set(key, known)
-  }
-  known.name = name
-  return known
-}
-
-/** Connections are few. */
-async function closeLongUnused(isOther: boolean): Promise<void> {
-  const others = [...pool].filter(([, db]) => db.other)
-  if (!isOther || others.length <= 6) return
-  const [key, db] = others[0] as [string, SimulatedDatabase]
-  pool.delete(key)
-  await db.close()
-}
 
 /** Runs the history of a seed. */
 export async function history(
