@@ -1,7 +1,7 @@
 // A server's database on PostgreSQL or MariaDB: made for this process, looked at synchronously, filled and emptied at once, and dropped in the end.
 //
 // The engine has its own data source, with a pool, as ever; the application and the harness share one connection beside it. A seed replays to the
-// same trace: an application's transaction that a step waits for ends as soon as the step has asked for the clock (`beside` in history.ts). What is
+// same trace: an application's transaction that a step waits for ends as soon as the step has asked for the clock (beside.ts). What is
 // not replayed is how long anybody waits, and after which pause a step that lost its connection comes again.
 
 import mysql2 from 'mysql2'

@@ -16,6 +16,12 @@ export interface Request {
   readonly from: string
 }
 
+export interface Answer {
+  readonly status: number
+  readonly headers: Record<string, string>
+  readonly body: string
+}
+
 /** Rows as they travel, of a feed or of one collection. */
 export interface Groups {
   readonly updates?: Record<string, unknown>[]
