@@ -1,4 +1,4 @@
-// What sameHistory.ts uses of the model.
+// What sameHistory.ts, sameStates.ts, sameText.ts and sameWorld.ts use of the model.
 
 /** The properties of a row, or `{ removed }`; null: it never was here. */
 export type Value = Readonly<Record<string, string | null>> | null
