@@ -57,9 +57,11 @@ export class KeyReader {
     const { dataSource, database } = this.log
     const metadata = metadataOf(dataSource, entity)
     const column = quote(columnOf(metadata, property).databaseName)
+    // as TypeORM names it: another schema may have a table of the same name
+    const table = metadata.tablePath.split('.').map(quote).join('.')
     const parts = Object.entries(where).map(([name, value]) => isOneOf(this.log, metadata, 'm', name, listOf(value, metadata.name, name)))
     const { sql, values } = parts.length ? all(...parts) : ALWAYS
-    const statement = `SELECT DISTINCT ${database.text(`m.${column}`)} AS id FROM ${quote(metadata.tableName)} m WHERE m.${column} IS NOT NULL AND ${sql}`
+    const statement = `SELECT DISTINCT ${database.text(`m.${column}`)} AS id FROM ${table} m WHERE m.${column} IS NOT NULL AND ${sql}`
     const name = JSON.stringify([statement, values.map(String)])
     const known = this.#known.get(name)
     if (known) return known

@@ -1,3 +1,4 @@
+import type { EntityMetadata } from 'typeorm'
 import type { Transaction } from './statement.js'
 import type { Table } from './table.js'
 
@@ -13,6 +14,8 @@ export type TableState =
 
 /** Our own tables, and for each synced table its base versions and the triggers that capture every write (docs/how-it-works.md, «Capture is in the database»). */
 export interface CaptureStatements {
+  /** Throws SyncConfigurationError for synced entities whose tables share their name with others; absent where a database has but one schema. */
+  checkNames?(synced: readonly EntityMetadata[]): void
   createTables(): Transaction<void>
   /** The columns of a table of this database; none where it is not there. */
   columnNames(table: string): Transaction<string[]>

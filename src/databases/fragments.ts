@@ -1,3 +1,4 @@
+import type { Transaction } from './statement.js'
 import type { Table } from './table.js'
 
 /** SQL inside of statements that are otherwise the same on every database. */
@@ -25,6 +26,8 @@ export interface Fragments {
   readonly newIdentity?: string
   /** No index gives rows in the order of (stamp, id): the stamp at which a page ends is looked up first, and only those up to it are sorted. */
   readonly cutsPages?: boolean
+  /** The statement that lets a session find tables as our transactions do; absent where every session does. */
+  opening?(): Transaction<string>
   /** A statement as a person would type it, where its text here is not the database's own. */
   textOf?(sql: string, values: readonly unknown[]): string
 }

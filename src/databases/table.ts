@@ -18,6 +18,8 @@ export const copiesOf = (table: string) => ownName('sync_copy_', table)
 export interface Table {
   /** Database name, unquoted. */
   readonly name: string
+  /** The schema that its entity names, where that is another than the data source's own. */
+  readonly schema?: string
   /** Database name of the key column. */
   readonly key: string
   /** Where the key has several columns: these. Then `key` is a hidden one that the database generates from them: nothing writes it. */

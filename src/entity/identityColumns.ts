@@ -38,7 +38,7 @@ export function addIdentity(dataSource: DataSource, metadata: EntityMetadata): v
 export function addReferences(dataSource: DataSource, metadata: EntityMetadata, synced: readonly EntityMetadata[]): void {
   for (const key of [...metadata.foreignKeys]) {
     const [column, referenced] = [key.columns[0], key.referencedColumns[0]]
-    const parent = synced.find(s => s.tableName === key.referencedEntityMetadata.tableName)
+    const parent = synced.find(s => s.tablePath === key.referencedEntityMetadata.tablePath)
     const number = parent?.primaryColumns.find(c => c.databaseName === referenced?.databaseName)
     const identity = number && identities.get(number)
     if (!column || !identity || key.columns.length > 1 || column.isVirtualProperty) continue

@@ -37,7 +37,9 @@ export class SyncSetUp {
       return { metadata: entity.metadata, urls: servedUrls(entity), cyclic, scopes, sameNumbers, isAsked: onConflict !== undefined }
     })
     for (const { metadata } of synced) rejectAttached(dataSource, metadata)
-    this.#changeLog = { dataSource, database: openDatabase(dataSource, options), collections: describeCollections(dataSource, synced) }
+    const database = openDatabase(dataSource, options)
+    database.checkNames?.(synced.map(s => s.metadata))
+    this.#changeLog = { dataSource, database, collections: describeCollections(dataSource, synced) }
     return this.#changeLog
   }
 
@@ -84,14 +86,14 @@ export class SyncSetUp {
 const NOT_SET_UP =
   'The tables and triggers of the change log are missing or outdated, and this data source has { setUp: false }: run what setUpStatements(dataSource) says.'
 
-// Our tables are beside those of the entities: triggers of one database cannot write into another, and a schema has a clock of its own.
-function rejectAttached({ driver }: DataSource, { name, tablePath, database, schema }: EntityMetadata): void {
+// Triggers of one database cannot write into another. Schemas of PostgreSQL are parts of one.
+function rejectAttached({ driver, options: { type } }: DataSource, { name, tablePath, database, schema }: EntityMetadata): void {
   const own = driver as { database?: string | undefined; schema?: string | undefined }
-  const isElsewhere = (schema !== undefined && schema !== own.schema) || (database !== undefined && database !== own.database)
+  const isElsewhere =
+    (schema !== undefined && schema !== own.schema && type !== 'postgres') || (database !== undefined && database !== own.database)
   if (!isElsewhere) return
   throw new SyncConfigurationError(
-    `${name} cannot be synced: its table ${tablePath} is in a database or schema of its own. Keep it in the data source's, or give it a data source ` +
-      `with that schema (new DataSource({ schema: '…' })); each schema keeps account of its own changes.`,
+    `${name} cannot be synced: its table ${tablePath} is in a database or schema of its own. Keep it in the data source's, or give it a data source there.`,
     { entity: name },
   )
 }

@@ -49,6 +49,7 @@ export function describeCollection(
     // what is hidden is kept with base versions as well
     table: {
       name: metadata.tableName,
+      ...(metadata.schema && metadata.schema !== dataSource.driver.schema && { schema: metadata.schema }),
       key: key.databaseName,
       ...(keyParts.length && { parts: keyParts.map(c => c.column) }),
       ...(key.propertyName === IDENTITY && { number: (metadata.primaryColumns[0] as ColumnMetadata).databaseName }),

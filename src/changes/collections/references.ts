@@ -87,7 +87,8 @@ function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata, colu
   const other = key.referencedEntityMetadata
   const property = columns.map(c => c.own.propertyName).join(', ')
   const reject = (why: string): never => rejectEntity(metadata.name, why)
-  if (other.schema !== metadata.schema || other.database !== metadata.database)
+  const isElsewhere = other.schema !== metadata.schema && metadata.dataSource.options.type !== 'postgres'
+  if (isElsewhere || other.database !== metadata.database)
     reject(
       `its foreign key ${property} leads to ${other.tablePath}, in another schema or database than ${metadata.tablePath}; keep them in one.`,
     )

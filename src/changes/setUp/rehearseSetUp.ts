@@ -12,7 +12,7 @@ export async function isSetUp(log: ChangeLog): Promise<boolean> {
 }
 
 const CHANGES_NOTHING =
-  /^\s*(CREATE \w+ IF NOT EXISTS|INSERT (IGNORE )?INTO [`"]?sync_clock|UPDATE sync_clock SET bypass|SET @sync_bypass|SET TRANSACTION|START TRANSACTION|COMMIT)/
+  /^\s*(CREATE \w+ IF NOT EXISTS|INSERT (IGNORE )?INTO [`"]?sync_clock|UPDATE sync_clock SET bypass|SET @sync_bypass|SET TRANSACTION|SET search_path|START TRANSACTION|COMMIT)/
 
 /** The statements by which the set-up would change the database as it is now, in their order. Throws SyncSchemaError as the set-up does. */
 export function setUpStatements(log: ChangeLog): Promise<string[]> {
@@ -23,7 +23,8 @@ export function setUpStatements(log: ChangeLog): Promise<string[]> {
 function* rehearseSetUp(log: ChangeLog): Transaction<string[]> {
   const { database, collections } = log
   const renaming = yield* rehearse(database, moveRenamed(database, collections))
-  return renaming.length ? renaming : yield* rehearse(database, setUp(log, rejectMissing))
+  const statements = renaming.length ? renaming : yield* rehearse(database, setUp(log, rejectMissing))
+  return database.opening && statements.length ? [yield* database.opening(), ...statements] : statements
 }
 
 // Reads are made, writes are noted.

@@ -93,8 +93,8 @@ function* readAgain({ name }: Collection): Transaction<void> {
 }
 
 /** SQL by which the next sync reads a collection from the beginning. */
-export const readAgainSql = (collection: string) =>
-  `UPDATE sync_server SET server_date = 0, etag = NULL, page = NULL, pulling = 0, sweeping = 0 WHERE collection = ${text(collection)}`
+export const readAgainSql = (collection: string, servers = 'sync_server') =>
+  `UPDATE ${servers} SET server_date = 0, etag = NULL, page = NULL, pulling = 0, sweeping = 0 WHERE collection = ${text(collection)}`
 
 export const leaveMissing = () => {}
 

@@ -11,6 +11,7 @@ import { alignBaseTable } from './bases.js'
 import { type Catalog, classOf } from './catalog.js'
 import { alignExitIndexes, exitIndexes } from './exits.js'
 import { type Present, placed, presentTriggers } from './present.js'
+import { isInItsSchema, rejectOther } from './schemas.js'
 import { TABLES } from './tables.js'
 import { TRIGGER_MARK } from './triggerMark.js'
 import { type Capture, captureOf, type Place } from './triggers.js'
@@ -42,7 +43,7 @@ export function captureStatements(catalog: Catalog, { isReplica }: ClockStatemen
   }
 
   function isIntact(table: Table, present: Present | undefined, tables: readonly Table[]): boolean {
-    if (!present) return false
+    if (!present || present.logs.length || present.place.tableSchema !== (table.schema ?? present.place.schema)) return false
     const expected = expectedTriggers(table, present, tables)
     return expected.size === present.triggers.size && [...expected].every(([name, t]) => present.triggers.get(name) === t.version)
   }
@@ -79,12 +80,14 @@ export function captureStatements(catalog: Catalog, { isReplica }: ClockStatemen
     },
 
     *prepareTable(table, tables) {
+      if (!(yield* isInItsSchema(table))) return { missing: 'table' }
       const own = yield* catalog.columnsNow(table.name)
       const missing = missingIn(table, own)
       if (missing) return missing
       // what a replica has comes from its primary
       if (yield* isReplica()) return { missing: undefined, gained: [], lostTriggers: false, gainsScope: false, isNew: false }
       const present = (yield* presentTriggers([table])).get(table.name) as Present
+      rejectOther(table, present.place.tableSchema, present.logs)
       if (present.heirs.length)
         throw new SyncConfigurationError(
           `The table ${table.name} cannot be synced: ${present.heirs.join(', ')} inherits from it, so that its rows are seen there, but their changes are not; use partitions instead.`,

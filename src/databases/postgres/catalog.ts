@@ -3,8 +3,14 @@
 import { query, type Transaction } from '../statement.js'
 import { TRIGGER_MARK } from './triggerMark.js'
 
-/** SQL for the table of a name in the schema that comes first in a transaction's path, the data source's own; null where it has none. */
-export const classOf = (name: string) => `to_regclass(quote_ident(current_schema()) || '.' || quote_ident(${name}))`
+/**
+ * SQL for the table of a name in the schemas of a data source (schemas.ts), its own first; null where they have none. Our tables are in its own
+ * alone: another one may have a change log, with the same names.
+ */
+export const classOf = (name: string) => `(SELECT t.class
+      FROM (SELECT CAST(${name} AS text)) n(name), unnest(CAST(current_setting('typeorm_sync.schemas') AS text[])) WITH ORDINALITY s(name, place),
+           LATERAL (SELECT to_regclass(quote_ident(s.name) || '.' || quote_ident(n.name))) t(class)
+     WHERE t.class IS NOT NULL AND (s.place = 1 OR NOT starts_with(n.name, 'sync_')) ORDER BY s.place LIMIT 1)`
 
 /** SQL for a text that differs from schema to schema of a database. */
 export const SUFFIX = 'substr(md5(current_schema()), 1, 8)'

@@ -14,6 +14,7 @@ import { fragmentsOf } from './fragments.js'
 import { migrationStatements } from './migration.js'
 import { rowStatements } from './rows.js'
 import { rules } from './rules.js'
+import { rejectTwins } from './schemas.js'
 import { postgresTransactions } from './transaction.js'
 
 export function postgresDatabase(dataSource: DataSource, options: OpenOptions = {}): Database {
@@ -30,5 +31,6 @@ export function postgresDatabase(dataSource: DataSource, options: OpenOptions = 
     ...baseStatements,
     ...exits,
     ...rules,
+    checkNames: synced => rejectTwins(dataSource, synced),
   }
 }

@@ -1,4 +1,5 @@
 import type { Fragments } from '../fragments.js'
+import { first } from '../statement.js'
 import { quote, type Table } from '../table.js'
 import { idOfCells } from '../values/compositeKeys.js'
 import type { Catalog } from './catalog.js'
@@ -33,6 +34,12 @@ export const fragmentsOf = (catalog: Catalog): Fragments => ({
   text: asText,
   joined: idOfCells,
   size: sizeOf,
+
+  *opening() {
+    const row = yield* first("SELECT current_setting('search_path') AS path")
+    return `SET search_path TO ${row?.path}`
+  },
+
   differs: (one, other) => `CAST(${one} AS text) COLLATE "C" IS DISTINCT FROM CAST(${other} AS text) COLLATE "C"`,
 })
 

@@ -11,21 +11,28 @@ import { type Catalog, type ColumnInfo, type Columns, typeWithCollation } from '
 import { NOW } from './clock.js'
 import { exitsOfMigration } from './exits.js'
 import { idOf } from './fragments.js'
+import { presentTriggers } from './present.js'
+import { addFormerSchemas } from './schemas.js'
 
 const copyOf = (table: Table) => copiesOf(table.name)
 
 export const migrationStatements = (catalog: Catalog, { tick }: ClockStatements): MigrationStatements => ({
   *copyRows(tables) {
+    yield* addFormerSchemas()
+    const present = yield* presentTriggers(tables.map(table => ({ ...table, name: table.was ?? table.name })))
     yield* dropAllTriggers()
     for (const table of tables) {
       const { was = table.name } = table
+      // one of the same name in another schema is somebody else's, unless it has our triggers: then it is about to move
+      const { place, triggers } = present.get(was) ?? {}
+      if (!place || (place.tableSchema !== (table.schema ?? place.schema) && !triggers?.size)) continue
       const own = yield* catalog.columnsNow(was)
       if (!own.has('_lastChange')) continue
       // a copy that is there already stems from a change that was not finished: what it holds is older, and true
       if ((yield* catalog.columnsNow(copyOf(table))).size) continue
       // an enum type that a migration replaces may not be in use here
       const cells = [...own].map(([c, { isEnum }]) => (isEnum ? `CAST(${quote(c)} AS text) AS ${quote(c)}` : quote(c)))
-      yield* query(`CREATE TABLE ${quote(copyOf(table))} AS SELECT ${cells.join(', ')} FROM ${quote(was)}`)
+      yield* query(`CREATE TABLE ${quote(copyOf(table))} AS SELECT ${cells.join(', ')} FROM ${quote(place.tableSchema)}.${quote(was)}`)
     }
   },
 

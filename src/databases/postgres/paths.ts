@@ -4,11 +4,11 @@ import { text } from '../knows.js'
 import { leadsTo, type PathScope, pathsTo } from '../paths.js'
 import { quote, type Table } from '../table.js'
 
-/** The bodies of the functions of a table's triggers for paths: its own, and those that lead to it. Undefined where there are none. */
+/** The bodies of the functions of a table's triggers for paths: its own, and those that lead to it. `schema` is the data source's own. Undefined where there are none. */
 export function pathBodies(table: Table, tables: readonly Table[], schema: string, suffix: string) {
   const own = table.paths ?? []
   const below = pathsTo(table.name, tables)
-  const named = (name: string) => `${quote(schema)}.${quote(name)}`
+  const named = (name: string) => `${quote(tables.find(t => t.name === name)?.schema ?? schema)}.${quote(name)}`
   const fill = (path: PathScope) => {
     const isMoved = path.references.map(c => `NEW.${quote(c)} IS DISTINCT FROM OLD.${quote(c)}`).join(' OR ')
     return `IF TG_OP = 'INSERT' OR ${isMoved} THEN

@@ -14,6 +14,7 @@ import { classOf } from './catalog.js'
 import { bypassCapture } from './clock.js'
 import { codeOf, constraintError, failure, isConnectionLost, isTransient, SAFE } from './errors.js'
 import { numbered, TYPES } from './parameters.js'
+import { schemaSettings } from './schemas.js'
 
 /** What of pg's client a transaction uses. */
 interface Client {
@@ -69,13 +70,7 @@ export function postgresTransactions(dataSource: DataSource, options: OpenOption
     return asCells ? cellsOf(rows) : rows
   }
 
-  // Whatever the session's path names first: our tables and the entities' are those of the data source's own schema. Types and operators of
-  // extensions are found where the session finds them.
-  function settings(): string {
-    const { schema } = dataSource.driver as { schema?: string }
-    const first = schema === undefined ? '' : `quote_ident('${schema.replaceAll("'", "''")}') || ', ' || `
-    return `SELECT set_config('search_path', ${first}current_setting('search_path'), true), ${PINNED.join(', ')}`
-  }
+  const settings = () => `SELECT ${schemaSettings(dataSource)}, ${PINNED.join(', ')}`
 
   async function begin(client: Client, { mode = 'write', durable }: TransactionOptions, left: number): Promise<void> {
     if (mode === 'read') return void (await execute(client, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${settings()}`))

@@ -53,7 +53,7 @@ function bodiesOf(table: Table, place: Place, wallClock: string, tables: readonl
   const keysIn = (one: string, notIn: string) => `(SELECT ${key} FROM ${one} EXCEPT SELECT ${key} FROM ${notIn})`
 
   return {
-    ...pathBodies(table, tables, place.tableSchema, place.suffix),
+    ...pathBodies(table, tables, place.schema, place.suffix),
     tick: `DECLARE ticked bigint;
   BEGIN
     -- the setting is empty where an earlier transaction of the session had one; a savepoint that is rolled back resets it with the tick
