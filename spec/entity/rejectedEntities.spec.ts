@@ -171,6 +171,12 @@ describe('rejected, when the data source is initialised, is', () => {
     await expect(open(Task).initialize()).rejects.toThrow(/in a database or schema of its own/)
   })
 
+  test('a table in another schema, where the database is not PostgreSQL', async () => {
+    const Task = schema({ schema: 'other' })
+    enableSync(Task, '/tasks')
+    await expect(open(Task).initialize()).rejects.toThrow(/in a database or schema of its own/)
+  })
+
   test('a naming strategy that renames the column', async () => {
     const Task = schema({})
     enableSync(Task, '/tasks')

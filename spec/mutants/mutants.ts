@@ -13,6 +13,7 @@ import { ofKeys } from './keys.js'
 import { ofLeaving } from './leaving.js'
 import { ofLive } from './live.js'
 import { ofNumbers } from './numbers.js'
+import { ofSchemas } from './schemas.js'
 import { scopes } from './scopes.js'
 import { ofUsers } from './users.js'
 import { ofVersions } from './versions.js'
@@ -2209,8 +2210,8 @@ const ofValues: Mutant[] = [
     name: 'the-session-spells',
     hazard: 'values on PostgreSQL: what the session, the role or the database set decides how they are spelled',
     file: 'src/databases/postgres/transaction.ts',
-    find: ", true), ${PINNED.join(', ')}`",
-    replace: ', true)`',
+    find: "${schemaSettings(dataSource)}, ${PINNED.join(', ')}`",
+    replace: '${schemaSettings(dataSource)}`',
     by: [spelledThere],
   },
   {
@@ -2390,16 +2391,16 @@ const onTheServer: Mutant[] = [
     name: 'schemas-share-our-tables',
     hazard: 'two schemas of one PostgreSQL database share our tables through the search path',
     file: 'src/databases/postgres/catalog.ts',
-    find: "`to_regclass(quote_ident(current_schema()) || '.' || quote_ident(${name}))`",
-    replace: '`to_regclass(quote_ident(${name}))`',
+    find: "to_regclass(quote_ident(s.name) || '.' || quote_ident(n.name))",
+    replace: 'to_regclass(quote_ident(n.name))',
     by: [schemas],
   },
   {
     name: 'the-path-of-the-session-decides',
     hazard: 'our tables live in the schema of the data source, by its name',
-    file: 'src/databases/postgres/transaction.ts',
-    find: "const first = schema === undefined ? '' :",
-    replace: "const first = schema !== '' ? '' :",
+    file: 'src/databases/postgres/schemas.ts',
+    find: "own === undefined ? 'CAST(current_schema() AS text)'",
+    replace: "own !== '' ? 'CAST(current_schema() AS text)'",
     by: [schemas],
   },
   {
@@ -2926,6 +2927,7 @@ export const mutants: readonly Mutant[] = [
   ...ofWatching,
   ...ofKeys,
   ...ofVersions,
+  ...ofSchemas,
   ...ofNumbers,
   ...ofBrowsers,
   ...ofFrameworks,
