@@ -343,7 +343,9 @@ described('schemas of one PostgreSQL database', () => {
     await other.getRepository(Note).save({ id: 'a', name: 'of the other' })
     // the table note is yet to come here, and there is one in a schema that has entities of this data source as well
     const Memo = schema({ name: 'Memo', tableName: 'memo', schema: 'Other one' })
-    const one = await open({ schema: 'app' }, [schema(), Memo])
+    const columns = '(id varchar PRIMARY KEY, name varchar NOT NULL, "_lastChange" bigint)'
+    const migrations = migration(migrationOf(`CREATE TABLE app.note ${columns}`, `CREATE TABLE "Other one".memo ${columns}`))
+    const one = await open({ schema: 'app', synchronize: false, migrations, migrationsRun: true }, [schema(), Memo])
     await one.getRepository('Memo').save({ id: 'm', name: 'memo' })
     expect(await sql('SELECT id FROM app.sync_tombstone')).toEqual([])
     expect(await other.getRepository(Note).countBy({ name: 'of the other' })).toBe(1)
