@@ -64,7 +64,7 @@ const rejected: [title: string, options: Partial<Options>, says: RegExp][] = [
   [
     'a many-to-many relation to an entity that is not synced',
     { relations: { tags: { type: 'many-to-many', target: 'Tag', joinTable: true } } },
-    /relation tags leads to Tag, which is not synced, .* Enable sync on Tag too, or .*omit: \['tags'\]/,
+    /relation tags leads to Tag, which is not synced. Enable sync on it too, or .*omit: \['tags'\]/,
   ],
   [
     'a foreign key that sets a default',
@@ -156,7 +156,9 @@ describe('rejected, when the data source is initialised, is', () => {
   test('a handler for the links of a relation that it does not own', async () => {
     const Task = schema({ relations: { tags: { type: 'many-to-many', target: 'Tag', joinTable: true } } })
     enableSync(Task, '/tasks', { omit: ['tags'], links: { lists: { onConflict: () => {} } } })
-    await expect(open(Task, Tag).initialize()).rejects.toThrow(/Task has no many-to-many relation lists with @JoinTable/)
+    await expect(open(Task, Tag).initialize()).rejects.toThrow(
+      /Task cannot be synced: it has no many-to-many relation lists with @JoinTable/,
+    )
   })
 
   test('an entity without a key, by TypeORM', async () => {
@@ -168,13 +170,13 @@ describe('rejected, when the data source is initialised, is', () => {
   test('a table in an attached database', async () => {
     const Task = schema({ database: `${newFile()}.attached` })
     enableSync(Task, '/tasks')
-    await expect(open(Task).initialize()).rejects.toThrow(/in a database or schema of its own/)
+    await expect(open(Task).initialize()).rejects.toThrow(/its table .* is in another database/)
   })
 
   test('a table in another schema, where the database is not PostgreSQL', async () => {
     const Task = schema({ schema: 'other' })
     enableSync(Task, '/tasks')
-    await expect(open(Task).initialize()).rejects.toThrow(/in a database or schema of its own/)
+    await expect(open(Task).initialize()).rejects.toThrow(/its table .* is in another database/)
   })
 
   test('a naming strategy that renames the column', async () => {

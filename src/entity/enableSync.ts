@@ -33,7 +33,7 @@ export const EnableSync =
 function checkUrl(url: unknown, entity: string): void {
   if (typeof url === 'string' && (/^\/(?!\/)/.test(url) ? !/[?#\s]/.test(url) : isHttpUrl(url))) return
   throw new SyncConfigurationError(
-    `${entity} cannot sync with ${JSON.stringify(url)}: a url is a path that begins with a slash, such as '/taskChanges', or an absolute http(s) url.`,
+    `${entity} cannot sync with ${JSON.stringify(url)}: a url is a path, as '/taskChanges', or an absolute http(s) url.`,
     { entity },
   )
 }

@@ -2,7 +2,7 @@
 
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { RelationMetadata } from 'typeorm/metadata/RelationMetadata.js'
-import { SyncConfigurationError } from '../errors.js'
+import { rejectEntity } from '../changes/collections/describeCollection.js'
 import { addColumn, addIndex, STAMP } from './hiddenColumns.js'
 import type { EnabledEntity } from './registry.js'
 
@@ -37,19 +37,16 @@ export function linksBetween(entities: readonly EnabledEntity[]): EnabledEntity[
 }
 
 function checkAsked({ metadata: { name, manyToManyRelations }, options: { links = {} } }: EnabledEntity): void {
-  const wrong = Object.keys(links).find(asked => !manyToManyRelations.some(r => r.isOwning && r.propertyName === asked))
-  if (wrong !== undefined)
-    throw new SyncConfigurationError(
-      `${name} has no many-to-many relation ${wrong} with @JoinTable; name it in { links } of the entity that has.`,
-      { entity: name },
-    )
+  for (const asked of Object.keys(links))
+    if (!manyToManyRelations.some(r => r.isOwning && r.propertyName === asked))
+      rejectEntity(name, `it has no many-to-many relation ${asked} with @JoinTable; name that in { links } where it has.`)
 }
 
 function reject({ metadata: { name } }: EnabledEntity, { propertyName, inverseEntityMetadata: other }: RelationMetadata): never {
-  throw new SyncConfigurationError(
-    `${name} cannot be synced: its many-to-many relation ${propertyName} leads to ${other.name}, which is not synced, so it would differ from device to device. ` +
-      `Enable sync on ${other.name} too, or leave the relation out knowingly with { omit: ['${propertyName}'] }.`,
-    { entity: name },
+  rejectEntity(
+    name,
+    `its many-to-many relation ${propertyName} leads to ${other.name}, which is not synced. Enable sync on it too, or leave the relation out with ` +
+      `{ omit: ['${propertyName}'] }: then it differs from device to device.`,
   )
 }
 

@@ -28,7 +28,7 @@ export async function localMigration(runner: QueryRunner, table: string, work: (
   if (changed && (await runner.hasTable(copiesOf(changed.name)))) await work(inPath(dataSource, copiesOf(changed.name)))
   if (changed && (await runner.hasTable(bases))) await changeBases(runner, bases, work)
   // the table itself comes last: where the database commits in between, what is left half done counts as a local change
-  await work(changed ? inPath(dataSource, table, changed.schema) : dataSource.driver.escape(table))
+  await work(inPath(dataSource, table, changed?.schema))
   if (changed && (await runner.hasTable('sync_server'))) await runner.query(readAgainSql(table, inPath(dataSource, 'sync_server')))
 }
 

@@ -89,7 +89,7 @@ export function syncedEntities(dataSource: DataSource): readonly EnabledEntity[]
     if (!stamp)
       throw new SyncConfigurationError(
         `Sync was enabled for ${name} after the data source was initialised. Call enableSync before dataSource.initialize(), ` +
-          `with the class or the EntitySchema that the data source itself is given.`,
+          `with the class or EntitySchema that the data source is given.`,
         { entity: name },
       )
     if (stamp.databaseName !== STAMP.name)

@@ -2,12 +2,13 @@
 
 import type { DataSource, EntityMetadata } from 'typeorm'
 import type { ChangeLog } from '../changes/changeLog.js'
+import { rejectEntity } from '../changes/collections/describeCollection.js'
 import { describeCollections } from '../changes/collections/describeCollections.js'
 import { isSetUp } from '../changes/setUp/rehearseSetUp.js'
 import { setUpChangeLog } from '../changes/setUp/setUp.js'
 import type { DatabaseHooks, DatabaseOptions } from '../databases/database.js'
 import { loadKind, openDatabase } from '../databases/open.js'
-import { SyncConfigurationError, SyncSchemaError } from '../errors.js'
+import { SyncSchemaError } from '../errors.js'
 import { openServers } from './feeds.js'
 import { makeNewKeys } from './newKeys.js'
 import { lacksSchema, noteChangeLog, servedUrls, syncedEntities } from './registry.js'
@@ -91,9 +92,6 @@ function rejectAttached({ driver, options: { type } }: DataSource, { name, table
   const own = driver as { database?: string | undefined; schema?: string | undefined }
   const isElsewhere =
     (schema !== undefined && schema !== own.schema && type !== 'postgres') || (database !== undefined && database !== own.database)
-  if (!isElsewhere) return
-  throw new SyncConfigurationError(
-    `${name} cannot be synced: its table ${tablePath} is in a database or schema of its own. Keep it in the data source's, or give it a data source there.`,
-    { entity: name },
-  )
+  if (isElsewhere)
+    rejectEntity(name, `its table ${tablePath} is in another database. Keep it in the data source's, or give it a data source there.`)
 }

@@ -27,9 +27,7 @@ export interface WithSyncOptions extends DatabaseOptions, ClientOptions {
 export async function setUpStatements(dataSource: DataSource): Promise<string[]> {
   const setUp = setUps.get(dataSource)
   if (!setUp || !dataSource.isInitialized)
-    throw new SyncConfigurationError(
-      'setUpStatements needs a data source with sync that is initialised: withSync(dataSource, { setUp: false }).',
-    )
+    throw new SyncConfigurationError('setUpStatements needs an initialised data source: withSync(dataSource, { setUp: false }).')
   return statementsOf(setUp.changeLog)
 }
 
@@ -55,7 +53,7 @@ export function withHooks<D extends DataSource>(dataSource: D, options: HookedOp
   if (server !== undefined && !isHttpUrl(server))
     throw new SyncConfigurationError(`The server ${JSON.stringify(server)} is no absolute http(s) url, such as 'https://example.org'.`)
   if (schema !== undefined && !(Number.isSafeInteger(schema) && schema > 0))
-    throw new SyncConfigurationError('schema, the version of the schema, has to be a whole number from 1 on.')
+    throw new SyncConfigurationError('schema, a version, has to be a whole number from 1 on.')
   const setUp = new SyncSetUp(dataSource, options)
   if (!noteDataSource(dataSource, () => setUp.setUp())) throw new SyncConfigurationError('withSync was called before for this data source.')
   noteClient(dataSource, options)

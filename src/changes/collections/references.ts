@@ -89,12 +89,10 @@ function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata, colu
   const reject = (why: string): never => rejectEntity(metadata.name, why)
   const isElsewhere = other.schema !== metadata.schema && metadata.dataSource.options.type !== 'postgres'
   if (isElsewhere || other.database !== metadata.database)
-    reject(
-      `its foreign key ${property} leads to ${other.tablePath}, in another schema or database than ${metadata.tablePath}; keep them in one.`,
-    )
+    reject(`its foreign key ${property} leads to ${other.tablePath}, in another database than ${metadata.tablePath}; keep them in one.`)
   if (columns.length > 1 && columns.some(({ needed }, i) => needed !== other.primaryColumns[i]))
     reject(
-      `its foreign key ${property} of several columns leads to others of ${other.name} than its key, by which rows are known elsewhere; let it lead to the key.`,
+      `its foreign key ${property} of several columns leads to others of ${other.name} than its key, by which rows are known; let it lead to the key.`,
     )
   if (columns.length > 1 && key.onDelete === 'SET NULL' && columns.some(({ own }) => !own.isNullable))
     reject(
@@ -102,7 +100,7 @@ function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata, colu
     )
   if (/DEFAULT$/.test(key.onDelete ?? ''))
     reject(
-      `its foreign key ${property} sets a default when the other row is removed, which InnoDB does not know, and which TypeORM spells so that no database does; use CASCADE, SET NULL or RESTRICT.`,
+      `its foreign key ${property} sets a default when the other row is removed, which TypeORM spells so that no database understands it; use CASCADE, SET NULL or RESTRICT.`,
     )
   if (key.columns.some(c => c.isPrimary) && key.onDelete === 'SET NULL')
     reject(`its key ${property} is a foreign key with ON DELETE SET NULL, but a key cannot be null; use CASCADE or RESTRICT.`)
