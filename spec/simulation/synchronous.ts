@@ -70,6 +70,8 @@ async function connect(url: string): Promise<Connection> {
     const client = new pg.Client({ connectionString: url })
     client.on('error', () => {})
     await client.connect()
+    // as a transaction of the engine does, whose statements look at what is there
+    await client.query("SET typeorm_sync.schemas = '{public}'")
     return {
       async run({ sql, values = [] }) {
         // several statements in one text give a list
