@@ -24,12 +24,16 @@ const scenarios = SCENARIOS.filter(s => new RegExp(option('scenario', '')).test(
 const isOther = (name: string): name is OtherKind => OTHER_KINDS.includes(name as OtherKind)
 if (database && !isOther(database)) throw new Error(`--database is one of ${OTHER_KINDS.join(', ')}`)
 
-const start = performance.now()
+// By how long a transaction took the engine decides how many rows the next one has. Here none takes any time: a point is where it was counted, on a busy
+// machine too.
+performance.now = () => 0
+
+const start = Date.now()
 let [done, held] = [0, 0]
 let isComplete = true
 for (const [i, scenario] of scenarios.entries()) {
   for (const kind of isAlternating ? [kinds[i % kinds.length] as string] : kinds) {
-    const begun = performance.now()
+    const begun = Date.now()
     const result = await runScenario(
       scenario,
       { ...KINDS[kind]!, ...(isOther(database) && { server: database }) },
@@ -43,7 +47,7 @@ for (const [i, scenario] of scenarios.entries()) {
     done += result.done
     held += result.held
     if (result.failures.length) isComplete = false
-    const seconds = ((performance.now() - begun) / 1000).toFixed(0)
+    const seconds = ((Date.now() - begun) / 1000).toFixed(0)
     console.log(
       `${result.held} of ${result.done} points${result.done < result.points ? ` (there are ${result.points})` : ''}: ${scenario.name} (${kind}${database && `, ${database}`}, ${seconds} s)`,
     )
@@ -59,5 +63,5 @@ for (const [i, scenario] of scenarios.entries()) {
       console.log(`  ${count} × ${point}\n    ${problems.slice(0, 3).join('\n    ').slice(0, 1_500)}`)
   }
 }
-console.log(`${held} of ${done} points in ${((performance.now() - start) / 1000).toFixed(0)} s`)
+console.log(`${held} of ${done} points in ${((Date.now() - start) / 1000).toFixed(0)} s`)
 process.exit(isComplete && done > 0 ? 0 : 1)
