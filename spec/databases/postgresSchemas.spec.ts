@@ -2,6 +2,7 @@ import 'reflect-metadata'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { DataSource, type DataSourceOptions, EntitySchema, type QueryRunner } from 'typeorm'
 import { enableSync, localMigration, SyncConfigurationError, setUpStatements, syncAll, withSync } from 'typeorm-sync'
+import { keys, rule, syncHandler } from 'typeorm-sync/server'
 import { checkHealth } from 'typeorm-sync/server-koa'
 import { device, type Entities, startServerOn } from '../stories/devices.js'
 import { dropDatabases, newDatabase, optionsOn } from '../support/postgresDatabase.js'
@@ -317,6 +318,23 @@ described('schemas of one PostgreSQL database', () => {
     // the same where it comes later
     await sql('CREATE TABLE app.note (id text)')
     await expect(open({ schema: 'app' }, [Elsewhere])).rejects.toThrow(SyncConfigurationError)
+  })
+
+  test('who is a member is read where the entity has its table, whatever else has that name', async () => {
+    const Member = new EntitySchema<{ id: string; user: string; note: string }>({
+      ...{ name: 'Member', tableName: 'member', schema: 'Other one' },
+      columns: { id: { type: 'varchar', primary: true }, user: { type: 'varchar' }, note: { type: 'varchar' } },
+    })
+    await sql('CREATE TABLE app.member (id text, "user" text, note text)', `INSERT INTO app.member VALUES ('1', 'bob', 'secret')`)
+    const there = await open({ schema: 'app' }, [Note, Member])
+    await there.getRepository(Note).save(['shared', 'secret'].map(id => ({ id, name: id })))
+    await there.getRepository(Member).save({ id: '1', user: 'bob', note: 'shared' })
+    const { fetch } = syncHandler(there, {
+      principal: () => ({ id: 'bob' }),
+      rules: [rule(Note, { read: p => ({ id: keys(Member, 'note', { user: p.id }) }) })],
+    })
+    const { updates } = await (await fetch(new Request('http://there/notes'))).json()
+    expect(updates.map((row: { id: string }) => row.id)).toEqual(['shared'])
   })
 
   test('two entities with tables of one name are rejected, whether both are synced or one', async () => {

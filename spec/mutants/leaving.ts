@@ -419,6 +419,14 @@ export const ofLeaving: Mutant[] = [
     by: [twoServers],
   },
   {
+    name: 'passed-by-is-answered',
+    hazard: 'a conflict of a row that a push has passed by counts as decided: the row leaves, and comes back under another number',
+    file: 'src/sync/apply/decideRows.ts',
+    find: '  return (yield* readShownElsewhere(exchange, [state])).size > 0\n',
+    replace: '  return true\n',
+    by: [decided],
+  },
+  {
     name: 'answered-is-asked-again',
     hazard: 'a conflict that needs a row which is not seen, of a row that another server shows, is asked about at each sync',
     file: 'src/sync/apply/decideRows.ts',

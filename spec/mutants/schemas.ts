@@ -15,6 +15,14 @@ export const ofSchemas: Mutant[] = [
     by: [schemas],
   },
   {
+    name: 'members-of-another-table',
+    hazard: 'who may see rows is read from another table of the name, in the own schema: somebody sees what is not theirs',
+    file: 'server/keyReader.ts',
+    find: "metadata.tablePath.split('.').map(quote).join('.')",
+    replace: 'quote(metadata.tableName)',
+    by: [schemas],
+  },
+  {
     name: 'tables-of-one-name',
     hazard: 'rows of two tables of the same name, in two schemas, are taken for those of one',
     file: 'src/databases/postgres/schemas.ts',

@@ -293,6 +293,27 @@ test.each(each)(
   },
 )
 
+test.each(each)('a row that was made under the id of one that waits keeps its number, and is asked about (%s)', async kind => {
+  const server = new HandMade()
+  const phone = await deviceOf(server, [Shelf, Leaf], kind)
+  const leaves = phone.getRepository(Leaf)
+  const row = (id: string, title: string, shelf: string | null) => server.row(id, { title, shelf })
+  server.answers.push({ changes: { '/leaves': [row('m', 'base', null), row('l', 'theirs', 'hidden')] }, scoped: ['/shelves', '/leaves'] })
+  await syncAll(phone)
+  await leaves.update({ title: 'base' }, { title: 'ours too' })
+  server.answers.push({ changes: { '/leaves': [row('m', 'theirs too', null)] } })
+  // while another conflict is decided: the push after it passes the row by
+  await syncAll(phone, async (conflicts, updates) => {
+    await sql(phone, `INSERT INTO "decided_leaf" ("_sync_identity", "title") VALUES ('l', 'ours')`)
+    await leaves.save({ title: 'last', shelf: null })
+    await preferLocalConflictHandler(conflicts, updates, () => {})
+  })
+  const before = await leaves.findOneByOrFail({ title: 'ours' })
+  const seen: Leaf[] = []
+  await syncAll(phone, async () => void seen.push(...(await leaves.findBy({ title: 'ours' }))))
+  expect(seen).toEqual([before])
+})
+
 test('who sees all of a collection is asked again: what is missing there is nowhere', async () => {
   const { book, books, read, sync, journal } = await world('libsql', ['/books'])
   await read({ '/books': [book('theirs', 'hidden')] }, preferLocalConflictHandler)
