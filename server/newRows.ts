@@ -7,12 +7,16 @@ import { isAnyRemoved } from '../src/changes/rows/rows.js'
 import { hasServers } from '../src/changes/servers/servers.js'
 import { insertNew } from '../src/changes/store/store.js'
 import { Rollback, savepoint, type Transaction } from '../src/databases/database.js'
+import { assignedNumbersOf } from './assignedNumbers.js'
 import type { PostedRow } from './posted.js'
 
 /** Stores rows that are all new, as in the first push of a client. Gives the stamp; undefined where one of them may be known. */
-export function* storeNewRows({ database, collections }: ChangeLog, rows: readonly PostedRow[]): Transaction<number | undefined> {
+export function* storeNewRows(log: ChangeLog, rows: readonly PostedRow[]): Transaction<number | undefined> {
+  const { database, collections } = log
   if (rows.some(r => r.partial || r.value === null)) return
   const groups = byCollection(rows)
+  const numbered = assignedNumbersOf(log)
+  if ([...groups.keys()].some(collection => numbered.has(collection))) return
   // a tombstone is a version too, and of a server of ours that knows that there is no row the absent base is kept
   for (const collection of groups.keys()) if ((yield* isAnyRemoved(collection)) || (yield* hasServers(collection))) return
   let stamp: number | undefined

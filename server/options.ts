@@ -4,6 +4,7 @@ import type { DataSource } from 'typeorm'
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import { changeLogOf } from '../src/entity/registry.js'
 import { SyncConfigurationError } from '../src/errors.js'
+import { assignedNumbersOf } from './assignedNumbers.js'
 import type { LiveLimits, PullLimits, PushLimits } from './limits.js'
 import type { FindPrincipal, Principal } from './principal.js'
 import type { SyncRequest } from './request.js'
@@ -68,14 +69,15 @@ export function checkOptions(
 }
 
 /** At once, where the entities are known already; otherwise the first request says what is wrong. Throws SyncConfigurationError. */
-export function checkRules(dataSource: DataSource, rules: ServerOptions['rules']): void {
-  let log: ChangeLog | undefined
+export function checkEntities(dataSource: DataSource, rules: ServerOptions['rules']): void {
+  let log: ChangeLog
   try {
-    log = rules && changeLogOf(dataSource)
+    log = changeLogOf(dataSource)
   } catch {
     return
   }
-  if (log && rules) rulesOf(log, rules)
+  assignedNumbersOf(log)
+  if (rules) rulesOf(log, rules)
 }
 
 /** Throws SyncConfigurationError. */

@@ -10,13 +10,14 @@ import { servedTo } from './access.js'
 import { answerPull } from './answerPull.js'
 import { answerPush } from './answerPush.js'
 import { askedVersion } from './askedVersion.js'
+import { assignedNumbersOf } from './assignedNumbers.js'
 import { callerOf } from './caller.js'
 import { ClientVersion } from './clientVersion.js'
 import { answerEventStream } from './eventStream.js'
 import { Exchange, type OnError } from './exchange.js'
 import { answerFeedPull } from './feedPull.js'
 import { answerFeedPush } from './feedPush.js'
-import { checkOptions, checkRules, type Limits, limitsOf, type ServerOptions } from './options.js'
+import { checkEntities, checkOptions, type Limits, limitsOf, type ServerOptions } from './options.js'
 import { Problem, unavailable, writeProblem } from './problem.js'
 import type { SyncRequest, SyncResponse } from './request.js'
 import { updateWriter } from './updates.js'
@@ -39,7 +40,7 @@ export type Find = (request: SyncRequest) => Found
 /** Serves a data source, which may be initialised later. `name` is the function that was given the options. Throws SyncConfigurationError. */
 export function serve(name: string, dataSource: DataSource, options: ServerOptions, onError: OnError): Find {
   checkOptions(name, options)
-  checkRules(dataSource, options.rules)
+  checkEntities(dataSource, options.rules)
   checkVersions(name, options.schema)
   const limits = limitsOf(name, options)
   const prefix = (options.prefix ?? '').replace(/\/$/, '')
@@ -117,6 +118,7 @@ async function answer(exchange: Exchange, dataSource: DataSource, door: Door, li
   const version = askedVersion(exchange.query, options.schema)
   const asked = await callerOf(request, options.principal, options.rules)
   const log = await openLog(exchange, dataSource)
+  assignedNumbersOf(log) // throws where they are declared wrongly
   const caller = { ...asked, ...(version && options.schema && { client: new ClientVersion(version, options.schema, log) }) }
   const isPost = method === 'POST'
   if (type === STREAM) {

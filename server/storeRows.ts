@@ -10,6 +10,7 @@ import { equalValues } from '../src/databases/columns.js'
 import type { Clock, Transaction } from '../src/databases/database.js'
 import type { WireRow } from '../src/protocol/messages.js'
 import type { Access } from './access.js'
+import { assignNumbers } from './assignedNumbers.js'
 import { decideWrites } from './decideWrites.js'
 import { storeNewRows } from './newRows.js'
 import { type PostedRow, type PostedWrite, type Rejected, readVersionsOf } from './posted.js'
@@ -90,7 +91,10 @@ function* storeOverRows(log: ChangeLog, push: Push, clock: Clock, judge: PushAcc
   for (const row of reached.removalsOf(unseen.flatMap(change => change.parents)))
     rejections.push({ ...row, code: 'children-unseen', detail: 'It would remove or change rows that the sender has not seen.' })
 
-  const changing = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))
+  const posted = writes.filter(w => (w.value === null ? w.old.value !== null : w.old.value === null || !covers(w.old.value, w.value)))
+  // what is taken back is a change too: with its stamp it is read by the sender
+  const numbered = yield* assignNumbers(log, posted)
+  const changing = posted.map(w => numbered.get(w) ?? w)
   if (judge) {
     const removed = [...staying].map((row): PostedWrite => ({ ...row, old: versionOf(row) }))
     rejections.push(...(yield* rejectByRules(judge, rows, view.hidden, [...changing, ...removed])))
@@ -116,9 +120,8 @@ function* storeOverRows(log: ChangeLog, push: Push, clock: Clock, judge: PushAcc
       stamp,
     )
   const isSeenWhole = yield* isSeen(log, judge, changing, stamp, clock)
-  const isExact =
-    isSeenWhole && !reached.changes.length && !reached.cleared.size && !staying.size && (yield* isStoredAsPosted(log, rows, versionOf))
-  return stored(stamp, clock, isExact)
+  const isMore = reached.changes.length || reached.cleared.size || staying.size || numbered.size
+  return stored(stamp, clock, isSeenWhole && !isMore && (yield* isStoredAsPosted(log, rows, versionOf)))
 }
 
 /** Rows that their sender does not see, or may not change or remove as they are. */

@@ -6,8 +6,57 @@ import type { Mutant } from './mutants.js'
 const numbered = 'spec/stories/numberedKeys.spec.ts'
 const givenNumbers = 'spec/stories/givenNumbers.spec.ts'
 const sameNumbers = 'spec/stories/sameNumbers.spec.ts'
+const assignedNumbers = 'spec/stories/assignedNumbers.spec.ts'
 
 export const ofNumbers: Mutant[] = [
+  {
+    name: 'posted-number-is-kept',
+    hazard: 'a device gives an invoice a number that another one has, or changes it: two papers have one number',
+    file: 'server/assignedNumbers.ts',
+    find: 'const kept = old.value?.[property] ?? null',
+    replace: 'const kept = row[property] ?? null',
+    by: [assignedNumbers],
+  },
+  {
+    name: 'relay-assigns-numbers',
+    hazard: 'two relays give the same number, or one another than their server',
+    file: 'server/assignedNumbers.ts',
+    find: '!numbers || (yield* hasServers(collection))',
+    replace: '!numbers',
+    by: [assignedNumbers],
+  },
+  {
+    name: 'numbers-count-all',
+    hazard: 'the numbers of an account have gaps: from them one learns how much others write',
+    file: 'server/assignedNumbers.ts',
+    find: 'const where = conditions.length ?',
+    replace: 'const where = conditions.length < 0 ?',
+    by: [assignedNumbers],
+  },
+  {
+    name: 'new-rows-without-numbers',
+    hazard: 'the first push of a device has no numbers',
+    file: 'server/newRows.ts',
+    find: '  if ([...groups.keys()].some(collection => numbered.has(collection))) return\n',
+    replace: '',
+    by: [assignedNumbers],
+  },
+  {
+    name: 'numbered-is-as-posted',
+    hazard: 'a device that is offline again after its sync never showed the number of its invoice',
+    file: 'server/storeRows.ts',
+    find: 'staying.size || numbered.size',
+    replace: 'staying.size',
+    by: [assignedNumbers],
+  },
+  {
+    name: 'push-is-not-read-back',
+    hazard: 'a device that is offline again after its sync lacks what the server made of its rows',
+    file: 'src/sync/sync.ts',
+    find: 'if (isReadAgain || !session.isChangedThere) break',
+    replace: 'break',
+    by: [assignedNumbers],
+  },
   {
     name: 'all-numbers-are-shared',
     hazard: 'rows that two databases have numbered since they were copied from one are taken for the same rows',

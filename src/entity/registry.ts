@@ -42,6 +42,12 @@ export interface EnableSyncOptions {
    * finds conflicts.
    */
   sameNumbers?: boolean | number
+  /**
+   * Numbers that people see, as an invoice's: columns of integers that may be null. The server gives each pushed row that has none the next one; a device
+   * has null until then, and what it writes there itself is taken back. `per` counts rows with the same values of these properties together:
+   * `{ number: { per: ['account'] } }`.
+   */
+  assignedNumbers?: Record<string, { per?: string[] }>
   /** A collection for clients of 2012 writes dates as numbers. */
   dates?: 'iso' | 'number'
 }

@@ -38,6 +38,8 @@ export interface Session {
   readonly handlerTimeout: number | undefined
   readonly signal: AbortSignal | undefined
   readonly report: ReportBuilder
+  /** The server has stored a push in another way than it was posted, or changed more rows: they are read in the same sync. */
+  isChangedThere?: boolean
 }
 
 /** The exchanges of the members, in their order, as they are at this moment. */

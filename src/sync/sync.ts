@@ -20,11 +20,16 @@ export async function sync(session: Session, status?: SyncStatus): Promise<SyncR
   const { members, maxRounds, report, log } = session
   try {
     let known = status
+    let isReadAgain = false
     for (let round = 0; session.members.length; round++) {
       if (round >= maxRounds) throw new SyncContentionError(members.map(m => m.collection.entity).join(', '), maxRounds)
       report.rounds++
       const outcome = await syncOnce(session, round === 0, known)
-      if (outcome === 'done') break
+      if (outcome === 'done') {
+        // once: what the database here changes in what it reads back is pushed by the next sync
+        if (isReadAgain || !session.isChangedThere) break
+        isReadAgain = true
+      }
       if (outcome === 'further') round = -1 // it gets further: the others' changes are no reason to stop
       known = undefined
     }
@@ -78,7 +83,7 @@ function rejectLacking({ lacking, wire }: Session): void {
   const missing = lacking.map(m => m.collection.entity)
   if (!missing.length) return
   throw new ServerError(
-    `${wire.url} does not sync ${missing.join(', ')}: is the url of the entity right, and does the server enable it, and have a rule for it if it has rules? All local changes are safe.`,
+    `${wire.url} does not sync ${missing.join(', ')}. Is the url of the entity right, and does the server enable it, with a rule if it has rules? All local changes are safe.`,
     { url: wire.url, status: 404, isDefinite: true },
   )
 }

@@ -105,7 +105,7 @@ function checkKey(dataSource: DataSource, metadata: EntityMetadata): ColumnMetad
       // it stays here
       if (!more.length) break
       reject(
-        `its key ${part.propertyName} is numbered by the database, so two devices would give one number to two rows; make that the whole key, or use a uuid.`,
+        `its key ${part.propertyName} is numbered by the database, so two devices give two rows one number; make it the whole key, or use a uuid.`,
       )
     }
     const type = dataSource.driver.normalizeType(part)
@@ -130,7 +130,7 @@ function checkColumns(
   for (const column of all)
     if (column.referencedColumn && identities.has(column.referencedColumn) && !foreignKeys.some(k => k.columns.includes(column)))
       reject(
-        `its relation ${column.relationMetadata?.propertyName} holds numbers that each database counts for itself, without a foreign key by which these are known; leave out createForeignKeyConstraints: false.`,
+        `its relation ${column.relationMetadata?.propertyName} leads to numbered rows, which are known by its foreign key; leave out createForeignKeyConstraints: false.`,
       )
   for (const { property } of columns) {
     if (

@@ -91,16 +91,14 @@ function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata, colu
   if (isElsewhere || other.database !== metadata.database)
     reject(`its foreign key ${property} leads to ${other.tablePath}, in another database than ${metadata.tablePath}; keep them in one.`)
   if (columns.length > 1 && columns.some(({ needed }, i) => needed !== other.primaryColumns[i]))
-    reject(
-      `its foreign key ${property} of several columns leads to others of ${other.name} than its key, by which rows are known; let it lead to the key.`,
-    )
+    reject(`its foreign key ${property} of several columns leads to others of ${other.name} than its key; let it lead to the key.`)
   if (columns.length > 1 && key.onDelete === 'SET NULL' && columns.some(({ own }) => !own.isNullable))
     reject(
       `its foreign key ${property} has ON DELETE SET NULL, which makes all of these null, but not all may be; use CASCADE or RESTRICT.`,
     )
   if (/DEFAULT$/.test(key.onDelete ?? ''))
     reject(
-      `its foreign key ${property} sets a default when the other row is removed, which TypeORM spells so that no database understands it; use CASCADE, SET NULL or RESTRICT.`,
+      `its foreign key ${property} has SET DEFAULT, which TypeORM writes so that no database understands it; use CASCADE, SET NULL or RESTRICT.`,
     )
   if (key.columns.some(c => c.isPrimary) && key.onDelete === 'SET NULL')
     reject(`its key ${property} is a foreign key with ON DELETE SET NULL, but a key cannot be null; use CASCADE or RESTRICT.`)
