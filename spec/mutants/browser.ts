@@ -1,6 +1,6 @@
 // The remedies of a database that a browser keeps.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const blocks = 'spec/browser/blocks.spec.ts'
 const store = 'spec/browser/blockStore.spec.ts'

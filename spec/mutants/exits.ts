@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
 // The remedies by which what leaves a scope is told to those who held it.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const exits = 'spec/databases/exits.spec.ts'
 const paths = 'spec/databases/paths.spec.ts'

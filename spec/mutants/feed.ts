@@ -1,6 +1,6 @@
 // The remedies of the feed: what changes when all collections of a server travel together.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const feed = 'spec/stories/feed.spec.ts'
 

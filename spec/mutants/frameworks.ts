@@ -1,6 +1,6 @@
 // A server for any framework: what each adapter has to see to.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const fetched = 'spec/server/fetch.spec.ts'
 const node = 'spec/server/node.spec.ts'

@@ -1,6 +1,6 @@
 // The remedies of the inspector.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const inspector = 'spec/chromium/inspector.spec.ts'
 const forAll = 'spec/chromium/inspectorForAll.spec.ts'

@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
 // The remedies of the journal, and of conflicts that are decided there.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const journal = 'spec/stories/journal.spec.ts'
 const journalLists = 'spec/stories/journalLists.spec.ts'

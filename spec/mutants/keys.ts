@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
 // Remedies of keys that have several columns, and of many-to-many relations.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const composite = 'spec/stories/compositeKeys.spec.ts'
 const references = 'spec/stories/compositeReferences.spec.ts'

@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
 // The remedies by which rows leave a device without a trace, and nothing of the user's is lost with them.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const leaving = 'spec/stories/scopesLeaving.spec.ts'
 const decided = 'spec/stories/scopesDecided.spec.ts'

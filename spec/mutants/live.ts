@@ -1,6 +1,6 @@
 // The remedies of what syncs by itself.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const live = 'spec/server-koa/live.spec.ts'
 const devices = 'spec/entity/keepSyncedLive.spec.ts'

@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
 // Remedies of rows that each database counts for itself.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const numbered = 'spec/stories/numberedKeys.spec.ts'
 const givenNumbers = 'spec/stories/givenNumbers.spec.ts'

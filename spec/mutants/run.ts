@@ -8,7 +8,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Finder, type Mutant, mutants } from './mutants.js'
+import type { Finder, Mutant } from './mutant.js'
+import { mutants } from './mutants.js'
 
 const option = (name: string): string | undefined => {
   const i = process.argv.indexOf(`--${name}`)

@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
 // Remedies of entities in several schemas of one PostgreSQL database.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const schemas = 'spec/databases/postgresSchemas.spec.ts'
 

@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
 // Remedies of scopes: who sees and changes which rows.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const server = 'spec/server-koa/scopes.spec.ts'
 const scopePaths = 'spec/server-koa/scopePaths.spec.ts'

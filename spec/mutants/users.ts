@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
 // The remedies that keep the rows of one user apart from those of another.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const users = 'spec/stories/users.spec.ts'
 const scopes = 'spec/stories/scopesClient.spec.ts'

@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
 // Remedies of versions of a schema.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const wire = 'spec/server-koa/versions.spec.ts'
 const stories = 'spec/stories/schemaVersions.spec.ts'

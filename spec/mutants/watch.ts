@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
 // The remedies of what shows rows.
 
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 const watches = 'spec/entity/watch/watch.spec.ts'
 const watched = 'spec/entity/watch/watched.spec.ts'

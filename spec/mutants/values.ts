@@ -1,0 +1,191 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the source's text
+// Remedies of values: they come back as they were stored.
+
+import type { Mutant } from './mutant.js'
+
+const values = 'spec/hazards/values.spec.ts'
+const everyValue = 'spec/databases/columns.spec.ts'
+const lengths = 'spec/databases/values/lengths.spec.ts'
+const browser = 'spec/browser.spec.ts'
+const spelledThereMysql = 'spec/stories/spelledThereMysql.spec.ts'
+const spelledThere = 'spec/stories/spelledThere.spec.ts'
+const photos = 'spec/stories/photos.spec.ts'
+
+export const ofValues: Mutant[] = [
+  {
+    name: 'base64-by-a-grouped-expression',
+    hazard: 'no grouped regular expression over values: engines use the stack for it',
+    file: 'src/databases/values/base64.ts',
+    find: 'if (text.length % 4 !== 0) return undefined',
+    replace: 'if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text)) return undefined',
+    by: [lengths, photos],
+  },
+  {
+    name: 'parsed-before-its-length-is-seen',
+    hazard: 'lengths are checked before values are parsed',
+    file: 'src/databases/values/columnType.ts',
+    find: "typeof value === 'string' && value.length > longest ?",
+    replace: "typeof value === 'string' && value.length > longest * 1e9 ?",
+    by: [lengths],
+  },
+  {
+    name: 'rounded-numbers-are-stored',
+    hazard: 'JSON numbers beyond 2^53 are rejected, not rounded',
+    file: 'src/databases/values/columnType.ts',
+    find: '!Number.isSafeInteger(value))\n    reject(',
+    replace: '!Number.isSafeInteger(value) && false)\n    reject(',
+    by: [lengths],
+  },
+  {
+    name: 'binaries-as-digits-on-mysql',
+    hazard: 'a photo of 10 MB fits into max_allowed_packet',
+    file: 'src/databases/mysql/connection.ts',
+    find: 'bytes.length < 10_000 ?',
+    replace: 'bytes.length < 1e12 ?',
+    by: [photos],
+  },
+  {
+    name: 'bigints-are-rounded',
+    hazard: 'values: bigint beyond 2^53',
+    file: 'src/databases/sqlite/values/numbers.ts',
+    find: '`THEN CAST(${expression} AS TEXT) ELSE ${expression} END`',
+    replace: '`THEN ${expression} ELSE ${expression} END`',
+    by: [values],
+  },
+  {
+    name: 'infinity-is-null',
+    hazard: 'values: NaN and infinity, for which JSON has no number',
+    file: 'src/databases/sqlite/values/numbers.ts',
+    find: 'return Number.isFinite(cell) ? cell + 0 : String(cell)',
+    replace: 'return cell + 0',
+    by: [values],
+  },
+  {
+    name: 'local-dates',
+    hazard: "values: local-time dates ('2026-01-01 00:00:00')",
+    file: 'src/databases/values/dates.ts',
+    find: 'return midnight + (',
+    replace: 'return midnight + new Date(midnight).getTimezoneOffset() * 60_000 + (',
+    by: [everyValue],
+  },
+  {
+    name: 'seconds-are-milliseconds',
+    hazard: 'values: seconds against milliseconds',
+    file: 'src/databases/values/dates.ts',
+    find: 'Math.abs(value) > largestSeconds ? Math.trunc(value) : Math.round(value * 1000)',
+    replace: 'Math.trunc(value)',
+    by: [values],
+  },
+  {
+    name: 'lone-surrogates',
+    hazard: 'values: NUL and lone surrogates',
+    file: 'src/databases/values/texts.ts',
+    find: "return /\\p{Surrogate}/u.test(value) ? reject('contains half a character (a lone surrogate)') : value",
+    replace: 'return value',
+    by: [values],
+  },
+  {
+    name: 'nul-in-texts',
+    hazard: 'values: NUL and lone surrogates',
+    file: 'src/databases/values/texts.ts',
+    find: "  if (value.includes('\\0')) return reject('contains a NUL character')\n",
+    replace: '',
+    by: [values],
+  },
+  {
+    name: 'texts-end-at-nul',
+    hazard: 'values: NUL in a text that is stored already',
+    file: 'src/databases/values/texts.ts',
+    find: ' OR instr(${expression}, char(0)) THEN',
+    replace: ' THEN',
+    by: [values],
+  },
+  {
+    name: 'blobs-are-texts',
+    hazard: 'values: Uint8Array',
+    file: 'src/databases/values/base64.ts',
+    find: '  return binary.length === (text.length / 4) * 3 - padded ? bytesOf(binary) : undefined\n',
+    replace: '  return bytesOf(binary)\n',
+    by: [lengths],
+  },
+  {
+    name: 'jsonb-is-read-raw',
+    hazard: 'values: jsonb in sql.js',
+    file: 'src/databases/values/texts.ts',
+    find: 'THEN json(${expression}) ELSE',
+    replace: 'THEN ${expression} ELSE',
+    by: [values],
+  },
+  {
+    name: 'a-browser-loads-every-database',
+    hazard: 'a browser loads the code of databases that it never has',
+    file: 'src/databases/open.ts',
+    find: "import { sqliteDatabase } from './sqlite/database.js'",
+    replace: "import { postgresDatabase as sqliteDatabase } from './postgres/database.js'",
+    by: [browser],
+  },
+  {
+    name: 'the-session-spells',
+    hazard: 'values on PostgreSQL: what the session, the role or the database set decides how they are spelled',
+    file: 'src/databases/postgres/transaction.ts',
+    find: "${schemaSettings(dataSource)}, ${PINNED.join(', ')}`",
+    replace: '${schemaSettings(dataSource)}`',
+    by: [spelledThere],
+  },
+  {
+    name: 'a-lax-session-cuts-values',
+    hazard: 'values on MySQL: what the sql_mode of the session would let pass in silence',
+    file: 'src/databases/mysql/transaction.ts',
+    find: "@@SESSION.sql_mode = 'STRICT_ALL_TABLES',",
+    replace: '@@SESSION.sql_mode = @@sql_mode,',
+    by: [spelledThereMysql],
+  },
+  {
+    name: 'a-session-stays-strict',
+    hazard: 'values on MySQL: the connection is the application’s, and gets its sql_mode back',
+    file: 'src/databases/mysql/transaction.ts',
+    find: '= coalesce(@sync_sql_mode, @@GLOBAL.sql_mode)',
+    replace: '= @@sql_mode',
+    by: [spelledThereMysql],
+  },
+  {
+    name: 'mariadb-makes-null-of-it',
+    hazard: 'values that MariaDB alone parses: it makes NULL of what it cannot read',
+    file: 'src/databases/mysql/spell.ts',
+    find: "cells.get(n) == null ? '22007' : null",
+    replace: 'cells.get(n) == null ? null : null',
+    by: [spelledThereMysql],
+  },
+  {
+    name: 'another-spelling-is-a-change',
+    hazard: 'values that PostgreSQL alone spells: an equal one in another spelling',
+    file: 'src/changes/rows/held.ts',
+    find: 'if (state === null) value[property] = toWire(cell)',
+    replace: 'if (state === null) value[property] = toWire(parameters.size ? column.fromWire(value[property] as never) : cell)',
+    by: [spelledThere],
+  },
+  {
+    name: 'what-the-database-rejects-has-no-name',
+    hazard: 'values that PostgreSQL alone parses: the rejection names the property',
+    file: 'src/changes/rows/held.ts',
+    find: 'if (collection.columns.some(c => c.isSpelledThere)) yield* spellValues(database, collection, held)',
+    replace: '',
+    by: [spelledThere],
+  },
+  {
+    name: 'moments-in-words',
+    hazard: 'values that PostgreSQL alone parses: `now` and `today` are other values a moment later',
+    file: 'src/databases/postgres/values/texts.ts',
+    find: "? reject('is not written in digits') : text",
+    replace: '? text : text',
+    by: [spelledThere],
+  },
+  {
+    name: 'keys-of-json-have-an-order',
+    hazard: 'values: the order of JSON keys does not matter',
+    file: 'src/databases/values/equalValues.ts',
+    find: 'keys.every(key => Object.hasOwn(b, key) && equalValues(a[key], b[key]))',
+    replace: 'JSON.stringify(a) === JSON.stringify(b)',
+    by: [values],
+  },
+]
