@@ -53,8 +53,8 @@ export const ofNumbers: Mutant[] = [
     name: 'push-is-not-read-back',
     hazard: 'a device that is offline again after its sync lacks what the server made of its rows',
     file: 'src/sync/sync.ts',
-    find: 'if (isReadAgain || !session.isChangedThere) break',
-    replace: 'break',
+    find: ' && (isReadBack || !session.isChangedThere)',
+    replace: '',
     by: [assignedNumbers],
   },
   {

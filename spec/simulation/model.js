@@ -9,6 +9,7 @@
 // - A stamp is taken where something is stored under it, not with every page, decision and POST (`stampOf`, `post`).
 // - A sweep takes a stamp of its own, for it is a step of its own (`storePage`).
 // - After rows were rejected the next push goes out at once: nothing has to be read for it (`push`).
+// - What a server has stored in another way than it was posted, or changed along, is read in the same sync (`sync`).
 // - A poll that brings nothing leaves the cursor where it is (`get`, 304).
 // - A server says itself what went with the keys that were lost; the client knows the names of sets alone, and holds none while an answer for
 //   another one is read (`get`, `storePage`; laws 15 and 16). In the design the client purges by the names of keys.
@@ -415,6 +416,7 @@ export function merge(base, mine, theirs) {
 }
 
 export function* sync(db, remote, { handler, newKey, rounds = 12 }) {
+  let isReadBack = false
   for (let round = 0; round < rounds; round++) {
     if (remote.push !== null && has('finish-push-first')) yield* finishPush(db, remote)
     if (round === 0) tellAgain(db, remote)
@@ -422,9 +424,11 @@ export function* sync(db, remote, { handler, newKey, rounds = 12 }) {
     yield* decideConflicts(db, remote, handler)
     if ([...remote.retry.values()].includes('freed')) tellAgain(db, remote)
     let outcome
-    do outcome = yield* push(db, remote, newKey)
+    let isChangedThere = false
+    do outcome = yield* push(db, remote, newKey, () => (isChangedThere = true))
     while (outcome === 'more')
-    if (outcome === 'done') return 'ok'
+    if (outcome === 'done' && (isReadBack || !isChangedThere)) return 'ok'
+    if (outcome === 'done') isReadBack = true
   }
   return 'contention'
 }
@@ -672,7 +676,7 @@ const family = (db, id) =>
 const waitingChildren = (db, remote, id) =>
   [...remote.conflicts].filter(([c, { theirs }]) => db.parentOf(c) === id && !gone(theirs)).map(([c]) => c)
 
-function* push(db, remote, newKey) {
+function* push(db, remote, newKey, noteChanged) {
   if (remote.push !== null) return 'again' // another sync of this database was faster
   if (!fixPush(db, remote, newKey)) return 'done'
   yield
@@ -699,6 +703,7 @@ function* push(db, remote, newKey) {
     return 'more'
   }
   remote.acknowledge(limit, answer)
+  if (answer.since === undefined) noteChanged()
   remote.prune(db)
   yield
   return more ? 'more' : 'done'

@@ -38,7 +38,7 @@ export interface Session {
   readonly handlerTimeout: number | undefined
   readonly signal: AbortSignal | undefined
   readonly report: ReportBuilder
-  /** The server has stored a push in another way than it was posted, or changed more rows: they are read in the same sync. */
+  /** The server has stored a push of this round in another way than it was posted, or has changed more rows: they are read in the same sync. */
   isChangedThere?: boolean
 }
 

@@ -20,17 +20,16 @@ export async function sync(session: Session, status?: SyncStatus): Promise<SyncR
   const { members, maxRounds, report, log } = session
   try {
     let known = status
-    let isReadAgain = false
+    let isReadBack = false
     for (let round = 0; session.members.length; round++) {
       if (round >= maxRounds) throw new SyncContentionError(members.map(m => m.collection.entity).join(', '), maxRounds)
       report.rounds++
-      const outcome = await syncOnce(session, round === 0, known)
-      if (outcome === 'done') {
-        // once: what the database here changes in what it reads back is pushed by the next sync
-        if (isReadAgain || !session.isChangedThere) break
-        isReadAgain = true
-      }
-      if (outcome === 'further') round = -1 // it gets further: the others' changes are no reason to stop
+      session.isChangedThere = false
+      const outcome = await syncOnce(session, round === 0 && !isReadBack, known)
+      // once: what the database here changes in what it reads back is pushed by the next sync
+      if (outcome === 'done' && (isReadBack || !session.isChangedThere)) break
+      isReadBack ||= outcome === 'done'
+      if (outcome !== 'again') round = -1 // it gets further: the others' changes are no reason to stop
       known = undefined
     }
   } finally {

@@ -16,12 +16,11 @@ import { forgetOutdatedRejections, freeNeedy, freeRejected } from './rejections.
 /** Acknowledging is one assignment; false where another sync has ended this push meanwhile, with its rows. */
 export function* acknowledgePush(
   all: Exchanges,
-  session: Session,
+  { batchSize, members }: Session,
   { push, rows, more }: Pick<Prepared, 'push' | 'rows' | 'more'>,
   answer: FeedPushAnswer,
   isNearLimit: boolean,
 ): Transaction<boolean> {
-  const { batchSize, members } = session
   const exchanges = partOf(all, push)
   if (!exchanges.length) return false
   for (const exchange of exchanges) {
@@ -30,7 +29,6 @@ export function* acknowledgePush(
     const own = rows.filter(each => each.collection === collection).map(each => each.row)
     if (own.length) yield* noteIgnoredOf(exchange, own, answer.ignored?.get(members.find(m => m.collection === collection)?.path ?? ''))
   }
-  if (answer.since === undefined && exchanges[0]?.server.serverHistory) session.isChangedThere = true
   // what was new got a value, and released none
   if (rows.some(({ row }) => row.value === null || row.partial)) yield* freeRejected(exchanges)
   yield* acknowledge(exchanges, ({ server }) => (server.push as OpenPush).limit, answer, more)

@@ -44,6 +44,7 @@ export async function sendPush(session: Session, prepared: Prepared, size: Trans
           : yield* statusOf(exchanges)
       })
       if (next) for (const { collection } of rows) report.of(collection).pushed++
+      if (isOurs && answer.answer.since === undefined) session.isChangedThere = true
       report.emit('push')
       return next ?? 'again'
     }
