@@ -83,6 +83,7 @@ if (inZone) {
         'spec/databases/values',
         '--reporters=default',
         '--runInBand',
+        '--testPathIgnorePatterns=lengths', // how long a text is does not depend on the zone
       ]
       const { stderr } = await promisify(execFile)(process.execPath, arguments_, { env }).catch(error => error)
       expect(stderr).toMatch(mysqlUrl ? /Tests: +\d+ passed, \d+ total/ : /Tests: +\d+ skipped, \d+ passed, \d+ total/)
