@@ -1,4 +1,4 @@
-// What sameHistory.ts, sameStates.ts, sameText.ts and sameWorld.ts use of the model.
+// What sameHistory.ts and the files that it is made of (same….ts) use of the model.
 
 /** The properties of a row, or `{ removed }`; null: it never was here. */
 export type Value = Readonly<Record<string, string | null>> | null

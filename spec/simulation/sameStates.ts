@@ -6,8 +6,8 @@ import { openExchange, readRowStates } from '../../src/sync/exchange.js'
 import { IDS, type SimulatedDatabase } from './databases.js'
 import type { Value } from './model.js'
 import * as model from './model.js'
+import type { Both } from './sameDatabases.js'
 import { text } from './sameText.js'
-import type { Both } from './sameWorld.js'
 
 export const SORTED = [...IDS].sort()
 

@@ -1,72 +1,100 @@
-// A database of the model beside one of the code, with the same rules and rows.
+// What the parts of one history on both sides share: what its seed has drawn, its databases, and what is known of them while it runs.
 
-import { type Dump, SimulatedDatabase } from './databases.js'
-import type { Value } from './model.js'
-import * as model from './model.js'
-import { EVERYTHING, may, mayMake, type Policy, type Row, rightsOf } from './policies.js'
-import { SCOPES } from './sameText.js'
-import { OLD_SCHEMAS, ONE_TABLE_OF_USERS, USERS } from './schemas.js'
+import type { Post } from './model.js'
+import { type Policy, policiesOf } from './policies.js'
+import { Random } from './random.js'
+import type { Backup, Both } from './sameDatabases.js'
+import type { HttpRequest } from './sameTold.js'
+import { choicesOf, ONE_TABLE_OF_USERS } from './schemas.js'
+import { hasUsers, TOPOLOGIES, type Topology } from './topologies.js'
 
-const pool = new Map<string, SimulatedDatabase>()
-export async function database(name: string, isOfUsers: boolean): Promise<SimulatedDatabase> {
-  const place = `${name} ${isOfUsers}`
-  const known = pool.get(place)
-  if (known) return known
-  const schema = isOfUsers ? ONE_TABLE_OF_USERS : OLD_SCHEMAS.none
-  const opened = await SimulatedDatabase.open(name, schema, name.startsWith('d') ? 'sqljs' : 'libsql', '(SELECT time FROM wall)')
-  pool.set(place, opened)
-  return opened
+/** A push that has not arrived yet, of the model and of the code. */
+interface LatePush {
+  readonly server: string
+  readonly post: Post
+  readonly http: HttpRequest
+  readonly user: string
 }
 
-/** What the model asks about users, who see what a policy says: answered by the oracle's own reading of it, which knows nothing of the product. */
-export function modelRules(policy: Policy): model.Rules {
-  const read = (user: string) => (user === EVERYTHING ? true : policy.tables.item!.read(user))
-  // where a filter speaks of the owner as well, a list shows rows alone that have one
-  const needsOwner = read(USERS[0]) !== true && (read(USERS[0]) as readonly Row[]).every(filter => 'owner' in filter)
-  const rowOf = (value: Value): Row | undefined => (model.gone(value) ? undefined : (value as Row))
+/** How often what happens. */
+function drawOdds({ chance, next }: Random, isOfUsers: boolean) {
+  const weight = () => (chance(0.4) ? 0 : next()) // some faults are off in any one history
   return {
-    scopesOf: value => SCOPES.flatMap(p => (value?.[p] && (p === 'owner' || !needsOwner || value.owner) ? `${p} ${value[p]}` : [])),
-    accessOf(db, user) {
-      const rights = rightsOf(user, [...db.members.values()], 'list')
-      const keys = read(user) === true ? ['*'] : [`owner ${user}`, ...[...rights.lists].sort().map(list => `list ${list}`)]
-      const whom = { table: 'item', user, scopes: SCOPES }
-      return {
-        principal: user,
-        name: [user, ...keys, 'writes', ...[...rights.writers].sort()].join(' '),
-        keys,
-        mayChange: (old, value) => may(policy, 'item', model.gone(value) ? 'remove' : 'update', user, rowOf(old) as Row, rights),
-        mayMake: (old, value) => mayMake(policy, whom, rowOf(old), rowOf(value) as Row, rights),
-      }
-    },
+    fault: weight() * 0.5,
+    remove: next() * 0.5,
+    bad: weight() * 0.3,
+    bulk: weight() * 0.15,
+    late: weight() * 0.5,
+    collect: weight() * 0.2,
+    reset: weight() * 0.04,
+    backup: weight() * 0.12,
+    host: weight() * 0.3,
+    write: isOfUsers ? 0.15 + next() * 0.3 : 0.3 + next() * 0.4,
+    grant: weight() * 0.5,
+    forget: weight() * 0.1,
+    change: weight() * 0.08,
+    wipe: weight() * 0.03,
+    move: next() * 0.5,
   }
 }
 
-export interface Both {
-  readonly code: SimulatedDatabase
-  model: model.Database
-}
+export class SameWorld {
+  // ------------------------------------------------------------ what the seed has drawn
 
-export interface Backup {
-  readonly dump: Dump
-  readonly model: model.Database
-}
+  readonly random: Random
+  readonly odds: ReturnType<typeof drawOdds>
+  readonly isOfUsers: boolean
+  /** What users may see and change; undefined: all is public. */
+  readonly policy: Policy | undefined
+  /** The columns by which users see rows. */
+  readonly scopes: ReturnType<typeof choicesOf>
+  /** How many values there are of a property: few, and both sides often write the same. */
+  readonly values: number
 
-export function copyModel(db: model.Database): model.Database {
-  const copy = new model.Database(db.collection)
-  Object.assign(copy, { now: db.now, horizon: db.horizon, versions: new Map(db.versions), pushes: new Map(db.pushes) })
-  Object.assign(copy, { rules: db.rules, exits: db.exits, sets: new Map(db.sets), members: new Map(db.members) })
-  copy.remotes = db.remotes.map(r =>
-    Object.assign(new model.Remote(r.name), r, {
-      page: r.page && { ...r.page, seen: r.page.seen && new Set(r.page.seen) },
-      mine: new Set(r.mine),
-      push: r.push && { ...r.push },
-      images: new Map([...r.images].map(([id, images]) => [id, new Map(images)])),
-      conflicts: new Map([...r.conflicts].map(([id, conflict]) => [id, { ...conflict }])),
-      rejected: new Map(r.rejected),
-      retry: new Map(r.retry),
-      aside: new Map(r.aside),
-      decisions: new Set(r.decisions),
-    }),
-  )
-  return copy
+  // ------------------------------------------------------------ who is there
+
+  readonly links: readonly (readonly [client: string, server: string])[]
+  readonly names: readonly string[]
+  readonly servers: ReadonlySet<string>
+  readonly clients: ReadonlySet<string>
+  readonly databases = new Map<string, Both>()
+
+  // ------------------------------------------------------------ what has happened
+
+  readonly backups = new Map<string, Backup>()
+  readonly late: LatePush[] = []
+  /** Who has a device in their hands. */
+  readonly userOf = new Map<string, string>()
+  /** Names that were given to the histories of databases. */
+  collections = 0
+  /** Keys that were given to pushes of the model. */
+  keys = 0
+
+  constructor(
+    seed: number,
+    topology: Topology,
+    readonly trace: (line: string) => void,
+  ) {
+    // the order of these draws is part of what a seed means
+    this.random = new Random(seed)
+    this.isOfUsers = hasUsers(topology)
+    this.odds = drawOdds(this.random, this.isOfUsers)
+    this.policy = this.isOfUsers ? this.random.pick(policiesOf(ONE_TABLE_OF_USERS)) : undefined
+    this.scopes = this.isOfUsers ? choicesOf(ONE_TABLE_OF_USERS.tables[0]!) : []
+    this.values = this.random.pick([2, 4, 50])
+    const links: SameWorld['links'] = TOPOLOGIES[topology]
+    this.links = links
+    this.names = [...new Set(links.flat())]
+    this.servers = new Set(links.map(([, s]) => s))
+    this.clients = new Set(links.map(([c]) => c))
+  }
+
+  at(name: string): Both {
+    return this.databases.get(name) as Both
+  }
+
+  /** Those that are no servers. */
+  get devices(): string[] {
+    return this.names.filter(name => !this.servers.has(name))
+  }
 }
