@@ -14,7 +14,8 @@ const swc = {
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/spec/**/*.spec.ts'],
-  testTimeout: 20_000,
+  // what a test waits for may take long on a slow machine that has more to do
+  testTimeout: 300_000,
   maxWorkers: 2,
   // jose, which the docs use, and Nest are ES modules alone
   transform: { '^.+\\.ts$': ['@swc/jest', swc], '/node_modules/(jose|@nestjs)/.+\\.js$': ['@swc/jest', swc] },

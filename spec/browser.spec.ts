@@ -32,7 +32,7 @@ async function bundle(entry: string, outdir: string): Promise<Readonly<Record<st
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'browser-'))
   outputs = await bundle('src/index.ts', folder)
-}, 60_000)
+})
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** The names of the files that are loaded at once, with all that they import in turn. */
@@ -67,7 +67,7 @@ test('nothing of the inspector is loaded by the client, and all of it by who imp
   const made = await bundle(entry, join(folder, 'inspector'))
   const own = Object.values(made).flatMap(({ inputs }) => Object.keys(inputs).filter(path => path.includes('inspector/')))
   expect(own.length).toBeGreaterThan(15)
-}, 60_000)
+})
 
 describe('who does not call', () => {
   const inputs = async (names: string, part: string) => {
@@ -81,10 +81,10 @@ describe('who does not call', () => {
   test('keepSynced loads nothing of it', async () => {
     expect(await inputs(others, 'keep')).toEqual([])
     expect((await inputs('withSync, keepSynced', 'keep')).length).toBeGreaterThan(4)
-  }, 60_000)
+  })
 
   test('watch loads nothing of it', async () => {
     expect(await inputs(`${others}, keepSynced`, 'watch')).toEqual([])
     expect((await inputs('withSync, watch, watchConflicts', 'watch')).length).toBeGreaterThan(4)
-  }, 60_000)
+  })
 })

@@ -12,7 +12,7 @@ describeInChromium('the web app', () => {
   let server: Server
   beforeAll(async () => {
     server = await startWebApp()
-  }, 60_000)
+  })
   afterAll(() => server?.stop())
 
   const open = async (user?: string) => DevicePage.open(await openProfile(), server.url, user)
@@ -266,5 +266,5 @@ describeInChromium('the web app', () => {
     await until(() => stored('A new one'), 20_000)
     await longTasks('add')
     expect(carol.errors).toEqual([])
-  }, 120_000)
+  })
 })

@@ -184,7 +184,7 @@ test('a server that stops, and starts again', async () => {
   await w.start()
   await until(() => has(two, 'meanwhile'), 15_000)
   await until(() => kept.every(k => k.status.isLive), 15_000)
-}, 30_000)
+})
 
 test('nobody hears of others’ rows, nor asks on their account', async () => {
   const principal = (ctx: Context) => ({ id: ctx.get('user') })
@@ -280,7 +280,7 @@ test('where a stream is held up on the way, requests wait instead, for good', as
   expect(kept.every(k => k.status.isLive)).toBe(true)
   expect(w.linesOf().filter(line => line === 'STREAM')).toHaveLength(2)
   expect(w.linesOf().filter(line => line === 'WAIT').length).toBeLessThan(16)
-}, 40_000)
+})
 
 test('stop ends the stream, and leaves nothing', async () => {
   const w = await world()

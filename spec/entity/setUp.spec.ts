@@ -55,7 +55,7 @@ describe.each(Object.keys(KINDS))('%s', kind => {
     const plain = await new DataSource({ ...options, synchronize: true }).initialize()
     await plain.getRepository(Book).insert({ id: 'old', title: 'Old' })
     await plain.destroy()
-  }, 60_000)
+  })
   afterAll(() => drop())
 
   test('the statements of the set-up can be read, and run by another user', async () => {
@@ -75,5 +75,5 @@ describe.each(Object.keys(KINDS))('%s', kind => {
     await prepared.getRepository(Book).insert({ id: 'new', title: 'New' })
     expect((await checkHealth(prepared)).now).toBeGreaterThan(now)
     await prepared.destroy()
-  }, 60_000)
+  })
 })

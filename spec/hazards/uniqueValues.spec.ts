@@ -313,7 +313,7 @@ describe.each(KINDS)('on %s', kind => {
       expect(await sql(each, `SELECT v FROM ${tableName} WHERE id = 'first'`)).toEqual([{ v: 1 }])
     }
     expect(await journal(alice.getRepository(entity)).rejected()).toEqual([])
-  }, 30_000)
+  })
 })
 
 test('what a row let go of before it went was never its version: another server’s base is as it was', async () => {

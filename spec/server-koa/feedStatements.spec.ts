@@ -75,5 +75,5 @@ describe.each(SERVERS)('on %s', kind => {
       expect({ push, forTwoCollections: more(four, six) }).toEqual({ push, forTwoCollections: more(two, four) })
       expect(more(two, four)).toBeLessThanOrEqual(2 * 12)
     }
-  }, 60_000)
+  })
 })

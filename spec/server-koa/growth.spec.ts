@@ -75,7 +75,7 @@ test('the removal of a chain, posted and pulled', async () => {
     return async () => expect(await syncAll(device)).toMatchObject({ pulled: n, unapplied: 0 })
   }
   for (const work of [posted, pulled]) expect(await growth(2_000, work)).toBeLessThan(LIMIT)
-}, 60_000)
+})
 
 test('the digits of a number', async () => {
   const { post } = await start()

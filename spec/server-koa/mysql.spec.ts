@@ -5,7 +5,6 @@ import { mysqlUrl } from '../support/mysqlServer.js'
 
 if (mysqlUrl) {
   process.env.SYNC_SERVER = 'mysql'
-  jest.setTimeout(60_000)
   jest.requireActual('./todoServer.js') // drops its databases after all of them
   for (const spec of ['attacks', 'feed', 'feedPush', 'hostile', 'http', 'largeRows', 'numbers', 'syncRoutes'])
     describe(spec, () => void jest.requireActual(`./${spec}.spec.js`))

@@ -5,7 +5,6 @@ import { postgresUrl } from '../support/postgresServer.js'
 
 if (postgresUrl) {
   process.env.SYNC_SERVER = 'postgres'
-  jest.setTimeout(60_000)
   jest.requireActual('./todoServer.js') // drops its databases after all of them
   for (const spec of ['attacks', 'feed', 'feedPush', 'hostile', 'http', 'largeRows', 'numbers', 'syncRoutes'])
     describe(spec, () => void jest.requireActual(`./${spec}.spec.js`))

@@ -75,13 +75,13 @@ described('a standby of PostgreSQL', () => {
     running.push(await serve(primary, port, true))
     standby = await primary.makeStandby()
     await standby.catchUp(primary)
-  }, 60_000)
+  })
   afterEach(async () => {
     for (const each of clients) await each.destroy()
     for (const each of running) await each.stop()
     await standby?.remove()
     await primary?.remove()
-  }, 60_000)
+  })
 
   const ask = async (to: number, path: string, options: RequestInit = {}) => {
     const answer = await fetch(`http://127.0.0.1:${to}${path}`, options)
@@ -121,7 +121,7 @@ described('a standby of PostgreSQL', () => {
     expect(pushed).toMatchObject({ status: 503, json: { status: 503, title: 'Service Unavailable' } })
     expect(Number(pushed.headers.get('retry-after'))).toBeGreaterThan(0)
     expect((await ask(port, '/lists')).json.updates).toHaveLength(1)
-  }, 60_000)
+  })
 
   test('tells who listens, and who waits, what the primary has stored', async () => {
     await post(port, '/lists', [{ id: 'chores', name: 'Chores' }])
@@ -137,7 +137,7 @@ described('a standby of PostgreSQL', () => {
     ear.close()
     expect(ear.of('changes')[0].changes).toEqual({ '/lists': expect.any(Number) })
     expect((await waiting).json.changes['/lists']).toMatchObject([{ id: 'shopping' }])
-  }, 60_000)
+  })
 
   test('that is behind the client says so, and never that the collection was reset', async () => {
     running.push(await serve(standby, standbyPort))
@@ -156,7 +156,7 @@ described('a standby of PostgreSQL', () => {
     await standby.query('SELECT pg_wal_replay_resume()')
     await standby.catchUp(primary)
     expect((await ask(standbyPort, `/lists?min=${fresh.now}`)).json).toEqual(fresh)
-  }, 60_000)
+  })
 
   test('takes over from a primary that died with pushes of its own, and the clients bring them back', async () => {
     const [alice, bob] = [await newClient(), await newClient()]
@@ -212,7 +212,7 @@ described('a standby of PostgreSQL', () => {
     ])
     expect(await rowsOf(bob)).toEqual([lists, entries])
     expect(await rowsOf(promoted.dataSource)).toEqual([lists, entries])
-  }, 60_000)
+  })
 
   test('that is promoted while a push has no answer lets the client find out that it is gone', async () => {
     const alice = await newClient()
@@ -243,7 +243,7 @@ described('a standby of PostgreSQL', () => {
     await syncAll(alice, preferLocalConflictHandler)
     expect((await ask(port, '/lists')).json.updates).toMatchObject([{ id: 'shopping' }, { id: 'chores' }])
     expect(await rowsOf(alice)).toEqual(await rowsOf(running.at(-1)!.dataSource))
-  }, 60_000)
+  })
 
   test('a server that runs on the standby goes on as it is promoted: from then on it stores pushes', async () => {
     const server = await serve(standby, standbyPort)
@@ -257,5 +257,5 @@ described('a standby of PostgreSQL', () => {
     const after = (await ask(standbyPort, '/health')).json
     expect(after.replica).toBe(false)
     expect(after.collection).not.toBe(before.collection)
-  }, 60_000)
+  })
 })

@@ -51,7 +51,7 @@ describe('the whole difference is streamed', () => {
     compressing = await startTodo({ before: [compress()] })
     await fill(todo)
     await fill(compressing)
-  }, 60_000)
+  })
   afterAll(async () => {
     await todo.stop()
     await compressing.stop()

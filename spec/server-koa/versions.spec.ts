@@ -1,13 +1,11 @@
 // What a server answers clients of earlier versions of its schema, on the wire.
 
 import 'reflect-metadata'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, SyncConfigurationError } from 'typeorm-sync'
 import { rule, type SchemaVersions } from 'typeorm-sync/server'
 import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
-
-jest.setTimeout(60_000)
 
 const text = { type: 'varchar', length: 40 } as const
 const Person = new EntitySchema<any>({

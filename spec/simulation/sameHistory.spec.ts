@@ -17,7 +17,7 @@ beforeAll(async () => {
   await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.simulation.json', '--outDir', folder])
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
   symlinkSync(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'))
-}, 120_000)
+})
 afterAll(() => rmSync(folder, { recursive: true }))
 
 test('the model and the shipped code make the same of every operation', async () => {

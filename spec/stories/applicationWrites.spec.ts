@@ -169,7 +169,7 @@ describe.each(Object.keys(KINDS) as (keyof typeof KINDS)[])('%s', kind => {
     const bodies = wire.requests.map(r => r.body ?? '').join('\n')
     for (const text of application.committed.values()) expect(bodies).toContain(text)
     await expectAtRest([dataSource])
-  }, 40_000)
+  })
 })
 
 const SERVERS = {
@@ -232,5 +232,5 @@ describe.each(Object.keys(SERVERS) as (keyof typeof SERVERS)[])('a server %s', k
     await expectEqual([server.dataSource, ...devices], ['note'])
     await expectNeverTold(server.dataSource, wires, answers)
     await expectAtRest(devices)
-  }, 40_000)
+  })
 })

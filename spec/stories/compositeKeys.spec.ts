@@ -1,7 +1,7 @@
 // Entities whose key has several columns: who is a member of which list, what a product costs in which year.
 
 import 'reflect-metadata'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import {
   Column,
   DataSource,
@@ -18,8 +18,6 @@ import {
 import { EnableSync, hasLocalChanges, journal, preferLocalConflictHandler, resolveEach, syncAll } from 'typeorm-sync'
 import { rule } from 'typeorm-sync/server-koa'
 import { databaseOn, openIn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
-
-jest.setTimeout(60_000) // where databases are slow to be made
 
 @Entity('list')
 @EnableSync('/lists')

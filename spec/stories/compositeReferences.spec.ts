@@ -1,7 +1,7 @@
 // Rows that need others by foreign keys of several columns: an order of a shop has lines, notes, a receipt, products.
 
 import 'reflect-metadata'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import {
   Column,
   type DataSource,
@@ -28,8 +28,6 @@ import {
 } from 'typeorm-sync'
 import { rule } from 'typeorm-sync/server-koa'
 import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
-
-jest.setTimeout(60_000) // where databases are slow to be made
 
 const key = { length: 36 }
 

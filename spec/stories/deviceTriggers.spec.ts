@@ -1,7 +1,7 @@
 // Devices whose own triggers change the row that is being stored.
 
 import 'reflect-metadata'
-import { afterEach, describe, expect, jest, test } from '@jest/globals'
+import { afterEach, describe, expect, test } from '@jest/globals'
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions, EntitySchema } from 'typeorm'
 import { enableSync, journal, syncAll, withSync } from 'typeorm-sync'
@@ -9,8 +9,6 @@ import { mysqlUrl } from '../support/mysqlServer.js'
 import { postgresUrl } from '../support/postgresServer.js'
 import { unappliedOf } from '../support/unapplied.js'
 import { applyDecided, device, startServer } from './devices.js'
-
-jest.setTimeout(60_000)
 
 const Note = new EntitySchema<{ id: string; name: string; search: string | null; touched: number }>({
   name: 'TouchedNote',

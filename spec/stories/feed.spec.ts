@@ -1,5 +1,5 @@
 import 'reflect-metadata'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import type Koa from 'koa'
 import { type DataSource, EntitySchema } from 'typeorm'
 import {
@@ -13,8 +13,6 @@ import {
 } from 'typeorm-sync'
 import { databaseOn, type Kind, openIn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 import { expectAtRest, expectEqual, rowsIn, startServer, Wire, withoutFeed } from './devices.js'
-
-jest.setTimeout(60_000)
 
 // A list has items, a label belongs to an item.
 const text = { type: 'varchar', length: 100 } as const

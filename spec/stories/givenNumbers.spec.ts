@@ -1,7 +1,7 @@
 // Entities whose key is a number that the application gives: countries by their code, and what shares the key of a numbered row.
 
 import 'reflect-metadata'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import {
   Column,
   DataSource,
@@ -22,8 +22,6 @@ import {
 import { EnableSync, hasLocalChanges, journal, preferLocalConflictHandler, resolveEach, syncAll } from 'typeorm-sync'
 import { keys, rule } from 'typeorm-sync/server-koa'
 import { databaseOn, openIn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
-
-jest.setTimeout(60_000) // where databases are slow to be made
 
 @Entity('country')
 @EnableSync('/countries')

@@ -1,13 +1,11 @@
 // Keys with a transformer: the database holds other texts than the application sees, and those travel.
 
 import 'reflect-metadata'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { Column, type DataSource, Entity, JoinColumn, ManyToOne, PrimaryColumn, type Relation } from 'typeorm'
 import { type Conflict, EnableSync, hasLocalChanges, journal, syncAll } from 'typeorm-sync'
 import { rule } from 'typeorm-sync/server-koa'
 import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
-
-jest.setTimeout(120_000) // where databases are slow to be made
 
 /** `t1` of the application is `1t` in the database. */
 const turned = (text?: string | null) => text && [...text].reverse().join('')

@@ -1,7 +1,7 @@
 // Devices that are updated: what each computes for itself is no change, and what was pending is still.
 
 import 'reflect-metadata'
-import { beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { beforeEach, describe, expect, test } from '@jest/globals'
 import { DataSource, type DataSourceOptions, EntitySchema, type EntitySchemaColumnOptions } from 'typeorm'
 import {
   enableSync,
@@ -16,8 +16,6 @@ import {
 import type { SchemaVersions } from 'typeorm-sync/server'
 import { AppVersions, migration, type Place, runAll, type Work } from '../support/appVersions.js'
 import { databaseOn, SERVERS, sql } from '../support/eachDatabase.js'
-
-jest.setTimeout(120_000)
 
 const text = { type: 'varchar', length: 40 } as const
 

@@ -1,13 +1,11 @@
 // Tasks with tags, and friends: the links of many-to-many relations sync with what they link, without a class.
 
 import 'reflect-metadata'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { Column, type DataSource, Entity, JoinColumn, JoinTable, ManyToMany, ManyToOne, PrimaryColumn, type Relation } from 'typeorm'
 import { type ConflictHandler, EnableSync, hasLocalChanges, journal, type SyncReport, syncAll } from 'typeorm-sync'
 import { renewHistory, rule } from 'typeorm-sync/server-koa'
 import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
-
-jest.setTimeout(60_000) // where databases are slow to be made
 
 const key = { length: 36 }
 

@@ -1,5 +1,5 @@
 import 'reflect-metadata'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import { enableSync, hasLocalChanges, journal, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
@@ -25,7 +25,6 @@ for (const entity of [Team, Player, Club, Member]) enableSync(entity, `/${entity
 const KINDS = SERVERS.flatMap(kind => [true, false].map(hasFeed => ({ kind, hasFeed })))
 
 describe.each(KINDS)('on $kind, with a feed: $hasFeed, rows of two entities that need each other', ({ kind, hasFeed }) => {
-  jest.setTimeout(60_000)
   const device: Kind = kind === 'libsql' ? 'sqljs' : kind
   const start = async (entities = [Team, Player], on = device) => {
     const server = await openOn(kind, entities)

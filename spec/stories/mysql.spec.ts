@@ -7,7 +7,6 @@ const STORIES = ['./twoDevices', '../hazards/pushes', '../hazards/rows']
 
 if (mysqlUrl) {
   process.env.SYNC_SERVER = 'mysql'
-  jest.setTimeout(60_000)
   // what it does after each test it would do for the first of the stories alone
   jest.requireActual('../hazards/world.js')
   for (const story of STORIES) describe(story, () => void jest.requireActual(`${story}.spec.js`))

@@ -8,6 +8,5 @@ const STORIES = ['./twoDevices', './oldServerRandom', './journalChildren']
 if (mysqlUrl) {
   process.env.SYNC_SERVER = 'mysql'
   process.env.SYNC_DEVICE = 'mysql'
-  jest.setTimeout(60_000)
   for (const story of STORIES) describe(story, () => void jest.requireActual(`${story}.spec.js`))
 } else test.skip('left out: no MariaDB', () => {})

@@ -1,7 +1,7 @@
 // Entities whose rows the database counts: each database has numbers of its own, and relations mean the same rows everywhere.
 
 import 'reflect-metadata'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import {
   ChildEntity,
   Column,
@@ -27,8 +27,6 @@ import {
 import { type Conflict, EnableSync, enableSync, hasLocalChanges, journal, resolveEach, syncAll, wipe } from 'typeorm-sync'
 import { keys, rule } from 'typeorm-sync/server-koa'
 import { databaseOn, openIn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
-
-jest.setTimeout(240_000) // where databases are slow to be made
 
 @Entity('profile')
 @EnableSync('/profiles')

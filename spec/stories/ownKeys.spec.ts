@@ -1,14 +1,12 @@
 // An entity whose key is a foreign key: a profile has the id of its user.
 
 import 'reflect-metadata'
-import { afterEach, describe, expect, jest, test } from '@jest/globals'
+import { afterEach, describe, expect, test } from '@jest/globals'
 import { Column, type DataSource, Entity, JoinColumn, ManyToOne, OneToOne, PrimaryColumn, type Relation } from 'typeorm'
 import { EnableSync, SyncConfigurationError, syncAll } from 'typeorm-sync'
 import { mysqlUrl } from '../support/mysqlServer.js'
 import { postgresUrl } from '../support/postgresServer.js'
 import { applyDecided, device, expectAtRest, expectEqual, startServer } from './devices.js'
-
-jest.setTimeout(60_000)
 
 @Entity('person')
 @EnableSync('/people')

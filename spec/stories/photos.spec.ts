@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import 'reflect-metadata'
-import { afterEach, describe, expect, jest, test } from '@jest/globals'
+import { afterEach, describe, expect, test } from '@jest/globals'
 import Koa from 'koa'
 import libsql from 'libsql'
 import { Column, DataSource, Entity, PrimaryColumn } from 'typeorm'
@@ -13,8 +13,6 @@ import { mysqlServer } from '../support/mysqlDatabase.js'
 import { mysqlUrl } from '../support/mysqlServer.js'
 import { dropDatabases, newDatabase, optionsOn } from '../support/postgresDatabase.js'
 import { postgresUrl } from '../support/postgresServer.js'
-
-jest.setTimeout(120_000)
 
 @Entity('photo')
 @EnableSync('/photos')

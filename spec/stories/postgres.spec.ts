@@ -7,7 +7,6 @@ const STORIES = ['./twoDevices', '../hazards/cursors', '../hazards/pushes', '../
 
 if (postgresUrl) {
   process.env.SYNC_SERVER = 'postgres'
-  jest.setTimeout(60_000)
   // what it does after each test it would do for the first of the stories alone
   jest.requireActual('../hazards/world.js')
   for (const story of STORIES) describe(story, () => void jest.requireActual(`${story}.spec.js`))

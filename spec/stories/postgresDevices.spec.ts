@@ -8,6 +8,5 @@ const STORIES = ['./twoDevices', './topology', './oldServerRandom', './journalCh
 if (postgresUrl) {
   process.env.SYNC_SERVER = 'postgres'
   process.env.SYNC_DEVICE = 'postgres'
-  jest.setTimeout(60_000)
   for (const story of STORIES) describe(story, () => void jest.requireActual(`${story}.spec.js`))
 } else test.skip('left out: no PostgreSQL', () => {})

@@ -1,7 +1,7 @@
 // Tables and columns that a migration renames, on devices and on the server.
 
 import 'reflect-metadata'
-import { afterEach, describe, expect, jest, test } from '@jest/globals'
+import { afterEach, describe, expect, test } from '@jest/globals'
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions, EntitySchema, type MigrationInterface, type QueryRunner } from 'typeorm'
 import { enableSync, hasLocalChanges, journal, preferLocalConflictHandler, syncAll, withSync } from 'typeorm-sync'
@@ -11,8 +11,6 @@ import { mysqlUrl } from '../support/mysqlServer.js'
 import { dropDatabases, newDatabase, optionsOn } from '../support/postgresDatabase.js'
 import { postgresUrl } from '../support/postgresServer.js'
 import { expectAtRest, startServer, startServerOn } from './devices.js'
-
-jest.setTimeout(60_000)
 
 interface Task {
   id: string

@@ -1,11 +1,9 @@
 // Databases that share numbered rows before they sync, as where devices began with a copy of the server's.
 
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { DataSource, type DataSourceOptions, EntitySchema, type EntitySchemaOptions } from 'typeorm'
 import { type EnableSyncOptions, enableSync, hasLocalChanges, journal, syncAll } from 'typeorm-sync'
 import { databaseOn, openIn, openOn, SERVERS, serve } from '../support/eachDatabase.js'
-
-jest.setTimeout(120_000) // where databases are slow to be made
 
 const id = { type: 'int', primary: true, generated: 'increment' } as const
 const name = { type: 'varchar', length: 50 } as const

@@ -1,7 +1,7 @@
 // Clients of last year's app and this year's server, and the other way round: what is more than an addition.
 
 import 'reflect-metadata'
-import { beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { beforeEach, describe, expect, test } from '@jest/globals'
 import { EntitySchema, type EntitySchemaColumnOptions } from 'typeorm'
 import {
   ClientTooOldError,
@@ -18,8 +18,6 @@ import type { SchemaStep, SchemaVersions } from 'typeorm-sync/server'
 import { AppVersions, type Place, rowsOf, runAll } from '../support/appVersions.js'
 import { openOn, SERVERS, sql } from '../support/eachDatabase.js'
 import { until } from '../support/until.js'
-
-jest.setTimeout(60_000)
 
 type Columns = Record<string, EntitySchemaColumnOptions>
 

@@ -1,13 +1,11 @@
 // Tables that come and go from one version of an app to the next, with devices that were offline meanwhile.
 
 import 'reflect-metadata'
-import { beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { beforeEach, describe, expect, test } from '@jest/globals'
 import { EntitySchema } from 'typeorm'
 import { enableSync, journal, preferLocalConflictHandler, ServerError, syncAll } from 'typeorm-sync'
 import { AppVersions, type Place, rowsOf } from '../support/appVersions.js'
 import { SERVERS } from '../support/eachDatabase.js'
-
-jest.setTimeout(120_000)
 
 const text = { type: 'varchar', length: 40 } as const
 const personColumns = { id: { ...text, primary: true }, name: text } as const

@@ -1,7 +1,7 @@
 // Trees of TypeORM's: what it keeps beside the parents follows from these, on each database by itself.
 
 import 'reflect-metadata'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import {
   Column,
   type DataSource,
@@ -17,8 +17,6 @@ import {
 } from 'typeorm'
 import { EnableSync, hasLocalChanges, journal, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
-
-jest.setTimeout(120_000) // where databases are slow to be made
 
 @Entity('folder')
 @EnableSync('/folders')

@@ -1,5 +1,5 @@
 import 'reflect-metadata'
-import { beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { beforeEach, describe, expect, test } from '@jest/globals'
 import { type DataSource, type DataSourceOptions, EntitySchema } from 'typeorm'
 import { enableSync, hasLocalChanges, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { databaseOn, type Kind, openIn, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
@@ -15,7 +15,6 @@ const names = (rows: Record<string, unknown>[]) => rows.map(({ id, name, priorit
 const rowsOf = async (of: DataSource) => names(await sql(of, 'SELECT * FROM "job" ORDER BY "id"'))
 
 describe.each(SERVERS)('a server on %s that gets a column later than its clients', kind => {
-  jest.setTimeout(60_000)
   const device: Kind = kind === 'libsql' ? 'sqljs' : kind
   let database: DataSourceOptions
   let server: DataSource

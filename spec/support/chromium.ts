@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { afterAll, describe, jest } from '@jest/globals'
+import { afterAll, describe } from '@jest/globals'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 
 const candidate = process.env.CHROMIUM ?? '/usr/bin/chromium'
@@ -14,8 +14,6 @@ export const chromiumPath: string | undefined = existsSync(candidate) ? candidat
 
 if (chromiumPath === undefined && process.env.CHROMIUM) throw new Error(`There is no Chromium at ${candidate}, which CHROMIUM names.`)
 if (chromiumPath === undefined) console.warn(`left out: no Chromium at ${candidate}`)
-// a browser needs its time to start beside others
-jest.setTimeout(60_000)
 
 /** `describe`; left out where there is no Chromium. */
 export const describeInChromium = chromiumPath ? describe : describe.skip

@@ -287,7 +287,7 @@ describeMysql('values on MariaDB and MySQL', () => {
         }),
         { numRuns: runs, endOnFailure: true },
       )
-    }, 60_000)
+    })
 
     const strict = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,PAD_CHAR_TO_FULL_LENGTH'
     test.each([strict, ''])(
