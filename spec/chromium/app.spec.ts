@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { FrameLocator } from 'playwright-core'
 import { Member, memberId, Project, Task } from '../../examples/model.js'
 import type { Server } from '../../examples/server.js'
-import { crash, describeInChromium, openProfile, slowDown } from '../support/chromium.js'
+import { crash, describeInChromium, isKept, openProfile, slowDown } from '../support/chromium.js'
 import { sleep, until } from '../support/until.js'
 import { DevicePage, startWebApp, violationsIn, watchLongTasks } from '../support/webApp.js'
 
@@ -67,7 +67,8 @@ describeInChromium('the web app', () => {
     await alice.page.evaluate(() => navigator.serviceWorker.ready)
     await alice.page.context().setOffline(true)
     await alice.add('Buy a map')
-    await alice.sees(/1 change to push/) // and it is saved by then
+    await alice.sees(/1 change to push/)
+    await until(() => isKept(alice, 'Buy a map'))
     await alice.page.reload()
     await alice.sees('Buy a map')
     await alice.press('Inspector')
@@ -111,7 +112,7 @@ describeInChromium('the web app', () => {
     await alice.switchNetwork()
     const saved = `Saved ${milliseconds}`
     await alice.add(saved)
-    await sleep(1_000)
+    await until(() => isKept(alice, saved))
     await alice.add(`Perhaps saved ${milliseconds}`)
     await sleep(milliseconds)
     await crash(alice)
@@ -243,7 +244,6 @@ describeInChromium('the web app', () => {
     for (let i = 0; i < tasks.length; i += 500) await dataSource.getRepository(Task).insert(tasks.slice(i, i + 500))
 
     const carol = await open()
-    carol.page.setDefaultTimeout(40_000)
     await slowDown(carol, 4)
     const longTasks = await watchLongTasks(carol.page)
     await carol.signIn('carol')
@@ -255,15 +255,15 @@ describeInChromium('the web app', () => {
       await list.evaluate(element => element.scrollBy(0, 900))
       await sleep(50)
     }
-    await until(async () => (await carol.tasks()).includes('Task 00300'), 20_000)
+    await until(async () => (await carol.tasks()).includes('Task 00300'))
     expect((await carol.tasks()).length).toBeLessThan(60)
     await longTasks('scroll')
     await carol.page.getByRole('checkbox', { name: 'Task 00300' }).click()
-    await until(() => dataSource.getRepository(Task).existsBy({ name: 'Task 00300', done: true }), 20_000)
+    await until(() => dataSource.getRepository(Task).existsBy({ name: 'Task 00300', done: true }))
     await longTasks('tick')
     await list.evaluate(element => element.scrollTo(0, 0))
     await carol.add('A new one')
-    await until(() => stored('A new one'), 20_000)
+    await until(() => stored('A new one'))
     await longTasks('add')
     expect(carol.errors).toEqual([])
   })

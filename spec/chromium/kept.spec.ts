@@ -2,10 +2,13 @@
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { BrowserContext } from 'playwright-core'
-import { crash, describeInChromium, limitStorage, openProfile, openTab } from '../support/chromium.js'
+import { crash, describeInChromium, isKept, limitStorage, openProfile, openTab } from '../support/chromium.js'
 import { serveTasks, type TaskServer } from '../support/taskServer.js'
 import { sleep, until } from '../support/until.js'
 import type { kept } from './pages/kept.js'
+
+/** A debounce that no test waits for, however slow it is. */
+const NEVER = 3_600_000
 
 describeInChromium('a database that a browser keeps', () => {
   let server: TaskServer
@@ -31,7 +34,7 @@ describeInChromium('a database that a browser keeps', () => {
     const tab = await openKept(context)
     await tab.call.open()
     await tab.call.add('Buy milk')
-    await sleep(1_000)
+    await until(() => isKept(tab, 'Buy milk'))
     await crash(tab)
     const next = await openKept(context)
     expect(await next.call.open()).toBe('done')
@@ -41,14 +44,14 @@ describeInChromium('a database that a browser keeps', () => {
   test('what was written is saved when the page is hidden', async () => {
     const context = await openProfile()
     const tab = await openKept(context)
-    await tab.call.open({ debounce: 60_000 })
+    await tab.call.open({ debounce: NEVER })
     await tab.call.add('Buy milk')
     // a browser without a window hides nothing
     await tab.page.evaluate(() => {
       Object.defineProperty(document, 'visibilityState', { value: 'hidden' })
       document.dispatchEvent(new Event('visibilitychange'))
     })
-    await sleep(1_000)
+    await until(() => isKept(tab, 'Buy milk'))
     await crash(tab)
     const next = await openKept(context)
     expect(await next.call.open()).toBe('done')
@@ -58,7 +61,7 @@ describeInChromium('a database that a browser keeps', () => {
   test('another tab is told that the database is in use, and can take it over with all that was written', async () => {
     const context = await openProfile()
     const [first, second] = [await openKept(context), await openKept(context)]
-    await first.call.open({ debounce: 60_000 })
+    await first.call.open({ debounce: NEVER })
     await first.call.keepSynced()
     await first.call.add('Written before')
     expect(await second.call.open()).toBe('database-in-use')
@@ -83,8 +86,10 @@ describeInChromium('a database that a browser keeps', () => {
       const told: string[] = []
       for (const turn of [0, 1, 2, 3]) {
         const [first, second] = turn % 2 ? [tabs[1], tabs[0]] : tabs
+        const before = await first.call.count()
         const writing = first.call.addMany(100_000)
-        await sleep(300 + turn * 150)
+        await until(async () => (await first.call.count()) > before)
+        await sleep(turn * 150)
         expect(await second.call.open({ takeOver: true })).toBe('done')
         await second.call.keepSynced()
         const { added, outcome } = await writing
@@ -104,10 +109,15 @@ describeInChromium('a database that a browser keeps', () => {
       const context = await openProfile()
       const [first, second] = [await openKept(context), await openKept(context)]
       await first.call.open()
-      const adding = first.call.addSlowly('Slowly', 1_000)
+      const adding = first.call.addHeld('Slowly')
       await until(async () => (await first.call.names()).includes('Slowly'))
-      expect(await second.call.open({ takeOver: true })).toBe('done')
+      let isOpen = false
+      const opening = second.call.open({ takeOver: true }).finally(() => (isOpen = true))
+      await sleep(1_000)
+      expect(isOpen).toBe(false)
+      await first.call.letGo()
       expect(await adding).toBe('done')
+      expect(await opening).toBe('done')
       expect(await second.call.names()).toEqual(['Slowly'])
     })
 
@@ -115,9 +125,10 @@ describeInChromium('a database that a browser keeps', () => {
       const context = await openProfile()
       const [first, second] = [await openKept(context), await openKept(context)]
       await first.call.open({ sync: { busyTimeout: 500 } })
-      const adding = first.call.addSlowly('Slowly', 4_000)
+      const adding = first.call.addHeld('Slowly')
       await until(async () => (await first.call.names()).includes('Slowly'))
       expect(await second.call.open({ takeOver: true })).toBe('database-in-use')
+      await first.call.letGo()
       expect(await adding).toBe('done')
       expect(await second.call.open({ takeOver: true })).toBe('done')
       expect(await second.call.names()).toEqual(['Slowly'])
@@ -126,15 +137,27 @@ describeInChromium('a database that a browser keeps', () => {
     test('a tab that does not answer loses it, and writes nothing when it is back', async () => {
       const context = await openProfile()
       const [first, second] = [await openKept(context), await openKept(context)]
-      await first.call.open({ debounce: 60_000 })
+      await first.call.open({ debounce: NEVER })
       await first.call.add('Saved')
       await first.call.flush()
       await first.call.add('Not saved')
-      const hanging = first.call.hang(15_000)
+      let wake = () => {}
+      const isOver = new Promise<void>(resolve => {
+        wake = resolve
+      })
+      let isHanging = false
+      await first.page.route('**/hang', async route => {
+        isHanging = true
+        await isOver
+        await route.fulfill()
+      })
+      const hanging = first.call.hang()
+      await until(() => isHanging)
       expect(await second.call.open({ takeOver: true })).toBe('done')
       expect(await second.call.names()).toEqual(['Saved'])
       await second.call.add('Written after')
       await second.call.flush()
+      wake()
       await hanging
       expect(await first.call.flush()).toBe('database-taken-over')
       expect(await first.call.isTakenOver()).toBe(true)
@@ -241,7 +264,7 @@ describeInChromium('a database that a browser keeps', () => {
     expect(await tab.call.open()).toBe('done')
     await tab.call.fill(5_000, 'x'.repeat(1_000))
     expect(await tab.call.flush()).toBe('storage-full')
-    await tab.call.fill(1)
+    await tab.call.fill(1, 'the last one')
     await until(async () => (await tab.call.failures()).includes('storage-full'))
     expect(await tab.call.sync()).toBe('storage-full')
     expect(await server.dataSource.query('SELECT count(*) AS count FROM task WHERE name LIKE ?', ['%xxxx%'])).toEqual([{ count: 0 }])
@@ -252,8 +275,8 @@ describeInChromium('a database that a browser keeps', () => {
     expect(await tab.call.close()).toBe('storage-full')
     expect(await tab.call.count()).toBe(count)
     await limitStorage(tab)
-    // by itself, within five seconds and what saving takes
-    await sleep(7_000)
+    // by itself
+    await until(() => isKept(tab, 'the last one'))
     await crash(tab)
     expect(await other.call.open()).toBe('done')
     expect(await other.call.count()).toBe(count)

@@ -182,8 +182,8 @@ test('a server that stops, and starts again', async () => {
   await until(() => kept[0].status.state === 'offline')
   expect(kept.some(k => k.status.isLive)).toBe(false)
   await w.start()
-  await until(() => has(two, 'meanwhile'), 15_000)
-  await until(() => kept.every(k => k.status.isLive), 15_000)
+  await until(() => has(two, 'meanwhile'))
+  await until(() => kept.every(k => k.status.isLive))
 })
 
 test('nobody hears of others’ rows, nor asks on their account', async () => {
@@ -272,7 +272,7 @@ test('where a stream is held up on the way, requests wait instead, for good', as
   })
   const [one, two] = [await w.newDevice(), await w.newDevice()]
   const kept = [keep(one), keep(two)]
-  await until(() => kept.every(k => k.status.isLive), 14_000)
+  await until(() => kept.every(k => k.status.isLive))
   for (const id of ['a', 'b', 'c']) {
     await add(one, id)
     await until(() => has(two, id))

@@ -7,7 +7,8 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import cors from '@koa/cors'
 import { Column, Entity, PrimaryColumn, VersionColumn } from 'typeorm'
 import { EnableSync, SyncedEntity } from 'typeorm-sync'
-import { type Answer, serverKind, startTodo, type Todo, until } from './todoServer.js'
+import { until } from '../support/until.js'
+import { type Answer, serverKind, startTodo, type Todo } from './todoServer.js'
 
 @Entity('account')
 @EnableSync('/accountChanges')

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import cors from '@koa/cors'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { DatabaseBusyError, DatabaseFailedError, LaggingReplicaError } from '../../src/errors.js'
-import { startTodo, type Todo, until } from './todoServer.js'
+import { until } from '../support/until.js'
+import { startTodo, type Todo } from './todoServer.js'
 
 let todo: Todo
 const stops: (() => Promise<void>)[] = []

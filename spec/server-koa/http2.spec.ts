@@ -18,7 +18,8 @@ import { afterEach, expect, jest, test } from '@jest/globals'
 import cors from '@koa/cors'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { DatabaseFailedError } from '../../src/errors.js'
-import { startTodo, type Todo, type TodoOptions, until } from './todoServer.js'
+import { until } from '../support/until.js'
+import { startTodo, type Todo, type TodoOptions } from './todoServer.js'
 
 let todo: Todo
 let server: Http2Server

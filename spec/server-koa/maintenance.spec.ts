@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { collectTombstones, forgetPushes, maintain, renewHistory } from 'typeorm-sync/server-koa'
 import { changeLogOf } from '../../src/entity/registry.js'
-import { startTodo, type Todo, until } from './todoServer.js'
+import { until } from '../support/until.js'
+import { startTodo, type Todo } from './todoServer.js'
 
 let todo: Todo
 beforeEach(async () => {

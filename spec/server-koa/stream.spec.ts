@@ -6,7 +6,8 @@ import { Column, Entity, PrimaryColumn } from 'typeorm'
 import { EnableSync, SyncedEntity } from 'typeorm-sync'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { DatabaseFailedError } from '../../src/errors.js'
-import { startTodo, type Todo, until } from './todoServer.js'
+import { until } from '../support/until.js'
+import { startTodo, type Todo } from './todoServer.js'
 
 @Entity('appointment')
 @EnableSync('/appointmentChanges', { dates: 'number' })

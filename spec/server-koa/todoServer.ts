@@ -184,11 +184,3 @@ function send(port: number, path: string, { method = 'GET', headers = {}, body }
     req.end(bytes)
   })
 }
-
-/** Waits until a condition holds. */
-export async function until(condition: () => boolean | Promise<boolean>, milliseconds = 5_000): Promise<void> {
-  for (const deadline = Date.now() + milliseconds; !(await condition()); ) {
-    if (Date.now() > deadline) throw new Error('It did not come to pass.')
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
-}

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { afterAll, describe } from '@jest/globals'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import { LIMIT } from './until.js'
 
 const candidate = process.env.CHROMIUM ?? '/usr/bin/chromium'
 
@@ -32,6 +33,7 @@ export async function openProfile(): Promise<BrowserContext> {
     open.push(async () => (await browser)?.close())
   }
   const context = await (await browser).newContext()
+  context.setDefaultTimeout(LIMIT)
   open.push(() => context.close())
   return context
 }
@@ -56,8 +58,10 @@ export async function openOnDisk(folder: string): Promise<ProfileOnDisk> {
     await exited
   }
   open.push(kill)
-  const connected = await chromium.connectOverCDP(await addressOf(child))
-  return { context: connected.contexts()[0]!, kill }
+  const connected = await chromium.connectOverCDP(await addressOf(child), { timeout: LIMIT })
+  const context = connected.contexts()[0]!
+  context.setDefaultTimeout(LIMIT)
+  return { context, kill }
 }
 
 async function addressOf(child: ChildProcess): Promise<string> {
@@ -103,6 +107,26 @@ function remote<Offer extends object>(page: Page, errors: readonly Error[]): Rem
   return new Proxy({} as Remote<Offer>, {
     get: (_, name) => (name === 'then' ? undefined : (...parameters: unknown[]) => call(String(name), parameters)),
   })
+}
+
+/** Whether a text is in what the browser keeps of the database of a tab: this looks into IndexedDB, and saves nothing. */
+export async function isKept({ page }: { readonly page: Page }, text: string): Promise<boolean> {
+  const kept = await page.evaluate(async () => {
+    const answer = <T>(request: IDBRequest<T>) =>
+      new Promise<T>((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result)
+        request.onerror = () => reject(request.error)
+      })
+    const [found] = await indexedDB.databases()
+    const database = await answer(indexedDB.open(found!.name!))
+    try {
+      const blocks = await answer<Uint8Array<ArrayBuffer>[]>(database.transaction('blocks').objectStore('blocks').getAll())
+      return await new Blob(blocks).text()
+    } finally {
+      database.close()
+    }
+  })
+  return kept.includes(text)
 }
 
 /** Ends the process of a tab at once; nothing of the page runs any more. */

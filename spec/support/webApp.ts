@@ -41,7 +41,6 @@ export class DevicePage {
     const page = await context.newPage()
     const errors: Error[] = []
     page.on('pageerror', error => errors.push(error))
-    page.setDefaultTimeout(15_000)
     await page.goto(`${url}/device.html?device=Phone`)
     const device = new DevicePage(page, errors)
     if (user) await device.signIn(user)

@@ -8,6 +8,7 @@ import { Task } from './task.js'
 
 let database: BrowserDatabase | undefined
 let failures: string[] = []
+let letGo = () => {}
 
 /** The code of the error, and its message. */
 const codeOf = (error: any) => error?.code ?? String(error)
@@ -83,17 +84,22 @@ export const kept = offer({
       [count, text],
     )
   },
-  /** Adds a task in a transaction that stays open for so many milliseconds. */
-  addSlowly: (name: string, milliseconds: number) =>
+  /** Adds a task in a transaction that stays open until it is let go. */
+  addHeld: (name: string) =>
     outcomeOf(() =>
       opened().dataSource.transaction(async manager => {
         await manager.save(Task, { name })
-        await new Promise(resolve => setTimeout(resolve, milliseconds))
+        await new Promise<void>(resolve => {
+          letGo = resolve
+        })
       }),
     ),
-  /** Does not let anything else run for so many milliseconds. */
-  hang(milliseconds: number): void {
-    for (const end = performance.now() + milliseconds; performance.now() < end; );
+  letGo: () => letGo(),
+  /** Does not let anything else run until this request is answered. */
+  hang(): void {
+    const request = new XMLHttpRequest()
+    request.open('GET', '/hang', false)
+    request.send()
   },
   /** Fills and saves without an end, and tells how many rows are saved. */
   async fillAndSave(rows: number): Promise<never> {

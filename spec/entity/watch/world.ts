@@ -64,7 +64,7 @@ export function hear<Row>(watched: Watch<Row>) {
     /** Waits until the rows, by one of their properties, are these. */
     async shows(property: keyof Row, values: unknown[]) {
       const shown = () => watched.getSnapshot().rows.map(row => row[property])
-      await until(() => JSON.stringify(shown()) === JSON.stringify(values), 3_000).catch(() => {})
+      await until(() => JSON.stringify(shown()) === JSON.stringify(values)).catch(() => {})
       if (JSON.stringify(shown()) !== JSON.stringify(values))
         throw new Error(`It shows ${JSON.stringify(shown())}, not ${JSON.stringify(values)} ${String(watched.getSnapshot().error ?? '')}`)
     },
