@@ -30,6 +30,7 @@ export default {
     // sources import './x.js', as Node wants it; here that file is x.ts
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
+  setupFiles: ['<rootDir>/spec/support/keepAlive.ts'],
   testSequencer: '<rootDir>/spec/support/sequencer.cjs',
   reporters: ['default', '<rootDir>/spec/support/summary-reporter.mjs'],
 }
