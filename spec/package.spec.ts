@@ -11,7 +11,7 @@ import * as server from 'typeorm-sync/server'
 import * as koaServer from 'typeorm-sync/server-koa'
 import { root, snippets } from './support/readme.js'
 
-const SLOW = 60_000
+const SLOW = 300_000
 const run = promisify(execFile)
 const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
 let folder: string

@@ -27,6 +27,7 @@ import { ConstraintError, DatabaseBusyError, SyncConfigurationError } from '../.
 import { basesOf, expectSeen, fails, fill, type Row, rowsOf, type World, WRITES, type Write, worldOf } from '../support/captured.js'
 import { dataSourceOn, newDatabase } from '../support/mysqlDatabase.js'
 import { describeMysql, mysqlUrl } from '../support/mysqlServer.js'
+import { until } from '../support/until.js'
 
 @Entity('my_owner')
 class Owner {
@@ -388,7 +389,7 @@ describeMysql('MySQL', () => {
       yield* query('SELECT SLEEP(0.2)')
       yield* query(`UPDATE my_task SET count = count + 1, "_lastChange" = 5 WHERE id = 'a'`)
     })
-    const [application1, engine] = await Promise.allSettled([written ?? pause(50).then(() => written), transaction])
+    const [application1, engine] = await Promise.allSettled([until(() => written).then(() => written), transaction])
     await application.end()
     // one of them was rolled back: the transaction goes on by itself
     expect(engine.status).toBe('fulfilled')

@@ -22,6 +22,7 @@ import { ConstraintError, DatabaseBusyError, DatabaseFailedError } from '../../s
 import { basesOf, expectSeen, fails, fill, type Row, rowsOf, type World, WRITES, type Write, worldOf } from '../support/captured.js'
 import { dropDatabases, newDatabase, optionsOn } from '../support/postgresDatabase.js'
 import { postgresUrl } from '../support/postgresServer.js'
+import { until } from '../support/until.js'
 
 @Entity('project')
 @EnableSync('/projects')
@@ -445,7 +446,7 @@ described('a step on PostgreSQL', () => {
     const other = await holding(`UPDATE task SET name = 'other' WHERE id = 'b'`)
     await expect(impatient(150).transaction(() => setName('a', 'x'))).rejects.toThrow(DatabaseBusyError)
     // what only reads does not wait
-    expect(await impatient(150).transaction(() => first('SELECT name FROM task WHERE id = ?', 'b'), { mode: 'read' })).toEqual({
+    expect(await impatient(5_000).transaction(() => first('SELECT name FROM task WHERE id = ?', 'b'), { mode: 'read' })).toEqual({
       name: 'task b',
     })
     await other.end()
@@ -460,12 +461,13 @@ described('a step on PostgreSQL', () => {
 
   test('is done again after a deadlock', async () => {
     let tries = 0
+    const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
     const other = await holding(`SELECT 1 FROM task WHERE id = 'a' FOR UPDATE`, `SET LOCAL deadlock_timeout = '1min'`)
     const transaction = database.transaction(function* () {
       tries++
       yield* setName('a', 'x') // waits for the other, which waits for the clock
     })
-    await pause(50)
+    await until(async () => (await world.sql(waiting)).length)
     const write = other.runner.query(`UPDATE task SET name = 'y' WHERE id = 'b'`)
     await write
     await other.end()

@@ -500,7 +500,7 @@ test('a push that is too large is sent in halves, and a note that is too large a
 
 test('after a push that took too long the next one is half as large', async () => {
   const { dataSource: there, url } = await server()
-  const alice = await client(url, { timeout: 300 })
+  const alice = await client(url, { timeout: 1_500 })
   for (const id of ['a', 'b', 'c', 'd']) await put(alice.dataSource, id)
   alice.wire.before = request => (isPush(request) ? new Promise(() => {}) : undefined)
   await expect(syncAll(alice.notes)).rejects.toMatchObject({ name: 'RequestTimeoutError' })

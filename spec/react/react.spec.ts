@@ -2,14 +2,14 @@
 
 import './browser.js'
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { act, cleanup, render, screen, waitFor } from '@testing-library/react'
+import { act, cleanup, configure, render, screen, waitFor } from '@testing-library/react'
 import { createElement, memo, StrictMode, useState } from 'react'
 import { renderToString } from 'react-dom/server'
 import { type DataSource, EntitySchema, In, MoreThan, Not, Raw, type Repository } from 'typeorm'
 import { enableSync, type KeptSynced, keepSynced, syncAll } from 'typeorm-sync'
 import { useConflicts, useRows, useSyncStatus } from 'typeorm-sync/react'
 import { device, startServer } from '../stories/devices.js'
-import { sleep } from '../support/until.js'
+import { LIMIT, sleep } from '../support/until.js'
 
 interface Task {
   id: string
@@ -21,6 +21,7 @@ const Task = new EntitySchema<Task>({
 })
 enableSync(Task, '/shownTasks')
 
+configure({ asyncUtilTimeout: LIMIT })
 // updates come from the database, as in a browser: not from what a test does
 beforeAll(() => void Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: false }))
 
@@ -58,7 +59,7 @@ function Tasks({ tasks, from = '' }: { tasks: Repository<Task> | undefined; from
   )
 }
 const shown = () => screen.queryAllByRole('listitem').map(item => item.textContent)
-const shows = (names: string[]) => waitFor(() => expect(shown()).toEqual(names), { timeout: 5_000 })
+const shows = (names: string[]) => waitFor(() => expect(shown()).toEqual(names))
 
 describe('useRows', () => {
   test('shows rows, what is written, and what a sync brings; draws only what changed', async () => {
@@ -167,7 +168,7 @@ test('useSyncStatus shows what keepSynced does', async () => {
   const kept = keepSynced(dataSource, { live: false })
   open.push(() => kept.stop())
   rerender(createElement(Status, { kept }))
-  await waitFor(() => expect(screen.getByText('idle 0 synced')).toBeTruthy(), { timeout: 5_000 })
+  await waitFor(() => expect(screen.getByText('idle 0 synced')).toBeTruthy())
 })
 
 describe('useConflicts', () => {

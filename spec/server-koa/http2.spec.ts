@@ -115,7 +115,7 @@ test('a body that is too large is not read to its end, and the next request is w
 })
 
 test('a body that is too slow: 408', async () => {
-  await start({ requestTimeout: 50 })
+  await start({ requestTimeout: 1_000 })
   const stream = beginPost()
   stream.write('[')
   expect(await answerOf(stream)).toMatchObject({ status: 408 })
@@ -161,7 +161,7 @@ test('a client that goes away is not read for', async () => {
 })
 
 test('a client that reads no more is left', async () => {
-  await start({ requestTimeout: 300 })
+  await start({ requestTimeout: 1_000 })
   await post(many(2_000))
   const from = jest.spyOn(Readable, 'from')
   const stream = request('/taskChanges')

@@ -9,7 +9,7 @@ import { health, syncRoutes } from 'typeorm-sync/server-koa'
 import { listen } from '../support/events.js'
 import { freePort } from '../support/freePort.js'
 import { findBinaries, PostgresCluster } from '../support/postgresCluster.js'
-import { until } from '../support/until.js'
+import { LIMIT, until } from '../support/until.js'
 
 @EnableSync('/lists')
 @Entity('list')
@@ -131,12 +131,14 @@ described('a standby of PostgreSQL', () => {
     const question = `/sync?since=${json.now}&collection=${json.collection}`
     const ear = await listen(`http://127.0.0.1:${standbyPort}${question}`)
     await until(() => ear.of('hello').length)
-    const waiting = ask(standbyPort, question, { headers: { prefer: 'wait=20' } })
+    const waiting = ask(standbyPort, question, { headers: { prefer: 'wait=55' } })
     await post(port, '/lists', [{ id: 'shopping', name: 'Shopping' }])
     await until(() => ear.of('changes').length)
     ear.close()
     expect(ear.of('changes')[0].changes).toEqual({ '/lists': expect.any(Number) })
+    const start = Date.now()
     expect((await waiting).json.changes['/lists']).toMatchObject([{ id: 'shopping' }])
+    expect(Date.now() - start).toBeLessThan(LIMIT)
   })
 
   test('that is behind the client says so, and never that the collection was reset', async () => {

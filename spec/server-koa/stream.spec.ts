@@ -48,7 +48,7 @@ describe('the whole difference is streamed', () => {
     )
   }
   beforeAll(async () => {
-    todo = await startTodo({ requestTimeout: 1_000 })
+    todo = await startTodo({ requestTimeout: 3_000 })
     compressing = await startTodo({ before: [compress()] })
     await fill(todo)
     await fill(compressing)

@@ -9,7 +9,7 @@ import { rule } from 'typeorm-sync/server'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { openOn } from '../support/eachDatabase.js'
 import { listen } from '../support/events.js'
-import { sleep, until } from '../support/until.js'
+import { LIMIT, sleep, until } from '../support/until.js'
 import { adapters, type Options, type Served, serve } from './adapters.js'
 
 interface Note {
@@ -147,12 +147,14 @@ describe.each(adapters)('$name', adapter => {
     const { get, post } = await start()
     await post([{ ...milk, id: 'bread' }])
     const { now } = (await (await get('/sync?since=0')).json()) as { now: number }
-    const waiting = get(`/sync?since=${now}`, { Prefer: 'wait=20' })
+    const waiting = get(`/sync?since=${now}`, { Prefer: 'wait=55' })
     await sleep(100)
+    const began = Date.now()
     await post([milk])
     const answer = await waiting
+    expect(Date.now() - began).toBeLessThan(LIMIT)
     expect([answer.headers.get('preference-applied'), await answer.json()]).toEqual([
-      'wait=20',
+      'wait=55',
       expect.objectContaining({ changes: { '/notes': [expect.objectContaining(milk)] } }),
     ])
   })

@@ -161,18 +161,18 @@ test.each(['node:http', 'Koa'])('a client that leaves before its stream begins m
   const url = await start(how === 'Koa' ? new Koa().use(syncRoutes(there, options)).callback() : node)
   const { database } = changeLogOf(there)
   const transaction = database.transaction.bind(database)
-  let goOn = () => {}
+  let goOn: (() => void) | undefined
   jest.spyOn(database, 'transaction').mockImplementationOnce((async (body: any, more: any) => {
     await new Promise<void>(resolve => (goOn = resolve))
     return transaction(body, more)
   }) as any)
   const controller = new AbortController()
   const leaving = fetch(`${url}/sync`, { headers: { accept: 'text/event-stream' }, signal: controller.signal }).catch(() => {})
-  await sleep(50)
+  await until(() => goOn)
   controller.abort()
   await leaving
   await sleep(50)
-  goOn()
+  goOn?.()
   await until(async () => {
     const ear = await listen(`${url}/sync`)
     ear.close()

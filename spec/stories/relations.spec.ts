@@ -301,27 +301,23 @@ describe.each(EACH)('ON DELETE %s, without a question', onDelete => {
   })
 })
 
-testOnSqlite(
-  'a removal takes ten thousand tasks along, on the server and on Bob’s device',
-  async () => {
-    const { server, alice, bob } = await world(schemas('CASCADE').all)
-    for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
-    await alice.query(`WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 10000)
+testOnSqlite('a removal takes ten thousand tasks along, on the server and on Bob’s device', async () => {
+  const { server, alice, bob } = await world(schemas('CASCADE').all)
+  for (const p of ['p1', 'p2']) await put(alice, 'project', p, p)
+  await alice.query(`WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 10000)
       INSERT INTO task (id, name, "projectId") SELECT 't' || n, 'a task', 'p1' FROM i`)
-    await put(alice, 'task', 'other', 'other', ['projectId', 'p2'])
-    await put(alice, 'step', 's1', 's1', ['taskId', 't7000'])
-    for (const each of [alice, bob]) await syncAll(each)
-    // a client that has projects alone
-    const removal = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '[{ "id": "p1", "_removed": true }]' }
-    expect((await fetch(`${server.url}/projectChanges`, removal)).status).toBe(200)
-    expect(await server.dataSource.query('SELECT id FROM task')).toEqual([{ id: 'other' }])
-    expect(await server.dataSource.query('SELECT id FROM step')).toEqual([])
-    expect(await syncAll(bob)).toMatchObject({ pulled: 10_002, conflicts: 0, unapplied: 0 })
-    await expectEqual([server.dataSource, bob], TABLES)
-    await expectAtRest([bob])
-  },
-  120_000,
-)
+  await put(alice, 'task', 'other', 'other', ['projectId', 'p2'])
+  await put(alice, 'step', 's1', 's1', ['taskId', 't7000'])
+  for (const each of [alice, bob]) await syncAll(each)
+  // a client that has projects alone
+  const removal = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '[{ "id": "p1", "_removed": true }]' }
+  expect((await fetch(`${server.url}/projectChanges`, removal)).status).toBe(200)
+  expect(await server.dataSource.query('SELECT id FROM task')).toEqual([{ id: 'other' }])
+  expect(await server.dataSource.query('SELECT id FROM step')).toEqual([])
+  expect(await syncAll(bob)).toMatchObject({ pulled: 10_002, conflicts: 0, unapplied: 0 })
+  await expectEqual([server.dataSource, bob], TABLES)
+  await expectAtRest([bob])
+})
 
 test.each(EACH)('ON DELETE %s: a task that moved away before its project was removed brings back its old steps', async onDelete => {
   const { alice, bob, all: databases } = await world(schemas(onDelete).all)

@@ -2,7 +2,7 @@
 // some without a network.
 
 import 'reflect-metadata'
-import { describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import {
   Column,
   type DataSource,
@@ -19,8 +19,6 @@ import {
 } from 'typeorm'
 import { EnableSync, hasLocalChanges, syncAll } from 'typeorm-sync'
 import { openOn, SERVERS, serve } from '../support/eachDatabase.js'
-
-jest.setTimeout(240_000) // where databases are slow to be made
 
 /** A server with this kind of database, and two devices. */
 async function open(kind: (typeof SERVERS)[number], entities: DataSourceOptions['entities']) {

@@ -253,6 +253,7 @@ describe.each(SERVERS)('on %s', kind => {
       const { length } = app.requests
       expect(kept.status.lastError).toBeInstanceOf(ClientTooOldError)
       await repository(alice).save({ id: 'd', name: 'four' })
+      await until(() => kept.status.pending === 3)
       await new Promise(resolve => setTimeout(resolve, 500))
       expect(app.requests).toHaveLength(length)
       expect(kept.status).toMatchObject({ state: 'failed', pending: 3 })

@@ -244,7 +244,7 @@ describeServer('values in PostgreSQL', () => {
         const { stderr } = await promisify(execFile)(process.execPath, arguments_, { env, maxBuffer: 2 ** 26 }).catch(error => error)
         expect(stderr).toMatch(/Tests: +\d+ passed, \d+ total/)
       },
-      300_000,
+      600_000,
     )
   }
 

@@ -101,7 +101,6 @@ describe.each(['sqljs', ...SERVERS] as const)('on %s', kind => {
     await dataSource.getRepository(Task).delete('t')
     await shows('text', ['committed'])
     // its own queries are no reason to read again
-    await sleep(400)
     const prototype = Object.getPrototypeOf(dataSource.manager)
     const { find } = prototype
     let count = 0
@@ -109,9 +108,16 @@ describe.each(['sqljs', ...SERVERS] as const)('on %s', kind => {
       count++
       return find.apply(this, given)
     }
+    // what was written before may have it read once more
+    let before: number
+    let tries = 0
+    do {
+      before = count
+      await sleep(400)
+    } while (count > before && ++tries < 10)
     await sleep(800)
     prototype.find = find
-    expect(count).toBe(0)
+    expect(count).toBe(before)
   })
 
   test('a failure is shown, and watching goes on', async () => {

@@ -79,20 +79,26 @@ test('queries never overlap, and the last one wins', async () => {
   const { manager } = dataSource
   const find = manager.find.bind(manager) as (...given: unknown[]) => Promise<any>
   let [running, most, count] = [0, 0, 0]
+  let goOn = () => {}
+  const written = new Promise<void>(resolve => {
+    goOn = resolve
+  })
   manager.find = async (...given: unknown[]) => {
     most = Math.max(most, ++running)
-    count++
-    await sleep(50)
+    if (++count > 1) await written
     const rows = await find(...given)
     await sleep(20)
     running--
     return rows
   }
   const { shows } = hear(watch(tasks, { where: { id: 'a' } }))
+  await shows('name', ['milk'])
   for (let i = 0; i < 20; i++) {
     await tasks.update('a', { name: `${i}` })
+    await until(() => running)
     await sleep(5)
   }
+  goOn()
   await shows('name', ['19'])
   expect(most).toBe(1)
   expect(count).toBeLessThan(8)
