@@ -3,7 +3,7 @@
 
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { expect, test } from '@jest/globals'
+import { afterAll, expect, test } from '@jest/globals'
 import Koa from 'koa'
 import libsql from 'libsql'
 import { DataSource, type DataSourceOptions, getMetadataArgsStorage } from 'typeorm'
@@ -22,6 +22,12 @@ export const testOnSqlite = process.env.SYNC_DEVICE ? () => {} : test
 export const testOfTrees = process.env.SYNC_DEVICE === 'mysql' ? () => {} : test
 
 export type Entities = NonNullable<DataSourceOptions['entities']>
+
+/** Ends what no test of a file has ended: a server that listens keeps the process. */
+const stops: (() => Promise<void>)[] = []
+afterAll(async () => {
+  for (const stop of stops.splice(0)) await stop()
+})
 
 export async function startServer(entities: Entities, { before = [] as Koa.Middleware[], options = {} as HookedOptions } = {}) {
   return startServerOn(await serverDatabase(entities, options), before)
@@ -45,18 +51,16 @@ export async function startServerOn(dataSource: DataSource, before: readonly Koa
   app.use(syncRoutes(dataSource, { public: true }).routes())
   const server = app.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  return {
-    dataSource,
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async stop() {
-      if (!server.listening) return
-      const closed = once(server, 'close')
-      server.close()
-      server.closeAllConnections()
-      await closed
-      if (dataSource.isInitialized) await dataSource.destroy()
-    },
+  const stop = async () => {
+    if (!server.listening) return
+    const closed = once(server, 'close')
+    server.close()
+    server.closeAllConnections()
+    await closed
+    if (dataSource.isInitialized) await dataSource.destroy()
   }
+  stops.push(stop)
+  return { dataSource, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, stop }
 }
 
 export function serverDatabase(entities: Entities, options: HookedOptions = {}, database = ':memory:'): Promise<DataSource> {
