@@ -25,8 +25,10 @@ export function assignedNumbersOf(log: ChangeLog): ReadonlyMap<Collection, reado
   if (before) return before
   const found = new Map<Collection, AssignedNumber[]>()
   for (const collection of log.collections) {
-    const { assignedNumbers = {} } = entityOf(log.dataSource, collection)?.options ?? {}
+    const { urls = [], options: { assignedNumbers = {} } = {} } = entityOf(log.dataSource, collection) ?? {}
     const declared = Object.entries(assignedNumbers).map(([property, { per = [] }]) => describe(collection, property, per))
+    if (declared.length && urls.length > 1)
+      rejectNumbers(collection, 'it syncs with several servers, and each would give numbers of its own')
     if (declared.length) found.set(collection, declared)
   }
   known.set(log, found)
@@ -35,10 +37,13 @@ export function assignedNumbersOf(log: ChangeLog): ReadonlyMap<Collection, reado
 
 const INTEGER = /^((tiny|small|medium|big|unsigned big )?int(eger)?[248]?)$/i
 
-function describe({ entity, column: codecs, keyParts }: Collection, property: string, per: readonly string[]): AssignedNumber {
-  const reject = (why: string): never => {
-    throw new SyncConfigurationError(`${entity} has assignedNumbers, but ${why}.`, { entity })
-  }
+function rejectNumbers({ entity }: Collection, why: string): never {
+  throw new SyncConfigurationError(`${entity} has assignedNumbers, but ${why}.`, { entity })
+}
+
+function describe(collection: Collection, property: string, per: readonly string[]): AssignedNumber {
+  const { column: codecs, keyParts } = collection
+  const reject = (why: string) => rejectNumbers(collection, why)
   const columnOf = (name: string) => codecs.get(name) ?? reject(`${name} is no column of it that is synced`)
   const column = columnOf(property)
   if (!INTEGER.test(column.declared) || column.metadata.relationMetadata) reject(`${property} is no column of integers`)

@@ -14,7 +14,7 @@ interface Row {
   big?: string | null
 }
 
-const invoiceWith = (options: EnableSyncOptions, { nullable = true } = {}) => {
+const invoiceWith = (options: EnableSyncOptions, { nullable = true, url = '/invoices' as string | string[] } = {}) => {
   const Invoice = new EntitySchema<Row>({
     ...{ name: 'Invoice', tableName: 'invoice' },
     columns: {
@@ -25,7 +25,7 @@ const invoiceWith = (options: EnableSyncOptions, { nullable = true } = {}) => {
       big: { type: 'bigint', nullable: true },
     },
   })
-  enableSync(Invoice, '/invoices', options)
+  enableSync(Invoice, url, options)
   return Invoice
 }
 
@@ -191,4 +191,10 @@ test.each([
 test('has to be null until it is assigned', async () => {
   const there = await openOn('libsql', [invoiceWith({ assignedNumbers: { number: {} } }, { nullable: false })])
   expect(() => syncRoutes(there, { public: true })).toThrow(/number may not be null/)
+})
+
+test('is that of one server', async () => {
+  const url = ['/invoices', 'https://other.example.org/invoices']
+  const there = await openOn('libsql', [invoiceWith({ assignedNumbers: { number: {} } }, { url })], { server: 'https://example.org' })
+  expect(() => syncRoutes(there, { public: true })).toThrow(/several servers/)
 })
