@@ -6,7 +6,7 @@ import { byCollection } from '../src/changes/collections/groupBy.js'
 import { hasServers } from '../src/changes/servers/servers.js'
 import { type ColumnCodec, equalValues } from '../src/databases/columns.js'
 import { first, quote, type Transaction } from '../src/databases/database.js'
-import { entityOf } from '../src/entity/feeds.js'
+import { syncedEntities } from '../src/entity/registry.js'
 import { SyncConfigurationError } from '../src/errors.js'
 import type { Json, WireRow } from '../src/protocol/messages.js'
 import type { PostedWrite } from './posted.js'
@@ -24,9 +24,10 @@ export function assignedNumbersOf(log: ChangeLog): ReadonlyMap<Collection, reado
   const before = known.get(log)
   if (before) return before
   const found = new Map<Collection, AssignedNumber[]>()
-  for (const collection of log.collections) {
-    const { urls = [], options: { assignedNumbers = {} } = {} } = entityOf(log.dataSource, collection) ?? {}
-    const declared = Object.entries(assignedNumbers).map(([property, { per = [] }]) => describe(collection, property, per))
+  for (const { metadata, urls, options } of syncedEntities(log.dataSource)) {
+    const collection = log.collections.find(c => c.metadata === metadata)
+    if (!collection || !options.assignedNumbers) continue
+    const declared = Object.entries(options.assignedNumbers).map(([property, { per = [] }]) => describe(collection, property, per))
     if (declared.length && urls.length > 1)
       rejectNumbers(collection, 'it syncs with several servers, and each would give numbers of its own')
     if (declared.length) found.set(collection, declared)
