@@ -10,6 +10,15 @@ const assignedNumbers = 'spec/stories/assignedNumbers.spec.ts'
 
 export const ofNumbers: Mutant[] = [
   {
+    name: 'counted-row-goes-with-its-parent',
+    hazard:
+      'a row that the server has under another parent is taken along by a removal that is decided before, and comes back under another number',
+    file: 'src/sync/conflicts/decisions.ts',
+    find: 'if (counted.some(row => stateOf(row).unapplied?.remote)) return false',
+    replace: '',
+    by: [numbered],
+  },
+  {
     name: 'posted-number-is-kept',
     hazard: 'a device gives an invoice a number that another one has, or changes it: two papers have one number',
     file: 'server/assignedNumbers.ts',

@@ -23,17 +23,20 @@ export async function serve(w: World, request: Request): Promise<Response> {
   const { server, method, path, headers, body, from } = request
   const db = w.at(server)
   const before: Before = { values: new Map(), tokens: new Map(), watched: undefined }
+  let numbersBefore: ReturnType<typeof numbersIn> | undefined
+  let rowsBefore: ReturnType<typeof uniqueRowsIn> | undefined
   const look = () => {
     before.values = w.snapshot(db)
     before.tokens = new Map(w.removalsOf(server))
     before.watched = w.users?.look(db, headers.user)
+    if (method !== 'POST') return
+    numbersBefore = numbersIn(w, db)
+    if (!isFaulty) rowsBefore = uniqueRowsIn(w, db, request)
   }
   const isFaulty = db.other !== undefined && w.hasFaults && w.random.chance(w.odds.fault * 3)
   if (isFaulty) injectFault(w, db)
   // who only reads does not wait for a transaction beside it, and may see what was before that
   const earlier = db.other && method === 'GET' ? w.users?.look(db, headers.user) : undefined
-  const numbersBefore = method === 'POST' ? numbersIn(w, db) : undefined
-  const rowsBefore = numbersBefore && !isFaulty ? uniqueRowsIn(w, db, request) : undefined
   const count = (more: 1 | -1) => w.serving.set(server, (w.serving.get(server) ?? 0) + more)
   count(1)
   const handling = beside(w, db, 'transaction beside a request', look, () => running.exit(() => db.handler(method, path, headers, body)))

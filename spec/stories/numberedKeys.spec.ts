@@ -650,6 +650,27 @@ describe.each(SERVERS)('on %s', kind => {
     expect((await server.getRepository('own').find()).map(o => o.name)).toEqual(['mine'])
   })
 
+  test('a row keeps its number where its parent was removed there, it was moved away before, and both sides have edited it', async () => {
+    const { server, alice, bob, both } = await start()
+    const [gone, other] = await alice.getRepository(Author).save([{ name: 'Gone' }, { name: 'Other' }])
+    await alice.getRepository(Post).save({ title: 'first', author: gone! })
+    await both()
+    const moved = await bob.getRepository(Post).findOneByOrFail({ title: 'first' })
+    await bob
+      .getRepository(Post)
+      .update(moved.id, { title: 'moved', author: await bob.getRepository(Author).findOneByOrFail({ name: 'Other' }) })
+    await bob.getRepository(Author).delete({ name: 'Gone' })
+    await syncAll(bob)
+    const { id } = await alice.getRepository(Post).findOneByOrFail({ title: 'first' })
+    await alice.getRepository(Post).update(id, { title: 'edited' })
+    await alice.getRepository(Post).save({ title: 'new', author: other! })
+    expect(await syncAll(alice, resolveEach(({ remote }) => remote) as never)).toMatchObject({ unapplied: 0 })
+    expect(await alice.getRepository(Post).findOneByOrFail({ id })).toMatchObject({ title: 'moved', authorId: other!.id })
+    expect(await alice.getRepository(Author).countBy({ name: 'Gone' })).toBe(0)
+    await both()
+    expect(await server.getRepository(Author).count()).toBe(1)
+  })
+
   test('a row keeps its number, whatever its unique values do', async () => {
     const server = await openOn(kind, [Seat])
     const { url } = await serve(server)

@@ -163,7 +163,7 @@ export function changeLogOf(dataSource: DataSource): ChangeLog {
   const state = states.get(dataSource)
   if (!state)
     throw new SyncConfigurationError(
-      'This data source does not know of sync. Write `const dataSource = withSync(new DataSource({ … }))` before it is initialised.',
+      'This data source does not know of sync. Write `withSync(new DataSource({ … }))`, before it is initialised.',
     )
   if (!state.log || !dataSource.isInitialized)
     throw new SyncConfigurationError('This data source is not initialised. Call `await dataSource.initialize()` first.')

@@ -98,7 +98,7 @@ function checkForeignKey(metadata: EntityMetadata, key: ForeignKeyMetadata, colu
     )
   if (/DEFAULT$/.test(key.onDelete ?? ''))
     reject(
-      `its foreign key ${property} has SET DEFAULT, which TypeORM writes so that no database understands it; use CASCADE, SET NULL or RESTRICT.`,
+      `its foreign key ${property} has SET DEFAULT, which TypeORM writes as no database understands it; use CASCADE, SET NULL or RESTRICT.`,
     )
   if (key.columns.some(c => c.isPrimary) && key.onDelete === 'SET NULL')
     reject(`its key ${property} is a foreign key with ON DELETE SET NULL, but a key cannot be null; use CASCADE or RESTRICT.`)

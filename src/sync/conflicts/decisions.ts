@@ -8,7 +8,7 @@ import { ConstraintError, ValueError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'
 import type { Resolved } from '../apply/candidates.js'
 import { NO_FAMILY, readFamilies } from '../apply/families.js'
-import { readEarly, removeDependents } from '../apply/removals.js'
+import { readEarly, readStatesOf, removeDependents } from '../apply/removals.js'
 import { applyDecided } from '../apply/storeDecided.js'
 import { readUnappliedChildren } from '../apply/unapplied.js'
 import { type Exchange, readRowStates, type TransactionStamp } from '../exchange.js'
@@ -138,6 +138,10 @@ function* removeChildren(exchange: Exchange, { id, remote }: Contested, url: str
   const dependents = yield* readDependents(exchange.log.database, exchange.collection, [id], { takesAll: true })
   if (dependents.blocked.length) throw new ConstraintError('foreign-key', undefined)
   if (remote === null && (yield* readEarly(exchange, dependents.removed)).length) return false
+  // a counted row that the server has under another parent is decided before: taken along it would come back under another number
+  const counted = dependents.removed.filter(row => row.collection.table.number)
+  const stateOf = yield* readStatesOf(exchange, counted)
+  if (counted.some(row => stateOf(row).unapplied?.remote)) return false
   yield* writeUnpushed(yield* readUnpushed(exchange, dependents.removed), url)
   // where the removal is our own decision it is a local change, and so is what goes along
   const from = remote === null ? exchange : { ...exchange, siblings: new Map() }
