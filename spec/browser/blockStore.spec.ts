@@ -1,10 +1,13 @@
 // The transactions of IndexedDB, in one that lives in memory; spec/chromium has them in a browser that is killed.
 
 import 'fake-indexeddb/auto'
-import { afterEach, expect, test } from '@jest/globals'
+import { afterEach, expect, jest, test } from '@jest/globals'
 import { openDB } from 'idb'
 import { BlockStore } from '../../browser/blockStore.js'
 import { BLOCK_SIZE } from '../../browser/blocks.js'
+
+// Node 20 has none
+globalThis.navigator ??= {} as Navigator
 
 let number = 0
 const open: BlockStore[] = []
@@ -147,6 +150,24 @@ test('it is emptied where a tab that is frozen has it open still', async () => {
   await first.remove()
   expect(await frozen.getAll('blocks')).toEqual([])
   frozen.close()
+})
+
+test('it is removed where there is no room even to empty it', async () => {
+  const name = newName()
+  const full = store(name)
+  await full.claim(undefined)
+  await full.write(write(1, [[0, block(1)]]))
+  const put = jest.spyOn(IDBObjectStore.prototype, 'put').mockImplementation(() => {
+    throw new DOMException('There is no room.', 'QuotaExceededError')
+  })
+  try {
+    await expect(full.write(write(1, [[0, block(2)]]))).rejects.toMatchObject({ code: 'storage-full' })
+    await full.remove()
+  } finally {
+    put.mockRestore()
+  }
+  expect((await indexedDB.databases()).map(d => d.name)).not.toContainEqual(expect.stringContaining(name))
+  expect(await store(name).claim(undefined)).toEqual(new Uint8Array())
 })
 
 test('a file of which a block is missing is an error', async () => {
