@@ -28,9 +28,8 @@ export function assignedNumbersOf(log: ChangeLog): ReadonlyMap<Collection, reado
     const collection = log.collections.find(c => c.metadata === metadata)
     if (!collection || !options.assignedNumbers) continue
     const declared = Object.entries(options.assignedNumbers).map(([property, { per = [] }]) => describe(collection, property, per))
-    if (declared.length && urls.length > 1)
-      rejectNumbers(collection, 'it syncs with several servers, and each would give numbers of its own')
-    if (declared.length) found.set(collection, declared)
+    if (urls.length > 1) rejectNumbers(collection, 'it syncs with several servers, and each would give numbers of its own')
+    found.set(collection, declared)
   }
   known.set(log, found)
   return found

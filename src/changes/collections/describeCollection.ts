@@ -81,9 +81,7 @@ function checkEntity(metadata: EntityMetadata): void {
   if (metadata.tableType === 'entity-child')
     reject(`it is stored in the table of ${metadata.parentEntityMetadata.name}; enable sync on that entity.`)
   if (metadata.treeType === 'nested-set')
-    reject(
-      'each insert of a nested-set tree numbers all rows anew; use a materialized-path or closure-table tree.',
-    )
+    reject('each insert of a nested-set tree numbers all rows anew; use a materialized-path or closure-table tree.')
   if (metadata.treeType === 'closure-table' && metadata.primaryColumns.length > 1)
     reject('TypeORM keeps a closure-table tree of keys of one column alone; use a materialized-path tree.')
   if (OUR_TABLES.test(metadata.tableName)) reject(`its table ${metadata.tableName} has a name of our own tables; give it another one.`)
