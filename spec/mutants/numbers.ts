@@ -59,6 +59,14 @@ export const ofNumbers: Mutant[] = [
     by: [assignedNumbers],
   },
   {
+    name: 'reading-back-is-contention',
+    hazard: 'a sync fails with SyncContentionError though all was pushed, for it had to read back what the server made of it',
+    file: 'src/sync/sync.ts',
+    find: "if (outcome !== 'again') round = -1",
+    replace: "if (outcome === 'further') round = -1",
+    by: [assignedNumbers],
+  },
+  {
     name: 'push-is-not-read-back',
     hazard: 'a device that is offline again after its sync lacks what the server made of its rows',
     file: 'src/sync/sync.ts',
