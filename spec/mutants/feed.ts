@@ -49,8 +49,8 @@ export const onTheFeed: readonly Mutant[] = [
     name: 'moves-after-removals',
     hazard: 'a removal is pushed before the rows that were moved out of it, for a batch ends between them; law 23',
     file: 'src/sync/push/preparePush.ts',
-    find: "    yield* holdParents(exchanges, 'all')\n",
-    replace: '',
+    find: "(yield* holdParents(exchanges, 'all'))",
+    replace: 'false',
     by: [feed],
   },
   {

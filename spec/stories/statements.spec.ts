@@ -211,3 +211,19 @@ test('a sync with little to do needs few statements of the device, and reads its
   })
   expect(await sql(there, 'SELECT name, other FROM root WHERE id = ?', [id(3)])).toEqual([{ name: 'changed', other: 'changed' }])
 })
+
+test('what is pushed in several requests is read once', async () => {
+  const there = await openOn('libsql', entities)
+  const { url } = await serve(there)
+  let reads = 0
+  const beforeStatement = (statement: string) => {
+    if (/^SELECT x."id" AS id, .* FROM "root" x WHERE \(x."_lastChange"/.test(statement)) reads++
+  }
+  const alice = await openOn('libsql', entities, { server: url, beforeStatement })
+  await syncAll(alice)
+  await alice.getRepository(Root).insert(Array.from({ length: 2_500 }, (_, i) => ({ id: id(i), name: 'new' })))
+  reads = 0
+  const { requests, pushed } = await syncAll(alice)
+  expect({ pushed, requests, reads }).toEqual({ pushed: 2_500, requests, reads: requests - 1 })
+  expect(requests).toBeGreaterThan(2)
+})

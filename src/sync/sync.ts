@@ -82,7 +82,7 @@ function rejectLacking({ lacking, wire }: Session): void {
   const missing = lacking.map(m => m.collection.entity)
   if (!missing.length) return
   throw new ServerError(
-    `${wire.url} does not sync ${missing.join(', ')}. Is the url of the entity right, and does the server enable it, with a rule if it has rules? All local changes are safe.`,
+    `${wire.url} does not sync ${missing.join(', ')}. Is its url right, and does the server enable it, with a rule if it has rules? All local changes are safe.`,
     { url: wire.url, status: 404, isDefinite: true },
   )
 }

@@ -11,7 +11,7 @@ import { rejectSkipped } from '../rows/skipped.js'
 import type { ServerState } from '../servers/serverState.js'
 import type { Write } from './change.js'
 import { storeChanges } from './storeChanges.js'
-import { followTrees } from './trees.js'
+import { followTrees, treeOf } from './trees.js'
 
 /**
  * Writes versions of one collection under a stamp of this transaction. `from` is the server that they came from.
@@ -67,10 +67,11 @@ export function* insertNew(
       })
       yield* database.insertRows(table.name, [...(table.parts ? [] : [table.key]), '_lastChange', ...columns], lists)
       yield* rejectSkipped(database, collection, newRows, stamp)
-      yield* followTrees(
-        database,
-        newRows.map(row => ({ ...row, collection, old: NEVER })),
-      )
+      if (treeOf(collection))
+        yield* followTrees(
+          database,
+          newRows.map(({ id, value }) => ({ id, value, collection, old: NEVER })),
+        )
       if (database.checkConstraints) yield* database.checkConstraints()
       return stamp
     })

@@ -25,7 +25,7 @@ export function* followTrees(
 }
 
 /** The reference to the parent, of a tree of which TypeORM keeps more. */
-function treeOf({ metadata, parents }: Collection): Reference | undefined {
+export function treeOf({ metadata, parents }: Collection): Reference | undefined {
   const { closureJunctionTable, materializedPathColumn, treeParentRelation } = metadata
   if (!closureJunctionTable && !materializedPathColumn) return
   const columns = treeParentRelation?.joinColumns.map(c => travelling(c).databaseName) ?? []

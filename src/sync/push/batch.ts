@@ -47,7 +47,7 @@ function* read(session: Session, exchanges: Exchanges, size: TransactionSize, is
   let last: FeedPlace | undefined
   let count = 0
   let more = false
-  for (let next = yield* nextChange(lists, most); next; next = yield* nextChange(lists, most + 1 - count)) {
+  for (let next = yield* nextChange(lists, most + 1); next; next = yield* nextChange(lists, most + 1 - count)) {
     const { exchange } = next
     const { collection, server } = exchange
     const { id, stamp } = next.change

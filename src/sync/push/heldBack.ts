@@ -17,11 +17,11 @@ type Ids = Map<Collection, Set<string>>
 
 /**
  * A removal is held back while rows that need it are not applied, however far below it they hang on the server (docs/how-it-works.md, law 9).
- * `left`: so is one from which rows were moved away that are pushed later; those of other collections, or all of them.
+ * `left`: so is one from which rows were moved away that are pushed later; those of other collections, or all of them. Is any held back now that was not?
  */
-export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'all'): Transaction<void> {
+export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'all'): Transaction<boolean> {
   const [any] = exchanges
-  if (!any) return
+  if (!any) return false
   const needed: Ids = new Map()
   if (yield* isAnyUnapplied()) yield* addNeededByUnapplied(any, needed)
   if (left !== 'none') yield* addLeft(exchanges, left, needed)
@@ -47,6 +47,7 @@ export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'al
     level = next
   }
   for (const [exchange, states] of held) yield* writeHeldBack(exchange, states, 'Rows that need it are decided or pushed first.')
+  return held.size > 0
 }
 
 function* addNeededByUnapplied(exchange: Exchange, needed: Ids): Transaction<void> {

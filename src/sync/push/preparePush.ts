@@ -50,11 +50,8 @@ export function* preparePush(
       yield* noteUnpushed(exchange)
     }
   let batch = ahead && (yield* isStillSo(exchanges, ahead)) ? ahead : yield* readBatch(session, exchanges, size)
-  if (batch.more && wire.isFeed) {
-    // the rest is pushed later: what was moved away from a removed row has to be pushed before that (law 23)
-    yield* holdParents(exchanges, 'all')
-    batch = yield* readBatch(session, exchanges, size)
-  }
+  // the rest is pushed later: what was moved away from a removed row has to be pushed before that (law 23)
+  if (batch.more && wire.isFeed && (yield* holdParents(exchanges, 'all'))) batch = yield* readBatch(session, exchanges, size)
   const { rows, limit, more } = batch
   // where nothing is to be pushed that is acknowledged at once
   if (!rows.length) {
