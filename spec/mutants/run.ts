@@ -141,9 +141,12 @@ async function simulate(copy: string, topology: string | undefined, limit: numbe
 }
 
 interface JestResults {
-  readonly testResults: readonly { message: string; assertionResults: readonly { status: string; fullName: string }[] }[]
+  readonly testResults: readonly { message: string }[]
 }
 
+const FIRST_FAILURE = /^first failure: (.*)$/m
+
+/** Ends with the first test that fails. */
 async function runSpec(copy: string, spec: string): Promise<string | undefined> {
   const results = join(copy, 'results.json')
   rmSync(results, { force: true })
@@ -152,19 +155,20 @@ async function runSpec(copy: string, spec: string): Promise<string | undefined> 
     bin('jest/bin/jest.js'),
     '--runInBand',
     '--forceExit',
+    '--reporters=./spec/mutants/firstFailure.mjs',
     '--json',
     `--outputFile=${results}`,
     '--runTestsByPath',
     spec,
   ]
-  const { code, output, isStuck } = await run(copy, args, SPEC_SECONDS)
+  const { code, output, isStuck } = await run(copy, args, SPEC_SECONDS, undefined, text => FIRST_FAILURE.test(text))
+  const [, first] = FIRST_FAILURE.exec(output) ?? []
+  if (first) return `${spec} › ${first}`
   if (isStuck) return `${spec}, which hangs`
   if (code === 0) return
   try {
     const { testResults } = JSON.parse(readFileSync(results, 'utf8')) as JestResults
-    const failed = testResults.flatMap(r => r.assertionResults).filter(r => r.status === 'failed')
-    const more = failed.length > 1 ? ` (and ${failed.length - 1} more)` : ''
-    return `${spec} › ${failed[0]?.fullName ?? testResults[0]?.message.slice(0, 200)}${more}`
+    return `${spec} › ${testResults[0]?.message.slice(0, 200)}`
   } catch {
     return `${spec}, which does not even end: ${output.slice(-300)}`
   }
