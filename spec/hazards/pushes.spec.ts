@@ -154,6 +154,16 @@ test('a note in conflict does not count as pushed with the others, however often
   expect(await titles(there)).toEqual({ a: 'two', b: 'two' })
 })
 
+testOnSqlite('nor is one overwritten that was there before anything was synced', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a', 'remote')
+  const [alice] = await twoWindows(url, {}, async before => void (await put(before, 'a', 'hers')))
+  expect(await syncAll(alice.notes)).toMatchObject({ unapplied: 1 })
+  await edit(there, 'a', 'remote again')
+  expect(await syncAll(alice.notes)).toMatchObject({ unapplied: 1 })
+  expect(await titles(alice.dataSource)).toEqual({ a: 'hers' })
+})
+
 test('what is saved while a push is under way is pushed by the next one', async () => {
   const { dataSource: there, url } = await server()
   const alice = await client(url)
@@ -450,6 +460,16 @@ test('an edit that the server rejected is not overwritten by what comes from the
   await there.query(`UPDATE note SET body = 'remote'`)
   await syncAll(alice.notes)
   expect(await alice.notes.find()).toMatchObject([{ title: 'hers!', body: 'remote' }])
+})
+
+testOnSqlite('nor is a note that it rejected, and that was there before anything was synced', async () => {
+  const { dataSource: there, url } = await server()
+  await setRule(there)
+  const [alice] = await twoWindows(url, {}, async before => void (await put(before, 'a', 'hers!')))
+  expect(await syncAll(alice.notes)).toMatchObject({ rejected: 1 })
+  await put(there, 'a', 'remote')
+  expect(await syncAll(alice.notes)).toMatchObject({ unapplied: 1 })
+  expect(await titles(alice.dataSource)).toEqual({ a: 'hers!' })
 })
 
 test('who may not write still reads, and has nothing to end', async () => {

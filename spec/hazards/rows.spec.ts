@@ -527,6 +527,32 @@ test('a whole note that is posted under an id which was removed since is not sto
   expect(await titles(there)).toEqual({})
 })
 
+test('a note that comes as it is here already does not move the clock, by which others would fetch it', async () => {
+  const { dataSource: there, url } = await server()
+  await put(there, 'a')
+  const alice = await client(url)
+  await syncAll(alice.notes)
+  const before = await nowOf(alice.dataSource)
+  for (const title of ['b', 'a']) await edit(there, 'a', title)
+  const { bytes } = await syncAll(alice.notes)
+  expect(bytes.received).toBeGreaterThan(0)
+  expect(await nowOf(alice.dataSource)).toBe(before)
+})
+
+testOnSqlite('the removal of a folder that a rule of the database here rejects makes no local changes of the other ones', async () => {
+  const { dataSource: there, url } = await server()
+  await there.query(`INSERT INTO folder (id, name) VALUES ('a', 'A'), ('b', 'B')`)
+  const alice = await client(url)
+  await syncAll(alice.dataSource)
+  await alice.dataSource.query(
+    `CREATE TRIGGER kept BEFORE DELETE ON folder WHEN OLD.id = 'b' BEGIN SELECT RAISE(ABORT, 'It is kept.'); END`,
+  )
+  await there.query('DELETE FROM folder')
+  await put(alice.dataSource, 'n')
+  expect(await syncAll(alice.dataSource)).toMatchObject({ unapplied: 1, pushed: 1 })
+  expect(await alice.folders.find()).toMatchObject([{ id: 'b' }])
+})
+
 test('a note that is born in a relay keeps, for the server above, that there was none', async () => {
   const above = await server()
   const relay = await startServer(entities, { before: beforeRoutes, options: { server: above.url, retries: 0 } })

@@ -89,14 +89,21 @@ export async function client(url: string, options: Omit<HookedOptions, 'server'>
   return { dataSource, wire, notes: dataSource.getRepository(Note), folders: dataSource.getRepository(Folder) }
 }
 
-/** Two processes on one file, as two windows of an application are. */
-export async function twoWindows(url: string, options: Omit<HookedOptions, 'server'> = {}) {
+/** Two processes on one file, as two windows of an application are; `before` fills it before it is synced. */
+export async function twoWindows(url: string, options: Omit<HookedOptions, 'server'> = {}, before?: (of: DataSource) => Promise<void>) {
   const folder = mkdtempSync(join(tmpdir(), 'windows-'))
   closing(async () => rmSync(folder, { recursive: true }))
   const windows: Awaited<ReturnType<typeof client>>[] = []
+  const open = (synchronize: boolean) =>
+    new DataSource({ type: 'better-sqlite3', driver: libsql, database: join(folder, 'db'), entities, synchronize })
+  if (before) {
+    const plain = await open(true).initialize()
+    await before(plain)
+    await plain.destroy()
+  }
   for (const synchronize of [true, false]) {
     const wire = new Wire()
-    const dataSource = new DataSource({ type: 'better-sqlite3', driver: libsql, database: join(folder, 'db'), entities, synchronize })
+    const dataSource = open(synchronize)
     await withHooks(dataSource, { server: url, fetch: through(wire), retries: 0, ...options }).initialize()
     closing(() => dataSource.destroy())
     windows.push({ dataSource, wire, notes: dataSource.getRepository(Note), folders: dataSource.getRepository(Folder) })

@@ -347,14 +347,6 @@ export const ofOrder: Mutant[] = [
     by: ['spec/simulation/found.spec.ts'],
   },
   {
-    name: 'base-versions-of-resolved-rows-stay',
-    hazard: 'base versions are dropped when they are no base any more',
-    file: 'src/sync/apply/storeDecided.ts',
-    find: 'const applied = some.filter(c => c.state.baseVersions.length &&',
-    replace: 'const applied = some.filter(c => c.state.baseVersions.length < 0 &&',
-    by: ['spec/simulation/found.spec.ts'],
-  },
-  {
     name: 'triggers-stay-away',
     hazard: 'capture: no write may pass unseen after a transaction that stored many rows',
     file: 'src/databases/sqlite/rows.ts',

@@ -82,13 +82,6 @@ function* store(
 function* forgetWhatWasKnown(exchange: Exchange, some: readonly Candidate[]): Transaction<void> {
   const { log, collection, server } = exchange
   const { database } = log
-  const applied = some.filter(c => c.state.baseVersions.length && isSameRow(c.value, c.remote) && isApplied(exchange, c))
-  yield* forgetBases(
-    database,
-    collection,
-    server,
-    applied.map(c => c.state),
-  )
   // what the server has said of a property, it has a column for
   const known = some.map(({ state: { id, ignored }, remote }) => ({
     id,
