@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
-import { enableSync, journal, syncAll } from 'typeorm-sync'
+import { enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 import { unappliedOf } from '../support/unapplied.js'
 
@@ -175,6 +175,66 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('what waits on %s', kind => {
       expect(many.map((y, i) => y - (few[i] as number) > 12)).toEqual([false, false])
     },
   )
+})
+
+describe.each(['sqljs', ...SERVERS] as Kind[])('what a decision takes along on %s', kind => {
+  test.each([
+    ['goes', Child],
+    ['stays', Friend],
+  ])('all that %s with a removal is stored with the same statements however many rows there are', async (_, entity) => {
+    const counts: number[] = []
+    const table = entity.options.tableName as string
+    for (const n of [12, 48]) {
+      let count = 0
+      const there = await openOn('libsql', entities)
+      const { url } = await serve(there)
+      const alice = await openOn('sqljs', entities, { server: url })
+      const bob = await openOn(kind, entities, { server: url, beforeStatement: () => void count++ })
+      await fill(alice, 'root', 1)
+      for (const device of [alice, bob]) await syncAll(device)
+      await sql(alice, 'DELETE FROM root')
+      await sql(bob, `UPDATE root SET name = 'Bob’s'`)
+      await fill(bob, table, n, () => id(0))
+      await syncAll(alice)
+      count = 0
+      expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ unapplied: 0 })
+      counts.push(count)
+      expect(await bob.getRepository(Root).count()).toBe(0)
+    }
+    const [few = 0, many = 0] = counts
+    expect({ few, many, grows: many - few > 12 }).toEqual({ few, many, grows: false })
+  })
+})
+
+describe.each(['sqljs', ...SERVERS] as Kind[])('what a handler decides on %s', kind => {
+  test.each([
+    ['rows that were edited on both sides', Root, run(`UPDATE root SET name = 'Alice’s'`), run(`UPDATE root SET name = 'Bob’s'`)],
+    ['rows that need others', Child, run(`UPDATE child SET name = 'Alice’s'`), run(`UPDATE child SET name = 'Bob’s'`)],
+    ['rows without children that were removed there', Child, run('DELETE FROM child'), run(`UPDATE child SET name = 'Bob’s'`)],
+    ['rows that were removed here', Root, run(`UPDATE root SET name = 'Alice’s'`), run('DELETE FROM root')],
+  ])('about %s is stored with the same statements however many there are', async (_, entity, theirs, ours) => {
+    for (const handler of [preferLocalConflictHandler, preferRemoteConflictHandler]) {
+      const counts: number[] = []
+      for (const n of [12, 48]) {
+        let count = 0
+        const there = await openOn('libsql', entities)
+        const { url } = await serve(there)
+        const alice = await openOn('sqljs', entities, { server: url })
+        const bob = await openOn(kind, entities, { server: url, beforeStatement: () => void count++ })
+        await fill(alice, 'root', n)
+        if (entity === Child) await fill(alice, 'child', n, id)
+        for (const device of [alice, bob]) await syncAll(device)
+        await theirs(alice)
+        await ours(bob)
+        await syncAll(alice)
+        count = 0
+        expect(await syncAll(bob, handler)).toMatchObject({ conflicts: n, unapplied: 0 })
+        counts.push(count)
+      }
+      const [few = 0, many = 0] = counts
+      expect({ handler: handler.name, few, many, grows: many - few > 12 }).toEqual({ handler: handler.name, few, many, grows: false })
+    }
+  })
 })
 
 // What an application does all day. A count that goes down is written down here; one that goes up has to be worth it.

@@ -40,14 +40,14 @@ export function* readUnapplied({ server }: Exchange): Transaction<Map<string, Un
   return new Map(rows.map(row => [String(row.id), unappliedFrom(row)]))
 }
 
-/** The rows that are not applied because of a row which they need. */
-export function* readUnappliedChildren(exchange: Exchange, id: string): Transaction<string[]> {
-  const children: string[] = []
+/** The rows of a collection that others need which are not applied. */
+export function* readNeededByUnapplied(exchange: Exchange): Transaction<ReadonlySet<unknown>> {
+  const needed = new Set<unknown>()
   for (const reference of exchange.collection.children) {
     const { child } = reference
     const there = child && siblingOf(exchange, child)
     if (!there) continue
-    for (const [childId, { remote }] of yield* readUnapplied(there)) if (keyOf(reference, childId, remote) === id) children.push(childId)
+    for (const [id, { remote }] of yield* readUnapplied(there)) needed.add(keyOf(reference, id, remote))
   }
-  return children
+  return needed
 }

@@ -7,7 +7,7 @@ import { TransactionStamp } from '../exchange.js'
 import { type Session, transaction } from '../session.js'
 import { ask } from './ask.js'
 import { type Contested, describeContested } from './contested.js'
-import { applyDecisions, applyInHalves, childrenFirst, type Decision } from './decisions.js'
+import { applyInHalves, childrenFirst, type Decision, inGroups } from './decisions.js'
 import type { ConflictHandler } from './handlers.js'
 import { parkOutdated } from './outdated.js'
 
@@ -61,9 +61,10 @@ async function resolveWith(
     if (resolved.length) yield* stamp.take()
     const left: Decision[] = []
     const { url } = exchange.server
-    for (const decision of childrenFirst(exchange, resolved))
-      if (!(yield* applyDecisions(exchange, [decision], url, stamp))) left.push(decision)
-    yield* applyInHalves(exchange, left, url, stamp)
+    for (const group of inGroups(exchange, childrenFirst(exchange, resolved)))
+      left.push(...(yield* applyInHalves(exchange, group, url, stamp)))
+    // rows that exchange their unique values are stored together, or not at all; what is left stays a conflict
+    if (left.length > 1) yield* applyInHalves(exchange, left, url, stamp)
   })
   report.emit('conflicts')
 }

@@ -1,6 +1,7 @@
 // Stores what a conflict handler has decided.
 
 import { keyOf } from '../../changes/collections/collection.js'
+import { parentsFirst } from '../../changes/collections/parentsFirst.js'
 import { readDependents } from '../../changes/rows/dependents.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { savepoint, type Transaction } from '../../databases/database.js'
@@ -10,14 +11,14 @@ import type { Resolved } from '../apply/candidates.js'
 import { NO_FAMILY, readFamilies } from '../apply/families.js'
 import { readEarly, readStatesOf, removeDependents } from '../apply/removals.js'
 import { applyDecided } from '../apply/storeDecided.js'
-import { readUnappliedChildren } from '../apply/unapplied.js'
+import { readNeededByUnapplied } from '../apply/unapplied.js'
 import { type Exchange, readRowStates, type TransactionStamp } from '../exchange.js'
 import { discardMoves } from '../push/moves.js'
 import { readUnpushed, writeUnpushed } from '../push/unpushed.js'
 import type { Contested } from './contested.js'
 import { decideForLater } from './decideForLater.js'
-import { writeResolution } from './resolutions.js'
-import { restoreParents } from './restoreParents.js'
+import { writeResolutions } from './resolutions.js'
+import { readPresentParents, restoreParents } from './restoreParents.js'
 
 export interface Decision {
   readonly contested: Contested
@@ -25,40 +26,55 @@ export interface Decision {
   readonly value: WireRow | null
 }
 
-export function childrenFirst({ collection }: Exchange, resolved: readonly Decision[]): Decision[] {
+export function childrenFirst({ collection }: Exchange, resolved: readonly Decision[]): readonly Decision[] {
   const own = collection.parents.filter(r => r.parent === collection)
-  if (!own.length) return [...resolved]
+  if (!own.length) return resolved
   const byId = new Map(resolved.map(d => [d.contested.id, d]))
-  const parentsOf = ({ contested, value }: Decision) =>
-    own.flatMap(r => byId.get(String(keyOf(r, contested.id, value ?? contested.local ?? contested.remote))) ?? [])
-  // parents before children, reversed; rows that need each other come in any order
-  const ordered = new Set<Decision>()
-  const entered = new Set<Decision>()
-  for (const decision of resolved) {
-    for (let path = [decision]; path.length; ) {
-      const last = path.at(-1) as Decision
-      const parents = entered.has(last) ? [] : parentsOf(last).filter(parent => !entered.has(parent))
-      entered.add(last)
-      if (parents.length) path.push(...parents)
-      else ordered.add(path.pop() as Decision)
-    }
-  }
-  return [...ordered].reverse()
+  const parentsOf = ({ contested: { id, local, remote }, value }: Decision) =>
+    own.map(r => byId.get(String(keyOf(r, id, value ?? local ?? remote))))
+  return parentsFirst(resolved, parentsOf).reverse()
+}
+
+/** May it change rows that others of these decisions are about? In a tree, or where it takes children along. */
+const isFarReaching = ({ collection }: Exchange, { contested, value }: Decision) =>
+  collection.parents.some(r => r.parent === collection) || (value === null && contested.local !== null && collection.children.length > 0)
+
+/** Which decisions are stored at once: far-reaching ones by themselves, in their order, after the others. */
+export function inGroups(exchange: Exchange, resolved: readonly Decision[]): Decision[][] {
+  const far = resolved.filter(decision => isFarReaching(exchange, decision))
+  return [resolved.filter(decision => !far.includes(decision)), ...far.map(decision => [decision])]
+}
+
+/** What is known of the rows of decisions, and of those around them. */
+interface Sight {
+  readonly states: ReadonlyMap<string, RowState>
+  /** Rows which these need, and that are here. */
+  readonly present: ReadonlySet<string>
+  /** Rows which others need that are not applied. */
+  readonly needed: ReadonlySet<unknown>
+}
+
+function* look(exchange: Exchange, decisions: readonly Decision[]): Transaction<Sight> {
+  const states = yield* readRowStates(
+    exchange,
+    decisions.map(d => d.contested.id),
+  )
+  const rows = decisions.flatMap(({ contested: { id }, value }) => (value ? [{ id, value }] : []))
+  const present = yield* readPresentParents(exchange, rows)
+  return { states, present, needed: rows.length < decisions.length ? yield* readNeededByUnapplied(exchange) : new Set() }
 }
 
 /** Stores decisions together, or none of them: false where the database does not accept them as they are. */
-export function* applyDecisions(
-  exchange: Exchange,
-  resolved: readonly Decision[],
-  url: string,
-  stamp: TransactionStamp,
-): Transaction<boolean> {
+function* applyDecisions(exchange: Exchange, resolved: readonly Decision[], url: string, stamp: TransactionStamp): Transaction<boolean> {
   try {
     yield* savepoint(function* () {
       const ready: Decision[] = []
       const toStore = new Map<string, Resolved>()
+      let sight: Sight | undefined
       for (const decision of resolved) {
-        const parents = yield* prepareDecision(exchange, decision, url, stamp)
+        sight ??= yield* look(exchange, resolved)
+        const parents = yield* prepareDecision(exchange, decision, sight, url, stamp)
+        if (isFarReaching(exchange, decision)) sight = undefined
         if (!parents) continue
         ready.push(decision)
         for (const parent of parents) toStore.set(nameOf(exchange, parent), parent)
@@ -74,7 +90,7 @@ export function* applyDecisions(
         toStore.set(nameOf(exchange, resolved), resolved)
       }
       yield* applyDecided(exchange, [...toStore.values()], stamp)
-      for (const { contested, value } of stored) yield* writeDecision(exchange, url, contested, value)
+      yield* writeDecisions(exchange, url, stored)
     })
     return true
   } catch (error) {
@@ -83,16 +99,27 @@ export function* applyDecisions(
   }
 }
 
-/** Rows that exchange their unique values are stored together, or not at all; what is left stays a conflict. */
-export function* applyInHalves(exchange: Exchange, resolved: readonly Decision[], url: string, stamp: TransactionStamp): Transaction<void> {
-  if (resolved.length < 2 || (yield* applyDecisions(exchange, resolved, url, stamp))) return
+/** Stores decisions together, or as many of them as the database accepts. Gives those that it does not accept by themselves. */
+export function* applyInHalves(
+  exchange: Exchange,
+  resolved: readonly Decision[],
+  url: string,
+  stamp: TransactionStamp,
+): Transaction<readonly Decision[]> {
+  if (!resolved.length || (yield* applyDecisions(exchange, resolved, url, stamp))) return []
+  if (resolved.length === 1) return resolved
   const middle = resolved.length >> 1
-  yield* applyInHalves(exchange, resolved.slice(0, middle), url, stamp)
-  yield* applyInHalves(exchange, resolved.slice(middle), url, stamp)
+  return [
+    ...(yield* applyInHalves(exchange, resolved.slice(0, middle), url, stamp)),
+    ...(yield* applyInHalves(exchange, resolved.slice(middle), url, stamp)),
+  ]
 }
 
-const writeDecision = (exchange: Exchange, url: string, { id, base, local, remote }: Contested, decision: WireRow | null) =>
-  writeResolution(exchange, url, { id, base, local, remote, decision })
+const writeDecisions = ({ log, collection }: Exchange, url: string, decisions: readonly Decision[]): Transaction<void> =>
+  writeResolutions(
+    log.database,
+    decisions.map(({ contested: { id, base, local, remote }, value }) => ({ collection, id, url, base, local, remote, decision: value })),
+  )
 
 const nameOf = (exchange: Exchange, resolved: Resolved) => `${(resolved.exchange ?? exchange).collection.name} ${resolved.state.id}`
 
@@ -106,18 +133,20 @@ const isStillContested = ({ version, unapplied }: RowState, contested: Contested
  */
 function* prepareDecision(
   exchange: Exchange,
-  { contested, value }: Decision,
+  decision: Decision,
+  { states, present, needed }: Sight,
   url: string,
   stamp: TransactionStamp,
 ): Transaction<readonly Resolved[] | undefined> {
+  const { contested, value } = decision
   const { id } = contested
-  const state = (yield* readRowStates(exchange, [id])).get(id) as RowState
+  const state = states.get(id) as RowState
   if (!isStillContested(state, contested)) return // it moved: asked again later
   if (value !== null) {
-    const parents = yield* restoreParents(exchange, id, value, stamp)
+    const parents = yield* restoreParents(exchange, id, value, stamp, present)
     if (parents === 'not-seen') {
       if (yield* decideForLater(exchange, { state, remote: contested.remote, value }, stamp))
-        yield* writeDecision(exchange, url, contested, value)
+        yield* writeDecisions(exchange, url, [decision])
       return
     }
     if (parents) yield* discardMoves(exchange, id, value)
@@ -125,7 +154,7 @@ function* prepareDecision(
   }
   const { family } = (yield* readFamilies(exchange, [state])).get(id) ?? NO_FAMILY
   if (family !== contested.family) return // or its children did
-  if ((yield* readUnappliedChildren(exchange, id)).length) return // nor does a removal count while a child is not applied
+  if (needed.has(id)) return // nor does a removal count while a child is not applied
   return state.version.value === null || (yield* removeChildren(exchange, contested, url, stamp)) ? [] : undefined
 }
 
@@ -142,7 +171,7 @@ function* removeChildren(exchange: Exchange, { id, remote }: Contested, url: str
   const counted = dependents.removed.filter(row => row.collection.table.number)
   const stateOf = yield* readStatesOf(exchange, counted)
   if (counted.some(row => stateOf(row).unapplied?.remote)) return false
-  yield* writeUnpushed(yield* readUnpushed(exchange, dependents.removed), url)
+  yield* writeUnpushed(exchange.log.database, yield* readUnpushed(exchange, dependents.removed), url)
   // where the removal is our own decision it is a local change, and so is what goes along
   const from = remote === null ? exchange : { ...exchange, siblings: new Map() }
   yield* removeDependents(from, [id], dependents, stamp)

@@ -19,7 +19,7 @@ import { type Exchange, readRowStates, TransactionStamp } from '../exchange.js'
 import { discardMoves } from '../push/moves.js'
 import { readUnpushed, writeUnpushed } from '../push/unpushed.js'
 import { decideForLater } from './decideForLater.js'
-import { writeResolution } from './resolutions.js'
+import { writeResolutions } from './resolutions.js'
 import { restoreParents } from './restoreParents.js'
 
 export interface JournalOptions {
@@ -48,17 +48,18 @@ export function* storeDecision(
   value: WireRow | null,
   { children, replaces }: ResolveOptions = {},
 ): Transaction<void> {
-  const { server } = exchange
+  const { log, collection, server } = exchange
   const { id } = state
   const stamp = new TransactionStamp(exchange)
   const base = baseOf(server, state)
   const sides = { base: state.noAccess ? state.noAccess.base : base, local: localOf(state) }
+  const resolution = { collection, id, url: server.url, ...sides, remote, decision: value }
   let parents: readonly Resolved[] = []
   if (value !== null) {
     const found = yield* restoreParents(exchange, id, value, stamp)
     if (found === 'not-seen') {
       if (replaces === undefined && (yield* decideForLater(exchange, { state, remote, value }, stamp)))
-        return yield* writeResolution(exchange, server.url, { id, ...sides, remote, decision: value })
+        return yield* writeResolutions(log.database, [resolution])
     } else parents = found ?? []
     yield* discardMoves(exchange, id, value)
   } else {
@@ -72,7 +73,7 @@ export function* storeDecision(
     yield* restore(exchange, state, remote, stamp)
   } else yield* applyDecided(exchange, [...parents, { state, remote, value }], stamp)
   if (replaced) yield* replace(exchange, replaced, id, children, stamp)
-  yield* writeResolution(exchange, server.url, { id, ...sides, remote, decision: value })
+  yield* writeResolutions(log.database, [resolution])
 }
 
 /**
@@ -99,7 +100,7 @@ export function* removeFamily(
     for (const row of dependents.forbidding) lost.set(`${row.collection.name} ${row.id}`, { entity: row.collection.entity, id: row.id })
     if (lost.size) rejectUnpushedChildren(collection, id, [...lost.values()])
   }
-  yield* writeUnpushed(unpushed, server.url)
+  yield* writeUnpushed(log.database, unpushed, server.url)
   yield* removeDependents(isOurs ? { ...exchange, siblings: new Map() } : exchange, [id], dependents, stamp)
 }
 
@@ -168,9 +169,8 @@ function* replace(
   const old = (yield* readVersions(database, collection, [id])).get(id) ?? version
   yield* removeFamily(exchange, { ...replaced, version: old }, { isOurs: true, children }, stamp)
   yield* storeVersions(log, collection, [{ id, old, value: null }], yield* database.tick())
-  yield* writeResolution(exchange, server.url, {
-    ...{ id, base: baseOf(server, replaced), local: version.value, remote: null, decision: null },
-  })
+  const sides = { base: baseOf(server, replaced), local: version.value, remote: null }
+  yield* writeResolutions(database, [{ collection, id, url: server.url, ...sides, decision: null }])
 }
 
 /** Rows under other keys, where there are none yet, instead of these. */

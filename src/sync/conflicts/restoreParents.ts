@@ -1,6 +1,8 @@
 // The parents of a row that is to stay here, where they were removed here.
 
 import { keyOf } from '../../changes/collections/collection.js'
+import { nameOf } from '../../changes/rows/dependents.js'
+import { readVersions } from '../../changes/rows/rows.js'
 import { baseOf, isInPush } from '../../changes/servers/agreement.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import type { Transaction } from '../../databases/database.js'
@@ -19,8 +21,9 @@ export function* restoreParents(
   id: string,
   value: WireRow,
   stamp: TransactionStamp,
+  present?: ReadonlySet<string>,
 ): Transaction<readonly Resolved[] | 'not-seen' | undefined> {
-  const missing = yield* findMissingParents(exchange, id, value)
+  const missing = yield* findMissingParents(exchange, id, value, present)
   if (!missing || missing === 'not-seen') return missing
   const parents: Resolved[] = []
   for (const { there, state, remote } of [...missing].reverse()) {
@@ -28,6 +31,22 @@ export function* restoreParents(
     else parents.push({ exchange: there, state, remote, value: remote })
   }
   return parents
+}
+
+/** The names of those rows which these need, and that are here: of many rows with the statements of one. */
+export function* readPresentParents(
+  exchange: Exchange,
+  rows: readonly { readonly id: string; readonly value: WireRow | null }[],
+): Transaction<ReadonlySet<string>> {
+  const present = new Set<string>()
+  for (const reference of exchange.collection.parents) {
+    const there = reference.parent && siblingOf(exchange, reference.parent)
+    const keys = rows.map(({ id, value }) => keyOf(reference, id, value)).filter(key => typeof key === 'string')
+    if (!there || !reference.isByKey || !keys.length) continue
+    for (const [id, { value }] of yield* readVersions(there.log.database, there.collection, [...new Set(keys)]))
+      if (value) present.add(nameOf({ collection: there.collection, id }))
+  }
+  return present
 }
 
 interface Missing {
@@ -41,17 +60,20 @@ export function* findMissingParents(
   exchange: Exchange,
   id: string,
   value: WireRow,
+  present?: ReadonlySet<string>,
 ): Transaction<readonly Missing[] | 'not-seen' | undefined> {
   const missing: Missing[] = []
-  const walked = new Set([`${exchange.collection.name} ${id}`])
+  const walked = new Set([nameOf({ collection: exchange.collection, id })])
   const rows = [{ from: exchange, at: id, row: value }]
   for (const { from, at, row } of rows) {
     for (const reference of from.collection.parents) {
       const { parent, isByKey } = reference
       const key = keyOf(reference, at, row)
       const there = parent && siblingOf(from, parent)
-      if (!there || typeof key !== 'string' || !isByKey || walked.has(`${parent.name} ${key}`)) continue
-      walked.add(`${parent.name} ${key}`)
+      if (!there || typeof key !== 'string' || !isByKey) continue
+      const name = nameOf({ collection: parent, id: key })
+      if (present?.has(name) || walked.has(name)) continue
+      walked.add(name)
       const state = (yield* readRowStates(there, [key])).get(key) as RowState
       if (state.version.value !== null) continue
       const remote = state.unapplied ? state.unapplied.remote : baseOf(there.server, state)

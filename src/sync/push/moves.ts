@@ -7,7 +7,7 @@ import { type RowState, readKinds } from '../../changes/servers/rowStates.js'
 import { storeVersions } from '../../changes/store/store.js'
 import { query, type Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
-import { writeResolution } from '../conflicts/resolutions.js'
+import { writeResolutions } from '../conflicts/resolutions.js'
 import { type Exchange, isClean, readRowStates } from '../exchange.js'
 import { writeHeldBack } from './rejections.js'
 
@@ -96,7 +96,8 @@ export function* discardMoves(exchange: Exchange, id: string, value: WireRow): T
       const back = Object.fromEntries(properties.map(p => [p, base[p] ?? null]))
       const local = state.version.value as WireRow
       yield* storeVersions(log, collection, [{ id: state.id, old: state.version, value: back }], yield* log.database.tick())
-      yield* writeResolution(exchange, server.url, { id: state.id, base, local, remote: base, decision: { ...local, ...back } })
+      const resolution = { collection, id: state.id, url: server.url, base, local, remote: base, decision: { ...local, ...back } }
+      yield* writeResolutions(log.database, [resolution])
     }
   }
 }

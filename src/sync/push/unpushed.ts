@@ -5,8 +5,8 @@ import { type Dependent, nameOf } from '../../changes/rows/dependents.js'
 import { baseOf } from '../../changes/servers/agreement.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
 import { serversOf } from '../../changes/servers/servers.js'
-import type { Transaction } from '../../databases/database.js'
-import { writeResolution } from '../conflicts/resolutions.js'
+import type { Database, Transaction } from '../../databases/database.js'
+import { writeResolutions } from '../conflicts/resolutions.js'
 import { type Exchange, isClean, openExchange, readRowStates, siblingOf } from '../exchange.js'
 
 export interface Unpushed {
@@ -59,14 +59,11 @@ export function* readExchanges(from: Exchange, collection: Collection): Transact
 }
 
 /** Notes that they go, so that each can be brought back. */
-export function* writeUnpushed(unpushed: readonly Unpushed[], url: string): Transaction<void> {
-  for (const { collection, state, exchange } of unpushed) {
-    yield* writeResolution({ collection }, exchange?.server.url ?? url, {
-      id: state.id,
-      base: exchange && baseOf(exchange.server, state),
-      local: state.version.value,
-      remote: null,
-      decision: null,
-    })
-  }
-}
+export const writeUnpushed = (database: Database, unpushed: readonly Unpushed[], url: string): Transaction<void> =>
+  writeResolutions(
+    database,
+    unpushed.map(({ collection, state, exchange }) => ({
+      ...{ collection, id: state.id, url: exchange?.server.url ?? url, base: exchange && baseOf(exchange.server, state) },
+      ...{ local: state.version.value, remote: null, decision: null },
+    })),
+  )
