@@ -33,7 +33,7 @@ export function* storeRows(log: ChangeLog, push: Push, clock: Clock, access: Acc
   if (judge) yield* judge.begin(push.rows)
   const inserted = yield* storeNewRows(log, push.rows)
   if (inserted === undefined) return yield* storeOverRows(log, push, clock, judge)
-  const created = push.rows.map((row): PostedWrite => ({ ...row, old: NEVER }))
+  const created = (judge ? push.rows : []).map((row): PostedWrite => ({ ...row, old: NEVER }))
   const rejections = judge ? yield* judge.rejectAfter(created, () => NEVER) : []
   if (rejections.length) return { kind: 'rejected', rejections: unique(rejections) }
   const isSeenWhole = yield* isSeen(log, judge, created, inserted, clock)

@@ -194,6 +194,19 @@ describe('circles that the application wants', () => {
     await expectDone({ x: 'x' })
   })
 
+  test('a row that is its own parent, removed here and edited there, comes back from the journal', async () => {
+    await put(alice, 'own', 'own')
+    for (const device of [alice, bob]) await syncAll(device)
+    await alice.query(`UPDATE folder SET name = 'hers'`)
+    await bob.query('DELETE FROM folder')
+    await syncAll(alice)
+    expect(await syncAll(bob)).toMatchObject({ unapplied: 1 })
+    await folders(bob).resolve('own', { id: 'own', name: 'ours', parent: { id: 'own' } } as never)
+    for (const device of [bob, alice]) await syncAll(device)
+    expect(await alice.query('SELECT * FROM folder')).toMatchObject([{ id: 'own', name: 'ours', parentId: 'own' }])
+    await expectEqual([alice, bob, server.dataSource], ['folder'])
+  })
+
   test('a circle that was removed here and edited there comes back whole', async () => {
     for (const id of ['x', 'y']) await put(alice, id, null)
     await applyDecided([alice, bob])
