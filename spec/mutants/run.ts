@@ -155,6 +155,7 @@ async function runSpec(copy: string, spec: string): Promise<string | undefined> 
     bin('jest/bin/jest.js'),
     '--runInBand',
     '--forceExit',
+    '--testTimeout=60000', // many a mutant makes a test wait for ever
     '--reporters=./spec/mutants/firstFailure.mjs',
     '--json',
     `--outputFile=${results}`,
