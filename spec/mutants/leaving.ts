@@ -458,4 +458,12 @@ export const ofLeaving: Mutant[] = [
     replace: 'if (there && rejections.length < 0) yield*',
     by: [leaving],
   },
+  {
+    name: 'every-cascade-is-taken-for-granted',
+    hazard: 'what goes along with a decided removal has not gone there where the row it needs was made anew, and is not seen',
+    file: 'src/sync/apply/removals.ts',
+    find: 'row.collection.isLink || state.unapplied !== undefined',
+    replace: 'true',
+    by: [decided],
+  },
 ]

@@ -353,3 +353,21 @@ test('nobody is asked twice about a row that hangs on one which was only ever he
   expect(await journal.deferred()).toMatchObject([{ id: 'b', reason: 'parent-missing' }])
   await rest(1)
 })
+
+test.each(each)(
+  'what goes along with a removal that was decided is removed there too, where it has been put under another row of that id (%s)',
+  async kind => {
+    const { server, books, read, rest, pushed } = await world(kind)
+    const part = (title: string) => server.row('c', { title, mark: null, shelf: null, part: 'b' })
+    await read({ '/books': [part('base')] })
+    await read({ '/books': [server.removed('b')] })
+    // there is another book under that id now, which is not seen, and this one is a part of it
+    await read({ '/books': [part('theirs')] })
+    await books.update('c', { mark: 'ours' })
+    server.posts.length = 0
+    await read({}, preferRemoteConflictHandler)
+    expect(await books.find()).toEqual([])
+    expect(pushed()).toEqual([[{ id: 'c', _removed: true }]])
+    await rest(0)
+  },
+)

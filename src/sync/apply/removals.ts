@@ -96,11 +96,14 @@ export function* removeDependents(
   // parents first: what hangs on a row that stays there stays as well
   for (const row of [...removed].reverse()) {
     const there = siblingOf(exchange, row.collection)
-    const base = there && baseOf(there.server, stateOf(row))
+    const state = stateOf(row)
+    const base = there && baseOf(there.server, state)
     // by its own key a row is always under the same one
     const isTaken = ({ reference, key, parent }: Link) =>
       (reference.isOwnKey || keyOf(reference, row.id, base) === key) && !staying.has(nameOf(parent))
-    if (!there || base === undefined || (base && !row.by.some(isTaken))) staying.add(nameOf(row))
+    // of what its cascade has removed our server says so: a row may be under another parent of that id, which the user does not see
+    const isHeard = !there?.server.serverHistory || row.collection.isLink || state.unapplied !== undefined
+    if (!there || base === undefined || (base && !(isHeard && row.by.some(isTaken)))) staying.add(nameOf(row))
   }
   const values = new Map<string, { row: Dependent; value: WireRow | null; isLocalChange: boolean }>()
   for (const { reference, ...row } of cleared) {
