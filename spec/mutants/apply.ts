@@ -184,7 +184,7 @@ export const applying: Mutant[] = [
     file: 'src/sync/push/seen.ts',
     find: '      if (child) visited.add(child)\n',
     replace: '',
-    by: [descendants],
+    by: ['spec/hazards/routes.spec.ts'],
   },
   {
     name: 'cleared-is-never-a-local-change',

@@ -195,13 +195,14 @@ describe('methods', () => {
 
 // tokens that say what ours do not
 const HOSTILE_TOKENS = [
-  '[1,"\\u0000",null]',
-  '[1,"a\\u0000b",1]',
-  '[1,"\\ud800",null]',
-  '[1,{},null]',
-  '[-1,"x",null]',
-  '[1,"x","y"]',
-  '[9007199254740992,"x",null]',
+  '[1,"x",null]',
+  '[1,"\\u0000",null,null,null,null]',
+  '[1,"a\\u0000b",1,null,null,null]',
+  '[1,"\\ud800",null,null,null,null]',
+  '[1,{},null,null,null,null]',
+  '[-1,"x",null,null,null,null]',
+  '[1,"x","y",null,null,null]',
+  '[9007199254740992,"x",null,null,null,null]',
 ]
 
 describe('queries', () => {
