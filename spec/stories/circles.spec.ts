@@ -105,6 +105,20 @@ describe('two folders that were moved into each other', () => {
     await expectDone({ x: null, y: 'x' })
   })
 
+  test('close no circle by other rows while ours is held back', async () => {
+    await put(alice, 'w', null)
+    await tie()
+    await syncAll(bob)
+    await move(alice, 'w', 'y')
+    await move(alice, 'x', 'w')
+    await syncAll(alice)
+    await syncAll(bob)
+    expect(await parents(server.dataSource)).toEqual({ w: 'y', x: 'w', y: null })
+    expect(await parents(bob)).toEqual({ w: null, x: 'w', y: 'x' })
+    await syncAll(bob, preferRemoteConflictHandler)
+    await expectDone({ w: 'y', x: 'w', y: null })
+  })
+
   test.each([
     ['the server’s move is taken', 'x'],
     ['our own is given up', 'y'],
