@@ -1,7 +1,7 @@
 // The second half of `npm run build`, after the compiler has written the declarations: what programs load, in both forms of the package.
 //
 // The modules of an entry are printed as one file, and what several entries share as a chunk: a program loads ten files instead of 200. ES modules keep
-// their names and lines, for bundlers and stack traces; the others are there once more, as small as can be.
+// their names and lines, for bundlers and stack traces; the others are there once more, without lines, and with their outer names alone.
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
@@ -34,7 +34,7 @@ async function bundle() {
 // Without indents: in a text of several lines that is SQL or HTML, to which it is the same. Without imports for an effect, which chunks do not have.
 const narrow = text => text.replaceAll(/^ +/gm, '').replaceAll(/^import "[./]+chunks[^"]*";\n/gm, '')
 
-/** An ES module as a script of the other kind. Without import(), which jest does not have there; what is no module keeps its outer names. */
+/** An ES module as a script of the other kind. Without import(), which jest does not have there. What is minified as no module keeps its outer names. */
 async function toCommonJs(text) {
   const { code } = await transform(text, { format: 'cjs', charset: 'utf8', supported: { 'dynamic-import': false } })
   return (await transform(code, { minify: true, charset: 'utf8' })).code

@@ -30,6 +30,14 @@ export const inTheJournal: Mutant[] = [
     by: ['spec/simulation/foundUnique.spec.ts'],
   },
   {
+    name: 'one-decision-stops-all',
+    hazard: 'a resolution that the database rejects leaves the others of the same call as they are decided',
+    file: 'src/sync/conflicts/decisions.ts',
+    find: '  if (resolved.length === 1) return resolved\n',
+    replace: '  if (resolved.length) return resolved\n',
+    by: ['spec/hazards/rows.spec.ts'],
+  },
+  {
     name: 'discarded-while-in-a-push',
     hazard: '`discard` of a row that an unanswered push carries',
     file: 'src/sync/apply/storeDecided.ts',

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
-import { enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
+import { type ConflictHandler, enableSync, journal, preferLocalConflictHandler, preferRemoteConflictHandler, syncAll } from 'typeorm-sync'
 import { type Kind, openOn, SERVERS, serve, sql } from '../support/eachDatabase.js'
 import { unappliedOf } from '../support/unapplied.js'
 
@@ -177,6 +177,20 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('what waits on %s', kind => {
   )
 })
 
+/** Two devices of a server, and the statements of one sync of Bob's. */
+async function pair(kind: Kind) {
+  let count = 0
+  const { url } = await serve(await openOn('libsql', entities))
+  const alice = await openOn('sqljs', entities, { server: url })
+  const bob = await openOn(kind, entities, { server: url, beforeStatement: () => void count++ })
+  const syncBob = async (handler: ConflictHandler) => {
+    count = 0
+    const report = await syncAll(bob, handler)
+    return { report, statements: count }
+  }
+  return { alice, bob, syncBob }
+}
+
 describe.each(['sqljs', ...SERVERS] as Kind[])('what a decision takes along on %s', kind => {
   test.each([
     ['goes', Child],
@@ -185,20 +199,16 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('what a decision takes along on %
     const counts: number[] = []
     const table = entity.options.tableName as string
     for (const n of [12, 48]) {
-      let count = 0
-      const there = await openOn('libsql', entities)
-      const { url } = await serve(there)
-      const alice = await openOn('sqljs', entities, { server: url })
-      const bob = await openOn(kind, entities, { server: url, beforeStatement: () => void count++ })
+      const { alice, bob, syncBob } = await pair(kind)
       await fill(alice, 'root', 1)
       for (const device of [alice, bob]) await syncAll(device)
       await sql(alice, 'DELETE FROM root')
       await sql(bob, `UPDATE root SET name = 'Bob’s'`)
       await fill(bob, table, n, () => id(0))
       await syncAll(alice)
-      count = 0
-      expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ unapplied: 0 })
-      counts.push(count)
+      const { report, statements } = await syncBob(preferRemoteConflictHandler)
+      expect(report).toMatchObject({ unapplied: 0 })
+      counts.push(statements)
       expect(await bob.getRepository(Root).count()).toBe(0)
     }
     const [few = 0, many = 0] = counts
@@ -216,20 +226,16 @@ describe.each(['sqljs', ...SERVERS] as Kind[])('what a handler decides on %s', k
     for (const handler of [preferLocalConflictHandler, preferRemoteConflictHandler]) {
       const counts: number[] = []
       for (const n of [12, 48]) {
-        let count = 0
-        const there = await openOn('libsql', entities)
-        const { url } = await serve(there)
-        const alice = await openOn('sqljs', entities, { server: url })
-        const bob = await openOn(kind, entities, { server: url, beforeStatement: () => void count++ })
+        const { alice, bob, syncBob } = await pair(kind)
         await fill(alice, 'root', n)
         if (entity === Child) await fill(alice, 'child', n, id)
         for (const device of [alice, bob]) await syncAll(device)
         await theirs(alice)
         await ours(bob)
         await syncAll(alice)
-        count = 0
-        expect(await syncAll(bob, handler)).toMatchObject({ conflicts: n, unapplied: 0 })
-        counts.push(count)
+        const { report, statements } = await syncBob(handler)
+        expect(report).toMatchObject({ conflicts: n, unapplied: 0 })
+        counts.push(statements)
       }
       const [few = 0, many = 0] = counts
       expect({ handler: handler.name, few, many, grows: many - few > 12 }).toEqual({ handler: handler.name, few, many, grows: false })

@@ -36,17 +36,17 @@ export function childrenFirst({ collection }: Exchange, resolved: readonly Decis
 }
 
 /** May it change rows that others of these decisions are about? In a tree, or where it takes children along. */
-const isFarReaching = ({ collection }: Exchange, { contested, value }: Decision) =>
+const affectsOthers = ({ collection }: Exchange, { contested, value }: Decision) =>
   collection.parents.some(r => r.parent === collection) || (value === null && contested.local !== null && collection.children.length > 0)
 
-/** Which decisions are stored at once: far-reaching ones by themselves, in their order, after the others. */
+/** Which decisions are stored together: those that may affect others by themselves, in their order, after all that do not. */
 export function inGroups(exchange: Exchange, resolved: readonly Decision[]): Decision[][] {
-  const far = resolved.filter(decision => isFarReaching(exchange, decision))
-  return [resolved.filter(decision => !far.includes(decision)), ...far.map(decision => [decision])]
+  const alone = resolved.filter(decision => affectsOthers(exchange, decision)).map(decision => [decision])
+  return [resolved.filter(decision => !affectsOthers(exchange, decision)), ...alone]
 }
 
-/** What is known of the rows of decisions, and of those around them. */
-interface Sight {
+/** What is known of the rows that are decided, and of those around them. */
+interface Surroundings {
   readonly states: ReadonlyMap<string, RowState>
   /** Rows which these need, and that are here. */
   readonly present: ReadonlySet<string>
@@ -54,7 +54,7 @@ interface Sight {
   readonly needed: ReadonlySet<unknown>
 }
 
-function* look(exchange: Exchange, decisions: readonly Decision[]): Transaction<Sight> {
+function* readSurroundings(exchange: Exchange, decisions: readonly Decision[]): Transaction<Surroundings> {
   const states = yield* readRowStates(
     exchange,
     decisions.map(d => d.contested.id),
@@ -70,11 +70,12 @@ function* applyDecisions(exchange: Exchange, resolved: readonly Decision[], url:
     yield* savepoint(function* () {
       const ready: Decision[] = []
       const toStore = new Map<string, Resolved>()
-      let sight: Sight | undefined
+      let known: Surroundings | undefined
       for (const decision of resolved) {
-        sight ??= yield* look(exchange, resolved)
-        const parents = yield* prepareDecision(exchange, decision, sight, url, stamp)
-        if (isFarReaching(exchange, decision)) sight = undefined
+        const isAlone = affectsOthers(exchange, decision)
+        if (isAlone || !known) known = yield* readSurroundings(exchange, isAlone ? [decision] : resolved)
+        const parents = yield* prepareDecision(exchange, decision, known, url, stamp)
+        if (isAlone) known = undefined
         if (!parents) continue
         ready.push(decision)
         for (const parent of parents) toStore.set(nameOf(exchange, parent), parent)
@@ -134,7 +135,7 @@ const isStillContested = ({ version, unapplied }: RowState, contested: Contested
 function* prepareDecision(
   exchange: Exchange,
   decision: Decision,
-  { states, present, needed }: Sight,
+  { states, present, needed }: Surroundings,
   url: string,
   stamp: TransactionStamp,
 ): Transaction<readonly Resolved[] | undefined> {
