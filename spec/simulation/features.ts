@@ -41,6 +41,8 @@ export interface Features {
   readonly strangers: number
   /** How often somebody removes a row on their device of a list that they have just lost. */
   readonly losing: number
+  /** Where rows are linked, an application removes neither rows nor links: each link is there in the end. */
+  readonly keepsLinks: boolean
 }
 
 const OLD_SHARE = 0.4
@@ -56,6 +58,12 @@ const BY_COLLECTION = 0.25
 const STRANGERS = 0.3
 
 export function drawFeatures(seed: number, topology: Topology, kind: ServerKind): Features {
+  return { ...drawOthers(seed, topology, kind), keepsLinks: new Random(Math.imul(seed, 0x9e3779b9)).chance(0.5) }
+}
+
+type Others = Omit<Features, 'keepsLinks'>
+
+function drawOthers(seed: number, topology: Topology, kind: ServerKind): Others {
   const random = new Random(Math.imul(seed, 0x9e3779b1) ^ (topology.length << 16))
   const { chance, pick } = random
   if (hasUsers(topology)) {
@@ -102,7 +110,7 @@ export function drawFeatures(seed: number, topology: Topology, kind: ServerKind)
 }
 
 /** Users see a part of the rows; others than those who sign in are in the history itself. */
-function featuresOfUsers({ chance, next, pick }: Random): Features {
+function featuresOfUsers({ chance, next, pick }: Random): Others {
   const none = { rest: false, valid: false, again: false, late: new Set<string>(), strangers: 0, losing: 0 }
   return {
     ...none,

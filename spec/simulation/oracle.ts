@@ -35,6 +35,8 @@ export class Oracle {
   readonly #givenUp = new Set<string>()
   readonly #removals = new Set<string>()
   readonly lastRemoval = new Map<string, string>()
+  /** The ids of rows that anybody has removed, in the application or in the journal. */
+  readonly removed = new Set<string>()
   /** The databases in which a token has stood. */
   readonly #places = new Map<string, Set<string>>()
   readonly written: { id: string; property: 'a' | 'b' | 'c' | 'removed'; token: string }[] = []
@@ -97,6 +99,7 @@ export class Oracle {
       }
     }
     if (cause === 'application' && !isGone(old) && !isGone(value)) for (const p of PROPERTIES) if (!old[p]) this.#inheritCell(p, value, old)
+    if (cause === 'application' && value && isGone(value)) this.removed.add(id)
     if (cause === 'handler' || cause === 'application') for (const other of [old, remote ?? null]) this.discard(other, value)
     if ((cause === 'application' || cause === 'post') && old === null) this.#createdLocally.add(key)
     if (cause === 'application' || cause === 'handler' || cause === 'cascade') return

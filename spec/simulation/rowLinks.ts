@@ -19,6 +19,7 @@ export function writeLink(w: World, db: SimulatedDatabase): void {
   const name = `${item} ${other}`
   const [toItem, toOther] = columnsOf(w)
   if (linksIn(w, db).includes(name)) {
+    if (w.features.keepsLinks) return
     w.unlinked.add(name)
     db.run(`DELETE FROM link WHERE ${toItem} = ? AND ${toOther} = ?`, item, other)
   } else if (![item, other].some(id => isGone(w.snapshot(db).get(id as string))))
@@ -32,12 +33,11 @@ export function writeLink(w: World, db: SimulatedDatabase): void {
   w.trace(`  ${db.name} ${linksIn(w, db).includes(name) ? 'links' : 'does not link'} ${name}`)
 }
 
-/** Links that nobody removed, and that are gone in the end. */
+/** Links that nobody removed, and that are gone in the end. A link goes with its row, and is not there again where the row is. */
 export function lostLinks(w: World): string[] {
   const { oracle, linked, unlinked } = w
   if (!oracle.isWhole) return []
-  const removed = new Set(oracle.written.filter(each => each.property === 'removed').map(each => each.id))
-  const stays = (name: string) => !unlinked.has(name) && !name.split(' ').some(id => removed.has(id))
+  const stays = (name: string) => !unlinked.has(name) && !name.split(' ').some(id => oracle.removed.has(id))
   const there = new Set(linksIn(w, [...w.databases.values()][0] as SimulatedDatabase))
   return [...linked].filter(name => stays(name) && !there.has(name)).map(name => `the link ${name} is lost`)
 }

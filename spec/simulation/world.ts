@@ -136,7 +136,8 @@ export class World {
     const drawn = { ...drawFeatures(seed, topology, kind), ...wanted }
     // one that is wanted may be another than the one that has the column
     this.features = drawn.schema?.gained ? drawn : { ...drawn, late: new Set<string>() }
-    this.odds = drawOdds(this.random)
+    const odds = drawOdds(this.random)
+    this.odds = this.features.keepsLinks && this.features.schema?.linked ? { ...odds, remove: 0 } : odds
     this.relation = this.random.pick(RELATIONS)
     this.schema = this.features.schema ?? OLD_SCHEMAS[this.relation]
     this.ids = this.schema.ids
