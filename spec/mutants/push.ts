@@ -148,7 +148,7 @@ export const pushing: Mutant[] = [
     name: 'unpushed',
     hazard: "a row held back counts as pushed with the others' acknowledgement",
     file: 'src/sync/push/preparePush.ts',
-    find: '  yield* noteUnpushed(exchange)\n',
+    find: '  if (yield* isAnyUnapplied()) for (const exchange of exchanges) yield* noteUnpushed(exchange)\n',
     replace: '',
     by: [pushes, 'simulation'],
   },

@@ -82,14 +82,52 @@ export function isConnected(id: string, others: ReadonlyMap<string, unknown>, ..
 export const relatedTo = (id: string, resolved: ReadonlyMap<string, unknown>) =>
   id === 'x' ? resolved.has('w') || resolved.has('v') : (id === 'w' || id === 'v') && resolved.has('x')
 
-export function lookAtTree(w: World, db: SimulatedDatabase): void {
-  const { schema, reached, ids } = w
-  if (!schema.name.startsWith('tree')) return
-  reached.add('moved in a tree')
-  const parents = parentsIn(w, db)
-  for (const id of ids) {
-    const path = new Set<string>()
-    for (let at: string | undefined = id; at !== undefined && !path.has(at); at = parents.get(at)?.[0]) path.add(at)
-    if ([...path].some(each => parents.get(each)?.some(p => path.has(p) && p === id))) reached.add('parents in a circle')
+/** The circles of rows that need each other, by the places of their rows. */
+function circlesIn(w: World, db: SimulatedDatabase): Map<string, readonly string[]> {
+  return w.remembered(db, 'circles', () => {
+    const parents = parentsIn(w, db)
+    const circles = new Map<string, readonly string[]>()
+    for (const id of parents.keys()) {
+      const path: string[] = []
+      for (let at: string | undefined = id; at !== undefined && !path.includes(at); at = parents.get(at)?.[0]) path.push(at)
+      const back = parents.get(path.at(-1) as string)?.[0]
+      const circle = back === undefined ? [] : path.slice(path.indexOf(back)).sort()
+      if (circle.length) circles.set(circle.map(each => `${each} in ${parents.get(each)?.[0]}`).join(', '), circle)
+    }
+    return circles
+  })
+}
+
+const isTree = ({ schema }: World) => schema.name.startsWith('tree')
+
+/** What an application has made, wherever that was. */
+export function noteCircles(w: World): void {
+  if (isTree(w)) for (const db of w.databases.values()) for (const circle of circlesIn(w, db).keys()) w.circles.add(circle)
+}
+
+interface Cause {
+  /** The device that has pushed, perhaps not all of it yet. */
+  readonly from?: SimulatedDatabase
+  /** The rows that a handler has decided: of two it may make a circle. */
+  readonly decided?: ReadonlyMap<string, unknown>
+}
+
+/** A sync closes no circle that nobody has made. */
+export function lookAtTree(w: World, db: SimulatedDatabase, { from, decided }: Cause): void {
+  if (!isTree(w)) return
+  w.reached.add('moved in a tree')
+  for (const [circle, ids] of circlesIn(w, db)) {
+    w.reached.add('parents in a circle')
+    const isKnown = w.circles.has(circle) || ids.filter(id => decided?.has(id)).length > 1
+    if (!isKnown && !(from && ids.some(id => isMovedLater(w, db, from, id))))
+      throw new Error(`${db.name} has a circle that nobody has made: ${circle}`)
   }
+}
+
+/** Is the row elsewhere on the device, and pushed in another request? */
+function isMovedLater(w: World, db: SimulatedDatabase, from: SimulatedDatabase, id: string): boolean {
+  const [there, here] = [db, from].map(each => parentsIn(w, each).get(id)?.[0])
+  const own = `SELECT r.id FROM sync_server r WHERE r.origin = 'http://${db.name}'`
+  const stays = ['sync_unapplied', 'sync_rejection'].map(table => `SELECT id FROM ${table} WHERE id = ? AND server IN (${own})`)
+  return there !== here && !from.run(stays.join(' UNION '), id, id).length
 }

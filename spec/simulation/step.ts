@@ -7,7 +7,7 @@ import type { KnownRow } from './journalCalls.js'
 import { knownRows } from './known.js'
 import { isGone, isSame, type Value } from './oracle.js'
 import type { Process } from './process.js'
-import { countedIn, goneAbove, isConnected, lookAtTree, parentsIn, relatedTo } from './relatives.js'
+import { countedIn, goneAbove, isConnected, lookAtTree, noteCircles, parentsIn, relatedTo } from './relatives.js'
 import type { World } from './world.js'
 
 /** What stands in a database, and what it knows of its server, before a step. */
@@ -48,13 +48,16 @@ interface After {
 
 export async function step(w: World, p: Process): Promise<void> {
   const parked = p.next()
+  noteCircles(w)
   if (parked && parked.kind !== 'transaction') {
     await p.go(parked) // what comes back from a server or a handler is stored by a step of its own
+    lookAtTree(w, w.at(p.server), { from: w.at(p.client) })
     return tellEnd(w, p)
   }
   const before = lookBefore(w, p)
   const { db } = before
   const look = () => {
+    noteCircles(w)
     before.values = w.snapshot(db)
     before.writes = db.writes
     if (w.isCounted) before.counted = countedIn(w, db)
@@ -66,6 +69,8 @@ export async function step(w: World, p: Process): Promise<void> {
   noteRemovals(w, p)
   const after = lookAfter(w, p, before)
   if (w.schema.isWide) lookAtWaiting(w, db)
+  // half an answer may close a circle that the other half opens
+  if (!db.run('SELECT pulling FROM sync_server').some(({ pulling }) => Number(pulling))) lookAtTree(w, db, { decided: after.applied })
   if (w.users) lookAtUnseen(w, before, after)
   for (const id of w.ids)
     if (after.purged.includes(id)) observePurge(w, id, before, after)
@@ -145,7 +150,6 @@ function lookAtWaiting(w: World, db: SimulatedDatabase): void {
     if (reason === 'not-unique') w.reached.add('not-unique waited')
     if (reason === 'parent-missing' && w.schema.name.startsWith('mutual')) w.reached.add('mutual references waited')
   }
-  lookAtTree(w, db)
 }
 
 // ------------------------------------------------------------ what happened to a row

@@ -98,6 +98,8 @@ export class World {
   /** The links that a server has had, and those that somebody has removed, by themselves or with a row. */
   readonly linked = new Set<string>()
   readonly unlinked = new Set<string>()
+  /** The circles in trees that applications have made. */
+  readonly circles = new Set<string>()
   /** Client + server + id → what was rejected. */
   readonly notUnique = new Map<string, unknown>()
   /** Values that a server had no column for. */

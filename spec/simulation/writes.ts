@@ -3,7 +3,7 @@
 
 import { PROPERTIES, type SimulatedDatabase } from './databases.js'
 import { type Cells, cellsOf, isGone, isSame, type Value } from './oracle.js'
-import { lookAtTree } from './relatives.js'
+import { noteCircles } from './relatives.js'
 import { writeLink } from './rowLinks.js'
 import type { World } from './world.js'
 
@@ -25,7 +25,7 @@ export function write(w: World, db: SimulatedDatabase): void {
     db.run('BEGIN')
     for (const id of chance(odds.bulk) ? ids : [pick(ids)]) writeRow(w, db, id)
     db.run('COMMIT')
-    lookAtTree(w, db)
+    noteCircles(w)
   } else if (chance(odds.bulk)) {
     db.run('BEGIN')
     for (const id of ids) writeRow(w, db, id)

@@ -119,6 +119,30 @@ describe('two folders that were moved into each other', () => {
     await expectDone({ w: 'y', x: 'w', y: null })
   })
 
+  test('close no circle by a row above both of them, which is the only one that arrives', async () => {
+    for (const [id, parent] of [
+      ['w', null],
+      ['x', 'w'],
+      ['y', null],
+    ] as const)
+      await put(alice, id, parent)
+    await applyDecided([alice, bob])
+    await move(alice, 'x', 'y')
+    await move(bob, 'y', 'x')
+    await syncAll(alice)
+    for (let i = 0; i < 2; i++) await syncAll(bob)
+    await move(alice, 'w', 'y')
+    await syncAll(alice)
+    await syncAll(bob)
+    expect(await parents(bob)).toEqual({ w: null, x: 'w', y: 'x' })
+    expect(await unappliedOf(folders(bob))).toMatchObject([
+      { id: 'w', reason: 'cycle' },
+      { id: 'x', reason: 'cycle' },
+    ])
+    await syncAll(bob, preferRemoteConflictHandler)
+    await expectDone({ w: 'y', x: 'y', y: null })
+  })
+
   test.each([
     ['the server’s move is taken', 'x'],
     ['our own is given up', 'y'],
@@ -180,7 +204,137 @@ describe('two folders that were moved into each other', () => {
   })
 })
 
+describe('no circle is closed by way of a row whose move is not applied here', () => {
+  /** Both have named the folder, so that it is a conflict; Alice has moved it, too. */
+  async function contest(id: string, parent: string | null): Promise<void> {
+    await alice.query('UPDATE folder SET name = ?, "parentId" = ? WHERE id = ?', ['hers', parent, id])
+    await bob.query('UPDATE folder SET name = ? WHERE id = ?', ['his', id])
+  }
+
+  const rejectBad = () =>
+    server.dataSource.query(
+      `CREATE TRIGGER rule BEFORE UPDATE ON folder WHEN NEW.name = 'bad' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: rule'); END`,
+    )
+
+  test('the server’s move of another one waits for it', async () => {
+    await put(alice, 'w', null)
+    await put(alice, 'x', 'w')
+    await applyDecided([alice, bob])
+    await contest('x', null)
+    await move(alice, 'w', 'x')
+    await syncAll(alice)
+    expect(await syncAll(bob)).toMatchObject({ unapplied: 2 })
+    expect(await parents(bob)).toEqual({ w: null, x: 'w' })
+    expect(await unappliedOf(folders(bob))).toMatchObject([
+      { id: 'w', reason: 'parent-missing' },
+      { id: 'x', reason: 'contested' },
+    ])
+    expect(await syncAll(bob, preferLocalConflictHandler)).toMatchObject({ conflicts: 1 })
+    await expectDone({ w: 'x', x: null })
+  })
+
+  test('of two decisions the one that needs the other is stored after it', async () => {
+    await put(alice, 'w', null)
+    await put(alice, 'x', 'w')
+    await applyDecided([alice, bob])
+    await contest('x', null)
+    await contest('w', 'x')
+    await syncAll(alice)
+    expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 2, unapplied: 0 })
+    await expectDone({ w: 'x', x: null })
+  })
+
+  test('a decision waits for a row that both have made, and that cannot be moved back', async () => {
+    await put(alice, 'y', null)
+    await applyDecided([alice, bob])
+    await put(alice, 'x', null)
+    await contest('y', 'x')
+    await put(bob, 'x', 'y')
+    await syncAll(alice)
+    const takesY = resolveEach<Folder>(c => (c.id === 'y' ? (c.remote as Folder) : undefined))
+    await syncAll(bob, takesY)
+    expect(await parents(bob)).toEqual({ x: 'y', y: null })
+    await syncAll(bob, preferRemoteConflictHandler)
+    await expectDone({ x: null, y: 'x' })
+  })
+
+  test('our move is held back where the server has moved the other one', async () => {
+    for (const id of ['x', 'y']) await put(alice, id, null)
+    await applyDecided([alice, bob])
+    await contest('x', 'y')
+    await move(bob, 'y', 'x')
+    await syncAll(alice)
+    for (let i = 0; i < 2; i++) await syncAll(bob)
+    expect(await parents(server.dataSource)).toEqual({ x: 'y', y: null })
+    expect(await folders(bob).pending()).toMatchObject([{ id: 'y', heldBack: expect.stringMatching(/^It was moved below/) }])
+    await syncAll(bob, preferRemoteConflictHandler)
+    await expectDone({ x: 'y', y: null })
+  })
+
+  test('our move is held back where the server has rejected that of the other one', async () => {
+    for (const [id, parent] of [
+      ['z', null],
+      ['q', 'z'],
+      ['y', 'q'],
+    ] as const)
+      await put(alice, id, parent)
+    await applyDecided([alice, bob])
+    await rejectBad()
+    await bob.query(`UPDATE folder SET name = 'bad', "parentId" = NULL WHERE id = 'y'`)
+    await move(bob, 'z', 'y')
+    for (let i = 0; i < 2; i++) expect(await syncAll(bob)).toMatchObject({ rejected: 1 })
+    expect(await parents(server.dataSource)).toEqual({ q: 'z', y: 'q', z: null })
+    await bob.query(`UPDATE folder SET name = 'good' WHERE id = 'y'`)
+    await expectDone({ q: 'z', y: null, z: 'y' })
+  })
+
+  test('the server’s move is a conflict with one that it has rejected', async () => {
+    for (const id of ['x', 'y']) await put(alice, id, null)
+    await applyDecided([alice, bob])
+    await rejectBad()
+    await bob.query(`UPDATE folder SET name = 'bad', "parentId" = 'x' WHERE id = 'y'`)
+    expect(await syncAll(bob)).toMatchObject({ rejected: 1 })
+    await move(alice, 'x', 'y')
+    await syncAll(alice)
+    await syncAll(bob)
+    expect(await parents(bob)).toEqual({ x: null, y: 'x' })
+    expect(await unappliedOf(folders(bob))).toMatchObject([{ id: 'x', reason: 'cycle' }])
+    await syncAll(bob, preferRemoteConflictHandler)
+    expect(await parents(bob)).toEqual({ x: 'y', y: null })
+    await bob.query(`UPDATE folder SET name = 'good' WHERE id = 'y'`)
+    await expectDone({ x: 'y', y: null })
+  })
+
+  test('our move is discarded where a parent that comes back would close one with it', async () => {
+    for (const [id, parent] of [
+      ['v', null],
+      ['x', null],
+      ['z', 'x'],
+    ] as const)
+      await put(alice, id, parent)
+    await applyDecided([alice, bob])
+    await move(alice, 'v', 'z')
+    await bob.query(`DELETE FROM folder WHERE id = 'z'`)
+    await move(bob, 'x', 'v')
+    await syncAll(alice)
+    expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1 })
+    await expectDone({ v: 'z', x: null, z: 'x' })
+  })
+})
+
 describe('circles that the application wants', () => {
+  test('a circle of our own stays as it is where one of its rows is decided and not moved', async () => {
+    for (const id of ['x', 'y']) await put(alice, id, null)
+    await applyDecided([alice, bob])
+    await alice.query(`UPDATE folder SET name = 'hers' WHERE id = 'x'`)
+    await bob.query(`UPDATE folder SET name = 'his' WHERE id = 'x'`)
+    await move(bob, 'x', 'y')
+    await move(bob, 'y', 'x')
+    await syncAll(alice)
+    expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1 })
+    await expectDone({ x: 'y', y: 'x' })
+  })
+
   test('a row that is its own parent, and a circle that one device has made, are stored', async () => {
     for (const id of ['x', 'y', 'z']) await put(alice, id, null)
     await applyDecided([alice, bob])

@@ -47,7 +47,8 @@ function* applySeen(parts: readonly Part[], stamp: TransactionStamp): Transactio
     const placed = rows.filter(r => r.exchange === exchange && !unapplied.has(r))
     const moves = yield* findContestedMoves(exchange, placed)
     for (const row of placed) {
-      if (moves.has(row.state.id)) yield* defer(exchange, row.applied, row.state, row.remote, 'cycle')
+      const reason = moves.get(row.state.id)
+      if (reason) yield* defer(exchange, row.applied, row.state, row.remote, reason)
       else applicable.push(row)
     }
   }

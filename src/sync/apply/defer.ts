@@ -37,8 +37,7 @@ export function* leaveRows(parts: readonly Part[]): Transaction<void> {
 }
 
 // A child of a parent that was removed here is contested: to apply it is to restore the parent; a link waits, and goes with the removal. Otherwise the
-// parent has not come yet. Given so
-// that rows come after those which they need.
+// parent has not come yet. They are given in such an order that rows come after those which they need.
 export function* deferForParents(unapplied: ReadonlyMap<Candidate, Reference>): Transaction<void> {
   const rows = [...unapplied].map(([candidate, reference]) => {
     const { exchange, state, value } = candidate

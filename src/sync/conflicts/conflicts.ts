@@ -63,8 +63,8 @@ async function resolveWith(
     const { url } = exchange.server
     for (const group of inGroups(exchange, childrenFirst(exchange, resolved)))
       left.push(...(yield* applyInHalves(exchange, group, url, stamp)))
-    // rows that exchange their unique values are stored together, or not at all; what is left stays a conflict
-    if (left.length > 1) yield* applyInHalves(exchange, left, url, stamp)
+    // what was in their way may be stored by now; rows that exchange their unique values are stored together, or not at all. What is left stays a conflict
+    if (left.length) yield* applyInHalves(exchange, left, url, stamp)
   })
   report.emit('conflicts')
 }

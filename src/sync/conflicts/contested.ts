@@ -45,7 +45,7 @@ export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>,
     const base = state.noAccess ? state.noAccess.base : basesOf(id)
     const { reason, remote } = unapplied
     const orphan = reason === 'parent-removed' && remote ? yield* findLostParent(exchange, state, remote) : undefined
-    const circle = reason === 'cycle' && remote ? yield* findCircle(exchange, id, remote) : undefined
+    const circle = reason === 'cycle' && remote ? yield* findCircle(exchange, [{ id, local: version.value, value: remote }]) : undefined
     contested.push({
       ...sidesOf(localOf(state), base, unapplied.remote, orphan),
       ...(circle && { lost: circle.tree.properties }),

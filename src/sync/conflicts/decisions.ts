@@ -18,7 +18,7 @@ import { readUnpushed, writeUnpushed } from '../push/unpushed.js'
 import type { Contested } from './contested.js'
 import { decideForLater } from './decideForLater.js'
 import { writeResolutions } from './resolutions.js'
-import { readPresentParents, restoreParents } from './restoreParents.js'
+import { readPresentParents, restoreParents, withParents } from './restoreParents.js'
 
 export interface Decision {
   readonly contested: Contested
@@ -150,8 +150,9 @@ function* prepareDecision(
         yield* writeDecisions(exchange, url, [decision])
       return
     }
-    if (parents) yield* discardMoves(exchange, id, value)
-    return parents
+    if (!parents) return
+    if (yield* discardMoves(exchange, withParents(exchange, state, value, parents))) return parents
+    throw new ConstraintError('foreign-key', undefined) // perhaps not any more when the others are stored
   }
   const { family } = (yield* readFamilies(exchange, [state])).get(id) ?? NO_FAMILY
   if (family !== contested.family) return // or its children did

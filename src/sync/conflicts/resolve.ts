@@ -20,7 +20,7 @@ import { discardMoves } from '../push/moves.js'
 import { readUnpushed, writeUnpushed } from '../push/unpushed.js'
 import { decideForLater } from './decideForLater.js'
 import { writeResolutions } from './resolutions.js'
-import { restoreParents } from './restoreParents.js'
+import { restoreParents, withParents } from './restoreParents.js'
 
 export interface JournalOptions {
   /** With this server alone, where the entity has several. */
@@ -61,7 +61,7 @@ export function* storeDecision(
       if (replaces === undefined && (yield* decideForLater(exchange, { state, remote, value }, stamp)))
         return yield* writeResolutions(log.database, [resolution])
     } else parents = found ?? []
-    yield* discardMoves(exchange, id, value)
+    yield* discardMoves(exchange, withParents(exchange, state, value, parents))
   } else {
     // a new row of ours: what the server has below it says that it has one as well, which was not read yet
     const isGivenUp = remote === null && (isInPush(server, state) || (!state.unapplied && !base))

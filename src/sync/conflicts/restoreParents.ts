@@ -33,6 +33,14 @@ export function* restoreParents(
   return parents
 }
 
+/** A row that is to be stored, and those of its collection that are stored together with it. */
+export const withParents = ({ collection }: Exchange, { id, version }: RowState, value: WireRow, parents: readonly Resolved[]) => [
+  { id, local: version.value, value },
+  ...parents.flatMap(({ exchange, state, value: parent }) =>
+    exchange?.collection === collection && parent ? [{ id: state.id, local: state.version.value, value: parent }] : [],
+  ),
+]
+
 /** The names of those rows which these need, and that are here: of many rows with the statements of one. */
 export function* readPresentParents(
   exchange: Exchange,

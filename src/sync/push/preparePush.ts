@@ -44,11 +44,8 @@ export function* preparePush(
   const servers = exchanges.map(exchange => exchange.server)
   if (servers.some(server => server.push)) return 'again' // another sync of this database was faster
   yield* holdParents(exchanges, wire.isFeed ? 'none' : 'others')
-  if (yield* isAnyUnapplied())
-    for (const exchange of exchanges) {
-      yield* holdMoves(exchange)
-      yield* noteUnpushed(exchange)
-    }
+  for (const exchange of exchanges) yield* holdMoves(exchange)
+  if (yield* isAnyUnapplied()) for (const exchange of exchanges) yield* noteUnpushed(exchange)
   let batch = ahead && (yield* isStillSo(exchanges, ahead)) ? ahead : yield* readBatch(session, exchanges, size)
   // the rest is pushed later: what was moved away from a removed row has to be pushed before that (law 23)
   if (batch.more && wire.isFeed && (yield* holdParents(exchanges, 'all'))) batch = yield* readBatch(session, exchanges, size)
