@@ -305,6 +305,22 @@ describe('no circle is closed by way of a row whose move is not applied here', (
     await expectDone({ x: 'y', y: null })
   })
 
+  test('a move that is discarded closes none with another one of ours', async () => {
+    for (const [id, parent] of [
+      ['w', null],
+      ['y', null],
+      ['x', 'y'],
+    ] as const)
+      await put(alice, id, parent)
+    await applyDecided([alice, bob])
+    await move(alice, 'w', 'x')
+    await move(bob, 'x', 'w')
+    await move(bob, 'y', 'x')
+    await syncAll(alice)
+    expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1 })
+    await expectDone({ w: 'x', x: 'y', y: null })
+  })
+
   test('our move is discarded where a parent that comes back would close one with it', async () => {
     for (const [id, parent] of [
       ['v', null],

@@ -45,7 +45,10 @@ function* applySeen(parts: readonly Part[], stamp: TransactionStamp): Transactio
   const applicable: (Candidate & { value: WireRow })[] = []
   for (const { exchange } of parts) {
     const placed = rows.filter(r => r.exchange === exchange && !unapplied.has(r))
-    const moves = yield* findContestedMoves(exchange, placed)
+    const moves = yield* findContestedMoves(
+      exchange,
+      placed.map(({ state, value }) => ({ id: state.id, local: state.version.value, value })),
+    )
     for (const row of placed) {
       const reason = moves.get(row.state.id)
       if (reason) yield* defer(exchange, row.applied, row.state, row.remote, reason)

@@ -11,7 +11,7 @@ import { isAutomatic, readCommonBases, togetherIn } from '../apply/bases.js'
 import { NO_FAMILY, readFamilies } from '../apply/families.js'
 import { type Merge, merge } from '../apply/merge.js'
 import { type Exchange, readRowStates } from '../exchange.js'
-import { findCircle } from '../push/moves.js'
+import { findClosing } from '../push/moves.js'
 
 /** What the handler is shown: a decision counts only if it is still so (law 3). */
 export interface Contested {
@@ -45,10 +45,10 @@ export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>,
     const base = state.noAccess ? state.noAccess.base : basesOf(id)
     const { reason, remote } = unapplied
     const orphan = reason === 'parent-removed' && remote ? yield* findLostParent(exchange, state, remote) : undefined
-    const circle = reason === 'cycle' && remote ? yield* findCircle(exchange, [{ id, local: version.value, value: remote }]) : undefined
+    const lost = reason === 'cycle' && remote ? yield* findClosing(exchange, { id, local: version.value, value: remote }) : undefined
     contested.push({
       ...sidesOf(localOf(state), base, unapplied.remote, orphan),
-      ...(circle && { lost: circle.tree.properties }),
+      ...(lost && { lost }),
       id,
       reason,
       stamp: version.stamp,

@@ -11,55 +11,80 @@ import { writeResolutions } from '../conflicts/resolutions.js'
 import { type Exchange, isClean, readRowStates } from '../exchange.js'
 import { writeHeldBack } from './rejections.js'
 
-interface Moved {
-  readonly state: RowState
-  readonly value: WireRow
+/** A row as it is to be, or as the server has it, and as it is here. */
+interface Placed {
+  readonly id: string
+  readonly local: WireRow | null
+  readonly value: WireRow | null | undefined
+}
+
+interface Circle {
+  readonly tree: Reference
+  readonly ids: readonly string[]
+  /** The given rows that are elsewhere than here. */
+  readonly moved: ReadonlySet<string>
+}
+
+/** The circles that there were with given rows as they are to be, of which one is moved or was `discarded`. */
+function* findCircles(
+  { log, collection }: Exchange,
+  rows: readonly Placed[],
+  discarded: Iterable<string> = [],
+): Transaction<readonly Circle[]> {
+  const circles: Circle[] = []
+  for (const tree of treesOf(collection)) {
+    const after = new Map<string, unknown>()
+    const moved = new Set<string>()
+    for (const { id, local, value } of rows) {
+      const key = keyOf(tree, id, value, local)
+      if (key === undefined && value) continue // it says nothing of it
+      after.set(id, key)
+      if (key !== keyOf(tree, id, local)) moved.add(id)
+    }
+    for (const ids of yield* findCycles(log.database, collection, tree, [...moved, ...discarded], after)) circles.push({ tree, ids, moved })
+  }
+  return circles
+}
+
+/** Of a circle the rows that are not among these. */
+function* readOthers(exchange: Exchange, { ids }: Circle, except: ReadonlySet<string>): Transaction<RowState[]> {
+  const others = ids.filter(id => !except.has(id))
+  return [...(yield* readRowStates(exchange, others)).values()]
+}
+
+/** Which moves of ours would close a circle with given rows, each with the relation; and does a circle go by a row whose move is not applied? */
+function* readMoves(exchange: Exchange, rows: readonly Placed[], discarded?: ReadonlySet<string>) {
+  const given = new Set(rows.map(({ id }) => id))
+  const moves: { tree: Reference; state: RowState }[] = []
+  let isBlocked = false
+  for (const circle of yield* findCircles(exchange, rows, discarded))
+    for (const state of yield* readOthers(exchange, circle, given)) {
+      const { tree } = circle
+      if (isOwnMove(exchange, tree, state)) moves.push({ tree, state })
+      isBlocked ||= isBehind(tree, state)
+    }
+  return { moves, isBlocked }
 }
 
 /**
  * Of the server's rows that are about to be stored those that would close a circle, one of each, and why they are not applied yet: with a row that we
  * have moved it is a conflict, with one that the server has moved, and whose move is not applied, it waits for that.
  */
-export function* findContestedMoves(exchange: Exchange, rows: readonly Moved[]): Transaction<Map<string, 'cycle' | 'parent-missing'>> {
+export function* findContestedMoves(exchange: Exchange, rows: readonly Placed[]): Transaction<Map<string, 'cycle' | 'parent-missing'>> {
   const found = new Map<string, 'cycle' | 'parent-missing'>()
-  const trees = treesOf(exchange.collection)
-  if (!trees.length || !rows.length || !(yield* isAnythingOurs(exchange))) return found
+  if (!treesOf(exchange.collection).length || !rows.length || !(yield* isAnythingOurs(exchange))) return found
   // what is not applied stays where it is, and may be part of another circle there
   for (let before = -1; before < found.size; ) {
     before = found.size
-    for (const tree of trees) {
-      const left = rows.filter(row => !found.has(row.state.id))
-      for (const [id, reason] of yield* findMovesIn(exchange, tree, left, found)) found.set(id, reason)
+    const left = rows.filter(({ id }) => !found.has(id))
+    for (const circle of yield* findCircles(exchange, left)) {
+      const { tree, ids, moved } = circle
+      const others = yield* readOthers(exchange, circle, moved)
+      const isOurs = others.some(state => isOwnMove(exchange, tree, state))
+      // else it is the server's own, or one that both know
+      if (isOurs || others.some(state => found.has(state.id) || isBehind(tree, state)))
+        found.set(ids.filter(id => moved.has(id)).sort()[0] as string, isOurs ? 'cycle' : 'parent-missing')
     }
-  }
-  return found
-}
-
-function* findMovesIn(
-  exchange: Exchange,
-  tree: Reference,
-  rows: readonly Moved[],
-  staying: ReadonlyMap<string, unknown>,
-): Transaction<Map<string, 'cycle' | 'parent-missing'>> {
-  const { log, collection } = exchange
-  const found = new Map<string, 'cycle' | 'parent-missing'>()
-  const after = new Map<string, unknown>()
-  for (const { state, value } of rows) {
-    const key = keyOf(tree, state.id, value, state.version.value)
-    if (key !== undefined) after.set(state.id, key)
-  }
-  const isMoved = ({ state: { id, version } }: Moved) =>
-    version.value !== null && typeof after.get(id) === 'string' && after.get(id) !== keyOf(tree, id, version.value)
-  const moved = rows.filter(isMoved).map(row => row.state.id)
-  if (!moved.length) return found
-  const remote = new Set(moved)
-  for (const circle of yield* findCycles(log.database, collection, tree, moved, after)) {
-    const others = circle.filter(id => !remote.has(id))
-    const states = [...(yield* readRowStates(exchange, others)).values()]
-    const isOurs = states.some(state => isOwnMove(exchange, tree, state))
-    // else it is the server's own, or one that both know
-    if (isOurs || states.some(state => staying.has(state.id) || isBehind(tree, state)))
-      found.set(circle.filter(id => remote.has(id)).sort()[0] as string, isOurs ? 'cycle' : 'parent-missing')
   }
   return found
 }
@@ -84,69 +109,34 @@ function isBehind(tree: Reference, { id, version, unapplied }: RowState): boolea
   return keyOf(tree, id, unapplied.remote) !== keyOf(tree, id, version.value)
 }
 
-/** A version of a row that is to be stored, and the one that is here. */
-interface ToStore {
-  readonly id: string
-  readonly local: WireRow | null
-  readonly value: WireRow
-}
-
-/** The relation by which rows would close a circle here, and the moves of ours that are part of it. */
-export function* findCircle(
-  exchange: Exchange,
-  rows: readonly ToStore[],
-  discarded: Iterable<string> = [],
-): Transaction<{ tree: Reference; moves: RowState[] } | undefined> {
-  for (const { tree, others } of yield* circlesOf(exchange, rows, discarded)) {
-    const moves = others.filter(state => isOwnMove(exchange, tree, state))
-    if (moves.length) return { tree, moves }
-  }
-}
-
-/** The circles that rows would close here, or rows whose moves were discarded for these, with the other rows of each. */
-function* circlesOf(
-  exchange: Exchange,
-  rows: readonly ToStore[],
-  discarded: Iterable<string>,
-): Transaction<{ tree: Reference; others: RowState[] }[]> {
-  const { log, collection } = exchange
-  const circles: { tree: Reference; others: RowState[] }[] = []
-  for (const tree of treesOf(collection)) {
-    const after = new Map(rows.map(({ id, value }) => [id, keyOf(tree, id, value)]))
-    const moved = rows.filter(({ id, local }) => after.get(id) !== keyOf(tree, id, local)).map(({ id }) => id)
-    for (const circle of yield* findCycles(log.database, collection, tree, [...moved, ...discarded], after)) {
-      const others = circle.filter(id => !after.has(id))
-      circles.push({ tree, others: [...(yield* readRowStates(exchange, others)).values()] })
-    }
-  }
-  return circles
+/** The properties of the relation by which a version of a row would close a circle here with moves of ours. */
+export function* findClosing(exchange: Exchange, row: Placed): Transaction<readonly string[] | undefined> {
+  return (yield* readMoves(exchange, [row])).moves[0]?.tree.properties
 }
 
 /**
  * To apply the server's move is to discard ours, which would close a circle with it; the journal can bring them back. False where a circle is left
  * with a row that the server has elsewhere, and that is not applied yet.
  */
-export function* discardMoves(exchange: Exchange, rows: readonly ToStore[]): Transaction<boolean> {
+export function* discardMoves(exchange: Exchange, rows: readonly Placed[]): Transaction<boolean> {
   const { log, collection, server } = exchange
   // what they are moved back to may be part of another circle
-  const discarded = new Set<string>()
-  for (let circle = yield* findCircle(exchange, rows); circle; circle = yield* findCircle(exchange, rows, discarded)) {
-    const { properties } = circle.tree
-    const moves = circle.moves.filter(state => !discarded.has(state.id) && baseOf(server, state))
-    if (!moves.length) break
-    for (const state of moves) {
+  for (const discarded = new Set<string>(); ; ) {
+    const { moves, isBlocked } = yield* readMoves(exchange, rows, discarded)
+    const next = moves.filter(({ state }) => !discarded.has(state.id) && baseOf(server, state))
+    if (!next.length) return !isBlocked
+    for (const { tree, state } of next) {
       const { id, version } = state
+      if (discarded.has(id)) continue // of two circles
       discarded.add(id)
       const base = baseOf(server, state) as WireRow
-      const back = Object.fromEntries(properties.map(p => [p, base[p] ?? null]))
+      const back = Object.fromEntries(tree.properties.map(p => [p, base[p] ?? null]))
       const local = version.value as WireRow
       yield* storeVersions(log, collection, [{ id, old: version, value: back }], yield* log.database.tick())
       const resolution = { collection, id, url: server.url, base, local, remote: base, decision: { ...local, ...back } }
       yield* writeResolutions(log.database, [resolution])
     }
   }
-  const left = yield* circlesOf(exchange, rows, discarded)
-  return !left.some(({ tree, others }) => others.some(state => isBehind(tree, state)))
 }
 
 /**
@@ -154,39 +144,30 @@ export function* discardMoves(exchange: Exchange, rows: readonly ToStore[]): Tra
  * not pushed.
  */
 export function* holdMoves(exchange: Exchange): Transaction<void> {
-  const { log, collection, server } = exchange
-  const trees = treesOf(collection)
+  if (!treesOf(exchange.collection).length) return
   // what is held back is elsewhere there as well, and may be part of another circle
-  for (let isAny = trees.length > 0; isAny; ) {
-    isAny = false
-    const elsewhere = yield* readElsewhere(exchange)
-    if (!elsewhere.length) return
-    for (const tree of trees) {
-      const after = new Map(elsewhere.map(state => [state.id, keyOf(tree, state.id, lastHeardOf(server, state))]))
-      const starts = elsewhere.filter(({ id, version }) => after.get(id) !== keyOf(tree, id, version.value)).map(({ id }) => id)
-      const moves: RowState[] = []
-      for (const circle of yield* findCycles(log.database, collection, tree, starts, after)) {
-        const others = circle.filter(id => !after.has(id))
-        for (const state of (yield* readRowStates(exchange, others)).values()) if (isOwnMove(exchange, tree, state)) moves.push(state)
-      }
-      yield* writeHeldBack(
-        exchange,
-        moves,
-        'It was moved below a row that is below it on the server; rows of that circle are to be resolved or pushed first.',
-      )
-      isAny ||= moves.length > 0
-    }
+  for (;;) {
+    const { moves } = yield* readMoves(exchange, yield* readElsewhere(exchange))
+    if (!moves.length) return
+    const states = [...new Map(moves.map(({ state }) => [state.id, state])).values()]
+    yield* writeHeldBack(
+      exchange,
+      states,
+      'It was moved below a row that is below it on the server, and that is to be resolved or pushed first.',
+    )
   }
 }
 
 /** The rows that the server has otherwise, and that are not pushed. */
-function* readElsewhere(exchange: Exchange): Transaction<RowState[]> {
-  const { id } = exchange.server
-  const rows = yield* query('SELECT id FROM sync_unapplied WHERE server = ? UNION SELECT id FROM sync_rejection WHERE server = ?', id, id)
-  if (!rows.length) return []
-  const states = yield* readRowStates(
-    exchange,
-    rows.map(row => String(row.id)),
+function* readElsewhere(exchange: Exchange): Transaction<Placed[]> {
+  const { server } = exchange
+  const rows = yield* query(
+    'SELECT id FROM sync_unapplied WHERE server = ? UNION SELECT id FROM sync_rejection WHERE server = ?',
+    server.id,
+    server.id,
   )
-  return [...states.values()].filter(isHeld)
+  if (!rows.length) return []
+  const ids = rows.map(row => String(row.id))
+  const states = [...(yield* readRowStates(exchange, ids)).values()].filter(isHeld)
+  return states.map(state => ({ id: state.id, local: state.version.value, value: lastHeardOf(server, state) }))
 }
