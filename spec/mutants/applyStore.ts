@@ -202,7 +202,7 @@ export const storingRows: Mutant[] = [
     file: 'src/changes/store/keepReplaced.ts',
     find: '&& (c.old.stamp > 0 || from === undefined)',
     replace: '',
-    by: [servers, 'simulation two'],
+    by: [servers],
   },
   {
     name: 'replaced-versions-are-lost',

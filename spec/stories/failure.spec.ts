@@ -267,6 +267,18 @@ test.each([true, false])(
   },
 )
 
+test('what was changed here, and not pushed, is not overwritten where the server is reset', async () => {
+  for (const id of ['x', 'y']) await put(alice, id, 'old')
+  await applyDecided([alice, bob])
+  await of(alice).update('x', { text: 'hers' })
+  await of(server.dataSource).update('x', { text: 'theirs' })
+  await renewHistory(server.dataSource)
+  expect(await syncAll(alice)).toMatchObject({ unapplied: 1 })
+  expect((await of(alice).find({ order: { id: 'ASC' } })).map(n => n.text)).toEqual(['hers', 'old'])
+  await syncAll(alice, preferLocalConflictHandler)
+  await expectDone()
+})
+
 test('a device that was away while removals were forgotten loses what is gone, and keeps what it changed', async () => {
   for (const id of ['n1', 'n2', 'n3', 'n4', 'n5']) await put(alice, id, id)
   await applyDecided([alice, bob])
