@@ -276,6 +276,7 @@ test('what was changed here, and not pushed, is not overwritten where the server
   expect(await syncAll(alice)).toMatchObject({ unapplied: 1 })
   expect((await of(alice).find({ order: { id: 'ASC' } })).map(n => n.text)).toEqual(['hers', 'old'])
   await syncAll(alice, preferLocalConflictHandler)
+  await syncAll(bob, preferRemoteConflictHandler)
   await expectDone()
 })
 
