@@ -77,13 +77,24 @@ export class StorageFullError extends SyncError {
  * database (`too-large`); row level security (`not-allowed`). `skipped`: the database did not write it and said nothing, as a trigger has it.
  * `unknown`: writing it failed, and nothing says whether the row is to blame.
  */
-export type ConstraintKind = 'unique' | 'foreign-key' | 'not-null' | 'check' | 'rule' | 'too-large' | 'not-allowed' | 'skipped' | 'unknown'
+export type ConstraintKind =
+  | 'unique'
+  | 'foreign-key'
+  | 'not-null'
+  | 'check'
+  | 'rule'
+  | 'too-large'
+  | 'not-allowed'
+  | 'skipped'
+  | 'cycle'
+  | 'unknown'
 
 const REJECTION_TEXTS: Partial<Record<ConstraintKind, string>> = {
   rule: 'a rule of the application forbids it',
   'too-large': 'it is larger than the database can hold there',
   'not-allowed': 'row level security does not allow it',
   skipped: 'a trigger, a rule or a policy of the application skipped it without an error',
+  cycle: 'it would close a circle with a row whose move is not applied here; that one is to be resolved first',
   unknown: 'it failed to store it',
 }
 

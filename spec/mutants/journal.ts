@@ -185,8 +185,8 @@ export const inTheJournal: Mutant[] = [
     name: 'both-moves-are-applied',
     hazard: 'applying the server’s move discards ours, which would close a circle with it',
     file: 'src/sync/conflicts/decisions.ts',
-    find: 'if (yield* discardMoves(exchange, withParents(exchange, state, value, parents))) return parents',
-    replace: 'if (parents) return parents',
+    find: '    yield* discardMoves(exchange, withParents(exchange, state, value, parents))\n    return parents\n',
+    replace: '    return parents\n',
     by: [circles],
   },
   {
@@ -233,8 +233,8 @@ export const inTheJournal: Mutant[] = [
     name: 'decided-before-what-is-in-its-way',
     hazard: 'a decision moves a row below one that is not applied, and closes a circle here',
     file: 'src/sync/push/moves.ts',
-    find: '    if (!next.length) return !isBlocked\n',
-    replace: '    if (!next.length) return true\n',
+    find: '    if (!next.length && isBlocked) throw new ConstraintError(',
+    replace: '    if (!next.length && rows.length < 0) throw new ConstraintError(',
     by: [circles],
   },
   {

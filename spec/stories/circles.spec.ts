@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type DataSource, EntitySchema } from 'typeorm'
 import {
   type Conflict,
+  ConstraintError,
   enableSync,
   journal,
   preferLocalConflictHandler,
@@ -230,6 +231,21 @@ describe('no circle is closed by way of a row whose move is not applied here', (
       { id: 'x', reason: 'contested' },
     ])
     expect(await syncAll(bob, preferLocalConflictHandler)).toMatchObject({ conflicts: 1 })
+    await expectDone({ w: 'x', x: null })
+  })
+
+  test('the journal says which one is to be resolved first', async () => {
+    await put(alice, 'w', null)
+    await put(alice, 'x', 'w')
+    await applyDecided([alice, bob])
+    await contest('x', null)
+    await contest('w', 'x')
+    await syncAll(alice)
+    await syncAll(bob)
+    await expect(folders(bob).discard('w')).rejects.toThrow(ConstraintError)
+    await expect(folders(bob).discard('w')).rejects.toThrow(/would close a circle with a row whose move is not applied here/)
+    expect(await parents(bob)).toEqual({ w: null, x: 'w' })
+    for (const id of ['x', 'w']) await folders(bob).discard(id)
     await expectDone({ w: 'x', x: null })
   })
 

@@ -151,8 +151,8 @@ function* prepareDecision(
       return
     }
     if (!parents) return
-    if (yield* discardMoves(exchange, withParents(exchange, state, value, parents))) return parents
-    throw new ConstraintError('foreign-key', undefined) // perhaps not any more when the others are stored
+    yield* discardMoves(exchange, withParents(exchange, state, value, parents))
+    return parents
   }
   const { family } = (yield* readFamilies(exchange, [state])).get(id) ?? NO_FAMILY
   if (family !== contested.family) return // or its children did

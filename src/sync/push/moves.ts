@@ -6,6 +6,7 @@ import { baseOf, isAllPushed, isHeld, lastHeardOf } from '../../changes/servers/
 import { type RowState, readKinds } from '../../changes/servers/rowStates.js'
 import { storeVersions } from '../../changes/store/store.js'
 import { query, type Transaction } from '../../databases/database.js'
+import { ConstraintError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'
 import { writeResolutions } from '../conflicts/resolutions.js'
 import { type Exchange, isClean, readRowStates } from '../exchange.js'
@@ -115,16 +116,17 @@ export function* findClosing(exchange: Exchange, row: Placed): Transaction<reado
 }
 
 /**
- * To apply the server's move is to discard ours, which would close a circle with it; the journal can bring them back. False where a circle is left
- * with a row that the server has elsewhere, and that is not applied yet.
+ * To apply the server's move is to discard ours, which would close a circle with it; the journal can bring them back. Throws ConstraintError where a
+ * circle is left with a row that the server has elsewhere, and that is not applied yet.
  */
-export function* discardMoves(exchange: Exchange, rows: readonly Placed[]): Transaction<boolean> {
+export function* discardMoves(exchange: Exchange, rows: readonly Placed[]): Transaction<void> {
   const { log, collection, server } = exchange
   // what they are moved back to may be part of another circle
   for (const discarded = new Set<string>(); ; ) {
     const { moves, isBlocked } = yield* readMoves(exchange, rows, discarded)
     const next = moves.filter(({ state }) => !discarded.has(state.id) && baseOf(server, state))
-    if (!next.length) return !isBlocked
+    if (!next.length && isBlocked) throw new ConstraintError('cycle', undefined)
+    if (!next.length) return
     for (const { tree, state } of next) {
       const { id, version } = state
       if (discarded.has(id)) continue // of two circles
