@@ -241,8 +241,8 @@ export const inTheJournal: Mutant[] = [
     name: 'decided-rows-move-all-others',
     hazard: 'a circle that the application has made is opened by a decision about one of its rows that does not move it',
     file: 'src/sync/push/moves.ts',
-    find: '      if (key !== keyOf(tree, id, local)) moved.add(id)\n',
-    replace: '      moved.add(id)\n',
+    find: '      if (local && key !== keyOf(tree, id, local)) moved.add(id)\n',
+    replace: '      if (local) moved.add(id)\n',
     by: [circles],
   },
   {

@@ -22,7 +22,7 @@ interface Placed {
 interface Circle {
   readonly tree: Reference
   readonly ids: readonly string[]
-  /** The given rows that are elsewhere than here. */
+  /** The given rows that are here, and elsewhere. */
   readonly moved: ReadonlySet<string>
 }
 
@@ -40,7 +40,8 @@ function* findCircles(
       const key = keyOf(tree, id, value, local)
       if (key === undefined && value) continue // it says nothing of it
       after.set(id, key)
-      if (key !== keyOf(tree, id, local)) moved.add(id)
+      // below a row that is not here there is none that could close a circle
+      if (local && key !== keyOf(tree, id, local)) moved.add(id)
     }
     for (const ids of yield* findCycles(log.database, collection, tree, [...moved, ...discarded], after)) circles.push({ tree, ids, moved })
   }
