@@ -177,8 +177,8 @@ export const inTheJournal: Mutant[] = [
     name: 'moves-are-pushed-meanwhile',
     hazard: 'while the circle is in conflict, our move would close it on the server',
     file: 'src/sync/push/preparePush.ts',
-    find: '  for (const exchange of exchanges) yield* holdMoves(exchange)\n',
-    replace: '',
+    find: '  do for (const exchange of exchanges) yield* holdMoves(exchange)\n',
+    replace: '  do for (const exchange of exchanges) exchange.server\n',
     by: [circles],
   },
   {
@@ -211,6 +211,24 @@ export const inTheJournal: Mutant[] = [
     file: 'src/sync/push/moves.ts',
     find: 'found.has(state.id) || isBehind(tree, state)',
     replace: 'found.has(state.id)',
+    by: [circles],
+  },
+  {
+    name: 'left-by-rejected-moves-is-removed',
+    hazard:
+      'a row is removed on the server with those below it that were moved away here, for their moves are held back or rejected; law 23',
+    file: 'src/sync/push/heldBack.ts',
+    find: 'Boolean(there?.rejected), needed)',
+    replace: 'false, needed)',
+    by: [circles],
+  },
+  {
+    name: 'left-by-held-moves-is-removed',
+    hazard: 'a move is held back after it was looked at which removals it holds back',
+    file: 'src/sync/push/preparePush.ts',
+    find: '  do for (const exchange of exchanges) yield* holdMoves(exchange)\n  while (',
+    replace:
+      "  yield* holdParents(exchanges, 'none')\n  for (const exchange of exchanges) yield* holdMoves(exchange)\n  while (exchanges.length < 0 && ",
     by: [circles],
   },
   {

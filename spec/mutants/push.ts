@@ -285,8 +285,8 @@ export const pushing: Mutant[] = [
     name: 'hold-parent',
     hazard: 'a child arrives for a parent that was removed here; the removal is held back with the child; hold-parent',
     file: 'src/sync/push/preparePush.ts',
-    find: "  yield* holdParents(exchanges, wire.isFeed ? 'none' : 'others')\n",
-    replace: '',
+    find: "while (yield* holdParents(exchanges, wire.isFeed ? 'none' : 'others'))",
+    replace: 'while (exchanges.length < 0)',
     by: [rows, 'simulation'],
   },
   {

@@ -304,6 +304,34 @@ describe('no circle is closed by way of a row whose move is not applied here', (
     await expectDone({ q: 'z', y: null, z: 'y' })
   })
 
+  test.each(['rejected', 'held back'])('what a row was moved out of is not removed there before that, where its move is %s', async why => {
+    for (const [id, parent] of [
+      ['z', null],
+      ['y', null],
+      ['w', 'y'],
+      ['q', 'w'],
+    ] as const)
+      await put(alice, id, parent)
+    await applyDecided([alice, bob])
+    await rejectBad()
+    if (why === 'rejected') await bob.query(`UPDATE folder SET name = 'bad' WHERE id = 'w'`)
+    else await contest('z', 'w')
+    await move(bob, 'w', 'z')
+    await bob.query(`DELETE FROM folder WHERE id = 'y'`)
+    await syncAll(alice)
+    for (let i = 0; i < 2; i++) await syncAll(bob)
+    expect(await parents(server.dataSource)).toMatchObject({ w: 'y', q: 'w', y: null })
+    expect(await folders(bob).pending()).toEqual(
+      expect.arrayContaining([expect.objectContaining({ id: 'y', heldBack: expect.stringMatching(/^Rows that need it/) })]),
+    )
+    await bob.query(`UPDATE folder SET name = 'good' WHERE id = 'w'`)
+    await syncAll(
+      bob,
+      resolveEach<Folder>(() => ({ parent: null })),
+    )
+    await expectDone({ q: 'w', w: 'z', z: null })
+  })
+
   test('the server’s move is a conflict with one that it has rejected', async () => {
     for (const id of ['x', 'y']) await put(alice, id, null)
     await applyDecided([alice, bob])

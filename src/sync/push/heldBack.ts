@@ -17,14 +17,16 @@ type Ids = Map<Collection, Set<string>>
 
 /**
  * A removal is held back while rows that need it are not applied, however far below it they hang on the server (docs/how-it-works.md, law 9).
- * `left`: so is one from which rows were moved away that are pushed later; those of other collections, or all of them. Is any held back now that was not?
+ * So is one from which rows were moved away, while these moves are held back or rejected. `left`: and while they are pushed later; those of other
+ * collections, or all of them. Is any held back now that was not?
  */
 export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'all'): Transaction<boolean> {
   const [any] = exchanges
   if (!any) return false
   const needed: Ids = new Map()
-  if (yield* isAnyUnapplied()) yield* addNeededByUnapplied(any, needed)
-  if (left !== 'none') yield* addLeft(exchanges, left, needed)
+  const there = yield* first('SELECT EXISTS (SELECT 1 FROM sync_unapplied) AS unapplied, EXISTS (SELECT 1 FROM sync_rejection) AS rejected')
+  if (there?.unapplied) yield* addNeededByUnapplied(any, needed)
+  if (left !== 'none' || there?.rejected) yield* addLeft(exchanges, left, Boolean(there?.rejected), needed)
   const held = new Map<Exchange, RowState[]>()
   const walked = new Set<string>()
   for (let level = needed; level.size; ) {
@@ -58,13 +60,14 @@ function* addNeededByUnapplied(exchange: Exchange, needed: Ids): Transaction<voi
   }
 }
 
-function* addLeft(exchanges: Exchanges, left: 'others' | 'all', needed: Ids): Transaction<void> {
+function* addLeft(exchanges: Exchanges, left: 'none' | 'others' | 'all', isAnyHeld: boolean, needed: Ids): Transaction<void> {
   for (const exchange of exchanges) {
     const { collection } = exchange
     for (const child of new Set(collection.children.map(r => r.child))) {
       const there = child && siblingOf(exchange, child)
-      if (!there || (child === collection && left === 'others')) continue
-      for (const id of yield* readLeft(there, collection)) add(needed, collection, id)
+      const isLater = left === 'all' || (left === 'others' && child !== collection)
+      if (!there || !(isLater || isAnyHeld)) continue
+      for (const id of yield* readLeft(there, collection, isLater)) add(needed, collection, id)
     }
   }
 }
@@ -87,8 +90,11 @@ function add(level: Ids, collection: Collection, id: string): void {
   else level.set(collection, new Set([id]))
 }
 
-/** Removed rows that others were moved away from: pushed first, their removal would remove those as well on the server. */
-function* readLeft(exchange: Exchange, parent: Collection): Transaction<string[]> {
+/**
+ * Removed rows that others were moved away from: pushed first, their removal would remove those as well on the server. `isLater`: whose moves are pushed
+ * later; else those alone whose moves are not pushed at all.
+ */
+function* readLeft(exchange: Exchange, parent: Collection, isLater: boolean): Transaction<string[]> {
   const { log, collection, server } = exchange
   const left: string[] = []
   for (const reference of collection.parents) {
@@ -108,7 +114,8 @@ function* readLeft(exchange: Exchange, parent: Collection): Transaction<string[]
     for (const state of states.values()) {
       const { id, version } = state
       const before = keyOf(reference, id, baseOf(server, state))
-      if (isHeld(state) || isAgreed(server, state, version.stamp) || !version.value || typeof before !== 'string') continue
+      if (isAgreed(server, state, version.stamp) || !version.value || typeof before !== 'string') continue
+      if (!isLater && !isHeld(state)) continue
       if (keyOf(reference, id, version.value) !== before) left.push(before)
     }
   }

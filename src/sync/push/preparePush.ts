@@ -43,8 +43,9 @@ export function* preparePush(
   const { wire, log } = session
   const servers = exchanges.map(exchange => exchange.server)
   if (servers.some(server => server.push)) return 'again' // another sync of this database was faster
-  yield* holdParents(exchanges, wire.isFeed ? 'none' : 'others')
-  for (const exchange of exchanges) yield* holdMoves(exchange)
+  // what is held back may be a reason to hold another one
+  do for (const exchange of exchanges) yield* holdMoves(exchange)
+  while (yield* holdParents(exchanges, wire.isFeed ? 'none' : 'others'))
   if (yield* isAnyUnapplied()) for (const exchange of exchanges) yield* noteUnpushed(exchange)
   let batch = ahead && (yield* isStillSo(exchanges, ahead)) ? ahead : yield* readBatch(session, exchanges, size)
   // the rest is pushed later: what was moved away from a removed row has to be pushed before that (law 23)
