@@ -228,7 +228,7 @@ export const inTheJournal: Mutant[] = [
     file: 'src/sync/push/preparePush.ts',
     find: '  do for (const exchange of exchanges) yield* holdMoves(exchange)\n  while (',
     replace:
-      "  yield* holdParents(exchanges, 'none')\n  for (const exchange of exchanges) yield* holdMoves(exchange)\n  while (exchanges.length < 0 && ",
+      "  yield* holdParents(exchanges, 'none')\n  for (const exchange of exchanges) yield* holdMoves(exchange)\n  while (exchanges.length > 0 ? false : ",
     by: [circles],
   },
   {
