@@ -166,14 +166,6 @@ export const inTheJournal: Mutant[] = [
     by: [circles],
   },
   {
-    name: 'held-moves-are-nothing-of-ours',
-    hazard: 'a move that is held back closes a circle as well as one that is to be pushed',
-    file: 'src/sync/push/moves.ts',
-    find: '  return unapplied || rejected\n',
-    replace: '  return unapplied && !rejected\n',
-    by: [circles],
-  },
-  {
     name: 'moves-are-pushed-meanwhile',
     hazard: 'while the circle is in conflict, our move would close it on the server',
     file: 'src/sync/push/preparePush.ts',
@@ -218,7 +210,7 @@ export const inTheJournal: Mutant[] = [
     hazard:
       'a row is removed on the server with those below it that were moved away here, for their moves are held back or rejected; law 23',
     file: 'src/sync/push/heldBack.ts',
-    find: 'Boolean(there?.rejected), needed)',
+    find: 'Boolean(kinds?.rejected), needed)',
     replace: 'false, needed)',
     by: [circles],
   },

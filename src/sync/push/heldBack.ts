@@ -24,9 +24,9 @@ export function* holdParents(exchanges: Exchanges, left: 'none' | 'others' | 'al
   const [any] = exchanges
   if (!any) return false
   const needed: Ids = new Map()
-  const there = yield* first('SELECT EXISTS (SELECT 1 FROM sync_unapplied) AS unapplied, EXISTS (SELECT 1 FROM sync_rejection) AS rejected')
-  if (there?.unapplied) yield* addNeededByUnapplied(any, needed)
-  if (left !== 'none' || there?.rejected) yield* addLeft(exchanges, left, Boolean(there?.rejected), needed)
+  const kinds = yield* first('SELECT EXISTS (SELECT 1 FROM sync_unapplied) AS unapplied, EXISTS (SELECT 1 FROM sync_rejection) AS rejected')
+  if (kinds?.unapplied) yield* addNeededByUnapplied(any, needed)
+  if (left !== 'none' || kinds?.rejected) yield* addLeft(exchanges, left, Boolean(kinds?.rejected), needed)
   const held = new Map<Exchange, RowState[]>()
   const walked = new Set<string>()
   for (let level = needed; level.size; ) {

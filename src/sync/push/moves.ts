@@ -1,9 +1,9 @@
-// Moves in a tree, of ours and of the server's, that would close a circle together: one of the server's rows is a conflict, and decides about all of it.
+// Moves in a tree, of ours and of the server's, that would close a circle together: one of the server's is a conflict, or waits, and ours is held back.
 
 import { keyOf, type Reference } from '../../changes/collections/collection.js'
 import { findCycles, treesOf } from '../../changes/rows/cycles.js'
-import { baseOf, isAllPushed, isHeld, lastHeardOf } from '../../changes/servers/agreement.js'
-import { type RowState, readKinds } from '../../changes/servers/rowStates.js'
+import { baseOf, isHeld, lastHeardOf } from '../../changes/servers/agreement.js'
+import type { RowState } from '../../changes/servers/rowStates.js'
 import { storeVersions } from '../../changes/store/store.js'
 import { query, type Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'
@@ -54,15 +54,15 @@ function* readOthers(exchange: Exchange, { ids }: Circle, except: ReadonlySet<st
   return [...(yield* readRowStates(exchange, others)).values()]
 }
 
-/** Which moves of ours would close a circle with given rows, each with the relation; and does a circle go by a row whose move is not applied? */
+/** The rows that we have moved, and that would close a circle with given ones, each with its relation; and does one go by a row whose move is not applied? */
 function* readMoves(exchange: Exchange, rows: readonly Placed[], discarded?: ReadonlySet<string>) {
   const given = new Set(rows.map(({ id }) => id))
-  const moves: { tree: Reference; state: RowState }[] = []
+  const moves = new Map<string, { tree: Reference; state: RowState }>()
   let isBlocked = false
   for (const circle of yield* findCircles(exchange, rows, discarded))
     for (const state of yield* readOthers(exchange, circle, given)) {
       const { tree } = circle
-      if (isOwnMove(exchange, tree, state)) moves.push({ tree, state })
+      if (isOwnMove(exchange, tree, state)) moves.set(state.id, { tree, state })
       isBlocked ||= isBehind(tree, state)
     }
   return { moves, isBlocked }
@@ -74,7 +74,6 @@ function* readMoves(exchange: Exchange, rows: readonly Placed[], discarded?: Rea
  */
 export function* findContestedMoves(exchange: Exchange, rows: readonly Placed[]): Transaction<Map<string, 'cycle' | 'parent-missing'>> {
   const found = new Map<string, 'cycle' | 'parent-missing'>()
-  if (!treesOf(exchange.collection).length || !rows.length || !(yield* isAnythingOurs(exchange))) return found
   // what is not applied stays where it is, and may be part of another circle there
   for (let before = -1; before < found.size; ) {
     before = found.size
@@ -89,13 +88,6 @@ export function* findContestedMoves(exchange: Exchange, rows: readonly Placed[])
     }
   }
   return found
-}
-
-/** Usually there is nothing to push, and nothing that is held back. */
-function* isAnythingOurs({ log, collection, server }: Exchange): Transaction<boolean> {
-  if (!isAllPushed(server, (yield* log.database.clock()).now)) return true
-  const { unapplied, rejected } = yield* readKinds(collection, server)
-  return unapplied || rejected
 }
 
 /** Have we moved the row, without the server's knowing? */
@@ -113,7 +105,8 @@ function isBehind(tree: Reference, { id, version, unapplied }: RowState): boolea
 
 /** The properties of the relation by which a version of a row would close a circle here with moves of ours. */
 export function* findClosing(exchange: Exchange, row: Placed): Transaction<readonly string[] | undefined> {
-  return (yield* readMoves(exchange, [row])).moves[0]?.tree.properties
+  const [move] = (yield* readMoves(exchange, [row])).moves.values()
+  return move?.tree.properties
 }
 
 /**
@@ -125,12 +118,11 @@ export function* discardMoves(exchange: Exchange, rows: readonly Placed[]): Tran
   // what they are moved back to may be part of another circle
   for (const discarded = new Set<string>(); ; ) {
     const { moves, isBlocked } = yield* readMoves(exchange, rows, discarded)
-    const next = moves.filter(({ state }) => !discarded.has(state.id) && baseOf(server, state))
+    const next = [...moves.values()].filter(({ state }) => !discarded.has(state.id) && baseOf(server, state))
     if (!next.length && isBlocked) throw new ConstraintError('cycle', undefined)
     if (!next.length) return
     for (const { tree, state } of next) {
       const { id, version } = state
-      if (discarded.has(id)) continue // of two circles
       discarded.add(id)
       const base = baseOf(server, state) as WireRow
       const back = Object.fromEntries(tree.properties.map(p => [p, base[p] ?? null]))
@@ -151,12 +143,12 @@ export function* holdMoves(exchange: Exchange): Transaction<void> {
   // what is held back is elsewhere there as well, and may be part of another circle
   for (;;) {
     const { moves } = yield* readMoves(exchange, yield* readElsewhere(exchange))
-    if (!moves.length) return
-    const states = [...new Map(moves.map(({ state }) => [state.id, state])).values()]
+    if (!moves.size) return
+    const states = [...moves.values()].map(({ state }) => state)
     yield* writeHeldBack(
       exchange,
       states,
-      'It was moved below a row that is below it on the server, and that is to be resolved or pushed first.',
+      'It was moved below a row that is below it on the server, and is to be resolved or pushed first.',
     )
   }
 }
