@@ -6,6 +6,7 @@ import {
   GIVEN_SCHEMAS,
   NUMBERED_SCHEMAS,
   OTHER_USER_SCHEMAS,
+  RELATED_USER_SCHEMAS,
   type Schema,
   USER_SCHEMAS,
   WIDE_SCHEMAS,
@@ -52,6 +53,8 @@ const COMPOSITES = 0.15
 const NUMBERED = 0.12
 /** How many of those with users have keys of several columns, links, or rows that the database counts. */
 const OTHER_USERS = 0.3
+/** How many of all with users have trees, unique values, or rows that need each other. */
+const RELATED_USERS = 0.25
 /** How many of the others have numbers of the application's. */
 const GIVEN = 0.08
 const BY_COLLECTION = 0.25
@@ -70,7 +73,9 @@ function drawOthers(seed: number, topology: Topology, kind: ServerKind): Others 
     const losing = new Random(Math.imul(seed, 0x165667b1))
     const others = new Random(Math.imul(seed, 0x85ebca6b))
     const drawn = featuresOfUsers(random)
-    const schema = others.chance(OTHER_USERS) ? others.pick(OTHER_USER_SCHEMAS) : drawn.schema
+    const related = new Random(Math.imul(seed, 0x27d4eb2f))
+    const other = others.chance(OTHER_USERS) ? others.pick(OTHER_USER_SCHEMAS) : drawn.schema
+    const schema = related.chance(RELATED_USERS) ? related.pick(RELATED_USER_SCHEMAS) : other
     return { ...drawn, schema, losing: losing.chance(0.7) ? losing.next() : 0 }
   }
   const byCollection = new Random(Math.imul(seed, 0x85ebca6b)).chance(BY_COLLECTION)
@@ -122,6 +127,12 @@ function featuresOfUsers({ chance, next, pick }: Random): Others {
 
 /** A schema by its name, for a history that is to have it. */
 export const schemaNamed = (name: string): Schema | undefined =>
-  [...WIDE_SCHEMAS, ...COMPOSITE_SCHEMAS, ...NUMBERED_SCHEMAS, ...GIVEN_SCHEMAS, ...USER_SCHEMAS, ...OTHER_USER_SCHEMAS].find(
-    s => s.name === name,
-  )
+  [
+    ...WIDE_SCHEMAS,
+    ...COMPOSITE_SCHEMAS,
+    ...NUMBERED_SCHEMAS,
+    ...GIVEN_SCHEMAS,
+    ...USER_SCHEMAS,
+    ...OTHER_USER_SCHEMAS,
+    ...RELATED_USER_SCHEMAS,
+  ].find(s => s.name === name)

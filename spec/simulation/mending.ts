@@ -22,7 +22,9 @@ export function mend(w: World, db: SimulatedDatabase): void {
 /** A unique value that two rows want goes to one of them. */
 function mendUnique(w: World, db: SimulatedDatabase): void {
   const rejected = db.run("SELECT id FROM sync_rejection WHERE code = 'not-unique'").map(row => String(row.id))
-  const holders = db.run("SELECT id, remote FROM sync_unapplied WHERE reason = 'not-unique' AND remote IS NOT NULL").flatMap(row => {
+  // of what users see, a row that they may not push has the value: no decision about the conflict can be stored
+  const reasons = w.users ? "('not-unique', 'contested')" : "('not-unique')"
+  const holders = db.run(`SELECT id, remote, reason FROM sync_unapplied WHERE reason IN ${reasons} AND remote IS NOT NULL`).flatMap(row => {
     const remote = JSON.parse(String(row.remote)) as Record<string, unknown>
     const spec = db.specOf(String(row.id))
     const those = keysOf(spec).flatMap(columns => {
@@ -31,7 +33,7 @@ function mendUnique(w: World, db: SimulatedDatabase): void {
       return db.run(`SELECT id FROM ${spec.name} WHERE ${where} AND id <> ?`, ...columns.map(c => remote[c]), row.id).map(r => String(r.id))
     })
     // neither side's row has it, but what comes of both
-    return those.length ? those : [String(row.id)]
+    return those.length || row.reason === 'contested' ? those : [String(row.id)]
   })
   const ids = new Set([...rejected, ...holders])
   if (!ids.size) return

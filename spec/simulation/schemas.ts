@@ -329,6 +329,23 @@ export const OTHER_USER_SCHEMAS: readonly Schema[] = [
   ...USER_SCHEMAS.map(withNumbers),
 ]
 
+/** As others, with trees, unique values, and rows that need each other. */
+export const RELATED_USER_SCHEMAS: readonly Schema[] = [
+  ...(['CASCADE', 'SET NULL', 'RESTRICT'] as const).map(onDelete =>
+    schema(`users, tree ${onDelete}`, [table('item', IDS, [OWNER, LIST, reference('parentId', 'item', onDelete)])], withLists),
+  ),
+  schema('users, unique', [table('item', IDS, [OWNER, LIST, number('place', { unique: false })], [['list', 'place']])], withLists),
+  schema('users, unique for all', [table('item', IDS, [OWNER, LIST, number('place')])], withLists),
+  schema(
+    'users, mutual',
+    [
+      table('item', ['x', 'y'], [OWNER, LIST, reference('partId', 'part', 'SET NULL', { unique: true })]),
+      table('part', ['z', 'w', 'v'], [OWNER, LIST, reference('itemId', 'item', 'SET NULL')]),
+    ],
+    withLists,
+  ),
+]
+
 /** What sameHistory.ts drives with users. */
 export const ONE_TABLE_OF_USERS = schema('users, one table', [table('item', IDS, [OWNER, LIST])], {
   users: { list: 'list', lists: LISTS, isSynced: false },
