@@ -177,7 +177,7 @@ export const inTheJournal: Mutant[] = [
     name: 'both-moves-are-applied',
     hazard: 'applying the server’s move discards ours, which would close a circle with it',
     file: 'src/sync/conflicts/decisions.ts',
-    find: '    yield* discardMoves(exchange, withParents(exchange, state, value, parents))\n    return parents\n',
+    find: '    yield* discardMoves(exchange, withParents(exchange, state, value, parents), stamp)\n    return parents\n',
     replace: '    return parents\n',
     by: [circles],
   },
@@ -185,7 +185,7 @@ export const inTheJournal: Mutant[] = [
     name: 'journal-applies-both-moves',
     hazard: 'applying the server’s move discards ours, which would close a circle with it',
     file: 'src/sync/conflicts/resolve.ts',
-    find: '    yield* discardMoves(exchange, withParents(exchange, state, value, parents))\n',
+    find: '    yield* discardMoves(exchange, withParents(exchange, state, value, parents), stamp)\n',
     replace: '',
     by: [circles],
   },
@@ -398,5 +398,14 @@ export const inTheJournal: Mutant[] = [
     find: '        console.error(error) // what fails to show a request does not end the sync',
     replace: '        throw error',
     by: ['spec/sync/http/requests.spec.ts'],
+  },
+  {
+    name: 'what-a-move-was-out-of-stays-removed',
+    hazard:
+      'a move of ours that is discarded goes back to a row that was removed here: no decision for the server’s move can ever be stored',
+    file: 'src/sync/push/moves.ts',
+    find: '      yield* applyDecided(exchange, parents, stamp)\n',
+    replace: '',
+    by: [circles],
   },
 ]

@@ -466,4 +466,22 @@ export const ofLeaving: Mutant[] = [
     replace: 'true',
     by: [decided],
   },
+  {
+    name: 'kept-apart-for-a-taken-value',
+    hazard:
+      'a row that is seen again is not here for good, for our side, which nobody can edit, has a unique value that another row has by now',
+    file: 'src/sync/apply/defer.ts',
+    find: "reason !== 'not-unique' || ",
+    replace: "reason !== 'contested' || ",
+    by: [decided],
+  },
+  {
+    name: 'a-taken-value-is-not-asked-about',
+    hazard:
+      'whoever prefers the server’s side is asked with each sync, for the unique value of a row that was kept apart stays with the decision',
+    file: 'src/sync/conflicts/contested.ts',
+    find: "reason === 'contested' && isKeptApart(state)",
+    replace: 'false',
+    by: [decided],
+  },
 ]

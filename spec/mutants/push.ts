@@ -72,6 +72,14 @@ export const pushing: Mutant[] = [
     by: [mutual],
   },
   {
+    name: 'rejected-reference-is-asked-about',
+    hazard: 'a rejected row, whose reference was put off, is asked about with each poll: none of them says that nothing is new',
+    file: 'src/changes/servers/ignored.ts',
+    find: "AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = g.server AND j.id = g.id AND j.stamp = x.${quote('_lastChange')})",
+    replace: '',
+    by: [mutual],
+  },
+  {
     name: 'open-push-is-abandoned',
     hazard: 'a client reads on while a push is unanswered',
     file: 'src/sync/push/finishPush.ts',

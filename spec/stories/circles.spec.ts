@@ -380,6 +380,20 @@ describe('no circle is closed by way of a row whose move is not applied here', (
     expect(await syncAll(bob, preferRemoteConflictHandler)).toMatchObject({ conflicts: 1 })
     await expectDone({ v: 'z', x: null, z: 'x' })
   })
+
+  test.each(['a handler', 'the journal'])('what our move was out of comes back where %s discards it', async who => {
+    for (const id of ['v', 'z']) await put(alice, id, null)
+    await put(alice, 'w', 'v')
+    await applyDecided([alice, bob])
+    await move(alice, 'z', 'w')
+    await syncAll(alice)
+    await move(bob, 'w', 'z')
+    await bob.query(`DELETE FROM folder WHERE id = 'v'`)
+    await syncAll(bob, who === 'a handler' ? preferRemoteConflictHandler : undefined)
+    if (who === 'the journal') await folders(bob).discard('z')
+    expect(await parents(bob)).toEqual({ v: null, w: 'v', z: 'w' })
+    await expectDone({ v: null, w: 'v', z: 'w' })
+  })
 })
 
 describe('circles that the application wants', () => {

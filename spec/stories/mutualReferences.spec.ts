@@ -143,16 +143,39 @@ describe.each(KINDS)('on $kind, with a feed: $hasFeed, rows of two entities that
     await expectRest(alice, entities)
   })
 
+  const reject = (on: DataSource, table: string, check: string) =>
+    sql(on, `ALTER TABLE "${table}" ADD CONSTRAINT "no_${table}" CHECK (NOT (${check.replaceAll('NEW.', '')}))`).catch(async () => {
+      await sql(on, `CREATE TRIGGER no_${table} BEFORE INSERT ON ${table} WHEN ${check} BEGIN SELECT RAISE(ABORT, 'no'); END`)
+    })
+
   test('say what is missing where the other one is rejected for good', async () => {
     const { server, alice } = await start()
-    await sql(server, `ALTER TABLE "player" ADD CONSTRAINT "no_ann" CHECK ("name" <> 'Ann')`).catch(async () => {
-      await sql(server, `CREATE TRIGGER no_ann BEFORE INSERT ON player WHEN NEW.name = 'Ann' BEGIN SELECT RAISE(ABORT, 'no'); END`)
-    })
+    await reject(server, 'player', `NEW."name" = 'Ann'`)
     await makeTeam(alice)
     for (let i = 0; i < 3; i++) await syncAll(alice)
     expect(await stateOf(server)).toEqual({ captains: [['t', 'Reds', null]], teams: [] })
     expect(await journal(alice.getRepository(Player)).rejected()).toMatchObject([{ id: 'p', code: 'not-valid' }])
     expect(await journal(alice.getRepository(Team)).rejected()).toMatchObject([{ id: 't', code: 'parent-missing', property: 'captain' }])
     expect((await stateOf(alice)).captains).toEqual([['t', 'Reds', 'p']])
+  })
+
+  test('are not asked about with each poll where the server rejects both', async () => {
+    const { server, alice, wire } = await start()
+    await reject(server, 'player', `NEW."name" = 'Ann'`)
+    // once the reference is put off
+    let isPutOff = false
+    wire.after = async (_, __, response) => {
+      if (isPutOff || !(await response.clone().text()).includes('parent-missing')) return
+      isPutOff = true
+      await reject(server, 'team', `NEW."name" = 'Reds'`)
+    }
+    await makeTeam(alice)
+    for (let i = 0; i < 3; i++) await syncAll(alice)
+    expect(await journal(alice.getRepository(Player)).rejected()).toMatchObject([{ id: 'p', code: 'not-valid' }])
+    expect(await journal(alice.getRepository(Team)).rejected()).toMatchObject([{ id: 't', code: 'not-valid' }])
+    expect(isPutOff).toBe(true)
+    wire.mend()
+    await syncAll(alice)
+    expect(wire.requests.filter(({ url }) => url.includes('properties='))).toEqual([])
   })
 })

@@ -371,3 +371,40 @@ test.each(each)(
     await rest(0)
   },
 )
+
+const Seat = new EntitySchema<{ id: string; guest: string; place: number | null }>({
+  ...{ name: 'DecidedSeat', tableName: 'decided_seat' },
+  columns: { id: { ...text, primary: true }, guest: text, place: { type: 'int', nullable: true, unique: true } },
+})
+enableSync(Seat, '/seats')
+
+test.each(
+  SERVERS.flatMap(kind => [
+    { kind, decides: "the server's side", handler: preferRemoteConflictHandler, guest: 'theirs', place: null, pushed: 0 },
+    {
+      ...{ kind, decides: 'another value', guest: 'ours', place: 4, pushed: 1 },
+      handler: resolveEach<{ id: string }>(({ local }) => ({ ...local, place: 4 }) as never) as ConflictHandler,
+    },
+  ]),
+)(
+  'a row that is seen again, and whose unique value another one has by now, is asked about: $decides ($kind)',
+  async ({ kind, handler, guest, place, pushed }) => {
+    const server = new HandMade()
+    const phone = await deviceOf(server, [Seat], kind)
+    const seats = phone.getRepository(Seat)
+    const read = (changes: readonly Record<string, unknown>[], with_?: ConflictHandler, answer = {}) => {
+      server.answers.push({ changes: { '/seats': changes as never }, ...answer })
+      return syncAll(phone, with_)
+    }
+    await read([server.row('s', { guest: 'base', place: null })], undefined, { scoped: ['/seats'] })
+    await seats.update('s', { guest: 'ours', place: 3 })
+    await read([server.left('s'), server.row('t', { guest: 'other', place: 3 })])
+    expect(await journal(seats).rejected()).toMatchObject([{ id: 's', code: 'no-access' }])
+    await read([server.row('s', { guest: 'theirs', place: null })])
+    expect(await journal(seats).conflicts()).toMatchObject([{ id: 's', reason: 'contested', local: { guest: 'ours', place: 3 } }])
+    expect(await seats.find()).toMatchObject([{ id: 't', place: 3 }])
+    expect(await syncAll(phone, handler)).toMatchObject({ conflicts: 1, unapplied: 0, pushed })
+    expect(await seats.find({ order: { id: 'ASC' } })).toMatchObject([{ id: 's', guest, place }, { id: 't' }])
+    expect([await journal(seats).conflicts(), await journal(seats).rejected(), await hasLocalChanges(phone)]).toEqual([[], [], false])
+  },
+)

@@ -61,6 +61,8 @@ export const isHeld = ({ unapplied, rejection, version, noAccess }: RowState) =>
 /** The server's version of a row as it was heard last; null where it has none, undefined where that is not known. */
 export const lastHeardOf = (server: ServerState, state: RowState) => (state.unapplied ? state.unapplied.remote : baseOf(server, state))
 
+/** Is our side of a row kept apart from its table? */
+export const isKeptApart = ({ version, setAside }: RowState): boolean => version.stamp === 0 && setAside !== undefined
+
 /** Our side of a row: what is in the table, or what is kept apart from it. */
-export const localOf = ({ version, setAside }: RowState): WireRow | null =>
-  version.stamp === 0 && setAside !== undefined ? setAside : version.value
+export const localOf = (state: RowState): WireRow | null => (isKeptApart(state) ? (state.setAside ?? null) : state.version.value)

@@ -57,11 +57,12 @@ export function* readIgnored(database: Database, serverId: number, ids: unknown)
   return ignored
 }
 
-/** The properties of ours that this server has ignored in rows which are still there. */
+/** The properties of ours that this server has ignored in rows which are still there. Of what it has rejected it has no row that could get them. */
 export function* readIgnoredProperties({ table, column }: Collection, database: Database, serverId: number): Transaction<string[]> {
   const rows = yield* query(
     `SELECT DISTINCT g.property FROM sync_ignored g
-      WHERE g.server = ? AND EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE x.${quote(table.key)} = ${database.key(table, 'g.id')})
+      WHERE g.server = ? AND EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE x.${quote(table.key)} = ${database.key(table, 'g.id')}
+        AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = g.server AND j.id = g.id AND j.stamp = x.${quote('_lastChange')}))
       ORDER BY g.property`,
     serverId,
   )

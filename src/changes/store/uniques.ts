@@ -12,3 +12,9 @@ export function* readUniques(database: Database, changes: Iterable<{ readonly co
     if (!uniques.has(collection)) uniques.set(collection, yield* database.uniqueIndexes(collection.table))
   return uniques
 }
+
+/** The properties that are in a unique index. */
+export function* readUniqueProperties(database: Database, { table, columns }: Collection): Transaction<string[]> {
+  const names = (yield* database.uniqueIndexes(table)).flatMap(index => [...index.columns, ...index.others])
+  return columns.filter(c => names.includes(c.column)).map(c => c.property)
+}

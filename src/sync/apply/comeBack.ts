@@ -1,7 +1,7 @@
 // Rows that are seen again, and of which our version was kept apart, or is here for another server's sake: it is our side of a merge.
 
 import { findOrphans } from '../../changes/rows/orphans.js'
-import { localOf } from '../../changes/servers/agreement.js'
+import { isKeptApart, localOf } from '../../changes/servers/agreement.js'
 import { keepBases } from '../../changes/servers/baseVersions.js'
 import { forgetOthersNoAccess, forgetOwnNoAccess } from '../../changes/servers/noAccess.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
@@ -21,9 +21,9 @@ export interface Returning {
 
 /** Undefined where nothing was kept apart. A removal that a server tells of a row that it never showed says nothing to the version of another one. */
 export function returningOf(state: RowState, remote: WireRow | null): Returning | undefined {
-  const { noAccess, setAside, version } = state
-  if (noAccess) return { local: localOf(state), base: noAccess.base }
-  return setAside !== undefined && version.stamp === 0 && remote !== null ? { local: setAside, base: undefined } : undefined
+  const local = localOf(state)
+  if (state.noAccess) return { local, base: state.noAccess.base }
+  return isKeptApart(state) && remote !== null ? { local, base: undefined } : undefined
 }
 
 /**

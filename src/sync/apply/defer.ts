@@ -1,7 +1,9 @@
 import { keyOf, type Reference } from '../../changes/collections/collection.js'
 import { nameOf } from '../../changes/rows/dependents.js'
-import { baseOf } from '../../changes/servers/agreement.js'
+import { baseOf, isKeptApart, localOf } from '../../changes/servers/agreement.js'
 import type { RowState, UnappliedReason } from '../../changes/servers/rowStates.js'
+import { readUniqueProperties } from '../../changes/store/uniques.js'
+import { equalValues } from '../../databases/columns.js'
 import type { Transaction } from '../../databases/database.js'
 import { type ConstraintError, ValueError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'
@@ -15,8 +17,17 @@ const ASKED: ReadonlySet<UnappliedReason> = new Set(['contested', 'children-chan
 
 /** Law 7: what cannot be stored is in the journal before the cursor passes it. */
 export function* deferAll(exchange: Exchange, applied: Applied, rows: readonly ToDefer[]): Transaction<void> {
-  yield* writeUnapplied(exchange, rows)
-  for (const { state, reason } of rows) applied[ASKED.has(reason) ? 'contested' : 'unapplied'].add(state.id)
+  const noted: ToDefer[] = []
+  for (const row of rows) noted.push((yield* isTakenMeanwhile(exchange, row)) ? { ...row, reason: 'contested' } : row)
+  yield* writeUnapplied(exchange, noted)
+  for (const { state, reason } of noted) applied[ASKED.has(reason) ? 'contested' : 'unapplied'].add(state.id)
+}
+
+/** Our side is kept apart, where nobody can edit it, and has a unique value that another row has by now: the server's side may be stored all the same. */
+function* isTakenMeanwhile({ log, collection }: Exchange, { state, remote, reason }: ToDefer): Transaction<boolean> {
+  if (reason !== 'not-unique' || !remote || !isKeptApart(state)) return false
+  const local = localOf(state)
+  return (yield* readUniqueProperties(log.database, collection)).some(p => !equalValues(local?.[p], remote[p]))
 }
 
 export const defer = (exchange: Exchange, applied: Applied, state: RowState, remote: WireRow | null, reason: UnappliedReason) =>

@@ -3,7 +3,7 @@
 import type { ChangeLog } from '../../changes/changeLog.js'
 import type { Collection } from '../../changes/collections/collection.js'
 import { groupBy } from '../../changes/collections/groupBy.js'
-import { isInPush } from '../../changes/servers/agreement.js'
+import { isInPush, isKeptApart } from '../../changes/servers/agreement.js'
 import { forgetBases, forgetRejections, keepBases } from '../../changes/servers/baseVersions.js'
 import { addIgnored, forgetIgnored } from '../../changes/servers/ignored.js'
 import { forgetOthersNoAccess, forgetOwnNoAccess } from '../../changes/servers/noAccess.js'
@@ -53,7 +53,7 @@ export function* applyAllDecided(log: ChangeLog, resolved: readonly Candidate[],
 
 const idsOf = (candidates: readonly Candidate[]) => candidates.map(c => c.state.id)
 
-const isApart = ({ state }: Candidate) => state.noAccess !== undefined || (state.setAside !== undefined && state.version.stamp === 0)
+const isApart = ({ state }: Candidate) => state.noAccess !== undefined || isKeptApart(state)
 
 function* store(
   log: ChangeLog,

@@ -2,8 +2,9 @@
 
 import { type Collection, noneOf, type Reference } from '../../changes/collections/collection.js'
 import { findOrphans } from '../../changes/rows/orphans.js'
-import { localOf } from '../../changes/servers/agreement.js'
+import { isKeptApart, localOf } from '../../changes/servers/agreement.js'
 import { isConflictReason, type RowState, type UnappliedReason } from '../../changes/servers/rowStates.js'
+import { readUniqueProperties } from '../../changes/store/uniques.js'
 import { equalValues } from '../../databases/columns.js'
 import type { Transaction } from '../../databases/database.js'
 import type { WireRow } from '../../protocol/messages.js'
@@ -22,7 +23,10 @@ export interface Contested {
   readonly remote: WireRow | null
   readonly json: string | null
   readonly base: WireRow | null | undefined
-  /** The properties of a relation to a parent that was removed here, or that would close a circle here; contested on whichever side they were changed. */
+  /**
+   * Contested on whichever side they were changed: the properties of a relation to a parent that was removed here, or that would close a circle here; unique
+   * ones of a row that is kept apart.
+   */
   readonly lost?: readonly string[]
   /** The rows that a removal would remove with it, as they were. */
   readonly family: string
@@ -45,7 +49,7 @@ export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>,
     const base = state.noAccess ? state.noAccess.base : basesOf(id)
     const { reason, remote } = unapplied
     const orphan = reason === 'parent-removed' && remote ? yield* findLostParent(exchange, state, remote) : undefined
-    const lost = reason === 'cycle' && remote ? yield* findClosing(exchange, { id, local: version.value, value: remote }) : undefined
+    const lost = remote ? yield* findLost(exchange, state, reason, remote) : undefined
     contested.push({
       ...sidesOf(localOf(state), base, unapplied.remote, orphan),
       ...(lost && { lost }),
@@ -59,6 +63,17 @@ export function* describeContested(exchange: Exchange, ids: ReadonlySet<string>,
     })
   }
   return contested
+}
+
+/** The properties that are contested whichever side has changed them: of a circle, or of our side that is kept apart and may have lost its unique value. */
+function* findLost(
+  exchange: Exchange,
+  state: RowState,
+  reason: UnappliedReason,
+  remote: WireRow,
+): Transaction<readonly string[] | undefined> {
+  if (reason === 'cycle') return yield* findClosing(exchange, { id: state.id, local: state.version.value, value: remote })
+  return reason === 'contested' && isKeptApart(state) ? yield* readUniqueProperties(exchange.log.database, exchange.collection) : undefined
 }
 
 /** The relation by which a row needs one that was removed here. */

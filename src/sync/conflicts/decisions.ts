@@ -151,7 +151,7 @@ function* prepareDecision(
       return
     }
     if (!parents) return
-    yield* discardMoves(exchange, withParents(exchange, state, value, parents))
+    yield* discardMoves(exchange, withParents(exchange, state, value, parents), stamp)
     return parents
   }
   const { family } = (yield* readFamilies(exchange, [state])).get(id) ?? NO_FAMILY

@@ -61,7 +61,7 @@ export function* storeDecision(
       if (replaces === undefined && (yield* decideForLater(exchange, { state, remote, value }, stamp)))
         return yield* writeResolutions(log.database, [resolution])
     } else parents = found ?? []
-    yield* discardMoves(exchange, withParents(exchange, state, value, parents))
+    yield* discardMoves(exchange, withParents(exchange, state, value, parents), stamp)
   } else {
     // a new row of ours: what the server has below it says that it has one as well, which was not read yet
     const isGivenUp = remote === null && (isInPush(server, state) || (!state.unapplied && !base))

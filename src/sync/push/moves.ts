@@ -8,8 +8,10 @@ import { storeVersions } from '../../changes/store/store.js'
 import { query, type Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'
+import { applyDecided } from '../apply/storeDecided.js'
 import { writeResolutions } from '../conflicts/resolutions.js'
-import { type Exchange, isClean, readRowStates } from '../exchange.js'
+import { restoreParents } from '../conflicts/restoreParents.js'
+import { type Exchange, isClean, readRowStates, type TransactionStamp } from '../exchange.js'
 import { writeHeldBack } from './rejections.js'
 
 /** A row as it is to be, or as the server has it, and as it is here. */
@@ -110,10 +112,10 @@ export function* findClosing(exchange: Exchange, row: Placed): Transaction<reado
 }
 
 /**
- * To apply the server's move is to discard ours, which would close a circle with it; the journal can bring them back. Throws ConstraintError where a
- * circle is left with a row that the server has elsewhere, and that is not applied yet.
+ * To apply the server's move is to discard ours, which would close a circle with it; the journal can bring them back. What they were moved out of comes
+ * back where it was removed here. Throws ConstraintError where a circle is left with a row that the server has elsewhere, and that is not applied yet.
  */
-export function* discardMoves(exchange: Exchange, rows: readonly Placed[]): Transaction<void> {
+export function* discardMoves(exchange: Exchange, rows: readonly Placed[], stamp: TransactionStamp): Transaction<void> {
   const { log, collection, server } = exchange
   // what they are moved back to may be part of another circle
   for (const discarded = new Set<string>(); ; ) {
@@ -127,6 +129,9 @@ export function* discardMoves(exchange: Exchange, rows: readonly Placed[]): Tran
       const base = baseOf(server, state) as WireRow
       const back = Object.fromEntries(tree.properties.map(p => [p, base[p] ?? null]))
       const local = version.value as WireRow
+      const parents = yield* restoreParents(exchange, id, { ...local, ...back }, stamp)
+      if (!parents || parents === 'not-seen') throw new ConstraintError('foreign-key', undefined)
+      yield* applyDecided(exchange, parents, stamp)
       yield* storeVersions(log, collection, [{ id, old: version, value: back }], yield* log.database.tick())
       const resolution = { collection, id, url: server.url, base, local, remote: base, decision: { ...local, ...back } }
       yield* writeResolutions(log.database, [resolution])
