@@ -243,8 +243,8 @@ export const inTheJournal: Mutant[] = [
     name: 'decided-before-what-is-in-its-way',
     hazard: 'a decision moves a row below one that is not applied, and closes a circle here',
     file: 'src/sync/push/moves.ts',
-    find: '    if (!next.length && isBlocked) throw new ConstraintError(',
-    replace: '    if (!next.length && rows.length < 0) throw new ConstraintError(',
+    find: '(isBlocked || left.length)',
+    replace: 'left.length',
     by: [circles],
   },
   {
@@ -407,5 +407,13 @@ export const inTheJournal: Mutant[] = [
     find: '      yield* applyDecided(exchange, parents, stamp)\n',
     replace: '',
     by: [circles],
+  },
+  {
+    name: 'what-was-made-here-closes-a-circle',
+    hazard: 'a decision for the server’s move closes a circle by way of a row that was made here, and cannot be moved back',
+    file: 'src/sync/push/moves.ts',
+    find: '(isBlocked || left.length)',
+    replace: 'isBlocked',
+    by: ['spec/stories/scopesDecided.spec.ts'],
   },
 ]

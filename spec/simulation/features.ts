@@ -76,7 +76,11 @@ function drawOthers(seed: number, topology: Topology, kind: ServerKind): Others 
     const related = new Random(Math.imul(seed, 0x27d4eb2f))
     const other = others.chance(OTHER_USERS) ? others.pick(OTHER_USER_SCHEMAS) : drawn.schema
     const schema = related.chance(RELATED_USERS) ? related.pick(RELATED_USER_SCHEMAS) : other
-    return { ...drawn, schema, losing: losing.chance(0.7) ? losing.next() : 0 }
+    return {
+      ...drawn,
+      schema: schema && !isElsewhere(schema, topology, kind) ? schema : other,
+      losing: losing.chance(0.7) ? losing.next() : 0,
+    }
   }
   const byCollection = new Random(Math.imul(seed, 0x85ebca6b)).chance(BY_COLLECTION)
   const others = new Random(Math.imul(seed, 0xc2b2ae35))
@@ -97,10 +101,7 @@ function drawOthers(seed: number, topology: Topology, kind: ServerKind): Others 
       ? [['S', 'U'], ['S', 'T', 'R', 'U'], ['d1'], ['d1', 'd3'], ['d1', 'S'], ['d2', 'R'], ['T']]
       : [['d1'], ['d1', 'd3'], ['d2']],
   )
-  const isElsewhere =
-    (kind === 'mysql' && schema?.isRound) ||
-    (kind !== 'sqlite' && schema?.trigger !== undefined && (kind === 'mysql' || topology === 'relay'))
-  const isTried = schema === undefined || !(WITHOUT_REMEDY.includes(schema.name) || isElsewhere)
+  const isTried = schema === undefined || !(WITHOUT_REMEDY.includes(schema.name) || isElsewhere(schema, topology, kind))
   return {
     schema: isTried ? schema : undefined,
     journal: JOURNAL_IS_SAFE ? journal : 0,
@@ -113,6 +114,10 @@ function drawOthers(seed: number, topology: Topology, kind: ServerKind): Others 
     losing: 0,
   }
 }
+
+/** Is it not tried on this kind of database? */
+const isElsewhere = ({ isRound, trigger }: Schema, topology: Topology, kind: ServerKind) =>
+  (kind === 'mysql' && isRound) || (kind !== 'sqlite' && trigger !== undefined && (kind === 'mysql' || topology.endsWith('relay')))
 
 /** Users see a part of the rows; others than those who sign in are in the history itself. */
 function featuresOfUsers({ chance, next, pick }: Random): Others {

@@ -120,8 +120,8 @@ const schema = (
   tables: readonly TableSpec[],
   more: Pick<Schema, 'trigger' | 'gained' | 'users' | 'linked'> = {},
 ): Schema => ({
-  isMutual: name.startsWith('mutual'),
-  isRound: /^mutual|^tree (CASCADE|SET NULL)/.test(name),
+  isMutual: /^(users, )?mutual/.test(name),
+  isRound: /^(users, )?(mutual|tree (CASCADE|SET NULL))/.test(name),
   ...{ name, tables, isWide: true, ids: tables.flatMap(t => t.ids) },
   ...more,
 })
@@ -336,6 +336,17 @@ export const RELATED_USER_SCHEMAS: readonly Schema[] = [
   ),
   schema('users, unique', [table('item', IDS, [OWNER, LIST, number('place', { unique: false })], [['list', 'place']])], withLists),
   schema('users, unique for all', [table('item', IDS, [OWNER, LIST, number('place')])], withLists),
+  schema(
+    'users, one-to-one',
+    [
+      table('item', ['x', 'y'], [OWNER, LIST]),
+      table('part', ['z', 'w', 'v'], [OWNER, LIST, reference('itemId', 'item', 'CASCADE', { nullable: false, unique: true })]),
+    ],
+    withLists,
+  ),
+  ...(['touch', 'skip'] as const).map(trigger =>
+    schema(`users, trigger ${trigger}`, [table('item', IDS, [OWNER, LIST, { kind: 'touched', column: 't' }])], { ...withLists, trigger }),
+  ),
   schema(
     'users, mutual',
     [

@@ -148,7 +148,7 @@ function noteAcknowledged(w: World, p: Process, { db, pushed, states, values }: 
 function lookAtWaiting(w: World, db: SimulatedDatabase): void {
   for (const { reason } of db.run('SELECT reason FROM sync_unapplied')) {
     if (reason === 'not-unique') w.reached.add('not-unique waited')
-    if (reason === 'parent-missing' && w.schema.name.startsWith('mutual')) w.reached.add('mutual references waited')
+    if (reason === 'parent-missing' && w.schema.isMutual) w.reached.add('mutual references waited')
   }
 }
 

@@ -113,15 +113,17 @@ export function* findClosing(exchange: Exchange, row: Placed): Transaction<reado
 
 /**
  * To apply the server's move is to discard ours, which would close a circle with it; the journal can bring them back. What they were moved out of comes
- * back where it was removed here. Throws ConstraintError where a circle is left with a row that the server has elsewhere, and that is not applied yet.
+ * back where it was removed here. Throws ConstraintError where a circle is left with a row that was made here, or that the server has elsewhere, and that is not applied yet.
  */
 export function* discardMoves(exchange: Exchange, rows: readonly Placed[], stamp: TransactionStamp): Transaction<void> {
   const { log, collection, server } = exchange
   // what they are moved back to may be part of another circle
   for (const discarded = new Set<string>(); ; ) {
     const { moves, isBlocked } = yield* readMoves(exchange, rows, discarded)
-    const next = [...moves.values()].filter(({ state }) => !discarded.has(state.id) && baseOf(server, state))
-    if (!next.length && isBlocked) throw new ConstraintError('cycle', undefined)
+    const left = [...moves.values()].filter(({ state }) => !discarded.has(state.id))
+    const next = left.filter(({ state }) => baseOf(server, state))
+    // what was made here cannot be moved back
+    if (!next.length && (isBlocked || left.length)) throw new ConstraintError('cycle', undefined)
     if (!next.length) return
     for (const { tree, state } of next) {
       const { id, version } = state
