@@ -416,4 +416,13 @@ export const inTheJournal: Mutant[] = [
     replace: 'isBlocked',
     by: ['spec/stories/scopesDecided.spec.ts'],
   },
+  {
+    name: 'a-move-that-cannot-be-discarded-is-not-asked-about',
+    hazard:
+      'a row is in conflict about its name, and its relation closes a circle with a row that was made here: no decision can be stored',
+    file: 'src/sync/conflicts/contested.ts',
+    find: "if (!isContested && reason !== 'cycle') return",
+    replace: "if (reason !== 'cycle') return",
+    by: ['spec/stories/scopesDecided.spec.ts'],
+  },
 ]

@@ -480,7 +480,7 @@ export const ofLeaving: Mutant[] = [
     hazard:
       'whoever prefers the server’s side is asked with each sync, for the unique value of a row that was kept apart stays with the decision',
     file: 'src/sync/conflicts/contested.ts',
-    find: "reason === 'contested' && isKeptApart(state)",
+    find: 'isContested && isKeptApart(state)',
     replace: 'false',
     by: [decided],
   },

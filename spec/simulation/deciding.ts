@@ -60,7 +60,11 @@ function decide(w: World, p: Process, question: Question, updates: ConflictUpdat
   }
   resolved.set(conflict.id, { remote })
   if (w.schema.isWide && !w.hasFaults && w.tries > 5 && !isGone(local) && !isGone(remote)) {
-    conflict.takeRemote()
+    // who sees a part of the rows may have one of the circle that cannot be moved back
+    if (w.users && w.tries > 7) {
+      const ours = conflict.local as Record<string, unknown>
+      updates.push({ id: conflict.id, ...Object.fromEntries(conflict.properties.map(p => [p, ours[p] ?? null])) })
+    } else conflict.takeRemote()
     return
   }
   if (isGone(local) || isGone(remote)) {

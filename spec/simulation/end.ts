@@ -52,7 +52,7 @@ async function becomeQuiet(w: World): Promise<{ rounds: number; results: string[
     results = await finishAll(w)
     const isQuiet = (users ? rowsBefore === rowsOfAll() : w.pushedRows === 0) && isEqual(w) && results.every(r => r === 'ok')
     // who is asked about what could not be stored may answer otherwise
-    if (isQuiet && users && w.tries < 8 && all.some(db => db.run("SELECT 1 FROM sync_unapplied WHERE reason = 'contested'").length))
+    if (isQuiet && users && w.tries < 10 && all.some(db => db.run("SELECT 1 FROM sync_unapplied WHERE reason = 'contested'").length))
       continue
     // at rest: nothing is pushed again. A parent that its child's sync brought back is done with when its own collection has been synced once more.
     if (isQuiet && wasQuiet && !isGenerous) break

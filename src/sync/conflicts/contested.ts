@@ -72,8 +72,10 @@ function* findLost(
   reason: UnappliedReason,
   remote: WireRow,
 ): Transaction<readonly string[] | undefined> {
-  if (reason === 'cycle') return yield* findClosing(exchange, { id: state.id, local: state.version.value, value: remote })
-  return reason === 'contested' && isKeptApart(state) ? yield* readUniqueProperties(exchange.log.database, exchange.collection) : undefined
+  const isContested = reason === 'contested'
+  if (isContested && isKeptApart(state)) return yield* readUniqueProperties(exchange.log.database, exchange.collection)
+  if (!isContested && reason !== 'cycle') return
+  return yield* findClosing(exchange, { id: state.id, local: state.version.value, value: remote }, isContested)
 }
 
 /** The relation by which a row needs one that was removed here. */

@@ -105,10 +105,10 @@ function isBehind(tree: Reference, { id, version, unapplied }: RowState): boolea
   return keyOf(tree, id, unapplied.remote) !== keyOf(tree, id, version.value)
 }
 
-/** The properties of the relation by which a version of a row would close a circle here with moves of ours. */
-export function* findClosing(exchange: Exchange, row: Placed): Transaction<readonly string[] | undefined> {
-  const [move] = (yield* readMoves(exchange, [row])).moves.values()
-  return move?.tree.properties
+/** The properties of the relation by which a version of a row would close a circle here with moves of ours; `isForGood`: with one that cannot be discarded. */
+export function* findClosing(exchange: Exchange, row: Placed, isForGood: boolean): Transaction<readonly string[] | undefined> {
+  const { moves } = yield* readMoves(exchange, [row])
+  return [...moves.values()].find(({ state }) => !(isForGood && baseOf(exchange.server, state)))?.tree.properties
 }
 
 /**
