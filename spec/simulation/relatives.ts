@@ -137,6 +137,10 @@ function isHiddenFrom({ users }: World, db: SimulatedDatabase, from: SimulatedDa
 function isMovedLater(w: World, db: SimulatedDatabase, from: SimulatedDatabase, id: string): boolean {
   const [there, here] = [db, from].map(each => parentsIn(w, each).get(id)?.[0])
   const own = `SELECT r.id FROM sync_server r WHERE r.origin = 'http://${db.name}'`
-  const stays = ['sync_unapplied', 'sync_rejection'].map(table => `SELECT id FROM ${table} WHERE id = ? AND server IN (${own})`)
+  // what was rejected, and has been edited since, is pushed as well
+  const isAsItWas = `stamp = (SELECT x."_lastChange" FROM ${from.tableOf(id)} x WHERE x.id = sync_rejection.id)`
+  const stays = ['sync_unapplied WHERE', `sync_rejection WHERE ${isAsItWas} AND`].map(
+    table => `SELECT id FROM ${table} id = ? AND server IN (${own})`,
+  )
   return there !== here && !from.run(stays.join(' UNION '), id, id).length
 }
