@@ -75,7 +75,7 @@ export const pushing: Mutant[] = [
     name: 'rejected-reference-is-asked-about',
     hazard: 'a rejected row, whose reference was put off, is asked about with each poll: none of them says that nothing is new',
     file: 'src/changes/servers/ignored.ts',
-    find: "AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = g.server AND j.id = g.id AND j.stamp = x.${quote('_lastChange')})",
+    find: 'AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = g.server AND j.id = g.id AND j.stamp = x."_lastChange")',
     replace: '',
     by: [mutual],
   },

@@ -62,7 +62,7 @@ export function* readIgnoredProperties({ table, column }: Collection, database: 
   const rows = yield* query(
     `SELECT DISTINCT g.property FROM sync_ignored g
       WHERE g.server = ? AND EXISTS (SELECT 1 FROM ${quote(table.name)} x WHERE x.${quote(table.key)} = ${database.key(table, 'g.id')}
-        AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = g.server AND j.id = g.id AND j.stamp = x.${quote('_lastChange')}))
+        AND NOT EXISTS (SELECT 1 FROM sync_rejection j WHERE j.server = g.server AND j.id = g.id AND j.stamp = x."_lastChange"))
       ORDER BY g.property`,
     serverId,
   )
