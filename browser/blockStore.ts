@@ -2,8 +2,9 @@
 
 import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from 'idb'
 import { delay } from '../src/databases/schemaChanges.js'
-import { DatabaseFailedError, DatabaseTakenOverError, OtherOwnerError, StorageFullError, SyncError } from '../src/errors.js'
+import { DatabaseFailedError, DatabaseTakenOverError, SyncError } from '../src/errors.js'
 import { blocksIn, joinBlocks } from './blocks.js'
+import { OtherOwnerError, StorageFullError } from './errors.js'
 
 interface Schema extends DBSchema {
   blocks: { key: number; value: Uint8Array }

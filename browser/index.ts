@@ -1,3 +1,4 @@
-export { DatabaseInUseError, DatabaseTakenOverError, OtherOwnerError, StorageFullError } from '../src/errors.js'
+export { DatabaseTakenOverError } from '../src/errors.js'
 export type { BrowserDatabase } from './browserDatabase.js'
+export * from './errors.js'
 export { type BrowserDatabaseOptions, openBrowserDatabase } from './openBrowserDatabase.js'

@@ -1,6 +1,7 @@
 // One tab owns a database. Web Locks say who; a channel tells the owner that another one would like to be it.
 
-import { DatabaseInUseError, SyncConfigurationError } from '../src/errors.js'
+import { SyncConfigurationError } from '../src/errors.js'
+import { DatabaseInUseError } from './errors.js'
 
 /** Milliseconds in which a page that was left gives up its lock. */
 const LEAVING = 500

@@ -2,7 +2,8 @@
 
 import { PassThrough } from 'node:stream'
 import type { ChangeLog } from '../src/changes/changeLog.js'
-import { BadRequestError, DatabaseBusyError, DatabaseFailedError } from '../src/errors.js'
+import { DatabaseBusyError, DatabaseFailedError } from '../src/errors.js'
+import { BadRequestError } from '../src/protocol/errors.js'
 import { readFeedQuery } from '../src/protocol/queries.js'
 import { servedTo } from './access.js'
 import type { Caller } from './caller.js'

@@ -1,7 +1,7 @@
 // The collections of the feed by their paths.
 
 import type { Collection } from '../src/changes/collections/collection.js'
-import { BadRequestError } from '../src/errors.js'
+import { BadRequestError } from '../src/protocol/errors.js'
 
 export interface FeedPaths {
   /** Those that were asked about, parents before their children. */

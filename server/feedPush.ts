@@ -3,7 +3,7 @@
 import type { ChangeLog } from '../src/changes/changeLog.js'
 import type { Collection } from '../src/changes/collections/collection.js'
 import { groupBy } from '../src/changes/collections/groupBy.js'
-import { BadRequestError } from '../src/errors.js'
+import { BadRequestError } from '../src/protocol/errors.js'
 import { writeUpdate } from '../src/protocol/messages.js'
 import { readFeedGroups } from '../src/protocol/pushedRows.js'
 import { readFeedPushQuery } from '../src/protocol/queries.js'

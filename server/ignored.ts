@@ -1,7 +1,7 @@
 // Names the posted properties that were not stored: a newer client may know a column that this server does not have yet (PROTOCOL.md, POST).
 
 import type { Collection } from '../src/changes/collections/collection.js'
-import { BadRequestError } from '../src/errors.js'
+import { BadRequestError } from '../src/protocol/errors.js'
 import type { PostedRow } from './posted.js'
 
 export const ENVELOPE = new Set(['id', '_lastChange', '_removed', '_partial'])

@@ -1,7 +1,8 @@
 // Answers other than success, as application/problem+json (RFC 9457).
 
 import { STATUS_CODES } from 'node:http'
-import { BadRequestError, DatabaseBusyError, DatabaseFailedError, LaggingReplicaError } from '../src/errors.js'
+import { DatabaseBusyError, DatabaseFailedError } from '../src/errors.js'
+import { BadRequestError } from '../src/protocol/errors.js'
 import type { Exchange } from './exchange.js'
 
 interface ProblemDetails {
@@ -46,7 +47,6 @@ export const unavailable = (detail: string, seconds: number) => new Problem(503,
 function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (error instanceof BadRequestError) return new Problem(400, error.message)
-  if (error instanceof LaggingReplicaError) return unavailable('This server has not come as far as you have; it will.', 1)
   if (error instanceof DatabaseBusyError) return unavailable('The database is busy; nothing was stored. Ask again.', 1)
   if (error instanceof DatabaseFailedError) return unavailable('The database cannot be used at the moment. Ask again later.', 10)
   return new Problem(500, 'The server failed to answer. Ask again later.')

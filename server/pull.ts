@@ -8,11 +8,11 @@ import { LAST } from '../src/changes/rows/place.js'
 import type { KeySet } from '../src/changes/scopes/keySet.js'
 import { readLastShown, type Shown, shownOf } from '../src/changes/scopes/shown.js'
 import type { Clock, Database, Transaction } from '../src/databases/database.js'
-import { LaggingReplicaError } from '../src/errors.js'
 import type { PullQuery, Reset, StampedUpdate } from '../src/protocol/messages.js'
 import { type Access, readAccess } from './access.js'
 import type { Caller } from './caller.js'
 import { type HeldSet, isNoted, noteSet, readHeldSet } from './keySets.js'
+import { unavailable } from './problem.js'
 import type { Token } from './tokens.js'
 
 export interface PullPage {
@@ -59,7 +59,7 @@ export function* readPage(
   const sets = yield* readHeldSet(access, query)
   const token = sets.reset ? undefined : query.after
   const reset = resetOf(clock, query, token, sets) ?? sets.reset
-  if ((reset === 'collection-changed' || query.since > clock.now) && (yield* database.isReplica())) throw new LaggingReplicaError(BEHIND)
+  if ((reset === 'collection-changed' || query.since > clock.now) && (yield* database.isReplica())) throw unavailable(BEHIND, 1)
   const since = reset ? 0 : query.since
   const held = since === 0 ? undefined : sets.held
   const isSame = !access || held === access.keys
@@ -156,7 +156,7 @@ export async function readAt(
   }
 }
 
-const BEHIND = 'This replica has not come as far as the client has.'
+const BEHIND = 'This server has not come as far as you have; it will.'
 
 function resetOf(clock: Clock, { since, min, collection }: PageQuery, token: Token | undefined, { held }: HeldSet): Reset | undefined {
   if (collection !== undefined && collection !== clock.collection) return 'collection-changed'

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { Collection } from '../src/changes/collections/collection.js'
 import type { FeedPlace } from '../src/changes/rows/pages.js'
-import { BadRequestError } from '../src/errors.js'
+import { BadRequestError } from '../src/protocol/errors.js'
 
 /** The last place that was sent, and of a full answer the stamp at which it began. */
 export interface Token extends FeedPlace {

@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from '@jest/globals'
 import { transformSync } from '@swc/core'
 
-const source = ['src/errors.ts', 'src/sync/http/errors.ts'].map(file => readFileSync(file, 'utf8').replace(/^import .*/gm, '')).join('')
+const source = ['src/errors.ts', 'src/protocol/errors.ts', 'src/sync/http/errors.ts', 'browser/errors.ts']
+  .map(file => readFileSync(file, 'utf8').replace(/^import .*/gm, ''))
+  .join('')
 const names = [...source.matchAll(/^export class (\w+)/gm)].map(([, name]) => name as string)
 
 /** The module as a minifier leaves it. */

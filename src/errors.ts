@@ -40,36 +40,10 @@ export class DatabaseFailedError extends SyncError {
   override readonly code = 'database-failed'
 }
 
-/** A database of the browser is open in another tab, a worker, or this page itself. Close it there, or open it here with `takeOver: true`. */
-export class DatabaseInUseError extends SyncError {
-  override readonly name = 'DatabaseInUseError'
-  override readonly code = 'database-in-use'
-}
-
 /** Another tab has taken the browser's database over, or it was removed. All that was written before is saved; this write was not made. Load the page anew. */
 export class DatabaseTakenOverError extends SyncError {
   override readonly name = 'DatabaseTakenOverError'
   override readonly code = 'database-taken-over'
-}
-
-/** The browser's database holds the rows of `user`, and was to be opened as somebody else. It was not opened. */
-export class OtherOwnerError extends SyncError {
-  override readonly name = 'OtherOwnerError'
-  override readonly code = 'other-owner'
-  constructor(
-    database: string,
-    readonly user: string,
-  ) {
-    super(
-      `The database ${database} holds the rows of another user. Open it as that one, the error's \`user\`, and call its wipe() to remove them or adopt() to make them the new user's; or give each user a database with another name.`,
-    )
-  }
-}
-
-/** The browser gives no more room. What was written since the last save is in memory alone: free some room, and call `flush()`; or let the user know. */
-export class StorageFullError extends SyncError {
-  override readonly name = 'StorageFullError'
-  override readonly code = 'storage-full'
 }
 
 /**
@@ -189,21 +163,6 @@ export class UnpushedChildrenError extends SyncError {
   }
 }
 
-// ---------------------------------------------------------------- protocol
-
-/** A message that is not what the protocol says; sync/http makes an InvalidAnswerError of it, which knows where it came from. */
-export class MalformedAnswerError extends SyncError {
-  override readonly name = 'MalformedAnswerError'
-  override readonly code = 'malformed-answer'
-}
-
-/** A request that the server does not understand; answered with `status` 400. The message may be shown to the client. */
-export class BadRequestError extends SyncError {
-  override readonly name = 'BadRequestError'
-  override readonly code = 'bad-request'
-  readonly status = 400
-}
-
 // ---------------------------------------------------------------- values
 
 /** A value that its column cannot hold: `property` and `detail` say which and why, without repeating the value. Nothing was stored. */
@@ -217,12 +176,4 @@ export class ValueError extends SyncError {
   ) {
     super(`${entity}.${property} cannot hold the value: it ${detail}`, { entity })
   }
-}
-
-// ---------------------------------------------------------------- server
-
-/** A read replica has not come as far as the client has; answered with 503 and Retry-After (PROTOCOL.md, GET). */
-export class LaggingReplicaError extends SyncError {
-  override readonly name = 'LaggingReplicaError'
-  override readonly code = 'lagging'
 }

@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import libsql from 'libsql'
 import type { DataSource, DataSourceOptions } from 'typeorm'
 import type { Row } from '../../src/databases/database.js'
-import { type Connection, connectionOf } from '../../src/databases/sqlite/connection.js'
+import type { Connection } from '../../src/databases/sqlite/connection.js'
 import type { HookedOptions } from '../../src/entity/withSync.js'
+import { sqliteConnectionOf } from '../support/sqliteConnection.js'
 import { type Fault, Gone, type Moment } from './points.js'
 import { type Left, type Life, type LocalKind, never, type Storage, type Watcher } from './storage.js'
 
@@ -75,7 +76,7 @@ export class SqliteStorage implements Storage {
   // What TypeORM and the application say goes through `prepare`, what our transactions say through our own connection.
   #hook(dataSource: DataSource, life: Life): void {
     const raw = (dataSource.driver as unknown as { databaseConnection: RawConnection }).databaseConnection
-    const connection = connectionOf(dataSource)
+    const connection = sqliteConnectionOf(dataSource)
     const [prepare, run, runMany] = [raw.prepare.bind(raw), connection.run.bind(connection), connection.runMany.bind(connection)]
     this.#raw = raw
     let isStep = false

@@ -6,6 +6,7 @@ import { enableSync } from 'typeorm-sync'
 import type { Database, Transaction } from '../../src/databases/database.js'
 import { sqliteDatabase } from '../../src/databases/sqlite/database.js'
 import { openOn, serve } from '../support/eachDatabase.js'
+import { connectOf } from '../support/sqliteConnection.js'
 
 type OnDelete = 'CASCADE' | 'RESTRICT'
 const columns = { id: { type: 'varchar', primary: true } } as const
@@ -42,7 +43,7 @@ describe.each(['sqljs', 'libsql'] as const)('on %s', kind => {
     const statements: string[] = []
     const beforeStatement = (statement: string) => void statements.push(statement)
     const dataSource = await openOn(kind, entities, { beforeStatement })
-    const database = sqliteDatabase(dataSource, { beforeStatement })
+    const database = sqliteDatabase(dataSource, connectOf(dataSource), { beforeStatement })
     const run = (body: (database: Database) => Transaction<void>) => database.transaction(() => body(database))
     /** The statements of a kind, one that ran for each row marked so. */
     const seen = (begin: string) => statements.filter(s => s.startsWith(begin)).map(s => (s.includes('json_each') ? 'one' : 'each'))

@@ -9,6 +9,7 @@ const journalMoments = 'spec/stories/journalMoments.spec.ts'
 const sameName = 'spec/stories/sameName.spec.ts'
 const heldBack = 'spec/sync/push/heldBack.spec.ts'
 const circles = 'spec/stories/circles.spec.ts'
+const returning = 'spec/stories/scopesCircles.spec.ts'
 const journalChildren = 'spec/stories/journalChildren.spec.ts'
 
 export const inTheJournal: Mutant[] = [
@@ -262,6 +263,30 @@ export const inTheJournal: Mutant[] = [
     find: '[...moved, ...discarded], after)',
     replace: '[...moved], after)',
     by: [circles],
+  },
+  {
+    name: 'returning-moves-are-merged',
+    hazard: 'rows that are seen again wait for each other for good, or close a circle: others have moved them meanwhile, and so have we',
+    file: 'src/sync/push/moves.ts',
+    find: ' || !isReturningMove(tree, row)) continue',
+    replace: ' || isReturningMove(tree, row)) continue',
+    by: [returning],
+  },
+  {
+    name: 'returning-moves-are-none-of-ours',
+    hazard: 'a row is seen again, where we have moved it, and the server’s move of one that is here closes a circle with it',
+    file: 'src/sync/push/moves.ts',
+    find: 'ids.some(id => isReturningMove(tree, placed.get(id))) ||',
+    replace: 'ids.some(id => !id && isReturningMove(tree, placed.get(id))) ||',
+    by: [returning],
+  },
+  {
+    name: 'returning-moves-close-another-circle',
+    hazard: 'a row that is seen again goes back to where the server has it, and closes another circle there',
+    file: 'src/sync/push/moves.ts',
+    find: '        isClosing = true\n',
+    replace: '',
+    by: [returning],
   },
   {
     name: 'restored-parents-close-no-circle',

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { BadRequestError, MalformedAnswerError } from '../../src/errors.js'
 import { isStaleAnswer, readPullAnswer, readPushAnswer, readStaleAnswer } from '../../src/protocol/answers.js'
+import { BadRequestError, MalformedAnswerError } from '../../src/protocol/errors.js'
 import { readPushedRows } from '../../src/protocol/pushedRows.js'
 import { readPullQuery, readPushQuery } from '../../src/protocol/queries.js'
 import { readRejections } from '../../src/protocol/rejections.js'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { BadRequestError, MalformedAnswerError } from '../../src/errors.js'
+import { BadRequestError, MalformedAnswerError } from '../../src/protocol/errors.js'
 import { isFeedStaleAnswer, readFeedAnswer, readFeedPushAnswer, readFeedStaleAnswer } from '../../src/protocol/feedAnswers.js'
 import { readFeedGroups } from '../../src/protocol/pushedRows.js'
 import { readFeedPushQuery, readFeedQuery } from '../../src/protocol/queries.js'

@@ -1,8 +1,8 @@
 // What travels of scopes: sets of keys by name, and rows that a caller does not see any more.
 
 import { describe, expect, test } from '@jest/globals'
-import { BadRequestError, MalformedAnswerError } from '../../src/errors.js'
 import { readPullAnswer, readPushAnswer, readStaleAnswer } from '../../src/protocol/answers.js'
+import { BadRequestError, MalformedAnswerError } from '../../src/protocol/errors.js'
 import { readFeedAnswer, readFeedPushAnswer, readFeedStaleAnswer } from '../../src/protocol/feedAnswers.js'
 import { writeUpdate } from '../../src/protocol/messages.js'
 import { readFeedPushQuery, readFeedQuery, readPullQuery, readPushQuery } from '../../src/protocol/queries.js'

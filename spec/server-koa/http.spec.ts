@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import cors from '@koa/cors'
+import { unavailable } from '../../server/problem.js'
 import { changeLogOf } from '../../src/entity/registry.js'
-import { DatabaseBusyError, DatabaseFailedError, LaggingReplicaError } from '../../src/errors.js'
+import { DatabaseBusyError, DatabaseFailedError } from '../../src/errors.js'
 import { until } from '../support/until.js'
 import { startTodo, type Todo } from './todoServer.js'
 
@@ -431,7 +432,7 @@ describe('an error is a problem of RFC 9457', () => {
 
   test.each([
     [new DatabaseBusyError('busy'), false],
-    [new LaggingReplicaError('lagging'), false],
+    [unavailable('A replica is behind.', 1), false],
     [new DatabaseFailedError('The disk of /var/lib is full'), true],
   ])('503 with Retry-After: %s', async (error, isPushed) => {
     todo = await start()

@@ -12,9 +12,9 @@ import { syncRoutes } from '../../server-koa/index.js'
 import type { ChangeLog } from '../../src/changes/changeLog.js'
 import { changeSchema } from '../../src/changes/setUp/changeSchema.js'
 import { cellsOf, type Row, type Transaction } from '../../src/databases/database.js'
-import { connectionOf } from '../../src/databases/sqlite/connection.js'
 import { changeLogOf } from '../../src/entity/registry.js'
 import { withHooks } from '../../src/entity/withSync.js'
+import { sqliteConnectionOf } from '../support/sqliteConnection.js'
 import { OtherDatabase, type OtherKind } from './otherDatabase.js'
 import { type Policy, rulesOf } from './policies.js'
 import { entitiesOf, isNumberedReference, referencesOf, type Schema, type TableSpec } from './schemas.js'
@@ -218,7 +218,7 @@ export class SimulatedDatabase {
   }
 
   run(sql: string, ...values: unknown[]): Row[] {
-    return this.other ? this.other.run(sql, values) : connectionOf(this.dataSource).run(sql, values)
+    return this.other ? this.other.run(sql, values) : sqliteConnectionOf(this.dataSource).run(sql, values)
   }
 
   /** A column comes and goes, and TypeORM rebuilds the table for it. */

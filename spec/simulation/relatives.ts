@@ -110,19 +110,17 @@ interface Cause {
   readonly from?: SimulatedDatabase
   /** The rows that a handler has decided: of two it may make a circle. */
   readonly decided?: ReadonlyMap<string, unknown>
-  /** Was the row kept apart, and is seen again? What comes back closes circles (docs/limitations.md). */
-  readonly isBack?: (id: string) => boolean
 }
 
 /** A sync closes no circle that nobody has made. */
-export function lookAtTree(w: World, db: SimulatedDatabase, { from, decided, isBack = () => false }: Cause): void {
+export function lookAtTree(w: World, db: SimulatedDatabase, { from, decided }: Cause): void {
   if (!isTree(w)) return
   w.reached.add('moved in a tree')
   // who decides a key of two columns by halves may make any
   const alone = w.schema.tables.some(table => table.composite) ? 0 : 1
   for (const [circle, ids] of circlesIn(w, db)) {
     w.reached.add('parents in a circle')
-    const isKnown = w.circles.has(circle) || ids.some(isBack) || ids.filter(id => decided?.has(id)).length > alone
+    const isKnown = w.circles.has(circle) || ids.filter(id => decided?.has(id)).length > alone
     if (!isKnown && !(from && ids.some(id => isMovedLater(w, db, from, id) || isHiddenFrom(w, db, from, id))))
       throw new Error(`${db.name} has a circle that nobody has made: ${circle}`)
   }

@@ -70,8 +70,7 @@ export async function step(w: World, p: Process): Promise<void> {
   const after = lookAfter(w, p, before)
   if (w.schema.isWide) lookAtWaiting(w, db)
   // half an answer may close a circle that the other half opens
-  if (!db.run('SELECT pulling FROM sync_server').some(({ pulling }) => Number(pulling)))
-    lookAtTree(w, db, { decided: after.applied, isBack: id => Boolean(before.apart?.get(id)) && !w.keptApart(db, id) })
+  if (!db.run('SELECT pulling FROM sync_server').some(({ pulling }) => Number(pulling))) lookAtTree(w, db, { decided: after.applied })
   if (w.users) lookAtUnseen(w, before, after)
   for (const id of w.ids)
     if (after.purged.includes(id)) observePurge(w, id, before, after)

@@ -1,10 +1,12 @@
-// Which code is for which data source. That of PostgreSQL and MySQL is loaded where it is needed: a browser has no use for it.
+// Which code is for which data source. All but that of sql.js is loaded where it is needed: a browser has no use for it.
 
 import type { DataSource } from 'typeorm'
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js'
 import { SyncConfigurationError } from '../errors.js'
 import type { Database, OpenOptions } from './database.js'
+import type { Connect } from './sqlite/connection.js'
 import { sqliteDatabase } from './sqlite/database.js'
+import { sqlJsConnection } from './sqlite/sqlJs.js'
 import { sqliteType } from './sqlite/values/types.js'
 import type { ColumnType } from './values/columnType.js'
 
@@ -15,7 +17,12 @@ interface Kind {
   typeOf(column: ColumnMetadata): ColumnType
 }
 
-const loadSqlite = async (): Promise<Kind> => ({ open: sqliteDatabase, typeOf: sqliteType })
+const sqlite = (connect: Connect): Kind => ({
+  open: (dataSource, options) => sqliteDatabase(dataSource, connect, options),
+  typeOf: sqliteType,
+})
+const loadSqlJs = async () => sqlite(sqlJsConnection)
+const loadBetterSqlite3 = async () => sqlite((await import('./sqlite/betterSqlite3.js')).betterSqlite3Connection)
 
 async function loadPostgres(): Promise<Kind> {
   const [{ postgresDatabase }, { postgresType }] = await Promise.all([
@@ -31,8 +38,8 @@ async function loadMysql(): Promise<Kind> {
 }
 
 const LOADERS: Readonly<Record<string, () => Promise<Kind>>> = {
-  sqljs: loadSqlite,
-  'better-sqlite3': loadSqlite,
+  sqljs: loadSqlJs,
+  'better-sqlite3': loadBetterSqlite3,
   postgres: loadPostgres,
   mysql: loadMysql,
   mariadb: loadMysql,

@@ -1,6 +1,6 @@
 // What a server answers becomes a message, or an error (PROTOCOL.md). Inside, types are trusted.
 
-import { MalformedAnswerError } from '../errors.js'
+import { MalformedAnswerError } from './errors.js'
 import { asAnswer, namesOf, optional, stampOf } from './members.js'
 import type { PullAnswer, PushAnswer, StaleAnswer } from './messages.js'
 import { readUpdates } from './updates.js'

@@ -1,7 +1,7 @@
 // As answers.ts, of the feed.
 
-import { MalformedAnswerError } from '../errors.js'
 import { readStored } from './answers.js'
+import { MalformedAnswerError } from './errors.js'
 import { asAnswer, isThere, namesOf, optional, stampOf } from './members.js'
 import type { FeedAnswer, FeedPushAnswer, FeedStaleAnswer, WireRow } from './messages.js'
 import { readUpdates } from './updates.js'

@@ -1,6 +1,6 @@
 // The members of an answer.
 
-import { MalformedAnswerError } from '../errors.js'
+import { MalformedAnswerError } from './errors.js'
 import type { Named, WireRow } from './messages.js'
 import { isObject, isScope, isStamp, isText, own } from './words.js'
 

@@ -1,8 +1,8 @@
 // The body of a POST becomes rows, or an error (PROTOCOL.md). Inside, types are trusted.
 // Rows are not copied: `value` is the parsed object itself, the envelope's names included, so read it by the names of columns, with `Object.hasOwn`.
 
-import { BadRequestError } from '../errors.js'
 import { deepProperty } from './depth.js'
+import { BadRequestError } from './errors.js'
 import type { PushedRow, Rejection, WireRow } from './messages.js'
 import { isObject, own } from './words.js'
 

@@ -1,6 +1,6 @@
 // The query of a request becomes a message, or an error (PROTOCOL.md). Inside, types are trusted.
 
-import { BadRequestError } from '../errors.js'
+import { BadRequestError } from './errors.js'
 import type { FeedQuery, PullQuery } from './messages.js'
 import { isHeldScope, own } from './words.js'
 

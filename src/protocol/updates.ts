@@ -1,7 +1,7 @@
 // The updates of an answer.
 // Rows are not copied: `value` is the parsed object itself, the envelope's names included, so read it by the names of columns, with `Object.hasOwn`.
 
-import { MalformedAnswerError } from '../errors.js'
+import { MalformedAnswerError } from './errors.js'
 import type { Update, WireRow } from './messages.js'
 import { isObject, isStamp, own } from './words.js'
 

@@ -1,4 +1,5 @@
-import { DatabaseInUseError, DatabaseTakenOverError, OtherOwnerError } from 'typeorm-sync'
+import { DatabaseTakenOverError } from 'typeorm-sync'
+import { DatabaseInUseError, OtherOwnerError } from 'typeorm-sync/browser'
 import { open } from './sync.js'
 
 interface Props {

@@ -1,18 +1,17 @@
 // The set-up: our tables, and triggers that are neither missing nor outdated.
 
-import type { DataSource } from 'typeorm'
 import { type CaptureStatements, missingIn } from '../capture.js'
 import { gainsScope, planExitIndexes } from '../exits.js'
 import { first, query, type Transaction } from '../statement.js'
 import { baseTableOf, type Table } from '../table.js'
 import { alignBaseTable, isBaseTableAligned } from './bases.js'
 import { columnsOf, dropTrigger, indexedColumns, presentTriggers } from './catalog.js'
-import { type Connection, connectionOf } from './connection.js'
+import type { Connection } from './connection.js'
 import { alignExitIndexes, exitIndexes } from './exits.js'
 import { TABLES } from './tables.js'
 import { triggersOf } from './triggers.js'
 
-export function captureStatements(dataSource: DataSource, wallClock: string): CaptureStatements {
+export function captureStatements(connectionOf: () => Connection, wallClock: string): CaptureStatements {
   /** The schema in which all triggers were seen. */
   let seen: { connection: Connection; version: unknown } | undefined
 
@@ -54,7 +53,7 @@ export function captureStatements(dataSource: DataSource, wallClock: string): Ca
     *hasTriggers(tables) {
       // whatever was done to the schema, this number is another one
       const version = (yield* first('PRAGMA schema_version'))?.schema_version
-      const connection = connectionOf(dataSource)
+      const connection = connectionOf()
       if (seen?.connection === connection && seen.version === version) return true
       for (const table of tables) if (!areSame(yield* expectedTriggers(table, tables), yield* presentTriggers(table))) return false
       seen = { connection, version }

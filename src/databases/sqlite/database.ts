@@ -5,6 +5,7 @@ import type { Database, OpenOptions } from '../database.js'
 import { bases } from './bases.js'
 import { captureStatements } from './capture.js'
 import { clockStatements, WALL_CLOCK } from './clock.js'
+import { type Connect, connectionOf } from './connection.js'
 import { exits } from './exits.js'
 import { fragments } from './fragments.js'
 import { migrationStatements } from './migration.js'
@@ -12,15 +13,16 @@ import { rowStatements } from './rows.js'
 import { rules } from './rules.js'
 import { sqliteTransactions } from './transaction.js'
 
-export function sqliteDatabase(dataSource: DataSource, options: OpenOptions = {}): Database {
+export function sqliteDatabase(dataSource: DataSource, connect: Connect, options: OpenOptions = {}): Database {
   const { wallClock = WALL_CLOCK } = options
+  const connection = () => connectionOf(dataSource, connect)
   const clock = clockStatements(wallClock)
   return {
-    ...sqliteTransactions(dataSource, options),
+    ...sqliteTransactions(dataSource, connection, options),
     ...fragments,
     ...rowStatements,
     ...clock,
-    ...captureStatements(dataSource, wallClock),
+    ...captureStatements(connection, wallClock),
     ...migrationStatements(clock),
     ...bases,
     ...exits,

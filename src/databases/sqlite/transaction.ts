@@ -7,11 +7,11 @@ import { macrotask } from '../macrotask.js'
 import { retriedTransactions } from '../retry.js'
 import type { Row, Statement, Transaction } from '../statement.js'
 import type { TransactionOptions, Transactions } from '../transactions.js'
-import { type Connection, connectionOf } from './connection.js'
+import type { Connection } from './connection.js'
 import { constraintError, failure, isBusy } from './errors.js'
 import { Saving } from './save.js'
 
-export function sqliteTransactions(dataSource: DataSource, options: OpenOptions): Transactions {
+export function sqliteTransactions(dataSource: DataSource, connectionOf: () => Connection, options: OpenOptions): Transactions {
   const { beforeStatement } = options
   const saving = new Saving(dataSource, options)
   const isSqlJs = dataSource.options.type === 'sqljs'
@@ -87,7 +87,7 @@ export function sqliteTransactions(dataSource: DataSource, options: OpenOptions)
   }
 
   function run<T>(body: () => Transaction<T>, transactionOptions: TransactionOptions): T {
-    const connection = connectionOf(dataSource)
+    const connection = connectionOf()
     const level = transactionOptions.durable ? Number(execute(connection, 'PRAGMA synchronous')[0]?.synchronous) : 2
     if (!(level < 2)) return turn(connection, body, transactionOptions)
     execute(connection, 'PRAGMA synchronous = FULL')

@@ -47,7 +47,7 @@ function* applySeen(parts: readonly Part[], stamp: TransactionStamp): Transactio
     const placed = rows.filter(r => r.exchange === exchange && !unapplied.has(r))
     const moves = yield* findContestedMoves(
       exchange,
-      placed.map(({ state, value }) => ({ id: state.id, local: state.version.value, value })),
+      placed.map(({ state, value, remote }) => ({ id: state.id, local: state.version.value, value, remote })),
     )
     for (const row of placed) {
       const reason = moves.get(row.state.id)

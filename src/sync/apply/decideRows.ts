@@ -10,6 +10,7 @@ import type { Transaction } from '../../databases/database.js'
 import type { Update, WireRow } from '../../protocol/messages.js'
 import { type Exchange, isClean, readRowStates, type TransactionStamp } from '../exchange.js'
 import { type Known, knownOf } from '../pull/undecided.js'
+import { discardReturningMoves } from '../push/moves.js'
 import type { Part } from './applied.js'
 import { applyUnread } from './applyUnread.js'
 import { mergeIn, readCommonBases } from './bases.js'
@@ -98,7 +99,12 @@ function* readReceived(exchange: Exchange, updates: readonly Update[]): Transact
   const rows = updates.map(({ value }) => value).filter(value => value !== null)
   const held = yield* readHeld(log.database, collection, rows)
   const heldOf = new Map(rows.map((row, i) => [row, held[i] as Held]))
-  return updates.map(({ id, value }) => ({ state: states.get(id) as RowState, given: value, held: value ? heldOf.get(value) : undefined }))
+  const received = ({ id, value }: Update): Received => ({
+    ...{ state: states.get(id) as RowState, given: value, held: value ? heldOf.get(value) : undefined },
+  })
+  const discarded = yield* discardReturningMoves(exchange, updates.map(received))
+  if (discarded.length) for (const [id, state] of yield* readRowStates(exchange, discarded)) states.set(id, state)
+  return updates.map(received)
 }
 
 /** Was it decided about both sides as they are, of a row that another server shows, and the row that the decision needs has not come? */

@@ -17,17 +17,14 @@ export interface TransportDetails {
 export class TransportError extends SyncError {
   override readonly name: string = 'TransportError'
   override readonly code: string = 'transport'
-  readonly url: string
-  readonly status?: number
-  readonly retryAfter?: number
-  readonly isDefinite: boolean
+  declare readonly url: string
+  declare readonly status?: number
+  declare readonly retryAfter?: number
+  declare readonly isDefinite: boolean
 
-  constructor(message: string, details: TransportDetails) {
-    super(message, details)
-    this.url = details.url
-    this.isDefinite = details.isDefinite
-    if (details.status !== undefined) this.status = details.status
-    if (details.retryAfter !== undefined) this.retryAfter = details.retryAfter
+  constructor(message: string, { cause, ...details }: TransportDetails) {
+    super(message, { cause })
+    Object.assign(this, details)
   }
 }
 

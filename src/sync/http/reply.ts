@@ -1,6 +1,6 @@
 // A whole answer, before it is known whether it is one of a sync server, and the errors that it may turn out to be.
 
-import { MalformedAnswerError } from '../../errors.js'
+import { MalformedAnswerError } from '../../protocol/errors.js'
 import type { Body } from './body.js'
 import {
   AuthenticationError,

@@ -3,13 +3,17 @@
 import { keyOf, type Reference } from '../../changes/collections/collection.js'
 import { findCycles, treesOf } from '../../changes/rows/cycles.js'
 import { baseOf, isHeld, lastHeardOf } from '../../changes/servers/agreement.js'
+import { changeNoAccess } from '../../changes/servers/noAccess.js'
 import type { RowState } from '../../changes/servers/rowStates.js'
+import { serversOf } from '../../changes/servers/servers.js'
 import { storeVersions } from '../../changes/store/store.js'
 import { query, type Transaction } from '../../databases/database.js'
 import { ConstraintError } from '../../errors.js'
 import type { WireRow } from '../../protocol/messages.js'
+import { mergeIn } from '../apply/bases.js'
+import { returningOf } from '../apply/comeBack.js'
 import { applyDecided } from '../apply/storeDecided.js'
-import { writeResolutions } from '../conflicts/resolutions.js'
+import { type Resolution, writeResolutions } from '../conflicts/resolutions.js'
 import { restoreParents } from '../conflicts/restoreParents.js'
 import { type Exchange, isClean, readRowStates, type TransactionStamp } from '../exchange.js'
 import { writeHeldBack } from './rejections.js'
@@ -19,6 +23,8 @@ interface Placed {
   readonly id: string
   readonly local: WireRow | null
   readonly value: WireRow | null | undefined
+  /** As the server has it, where `value` may have more. */
+  readonly remote?: WireRow | null
 }
 
 interface Circle {
@@ -76,6 +82,7 @@ function* readMoves(exchange: Exchange, rows: readonly Placed[], discarded?: Rea
  */
 export function* findContestedMoves(exchange: Exchange, rows: readonly Placed[]): Transaction<Map<string, 'cycle' | 'parent-missing'>> {
   const found = new Map<string, 'cycle' | 'parent-missing'>()
+  const placed = new Map(rows.map(row => [row.id, row]))
   // what is not applied stays where it is, and may be part of another circle there
   for (let before = -1; before < found.size; ) {
     before = found.size
@@ -83,7 +90,7 @@ export function* findContestedMoves(exchange: Exchange, rows: readonly Placed[])
     for (const circle of yield* findCircles(exchange, left)) {
       const { tree, ids, moved } = circle
       const others = yield* readOthers(exchange, circle, moved)
-      const isOurs = others.some(state => isOwnMove(exchange, tree, state))
+      const isOurs = ids.some(id => isReturningMove(tree, placed.get(id))) || others.some(state => isOwnMove(exchange, tree, state))
       // else it is the server's own, or one that both know
       if (isOurs || others.some(state => found.has(state.id) || isBehind(tree, state)))
         found.set(ids.filter(id => moved.has(id)).sort()[0] as string, isOurs ? 'cycle' : 'parent-missing')
@@ -98,6 +105,15 @@ function isOwnMove(exchange: Exchange, tree: Reference, state: RowState): boolea
   if (version.value === null || isClean(exchange, state)) return false
   return keyOf(tree, id, baseOf(exchange.server, state)) !== keyOf(tree, id, version.value)
 }
+
+/** Is the row seen again, where we have moved it? */
+function isReturningMove(tree: Reference, row: Placed | undefined): boolean {
+  if (!row?.remote || !row.value || row.local) return false
+  return keyOf(tree, row.id, row.remote, row.value) !== keyOf(tree, row.id, row.value)
+}
+
+/** The values by which a version of a row is where it is. */
+const placeIn = (tree: Reference, row: WireRow): WireRow => Object.fromEntries(tree.properties.map(p => [p, row[p] ?? null]))
 
 /** Has the server moved the row, and is that not applied here? */
 function isBehind(tree: Reference, { id, version, unapplied }: RowState): boolean {
@@ -129,7 +145,7 @@ export function* discardMoves(exchange: Exchange, rows: readonly Placed[], stamp
       const { id, version } = state
       discarded.add(id)
       const base = baseOf(server, state) as WireRow
-      const back = Object.fromEntries(tree.properties.map(p => [p, base[p] ?? null]))
+      const back = placeIn(tree, base)
       const local = version.value as WireRow
       const parents = yield* restoreParents(exchange, id, { ...local, ...back }, stamp)
       if (!parents || parents === 'not-seen') throw new ConstraintError('foreign-key', undefined)
@@ -139,6 +155,45 @@ export function* discardMoves(exchange: Exchange, rows: readonly Placed[], stamp
       yield* writeResolutions(log.database, [resolution])
     }
   }
+}
+
+/**
+ * Of rows that are seen again, and are not here, discards the moves of ours that would close a circle of such rows: each of them would wait for another one,
+ * and nobody could be asked. The journal can bring them back. Gives the rows.
+ */
+export function* discardReturningMoves(
+  exchange: Exchange,
+  rows: readonly { readonly state: RowState; readonly held: { readonly value: WireRow } | undefined }[],
+): Transaction<string[]> {
+  const { log, collection, server } = exchange
+  const seen = rows.flatMap(({ state, held }) => {
+    if (!held || state.version.value) return []
+    const { value: remote } = held
+    const ours = returningOf(state, remote)
+    return { id: state.id, local: null, remote, ours, value: ours ? mergeIn(collection, ours.base, ours.local, remote).value : remote }
+  })
+  const moved = seen.flatMap(row => (row.ours ? [{ row, ours: row.ours }] : []))
+  const starts = moved.map(({ row }) => row.id)
+  const decisions = new Map<string, Resolution>()
+  // where they are on the server they may be part of another circle
+  for (let isClosing = starts.length > 0; isClosing; ) {
+    isClosing = false
+    for (const { tree, ids } of yield* findCircles(exchange, seen, starts))
+      for (const { row, ours } of moved) {
+        const { id, remote, value } = row
+        if (!ids.includes(id) || !isReturningMove(tree, row)) continue
+        isClosing = true
+        const back = placeIn(tree, remote)
+        row.value = { ...value, ...back }
+        const decision = { ...(decisions.get(id)?.decision ?? ours.local), ...back }
+        decisions.set(id, { collection, id, url: server.url, ...ours, remote, decision })
+      }
+  }
+  if (!decisions.size) return []
+  const servers = yield* serversOf(collection)
+  for (const { id, decision } of decisions.values()) yield* changeNoAccess(servers, id, decision)
+  yield* writeResolutions(log.database, [...decisions.values()])
+  return [...decisions.keys()]
 }
 
 /**
