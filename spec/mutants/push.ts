@@ -247,7 +247,7 @@ export const pushing: Mutant[] = [
     file: 'src/sync/apply/applyUnread.ts',
     find: '      if (changed.every(count => count === 0)) throw new NothingChanged()\n',
     replace: '',
-    by: ['spec/simulation/sameHistory.spec.ts'],
+    by: ['spec/hazards/rows.spec.ts'],
   },
   {
     name: 'base-versions-stay-where-nothing-is-pushed',

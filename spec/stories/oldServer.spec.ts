@@ -26,6 +26,18 @@ const schema = new EntitySchema<Event>({
 })
 enableSync(schema, '/eventChanges')
 
+const Folder = new EntitySchema<{ id: string; name: string }>({
+  ...{ name: 'OldFolder', tableName: 'old_folder' },
+  columns: { id: { ...text, primary: true }, name: text },
+})
+enableSync(Folder, '/oldFolders')
+const Note = new EntitySchema<{ id: string; folder: string }>({
+  ...{ name: 'OldNote', tableName: 'old_note' },
+  columns: { id: { ...text, primary: true }, folder: text },
+  foreignKeys: [{ target: 'OldFolder', columnNames: ['folder'], referencedColumnNames: ['id'], onDelete: 'CASCADE' }],
+})
+enableSync(Note, '/oldNotes')
+
 let old: OldServer
 let url: string
 let alice: DataSource
@@ -420,4 +432,24 @@ test.each([
   old.rejection = undefined
   expect(await syncAll(alice)).toMatchObject({ pushed: 1 })
   await expectDone()
+})
+
+test('a removal that the journal decides takes along what such a server would keep, and pushes that too', async () => {
+  const ofPath: Readonly<Record<string, OldServer>> = { '/oldFolders': new OldServer(), '/oldNotes': new OldServer() }
+  const fetch: typeof globalThis.fetch = async (input, init) =>
+    ofPath[new URL(String(input)).pathname]?.fetch(input, init) ?? new Response('', { status: 404 })
+  const [carol, dora] = await Promise.all([1, 2].map(() => device([Folder, Note], 'http://old', { fetch })))
+  if (!carol || !dora) throw new Error('no devices')
+  await carol.getRepository(Folder).save({ id: 'f', name: 'base' })
+  await carol.getRepository(Note).save({ id: 'n', folder: 'f' })
+  for (const who of [carol, dora]) await syncAll(who)
+  await dora.getRepository(Folder).update('f', { name: 'theirs' })
+  await syncAll(dora)
+  await carol.getRepository(Folder).update('f', { name: 'ours' })
+  await syncAll(carol)
+  await journal(carol.getRepository(Folder)).resolve('f', null)
+  for (const who of [carol, dora, carol]) await syncAll(who)
+  for (const who of [carol, dora]) expect([await who.getRepository(Folder).find(), await who.getRepository(Note).find()]).toEqual([[], []])
+  expect([...(ofPath['/oldNotes']?.rows.values() ?? [])]).toMatchObject([{ id: 'n', _removed: true }])
+  await Promise.all([carol.destroy(), dora.destroy()])
 })
