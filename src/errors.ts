@@ -68,7 +68,7 @@ const REJECTION_TEXTS: Partial<Record<ConstraintKind, string>> = {
   'too-large': 'it is larger than the database can hold there',
   'not-allowed': 'row level security does not allow it',
   skipped: 'a trigger, a rule or a policy of the application skipped it without an error',
-  cycle: 'it would close a circle with a row that is to be resolved first',
+  cycle: 'it would close a circle with a row that is to be resolved, or moved, first',
   unknown: 'it failed to store it',
 }
 

@@ -289,6 +289,22 @@ export const inTheJournal: Mutant[] = [
     by: [returning],
   },
   {
+    name: 'made-rows-close-circles-when-they-return',
+    hazard: 'a row that was made here under the id of one that is not seen comes back below its parent, which is below it on the server',
+    file: 'src/sync/push/moves.ts',
+    find: 'given ?? (ours?.base === null',
+    replace: 'given ?? (ours?.base === undefined',
+    by: [returning],
+  },
+  {
+    name: 'undone-decisions-close-circles',
+    hazard: 'a decision that discarded a move is undone: it closes a circle with the move for which it was discarded',
+    file: 'src/sync/conflicts/journal.ts',
+    find: 'value })) throw new ConstraintError',
+    replace: 'value: null })) throw new ConstraintError',
+    by: [returning],
+  },
+  {
     name: 'restored-parents-close-no-circle',
     hazard: 'a parent that comes back with its child closes a circle with a move of ours',
     file: 'src/sync/conflicts/restoreParents.ts',

@@ -7,6 +7,7 @@ import { callJournal } from './journalCalls.js'
 import { knownRows } from './known.js'
 import { advance, type Pair } from './pairs.js'
 import type { Process } from './process.js'
+import { lookAtTree, noteCircles } from './relatives.js'
 import type { Request } from './requests.js'
 import { serve } from './serving.js'
 import { step } from './step.js'
@@ -95,6 +96,7 @@ function forgetOne({ random, processes, zombies, reached }: World): void {
 
 async function useJournal(w: World, db: SimulatedDatabase): Promise<void> {
   const { random, oracle, reached, trace, links } = w
+  noteCircles(w)
   await callJournal(db, {
     ...{ random, oracle, reached, trace },
     snapshot: of => w.snapshot(of),
@@ -105,5 +107,6 @@ async function useJournal(w: World, db: SimulatedDatabase): Promise<void> {
     waitingRemovals: (of, id) =>
       links.flatMap(([client, server]) => (client === of.name ? (w.journalRemovals.get(client + server + id) ?? []) : [])),
   })
+  lookAtTree(w, db, {})
   w.save(db)
 }

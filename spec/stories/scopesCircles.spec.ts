@@ -59,13 +59,19 @@ async function world(kind: (typeof SERVERS)[number], left: readonly string[], mo
 const each = SERVERS.map(kind => [kind] as const)
 
 test.each(each)('a move that would close a circle when both rows are seen again is discarded, and is in the journal (%s)', async kind => {
-  const { phone, folder, read, tree, journal, pushed } = await world(kind, ['x', 'y'])
+  const { phone, folders, folder, read, tree, journal, pushed } = await world(kind, ['x', 'y'])
   expect(await tree()).toEqual({ z: null })
   expect(await read([folder('x', 'z'), folder('y', 'x')])).toMatchObject({ conflicts: 0, unapplied: 0, pushed: 0 })
   expect(await tree()).toEqual({ x: 'z', y: 'x', z: null })
   const sides = { local: { parentId: 'y' }, remote: { parentId: 'z' }, decision: { parentId: 'z' } }
   expect(await journal.resolved()).toMatchObject([{ id: 'x', ...sides }])
   expect([await hasLocalChanges(phone), pushed()]).toEqual([false, []])
+  // and comes back when the other one is out of its way
+  const undo = async () => journal.undo((await journal.resolved())[0]?.resolutionId ?? -1)
+  await expect(undo()).rejects.toMatchObject({ name: 'ConstraintError', kind: 'cycle' })
+  await folders.update('y', { parentId: null })
+  await undo()
+  expect(await tree()).toEqual({ x: 'y', y: null, z: null })
 })
 
 test.each(each)('so is one of a row that is contested otherwise, while the rest of it is asked about (%s)', async kind => {
@@ -111,4 +117,13 @@ test.each(each)('where they are put back they close no other one (%s)', async ki
     ['z', null],
   ])
   expect(pushed()).toEqual([])
+})
+
+test.each(each)('nor does a row that was made here, under the id of one that is not seen, and left with its parent (%s)', async kind => {
+  const { server, folders, folder, read, tree, journal } = await world(kind, [])
+  await folders.insert({ id: 'made', name: 'made', parentId: 'z' })
+  await read([server.left('z')])
+  expect(await read([folder('z', 'made')])).toMatchObject({ unapplied: 0 })
+  expect(await tree()).toMatchObject({ made: null, z: 'made' })
+  expect(await journal.resolved()).toMatchObject([{ id: 'made', local: { parentId: 'z' }, remote: null, decision: { parentId: null } }])
 })

@@ -10,10 +10,11 @@ import { isConflictReason, type RowState, type UnappliedReason } from '../../cha
 import { forgetServer, serversOf } from '../../changes/servers/servers.js'
 import { storeVersions } from '../../changes/store/store.js'
 import { first, query, quote, type Transaction } from '../../databases/database.js'
-import { NotInJournalError } from '../../errors.js'
+import { ConstraintError, NotInJournalError } from '../../errors.js'
 import { isSameRow } from '../apply/merge.js'
 import { fromEntity } from '../entities.js'
 import { type Exchange, isClean, openExchange, readRowStates, TransactionStamp } from '../exchange.js'
+import { closesCircle } from '../push/moves.js'
 import { pushRowsAgain } from '../push/rejections.js'
 import { mergedSides } from './contested.js'
 import {
@@ -185,7 +186,7 @@ export class SyncJournal<Entity extends ObjectLiteral> {
   /**
    * Brings back the side that a decision put aside, as a change of ours that the next sync pushes: the local one where the remote one was
    * chosen, else the remote one; or the side that is named. Throws NotInJournalError where there is no such decision, or the row moved on
-   * since, ConstraintError where it needs a row that is not there, UnpushedChildrenError as `decide` does.
+   * since, ConstraintError where it needs a row that is not there, or would close a circle in a tree, UnpushedChildrenError as `decide` does.
    */
   async undo(resolutionId: number, side?: 'local' | 'server' | 'base', { children }: Pick<JournalOptions, 'children'> = {}): Promise<void> {
     const { log, collection } = this
@@ -205,6 +206,8 @@ export class SyncJournal<Entity extends ObjectLiteral> {
         })
       }
       const value = chosen ?? null
+      // what stands in its way may be the server's, which is not to be discarded for it
+      if (yield* closesCircle(exchange, { id, local: state.version.value, value })) throw new ConstraintError('cycle', undefined)
       if (value === null) yield* removeFamily(exchange, state, { isOurs: true, children }, new TransactionStamp(exchange))
       yield* storeVersions(log, collection, [{ id, old: state.version, value }], yield* log.database.tick())
       yield* query('DELETE FROM sync_resolution WHERE id = ?', resolutionId)

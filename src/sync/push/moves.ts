@@ -1,6 +1,6 @@
 // Moves in a tree, of ours and of the server's, that would close a circle together: one of the server's is a conflict, or waits, and ours is held back.
 
-import { keyOf, type Reference } from '../../changes/collections/collection.js'
+import { keyOf, noneOf, type Reference } from '../../changes/collections/collection.js'
 import { findCycles, treesOf } from '../../changes/rows/cycles.js'
 import { baseOf, isHeld, lastHeardOf } from '../../changes/servers/agreement.js'
 import { changeNoAccess } from '../../changes/servers/noAccess.js'
@@ -121,6 +121,11 @@ function isBehind(tree: Reference, { id, version, unapplied }: RowState): boolea
   return keyOf(tree, id, unapplied.remote) !== keyOf(tree, id, version.value)
 }
 
+/** Would a version of a row close a circle with the rows as they are here? */
+export function* closesCircle(exchange: Exchange, row: Placed): Transaction<boolean> {
+  return (yield* findCircles(exchange, [row])).length > 0
+}
+
 /** The properties of the relation by which a version of a row would close a circle here with moves of ours; `isForGood`: with one that cannot be discarded. */
 export function* findClosing(exchange: Exchange, row: Placed, isForGood: boolean): Transaction<readonly string[] | undefined> {
   const { moves } = yield* readMoves(exchange, [row])
@@ -166,11 +171,15 @@ export function* discardReturningMoves(
   rows: readonly { readonly state: RowState; readonly held: { readonly value: WireRow } | undefined }[],
 ): Transaction<string[]> {
   const { log, collection, server } = exchange
+  const top: WireRow = Object.assign({}, ...treesOf(collection).map(noneOf))
   const seen = rows.flatMap(({ state, held }) => {
-    if (!held || state.version.value) return []
-    const { value: remote } = held
-    const ours = returningOf(state, remote)
-    return { id: state.id, local: null, remote, ours, value: ours ? mergeIn(collection, ours.base, ours.local, remote).value : remote }
+    const given = held?.value ?? null
+    const ours = returningOf(state, given)
+    // what was made here has no other place than the top
+    const remote = given ?? (ours?.base === null && ours.local && { ...ours.local, ...top })
+    if (!remote || state.version.value) return []
+    const value = ours ? mergeIn(collection, ours.base, ours.local, given).value : given
+    return { id: state.id, local: null, given, remote, ours, value }
   })
   const moved = seen.flatMap(row => (row.ours ? [{ row, ours: row.ours }] : []))
   const starts = moved.map(({ row }) => row.id)
@@ -180,13 +189,13 @@ export function* discardReturningMoves(
     isClosing = false
     for (const { tree, ids } of yield* findCircles(exchange, seen, starts))
       for (const { row, ours } of moved) {
-        const { id, remote, value } = row
+        const { id, given, remote, value } = row
         if (!ids.includes(id) || !isReturningMove(tree, row)) continue
         isClosing = true
         const back = placeIn(tree, remote)
         row.value = { ...value, ...back }
         const decision = { ...(decisions.get(id)?.decision ?? ours.local), ...back }
-        decisions.set(id, { collection, id, url: server.url, ...ours, remote, decision })
+        decisions.set(id, { collection, id, url: server.url, ...ours, remote: given, decision })
       }
   }
   if (!decisions.size) return []
