@@ -30,6 +30,15 @@ export const onTheFeed: readonly Mutant[] = [
     by: [feed],
   },
   {
+    name: 'needed-rows-are-made-here',
+    hazard:
+      'a row that came along with others is removed here before it is pushed in its turn, and stays there: no stamp was free to note it',
+    file: 'src/sync/push/needed.ts',
+    find: '      else yield* forgetBasesOf(log.database, collection, [server], row.id)\n',
+    replace: '',
+    by: [feed],
+  },
+  {
     name: 'needed-rows-count-as-ours',
     hazard: 'a push is too large for what comes along: halving it has to come to an end',
     file: 'src/sync/push/sendPush.ts',

@@ -28,6 +28,8 @@ const Label = childOf('label', 'item', 'RESTRICT')
 const Note = new EntitySchema<any>({ name: 'note', tableName: 'note', columns })
 for (const entity of [List, Item, Label, Note]) enableSync(entity, `/${entity.options.name}s`)
 const ALL = [List, Item, Label, Note]
+const Branch = childOf('branch', 'branch', 'CASCADE')
+enableSync(Branch, '/branches')
 const TABLES = ALL.map(entity => String(entity.options.name))
 
 const add = (of: DataSource, table: string, id: string, more: object = {}) => of.getRepository(table).insert({ id, name: id, ...more })
@@ -187,6 +189,26 @@ describe('a push that is too large', () => {
     expect(await idsOf(server.dataSource, 'item')).toHaveLength(5)
     await expectAtRest([alice])
   })
+})
+
+test('a row that came along with one which needs it is removed there as well, though no stamp is free to note it', async () => {
+  const server = await startServer([Branch])
+  const alice = await openDevice(server.url, [Branch])
+  await alice.query('UPDATE sync_clock SET now = 4000000000000') // ahead of the wall: stamps follow each other
+  await syncAll(alice)
+  // what a relay is posted has one stamp: the batch ends between a and z
+  const relay = await serve(alice)
+  const rows = ['a', 'b', 'c', 'z'].map(id => ({ id, name: '', branch: id === 'a' ? 'z' : null }))
+  expect(await relay.post('/branches', rows)).toMatchObject({ status: 200 })
+  alice.wire.before = () => {
+    if (alice.wire.requests.filter(r => r.method === 'POST').length > 1) throw new TypeError('fetch failed')
+  }
+  await expect(syncAll(alice, undefined, { batchSize: 2, retries: 0 })).rejects.toMatchObject({ code: 'network' })
+  expect(await idsOf(server.dataSource, 'branch')).toEqual(['a', 'b', 'z'])
+  alice.wire.mend()
+  await alice.query(`DELETE FROM branch WHERE id = 'z'`)
+  await syncAll(alice)
+  for (const database of [alice, server.dataSource]) expect(await idsOf(database, 'branch')).toEqual(['b', 'c'])
 })
 
 test('a list is not removed on the server before the items that were moved out of it, however the batches are cut', async () => {

@@ -3,7 +3,7 @@
 import { keyOf } from '../../changes/collections/collection.js'
 import { isUpTo } from '../../changes/rows/place.js'
 import { baseOf, isAgreed, isHeld } from '../../changes/servers/agreement.js'
-import { keepBases } from '../../changes/servers/baseVersions.js'
+import { forgetBasesOf, keepBases } from '../../changes/servers/baseVersions.js'
 import type { Transaction } from '../../databases/database.js'
 import { type Exchange, readRowStates } from '../exchange.js'
 import type { Exchanges } from '../session.js'
@@ -54,6 +54,8 @@ export function* keepNeeded(exchanges: Exchanges, { needed, limit }: Batch): Tra
     for (const { row } of needed.filter(each => each.collection === collection)) {
       const stamp = [limit.stamp, limit.stamp - 1].find(each => isFree(each, row.id))
       if (stamp !== undefined) yield* keepBases(log.database, collection, server, [row], stamp)
+      // that the server has none is not known any more: a removal is pushed
+      else yield* forgetBasesOf(log.database, collection, [server], row.id)
     }
   }
 }
