@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { root } from './support/readme.js'
 
 /** Bytes, minified and compressed: of all that the package exports. */
-const BOUND = 100_450
+const BOUND = 100_500
 
 interface Output {
   readonly inputs: Readonly<Record<string, unknown>>
