@@ -171,7 +171,9 @@ export function* discardReturningMoves(
   rows: readonly { readonly state: RowState; readonly held: { readonly value: WireRow } | undefined }[],
 ): Transaction<string[]> {
   const { log, collection, server } = exchange
-  const top: WireRow = Object.assign({}, ...treesOf(collection).map(noneOf))
+  const trees = treesOf(collection)
+  if (!trees.length) return []
+  const top: WireRow = Object.assign({}, ...trees.map(noneOf))
   const seen = rows.flatMap(({ state, held }) => {
     const given = held?.value ?? null
     const ours = returningOf(state, given)
